@@ -1,0 +1,24 @@
+"""The Django app: wires the rooms together when the project has loaded."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class BindserverConfig(AppConfig):
+    """Finds bindings, listens to signals, keeps snapshot reads where they belong."""
+
+    name = "bindserver"
+    verbose_name = "bindserver"
+
+    def ready(self) -> None:
+        from bindserver import checks
+        from bindserver.capture.signals import SignalCapture
+        from bindserver.hub import hub
+        from bindserver.registry import autodiscover
+        from bindserver.snapshot import route_snapshots
+
+        autodiscover()
+        checks.register()
+        route_snapshots()
+        SignalCapture(hub.hint).connect()

@@ -1,0 +1,1 @@
+"""Where hints of changes come from: the change log of each database, and Django's signals."""

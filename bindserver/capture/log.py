@@ -1,0 +1,85 @@
+"""The change log: what every database's log can be asked, and which class does it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Protocol
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.sqlite import SQLiteLog
+from bindserver.capture.tables import Tracked
+from bindserver.engine.changes import Change, Position
+from bindserver.exceptions import CaptureError
+
+
+class Log(Protocol):
+    """The change log of one database, on one connection.
+
+    The reading calls belong inside the snapshot transaction that rows are read in.
+    """
+
+    def installed(self) -> bool:
+        """Tell whether the log's tables are there."""
+
+    def position(self) -> Position:
+        """Return the position of the connection's snapshot."""
+
+    def changes(self, since: Position) -> list[Change] | None:
+        """Return what changed since an older position, None when that cannot be proved."""
+
+    def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        """Return those of `tables` whose triggers are not, or not rightly, in place."""
+
+    def plan(self, tables: Collection[Tracked]) -> list[str]:
+        """Return the statements by which `install` would bring the triggers in place."""
+
+    def install(self, tables: Collection[Tracked]) -> list[str]:
+        """Bring log and triggers in place, and begin a new epoch if anything was missing.
+
+        Returns:
+            The statements that were run; none when all was in place.
+
+        Raises:
+            CaptureError: the database cannot have the log as it is.
+        """
+
+    def plan_removal(self) -> list[str]:
+        """Return the statements by which `remove` would take everything away."""
+
+    def remove(self) -> list[str]:
+        """Take triggers and tables away, and return the statements that were run."""
+
+    def purge(self, keep_seconds: float, batch: int) -> int:
+        """Delete at most `batch` entries older than `keep_seconds`; return how many."""
+
+    def status(self) -> dict[str, Any]:
+        """Return figures for people: epoch, entries, oldest, newest, tables."""
+
+    def schema_mark(self) -> object:
+        """Return a value that differs when the database's schema was changed."""
+
+    def commit_mark(self) -> object:
+        """Return a value that differs when another connection has committed."""
+
+
+LOGS = {"sqlite": SQLiteLog}
+
+
+def log_of(connection: BaseDatabaseWrapper) -> Log:
+    """Return the change log for a connection's database.
+
+    Raises:
+        CaptureError: there is none for this kind of database.
+    """
+    if connection.vendor not in LOGS:
+        raise CaptureError(
+            f"There is no change log for {connection.display_name}; "
+            "signals are used there, and a full compare heals what they miss."
+        )
+    return LOGS[connection.vendor](connection)
+
+
+def has_log(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether a log is installed in the connection's database."""
+    return connection.vendor in LOGS and log_of(connection).installed()

@@ -1,0 +1,268 @@
+"""The change log on SQLite: row triggers, in the one writer's order.
+
+SQLite has one writer at a time, so the log's ids are in commit order, and a snapshot's position is
+the newest entry that it sees. Each entry bears a random number: a position whose entry is gone, or
+bears another number, belongs to another history (a restored backup), and proves nothing.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.tables import Tracked
+from bindserver.engine.changes import Change, Position
+from bindserver.exceptions import CaptureError
+
+LOG = "bindserver_log"
+META = "bindserver_meta"
+PREFIX = "bindserver__"
+MAX_ENTRIES = 200_000
+"""More entries than this since a position are told by table, not by key."""
+
+TABLES = (
+    f"CREATE TABLE IF NOT EXISTS {LOG} ("
+    "id INTEGER PRIMARY KEY AUTOINCREMENT, tbl TEXT NOT NULL, pk, "
+    "nonce INTEGER NOT NULL DEFAULT (random()), "
+    "at INTEGER NOT NULL DEFAULT (CAST(strftime('%s','now') AS INTEGER)))",
+    f"CREATE TABLE IF NOT EXISTS {META} (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+)
+NO_ENTRY = (0, 0)
+
+
+class SQLiteLog:
+    """The change log of one SQLite database.
+
+    Args:
+        connection: Django's wrapper of the connection to use.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+
+    # Reading, inside a snapshot.
+
+    def installed(self) -> bool:
+        found = self._rows(
+            "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN (%s, %s)",
+            (LOG, META),
+        )
+        return bool(found[0][0] == 2)
+
+    def position(self) -> Position:
+        newest = self._rows(f"SELECT id, nonce FROM {LOG} ORDER BY id DESC LIMIT 1")
+        number, nonce = newest[0] if newest else NO_ENTRY
+        return Position(epoch=self._epoch(), mark=f"{number}.{nonce}")
+
+    def changes(self, since: Position) -> list[Change] | None:
+        if since.epoch != self._epoch():
+            return None
+        number, nonce = (int(part) for part in since.mark.split("."))
+        if not self._holds(number, nonce):
+            return None
+        count = self._rows(
+            f"SELECT count(*) FROM (SELECT 1 FROM {LOG} WHERE id > %s LIMIT {MAX_ENTRIES + 1})",
+            (number,),
+        )
+        if count[0][0] > MAX_ENTRIES:
+            tables = self._rows(f"SELECT DISTINCT tbl FROM {LOG} WHERE id > %s", (number,))
+            return [Change(table=table, pks=None) for (table,) in tables]
+        entries = self._rows(f"SELECT DISTINCT tbl, pk FROM {LOG} WHERE id > %s", (number,))
+        pks: dict[str, set[Any]] = {}
+        for table, pk in entries:
+            pks.setdefault(table, set()).add(pk)
+        return [Change(table=table, pks=frozenset(found)) for table, found in pks.items()]
+
+    def _holds(self, number: int, nonce: int) -> bool:
+        """Tell whether the entry is a part of this history, and all after it are here."""
+        if (number, nonce) == NO_ENTRY:
+            oldest = self._rows(f"SELECT min(id) FROM {LOG}")[0][0]
+            return oldest in (None, 1)
+        found = self._rows(f"SELECT nonce FROM {LOG} WHERE id = %s", (number,))
+        return bool(found and found[0][0] == nonce)
+
+    def _epoch(self) -> str:
+        found = self._rows(f"SELECT value FROM {META} WHERE name = 'epoch'")
+        return str(found[0][0]) if found else ""
+
+    def schema_mark(self) -> object:
+        return self._rows("PRAGMA schema_version")[0][0]
+
+    def commit_mark(self) -> object:
+        return self._rows("PRAGMA data_version")[0][0]
+
+    # Installing.
+
+    def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        present = self._present()
+        return [
+            tracked
+            for tracked in tables
+            if any(present.get(name) != sql for name, sql in self._triggers(tracked))
+        ]
+
+    def plan(self, tables: Collection[Tracked]) -> list[str]:
+        present = self._present()
+        statements = [] if self.installed() else list(TABLES)
+        for tracked in tables:
+            wanted = dict(self._triggers(tracked))
+            if all(present.get(name) == sql for name, sql in wanted.items()):
+                continue
+            stale = [name for name in present if name.startswith(_prefix(tracked.table))]
+            statements += [f"DROP TRIGGER {_quote(name)}" for name in stale]
+            statements += wanted.values()
+        return statements
+
+    def install(self, tables: Collection[Tracked]) -> list[str]:
+        self._demand_wal()
+        self._demand_tables(tables)
+        with transaction.atomic(using=self._connection.alias, durable=True):
+            # Writing first takes the lock that a check and an act on it need.
+            for statement in TABLES:
+                self._run(statement)
+            self._run(f"INSERT OR IGNORE INTO {META} VALUES ('epoch', %s)", (_new_epoch(),))
+            statements = self.plan(tables)
+            for statement in statements:
+                self._run(statement)
+            if statements:
+                self._run(f"UPDATE {META} SET value = %s WHERE name = 'epoch'", (_new_epoch(),))
+        return statements
+
+    def plan_removal(self) -> list[str]:
+        statements = [f"DROP TRIGGER {_quote(name)}" for name in self._present()]
+        return [*statements, *(f"DROP TABLE {t}" for t in (LOG, META) if self.installed())]
+
+    def remove(self) -> list[str]:
+        with transaction.atomic(using=self._connection.alias, durable=True):
+            statements = self.plan_removal()
+            for statement in statements:
+                self._run(statement)
+        return statements
+
+    def purge(self, keep_seconds: float, batch: int) -> int:
+        # Entries go from the oldest on without a gap, so that a position whose entry is here has
+        # all later ones too. The newest entry stays: it is the anchor of the present position.
+        young = self._rows(
+            f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1",
+            (int(time.time() - keep_seconds),),
+        )
+        newest = self._rows(f"SELECT max(id) FROM {LOG}")[0][0] or 0
+        before = min(young[0][0], newest) if young else newest
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM {LOG} WHERE id IN "
+                f"(SELECT id FROM {LOG} WHERE id < %s ORDER BY id LIMIT %s)",
+                (before, batch),
+            )
+            return int(cursor.rowcount)
+
+    def status(self) -> dict[str, Any]:
+        if not self.installed():
+            return {"installed": False}
+        count, oldest, newest = self._rows(f"SELECT count(*), min(at), max(at) FROM {LOG}")[0]
+        tables = self._rows(
+            "SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger' "
+            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' ORDER BY 1"
+        )
+        return {
+            "installed": True,
+            "epoch": self._epoch(),
+            "entries": count,
+            "oldest": oldest,
+            "newest": newest,
+            "tables": [table for (table,) in tables],
+            "journal_mode": self._journal_mode(),
+        }
+
+    def _demand_wal(self) -> None:
+        mode = self._journal_mode()
+        if mode != "wal":
+            raise CaptureError(
+                f"The SQLite database is in journal mode {mode!r}; the change log needs WAL, so "
+                "that reading does not block your writers. Switch it yourself, once, with "
+                "`PRAGMA journal_mode=WAL`, or let Django do it: "
+                'OPTIONS = {"init_command": "PRAGMA journal_mode=WAL"}.'
+            )
+
+    def _demand_tables(self, tables: Collection[Tracked]) -> None:
+        found = self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        absent = sorted({tracked.table for tracked in tables} - {name for (name,) in found})
+        if absent:
+            raise CaptureError(
+                f"No such tables: {', '.join(absent)}. Run `manage.py migrate` first; "
+                "a database view cannot be watched, watch the tables behind it."
+            )
+
+    def _journal_mode(self) -> str:
+        return str(self._rows("PRAGMA journal_mode")[0][0]).lower()
+
+    def _present(self) -> dict[str, str]:
+        found = self._rows(
+            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' "
+            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' ORDER BY name"
+        )
+        return {str(name): str(sql) for name, sql in found}
+
+    def _triggers(self, tracked: Tracked) -> Iterator[tuple[str, str]]:
+        """Yield the name and text of each trigger that a table needs."""
+        table, pk = tracked.table, _quote(tracked.pk)
+        log = f"INSERT INTO {LOG}(tbl, pk)"
+        named = _literal(table)
+        changed_key = f"{log} SELECT {named}, OLD.{pk} WHERE OLD.{pk} IS NOT NEW.{pk};"
+        bodies = {
+            "ins": ("AFTER INSERT", f"{log} VALUES ({named}, NEW.{pk});"),
+            "upd": ("AFTER UPDATE", f"{log} VALUES ({named}, NEW.{pk}); {changed_key}"),
+            "del": ("AFTER DELETE", f"{log} VALUES ({named}, OLD.{pk});"),
+        }
+        # REPLACE that evicts a row by a UNIQUE index fires no delete trigger.
+        for number, columns in enumerate(self._unique_columns(table, tracked.pk)):
+            evicted = " AND ".join(f"{_quote(c)} = NEW.{_quote(c)}" for c in columns)
+            find = f"{log} SELECT {named}, {pk} FROM {_quote(table)} WHERE {evicted}"
+            bodies[f"evi{number}"] = ("BEFORE INSERT", f"{find};")
+            bodies[f"evu{number}"] = ("BEFORE UPDATE", f"{find} AND {pk} IS NOT OLD.{pk};")
+        for suffix, (when, body) in bodies.items():
+            name = f"{_prefix(table)}{suffix}"
+            yield (
+                name,
+                f"CREATE TRIGGER {_quote(name)} {when} ON {_quote(table)} BEGIN {body} END",
+            )
+
+    def _unique_columns(self, table: str, pk: str) -> list[tuple[str, ...]]:
+        """Return the columns of each UNIQUE index, the primary key's own and expressions apart."""
+        found = []
+        for row in self._rows(f"PRAGMA index_list({_quote(table)})"):
+            name, unique = row[1], row[2]
+            columns = [info[2] for info in self._rows(f"PRAGMA index_info({_quote(name)})")]
+            if unique and columns != [pk] and None not in columns:
+                found.append(tuple(columns))
+        return sorted(found)
+
+    def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+    def _run(self, sql: str, params: Sequence[Any] | None = None) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, params)
+
+
+def _prefix(table: str) -> str:
+    return f"{PREFIX}{table}__"
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _new_epoch() -> str:
+    return secrets.token_hex(8)

@@ -1,0 +1,128 @@
+"""Which views there are, and which binding, caller and params lead to which."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bindserver.binding import Binding
+from bindserver.conf import conf
+from bindserver.dependencies import Recorder
+from bindserver.engine.protocol import canonical
+from bindserver.exceptions import Unavailable
+from bindserver.live import LiveView, Subject
+from bindserver.queries import Query
+from bindserver.registry import BindingClass
+from bindserver.wishes import Caller, Ref
+
+SubjectKey = tuple[BindingClass, tuple[str, str, str], str]
+
+
+class Catalogue:
+    """The views and subjects of one cycle.
+
+    Args:
+        alias: the database.
+        secret: signs cursors.
+    """
+
+    def __init__(self, alias: str, secret: bytes) -> None:
+        self._alias = alias
+        self._secret = secret
+        self._views: dict[str, LiveView] = {}
+        self._subjects: dict[SubjectKey, Subject] = {}
+        self._subject_of: dict[Ref, Subject] = {}
+
+    def views(self) -> list[LiveView]:
+        """Return all views."""
+        return list(self._views.values())
+
+    def subjects(self) -> list[Subject]:
+        """Return all subjects."""
+        return list(self._subjects.values())
+
+    def resolve(
+        self, binding: BindingClass, caller: Caller, params: Mapping[str, Any]
+    ) -> tuple[Subject, Binding[Any]]:
+        """Return the subject of a binding, caller and params, and the binding in that context.
+
+        Raises:
+            Refusal: the params are wrong, or there are too many views.
+        """
+        instance = binding(user=caller.user, auth=caller.auth, params=params)
+        key = (binding, caller.identity(), canonical(instance.wire_params))
+        subject = self._subjects.get(key)
+        if subject is None:
+            live, reads = self._view_of(instance)
+            subject = Subject(
+                binding=binding, caller=caller, params=dict(params), live=live, reads=reads
+            )
+            self._subjects[key] = subject
+        subject.live.used_at = time.monotonic()
+        return subject, instance
+
+    def resolve_again(self, subject: Subject) -> bool:
+        """Ask the subject's binding for its queryset again; tell whether its view is another."""
+        instance = subject.binding(
+            user=subject.caller.user, auth=subject.caller.auth, params=subject.params
+        )
+        live, subject.reads = self._view_of(instance)
+        if live is subject.live:
+            return False
+        for ref in subject.refs:
+            subject.live.audience.pop(ref, None)
+        subject.live.openings = [o for o in subject.live.openings if o.ref not in subject.refs]
+        subject.live = live
+        return True
+
+    def _view_of(self, instance: Binding[Any]) -> tuple[LiveView, set[str]]:
+        recorder = Recorder()
+        with recorder.watching(self._alias):
+            query = Query(instance)
+        live = self._views.get(query.identity)
+        if live is None:
+            if len(self._views) >= conf.MAX_VIEWS:
+                raise Unavailable("the server holds as many views as it may; try again later")
+            live = self._views[query.identity] = LiveView(query, instance, self._secret)
+        return live, recorder.own | recorder.other
+
+    def attach(self, ref: Ref, subject: Subject) -> None:
+        """Note that a subscription belongs to a subject."""
+        subject.refs[ref] = None
+        self._subject_of[ref] = subject
+
+    def subject_of(self, ref: Ref) -> Subject | None:
+        """Return the subject of a subscription."""
+        return self._subject_of.get(ref)
+
+    def release(self, ref: Ref) -> None:
+        """Forget a subscription."""
+        subject = self._subject_of.pop(ref, None)
+        if subject is None:
+            return
+        subject.refs.pop(ref, None)
+        live = subject.live
+        live.audience.pop(ref, None)
+        live.openings = [opening for opening in live.openings if opening.ref != ref]
+        live.used_at = time.monotonic()
+
+    def let_go(self) -> None:
+        """Drop the views that nobody has looked at for a while."""
+        before = time.monotonic() - conf.LINGER_SECONDS
+        held = {id(subject.live) for subject in self._subjects.values() if subject.refs}
+        old = {
+            identity
+            for identity, live in self._views.items()
+            if not live.wanted and live.used_at < before and id(live) not in held
+        }
+        for identity in old:
+            del self._views[identity]
+        kept = {id(live) for live in self._views.values()}
+        self._subjects = {
+            key: subject for key, subject in self._subjects.items() if id(subject.live) in kept
+        }
+
+    def audience(self) -> Iterator[Ref]:
+        """Yield every subscription."""
+        yield from self._subject_of

@@ -1,0 +1,93 @@
+"""The `BINDSERVER` setting: one typed, lazy property for each key, each with its default."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings as django_settings
+from django.core.exceptions import ImproperlyConfigured
+
+from bindserver.engine.session import Limits
+
+DEFAULTS: dict[str, Any] = {
+    "CAPTURE": "auto",
+    "COMPARE_SECONDS": 30.0,
+    "LINGER_SECONDS": 60.0,
+    "LOG_KEEP_SECONDS": 86_400,
+    "LOG_POLL_SECONDS": 0.01,
+    "MAX_MALFORMED": 20,
+    "MAX_MESSAGES_BURST": 200.0,
+    "MAX_MESSAGES_PER_SECOND": 50.0,
+    "MAX_MESSAGE_BYTES": 1024 * 1024,
+    "MAX_OUTBOX_BYTES": 1024 * 1024,
+    "MAX_ROWS": 100_000,
+    "MAX_SUBSCRIPTIONS": 100,
+    "MAX_VIEWS": 10_000,
+    "ORIGINS": None,
+    "QUERY_SECONDS": 10.0,
+    "RING_BYTES": 1024 * 1024,
+    "SLOW_CLIENT_SECONDS": 30.0,
+    "SNAPSHOT_SECONDS": 30.0,
+    "SYNC_ROWS": 2_000,
+}
+"""Every key and its default; `docs/settings.md` says what each one does."""
+
+
+class Settings:
+    """Reads `settings.BINDSERVER` anew at each look, so that tests can override it.
+
+    Raises:
+        ImproperlyConfigured: a key is unknown or its value is of the wrong kind; a system check
+            reports the same before the server starts.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in DEFAULTS:
+            raise AttributeError(name)
+        return self._user().get(name, DEFAULTS[name])
+
+    @staticmethod
+    def _user() -> dict[str, Any]:
+        user = getattr(django_settings, "BINDSERVER", {})
+        if not isinstance(user, dict):
+            raise ImproperlyConfigured("BINDSERVER is a dict of settings.")
+        return user
+
+    def problems(self) -> list[str]:
+        """Return a sentence for each key that is unknown or wrong."""
+        found = []
+        for name, value in self._user().items():
+            if name not in DEFAULTS:
+                found.append(f"BINDSERVER has no setting {name!r}.")
+            elif problem := _problem(name, value):
+                found.append(problem)
+        return found
+
+    def limits(self) -> Limits:
+        """Return what one client may use up."""
+        return Limits(
+            outbox_bytes=self.MAX_OUTBOX_BYTES,
+            subscriptions=self.MAX_SUBSCRIPTIONS,
+            malformed=self.MAX_MALFORMED,
+            messages_per_second=self.MAX_MESSAGES_PER_SECOND,
+            messages_burst=self.MAX_MESSAGES_BURST,
+            message_bytes=self.MAX_MESSAGE_BYTES,
+        )
+
+
+def _problem(name: str, value: object) -> str | None:
+    if name == "CAPTURE":
+        choices = ("auto", "log", "signals")
+        return None if value in choices else f"BINDSERVER['CAPTURE'] is one of {choices}."
+    if name == "ORIGINS":
+        if value is None or (
+            isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
+        ):
+            return None
+        return "BINDSERVER['ORIGINS'] is a list of origins such as 'https://shop.example'."
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        return f"BINDSERVER[{name!r}] is a positive number."
+    return None
+
+
+conf = Settings()

@@ -1,0 +1,175 @@
+"""The cycle: one thread for each database, which alone touches views.
+
+    woken (hint, poll, wish)
+      -> open one snapshot transaction
+      -> what changed since each view's position?
+      -> which views can that touch?
+      -> read those rows again, diff, publish
+      -> serve wishes in the same snapshot: resolve, load what is small, answer
+      -> close the transaction; hand the frames to the loops
+
+Big loads are the loader's. A view that fails is set aside, and read whole when it is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.conf import conf
+from bindserver.courier import Post
+from bindserver.loader import Loaded
+from bindserver.pace import Pacer
+from bindserver.snapshot import open_connection, snapshot
+from bindserver.sources import Source, source_of
+from bindserver.turn import Desk, Turn, refuse
+from bindserver.wishes import HintWish, Wish
+
+logger = logging.getLogger("bindserver")
+
+RECONNECT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+CHORES_SECONDS = 10.0
+
+
+class Cycle:
+    """The thread that keeps the views of one database.
+
+    Args:
+        alias: the database.
+        secret: signs cursors.
+    """
+
+    def __init__(self, alias: str, secret: bytes) -> None:
+        self.alias = alias
+        self._inbox: deque[Wish | Loaded] = deque()
+        self._bell = threading.Condition()
+        self._stopping = False
+        self._post = Post()
+        self._pacer = Pacer(conf.QUERY_SECONDS)
+        self._desk = Desk(alias, secret, self._put)
+        self._connection: BaseDatabaseWrapper | None = None
+        self._source: Source | None = None
+        self._losses = 0
+        self._chores_at = 0.0
+        self._thread = threading.Thread(
+            target=self._run, name=f"bindserver-cycle-{alias}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread, and wait until it has."""
+        with self._bell:
+            self._stopping = True
+            self._bell.notify()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def ask(self, wish: Wish) -> None:
+        """Hand in a wish, from any thread."""
+        self._put(wish)
+
+    def _put(self, item: Wish | Loaded) -> None:
+        with self._bell:
+            self._inbox.append(item)
+            self._bell.notify()
+
+    # The thread.
+
+    def _run(self) -> None:
+        while not self._stopping:
+            items = self._wait()
+            if self._stopping:
+                refuse(items)
+                break
+            try:
+                self._turn(items)
+            except Exception as problem:
+                self._lost(problem, items)
+        self._desk.loader.stop()
+        self._disconnect()
+
+    def _wait(self) -> list[Wish | Loaded]:
+        """Sleep until there is something to do, and return what was handed in."""
+        with self._bell:
+            while not self._inbox and not self._stopping and not self._has_moved():
+                timeout = self._timeout()
+                if timeout is not None and timeout <= 0:
+                    break
+                self._bell.wait(timeout)
+            items = list(self._inbox)
+            self._inbox.clear()
+            return items
+
+    def _has_moved(self) -> bool:
+        if self._source is None or not self._source.polls or not self._desk.watched():
+            return False
+        try:
+            return self._source.moved()
+        except DatabaseError:
+            return True  # the turn will meet the same error, and deal with it
+
+    def _timeout(self) -> float | None:
+        """Return how long to sleep, in seconds; None for as long as nobody rings."""
+        now = time.monotonic()
+        if not self._desk.watched():
+            return max(0.0, self._chores_at - now) if self._desk.catalogue.views() else None
+        due = [self._chores_at, self._desk.due()]
+        if self._source is None:
+            return RECONNECT_SECONDS[min(self._losses, len(RECONNECT_SECONDS)) - 1]
+        if (compare_at := self._source.due()) is not None:
+            due.append(compare_at)
+        timeout = max(0.0, min(due) - now)
+        return min(timeout, conf.LOG_POLL_SECONDS) if self._source.polls else timeout
+
+    def _turn(self, items: list[Wish | Loaded]) -> None:
+        connection, source = self._connect()
+        for item in items:
+            if isinstance(item, HintWish):
+                source.hint(item.changes)
+        source.prepare(self._desk.tables())
+        turn = Turn(self._desk, source, self._pacer)
+        self._pacer.restart()
+        with snapshot(connection, self._pacer):
+            turn.run(items)
+        self._losses = 0
+        if turn.outgoing:
+            self._post.send(turn.outgoing, turn.state(), self._desk.lagging())
+        self._do_chores(source)
+
+    def _do_chores(self, source: Source) -> None:
+        if time.monotonic() < self._chores_at:
+            return
+        self._chores_at = time.monotonic() + CHORES_SECONDS
+        self._desk.catalogue.let_go()
+        source.purge()
+
+    def _connect(self) -> tuple[BaseDatabaseWrapper, Source]:
+        if self._connection is None:
+            self._connection = open_connection(self.alias)
+        if self._source is None:
+            self._connection.ensure_connection()
+            self._source = source_of(self._connection)
+        return self._connection, self._source
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._source = self._connection = None
+
+    def _lost(self, problem: Exception, items: list[Wish | Loaded]) -> None:
+        """Ride out a lost database: subscribers keep what they have, and are told that it is old."""
+        self._losses += 1
+        if self._losses == 1:
+            logger.error("bindserver: database %r is out of reach", self.alias, exc_info=problem)
+        self._disconnect()
+        outgoing = self._desk.out_of_reach(items)
+        if outgoing:
+            self._post.send(outgoing, "", frozenset())

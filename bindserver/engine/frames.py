@@ -1,0 +1,126 @@
+"""From deltas to the text of the frames that all subscribers of a view share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bindserver.engine.changes import Key
+from bindserver.engine.ring import Delta, Put
+
+PAGE_SIZES = (100, 500, 1000, 5000)
+"""The rows per page that a client's wish is rounded to."""
+DEFAULT_PAGE_SIZE = 1000
+PAGE_BYTES = 512 * 1024
+"""A page ends at so many bytes, however few its rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One WebSocket message, encoded once.
+
+    Attributes:
+        text: the message.
+        size: its length in bytes.
+    """
+
+    text: str
+    size: int
+
+    @classmethod
+    def of(cls, text: str) -> Frame:
+        return cls(text, len(text) if text.isascii() else len(text.encode()))
+
+
+def round_page_size(wish: int | None) -> int:
+    """Return the page size nearest to what the client wished for."""
+    if wish is None:
+        return DEFAULT_PAGE_SIZE
+    return min(PAGE_SIZES, key=lambda size: abs(size - wish))
+
+
+def key_text(key: Key | None) -> str:
+    """Return a key as JSON."""
+    return "null" if key is None else json.dumps(key)
+
+
+class Encoder:
+    """Writes the frames of one view.
+
+    Args:
+        event: the binding's name on the wire.
+        params: the canonical params as JSON text; None for a binding that takes none.
+        key: the name of the row field that holds the key.
+    """
+
+    def __init__(self, *, event: str, params: str | None, key: str) -> None:
+        self._head = f'{{"event":{json.dumps(event)},"data":{{"action":'
+        self._params = "" if params is None else f',"params":{params}'
+        self._key = json.dumps(key)
+
+    def sync(self, rows: Sequence[str], cursor: str, page_size: int) -> tuple[Frame, ...]:
+        """Return the whole queryset, in pages where it is large."""
+        return self._pages("sync", rows, cursor, page_size)
+
+    def delta(self, delta: Delta, cursor: str) -> tuple[Frame, ...]:
+        """Return a delta's frames: a single action, or a batch in one page or several.
+
+        An empty delta yields `ok`.
+        """
+        changes = [self._delete(key) for key in delta.deletes]
+        changes.extend(self._put(put) for put in delta.puts)
+        if not changes:
+            return (self._frame("ok", "", cursor),)
+        if len(changes) == 1:
+            return (Frame.of(f"{self._head}{changes[0]}{self._tail(cursor)}"),)
+        return self._pages(
+            "batch", [f'{{"action":{change}}}' for change in changes], cursor, DEFAULT_PAGE_SIZE
+        )
+
+    def stale(self) -> Frame:
+        """Return the frame that says that rows may be old until the next one."""
+        return self._frame("stale", "", None)
+
+    def _delete(self, key: Key) -> str:
+        return f'"delete","payload":{{{self._key}:{key_text(key)}}}'
+
+    def _put(self, put: Put) -> str:
+        action = "create" if put.created else "update"
+        after = f',"after":{key_text(put.after)}' if put.placed else ""
+        return f'"{action}","payload":{put.text}{after}'
+
+    def _tail(self, cursor: str | None) -> str:
+        named = "" if cursor is None else f',"cursor":"{cursor}"'
+        return f"{self._params}{named}}}}}"
+
+    def _frame(self, action: str, body: str, cursor: str | None) -> Frame:
+        return Frame.of(f'{self._head}"{action}"{body}{self._tail(cursor)}')
+
+    def _pages(
+        self, action: str, items: Sequence[str], cursor: str, page_size: int
+    ) -> tuple[Frame, ...]:
+        """Return the items in pages; only the last one names the state that they lead to."""
+        pages = list(split(items, page_size)) or [()]
+        if len(pages) == 1:
+            return (self._frame(action, f',"payload":[{",".join(pages[0])}]', cursor),)
+        return tuple(
+            self._frame(
+                action,
+                f',"page":{number},"pages":{len(pages)},"payload":[{",".join(page)}]',
+                cursor if number == len(pages) else None,
+            )
+            for number, page in enumerate(pages, start=1)
+        )
+
+
+def split(items: Sequence[str], page_size: int) -> Iterable[Sequence[str]]:
+    """Yield `items` in pages of at most `page_size`, and of about `PAGE_BYTES` at most."""
+    start = size = 0
+    for index, item in enumerate(items):
+        if index > start and (index - start >= page_size or size + len(item) > PAGE_BYTES):
+            yield items[start:index]
+            start, size = index, 0
+        size += len(item)
+    if start < len(items):
+        yield items[start:]

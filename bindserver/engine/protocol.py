@@ -1,0 +1,329 @@
+"""The wire contract's messages: what clients say, parsed, and what one client is told, written.
+
+The frames that all subscribers of a view share are written in `frames`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any, NoReturn
+
+from bindserver.engine.changes import Key
+
+SUBPROTOCOL = "bindserver.v1"
+MAX_EVENT_LENGTH = 128
+MAX_REF_LENGTH = 128
+SAFE_INTEGER = 2**53 - 1
+RESERVED_EVENTS = frozenset(
+    {
+        "connect",
+        "connect_error",
+        "connecting",
+        "disconnect",
+        "disconnecting",
+        "error",
+        "newListener",
+        "ping",
+        "pong",
+        "reconnect",
+        "reconnect_attempt",
+        "reconnect_error",
+        "reconnect_failed",
+        "removeListener",
+        "status",
+    }
+)
+"""Names that Socket.IO and the JavaScript client keep for themselves: no binding's event."""
+
+
+class Code(StrEnum):
+    """Why a message could not be served, or why a subscription ended."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_EVENT = "unknown_event"
+    INVALID_PARAMS = "invalid_params"
+    UNAUTHENTICATED = "unauthenticated"
+    FORBIDDEN = "forbidden"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    TOO_MANY_SUBSCRIPTIONS = "too_many_subscriptions"
+    RATE_LIMITED = "rate_limited"
+    TOO_LARGE = "too_large"
+    UNAVAILABLE = "unavailable"
+    INTERNAL = "internal"
+
+
+class Closing(IntEnum):
+    """WebSocket close codes."""
+
+    GOING_AWAY = 1001
+    UNSUPPORTED = 1003
+    TOO_BIG = 1009
+    RESTART = 1012
+    TRY_LATER = 1013
+    TOO_MANY_MALFORMED = 4400
+    UNAUTHENTICATED = 4401
+    FORBIDDEN = 4403
+    TOO_SLOW = 4408
+    TOO_MANY_MESSAGES = 4429
+
+
+Ref = str | int | float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """The client wants an event, from the start or from a state that it knows."""
+
+    event: str
+    params: Mapping[str, Any]
+    cursor: str | None = None
+    held: tuple[Key, ...] | None = None
+    page_size: int | None = None
+    ref: Ref = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribe:
+    """The client wants no more of an event."""
+
+    event: str
+    params: Mapping[str, Any]
+    ref: Ref = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authenticate:
+    """The client shows who it is; without a token, by the session of its connection."""
+
+    token: str | None
+    ref: Ref = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """The client asks for extras."""
+
+    want: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ping:
+    """The client wants its data back."""
+
+    data: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """An event of the protocol's own that we do not know."""
+
+
+Message = Subscribe | Unsubscribe | Authenticate | Hello | Ping | Ignored
+
+
+class Malformed(ValueError):
+    """The message is none of the contract's.
+
+    Attributes:
+        event: the event that it named, None when it named none.
+        ref: its mark, where that could be read.
+        params: its params, where these could be read.
+    """
+
+    def __init__(
+        self, detail: str, *, event: str | None = None, data: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.event = event
+        fields = data or {}
+        self.ref: Ref = fields.get("ref") if _is_ref(fields.get("ref")) else None
+        params = fields.get("params")
+        self.params: Mapping[str, Any] | None = params if isinstance(params, dict) else None
+
+
+def parse(text: str) -> Message:
+    """Return the message that a client's frame says.
+
+    Raises:
+        Malformed: it is no JSON object, or its fields are of the wrong type.
+    """
+    body = _loads(text)
+    if not isinstance(body, dict):
+        raise Malformed("a message is a JSON object with an event")
+    event = body.get("event")
+    if not isinstance(event, str) or not event or len(event) > MAX_EVENT_LENGTH:
+        raise Malformed(f"event is a string of 1 to {MAX_EVENT_LENGTH} characters")
+    if event == "$ping":
+        return Ping(data=body.get("data"))
+    data = body.get("data")
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise Malformed("data is an object", event=event)
+    if event.startswith("$"):
+        return _parse_own(event, data)
+    return _parse_subscription(event, data)
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        raise Malformed("the message is not JSON") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
+
+
+def _parse_own(event: str, data: Mapping[str, Any]) -> Message:
+    if event == "$auth":
+        token = data.get("token")
+        if token is not None and not isinstance(token, str):
+            raise Malformed("token is a string", event=event, data=data)
+        return Authenticate(token=token, ref=_ref(event, data))
+    if event == "$hello":
+        want = data.get("want", [])
+        if not isinstance(want, list) or not all(isinstance(item, str) for item in want):
+            raise Malformed("want is a list of strings", event=event, data=data)
+        return Hello(want=frozenset(want))
+    return Ignored()
+
+
+def _parse_subscription(event: str, data: Mapping[str, Any]) -> Message:
+    params = data.get("params")
+    if params is not None and not isinstance(params, dict):
+        raise Malformed("params is an object", event=event, data=data)
+    disconnect = data.get("disconnect", False)
+    if not isinstance(disconnect, bool):
+        raise Malformed("disconnect is true or false", event=event, data=data)
+    ref = _ref(event, data)
+    if disconnect:
+        return Unsubscribe(event=event, params=params or {}, ref=ref)
+    cursor = data.get("cursor")
+    if cursor is not None and not isinstance(cursor, str):
+        raise Malformed("cursor is a string", event=event, data=data)
+    return Subscribe(
+        event=event,
+        params=params or {},
+        cursor=cursor,
+        held=_held(event, data),
+        page_size=_page_size(event, data),
+        ref=ref,
+    )
+
+
+def _held(event: str, data: Mapping[str, Any]) -> tuple[Key, ...] | None:
+    held = data.get("held")
+    if held is None:
+        return None
+    if not isinstance(held, list) or not all(is_key(key) for key in held):
+        raise Malformed("held is a list of strings and integers", event=event, data=data)
+    return tuple(held)
+
+
+def _page_size(event: str, data: Mapping[str, Any]) -> int | None:
+    size = data.get("page_size")
+    if size is None:
+        return None
+    if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+        raise Malformed("page_size is a positive integer", event=event, data=data)
+    return size
+
+
+def _ref(event: str, data: Mapping[str, Any]) -> Ref:
+    ref = data.get("ref")
+    if not _is_ref(ref):
+        raise Malformed(
+            f"ref is a number or a string of at most {MAX_REF_LENGTH} characters",
+            event=event,
+            data=data,
+        )
+    return ref  # type: ignore[no-any-return]
+
+
+def _is_ref(value: object) -> bool:
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, str):
+        return len(value) <= MAX_REF_LENGTH
+    if isinstance(value, int):
+        return abs(value) <= SAFE_INTEGER
+    return value is None or isinstance(value, float)
+
+
+def is_key(value: object) -> bool:
+    """Tell whether `value` can be a key on the wire."""
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, str) or (isinstance(value, int) and abs(value) <= SAFE_INTEGER)
+
+
+def canonical(params: Mapping[str, Any]) -> str:
+    """Return params as the JSON text by which two subscriptions are one: names sorted, compact."""
+    return json.dumps(params, sort_keys=True, separators=(",", ":"))
+
+
+def dump(event: str, data: Any) -> str:
+    """Return a private message. What a client sent may come back, so nothing but ASCII is used:
+    half a surrogate pair, which JSON can carry, has no UTF-8."""
+    return json.dumps({"event": event, "data": data}, separators=(",", ":"))
+
+
+def subscribed(*, event: str, params: str, key: str, ordered: bool, ref: Ref) -> str:
+    """Return the answer that a subscription was accepted."""
+    data: dict[str, Any] = {} if ref is None else {"ref": ref}
+    data |= {"event": event, "params": json.loads(params), "key": key, "ordered": ordered}
+    return dump("$subscribed", data)
+
+
+def error(
+    code: Code,
+    detail: str,
+    *,
+    event: str | None = None,
+    ref: Ref = None,
+    params: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the answer that a message could not be served."""
+    data: dict[str, Any] = {"action": "error"}
+    if ref is not None:
+        data["ref"] = ref
+    if params is not None:
+        data["params"] = params
+    data["payload"] = {"code": code, "detail": detail}
+    return dump(event or "$error", data)
+
+
+def disconnected(
+    *, event: str, params: str | None, code: Code | None = None, ref: Ref = None
+) -> str:
+    """Return the word that a subscription has ended; `params` is canonical JSON text."""
+    data: dict[str, Any] = {"action": "disconnect"}
+    if ref is not None:
+        data["ref"] = ref
+    if params is not None:
+        data["params"] = json.loads(params)
+    if code is not None:
+        data["code"] = code
+    return dump(event, data)
+
+
+def authenticated(expires: int | None, ref: Ref) -> str:
+    """Return the answer that the client is who it says, for so many seconds."""
+    data: dict[str, Any] = {} if ref is None else {"ref": ref}
+    return dump("$auth", data | {"expires": expires})
+
+
+def pong(data: Any) -> str:
+    """Return the answer to a ping."""
+    return dump("$pong", data)
+
+
+def commit(state: str) -> str:
+    """Return the mark behind the frames of one committed state."""
+    return dump("$commit", {"state": state})

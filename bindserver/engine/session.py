@@ -1,0 +1,464 @@
+"""One client's conversation: messages and deltas in, effects and frames out.
+
+    client's text  --receive-->  Ask / Release / Prove / Close   (effects, for whoever owns the socket)
+    hub's answers  --accepted, refused, answered, publish, stale, ended-->  the outbox
+    the writer     --next_frame-->  the text to write, and CatchUp when the client is up again
+
+A subscription is in one of four states:
+
+    OPENING  accepted, its first answer not here yet
+    PAGING   an answer's pages are on their way; deltas wait
+    LIVE     deltas go straight to the outbox
+    LAZY     the outbox was full; deltas wait until it has drained
+
+What waited in PAGING and LAZY is fetched as one net change (`CatchUp`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bindserver.engine import protocol
+from bindserver.engine.frames import Frame
+from bindserver.engine.outbox import Outbox
+from bindserver.engine.protocol import Closing, Code, Ref
+
+
+class State(Enum):
+    """Where a subscription stands."""
+
+    OPENING = "opening"
+    PAGING = "paging"
+    LIVE = "live"
+    LAZY = "lazy"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may use up."""
+
+    outbox_bytes: int = 1024 * 1024
+    subscriptions: int = 100
+    malformed: int = 20
+    messages_per_second: float = 50.0
+    messages_burst: float = 200.0
+    message_bytes: int = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Have the hub resolve a message; it answers by `number`."""
+
+    number: int
+    message: protocol.Subscribe | protocol.Unsubscribe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The subscription is no more: the hub may let go of it."""
+
+    subscription: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUp:
+    """Have the hub bring the subscription from `version` to the present."""
+
+    subscription: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prove:
+    """Find out who the client is, and tell `authenticated` or `not_authenticated`."""
+
+    token: str | None
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """Close the connection."""
+
+    code: Closing
+    reason: str
+
+
+Effect = Ask | Release | CatchUp | Prove | Close
+
+
+@dataclass(slots=True, kw_only=True)
+class Subscription:
+    """One subscription of the client.
+
+    Attributes:
+        number: the hub's and our name for it.
+        event: the binding's event.
+        params: canonical params as JSON text; None for a binding that takes none.
+        version: the view's version that the client has, or will have with what is queued.
+        behind: whether a delta came that was not queued.
+        catching: whether the net change has been asked for and is not here yet.
+    """
+
+    number: int
+    event: str
+    params: str | None
+    state: State = State.OPENING
+    version: int = 0
+    behind: bool = False
+    catching: bool = False
+
+
+@dataclass(slots=True)
+class _Allowance:
+    """A token bucket: how many messages the client may send now."""
+
+    rate: float
+    burst: float
+    left: float = field(init=False)
+    at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.left = self.burst
+
+    def take(self, now: float) -> bool:
+        if self.at is not None:
+            self.left = min(self.burst, self.left + (now - self.at) * self.rate)
+        self.at = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True
+
+
+class Session:
+    """The conversation with one client.
+
+    Args:
+        limits: what the client may use up.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._outbox = Outbox(limits.outbox_bytes)
+        self._allowance = _Allowance(limits.messages_per_second, limits.messages_burst)
+        self._asked: dict[int, protocol.Subscribe | protocol.Unsubscribe] = {}
+        self._subscriptions: dict[int, Subscription] = {}
+        self._numbers: dict[tuple[str, str | None], int] = {}
+        self._next_number = 1
+        self._malformed = 0
+        self._refused_in_a_row = 0
+        self._wants_commit = False
+        self._touched: set[int] = set()
+        self._commit_due: str | None = None
+        self._closed = False
+
+    @property
+    def subscriptions(self) -> Mapping[int, Subscription]:
+        """The subscriptions by number."""
+        return self._subscriptions
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait in the outbox's queue."""
+        return self._outbox.waiting
+
+    # What the client says.
+
+    def receive(self, text: str, now: float) -> Iterator[Effect]:
+        """Take one text message.
+
+        Args:
+            text: the message.
+            now: a clock that only rises, in seconds.
+        """
+        if self._closed:
+            return
+        if len(text) > self._limits.message_bytes:
+            yield self._close(Closing.TOO_BIG, "message too big")
+            return
+        if not self._allowance.take(now):
+            yield from self._too_many()
+            return
+        self._refused_in_a_row = 0
+        try:
+            message = protocol.parse(text)
+        except protocol.Malformed as problem:
+            yield from self._on_malformed(problem)
+            return
+        yield from self._on_message(message)
+
+    def receive_binary(self) -> Iterator[Effect]:
+        """Take a binary message: the contract has none."""
+        if not self._closed:
+            yield self._close(Closing.UNSUPPORTED, "text messages only")
+
+    def _on_message(self, message: protocol.Message) -> Iterator[Effect]:
+        match message:
+            case protocol.Subscribe() | protocol.Unsubscribe():
+                yield from self._ask(message)
+            case protocol.Authenticate(token=token, ref=ref):
+                yield Prove(token=token, ref=ref)
+            case protocol.Hello(want=want):
+                self._wants_commit = "commit" in want
+            case protocol.Ping(data=data):
+                yield from self._tell(protocol.pong(data))
+            case protocol.Ignored():
+                pass
+
+    def _ask(self, message: protocol.Subscribe | protocol.Unsubscribe) -> Iterator[Effect]:
+        opening = isinstance(message, protocol.Subscribe)
+        if len(self._asked) + opening * len(self._subscriptions) >= 2 * self._limits.subscriptions:
+            yield from self._tell(
+                protocol.error(
+                    Code.TOO_MANY_SUBSCRIPTIONS,
+                    "too many requests wait for an answer",
+                    event=message.event,
+                    ref=message.ref,
+                )
+            )
+            return
+        number = self._next_number
+        self._next_number += 1
+        self._asked[number] = message
+        yield Ask(number=number, message=message)
+
+    def _on_malformed(self, problem: protocol.Malformed) -> Iterator[Effect]:
+        self._malformed += 1
+        yield from self._tell(
+            protocol.error(
+                Code.MALFORMED,
+                str(problem),
+                event=problem.event,
+                ref=problem.ref,
+                params=problem.params,
+            )
+        )
+        if self._malformed >= self._limits.malformed and not self._closed:
+            yield self._close(Closing.TOO_MANY_MALFORMED, "too many malformed messages")
+
+    def _too_many(self) -> Iterator[Effect]:
+        self._refused_in_a_row += 1
+        if self._refused_in_a_row > self._limits.messages_burst:
+            yield self._close(Closing.TOO_MANY_MESSAGES, "too many messages")
+            return
+        yield from self._tell(protocol.error(Code.RATE_LIMITED, "too many messages; slow down"))
+
+    # What the hub answers.
+
+    def refused(self, number: int, code: Code, detail: str) -> Iterator[Effect]:
+        """Take the hub's word that the message it was asked about cannot be served."""
+        message = self._asked.pop(number, None)
+        if message is None:
+            return
+        yield from self._tell(
+            protocol.error(
+                code, detail, event=message.event, ref=message.ref, params=message.params or None
+            )
+        )
+
+    def accepted(
+        self, number: int, *, params: str, takes_params: bool, key: str, ordered: bool
+    ) -> Iterator[Effect]:
+        """Take the hub's word that the subscription stands; its answer follows.
+
+        Args:
+            number: the Ask's number, from now on the subscription's.
+            params: the canonical params as JSON text.
+            takes_params: whether the binding takes any.
+            key: the name of the row field that holds the key.
+            ordered: whether rows have places.
+        """
+        message = self._asked.pop(number, None)
+        if message is None:
+            yield Release(subscription=number)
+            return
+        shown = params if takes_params else None
+        older = self._numbers.get((message.event, shown))
+        if older is None and len(self._subscriptions) >= self._limits.subscriptions:
+            yield Release(subscription=number)
+            yield from self._tell(
+                protocol.error(
+                    Code.TOO_MANY_SUBSCRIPTIONS,
+                    f"at most {self._limits.subscriptions} subscriptions for one connection",
+                    event=message.event,
+                    ref=message.ref,
+                )
+            )
+            return
+        if older is not None:
+            yield from self._forget(older)
+        self._subscriptions[number] = Subscription(
+            number=number, event=message.event, params=shown
+        )
+        self._numbers[message.event, shown] = number
+        yield from self._tell(
+            protocol.subscribed(
+                event=message.event, params=params, key=key, ordered=ordered, ref=message.ref
+            )
+        )
+
+    def unsubscribed(self, number: int, *, params: str, takes_params: bool) -> Iterator[Effect]:
+        """Take the canonical params of an Unsubscribe, and end the subscription."""
+        message = self._asked.pop(number, None)
+        if message is None:
+            return
+        shown = params if takes_params else None
+        current = self._numbers.get((message.event, shown))
+        if current is not None:
+            yield from self._forget(current)
+        yield from self._tell(
+            protocol.disconnected(event=message.event, params=shown, ref=message.ref)
+        )
+
+    def answered(self, number: int, frames: tuple[Frame, ...], version: int) -> None:
+        """Take an answer to the subscription: it brings the client to `version`."""
+        subscription = self._subscriptions.get(number)
+        if subscription is None:
+            return
+        subscription.state = State.PAGING
+        subscription.version = version
+        subscription.behind = subscription.catching = False
+        self._outbox.answer(number, frames)
+
+    # What happens to views.
+
+    def publish(self, number: int, frames: tuple[Frame, ...], version: int) -> None:
+        """Take a delta's frames, which bring the view to `version`."""
+        subscription = self._subscriptions.get(number)
+        if subscription is None or subscription.state is State.OPENING:
+            return
+        self._touched.add(number)
+        if subscription.state is not State.LIVE:
+            subscription.behind = True
+        elif self._outbox.push(*frames):
+            subscription.version = version
+        else:
+            subscription.state = State.LAZY
+            subscription.behind = True
+
+    def stale(self, number: int, frame: Frame) -> Iterator[Effect]:
+        """Take the word that the rows may be old until the next frame."""
+        if number in self._subscriptions:
+            yield from self._tell_frame(frame)
+
+    def committed(self, state: str) -> Iterator[Effect]:
+        """Take the word that all frames of one committed state have been given."""
+        if not self._wants_commit:
+            self._touched.clear()
+            return
+        if len(self._touched) > 1 or self._commit_due is not None:
+            self._commit_due = state
+        self._touched.clear()
+        yield from self._mark_commit()
+
+    def _mark_commit(self) -> Iterator[Effect]:
+        """Send the mark that is due, unless one of the subscriptions still lags."""
+        lagging = any(sub.state is not State.LIVE for sub in self._subscriptions.values())
+        if self._commit_due is None or lagging:
+            return
+        state, self._commit_due = self._commit_due, None
+        yield from self._tell(protocol.commit(state))
+
+    def ended(self, number: int, code: Code) -> Iterator[Effect]:
+        """Take the server's word that the subscription has ended."""
+        subscription = self._subscriptions.get(number)
+        if subscription is None:
+            return
+        yield from self._forget(number)
+        yield from self._tell(
+            protocol.disconnected(event=subscription.event, params=subscription.params, code=code)
+        )
+
+    # Who the client is.
+
+    def authenticated(self, expires: int | None, ref: Ref) -> Iterator[Effect]:
+        """Take the proof that the client is who it says, for `expires` seconds."""
+        yield from self._tell(protocol.authenticated(expires, ref))
+
+    def not_authenticated(self, detail: str, ref: Ref) -> Iterator[Effect]:
+        """Take the word that the client's proof is none."""
+        yield from self._tell(
+            protocol.error(Code.UNAUTHENTICATED, detail, event="$auth", ref=ref)
+        )
+
+    def end_all(self, code: Code) -> Iterator[Effect]:
+        """End every subscription, and those that are being opened."""
+        for number in list(self._asked):
+            yield from self.refused(number, code, "the connection has another user now")
+        for number in list(self._subscriptions):
+            yield from self.ended(number, code)
+
+    # What is written.
+
+    def has_work(self) -> bool:
+        """Tell whether anything waits to be written, or to be asked for once all is written."""
+        return bool(self._outbox) or any(
+            sub.state is State.LAZY and not sub.catching for sub in self._subscriptions.values()
+        )
+
+    def next_frame(self) -> Iterator[Frame | Effect]:
+        """Yield the next frame to write, if any, and the effects of having written the ones before.
+
+        The iterator ends after one frame; nothing yielded means that all is written.
+        """
+        while True:
+            item = self._outbox.pop()
+            if isinstance(item, Frame):
+                yield item
+                return
+            if item is None:
+                yield from self._drained()
+                return
+            yield from self._paged(item)
+
+    def _paged(self, number: int) -> Iterator[Effect]:
+        subscription = self._subscriptions.get(number)
+        if subscription is None or subscription.state is not State.PAGING:
+            return
+        if subscription.behind:
+            yield self._catch_up(subscription)
+        else:
+            subscription.state = State.LIVE
+            yield from self._mark_commit()
+
+    def _drained(self) -> Iterator[Effect]:
+        for subscription in self._subscriptions.values():
+            if subscription.state is State.LAZY and not subscription.catching:
+                yield self._catch_up(subscription)
+
+    def _catch_up(self, subscription: Subscription) -> Effect:
+        """Ask for the net change; what comes until it is here is a part of a later one."""
+        subscription.state = State.LAZY
+        subscription.catching = True
+        return CatchUp(subscription=subscription.number, version=subscription.version)
+
+    def gone(self) -> Iterator[Effect]:
+        """Take the word that the connection is no more."""
+        self._closed = True
+        self._asked.clear()
+        self._outbox.clear()
+        for number in list(self._subscriptions):
+            yield from self._forget(number)
+
+    def _forget(self, number: int) -> Iterator[Effect]:
+        subscription = self._subscriptions.pop(number)
+        del self._numbers[subscription.event, subscription.params]
+        self._outbox.forget(number)
+        yield Release(subscription=number)
+
+    def _tell(self, text: str) -> Iterator[Effect]:
+        yield from self._tell_frame(Frame.of(text))
+
+    def _tell_frame(self, frame: Frame) -> Iterator[Effect]:
+        """Queue what must not be lost: a client that leaves no room for it is too slow."""
+        if self._closed:
+            return
+        if not self._outbox.push(frame):
+            yield self._close(Closing.TOO_SLOW, "the client does not read what it asked for")
+
+    def _close(self, code: Closing, reason: str) -> Close:
+        self._closed = True
+        return Close(code=code, reason=reason)

@@ -1,0 +1,183 @@
+"""A view: the rows of one query, kept in memory and moved from one committed state to the next.
+
+Rows are kept as the JSON text that is sent, so that comparing and sending them costs nothing more.
+A step takes what was read again and returns a `Delta`; the ring keeps recent deltas, so that a
+client that is a little behind gets the net change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bindserver.engine.changes import Key
+from bindserver.engine.places import ListedOrder, Sort, SortedOrder
+from bindserver.engine.ring import Delta, Put, Ring, net_of
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """One row as it was just read.
+
+    Attributes:
+        text: the row as JSON text.
+        sort: its sort values, for a view whose places Python can compute; else None.
+    """
+
+    text: str
+    sort: Sort | None
+
+
+class View:
+    """The rows of one query, in order, with their recent history.
+
+    Args:
+        sortable: whether rows bring sort values (`Fresh.sort`); otherwise each step that may move
+            rows is given the order as the database lists it.
+        ring_bytes: how many bytes of recent deltas to keep.
+    """
+
+    def __init__(self, *, sortable: bool, ring_bytes: int) -> None:
+        self.sortable = sortable
+        self.version = 0
+        self.rows: dict[Key, str] = {}
+        self._order: SortedOrder | ListedOrder = SortedOrder() if sortable else ListedOrder()
+        self._ring = Ring(ring_bytes)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self.rows
+
+    def keys(self) -> Sequence[Key]:
+        """Return the keys in order; the list is the view's own."""
+        return self._order.keys()
+
+    def texts(self) -> list[str]:
+        """Return the rows' JSON texts in order."""
+        rows = self.rows
+        return [rows[key] for key in self._order.keys()]
+
+    def load(self, fresh: Mapping[Key, Fresh]) -> Delta | None:
+        """Take the whole query's rows, in order, and return what differs from before.
+
+        Args:
+            fresh: every row of the query, in the database's order.
+        """
+        gone = [key for key in self.rows if key not in fresh]
+        return self.step(fresh=fresh, gone=gone, listed=list(fresh))
+
+    def step(
+        self,
+        *,
+        fresh: Mapping[Key, Fresh],
+        gone: Collection[Key],
+        listed: Sequence[Key] | None = None,
+    ) -> Delta | None:
+        """Move to the next state and return what changed, or None when nothing did.
+
+        Args:
+            fresh: rows that were read again and are in the query.
+            gone: keys that were looked for and are not in the query.
+            listed: all keys in order as the database lists them after this step; needed by a view
+                that is not sortable whenever a row comes, goes or may move.
+        """
+        deletes = tuple(key for key in dict.fromkeys(gone) if key in self.rows)
+        created = {key for key in fresh if key not in self.rows}
+        changed = {key for key in fresh if key in self.rows and fresh[key].text != self.rows[key]}
+        moved = self._place(deletes, fresh, created, listed)
+        for key in deletes:
+            del self.rows[key]
+        for key in (*created, *changed):
+            self.rows[key] = fresh[key].text
+        touched = created | changed | moved
+        if not deletes and not touched:
+            return None
+        self.version += 1
+        delta = Delta(
+            version=self.version,
+            deletes=deletes,
+            puts=self._puts(touched, created=created, placed=created | moved),
+        )
+        self._ring.add(delta)
+        return delta
+
+    def needs_listing(self, fresh: Mapping[Key, Fresh], gone: Collection[Key]) -> bool:
+        """Tell whether `step` must be given the database's order for these rows.
+
+        A row that stays in the query may have moved whatever its text says (it may be ordered by a
+        column that is not served), so only a step without any row needs none.
+        """
+        return not self.sortable and (bool(fresh) or any(key in self.rows for key in gone))
+
+    def since(self, version: int) -> Delta | None:
+        """Return the net change since `version`, possibly empty; None when the ring has lost it."""
+        history = self._ring.since(version, self.version)
+        if history is None:
+            return None
+        net = net_of(history)
+        return Delta(
+            version=self.version,
+            deletes=tuple(key for key in net.deletes if key not in self.rows),
+            puts=self._puts(net.touched, created=net.created, placed=net.placed),
+        )
+
+    def touched_since(self, version: int) -> set[Key] | None:
+        """Return the keys that deltas since `version` name; None when the ring has lost some."""
+        history = self._ring.since(version, self.version)
+        if history is None:
+            return None
+        return {key for delta in history for key in delta.keys()}
+
+    def resume(self, *, held: Iterable[Key], changed: Collection[Key]) -> Delta:
+        """Return what brings a client that holds the rows `held` to the present state.
+
+        Args:
+            held: the keys of the rows that the client has.
+            changed: the keys of the rows that may have changed since the client's state.
+        """
+        had = dict.fromkeys(held)
+        created = {key for key in self.rows if key not in had}
+        updated = {key for key in changed if key in had and key in self.rows}
+        return Delta(
+            version=self.version,
+            deletes=tuple(key for key in had if key not in self.rows),
+            puts=self._puts(created | updated, created=created, placed=created | updated),
+        )
+
+    def _place(
+        self,
+        deletes: Collection[Key],
+        fresh: Mapping[Key, Fresh],
+        created: set[Key],
+        listed: Sequence[Key] | None,
+    ) -> set[Key]:
+        """Give all rows their places and return the old rows that moved."""
+        if isinstance(self._order, SortedOrder):
+            sorts: dict[Key, Sort] = {}
+            for key, row in fresh.items():
+                if row.sort is None:
+                    raise ValueError("a sortable view needs the sort values of each row")
+                sorts[key] = row.sort
+            return self._order.apply(deletes, sorts)
+        if listed is not None:
+            return self._order.apply(listed)
+        if deletes or created:
+            raise ValueError("a listed view needs the order of its keys when rows come or go")
+        return set()
+
+    def _puts(
+        self, keys: Collection[Key], *, created: Collection[Key], placed: Collection[Key]
+    ) -> tuple[Put, ...]:
+        order = self._order
+        return tuple(
+            Put(
+                key=key,
+                text=self.rows[key],
+                created=key in created,
+                placed=key in placed,
+                after=order.predecessor(key) if key in placed else None,
+            )
+            for key in sorted(keys, key=order.rank)
+        )

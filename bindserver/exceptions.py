@@ -1,0 +1,73 @@
+"""What goes wrong, as one tree.
+
+    BindserverError
+    ├── BindingError          a binding is declared wrongly
+    ├── Refusal               a subscriber's wish cannot be served
+    │   ├── UnknownEvent
+    │   ├── InvalidParams
+    │   ├── TooManyRows
+    │   └── Unavailable       not now; try again
+    ├── CaptureError          the change log cannot be installed or read
+    └── QueryTimeout          a query or serializer took longer than it may
+"""
+
+from __future__ import annotations
+
+from bindserver.engine.protocol import Code
+
+
+class BindserverError(Exception):
+    """The base of all errors of ours."""
+
+
+class BindingError(BindserverError):
+    """A binding is declared wrongly; the message says what to write instead."""
+
+
+class Refusal(BindserverError):
+    """A subscriber's wish cannot be served; `str()` is fit for the subscriber's eyes."""
+
+    code = Code.INTERNAL
+
+
+class UnknownEvent(Refusal):
+    """No binding is published under the event."""
+
+    code = Code.UNKNOWN_EVENT
+
+    def __init__(self, event: str) -> None:
+        super().__init__("no binding has this event")
+        self.event = event
+
+
+class InvalidParams(Refusal):
+    """The params are not what the binding takes."""
+
+    code = Code.INVALID_PARAMS
+
+
+class TooManyRows(Refusal):
+    """The queryset is larger than the binding allows."""
+
+    code = Code.TOO_LARGE
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the queryset has more than {limit} rows")
+        self.limit = limit
+
+
+class Unavailable(Refusal):
+    """The database, or the server, cannot answer now."""
+
+    code = Code.UNAVAILABLE
+
+    def __init__(self, detail: str = "the server cannot answer now; try again later") -> None:
+        super().__init__(detail)
+
+
+class CaptureError(BindserverError):
+    """The change log cannot be installed or read; the message says why and what to do."""
+
+
+class QueryTimeout(BindserverError):
+    """A query or a serializer took longer than `QUERY_SECONDS`."""

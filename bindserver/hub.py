@@ -1,0 +1,100 @@
+"""The hub: what transports talk to. It hands each wish to the cycle of the right database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from django.conf import settings
+
+from bindserver.cycle import Cycle
+from bindserver.engine.changes import Change
+from bindserver.engine.protocol import Subscribe, Unsubscribe
+from bindserver.exceptions import UnknownEvent
+from bindserver.registry import BindingClass, registry
+from bindserver.wishes import (
+    Caller,
+    CatchUpWish,
+    HintWish,
+    Ref,
+    ReleaseWish,
+    Snapshot,
+    SnapshotWish,
+    SubscribeWish,
+    UnsubscribeWish,
+)
+
+
+class Hub:
+    """The cycles of this process, started when they are first needed."""
+
+    def __init__(self) -> None:
+        self._cycles: dict[str, Cycle] = {}
+        self._lock = threading.Lock()
+
+    def subscribe(self, ref: Ref, caller: Caller, message: Subscribe) -> None:
+        """Have a subscription accepted and answered.
+
+        Raises:
+            UnknownEvent: no binding has the event.
+        """
+        wish = SubscribeWish(ref=ref, caller=caller, message=message)
+        self._cycle_of(message.event).ask(wish)
+
+    def unsubscribe(self, ref: Ref, message: Unsubscribe) -> None:
+        """Have the canonical params of a message told.
+
+        Raises:
+            UnknownEvent: no binding has the event.
+        """
+        self._cycle_of(message.event).ask(UnsubscribeWish(ref=ref, message=message))
+
+    def catch_up(self, ref: Ref, event: str, version: int) -> None:
+        """Have a subscription brought from a version of its view to the present."""
+        self._cycle_of(event).ask(CatchUpWish(ref=ref, version=version))
+
+    def release(self, ref: Ref) -> None:
+        """Forget a subscription."""
+        for cycle in list(self._cycles.values()):
+            cycle.ask(ReleaseWish(ref=ref))
+
+    def snapshot(
+        self, binding: BindingClass, caller: Caller, params: Mapping[str, Any]
+    ) -> Future[Snapshot]:
+        """Return the rows of a binding, as fresh as the database at this call."""
+        wish = SnapshotWish(binding=binding, caller=caller, params=params)
+        self._cycle(binding.using or "default").ask(wish)
+        return wish.answer
+
+    def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
+        """Take a hint of a write; databases that nobody follows here pass it over."""
+        cycle = self._cycles.get(alias)
+        if cycle is not None:
+            cycle.ask(HintWish(changes=changes))
+
+    def stop(self) -> None:
+        """End all threads."""
+        with self._lock:
+            cycles = list(self._cycles.values())
+            self._cycles.clear()
+        for cycle in cycles:
+            cycle.stop()
+
+    def _cycle_of(self, event: str) -> Cycle:
+        return self._cycle(registry.get(event).using or "default")
+
+    def _cycle(self, alias: str) -> Cycle:
+        with self._lock:
+            cycle = self._cycles.get(alias)
+            if cycle is None:
+                cycle = self._cycles[alias] = Cycle(alias, settings.SECRET_KEY.encode())
+                cycle.start()
+            return cycle
+
+
+hub = Hub()
+"""This process's hub."""
+
+__all__ = ["Hub", "UnknownEvent", "hub"]

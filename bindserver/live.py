@@ -1,0 +1,191 @@
+"""Views as a server keeps them: the engine's view, its query, and who looks at it."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from bindserver.conf import conf
+from bindserver.engine import cursor as cursors
+from bindserver.engine.changes import Key, Position
+from bindserver.engine.frames import Encoder, Frame
+from bindserver.engine.protocol import Subscribe, canonical
+from bindserver.engine.ring import Delta
+from bindserver.engine.view import View
+from bindserver.binding import Binding
+from bindserver.dependencies import Recorder
+from bindserver.queries import Query, Rows
+from bindserver.registry import BindingClass
+from bindserver.wishes import Caller, Ref, Snapshot, SnapshotWish
+
+
+class State(Enum):
+    """Where a view stands.
+
+    NEW: nothing read yet. LOADING: the loader reads it whole. READY: it is as it was at its
+    position. FAILED: set aside until `retry_at`, to be read whole then.
+    """
+
+    NEW = "new"
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A subscription that waits for its first answer."""
+
+    ref: Ref
+    message: Subscribe
+
+
+class LiveView:
+    """One view, with its query, position and audience. The cycle's thread alone touches it.
+
+    Args:
+        query: what it reads.
+        binding: one of the equal bindings that it serves.
+        secret: signs its cursors.
+    """
+
+    def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
+        self.query = query
+        self.view = View(sortable=query.sortable, ring_bytes=conf.RING_BYTES)
+        self.state = State.NEW
+        self.position = Position(epoch="", mark="")
+        self.incarnation = secrets.token_hex(6)
+        self.keys: dict[Hashable, Key] = {}
+        self.whole_tables: set[str] = set()
+        self.audience: dict[Ref, None] = {}
+        self.openings: list[Opening] = []
+        self.snapshots: list[SnapshotWish] = []
+        self.stale = False
+        self.failures = 0
+        self.retry_at = 0.0
+        self.used_at = time.monotonic()
+        self.modified = time.time()
+        self._secret = secret
+        takes_params = bool(type(binding).params)
+        self._encoder = Encoder(
+            event=binding.event or "",
+            params=canonical(binding.wire_params) if takes_params else None,
+            key=query.key,
+        )
+        self._sync: dict[int, tuple[Frame, ...]] = {}
+        self._digest: str | None = None
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for what happens to it."""
+        return bool(self.audience or self.openings or self.snapshots)
+
+    @property
+    def tables(self) -> set[str]:
+        """Every table that it reads."""
+        return self.query.tables | self.whole_tables
+
+    def learn(self, recorder: Recorder) -> None:
+        """Take note of the tables that reading it has read beside its own query."""
+        self.whole_tables |= recorder.other
+
+    def load(self, rows: Rows, position: Position) -> Delta | None:
+        """Take all rows as they were at a position."""
+        delta = self.view.load(rows.fresh)
+        self.keys = rows.keys
+        self.position = position
+        self.state = State.READY
+        self.failures = 0
+        self._changed(delta)
+        return delta
+
+    def step(
+        self, rows: Rows, gone: set[Hashable], listed: list[Key] | None, position: Position
+    ) -> Delta | None:
+        """Take rows that were read again, and those that were looked for in vain."""
+        gone_keys = {self.keys[pk] for pk in gone if pk in self.keys}
+        for pk, key in rows.keys.items():
+            if self.keys.get(pk, key) != key:
+                gone_keys.add(self.keys[pk])
+        delta = self.view.step(fresh=rows.fresh, gone=gone_keys, listed=listed)
+        for pk in gone:
+            self.keys.pop(pk, None)
+        self.keys.update(rows.keys)
+        self.position = position
+        self._changed(delta)
+        return delta
+
+    def _changed(self, delta: Delta | None) -> None:
+        if delta is not None:
+            self.modified = time.time()
+            self._digest = None
+        self._sync.clear()  # its cursor names the position, which has moved in any case
+
+    def cursor(self) -> str:
+        """Return the cursor of its present state."""
+        return cursors.dump(
+            cursors.Cursor(
+                fingerprint=self.query.fingerprint,
+                position=self.position,
+                incarnation=self.incarnation,
+                version=self.view.version,
+            ),
+            self._secret,
+        )
+
+    def delta_frames(self, delta: Delta) -> tuple[Frame, ...]:
+        """Return a delta's frames; `ok` for an empty one."""
+        return self._encoder.delta(delta, self.cursor())
+
+    def sync_frames(self, page_size: int) -> tuple[Frame, ...]:
+        """Return the frames of all its rows, made once for each page size and state."""
+        if page_size not in self._sync:
+            self._sync[page_size] = self._encoder.sync(self.view.texts(), self.cursor(), page_size)
+        return self._sync[page_size]
+
+    def stale_frame(self) -> Frame:
+        """Return the frame that says that its rows may be old."""
+        return self._encoder.stale()
+
+    def ok_frame(self) -> Frame:
+        """Return the frame that says that its rows are the present ones."""
+        return self.delta_frames(Delta(version=self.view.version, deletes=(), puts=()))[0]
+
+    def snapshot(self) -> Snapshot:
+        """Return its rows as HTTP serves them."""
+        rows = {key: self.view.rows[key] for key in self.view.keys()}
+        if self._digest is None:
+            digest = hashlib.sha256()
+            for text in rows.values():
+                digest.update(text.encode())
+                digest.update(b"\n")
+            self._digest = digest.hexdigest()
+        return Snapshot(
+            rows=rows,
+            key=self.query.key,
+            cursor=self.cursor(),
+            digest=self._digest,
+            modified=self.modified,
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class Subject:
+    """A binding in one context: who asks, with which params, and the view that they see.
+
+    Attributes:
+        reads: the tables that the binding read to make its queryset; when one of them changes, it
+            is asked again.
+        refs: the subscriptions that it serves.
+    """
+
+    binding: BindingClass
+    caller: Caller
+    params: dict[str, object]
+    live: LiveView
+    reads: set[str]
+    refs: dict[Ref, None] = field(default_factory=dict)

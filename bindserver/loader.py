@@ -1,0 +1,90 @@
+"""Big loads: a view over the cycle's row budget is read by a thread of its own, in its own snapshot.
+
+The view then stands at that snapshot's position; the next turn of the cycle brings it to the
+present by what changed since.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from queue import SimpleQueue
+
+from bindserver.conf import conf
+from bindserver.dependencies import Recorder
+from bindserver.engine.changes import Position
+from bindserver.live import LiveView
+from bindserver.pace import Pacer
+from bindserver.queries import Rows
+from bindserver.snapshot import open_connection, snapshot
+from bindserver.sources import Source, source_of
+
+LOAD_PATIENCE = 6
+"""A big load may take so many times as long as a query of the cycle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """What a load came to: rows at a position, or what went wrong."""
+
+    live: LiveView
+    rows: Rows | None
+    position: Position
+    recorder: Recorder
+    problem: Exception | None = None
+
+
+class Loader:
+    """Loads views one after the other.
+
+    Args:
+        alias: the database.
+        done: takes each result, on the loader's thread.
+    """
+
+    def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
+        self._alias = alias
+        self._done = done
+        self._wanted: SimpleQueue[LiveView | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def load(self, live: LiveView) -> None:
+        """Load a view; the result comes through `done`."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name=f"bindserver-loader-{self._alias}", daemon=True
+            )
+            self._thread.start()
+        self._wanted.put(live)
+
+    def stop(self) -> None:
+        """End the thread when it has done what it is at."""
+        if self._thread is not None:
+            self._wanted.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        connection = open_connection(self._alias)
+        try:
+            while (live := self._wanted.get()) is not None:
+                self._done(self._load(live, connection))
+        finally:
+            connection.close()
+
+    def _load(self, live: LiveView, connection: object) -> Loaded:
+        pacer = Pacer(conf.QUERY_SECONDS * LOAD_PATIENCE)
+        recorder = Recorder()
+        position = Position(epoch="", mark="")
+        try:
+            source: Source = source_of(connection)  # type: ignore[arg-type]
+            with snapshot(connection, pacer):  # type: ignore[arg-type]
+                position = source.position()
+                with recorder.watching(self._alias):
+                    rows = live.query.load(recorder, pacer)
+        except Exception as problem:  # handed on: the cycle sets the view aside and logs it
+            connection.close()  # type: ignore[attr-defined]
+            return Loaded(
+                live=live, rows=None, position=position, recorder=recorder, problem=problem
+            )
+        return Loaded(live=live, rows=rows, position=position, recorder=recorder)

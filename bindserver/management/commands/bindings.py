@@ -1,0 +1,123 @@
+"""`manage.py bindings`: look after bindings and their change log."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DEFAULT_DB_ALIAS, connections
+
+from bindserver.capture.log import Log, log_of
+from bindserver.capture.tables import tracked
+from bindserver.conf import conf
+from bindserver.discovery import tables_of
+from bindserver.exceptions import CaptureError
+from bindserver.registry import registry
+
+PURGE_BATCH = 5000
+
+
+class Command(BaseCommand):
+    """Installs, shows, removes and purges the change log."""
+
+    help = "Look after bindings and the change log that they follow."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        rooms = parser.add_subparsers(dest="room", required=True, metavar="list | capture")
+        rooms.add_parser("list", help="show the bindings there are")
+        capture = rooms.add_parser("capture", help="the change log of a database")
+        capture.add_argument(
+            "action",
+            choices=["install", "status", "remove", "purge"],
+            help="install triggers and two tables; show them; take them away; "
+            "delete old log entries",
+        )
+        capture.add_argument(
+            "--database", default=DEFAULT_DB_ALIAS, help="the database's alias (default: default)"
+        )
+        capture.add_argument(
+            "--dry-run", action="store_true", help="print the SQL and change nothing"
+        )
+        capture.add_argument(
+            "--keep",
+            type=float,
+            default=None,
+            metavar="SECONDS",
+            help="purge: keep entries younger than this (default: LOG_KEEP_SECONDS)",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["room"] == "list":
+            self._list()
+            return
+        alias = options["database"]
+        if alias not in connections:
+            raise CommandError(f"There is no database {alias!r} in DATABASES.")
+        try:
+            log = log_of(connections[alias])
+            getattr(self, f"_{options['action']}")(log, alias, options)
+        except CaptureError as problem:
+            raise CommandError(str(problem)) from None
+
+    def _list(self) -> None:
+        for binding in registry.all():
+            event = binding.event or "(not published)"
+            params = ", ".join(sorted(binding.params)) or "none"
+            model = binding.get_model()._meta.label
+            self.stdout.write(
+                f"{event}: {binding.__module__}.{binding.__name__} of {model}, params: {params}"
+            )
+
+    def _install(self, log: Log, alias: str, options: dict[str, Any]) -> None:
+        tables = tracked(tables_of(registry.all(), alias))
+        names = ", ".join(item.table for item in tables) or "no table"
+        if options["dry_run"]:
+            self._show(log.plan(tables), f"Would watch {names}.")
+        elif statements := log.install(tables):
+            self._show(statements, f"The change log watches {names}.")
+        else:
+            self.stdout.write(f"All in place: the change log watches {names}.")
+
+    def _status(self, log: Log, alias: str, options: dict[str, Any]) -> None:
+        status = log.status()
+        if not status["installed"]:
+            self.stdout.write(
+                f"No change log on {alias!r}. `manage.py bindings capture install` installs it."
+            )
+            return
+        wanted = tracked(tables_of(registry.all(), alias))
+        missing = [item.table for item in log.missing(wanted)]
+        self.stdout.write(f"epoch: {status['epoch']}")
+        self.stdout.write(f"entries: {status['entries']}")
+        for name in ("oldest", "newest"):
+            if status[name] is not None:
+                at = datetime.datetime.fromtimestamp(status[name], datetime.UTC)
+                self.stdout.write(f"{name}: {at:%Y-%m-%d %H:%M:%S} UTC")
+        self.stdout.write(f"tables: {', '.join(status['tables']) or 'none'}")
+        self.stdout.write(f"missing triggers: {', '.join(missing) or 'none'}")
+        self.stdout.write(f"journal mode: {status['journal_mode']}")
+
+    def _remove(self, log: Log, alias: str, options: dict[str, Any]) -> None:
+        if options["dry_run"]:
+            self._show(log.plan_removal(), "Would remove the change log.")
+        else:
+            self._show(log.remove(), "The change log is removed; bindings follow signals now.")
+
+    def _purge(self, log: Log, alias: str, options: dict[str, Any]) -> None:
+        if not log.installed():
+            raise CaptureError("There is no change log to purge.")
+        keep = conf.LOG_KEEP_SECONDS if options["keep"] is None else options["keep"]
+        if options["dry_run"]:
+            self.stdout.write(f"Would delete entries older than {keep:g} s.")
+            return
+        deleted = 0
+        while some := log.purge(keep, PURGE_BATCH):
+            deleted += some
+        self.stdout.write(f"Deleted {deleted} entries older than {keep:g} s.")
+
+    def _show(self, statements: Iterable[str], sentence: str) -> None:
+        for statement in statements:
+            self.stdout.write(f"{statement};")
+        self.stdout.write(self.style.SUCCESS(sentence))

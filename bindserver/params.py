@@ -1,0 +1,94 @@
+"""A binding's params: named arguments that a subscriber gives, checked by DRF's fields."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+from rest_framework import serializers
+from rest_framework.fields import empty
+
+from bindserver.exceptions import InvalidParams
+
+SHORT_FORMS: dict[type, type[serializers.Field[Any, Any, Any, Any]]] = {
+    int: serializers.IntegerField,
+    str: serializers.CharField,
+    bool: serializers.BooleanField,
+}
+"""What may be written in place of a field; such a param must be given."""
+
+RESERVED_NAMES = frozenset(
+    {"cursor", "format", "limit", "live", "offset", "ordering", "page", "page_size", "search"}
+)
+"""Query parameters of DRF's and of ours: no param's name."""
+
+Declared = Mapping[str, Any]
+
+
+def field_of(declared: object) -> serializers.Field[Any, Any, Any, Any]:
+    """Return a fresh serializer field for what stands in a binding's `params`.
+
+    Raises:
+        TypeError: it is neither a field nor a short form.
+    """
+    if isinstance(declared, type) and declared in SHORT_FORMS:
+        return SHORT_FORMS[declared]()
+    if isinstance(declared, serializers.Field):
+        return copy.deepcopy(declared)
+    raise TypeError("a param is a serializer field, or int, str or bool")
+
+
+def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Check params, and fill in defaults.
+
+    Args:
+        declared: the binding's `params`.
+        given: what the subscriber gave.
+
+    Returns:
+        The values for the binding, and the same in JSON's terms for the wire, names sorted.
+
+    Raises:
+        InvalidParams: a name is unknown or a value wrong.
+    """
+    unknown = sorted(set(given) - set(declared))
+    if unknown:
+        known = ", ".join(sorted(declared)) or "none"
+        raise InvalidParams(f"unknown params: {', '.join(unknown)[:200]}; known: {known}")
+    if not declared:
+        return {}, {}
+    fields = {name: field_of(field) for name, field in declared.items()}
+    serializer = type("Params", (serializers.Serializer,), fields)(data=dict(given))
+    if not serializer.is_valid():
+        raise InvalidParams(_sentences(serializer.errors))
+    values: dict[str, Any] = dict(serializer.validated_data)
+    wire = {
+        name: None if values[name] is None else serializer.fields[name].to_representation(values[name])
+        for name in sorted(values)
+    }
+    return values, wire
+
+
+def from_query(declared: Declared, query: Any) -> dict[str, Any]:
+    """Return params as a URL's query string gives them: lists where the field takes many.
+
+    Args:
+        declared: the binding's `params`.
+        query: a `QueryDict`.
+    """
+    given: dict[str, Any] = {}
+    for name in query:
+        field = declared.get(name, empty)
+        many = isinstance(field, (serializers.ListField, serializers.MultipleChoiceField))
+        given[name] = query.getlist(name) if many else query.get(name)
+    return given
+
+
+def _sentences(errors: Any) -> str:
+    """Return DRF's errors as one line."""
+    parts = []
+    for name, problems in errors.items():
+        texts = problems if isinstance(problems, list) else [str(problems)]
+        parts.append(f"{name}: {' '.join(str(text) for text in texts)}")
+    return "; ".join(parts)[:500]

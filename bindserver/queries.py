@@ -1,0 +1,302 @@
+"""The only reads of users' tables: one query shape, in full, by keys, or its keys in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import EmptyResultSet, ValidationError
+from django.db.models import Model, QuerySet
+from django.db.models.fields import BooleanField, IntegerField
+
+from bindserver.binding import Binding
+from bindserver.conf import conf
+from bindserver.dependencies import Paths, Recorder, paths_of
+from bindserver.engine import protocol
+from bindserver.engine.changes import Key
+from bindserver.engine.view import Fresh
+from bindserver.exceptions import BindingError, TooManyRows
+from bindserver.pace import Pacer
+from bindserver.rendering import Renderer, Row, describe
+
+KEYS_PER_QUERY = 500
+
+
+class OverBudget(Exception):
+    """There are more rows than were to be read here."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows that were read, in the query's order.
+
+    Attributes:
+        fresh: what a view takes, by key.
+        keys: the key of each primary key.
+    """
+
+    fresh: dict[Key, Fresh] = field(default_factory=dict)
+    keys: dict[Hashable, Key] = field(default_factory=dict)
+
+    def add(self, row: Row, sort: tuple[Any, ...] | None) -> None:
+        self.fresh[row.key] = Fresh(row.text, sort)
+        self.keys[row.pk] = row.key
+
+
+class Query:
+    """The query of one binding in one context: what it reads, and who it is.
+
+    Making one asks the binding for its queryset, which may read the database.
+
+    Args:
+        binding: the binding, with its context.
+
+    Attributes:
+        identity: equal for two queries whose subscribers are sent the same.
+        fingerprint: the identity and the rows' format, short, for cursors.
+        key: the name of the row field that holds the key.
+        sortable: whether rows bring sort values.
+        whole: why it can only be read whole, or None.
+    """
+
+    def __init__(self, binding: Binding[Any]) -> None:
+        self.alias: str = binding.using or "default"
+        self.max_rows: int = binding.max_rows or conf.MAX_ROWS
+        self._limit = binding.limit
+        queryset = _conditioned(binding).using(self.alias)
+        self.model: type[Model] = queryset.model
+        self._directions, queryset = _ordered(queryset, binding.ordering)
+        self.sortable = self._directions is not None and not self._limit
+        self.whole = _why_whole(queryset, self._limit)
+        if self.whole:
+            self.sortable = False
+        self._queryset = queryset[: self._limit] if self._limit else queryset
+        self.sql, self.paths = _compiled(queryset, self.alias, self.model)
+        serializer_class = binding.get_serializer_class()
+        context = binding.get_serializer_context()
+        columns = [name for name, _ in self._directions or ()] if self.sortable else []
+        self._renderer = Renderer(self.model, serializer_class, context, columns)
+        self.key = self._renderer.key
+        self.identity = _identity(self, binding, serializer_class, context)
+        row_format = describe(serializer_class(context=context))
+        self.fingerprint = _digest(
+            [self.identity, row_format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
+        )[:16]
+
+    @property
+    def tables(self) -> set[str]:
+        """The tables that its own SQL reads."""
+        return {self.model._meta.db_table, *self.paths}
+
+    def load(self, recorder: Recorder, pacer: Pacer, budget: int | None = None) -> Rows:
+        """Read every row, in order.
+
+        Args:
+            recorder: notes what is read.
+            pacer: rests, and stops what takes too long.
+            budget: how many rows to read here at most.
+
+        Raises:
+            OverBudget: there are more rows than `budget`.
+            TooManyRows: there are more than the binding allows.
+            QueryTimeout: it took too long.
+        """
+        rows = Rows()
+        recorder.expect_own()
+        most = self.max_rows if budget is None else min(budget, self.max_rows)
+        bounded = self._queryset if self._queryset.query.is_sliced else self._queryset[: most + 1]
+        for count, row in enumerate(self._renderer.rows(bounded, pacer), start=1):
+            if budget is not None and count > budget:
+                raise OverBudget
+            if count > self.max_rows:
+                raise TooManyRows(self.max_rows)
+            rows.add(row, self._sort(row))
+        return rows
+
+    def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
+        """Read the rows of the query that have these primary keys, in no order."""
+        rows = Rows()
+        for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
+            recorder.expect_own()
+            for row in self._renderer.rows(self._queryset.filter(pk__in=some), pacer):
+                rows.add(row, self._sort(row))
+        return rows
+
+    def ordered_pks(self, pacer: Pacer) -> list[Any]:
+        """Read the primary keys of all rows in the query's order."""
+        pks: dict[Any, None] = {}
+        for pk in self._queryset.values_list("pk", flat=True).iterator(chunk_size=2000):
+            pks[pk] = None
+            pacer.pause()
+        return list(pks)
+
+    def primary_keys(self, raw: Iterable[Any]) -> set[Any] | None:
+        """Return primary keys as the database holds them in Python's terms, None if one cannot be."""
+        to_python = self.model._meta.pk.to_python
+        try:
+            return {to_python(value) for value in raw}
+        except ValidationError:
+            return None
+
+    def reached(self, table: str, raw: Collection[Any], budget: int) -> set[Any] | None:
+        """Return the primary keys of rows that changed rows of another table may reach.
+
+        Args:
+            table: the changed table.
+            raw: the primary keys of its rows, as the database holds them.
+            budget: how many rows may be reached.
+
+        Returns:
+            None when any row may be reached, or more than `budget`.
+        """
+        lookups = self.paths.get(table)
+        if lookups is None or len(raw) > budget:
+            return None
+        found: set[Any] = set()
+        base = self.model._base_manager.using(self.alias)
+        for lookup in lookups:
+            for some in _batches(list(raw), KEYS_PER_QUERY):
+                reached = base.filter(**{f"{lookup}__in": some}).values_list("pk", flat=True)
+                found.update(reached[: budget + 1])
+                if len(found) > budget:
+                    return None
+        return found
+
+    def _sort(self, row: Row) -> tuple[Any, ...] | None:
+        if not self.sortable or self._directions is None:
+            return None
+        return tuple(
+            [value * sign for (_, sign), value in zip(self._directions, row.sort, strict=True)]
+        )
+
+
+def _conditioned(binding: Binding[Any]) -> QuerySet[Any]:
+    """Return the binding's queryset with its filters, excludes and `get_q`."""
+    queryset = binding.get_queryset()
+    if not isinstance(queryset, QuerySet):
+        raise BindingError(f"{type(binding).__name__}.get_queryset() returns a QuerySet.")
+    filters, excludes = binding.conditions("filters"), binding.conditions("excludes")
+    condition = binding.get_q()
+    if filters:
+        queryset = queryset.filter(**filters)
+    if excludes:
+        queryset = queryset.exclude(**excludes)
+    return queryset.filter(condition) if condition else queryset
+
+
+Directions = list[tuple[str, int]]
+
+
+def _ordered(
+    queryset: QuerySet[Any], ordering: Sequence[Any] | str | None
+) -> tuple[Directions | None, QuerySet[Any]]:
+    """Order the queryset, its key last, and tell whether Python can repeat the order.
+
+    Returns:
+        (attribute, 1 or -1) of each order column or None, and the queryset.
+    """
+    if queryset.query.is_sliced or queryset.query.combinator:
+        return None, queryset
+    if ordering is None:
+        ordering = queryset.query.order_by or queryset.model._meta.ordering or ()
+    items: list[Any] = [ordering] if isinstance(ordering, str) else list(ordering)
+    pk = queryset.model._meta.pk
+    names = {item.lstrip("-") for item in items if isinstance(item, str)}
+    if not names & {"pk", pk.name, pk.attname}:
+        items.append("pk")
+    directions = [_direction(queryset.model, item) for item in items]
+    repeatable = not (queryset.query.extra or queryset.query.extra_order_by)
+    if repeatable and all(direction is not None for direction in directions):
+        return [d for d in directions if d is not None], queryset.order_by(*items)
+    return None, queryset.order_by(*items)
+
+
+def _direction(model: type[Model], item: Any) -> tuple[str, int] | None:
+    """Return the attribute and sign of an order column that Python sorts as the database does."""
+    if not isinstance(item, str):
+        return None
+    name, sign = item.lstrip("-"), -1 if item.startswith("-") else 1
+    fields = {f.name: f for f in model._meta.concrete_fields} | {"pk": model._meta.pk}
+    column = fields.get(name)
+    if column is None or column.null or not isinstance(column, (IntegerField, BooleanField)):
+        return None
+    return column.attname, sign
+
+
+def _why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:
+    query = queryset.query
+    if limit or query.is_sliced:
+        return "it has a limit"
+    if query.combinator:
+        return "it is a union"
+    if any(getattr(a, "contains_over_clause", False) for a in query.annotations.values()):
+        return "it has window functions"
+    if query.distinct_fields:
+        return "it is distinct on some columns"
+    return None
+
+
+def _compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[str, Paths]:
+    """Return the query's SQL with its arguments, and how its tables reach its rows."""
+    query = queryset.query.chain()
+    try:
+        sql, params = query.get_compiler(using=alias).as_sql()
+    except EmptyResultSet:
+        return "", {model._meta.db_table: None}
+    return f"{sql} {params!r}", paths_of(query, sql, model)
+
+
+def _identity(
+    query: Query, binding: Binding[Any], serializer_class: type, context: dict[str, Any]
+) -> str:
+    return _digest(
+        [
+            _path(type(binding)),
+            query.alias,
+            query.sql,
+            query._limit,
+            _path(serializer_class),
+            identify(context),
+            protocol.canonical(binding.wire_params),
+        ]
+    )
+
+
+def identify(value: Any) -> Any:
+    """Return a serializer context's value as plain data that says who it is.
+
+    Raises:
+        BindingError: it is something that cannot be compared.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return [type(value).__name__, value]
+    if isinstance(value, Model):
+        return [value._meta.label, str(value.pk)]
+    if isinstance(value, dict):
+        return {str(name): identify(item) for name, item in sorted(value.items())}
+    if isinstance(value, (list, tuple)):
+        return [identify(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted(json.dumps(identify(item)) for item in value)
+    if getattr(value, "is_anonymous", False):
+        return ["anonymous"]
+    raise BindingError(
+        f"get_serializer_context() returns plain values and model instances, not {type(value)}."
+    )
+
+
+def _path(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _digest(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

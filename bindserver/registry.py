@@ -1,0 +1,65 @@
+"""Which bindings there are: every subclass of `Binding`, and those published by their event."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.module_loading import autodiscover_modules
+
+from bindserver.binding import Binding
+from bindserver.exceptions import UnknownEvent
+
+BindingClass = type[Binding[Any]]
+
+
+class Registry:
+    """The bindings of this process, in the order of their declaration."""
+
+    def __init__(self) -> None:
+        self._classes: list[BindingClass] = []
+
+    def add(self, binding: BindingClass) -> None:
+        """Remember a binding; one declared again under its own name (a reload) replaces the old."""
+        name = (binding.__module__, binding.__qualname__)
+        self._classes = [
+            known for known in self._classes if (known.__module__, known.__qualname__) != name
+        ]
+        self._classes.append(binding)
+
+    def remove(self, binding: BindingClass) -> None:
+        """Forget a binding, as tests do with theirs."""
+        self._classes.remove(binding)
+
+    def all(self) -> list[BindingClass]:
+        """Return every binding that names a model or a queryset, and every published one."""
+        return [
+            binding
+            for binding in self._classes
+            if binding.event is not None
+            or binding.model is not None
+            or binding.queryset is not None
+        ]
+
+    def published(self) -> list[BindingClass]:
+        """Return the bindings with an event."""
+        return [binding for binding in self._classes if binding.event is not None]
+
+    def get(self, event: str) -> BindingClass:
+        """Return the binding of an event.
+
+        Raises:
+            UnknownEvent: there is none.
+        """
+        for binding in self._classes:
+            if binding.event == event:
+                return binding
+        raise UnknownEvent(event)
+
+
+registry = Registry()
+Binding._subclassed.append(registry.add)
+
+
+def autodiscover() -> None:
+    """Import every installed app's `bindings.py`."""
+    autodiscover_modules("bindings")

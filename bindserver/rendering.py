@@ -1,0 +1,256 @@
+"""From database rows to the JSON text that is sent, by DRF's serializers.
+
+Plain `fields` of Django's own types are read with `values_list` and rendered by the serializer's
+own fields, without model instances: the same text, several times faster.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Field, ForeignKey, Model, QuerySet
+from rest_framework import serializers
+from rest_framework.utils.encoders import JSONEncoder
+
+from bindserver.binding import Binding
+from bindserver.engine.changes import Key
+from bindserver.engine.protocol import SAFE_INTEGER
+from bindserver.exceptions import BindingError
+from bindserver.pace import Pacer
+
+CHUNK_ROWS = 500
+SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
+PLAIN_FIELDS = frozenset(
+    {
+        serializers.BooleanField,
+        serializers.CharField,
+        serializers.ChoiceField,
+        serializers.DateField,
+        serializers.DateTimeField,
+        serializers.DecimalField,
+        serializers.DurationField,
+        serializers.EmailField,
+        serializers.FloatField,
+        serializers.IntegerField,
+        serializers.IPAddressField,
+        serializers.JSONField,
+        serializers.PrimaryKeyRelatedField,
+        serializers.SlugField,
+        serializers.TimeField,
+        serializers.URLField,
+        serializers.UUIDField,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row, read and rendered.
+
+    Attributes:
+        pk: the primary key as Python has it.
+        key: the same on the wire.
+        text: the row as JSON text.
+        sort: the values of the sort columns.
+    """
+
+    pk: Any
+    key: Key
+    text: str
+    sort: tuple[Any, ...]
+
+
+class NoRequest(dict[str, Any]):
+    """A serializer context that says why there is no request in it."""
+
+    def __missing__(self, name: str) -> Any:
+        if name == "request":
+            raise BindingError(
+                "A binding's serializer has no request: one view serves many subscribers. "
+                "Hand what you need to it in Binding.get_serializer_context()."
+            )
+        raise KeyError(name)
+
+
+class Renderer:
+    """Renders the rows of one view.
+
+    Args:
+        model: the view's model.
+        serializer_class: what renders its rows.
+        context: the serializer's context.
+        sort_columns: attribute names of model fields whose values each row brings along.
+    """
+
+    def __init__(
+        self,
+        model: type[Model],
+        serializer_class: type[serializers.BaseSerializer[Any]],
+        context: Mapping[str, Any],
+        sort_columns: Sequence[str],
+    ) -> None:
+        self._pk_name: str = model._meta.pk.attname
+        self._sort_columns = tuple(sort_columns)
+        self._serializer = serializer_class(context=NoRequest(context))
+        self.key, self._adds_key = _key_field(model, self._serializer)
+        self._plain = _plain_columns(model, self._serializer)
+
+    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Iterator[Row]:
+        """Yield the queryset's rows in its order, pausing as `pacer` says."""
+        if self._plain is not None and not queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
+            return self._plain_rows(queryset, pacer, self._plain)
+        return self._model_rows(queryset, pacer)
+
+    def _model_rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Iterator[Row]:
+        render = self._serializer.to_representation
+        for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
+            sort = tuple([getattr(instance, name) for name in self._sort_columns])
+            yield self._row(instance.pk, render(instance), sort)
+            pacer.pause()
+
+    def _plain_rows(
+        self,
+        queryset: QuerySet[Any],
+        pacer: Pacer,
+        columns: Sequence[tuple[str, str, serializers.Field[Any, Any, Any, Any] | None]],
+    ) -> Iterator[Row]:
+        names = [column for _, column, _ in columns]
+        values = queryset.values_list(self._pk_name, *self._sort_columns, *names)
+        start = 1 + len(self._sort_columns)
+        for record in values.iterator(chunk_size=CHUNK_ROWS):
+            data = {
+                name: value if value is None or field is None else field.to_representation(value)
+                for (name, _, field), value in zip(columns, record[start:], strict=True)
+            }
+            yield self._row(record[0], data, record[1:start])
+            pacer.pause()
+
+    def _row(self, pk: Any, data: Any, sort: tuple[Any, ...]) -> Row:
+        if self._adds_key:
+            data = {self.key: pk, **data}
+        return Row(pk, wire_key(data[self.key]), to_json(data), sort)
+
+
+def wire_key(value: Any) -> Key:
+    """Return a rendered primary key as the wire carries it."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= SAFE_INTEGER:
+        return value
+    return str(value)
+
+
+_ENCODER = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_ASCII_ENCODER = JSONEncoder(ensure_ascii=True, separators=(",", ":"))
+
+
+def to_json(data: Any) -> str:
+    """Return rendered data as JSON text that every client reads alike.
+
+    Integers beyond ±(2**53 − 1) become strings, NaN and infinities null.
+    """
+    text = _ENCODER.encode(data)
+    if SUSPICIOUS.search(text):
+        text = _ENCODER.encode(json.loads(text, parse_int=_safe_int, parse_constant=_null))
+    if not text.isascii() and not _has_utf8(text):
+        text = _ASCII_ENCODER.encode(json.loads(text))
+    return text
+
+
+def _has_utf8(text: str) -> bool:
+    """Tell whether the text can be sent; half a surrogate pair, which JSON can hold, cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _safe_int(text: str) -> int | str:
+    number = int(text)
+    return number if abs(number) <= SAFE_INTEGER else text
+
+
+def _null(_: str) -> None:
+    return None
+
+
+def _key_field(model: type[Model], serializer: Any) -> tuple[str, bool]:
+    """Return the row field that holds the primary key, and whether it must be added."""
+    pk = model._meta.pk
+    names = [
+        name
+        for name, field in getattr(serializer, "fields", {}).items()
+        if field.source in ("pk", pk.name, pk.attname) and not field.write_only
+    ]
+    if not names:
+        return pk.name, True
+    return (pk.name if pk.name in names else names[0]), False
+
+
+def _plain_columns(
+    model: type[Model], serializer: Any
+) -> list[tuple[str, str, serializers.Field[Any, Any, Any, Any] | None]] | None:
+    """Return (name, column, serializer field) of a serializer that needs no model instances."""
+    if type(serializer).to_representation is not serializers.Serializer.to_representation:
+        return None
+    concrete = {field.name: field for field in model._meta.concrete_fields}
+    columns = []
+    for name, field in serializer.fields.items():
+        column = concrete.get(field.source)
+        if field.write_only or column is None or not _is_plain(field, column):
+            return None
+        related = isinstance(field, serializers.PrimaryKeyRelatedField)
+        columns.append((name, column.attname, None if related else field))
+    return columns
+
+
+def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, Any]) -> bool:
+    own = type(column).__module__.startswith("django.db.models.fields")
+    if type(field) not in PLAIN_FIELDS or not own:
+        return False
+    if isinstance(field, serializers.PrimaryKeyRelatedField):
+        return (
+            field.pk_field is None
+            and isinstance(column, ForeignKey)
+            and column.target_field.primary_key
+        )
+    return not column.is_relation
+
+
+def key_name(binding: Binding[Any]) -> str:
+    """Return the name of the row field that holds a binding's key."""
+    serializer = binding.get_serializer_class()(context=NoRequest())
+    return _key_field(binding.get_model(), serializer)[0]
+
+
+def describe(serializer: Any) -> list[Any]:
+    """Return what a serializer's rows look like, as far as its declaration tells.
+
+    It is a part of a view's fingerprint: a deploy that changes the rows' format makes old cursors
+    worthless.
+    """
+    described: list[Any] = [f"{type(serializer).__module__}.{type(serializer).__qualname__}"]
+    child = getattr(serializer, "child", None)
+    if child is not None:
+        described.append(describe(child))
+    for name, field in getattr(serializer, "fields", {}).items():
+        described.append([name, str(field.source), describe(field)])
+    code = _code_of(serializer)
+    return [*described, code] if code else described
+
+
+def _code_of(serializer: Any) -> list[str]:
+    """Return the code of the methods by which a user's serializer renders, as digestible text."""
+    found = []
+    for cls in type(serializer).__mro__:
+        if cls.__module__.split(".")[0] in ("rest_framework", "builtins"):
+            continue
+        for name, member in sorted(vars(cls).items()):
+            code = getattr(member, "__code__", None)
+            if code is not None and (name == "to_representation" or name.startswith("get_")):
+                consts = [const for const in code.co_consts if not hasattr(const, "co_code")]
+                found.append(f"{name}:{code.co_code.hex()}:{consts!r}:{code.co_names!r}")
+    return found

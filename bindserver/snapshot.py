@@ -1,0 +1,81 @@
+"""A connection of a thread's own, on which everything is read in one snapshot."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import connections, router, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.pace import Pacer
+
+PROGRESS_STEPS = 10_000
+_reading = threading.local()
+
+
+class SnapshotRouter:
+    """Keeps reads of a snapshot in it, whatever the project's own routers say."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        alias: str | None = getattr(_reading, "alias", None)
+        return alias
+
+    def db_for_write(self, model: Any, **hints: Any) -> str | None:
+        return None
+
+    def allow_relation(self, one: Any, other: Any, **hints: Any) -> bool | None:
+        return None
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
+        return None
+
+
+def route_snapshots() -> None:
+    """Put our router before the project's own."""
+    if not any(isinstance(known, SnapshotRouter) for known in router.routers):
+        router.routers.insert(0, SnapshotRouter())
+
+
+def open_connection(alias: str) -> BaseDatabaseWrapper:
+    """Give this thread a new connection wrapper of its own, with settings of its own.
+
+    Settings are copied because wrappers of one alias share their dict: what is changed here would
+    reach the application's threads. SQLite reads begin DEFERRED, or each would lock writers out.
+    """
+    known = connections[alias]
+    settings = copy.deepcopy(connections.settings[alias])
+    settings["NAME"] = known.settings_dict["NAME"]
+    if known.vendor == "sqlite":
+        settings.setdefault("OPTIONS", {})["transaction_mode"] = "DEFERRED"
+    settings["CONN_MAX_AGE"] = None
+    wrapper: BaseDatabaseWrapper = type(known)(settings, alias)
+    connections[alias] = wrapper  # type: ignore[assignment]
+    return wrapper
+
+
+@contextmanager
+def snapshot(connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
+    """Read in one snapshot; nothing can be written, and nothing outlives the pacer's time."""
+    _reading.alias = connection.alias
+    try:
+        connection.ensure_connection()
+        with _read_only(connection, pacer), transaction.atomic(using=connection.alias):
+            yield
+    finally:
+        _reading.alias = None
+
+
+@contextmanager
+def _read_only(connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
+    raw: Any = connection.connection
+    raw.execute("PRAGMA query_only = ON")
+    raw.set_progress_handler(pacer.expired, PROGRESS_STEPS)
+    try:
+        yield
+    finally:
+        raw.set_progress_handler(None, 0)
+        raw.execute("PRAGMA query_only = OFF")

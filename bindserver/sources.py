@@ -1,0 +1,176 @@
+"""What the cycle asks about changes, whichever capture is on."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from collections.abc import Collection
+from typing import Protocol
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.log import Log, has_log, log_of
+from bindserver.capture.tables import tracked
+from bindserver.conf import conf
+from bindserver.engine.changes import Change, Position
+from bindserver.exceptions import CaptureError
+
+logger = logging.getLogger("bindserver")
+
+
+class Source(Protocol):
+    """Says where in history a snapshot is, and what changed on the way.
+
+    Attributes:
+        name: the capture's name.
+        polls: whether commits elsewhere can be noticed by looking.
+    """
+
+    name: str
+    polls: bool
+
+    def prepare(self, tables: Collection[str]) -> None:
+        """Bring in place, before a snapshot, what is needed to see changes of these tables."""
+
+    def position(self) -> Position:
+        """Return the position of the present snapshot."""
+
+    def changes(self, since: Position) -> list[Change] | None:
+        """Return what changed since a position, None when that cannot be proved."""
+
+    def hint(self, changes: Collection[Change]) -> None:
+        """Take hints of what was written."""
+
+    def moved(self) -> bool:
+        """Tell whether anybody has committed since the last look."""
+
+    def due(self) -> float | None:
+        """Return when, on the monotonic clock, a look is due without a hint."""
+
+    def purge(self) -> None:
+        """Let go of old history."""
+
+
+def source_of(connection: BaseDatabaseWrapper) -> Source:
+    """Return the source for a database, as CAPTURE says: "auto" takes the log where there is one.
+
+    Raises:
+        CaptureError: the log is asked for and not installed.
+    """
+    wanted = conf.CAPTURE
+    if wanted == "signals":
+        return HintSource()
+    if has_log(connection):
+        return LogSource(connection, log_of(connection))
+    if wanted == "log":
+        raise CaptureError(
+            f"BINDSERVER['CAPTURE'] is 'log', but database {connection.alias!r} has no change log. "
+            "Run `manage.py bindings capture install`."
+        )
+    return HintSource()
+
+
+class LogSource:
+    """Changes as the database's log tells them."""
+
+    name = "log"
+    polls = True
+
+    def __init__(self, connection: BaseDatabaseWrapper, log: Log) -> None:
+        self._connection = connection
+        self._log = log
+        self._commit_mark: object = None
+        self._schema_mark: object = None
+        self._tables: set[str] = set()
+        self._cannot_watch: set[str] = set()
+
+    def prepare(self, tables: Collection[str]) -> None:
+        """Reinstall triggers that a migration took away, and watch tables found meanwhile."""
+        self._commit_mark = self._log.commit_mark()
+        mark = self._log.schema_mark()
+        unknown = set(tables) - self._tables - self._cannot_watch
+        if mark == self._schema_mark and not unknown:
+            return
+        wanted = tracked(self._tables | unknown)
+        missing = self._log.missing(wanted)
+        if missing:
+            names = ", ".join(item.table for item in missing)
+            logger.warning("bindserver: installing missing triggers on %s; a new epoch", names)
+            self._install(missing)
+        self._tables |= unknown
+        self._schema_mark = self._log.schema_mark()
+
+    def _install(self, missing: Collection[object]) -> None:
+        try:
+            self._log.install(missing)  # type: ignore[arg-type]
+        except CaptureError as problem:
+            self._cannot_watch |= {item.table for item in missing}  # type: ignore[attr-defined]
+            logger.error("bindserver: changes of these tables are not seen: %s", problem)
+
+    def position(self) -> Position:
+        return self._log.position()
+
+    def changes(self, since: Position) -> list[Change] | None:
+        return self._log.changes(since)
+
+    def hint(self, changes: Collection[Change]) -> None:
+        """Nothing: being woken is all that a hint is good for, the log knows the rest."""
+
+    def moved(self) -> bool:
+        return self._log.commit_mark() != self._commit_mark
+
+    def due(self) -> float | None:
+        return None
+
+    def purge(self) -> None:
+        deleted = self._log.purge(conf.LOG_KEEP_SECONDS, PURGE_BATCH)
+        if deleted:
+            logger.debug("bindserver: purged %d log entries", deleted)
+
+
+PURGE_BATCH = 1000
+
+
+class HintSource:
+    """Changes as hints tell them, and a full compare from time to time for all that they miss."""
+
+    name = "signals"
+    polls = False
+
+    def __init__(self) -> None:
+        self._epoch = secrets.token_hex(8)
+        self._number = 0
+        self._pending: list[Change] = []
+        self._known: list[Change] | None = None
+        self._compare_at = time.monotonic() + conf.COMPARE_SECONDS
+
+    def prepare(self, tables: Collection[str]) -> None:
+        self._number += 1
+        if time.monotonic() >= self._compare_at:
+            self._compare_at = time.monotonic() + conf.COMPARE_SECONDS
+            self._known = None
+        else:
+            self._known = self._pending
+        self._pending = []
+
+    def position(self) -> Position:
+        return Position(epoch=self._epoch, mark=str(self._number))
+
+    def changes(self, since: Position) -> list[Change] | None:
+        """Return the hints since the last look; further back nothing is known."""
+        if since == Position(epoch=self._epoch, mark=str(self._number - 1)):
+            return self._known
+        return [] if since == self.position() else None
+
+    def hint(self, changes: Collection[Change]) -> None:
+        self._pending.extend(changes)
+
+    def moved(self) -> bool:
+        return False
+
+    def due(self) -> float | None:
+        return self._compare_at
+
+    def purge(self) -> None:
+        """Nothing is kept."""

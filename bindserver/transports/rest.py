@@ -1,0 +1,139 @@
+"""The HTTP transport: the bindings there are, and snapshots with ETag, 304 and a cursor."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from django.utils.cache import patch_vary_headers
+from django.utils.http import http_date, parse_etags, quote_etag
+from rest_framework import exceptions, status
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from bindserver.conf import conf
+from bindserver.exceptions import InvalidParams, TooManyRows, Unavailable, UnknownEvent
+from bindserver.hub import hub
+from bindserver.params import from_query
+from bindserver.registry import registry
+from bindserver.rendering import key_name
+from bindserver.wishes import Caller, Snapshot
+
+CURSOR_HEADER = "Bindserver-Cursor"
+DRF_PARAMS = frozenset({"format"})
+YOUNG_SECONDS = 2.0
+
+
+class Unserviceable(exceptions.APIException):
+    """The server cannot answer now."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+
+
+class BindingList(APIView):
+    """The bindings that the caller may subscribe to."""
+
+    def get(self, request: Request) -> Response:
+        """Answer with event, key, params and URL of each."""
+        return Response(
+            [
+                {
+                    "event": binding.event,
+                    "key": key_name(binding()),
+                    "params": sorted(binding.params),
+                    "url": request.build_absolute_uri(
+                        reverse("bindserver:snapshot", kwargs={"event": binding.event})
+                    ),
+                }
+                for binding in registry.published()
+            ]
+        )
+
+
+class SnapshotView(APIView):
+    """A binding's rows, or one of them, as they are now."""
+
+    def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:
+        """Answer with the rows, or 304 where the caller has them already."""
+        snapshot = _snapshot(request, event)
+        body, digest = _body(snapshot, key)
+        etag = _etag(request, digest)
+        if _is_known(request, etag, snapshot.modified):
+            response: HttpResponseBase = HttpResponse(status=status.HTTP_304_NOT_MODIFIED)
+            del response.headers["Content-Type"]
+        elif isinstance(request.accepted_renderer, JSONRenderer):
+            response = HttpResponse(body, content_type="application/json")
+        else:
+            response = Response(json.loads(body))
+        response.headers["ETag"] = etag
+        response.headers["Last-Modified"] = http_date(int(snapshot.modified))
+        response.headers[CURSOR_HEADER] = snapshot.cursor
+        response.headers["Cache-Control"] = "private, no-cache"
+        patch_vary_headers(response, ("Accept", "Cookie", "Authorization"))
+        return response
+
+
+def _snapshot(request: Request, event: str) -> Snapshot:
+    try:
+        binding = registry.get(event)
+    except UnknownEvent as problem:
+        raise Http404(str(problem)) from None
+    query = request.query_params.copy()
+    for name in DRF_PARAMS:
+        query.pop(name, None)
+    caller = Caller(user=request.user, auth=request.auth)
+    answer = hub.snapshot(binding, caller, from_query(binding.params, query))
+    try:
+        return answer.result(timeout=conf.SNAPSHOT_SECONDS)
+    except InvalidParams as problem:
+        raise exceptions.ValidationError({"detail": str(problem), "code": problem.code}) from None
+    except TooManyRows as problem:
+        raise Unserviceable(str(problem), code=problem.code) from None
+    except (Unavailable, TimeoutError):
+        answer.cancel()
+        raise Unserviceable("the server cannot answer now; try again later") from None
+
+
+def _body(snapshot: Snapshot, key: str | None) -> tuple[str, str]:
+    """Return the JSON text that is served, and a digest of it."""
+    if key is None:
+        return f"[{','.join(snapshot.rows.values())}]", snapshot.digest
+    row = _row(snapshot.rows, key)
+    return row, hashlib.sha256(row.encode()).hexdigest()
+
+
+def _row(rows: Mapping[int | str, str], key: str) -> str:
+    if key in rows:
+        return rows[key]
+    if key.removeprefix("-").isdecimal() and len(key) < 20 and int(key) in rows:
+        return rows[int(key)]
+    raise Http404("no such row")
+
+
+def _etag(request: Request, digest: str) -> str:
+    """Return the tag of what is served: rows, format and language, and nothing else."""
+    renderer = request.accepted_renderer
+    parts = f"{digest} {renderer.media_type} {settings.LANGUAGE_CODE}"
+    return quote_etag(hashlib.sha256(parts.encode()).hexdigest()[:32])
+
+
+def _is_known(request: HttpRequest | Request, etag: str, modified: float) -> bool:
+    """Tell whether the caller's copy is the present one (RFC 9110, section 13)."""
+    tags = request.META.get("HTTP_IF_NONE_MATCH")
+    if tags is not None:
+        known = {tag.removeprefix("W/") for tag in parse_etags(tags)}
+        return "*" in known or etag in known
+    # A date names a second, in which more may have happened: exact, and past, or not at all.
+    return request.META.get("HTTP_IF_MODIFIED_SINCE") == http_date(
+        int(modified)
+    ) and (time.time() - modified > YOUNG_SECONDS)
+

@@ -1,0 +1,232 @@
+"""The WebSocket transport: a Channels consumer around a `Session`.
+
+It performs the session's effects: asks the hub, proves the user, closes, and writes frames one
+after the other as fast as the client takes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlsplit
+
+from channels.auth import get_user
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+
+from bindserver.conf import conf
+from bindserver.engine.frames import Frame
+from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code, Subscribe
+from bindserver.engine.session import (
+    Ask,
+    CatchUp,
+    Close,
+    Effect,
+    Prove,
+    Release,
+    Session,
+)
+from bindserver.exceptions import UnknownEvent
+from bindserver.hub import hub
+from bindserver.wishes import (
+    Accepted,
+    Answered,
+    Caller,
+    Ended,
+    Event,
+    Published,
+    Ref,
+    Refused,
+    Staled,
+    Unsubscribed,
+)
+
+logger = logging.getLogger("bindserver")
+
+
+class BindingConsumer(AsyncConsumer):
+    """One client's connection."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection. No channel of its own in the layer: hints come to the process."""
+        self.scope = scope
+        self.base_send = send
+        self.loop = asyncio.get_running_loop()
+        self._session = Session(conf.limits())
+        self._writer: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
+        finally:
+            self._perform(self._session.gone())
+            for task in (self._writer, self._closing):
+                if task is not None:
+                    task.cancel()
+
+    # From the client.
+
+    async def websocket_connect(self, message: Any) -> None:
+        """Accept the connection, if its origin may have it."""
+        wanted = self.scope.get("subprotocols") or []
+        accept = {"type": "websocket.accept"}
+        if SUBPROTOCOL in wanted:
+            accept["subprotocol"] = SUBPROTOCOL
+        await self.base_send(accept)
+        if not origin_allowed(self.scope):
+            # Accepted first, because only then can a browser's page read the code.
+            self._perform([Close(code=Closing.FORBIDDEN, reason="this origin is not allowed")])
+            self._perform(self._session.gone())
+
+    async def websocket_receive(self, message: Any) -> None:
+        """Take a message."""
+        text = message.get("text")
+        if text is None:
+            self._perform(self._session.receive_binary())
+        else:
+            self._perform(self._session.receive(text, time.monotonic()))
+
+    async def websocket_disconnect(self, message: Any) -> None:
+        """The connection is gone."""
+        raise StopConsumer
+
+    # From the hub.
+
+    def hear(self, number: int, event: Event) -> None:
+        """Take an event about the subscription or question `number`."""
+        session = self._session
+        match event:
+            case Published(frames=frames, version=version):
+                session.publish(number, frames, version)
+                self._write()
+            case Answered(frames=frames, version=version):
+                session.answered(number, frames, version)
+                self._write()
+            case Accepted():
+                self._perform(
+                    session.accepted(
+                        number,
+                        params=event.params,
+                        takes_params=event.takes_params,
+                        key=event.key,
+                        ordered=event.ordered,
+                    )
+                )
+            case Unsubscribed():
+                self._perform(
+                    session.unsubscribed(
+                        number, params=event.params, takes_params=event.takes_params
+                    )
+                )
+            case Refused(code=code, detail=detail):
+                self._perform(session.refused(number, code, detail))
+            case Staled(frame=frame):
+                self._perform(session.stale(number, frame))
+            case Ended(code=code):
+                self._perform(session.ended(number, code))
+
+    def settle(self, state: str) -> None:
+        """Take the word that all frames of one committed state are here."""
+        self._perform(self._session.committed(state))
+
+    # The session's effects.
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Ask():
+                    self._ask(effect)
+                case Release(subscription=number):
+                    hub.release(Ref(self, number))
+                case CatchUp(subscription=number, version=version):
+                    event = self._session.subscriptions[number].event
+                    hub.catch_up(Ref(self, number), event, version)
+                case Prove():
+                    self.loop.create_task(self._prove(effect))
+                case Close(code=code, reason=reason):
+                    self._closing = self.loop.create_task(self._close(code, reason))
+        self._write()
+
+    def _ask(self, ask: Ask) -> None:
+        ref = Ref(self, ask.number)
+        try:
+            if isinstance(ask.message, Subscribe):
+                hub.subscribe(ref, self._caller(), ask.message)
+            else:
+                hub.unsubscribe(ref, ask.message)
+        except UnknownEvent as refusal:
+            self._perform(self._session.refused(ask.number, refusal.code, str(refusal)))
+
+    def _caller(self) -> Caller:
+        return Caller(user=self.scope.get("user"))
+
+    async def _prove(self, effect: Prove) -> None:
+        """Look at the connection's session again; tokens are not taken yet."""
+        session = self._session
+        if effect.token is not None:
+            self._perform(
+                session.not_authenticated("this server takes the session cookie only", effect.ref)
+            )
+            return
+        if "session" not in self.scope:
+            self._perform(session.not_authenticated("the server has no sessions", effect.ref))
+            return
+        user = await get_user(self.scope)
+        if user.pk != getattr(self.scope.get("user"), "pk", None):
+            self._perform(session.end_all(Code.REVOKED))
+        self.scope["user"] = user
+        if user.is_anonymous:
+            self._perform(session.not_authenticated("nobody is logged in", effect.ref))
+        else:
+            expires = await self.scope["session"].aget_expiry_age()
+            self._perform(session.authenticated(expires, effect.ref))
+
+    # Writing.
+
+    def _write(self) -> None:
+        """See that what waits is being written; one task does it, while there is anything."""
+        if self._writer is None or self._writer.done():
+            if self._session.has_work():
+                self._writer = self.loop.create_task(self._write_all())
+
+    async def _write_all(self) -> None:
+        try:
+            while (frame := self._next_frame()) is not None:
+                async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
+                    await self.base_send({"type": "websocket.send", "text": frame.text})
+        except TimeoutError:
+            self._perform([Close(code=Closing.TOO_SLOW, reason="the client reads too slowly")])
+            self._perform(self._session.gone())
+
+    def _next_frame(self) -> Frame | None:
+        for item in self._session.next_frame():
+            if isinstance(item, Frame):
+                return item
+            self._perform([item])
+        return None
+
+    async def _close(self, code: Closing, reason: str) -> None:
+        """Write what waits, for a moment, and close."""
+        if self._writer is not None and code is not Closing.TOO_SLOW:
+            await asyncio.wait([self._writer], timeout=1)
+        await self.base_send({"type": "websocket.close", "code": int(code), "reason": reason})
+
+
+def origin_allowed(scope: Any) -> bool:
+    """Tell whether a page of the connection's origin may connect.
+
+    With ORIGINS set, its exact origins may; without, only pages of the very host that is asked.
+    A connection without an Origin header comes from no page.
+    """
+    headers = dict(scope.get("headers") or ())
+    if b"origin" not in headers:
+        return True
+    origin = headers[b"origin"].decode("latin-1")
+    if conf.ORIGINS is not None:
+        return origin in conf.ORIGINS
+    return urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")

@@ -1,0 +1,394 @@
+"""One turn of the cycle, inside one snapshot: views move on, wishes are served."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import secrets
+import time
+from collections.abc import Callable, Iterable
+
+from bindserver.catalogue import Catalogue
+from bindserver.courier import Outgoing
+from bindserver.engine import cursor as cursors
+from bindserver.engine.changes import Change, Position
+from bindserver.engine.frames import Frame, round_page_size
+from bindserver.engine.protocol import Code, Subscribe, canonical
+from bindserver.engine.ring import Delta
+from bindserver.exceptions import BindserverError, Refusal, TooManyRows, Unavailable
+from bindserver.live import LiveView, Opening, State, Subject
+from bindserver.loader import Loaded, Loader
+from bindserver.pace import Pacer
+from bindserver.params import validate
+from bindserver.queries import OverBudget
+from bindserver.refresh import Touched, missed, refresh, touched
+from bindserver.registry import registry
+from bindserver.sources import Source
+from bindserver.wishes import (
+    Accepted,
+    Answered,
+    CatchUpWish,
+    Ended,
+    HintWish,
+    Listener,
+    Published,
+    Ref,
+    Refused,
+    ReleaseWish,
+    SnapshotWish,
+    Staled,
+    SubscribeWish,
+    Unsubscribed,
+    UnsubscribeWish,
+    Wish,
+)
+
+logger = logging.getLogger("bindserver")
+
+RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+
+
+class Desk:
+    """What lasts from turn to turn: the catalogue, the loader, and which views are set aside.
+
+    Args:
+        alias: the database.
+        secret: signs cursors.
+        put: hands a load's result to the next turn.
+    """
+
+    def __init__(self, alias: str, secret: bytes, put: Callable[[Loaded], None]) -> None:
+        self.alias = alias
+        self.secret = secret
+        self.catalogue = Catalogue(alias, secret)
+        self.loader = Loader(alias, put)
+
+    def watched(self) -> bool:
+        """Tell whether anybody waits for what happens."""
+        return any(live.wanted for live in self.catalogue.views())
+
+    def tables(self) -> set[str]:
+        """Return every table that a change in would matter."""
+        tables: set[str] = set()
+        for live in self.catalogue.views():
+            tables |= live.tables
+        for subject in self.catalogue.subjects():
+            tables |= subject.reads
+        return tables
+
+    def due(self) -> float:
+        """Return when the next view that was set aside is to be tried again."""
+        return min(
+            (live.retry_at for live in self.catalogue.views() if live.state is State.FAILED),
+            default=float("inf"),
+        )
+
+    def lagging(self) -> frozenset[Listener]:
+        """Return the listeners of views that are not at the present position."""
+        return frozenset(
+            ref.listener
+            for live in self.catalogue.views()
+            if live.state is not State.READY
+            for ref in live.audience
+        )
+
+    def out_of_reach(self, items: Iterable[Wish | Loaded]) -> Outgoing:
+        """Serve what can be served without the database, and mark every view stale."""
+        outgoing = Outgoing()
+        for live in self.catalogue.views():
+            mark_stale(live, outgoing)
+            for wish in live.snapshots:
+                wish.answer.set_exception(Unavailable())
+            live.snapshots.clear()
+        for item in items:
+            if isinstance(item, ReleaseWish):
+                self.catalogue.release(item.ref)
+            elif isinstance(item, CatchUpWish):
+                subject = self.catalogue.subject_of(item.ref)
+                if subject is not None:  # answered by a sync when the database is back
+                    subject.live.audience.pop(item.ref, None)
+                    subject.live.openings.append(Opening(item.ref, _plain(subject)))
+            elif isinstance(item, Loaded):
+                item.live.state = State.FAILED if len(item.live.view) else State.NEW
+        refuse(items, outgoing)
+        return outgoing
+
+
+def _plain(subject: Subject) -> Subscribe:
+    return Subscribe(event=subject.binding.event or "", params={})
+
+
+def refuse(items: Iterable[Wish | Loaded], outgoing: Outgoing | None = None) -> None:
+    """Tell all who ask that there is no answer now."""
+    sorry = Unavailable()
+    for item in items:
+        if isinstance(item, SnapshotWish) and not item.answer.done():
+            item.answer.set_exception(sorry)
+        elif isinstance(item, (SubscribeWish, UnsubscribeWish)) and outgoing is not None:
+            outgoing.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))
+
+
+def mark_stale(live: LiveView, outgoing: Outgoing) -> None:
+    """Tell a view's subscribers, once, that its rows may be old."""
+    if live.stale:
+        return
+    live.stale = True
+    refs = [*live.audience, *(opening.ref for opening in live.openings)]
+    outgoing.add(refs, Staled(frame=live.stale_frame()))
+
+
+class Turn:
+    """One turn, within an open snapshot.
+
+    Args:
+        desk: what lasts.
+        source: says what changed.
+        pacer: rests, and stops what takes too long.
+
+    Attributes:
+        outgoing: the events that the turn came to.
+    """
+
+    def __init__(self, desk: Desk, source: Source, pacer: Pacer) -> None:
+        self._desk = desk
+        self._source = source
+        self._pacer = pacer
+        self.outgoing = Outgoing()
+        self._position = Position(epoch="", mark="")
+        self._changes: dict[Position, list[Change] | None] = {}
+
+    def run(self, items: Iterable[Wish | Loaded]) -> None:
+        """Take loads, move views to the present, serve wishes, answer those who wait."""
+        items = list(items)
+        self._position = self._source.position()
+        for item in items:
+            if isinstance(item, Loaded):
+                self._take(item)
+        for item in items:
+            if not isinstance(item, Loaded):
+                self._serve(item)
+        self._resolve_subjects()
+        for live in self._desk.catalogue.views():
+            if live.wanted:
+                self._bring_up(live)
+                self._answer(live)
+
+    def state(self) -> str:
+        """Return an opaque name of the committed state that the turn came to."""
+        text = f"{self._position.epoch}.{self._position.mark}"
+        return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    def _since(self, position: Position) -> list[Change] | None:
+        if position == self._position:
+            return []
+        if position not in self._changes:
+            self._changes[position] = self._source.changes(position)
+        return self._changes[position]
+
+    # Views.
+
+    def _bring_up(self, live: LiveView) -> None:
+        """Move a view to the present; load it if it has no rows yet."""
+        if live.state is State.LOADING:
+            return
+        if live.state is State.FAILED and time.monotonic() < live.retry_at:
+            return
+        self._guarded(live, self._move)
+
+    def _move(self, live: LiveView) -> None:
+        what = Touched(whole=True)
+        if live.state is State.READY:
+            what = touched(live, self._since(live.position))
+        try:
+            delta = refresh(live, what, self._position, self._pacer, self._desk.alias)
+        except OverBudget:
+            live.state = State.LOADING
+            self._desk.loader.load(live)
+            return
+        self._publish(live, delta)
+
+    def _take(self, loaded: Loaded) -> None:
+        """Take a big load's rows; the turn brings them to the present."""
+        live = loaded.live
+        live.learn(loaded.recorder)
+
+        def take(live: LiveView) -> None:
+            if loaded.rows is None:
+                raise loaded.problem or Unavailable()
+            self._publish(live, live.load(loaded.rows, loaded.position))
+
+        self._guarded(live, take)
+
+    def _guarded(self, live: LiveView, work: Callable[[LiveView], None]) -> None:
+        """Do something to a view; if that fails, the view alone is set aside."""
+        self._pacer.restart()
+        try:
+            work(live)
+        except TooManyRows as problem:
+            self._end(live, problem)
+        except Exception as problem:
+            self._source.position()  # raises if it is the database that is lost
+            self._set_aside(live, problem)
+
+    def _publish(self, live: LiveView, delta: Delta | None) -> None:
+        if delta is None and not live.stale:
+            return
+        live.stale = False
+        if live.audience:
+            frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
+            event = Published(frames=frames, version=live.view.version)
+            self.outgoing.add(live.audience, event)
+
+    def _set_aside(self, live: LiveView, problem: Exception) -> None:
+        reference = secrets.token_hex(4)
+        delay = RETRY_SECONDS[min(live.failures, len(RETRY_SECONDS) - 1)]
+        logger.error(
+            "bindserver: %s is set aside for %g s (reference %s)",
+            live.query.model.__name__,
+            delay,
+            reference,
+            exc_info=problem,
+        )
+        live.state = State.FAILED
+        live.failures += 1
+        live.retry_at = time.monotonic() + delay
+        mark_stale(live, self.outgoing)
+        for wish in live.snapshots:
+            wish.answer.set_exception(Unavailable())
+        live.snapshots.clear()
+
+    def _end(self, live: LiveView, problem: TooManyRows) -> None:
+        """End the subscriptions of a view that has outgrown its limit."""
+        logger.error("bindserver: %s: %s", live.query.model.__name__, problem)
+        refs = [*live.audience, *(opening.ref for opening in live.openings)]
+        self.outgoing.add(refs, Ended(code=Code.TOO_LARGE))
+        for wish in live.snapshots:
+            wish.answer.set_exception(problem)
+        live.snapshots.clear()
+        live.openings.clear()
+        live.audience.clear()
+        live.state = State.NEW
+
+    def _resolve_subjects(self) -> None:
+        """Ask bindings again whose own reads may have changed; their subscribers get a sync."""
+        for subject in self._desk.catalogue.subjects():
+            if not (subject.reads and subject.refs) or subject.live.state is State.NEW:
+                continue
+            changes = self._since(subject.live.position)
+            if changes is not None and all(c.table not in subject.reads for c in changes):
+                continue
+            before = subject.live
+            self._guarded(before, lambda _, s=subject: self._move_subject(s))
+
+    def _move_subject(self, subject: Subject) -> None:
+        if self._desk.catalogue.resolve_again(subject):
+            plain = _plain(subject)
+            subject.live.openings.extend(Opening(ref, plain) for ref in subject.refs)
+
+    # Wishes.
+
+    def _serve(self, wish: Wish | Loaded) -> None:
+        match wish:
+            case SubscribeWish():
+                self._refusing(wish.ref, lambda: self._subscribe(wish))
+            case UnsubscribeWish():
+                self._refusing(wish.ref, lambda: self._unsubscribe(wish))
+            case ReleaseWish():
+                self._desk.catalogue.release(wish.ref)
+            case CatchUpWish():
+                self._catch_up(wish)
+            case SnapshotWish():
+                self._snapshot(wish)
+            case HintWish() | Loaded():
+                pass
+
+    def _refusing(self, ref: Ref, work: Callable[[], None]) -> None:
+        """Serve a wish, or say in the contract's words why not."""
+        self._pacer.restart()
+        try:
+            work()
+        except Refusal as refusal:
+            self.outgoing.add([ref], Refused(code=refusal.code, detail=str(refusal)))
+        except Exception as problem:
+            self._source.position()  # raises if it is the database that is lost
+            detail = self._reference(problem)
+            self.outgoing.add([ref], Refused(code=Code.INTERNAL, detail=detail))
+
+    @staticmethod
+    def _reference(problem: Exception) -> str:
+        reference = secrets.token_hex(4)
+        logger.error("bindserver: a binding failed (reference %s)", reference, exc_info=problem)
+        return f"the server failed; reference {reference}"
+
+    def _subscribe(self, wish: SubscribeWish) -> None:
+        binding = registry.get(wish.message.event)
+        catalogue = self._desk.catalogue
+        subject, instance = catalogue.resolve(binding, wish.caller, wish.message.params)
+        catalogue.attach(wish.ref, subject)
+        accepted = Accepted(
+            params=canonical(instance.wire_params),
+            takes_params=bool(binding.params),
+            key=subject.live.query.key,
+            ordered=True,
+        )
+        self.outgoing.add([wish.ref], accepted)
+        subject.live.openings.append(Opening(wish.ref, wish.message))
+        if subject.live.stale:
+            self.outgoing.add([wish.ref], Staled(frame=subject.live.stale_frame()))
+
+    def _unsubscribe(self, wish: UnsubscribeWish) -> None:
+        binding = registry.get(wish.message.event)
+        _, wire = validate(binding.params, wish.message.params)
+        event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
+        self.outgoing.add([wish.ref], event)
+
+    def _catch_up(self, wish: CatchUpWish) -> None:
+        subject = self._desk.catalogue.subject_of(wish.ref)
+        if subject is None or wish.ref not in subject.live.audience:
+            return
+        live = subject.live
+        delta = live.view.since(wish.version)
+        if delta is None:
+            frames = live.sync_frames(round_page_size(None))
+        else:
+            frames = live.delta_frames(delta) if delta else ()
+        self.outgoing.add([wish.ref], Answered(frames=frames, version=live.view.version))
+
+    def _snapshot(self, wish: SnapshotWish) -> None:
+        try:
+            subject, _ = self._desk.catalogue.resolve(wish.binding, wish.caller, wish.params)
+        except BindserverError as problem:
+            wish.answer.set_exception(problem)
+        except Exception as problem:
+            self._source.position()  # raises if it is the database that is lost
+            self._reference(problem)
+            wish.answer.set_exception(Unavailable())
+        else:
+            subject.live.snapshots.append(wish)
+
+    # Answers.
+
+    def _answer(self, live: LiveView) -> None:
+        """Answer all who wait for the view's rows, if they are here."""
+        if live.state is not State.READY:
+            return
+        for wish in live.snapshots:
+            if wish.answer.set_running_or_notify_cancel():
+                wish.answer.set_result(live.snapshot())
+        live.snapshots.clear()
+        for opening in live.openings:
+            frames = self._first_frames(live, opening.message)
+            live.audience[opening.ref] = None
+            answered = Answered(frames=frames, version=live.view.version)
+            self.outgoing.add([opening.ref], answered)
+        live.openings.clear()
+
+    def _first_frames(self, live: LiveView, message: Subscribe) -> tuple[Frame, ...]:
+        cursor = cursors.load(message.cursor, self._desk.secret)
+        if cursor is not None and cursor.fingerprint != live.query.fingerprint:
+            cursor = None
+        changes = self._since(cursor.position) if cursor is not None else None
+        delta = missed(live, cursor, message.held, changes)
+        if delta is None:
+            return live.sync_frames(round_page_size(message.page_size))
+        return live.delta_frames(delta)

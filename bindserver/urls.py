@@ -1,0 +1,14 @@
+"""HTTP routes, for `include("bindserver.urls")` under any prefix."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from bindserver.transports.rest import BindingList, SnapshotView
+
+app_name = "bindserver"
+urlpatterns = [
+    path("", BindingList.as_view(), name="bindings"),
+    path("<str:event>/", SnapshotView.as_view(), name="snapshot"),
+    path("<str:event>/<str:key>/", SnapshotView.as_view(), name="row"),
+]

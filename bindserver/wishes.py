@@ -1,0 +1,171 @@
+"""What a hub is asked, and what it answers: the words between transports and the cycle.
+
+Wishes may be handed in from any thread. Events come back in order on the listener's event loop;
+a snapshot's answer comes as a future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+from bindserver.engine.changes import Change
+from bindserver.engine.frames import Frame
+from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
+from bindserver.registry import BindingClass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: a user, and how they proved it."""
+
+    user: Any = None
+    auth: Any = None
+
+    def identity(self) -> tuple[str, str, str]:
+        """Return what makes two callers one and the same to a binding."""
+        return (type(self.user).__name__, str(getattr(self.user, "pk", None)), repr(self.auth))
+
+
+class Listener(Protocol):
+    """Whoever hears events, on its own loop."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def hear(self, number: int, event: Event) -> None:
+        """Take an event about the subscription or question `number`."""
+
+    def settle(self, state: str) -> None:
+        """Take the word that all events of one committed state have been heard."""
+
+
+class Ref(NamedTuple):
+    """One subscription of one listener."""
+
+    listener: Listener
+    number: int
+
+
+# Wishes.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscribeWish:
+    """Accept a subscription and answer it."""
+
+    ref: Ref
+    caller: Caller
+    message: Subscribe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsubscribeWish:
+    """Tell the canonical params of a message that ends a subscription."""
+
+    ref: Ref
+    message: Unsubscribe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseWish:
+    """Forget a subscription."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUpWish:
+    """Bring a subscription from a version of its view to the present."""
+
+    ref: Ref
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotWish:
+    """Give the rows as they are now."""
+
+    binding: BindingClass
+    caller: Caller
+    params: Mapping[str, Any]
+    answer: Future[Snapshot] = field(default_factory=Future)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HintWish:
+    """Look at what was written."""
+
+    changes: tuple[Change, ...] = ()
+
+
+Wish = SubscribeWish | UnsubscribeWish | ReleaseWish | CatchUpWish | SnapshotWish | HintWish
+
+
+# Answers.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    params: str
+    takes_params: bool
+    key: str
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    code: Code
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribed:
+    params: str
+    takes_params: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    frames: tuple[Frame, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    frames: tuple[Frame, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staled:
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    code: Code
+
+
+Event = Accepted | Refused | Unsubscribed | Answered | Published | Staled | Ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A view's rows in one committed state.
+
+    Attributes:
+        rows: the rows' JSON texts, by their keys, in order.
+        key: the name of the row field that holds the key.
+        cursor: to go on from exactly here.
+        digest: equal for equal rows, in every process.
+        modified: when this process last saw the rows change, in seconds since 1970.
+    """
+
+    rows: Mapping[int | str, str]
+    key: str
+    cursor: str
+    digest: str
+    modified: float

@@ -1,0 +1,1 @@
+"""The standalone server: settings from the environment alone, and a demo shop."""

@@ -1,0 +1,31 @@
+/** One live query whose params can be exchanged: the old ones end, and their late frames are ignored. */
+export class LiveQuery {
+  #io;
+  #event;
+  #params = null;
+
+  /** @param {(data: object) => void} receive called with each frame of the present params */
+  constructor(io, event, receive) {
+    this.#io = io;
+    this.#event = event;
+    io.on(event, (data) => {
+      if (this.#params && identity(data.params) === identity(this.#params)) receive(data);
+    });
+  }
+
+  /** @returns {boolean} whether these are other params than before */
+  setParams(params) {
+    if (this.#params && identity(params) === identity(this.#params)) return false;
+    const old = this.#params;
+    this.#params = params;
+    if (old) this.#io.emit(this.#event, { params: old, disconnect: true });
+    this.#io.emit(this.#event, { params });
+    return true;
+  }
+}
+
+/** Params as one string: absent and empty are the same, and so are 3 and "3". */
+function identity(params) {
+  const given = Object.entries(params ?? {}).filter(([, value]) => value != null && value !== "");
+  return JSON.stringify(given.map(([name, value]) => [name, String(value)]).sort());
+}

@@ -1,0 +1,206 @@
+/**
+ * Keeps one WebSocket open: opens it, notices that it is dead, and comes back after a wait.
+ * Knows nothing of what is said over it.
+ *
+ *     idle --open--> connecting --(socket opens)--> live
+ *                     ^   |  ^                       |
+ *                     |   v  '------ (it ends) ------'
+ *                     '- wait
+ *     any --close, or a close code that says stay away--> closed --open--> connecting
+ *
+ * @import {Environment} from "./environment.js"
+ */
+
+import { comesBack, isPatient, reconnectDelay } from "./backoff.js";
+import { Heartbeat } from "./heartbeat.js";
+
+/**
+ * @typedef {"idle" | "connecting" | "live" | "closed"} Status
+ *
+ * @typedef {object} Ending
+ * @property {number} code the WebSocket close code; 1006 where none came.
+ * @property {string} reason
+ * @property {boolean} willReconnect
+ * @property {number} [delay] milliseconds until it does.
+ *
+ * @typedef {object} Hearer whoever uses the connection.
+ * @property {() => void} dialed a socket is being opened.
+ * @property {() => void} opened
+ * @property {(text: string) => void} message
+ * @property {(ending: Ending, wasLive: boolean) => void} closed
+ * @property {() => void} ping asks the server for a sign of life.
+ */
+
+/** A connection that lived so many milliseconds was a good one: waits start small again. */
+export const STABLE = 5_000;
+/** Milliseconds that a socket has to open. */
+export const OPENING = 15_000;
+const NORMAL = 1000;
+const ABNORMAL = 1006;
+
+export class Connection {
+  #url;
+  #env;
+  #hearer;
+  #heart;
+  /** @type {Status} */
+  #status = "idle";
+  /** @type {WebSocket | null} */
+  #socket = null;
+  #liveSince = 0;
+  #attempt = 0;
+  /** Limits the opening, or ends a wait. @type {any} */
+  #timer = null;
+  /** Whether the wait may be cut short. */
+  #hurries = true;
+
+  /**
+   * @param {string} url
+   * @param {Environment} env
+   * @param {Hearer} hearer
+   */
+  constructor(url, env, hearer) {
+    this.#url = url;
+    this.#env = env;
+    this.#hearer = hearer;
+    this.#heart = new Heartbeat(env, hearer.ping, () => this.#fail("no sign of life"));
+  }
+
+  get status() {
+    return this.#status;
+  }
+
+  /** Connect now, unless there is a socket already. */
+  open() {
+    if (this.#socket === null) {
+      this.#dial();
+    }
+  }
+
+  /** End the connection, and do not come back until `open`. */
+  close() {
+    if (this.#status !== "closed") {
+      this.#drop();
+      this.#end(NORMAL, "closed by the client", false);
+    }
+  }
+
+  /**
+   * Send a text, if the connection is live.
+   *
+   * @param {string} text
+   */
+  send(text) {
+    if (this.#status === "live") {
+      this.#socket?.send(text);
+    }
+  }
+
+  /** Take the hint that the network may have come, gone or changed: look at once. */
+  look() {
+    if (this.#status === "live") {
+      this.#heart.probe();
+    } else if (this.#status === "connecting" && this.#hurries) {
+      this.open();
+    }
+  }
+
+  #dial() {
+    this.#env.clearTimeout(this.#timer);
+    this.#timer = this.#env.setTimeout(() => this.#fail("it did not open in time"), OPENING);
+    this.#status = "connecting";
+    try {
+      this.#listen(new this.#env.WebSocket(this.#url, this.#env.protocols));
+    } catch (error) {
+      this.#fail(String(error));
+      return;
+    }
+    this.#hearer.dialed();
+  }
+
+  /**
+   * Hear a socket, as long as it is ours: one that was given up may still speak.
+   *
+   * @param {WebSocket} socket
+   */
+  #listen(socket) {
+    this.#socket = socket;
+    const ours = () => this.#socket === socket;
+    socket.onopen = () => ours() && this.#opened();
+    socket.onmessage = ({ data }) => ours() && this.#heard(data);
+    socket.onclose = ({ code, reason }) => ours() && this.#ended(code, reason);
+    socket.onerror = () => {};
+  }
+
+  #opened() {
+    this.#env.clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#liveSince = this.#env.now();
+    this.#heart.start();
+    this.#status = "live";
+    this.#hearer.opened();
+  }
+
+  /** @param {unknown} data */
+  #heard(data) {
+    this.#heart.heard();
+    if (typeof data === "string") {
+      this.#hearer.message(data);
+    }
+  }
+
+  /**
+   * Give the socket up: a dead one would take minutes over its closing handshake.
+   *
+   * @param {string} reason
+   */
+  #fail(reason) {
+    this.#drop();
+    this.#ended(ABNORMAL, reason);
+  }
+
+  #drop() {
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   */
+  #ended(code, reason) {
+    this.#end(code, reason, comesBack(code));
+  }
+
+  /**
+   * @param {number} code
+   * @param {string} reason
+   * @param {boolean} willReconnect
+   */
+  #end(code, reason, willReconnect) {
+    const wasLive = this.#status === "live";
+    this.#status = willReconnect ? "connecting" : "closed";
+    this.#socket = null;
+    this.#heart.stop();
+    this.#env.clearTimeout(this.#timer);
+    if (!willReconnect || (wasLive && this.#env.now() - this.#liveSince >= STABLE)) {
+      this.#attempt = 0;
+    }
+    /** @type {Ending} */
+    const ending = { code, reason, willReconnect };
+    if (willReconnect) {
+      ending.delay = this.#wait(code);
+    }
+    this.#hearer.closed(ending, wasLive);
+  }
+
+  /** @param {number} code */
+  #wait(code) {
+    const delay = reconnectDelay(code, this.#attempt, this.#env.random);
+    this.#attempt += 1;
+    this.#hurries = !isPatient(code);
+    this.#timer = this.#env.setTimeout(() => this.open(), delay);
+    return delay;
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * Notices a dead connection: after a silence it asks for a sign of life, and gives up when none
+ * comes. One timer, set anew only when it has run out, so that a busy connection costs nothing.
+ *
+ * @import {Environment} from "./environment.js"
+ */
+
+/** Milliseconds of silence until we ask. */
+export const IDLE = 20_000;
+/** Milliseconds that the server has to answer. */
+export const PATIENCE = 8_000;
+/** A timer that fires so much too late slept with the machine: what it measured means nothing. */
+const OVERSLEPT = 2_000;
+
+export class Heartbeat {
+  #env;
+  #ping;
+  #dead;
+  #heardAt = 0;
+  /** When the answer is due; null while we do not wait for one. @type {number | null} */
+  #due = null;
+  #overslept = false;
+  /** @type {any} */
+  #timer = null;
+
+  /**
+   * @param {Environment} env
+   * @param {() => void} ping asks the server for a sign of life.
+   * @param {() => void} dead hears that none came; the heart has stopped by then.
+   */
+  constructor(env, ping, dead) {
+    this.#env = env;
+    this.#ping = ping;
+    this.#dead = dead;
+  }
+
+  start() {
+    this.stop();
+    this.heard();
+    this.#wait(IDLE);
+  }
+
+  stop() {
+    this.#env.clearTimeout(this.#timer);
+    this.#timer = this.#due = null;
+    this.#overslept = false;
+  }
+
+  /** Take note that something came from the server. */
+  heard() {
+    this.#heardAt = this.#env.now();
+  }
+
+  /** Ask now, unless we are waiting for an answer already. */
+  probe() {
+    if (this.#timer !== null && this.#due === null) {
+      this.#ask();
+    }
+  }
+
+  #ask() {
+    this.#due = this.#env.now() + PATIENCE;
+    this.#wait(PATIENCE);
+    this.#ping();
+  }
+
+  /** @param {number} delay */
+  #wait(delay) {
+    this.#env.clearTimeout(this.#timer);
+    this.#timer = this.#env.setTimeout(() => this.#look(), delay);
+  }
+
+  #look() {
+    if (this.#due !== null && this.#heardAt < this.#due - PATIENCE) {
+      this.#unanswered(this.#env.now() - this.#due);
+      return;
+    }
+    this.#due = null;
+    this.#overslept = false;
+    const left = IDLE - (this.#env.now() - this.#heardAt);
+    if (left > 0) {
+      this.#wait(left);
+    } else {
+      this.#ask();
+    }
+  }
+
+  /** @param {number} late */
+  #unanswered(late) {
+    if (late > OVERSLEPT && !this.#overslept) {
+      this.#overslept = true;
+      this.#ask();
+      return;
+    }
+    this.stop();
+    this.#dead();
+  }
+}

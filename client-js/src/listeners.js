@@ -1,0 +1,71 @@
+/** Who listens to which event. A listener that throws is reported and harms nobody else. */
+
+/** @typedef {(data: any) => void} Listener */
+
+export class Listeners {
+  /** @type {Map<string, Set<Listener>>} */
+  #byEvent = new Map();
+
+  /**
+   * @param {string} event
+   * @param {Listener} fn
+   */
+  add(event, fn) {
+    const fns = this.#byEvent.get(event) ?? new Set();
+    this.#byEvent.set(event, fns.add(fn));
+  }
+
+  /**
+   * Remove one listener of an event, or all of them.
+   *
+   * @param {string} event
+   * @param {Listener} [fn]
+   */
+  remove(event, fn) {
+    const fns = this.#byEvent.get(event);
+    if (fn !== undefined) {
+      fns?.delete(fn);
+    }
+    if (fn === undefined || fns?.size === 0) {
+      this.#byEvent.delete(event);
+    }
+  }
+
+  /**
+   * @param {string} event
+   * @param {unknown} data
+   */
+  tell(event, data) {
+    for (const fn of [...(this.#byEvent.get(event) ?? [])]) {
+      try {
+        fn(data);
+      } catch (error) {
+        report(error);
+      }
+    }
+  }
+}
+
+/**
+ * Show an error as if nobody had caught it.
+ *
+ * @param {unknown} error
+ */
+export function report(error) {
+  if (typeof globalThis.reportError === "function") {
+    globalThis.reportError(error);
+  } else {
+    // biome-ignore lint/suspicious/noConsole: the only place left where it would be seen.
+    console.error(error);
+  }
+}
+
+/**
+ * Say that something was wrong that the client could go on after.
+ *
+ * @param {string} text
+ */
+export function warn(text) {
+  // biome-ignore lint/suspicious/noConsole: a developer looks there.
+  console.warn(`bindserver: ${text}`);
+}

@@ -1,0 +1,124 @@
+/**
+ * The wire contract's messages: what the client says, written, and what it is told, parsed.
+ * Knows nothing of connections; `tests/vectors/client_messages.json` holds it to the server's word.
+ */
+
+/**
+ * @typedef {string | number} Key
+ * @typedef {Record<string, unknown>} Row
+ * @typedef {Record<string, any>} Params
+ *
+ * @typedef {object} Data what `io.on` listeners of a binding's event receive.
+ * @property {string} action
+ * @property {any} [payload]
+ * @property {Key | null} [after]
+ * @property {Params} [params]
+ * @property {string} [cursor]
+ * @property {number} [page]
+ * @property {number} [pages]
+ * @property {number} [ref]
+ * @property {string} [code]
+ *
+ * @typedef {object} Asked what a subscribe message says besides the event.
+ * @property {Params} [params]
+ * @property {number} [pageSize]
+ * @property {string} [cursor]
+ * @property {Key[]} [held]
+ * @property {number} [ref]
+ */
+
+/** What the server sent is not what the contract says. */
+export class BadFrame extends Error {}
+
+/**
+ * @param {string} event
+ * @param {Asked} [asked]
+ */
+export function subscribe(event, { params, pageSize, cursor, held, ref } = {}) {
+  return write(event, { params: filled(params), page_size: pageSize, cursor, held, ref });
+}
+
+/**
+ * @param {string} event
+ * @param {Asked} [asked]
+ */
+export function unsubscribe(event, { params, ref } = {}) {
+  return write(event, { disconnect: true, params: filled(params), ref });
+}
+
+/** @param {number} number */
+export function ping(number) {
+  return JSON.stringify({ event: "$ping", data: number });
+}
+
+/**
+ * @param {string} event
+ * @param {Record<string, unknown>} fields
+ */
+function write(event, fields) {
+  const data = Object.values(fields).some((value) => value !== undefined) ? fields : undefined;
+  return JSON.stringify({ event, data });
+}
+
+/** @param {Params} [params] */
+function filled(params) {
+  return params && Object.keys(params).length > 0 ? params : undefined;
+}
+
+/**
+ * Return the event and data of a server's message.
+ *
+ * @param {string} text
+ * @returns {{event: string, data: any}} `data` is an object, except for `$` events.
+ * @throws {BadFrame}
+ */
+export function parse(text) {
+  const body = parseJson(text);
+  if (!isObject(body) || typeof body.event !== "string") {
+    throw new BadFrame("a message names no event");
+  }
+  const { event, data } = body;
+  if (!isObject(data) && !event.startsWith("$")) {
+    throw new BadFrame(`a message for "${event}" has no data`);
+  }
+  return { event, data };
+}
+
+/** @param {string} text */
+function parseJson(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new BadFrame("a message is not JSON");
+  }
+}
+
+/**
+ * Return params as the text by which two subscriptions are one: names sorted at every depth.
+ *
+ * @param {Params | null} [params]
+ */
+export function canonical(params) {
+  return JSON.stringify(params ?? {}, (_, value) => (isObject(value) ? sorted(value) : value));
+}
+
+/** @param {Params} value */
+function sorted(value) {
+  return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is Record<string, any>}
+ */
+export function isObject(value) {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/**
+ * @param {unknown} value
+ * @returns {value is Key}
+ */
+export function isKey(value) {
+  return typeof value === "string" || Number.isSafeInteger(value);
+}

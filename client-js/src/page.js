@@ -1,0 +1,19 @@
+/** The page's hints that the connection deserves a look. */
+
+/**
+ * Call `look` when the network is back, and when the page is seen again.
+ *
+ * @param {() => void} look
+ * @param {any} [surroundings] a window, or something like it; nothing happens without its events.
+ * @returns {() => void} ends it.
+ */
+export function watchPage(look, surroundings = globalThis) {
+  const page = surroundings.document;
+  const seen = () => page.visibilityState === "visible" && look();
+  surroundings.addEventListener?.("online", look);
+  page?.addEventListener("visibilitychange", seen);
+  return () => {
+    surroundings.removeEventListener?.("online", look);
+    page?.removeEventListener("visibilitychange", seen);
+  };
+}

@@ -1,0 +1,153 @@
+/**
+ * A client's copy of one binding's rows. Pure: frames in, rows and the listeners' calls out.
+ *
+ * Rules: a frame is applied as one step or not at all; pages stand aside until the last one is
+ * here; applying a frame twice harms nothing; the cursor is the newest one that came, and the rows
+ * are at its state. `tests/vectors/replica.json` shows each rule.
+ *
+ * @import {Data, Key, Row} from "./messages.js"
+ */
+
+import { BadFrame, isKey, isObject } from "./messages.js";
+import { Pages } from "./pages.js";
+import { Rows } from "./rows.js";
+
+/**
+ * @typedef {object} Change
+ * @property {string} action
+ * @property {Key} key
+ * @property {Row} row
+ * @property {Key | null} [after]
+ */
+
+const CHANGES = new Set(["create", "update", "delete"]);
+
+export class Replica {
+  #rows = new Rows();
+  #pages = new Pages();
+
+  /** @param {string} key the name of the row field that holds the key. */
+  constructor(key) {
+    this.key = key;
+    /** @type {string | null} */
+    this.cursor = null;
+  }
+
+  /** Return the rows in order. */
+  rows() {
+    return Array.from(this.#rows, ([, row]) => row);
+  }
+
+  /** Return the rows' keys in order. */
+  keys() {
+    return Array.from(this.#rows, ([key]) => key);
+  }
+
+  /** Throw away the pages of an answer whose rest will not come. */
+  interrupt() {
+    this.#pages.clear();
+  }
+
+  /**
+   * Apply a frame.
+   *
+   * @param {Data} data
+   * @returns {Data[]} what listeners are to be called with, in order; none for a page that is not
+   *   the last and for an action that is unknown.
+   * @throws {BadFrame} it is not what the contract says; nothing was applied.
+   */
+  apply(data) {
+    const calls = this.#perform(data);
+    const cursor = calls && data.cursor;
+    if (typeof cursor === "string") {
+      this.cursor = cursor;
+    }
+    return calls ?? [];
+  }
+
+  /** @param {Data} data */
+  #perform(data) {
+    if (CHANGES.has(data.action)) {
+      return this.#single(data);
+    }
+    switch (data.action) {
+      case "sync":
+        return this.#gather(data, (whole) => this.#sync(whole));
+      case "batch":
+        return this.#gather(data, (whole) => this.#batch(whole));
+      case "ok":
+      case "stale":
+        return [data];
+      default:
+        return null;
+    }
+  }
+
+  /** @param {Data} data */
+  #single(data) {
+    if (this.#pages.missing) {
+      throw new BadFrame(`a ${data.action} came between pages`);
+    }
+    this.#put([this.#read(data)]);
+    return [data];
+  }
+
+  /**
+   * @param {Data} data
+   * @param {(whole: Data) => Data[]} perform
+   */
+  #gather(data, perform) {
+    const whole = this.#pages.take(data);
+    if (whole === null) {
+      return null;
+    }
+    if (!Array.isArray(whole.payload)) {
+      throw new BadFrame(`a ${data.action} has no list`);
+    }
+    return perform(whole);
+  }
+
+  /** @param {Data} data */
+  #sync(data) {
+    const changes = data.payload.map((/** @type {Row} */ row) =>
+      this.#read({ action: "update", payload: row }),
+    );
+    this.#rows.clear();
+    this.#put(changes);
+    return [data];
+  }
+
+  /** @param {Data} data */
+  #batch({ payload, params, cursor }) {
+    const known = payload.filter((/** @type {Data} */ change) => CHANGES.has(change?.action));
+    this.#put(known.map((/** @type {Data} */ change) => this.#read(change)));
+    return known.map((/** @type {Data} */ change, /** @type {number} */ index) => ({
+      ...change,
+      ...(params && { params }),
+      ...(cursor && index === known.length - 1 && { cursor }),
+    }));
+  }
+
+  /** @param {Change[]} changes */
+  #put(changes) {
+    for (const { action, key, row, after } of changes) {
+      if (action === "delete") {
+        this.#rows.remove(key);
+      } else {
+        this.#rows.put(key, row, after);
+      }
+    }
+  }
+
+  /**
+   * @param {Data} data
+   * @returns {Change}
+   */
+  #read({ action, payload, after }) {
+    const key = isObject(payload) ? payload[this.key] : undefined;
+    if (!isKey(key) || !(after === undefined || after === null || isKey(after))) {
+      throw new BadFrame(`a row has no key "${this.key}", or its place is none`);
+    }
+    return { action, key, row: payload, after };
+  }
+}
