@@ -40,7 +40,9 @@ def read_secret_key(*, debug: bool) -> str:
 
 def read_database(default: str) -> dict[str, Any]:
     """The database that ``DATABASE_URL`` names, with SQLite set up for many readers."""
-    database: dict[str, Any] = dict(dj_database_url.parse(os.environ.get("DATABASE_URL") or default))
+    database: dict[str, Any] = dict(
+        dj_database_url.parse(os.environ.get("DATABASE_URL") or default)
+    )
     if database["ENGINE"] == "django.db.backends.sqlite3":
         database["OPTIONS"] = {
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",

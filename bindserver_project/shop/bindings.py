@@ -11,7 +11,7 @@ from .models import Category, Product
 from .serializers import ProductSerializer
 
 
-class ProductBinding(Binding):
+class ProductBinding(Binding[Product]):
     """The products in the shop; ``category`` and ``q`` narrow them down."""
 
     model = Product
@@ -32,11 +32,13 @@ class ProductBinding(Binding):
         if "category" in self.params:
             q &= Q(category=self.params["category"])
         for word in self.params.get("q", "").split():
-            q &= Q(name__icontains=word) | Q(sku__icontains=word) | Q(category__name__icontains=word)
+            q &= (
+                Q(name__icontains=word) | Q(sku__icontains=word) | Q(category__name__icontains=word)
+            )
         return q
 
 
-class CategoryBinding(Binding):
+class CategoryBinding(Binding[Category]):
     model = Category
     event = "categories"
     fields = ["id", "name"]

@@ -1,6 +1,6 @@
 import { formatClock } from "./format.js";
 
-const LENGTH = 8;
+const LENGTH = 6;
 
 /** The newest changes, whether their rows are on the screen or not. */
 export class Feed {

@@ -1,0 +1,138 @@
+"""Bindings of every shape, for tests that talk to a real server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import Q, QuerySet
+from rest_framework import serializers
+
+from bindserver import Binding
+from tests.app.models import Category, Membership, Place, Product, Restaurant, Tag, Token, Word
+
+
+class ProductSerializer(serializers.ModelSerializer[Product]):
+    category_name = serializers.CharField(source="category.name", default=None)
+
+    class Meta:
+        model = Product
+        fields = ["id", "name", "sku", "price", "stock", "category", "category_name"]
+
+
+class ProductBinding(Binding[Product]):
+    model = Product
+    event = "products"
+    fields = ["id", "name", "price", "stock", "category"]
+    filters = {"active": True}
+
+
+class CatalogueBinding(Binding[Product]):
+    """Joins, params, and an order by text that only the database knows."""
+
+    event = "catalogue"
+    queryset = Product.objects.select_related("category")
+    serializer_class = ProductSerializer
+    ordering = ["category__name", "-name"]
+    params = {
+        "category": serializers.IntegerField(required=False),
+        "q": serializers.CharField(required=False, max_length=50),
+    }
+
+    def get_q(self) -> Q:
+        q = Q()
+        if "category" in self.params:
+            q &= Q(category=self.params["category"])
+        if "q" in self.params:
+            q &= Q(name__icontains=self.params["q"])
+        return q
+
+
+class CheapBinding(Binding[Product]):
+    """The cheapest three: a window."""
+
+    model = Product
+    event = "cheapest"
+    fields = ["id", "name", "price"]
+    ordering = ["price"]
+    limit = 3
+
+
+class StockBinding(Binding[Product]):
+    """An order that Python can repeat."""
+
+    model = Product
+    event = "by_stock"
+    fields = ["id", "stock"]
+    ordering = ["-stock"]
+    excludes = {"name": "hidden"}
+
+
+class TaggedSerializer(serializers.ModelSerializer[Product]):
+    tags = serializers.SlugRelatedField(many=True, read_only=True, slug_field="name")
+
+    class Meta:
+        model = Product
+        fields = ["id", "name", "tags"]
+
+
+class TaggedBinding(Binding[Product]):
+    """Rows with rows of another table in them."""
+
+    model = Product
+    event = "tagged"
+    serializer_class = TaggedSerializer
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return super().get_queryset().prefetch_related("tags")
+
+
+class RestaurantBinding(Binding[Restaurant]):
+    """A multi-table child: its name stands in the parent's table."""
+
+    model = Restaurant
+    event = "restaurants"
+    fields = ["id", "name", "seats"]
+
+
+class PlaceBinding(Binding[Place]):
+    model = Place
+    event = "places"
+    fields = "__all__"
+
+
+class TokenBinding(Binding[Token]):
+    model = Token
+    event = "tokens"
+    fields = ["id", "label"]
+
+
+class WordBinding(Binding[Word]):
+    model = Word
+    event = "words"
+    fields = ["text", "count"]
+
+
+class TagBinding(Binding[Tag]):
+    model = Tag
+    event = "tags"
+    fields = ["name"]
+
+
+class CategoryBinding(Binding[Category]):
+    model = Category
+    event = "categories"
+    fields = ["id", "name"]
+
+
+class MineBinding(Binding[Product]):
+    """What a user may see, by rows that the binding reads itself."""
+
+    model = Product
+    event = "mine"
+    fields = ["id", "name", "category"]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        categories = list(
+            Membership.objects.filter(user=self.user.pk).values_list("category", flat=True)
+        )
+        return super().get_queryset().filter(category__in=categories)

@@ -1,0 +1,40 @@
+"""Settings of the tests' own project; `DATABASE_URL` names the database."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import dj_database_url
+
+SECRET_KEY = "for-tests-only"
+DEBUG = False
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "rest_framework",
+    "bindserver",
+    "tests.app",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+]
+ROOT_URLCONF = "tests.urls"
+ASGI_APPLICATION = "tests.asgi.application"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+DATABASES = {
+    "default": {
+        **dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite:///test.sqlite3")),
+        "OPTIONS": {
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            "timeout": 20,
+            "transaction_mode": "IMMEDIATE",
+        },
+        "TEST": {"NAME": os.environ.get("TEST_DATABASE", "test_bindserver.sqlite3")},
+    }
+}
+BINDSERVER = json.loads(os.environ.get("BINDSERVER", "{}"))

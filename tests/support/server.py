@@ -1,0 +1,123 @@
+"""A real server, as a process of its own, on a free port of 127.0.0.1."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE_SECONDS = 30
+
+
+class Server:
+    """The tests' project, served by `manage.py bindserver`.
+
+    Args:
+        database: the SQLite file; made, migrated and given a change log by `prepare`.
+        settings: the project's BINDSERVER setting.
+        module: the settings module.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        settings: Mapping[str, Any] | None = None,
+        module: str = "tests.settings",
+    ) -> None:
+        self.database = database
+        self.log = database.with_suffix(".log")
+        self.port = free_port()
+        self._env = {
+            **os.environ,
+            "DATABASE_URL": f"sqlite:///{database}",
+            "DJANGO_SETTINGS_MODULE": module,
+            "BINDSERVER": json.dumps(dict(settings or {})),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def ws(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ws/"
+
+    @property
+    def http(self) -> str:
+        return f"http://127.0.0.1:{self.port}/bindings/"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def prepare(self, *, capture: bool = True) -> Server:
+        """Make the tables, and the change log unless it is not wanted."""
+        self.manage("migrate", "--run-syncdb", "--verbosity", "0")
+        if capture:
+            self.manage("bindings", "capture", "install")
+        return self
+
+    def manage(self, *args: str) -> str:
+        """Run a management command and return what it printed."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", *args],
+            cwd=ROOT,
+            env=self._env,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def start(self) -> Server:
+        """Start serving, and return when the port answers."""
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "manage.py", "bindserver", "--port", str(self.port)],
+                cwd=ROOT,
+                env=self._env,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        until = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < until:
+            if self._process.poll() is not None:
+                raise RuntimeError(self.log.read_text())
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return self
+            time.sleep(0.02)
+        raise TimeoutError(self.log.read_text())
+
+    def kill(self) -> None:
+        """End the process at once, as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End the process in order."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, how: signal.Signals) -> None:
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(PATIENCE_SECONDS)
+
+    def __enter__(self) -> Server:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def free_port() -> int:
+    """Return a port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
