@@ -1,2 +1,283 @@
+"""System checks: mistakes in bindings and settings, said before the server starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from django.core import checks
+from django.core.checks import CheckMessage, Error
+from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
+from django.db import connections
+from django.db.models import CompositePrimaryKey, QuerySet
+from rest_framework import serializers
+
+from bindserver.binding import plain_serializer
+from bindserver.conf import conf
+from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
+from bindserver.params import RESERVED_NAMES, field_of
+from bindserver.registry import BindingClass, registry
+
+TAG = "bindserver"
+Check = Callable[[BindingClass], Iterator[CheckMessage]]
+
+
 def register() -> None:
-    pass
+    """Have Django run the checks."""
+    checks.register(check_settings, TAG)
+    checks.register(check_bindings, TAG)
+    checks.register(check_databases, TAG, checks.Tags.database)
+
+
+def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check the BINDSERVER setting."""
+    return [
+        Error(problem, hint="docs/settings.md lists every setting.", id="bindserver.E001")
+        for problem in conf.problems()
+    ]
+
+
+def check_bindings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check every binding."""
+    found: list[CheckMessage] = []
+    for binding in registry.all():
+        for check in CHECKS:
+            problems = list(check(binding))
+            found.extend(problems)
+            if problems:
+                break  # what comes after builds on what failed
+    found.extend(_twins(registry.published()))
+    return found
+
+
+def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check that the bindings' databases have what the capture needs."""
+    used = {binding.using or "default" for binding in registry.all()}
+    return [
+        checks.Warning(
+            f"Database {alias!r} is an SQLite database in memory: other connections cannot see it.",
+            hint="Name a file in DATABASES.",
+            id="bindserver.W001",
+        )
+        for alias in sorted(used & set(databases or ()))
+        if connections[alias].vendor == "sqlite" and connections[alias].is_in_memory_db()  # type: ignore[attr-defined]
+    ]
+
+
+def _twins(bindings: Sequence[BindingClass]) -> Iterator[CheckMessage]:
+    seen: dict[str | None, BindingClass] = {}
+    for binding in bindings:
+        other = seen.setdefault(binding.event, binding)
+        if other is not binding:
+            yield Error(
+                f"{binding.__name__} and {other.__name__} have the same event {binding.event!r}.",
+                hint="Give one of them another event.",
+                obj=binding,
+                id="bindserver.E002",
+            )
+
+
+def _check_event(binding: BindingClass) -> Iterator[CheckMessage]:
+    event: object = binding.event
+    if event is None:
+        return
+    if (
+        not isinstance(event, str)
+        or not 0 < len(event) <= MAX_EVENT_LENGTH
+        or event.startswith("$")
+        or "/" in event
+        or event in RESERVED_EVENTS
+    ):
+        yield Error(
+            f"{binding.__name__}.event cannot be {event!r}.",
+            hint='An event is a short name such as "products"; it has no slash, does not begin '
+            'with "$", and is none of Socket.IO\'s own names.',
+            obj=binding,
+            id="bindserver.E003",
+        )
+
+
+def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
+    own_queryset = "get_queryset" in vars(binding) and binding.model is None
+    if binding.model is None and binding.queryset is None:
+        hint = "Write `model = YourModel` in it."
+        if own_queryset:
+            hint = "Beside get_queryset(), write `model = YourModel` in it."
+        yield Error(
+            f"{binding.__name__} has no model.", hint=hint, obj=binding, id="bindserver.E004"
+        )
+    elif binding.queryset is not None and not isinstance(binding.queryset, QuerySet):
+        yield Error(
+            f"{binding.__name__}.queryset is no QuerySet.",
+            hint="Write `queryset = YourModel.objects.all()`.",
+            obj=binding,
+            id="bindserver.E005",
+        )
+    elif isinstance(binding.get_model()._meta.pk, CompositePrimaryKey):
+        yield Error(
+            f"{binding.__name__} serves a model with a composite primary key.",
+            hint="A row is told apart by one key field; give the model one.",
+            obj=binding,
+            id="bindserver.E006",
+        )
+
+
+def _check_serializer(binding: BindingClass) -> Iterator[CheckMessage]:
+    if binding.fields is not None and binding.serializer_class is not None:
+        yield Error(
+            f"{binding.__name__} has both fields and a serializer_class.",
+            hint="Keep one of them.",
+            obj=binding,
+            id="bindserver.E007",
+        )
+        return
+    overridden = "get_serializer_class" in vars(binding)
+    if binding.fields is None and binding.serializer_class is None and not overridden:
+        if binding.event is not None:
+            yield Error(
+                f"{binding.__name__} has an event, and does not say which fields it publishes.",
+                hint='Write `fields = ["id", "name"]` or a serializer_class; "__all__" is allowed '
+                "and must be written out.",
+                obj=binding,
+                id="bindserver.E008",
+            )
+        return
+    yield from _check_fields(binding)
+
+
+def _check_fields(binding: BindingClass) -> Iterator[CheckMessage]:
+    if isinstance(binding.fields, str) and binding.fields != "__all__":
+        problem = f'{binding.__name__}.fields is a list of names, or "__all__".'
+    else:
+        problem = _serializer_problem(binding)
+    if problem:
+        yield Error(
+            problem,
+            hint="Name fields of the model, as in a DRF ModelSerializer.",
+            obj=binding,
+            id="bindserver.E009",
+        )
+
+
+def _serializer_problem(binding: BindingClass) -> str:
+    """Return why a binding's serializer cannot be made, or nothing."""
+    cls: Any = binding.serializer_class
+    if cls is not None and not (
+        isinstance(cls, type) and issubclass(cls, serializers.BaseSerializer)
+    ):
+        return f"{binding.__name__}.serializer_class is no DRF serializer."
+    if binding.fields is None:
+        return ""
+    try:
+        _ = plain_serializer(binding.get_model(), binding.fields)().fields
+    except (AssertionError, TypeError, ValueError, ImproperlyConfigured) as problem:
+        return f"{binding.__name__}.fields: {problem}"
+    return ""
+
+
+def _check_params(binding: BindingClass) -> Iterator[CheckMessage]:
+    if not isinstance(binding.params, dict):
+        yield Error(
+            f"{binding.__name__}.params is a dict of names and fields.",
+            hint='For example {"category": serializers.IntegerField(required=False)}.',
+            obj=binding,
+            id="bindserver.E010",
+        )
+        return
+    for name, declared in binding.params.items():
+        if name in RESERVED_NAMES:
+            yield Error(
+                f"{binding.__name__} has a param named {name!r}, which URLs use otherwise.",
+                hint=f"None of these: {', '.join(sorted(RESERVED_NAMES))}.",
+                obj=binding,
+                id="bindserver.E011",
+            )
+        try:
+            field_of(declared)
+        except TypeError as problem:
+            yield Error(
+                f"{binding.__name__}.params[{name!r}]: {problem}.",
+                hint='For example {"category": serializers.IntegerField(required=False)}.',
+                obj=binding,
+                id="bindserver.E012",
+            )
+
+
+def _check_query(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check class-level lookups and ordering; methods run for subscribers only."""
+    queryset = binding.get_model()._default_manager.all()
+    if binding.queryset is not None:
+        queryset = binding.queryset.all()
+    for name in ("filters", "excludes"):
+        value = vars(binding).get(name)
+        if value is None or callable(value) or isinstance(value, property):
+            continue
+        if not isinstance(value, dict):
+            problem: object = "it is a dict of lookups, a method or a property"
+        else:
+            problem = _problem_of(partial(queryset.filter, **value))
+        if problem:
+            yield Error(
+                f"{binding.__name__}.{name}: {problem}.",
+                hint='For example {"active": True}.',
+                obj=binding,
+                id="bindserver.E013",
+            )
+    ordering: Any = binding.ordering
+    if ordering is not None:
+        items = [ordering] if isinstance(ordering, str) else list(ordering)
+        random = any(item in ("?", "-?") for item in items if isinstance(item, str))
+        problem = (
+            "a random order is no order"
+            if random
+            else _problem_of(lambda: str(queryset.order_by(*items).query))
+        )
+        if problem:
+            yield Error(
+                f"{binding.__name__}.ordering: {problem}.",
+                hint='For example ["-created", "name"]; the key is added by itself.',
+                obj=binding,
+                id="bindserver.E014",
+            )
+
+
+def _problem_of(build: Callable[[], object]) -> str:
+    try:
+        build()
+    except (FieldError, FieldDoesNotExist, TypeError, ValueError) as problem:
+        return str(problem).rstrip(".")
+    return ""
+
+
+def _check_limits(binding: BindingClass) -> Iterator[CheckMessage]:
+    for name in ("limit", "max_rows"):
+        value: object = getattr(binding, name)
+        if value is None or (isinstance(value, int) and not isinstance(value, bool) and value > 0):
+            continue
+        yield Error(
+            f"{binding.__name__}.{name} is a positive number of rows, not {value!r}.",
+            obj=binding,
+            id="bindserver.E015",
+        )
+
+
+def _check_using(binding: BindingClass) -> Iterator[CheckMessage]:
+    if (binding.using or "default") not in connections:
+        yield Error(
+            f"{binding.__name__}.using names no database: {binding.using!r}.",
+            hint="Use an alias of DATABASES.",
+            obj=binding,
+            id="bindserver.E016",
+        )
+
+
+CHECKS: tuple[Check, ...] = (
+    _check_event,
+    _check_model,
+    _check_params,
+    _check_serializer,
+    _check_limits,
+    _check_using,
+    _check_query,
+)

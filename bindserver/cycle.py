@@ -165,7 +165,7 @@ class Cycle:
         self._source = self._connection = None
 
     def _lost(self, problem: Exception, items: list[Wish | Loaded]) -> None:
-        """Ride out a lost database: subscribers keep what they have, and are told that it is old."""
+        """Ride out a lost database: subscribers keep what they have, and hear that it is old."""
         self._losses += 1
         if self._losses == 1:
             logger.error("bindserver: database %r is out of reach", self.alias, exc_info=problem)

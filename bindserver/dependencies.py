@@ -27,14 +27,12 @@ SOURCE = re.compile(r"\b(?:FROM|JOIN)\s+[(\s]*[\"`]?([^\s\"`,()]+)", re.IGNORECA
 @cache
 def known_tables() -> frozenset[str]:
     """Return the tables of all installed models, many-to-many tables among them."""
-    return frozenset(
-        model._meta.db_table for model in apps.get_models(include_auto_created=True)
-    )
+    return frozenset(model._meta.db_table for model in apps.get_models(include_auto_created=True))
 
 
 def tables_in(sql: str) -> set[str]:
     """Return the models' tables that a statement may read: a superset of those it does."""
-    return known_tables() & set(IDENTIFIER.findall(sql))
+    return set(known_tables().intersection(IDENTIFIER.findall(sql)))
 
 
 class Recorder:

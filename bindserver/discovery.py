@@ -46,8 +46,15 @@ def _tried(binding: BindingClass, alias: str) -> set[str]:
             query.load(recorder, Pacer(conf.QUERY_SECONDS), budget=1)
     except OverBudget:
         pass
-    except (BindserverError, DatabaseError, ArithmeticError, LookupError, TypeError, ValueError,
-            AttributeError) as problem:
+    except (
+        BindserverError,
+        DatabaseError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as problem:
         # A binding may well need a user or params that only a subscriber brings.
         logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
     return recorder.own | recorder.other | (query.tables if query else set())

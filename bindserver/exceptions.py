@@ -1,14 +1,14 @@
 """What goes wrong, as one tree.
 
-    BindserverError
-    ├── BindingError          a binding is declared wrongly
-    ├── Refusal               a subscriber's wish cannot be served
-    │   ├── UnknownEvent
-    │   ├── InvalidParams
-    │   ├── TooManyRows
-    │   └── Unavailable       not now; try again
-    ├── CaptureError          the change log cannot be installed or read
-    └── QueryTimeout          a query or serializer took longer than it may
+BindserverError
+├── BindingError          a binding is declared wrongly
+├── Refusal               a subscriber's wish cannot be served
+│   ├── UnknownEvent
+│   ├── InvalidParams
+│   ├── TooManyRows
+│   └── Unavailable       not now; try again
+├── CaptureError          the change log cannot be installed or read
+└── QueryTimeout          a query or serializer took longer than it may
 """
 
 from __future__ import annotations

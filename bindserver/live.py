@@ -9,15 +9,15 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from bindserver.binding import Binding
 from bindserver.conf import conf
+from bindserver.dependencies import Recorder
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
 from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
-from bindserver.binding import Binding
-from bindserver.dependencies import Recorder
 from bindserver.queries import Query, Rows
 from bindserver.registry import BindingClass
 from bindserver.wishes import Caller, Ref, Snapshot, SnapshotWish

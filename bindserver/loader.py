@@ -1,4 +1,4 @@
-"""Big loads: a view over the cycle's row budget is read by a thread of its own, in its own snapshot.
+"""Big loads: a view over the cycle's row budget is read by another thread, in its own snapshot.
 
 The view then stands at that snapshot's position; the next turn of the cycle brings it to the
 present by what changed since.

@@ -64,7 +64,9 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
         raise InvalidParams(_sentences(serializer.errors))
     values: dict[str, Any] = dict(serializer.validated_data)
     wire = {
-        name: None if values[name] is None else serializer.fields[name].to_representation(values[name])
+        name: None
+        if values[name] is None
+        else serializer.fields[name].to_representation(values[name])
         for name in sorted(values)
     }
     return values, wire

@@ -19,14 +19,14 @@ from bindserver.dependencies import Paths, Recorder, paths_of
 from bindserver.engine import protocol
 from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
-from bindserver.exceptions import BindingError, TooManyRows
+from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.pace import Pacer
 from bindserver.rendering import Renderer, Row, describe
 
 KEYS_PER_QUERY = 500
 
 
-class OverBudget(Exception):
+class OverBudget(BindserverError):
     """There are more rows than were to be read here."""
 
 
@@ -135,7 +135,7 @@ class Query:
         return list(pks)
 
     def primary_keys(self, raw: Iterable[Any]) -> set[Any] | None:
-        """Return primary keys as the database holds them in Python's terms, None if one cannot be."""
+        """Return primary keys as Python has them, None if one cannot be told."""
         to_python = self.model._meta.pk.to_python
         try:
             return {to_python(value) for value in raw}

@@ -107,7 +107,7 @@ def missed(
     held: Sequence[Key] | None,
     changes: Sequence[Change] | None,
 ) -> Delta | None:
-    """Return what brings a client from its cursor to the view's present, None where only `sync` can.
+    """Return what brings a client from its cursor to the present, None where only `sync` can.
 
     Args:
         live: the view, at its present position.

@@ -149,7 +149,7 @@ _ASCII_ENCODER = JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 def to_json(data: Any) -> str:
     """Return rendered data as JSON text that every client reads alike.
 
-    Integers beyond ±(2**53 − 1) become strings, NaN and infinities null.
+    Integers beyond ±(2**53 - 1) become strings, NaN and infinities null.
     """
     text = _ENCODER.encode(data)
     if SUSPICIOUS.search(text):

@@ -78,5 +78,3 @@ def serve(host: str, port: int) -> None:
         uvicorn.Server(config).run()
     finally:
         hub.stop()
-
-

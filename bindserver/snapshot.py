@@ -53,7 +53,7 @@ def open_connection(alias: str) -> BaseDatabaseWrapper:
         settings.setdefault("OPTIONS", {})["transaction_mode"] = "DEFERRED"
     settings["CONN_MAX_AGE"] = None
     wrapper: BaseDatabaseWrapper = type(known)(settings, alias)
-    connections[alias] = wrapper  # type: ignore[assignment]
+    connections[alias] = wrapper
     return wrapper
 
 

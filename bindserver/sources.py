@@ -143,7 +143,7 @@ class HintSource:
         self._number = 0
         self._pending: list[Change] = []
         self._known: list[Change] | None = None
-        self._compare_at = time.monotonic() + conf.COMPARE_SECONDS
+        self._compare_at: float = time.monotonic() + conf.COMPARE_SECONDS
 
     def prepare(self, tables: Collection[str]) -> None:
         self._number += 1

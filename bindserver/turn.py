@@ -7,6 +7,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from bindserver.catalogue import Catalogue
 from bindserver.courier import Outgoing
@@ -278,9 +279,9 @@ class Turn:
             if changes is not None and all(c.table not in subject.reads for c in changes):
                 continue
             before = subject.live
-            self._guarded(before, lambda _, s=subject: self._move_subject(s))
+            self._guarded(before, partial(self._move_subject, subject))
 
-    def _move_subject(self, subject: Subject) -> None:
+    def _move_subject(self, subject: Subject, _: LiveView) -> None:
         if self._desk.catalogue.resolve_again(subject):
             plain = _plain(subject)
             subject.live.openings.extend(Opening(ref, plain) for ref in subject.refs)

@@ -54,9 +54,7 @@ class SignalCapture:
     def _hand_over(self, using: str, changes: tuple[Change, ...]) -> None:
         """Publish after the commit. Registered at each write: once for a transaction would be
         lost with a savepoint that rolls back."""
-        transaction.on_commit(
-            lambda: self._publish(using, changes), using=using, robust=True
-        )
+        transaction.on_commit(lambda: self._publish(using, changes), using=using, robust=True)
 
 
 def _pks_in(instance: Model, model: type[Model]) -> frozenset[Any]:

@@ -26,7 +26,7 @@ def tracked(tables: Iterable[str]) -> list[Tracked]:
     """Return what to watch for these tables, those of no installed model left out."""
     wanted = set(tables)
     found = {
-        Tracked(table=model._meta.db_table, pk=model._meta.pk.column)
+        Tracked(table=model._meta.db_table, pk=str(model._meta.pk.column))
         for model in apps.get_models(include_auto_created=True)
         if model._meta.db_table in wanted
         and not model._meta.proxy

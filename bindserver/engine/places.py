@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from bindserver.engine.changes import Key
 
 Sort = tuple[Any, ...]
-"""A row's values of the order columns, ending in its key's: unique, and ordered as in the database."""
+"""A row's values of the order columns, its key's last: unique, and ordered as in the database."""
 
 REBUILD_SHARE = 16
 """Past one change in so many rows, sorting anew is cheaper than moving single places."""
@@ -95,7 +95,9 @@ class SortedOrder:
         self._keys = [key for key, _ in pairs]
         self._sorts = [sort for _, sort in pairs]
 
-    def _anchors(self, suspects: Collection[Key], skipped: Collection[Key]) -> dict[Key, Key | None]:
+    def _anchors(
+        self, suspects: Collection[Key], skipped: Collection[Key]
+    ) -> dict[Key, Key | None]:
         """Return, for each suspect, the nearest row before it that stays where it is."""
         anchors: dict[Key, Key | None] = {}
         for key in suspects:

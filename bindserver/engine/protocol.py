@@ -243,7 +243,7 @@ def _ref(event: str, data: Mapping[str, Any]) -> Ref:
             event=event,
             data=data,
         )
-    return ref  # type: ignore[no-any-return]
+    return ref
 
 
 def _is_ref(value: object) -> bool:

@@ -1,6 +1,6 @@
 """One client's conversation: messages and deltas in, effects and frames out.
 
-    client's text  --receive-->  Ask / Release / Prove / Close   (effects, for whoever owns the socket)
+    client's text  --receive-->  Ask / Release / Prove / Close   (effects, for the transport)
     hub's answers  --accepted, refused, answered, publish, stale, ended-->  the outbox
     the writer     --next_frame-->  the text to write, and CatchUp when the client is up again
 
@@ -290,9 +290,7 @@ class Session:
             return
         if older is not None:
             yield from self._forget(older)
-        self._subscriptions[number] = Subscription(
-            number=number, event=message.event, params=shown
-        )
+        self._subscriptions[number] = Subscription(number=number, event=message.event, params=shown)
         self._numbers[message.event, shown] = number
         yield from self._tell(
             protocol.subscribed(
@@ -380,9 +378,7 @@ class Session:
 
     def not_authenticated(self, detail: str, ref: Ref) -> Iterator[Effect]:
         """Take the word that the client's proof is none."""
-        yield from self._tell(
-            protocol.error(Code.UNAUTHENTICATED, detail, event="$auth", ref=ref)
-        )
+        yield from self._tell(protocol.error(Code.UNAUTHENTICATED, detail, event="$auth", ref=ref))
 
     def end_all(self, code: Code) -> Iterator[Effect]:
         """End every subscription, and those that are being opened."""

@@ -133,7 +133,6 @@ def _is_known(request: HttpRequest | Request, etag: str, modified: float) -> boo
         known = {tag.removeprefix("W/") for tag in parse_etags(tags)}
         return "*" in known or etag in known
     # A date names a second, in which more may have happened: exact, and past, or not at all.
-    return request.META.get("HTTP_IF_MODIFIED_SINCE") == http_date(
-        int(modified)
-    ) and (time.time() - modified > YOUNG_SECONDS)
-
+    return request.META.get("HTTP_IF_MODIFIED_SINCE") == http_date(int(modified)) and (
+        time.time() - modified > YOUNG_SECONDS
+    )

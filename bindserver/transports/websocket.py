@@ -47,7 +47,7 @@ from bindserver.wishes import (
 logger = logging.getLogger("bindserver")
 
 
-class BindingConsumer(AsyncConsumer):
+class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
     """One client's connection."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -190,9 +190,9 @@ class BindingConsumer(AsyncConsumer):
 
     def _write(self) -> None:
         """See that what waits is being written; one task does it, while there is anything."""
-        if self._writer is None or self._writer.done():
-            if self._session.has_work():
-                self._writer = self.loop.create_task(self._write_all())
+        idle = self._writer is None or self._writer.done()
+        if idle and self._session.has_work():
+            self._writer = self.loop.create_task(self._write_all())
 
     async def _write_all(self) -> None:
         try:
@@ -229,4 +229,4 @@ def origin_allowed(scope: Any) -> bool:
     origin = headers[b"origin"].decode("latin-1")
     if conf.ORIGINS is not None:
         return origin in conf.ORIGINS
-    return urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1")
+    return bool(urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1"))

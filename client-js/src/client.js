@@ -1,14 +1,15 @@
 /**
- * `io`: what people hold in their hands. Wires the connection, the conversation and the listeners.
+ * `io`: what people hold in their hands. Wires the connection, asks, answers and listeners.
  *
  * @import {Environment} from "./environment.js"
  * @import {Ending, Status} from "./connection.js"
- * @import {Data, Params} from "./messages.js"
+ * @import {Params} from "./messages.js"
  * @import {Listener} from "./listeners.js"
  */
 
+import { Answers } from "./answers.js";
+import { Asks } from "./asks.js";
 import { Connection } from "./connection.js";
-import { Conversation } from "./conversation.js";
 import { Listeners } from "./listeners.js";
 import { isObject, ping } from "./messages.js";
 import { watchPage } from "./page.js";
@@ -26,7 +27,8 @@ const OWN = new Set(["connect", "disconnect", "error", "status"]);
 export class Client {
   #listeners = new Listeners();
   #connection;
-  #conversation;
+  #asks;
+  #answers;
   #pings = 0;
   /** @type {Status} */
   #toldStatus = "idle";
@@ -37,15 +39,12 @@ export class Client {
    * @param {Environment} env
    */
   constructor(url, env) {
-    this.#conversation = new Conversation(
-      env,
-      (text) => this.#connection.send(text),
-      (event, data) => this.#listeners.tell(event, data),
-    );
+    this.#asks = new Asks(env, (text) => this.#connection.send(text));
+    this.#answers = new Answers(this.#asks, (event, data) => this.#listeners.tell(event, data));
     this.#connection = new Connection(url, env, {
       dialed: () => this.#tellStatus(),
       opened: () => this.#opened(),
-      message: (text) => this.#conversation.receive(text),
+      message: (text) => this.#answers.take(text),
       closed: (ending, wasLive) => this.#closed(ending, wasLive),
       ping: () => this.#ping(),
     });
@@ -91,10 +90,10 @@ export class Client {
   emit(event, wish = {}) {
     check(event, wish);
     if (wish.disconnect) {
-      this.#conversation.unsubscribe(event, wish.params);
+      this.#asks.unsubscribe(event, wish.params);
       return this;
     }
-    this.#conversation.subscribe(event, wish);
+    this.#asks.subscribe(event, wish);
     if (this.status === "idle") {
       this.connect();
     }
@@ -116,7 +115,7 @@ export class Client {
   }
 
   #opened() {
-    this.#conversation.opened();
+    this.#asks.opened();
     this.#tellStatus();
     this.#listeners.tell("connect", undefined);
   }
@@ -126,7 +125,7 @@ export class Client {
    * @param {boolean} wasLive
    */
   #closed(ending, wasLive) {
-    this.#conversation.closed(ending.code);
+    this.#asks.closed(ending.code);
     if (!ending.willReconnect) {
       this.#unwatch();
     }

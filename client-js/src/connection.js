@@ -13,6 +13,7 @@
 
 import { comesBack, isPatient, reconnectDelay } from "./backoff.js";
 import { Heartbeat } from "./heartbeat.js";
+import { warn } from "./listeners.js";
 
 /**
  * @typedef {"idle" | "connecting" | "live" | "closed"} Status
@@ -112,6 +113,7 @@ export class Connection {
     try {
       this.#listen(new this.#env.WebSocket(this.#url, this.#env.protocols));
     } catch (error) {
+      warn(String(error));
       this.#fail(String(error));
       return;
     }

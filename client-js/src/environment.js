@@ -22,10 +22,15 @@ export const SUBPROTOCOL = "bindserver.v1";
  *
  * @param {Options} options
  * @returns {Environment}
+ * @throws {TypeError} there are no WebSockets here, and none were passed in.
  */
 export function environment(options) {
+  const WebSocket = options.WebSocket ?? globalThis.WebSocket;
+  if (typeof WebSocket !== "function") {
+    throw new TypeError("bindserver: no WebSocket here; pass one in as options.WebSocket");
+  }
   return {
-    WebSocket: options.WebSocket ?? globalThis.WebSocket,
+    WebSocket,
     now: options.now ?? (() => performance.now()),
     random: options.random ?? Math.random,
     setTimeout: options.setTimeout ?? ((fn, delay) => globalThis.setTimeout(fn, delay)),

@@ -9,6 +9,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from bindserver.registry import registry
 
+LOCAL_HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
+"""Addresses that a browser on the same machine reaches as localhost."""
+
 
 class Command(BaseCommand):
     """Serves HTTP and WebSocket on one port."""
@@ -26,7 +29,7 @@ class Command(BaseCommand):
         from bindserver.server import describe_captures, serve
 
         host, port = options["host"], options["port"]
-        shown = "localhost" if host in ("127.0.0.1", "0.0.0.0", "::") else host
+        shown = "localhost" if host in LOCAL_HOSTS else host
         self.stdout.write(self.style.SUCCESS(f"bindserver: http://{shown}:{port}/"))
         for line in describe_captures():
             self.stdout.write(f"  capture on {line}")

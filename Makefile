@@ -1,0 +1,71 @@
+# bindserver: `make run` serves the demo, `make test` runs everything. `make help` lists the rest.
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATABASE_URL ?= sqlite:///bindserver.sqlite3
+SECONDS ?= 300
+SEED ?=
+VENV := .venv
+BIN := $(VENV)/bin
+CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint python-tests js-tests browser-tests oracle format clean
+
+help: ## Show what there is
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+run: $(VENV)/.run ## Serve the demo shop; takes PORT, HOST and DATABASE_URL
+	@DEBUG=$${DEBUG-1} DATABASE_URL=$(DATABASE_URL) $(BIN)/python manage.py serve_demo --host $(HOST) --port $(PORT)
+
+test: lint js-tests python-tests browser-tests ## Run linters, type checkers and every test
+
+lint: $(VENV)/.dev client-js/node_modules/.done ## Check style, types and the order of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd client-js && npm run --silent check
+
+js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
+	cd client-js && npm test --silent
+
+python-tests: $(VENV)/.dev ## Run the Python tests, a minute of the oracle among them
+	$(BIN)/python -m pytest -m "not browser"
+
+browser-tests: $(VENV)/.dev .make/chromium ## Drive the demo in Chromium
+	CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser
+
+oracle: $(VENV)/.dev ## Run the oracle for SECONDS, from SEED where given
+	$(BIN)/python -m tests.oracle --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+
+format: $(VENV)/.dev ## Put Python code in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## Remove what was installed and made
+	rm -rf $(VENV) .make client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	@sh scripts/make-venv.sh $(PYTHON) $(VENV)
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	@echo "Installing the server's packages ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server]"
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing what the tests need ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,daphne]" --group dev
+	@touch $@
+
+client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
+	@sh scripts/need.sh npm "nodejs npm" "Node.js 20 or newer, with npm"
+	cd client-js && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+.make/chromium:
+	@CHROMIUM=$(CHROMIUM) sh scripts/need.sh chromium chromium "Chromium"
+	@mkdir -p .make && touch $@

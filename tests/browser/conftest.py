@@ -1,0 +1,73 @@
+"""A real Chromium before a real server, each test with a fresh shop."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("playwright", reason="browser tests need the package playwright")
+
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from shop_page import open_shop
+from shop_server import ShopServer
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 10_000
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("no Chromium here: set CHROMIUM to its path")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def seeded_shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shop's database, made once and copied for each test."""
+    folder = tmp_path_factory.mktemp("seeded")
+    ShopServer(folder).prepare()
+    return folder
+
+
+@pytest.fixture
+def shop(seeded_shop: Path, tmp_path: Path) -> Iterator[ShopServer]:
+    shutil.copytree(seeded_shop, tmp_path, dirs_exist_ok=True)
+    server = ShopServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def window(chromium: Browser) -> Iterator[BrowserContext]:
+    """A browser window of one visitor; a page that raises an error fails the test."""
+    context = chromium.new_context(viewport={"width": 1200, "height": 900})
+    context.set_default_timeout(PATIENCE_MS)
+    errors: list[str] = []
+    context.on("weberror", lambda error: errors.append(str(error.error)))
+    yield context
+    context.close()
+    assert errors == []
+
+
+@pytest.fixture
+def page(window: BrowserContext, shop: ShopServer) -> Page:
+    """The shop's page, filled."""
+    return open_shop(window, shop)

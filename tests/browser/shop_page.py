@@ -1,0 +1,37 @@
+"""What a visitor finds on the shop's page."""
+
+from __future__ import annotations
+
+from playwright.sync_api import BrowserContext, Locator, Page
+from shop_server import ShopServer
+
+
+def open_shop(window: BrowserContext, shop: ShopServer, query: str = "") -> Page:
+    page = window.new_page()
+    page.goto(shop.url + query)
+    page.locator("#rows tr").first.wait_for()
+    return page
+
+
+def row_of(page: Page, sku: str) -> Locator:
+    return page.locator("#rows tr:not(.leaving)", has=page.get_by_text(sku, exact=True))
+
+
+def cell_of(page: Page, sku: str, field: str) -> Locator:
+    return row_of(page, sku).locator(f"[data-field={field}]")
+
+
+def texts(page: Page, field: str = "name") -> list[str]:
+    """The texts of a column, as they stand from top to bottom."""
+    cells = page.locator(f"#rows tr:not(.leaving) [data-field={field}]")
+    found: list[str] = cells.all_text_contents()
+    return found
+
+
+def edit(page: Page, sku: str, **values: str) -> None:
+    row = row_of(page, sku)
+    row.hover()
+    row.get_by_role("button").click()
+    for field, value in values.items():
+        page.locator(f"#id_{field}").fill(value)
+    page.get_by_role("button", name="Save").click()
