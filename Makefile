@@ -32,10 +32,10 @@ js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
 python-tests: $(VENV)/.dev ## Run the Python tests, a minute of the oracle among them
-	$(BIN)/python -m pytest -m "not browser"
+	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest -m "not browser"
 
 browser-tests: $(VENV)/.dev .make/chromium ## Drive the demo in Chromium
-	CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser
+	env -u DATABASE_URL -u DEBUG CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser
 
 oracle: $(VENV)/.dev ## Run the oracle for SECONDS, from SEED where given
 	$(BIN)/python -m tests.oracle --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))

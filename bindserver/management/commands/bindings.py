@@ -76,8 +76,9 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self._show(log.plan(tables), f"Would watch {names}.")
         elif statements := log.install(tables):
-            self._show(statements, f"The change log watches {names}.")
-        else:
+            shown = statements if options["verbosity"] else ()
+            self._show(shown, f"The change log watches {names}.")
+        elif options["verbosity"]:
             self.stdout.write(f"All in place: the change log watches {names}.")
 
     def _status(self, log: Log, alias: str, options: dict[str, Any]) -> None:
