@@ -6,9 +6,12 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.db.models import Model
+
 from bindserver.binding import Binding
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
+from bindserver.engine.changes import Position
 from bindserver.engine.protocol import canonical
 from bindserver.exceptions import Unavailable
 from bindserver.live import LiveView, Subject
@@ -43,7 +46,11 @@ class Catalogue:
         return list(self._subjects.values())
 
     def resolve(
-        self, binding: BindingClass, caller: Caller, params: Mapping[str, Any]
+        self,
+        binding: BindingClass,
+        caller: Caller,
+        params: Mapping[str, Any],
+        position: Position,
     ) -> tuple[Subject, Binding[Any]]:
         """Return the subject of a binding, caller and params, and the binding in that context.
 
@@ -56,7 +63,12 @@ class Catalogue:
         if subject is None:
             live, reads = self._view_of(instance)
             subject = Subject(
-                binding=binding, caller=caller, params=dict(params), live=live, reads=reads
+                binding=binding,
+                caller=caller,
+                params=dict(params),
+                live=live,
+                reads=reads,
+                position=position,
             )
             self._subjects[key] = subject
         subject.live.used_at = time.monotonic()
@@ -64,6 +76,7 @@ class Catalogue:
 
     def resolve_again(self, subject: Subject) -> bool:
         """Ask the subject's binding for its queryset again; tell whether its view is another."""
+        subject.caller = self._present(subject.caller)
         instance = subject.binding(
             user=subject.caller.user, auth=subject.caller.auth, params=subject.params
         )
@@ -76,6 +89,20 @@ class Catalogue:
         subject.live = live
         return True
 
+    def _present(self, caller: Caller) -> Caller:
+        """Return the caller with the user's row as it is now: old ones remember permissions."""
+        if not isinstance(caller.user, Model):
+            return caller
+        model = caller.user._meta.model  # its type may be a lazy wrapper's
+        users = model._base_manager.using(caller.user._state.db or self._alias)
+        return Caller(user=users.filter(pk=caller.user.pk).first(), auth=caller.auth)
+
+    def forget(self, subject: Subject) -> None:
+        """Drop a subject that serves nobody."""
+        self._subjects = {
+            key: known for key, known in self._subjects.items() if known is not subject
+        }
+
     def _view_of(self, instance: Binding[Any]) -> tuple[LiveView, set[str]]:
         recorder = Recorder()
         with recorder.watching(self._alias):
@@ -85,7 +112,11 @@ class Catalogue:
             if len(self._views) >= conf.MAX_VIEWS:
                 raise Unavailable("the server holds as many views as it may; try again later")
             live = self._views[query.identity] = LiveView(query, instance, self._secret)
-        return live, recorder.own | recorder.other
+        reads = recorder.own | recorder.other
+        user = instance.user
+        if reads and isinstance(user, Model) and user._state.db in (None, self._alias):
+            reads.add(user._meta.db_table)
+        return live, reads
 
     def attach(self, ref: Ref, subject: Subject) -> None:
         """Note that a subscription belongs to a subject."""

@@ -90,7 +90,10 @@ def _deliver(
     for refs, event in items:
         counts = isinstance(event, (Published, Answered))
         for listener, number in refs:
-            listener.hear(number, event)
+            try:
+                listener.hear(number, event)
+            except Exception:
+                listener.fail()
             if counts and listener not in behind:
                 settled[listener] = None
             yield

@@ -34,6 +34,7 @@ logger = logging.getLogger("bindserver")
 
 RECONNECT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 CHORES_SECONDS = 10.0
+BUSY_CHORES_SECONDS = 0.2
 
 
 class Cycle:
@@ -134,22 +135,45 @@ class Cycle:
         for item in items:
             if isinstance(item, HintWish):
                 source.hint(item.changes)
-        source.prepare(self._desk.tables())
         turn = Turn(self._desk, source, self._pacer)
+        try:
+            while not self._run_in_snapshot(turn, items, connection, source):
+                pass  # the schema was changed just before the snapshot
+        finally:
+            # What views have come to is theirs, whatever happened to the rest of the turn.
+            if turn.outgoing:
+                self._post.send(turn.outgoing, turn.state(), self._desk.lagging())
+        self._losses = 0
+        if turn.unanswered:
+            self._put(HintWish())
+        self._do_chores(source)
+
+    def _run_in_snapshot(
+        self,
+        turn: Turn,
+        items: list[Wish | Loaded],
+        connection: BaseDatabaseWrapper,
+        source: Source,
+    ) -> bool:
+        """Run a turn, unless its snapshot shows a schema that was not prepared for."""
+        source.prepare(self._desk.tables())
         self._pacer.restart()
         with snapshot(connection, self._pacer):
-            turn.run(items)
-        self._losses = 0
-        if turn.outgoing:
-            self._post.send(turn.outgoing, turn.state(), self._desk.lagging())
-        self._do_chores(source)
+            if source.prepared():
+                turn.run(items)
+                return True
+        return False
 
     def _do_chores(self, source: Source) -> None:
         if time.monotonic() < self._chores_at:
             return
         self._chores_at = time.monotonic() + CHORES_SECONDS
         self._desk.catalogue.let_go()
-        source.purge()
+        try:
+            if source.purge():
+                self._chores_at = time.monotonic() + BUSY_CHORES_SECONDS
+        except DatabaseError as problem:
+            logger.warning("bindserver: the change log cannot be purged: %s", problem)
 
     def _connect(self) -> tuple[BaseDatabaseWrapper, Source]:
         if self._connection is None:

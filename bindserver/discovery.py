@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 
-from django.db import DatabaseError
+from django.contrib.auth import get_user_model
+from django.db import router
 
 from bindserver.binding import Binding
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
-from bindserver.exceptions import BindserverError
 from bindserver.pace import Pacer
 from bindserver.queries import OverBudget, Query
 from bindserver.registry import BindingClass
@@ -24,7 +24,8 @@ def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
     Each is tried as an anonymous user without params. What a trial cannot show is found when a
     subscriber's view loads: the server then watches these tables too.
     """
-    tables: set[str] = set()
+    users = get_user_model()
+    tables = {users._meta.db_table} if router.db_for_read(users) == alias else set()
     for binding in bindings:
         if (binding.using or "default") == alias:
             tables |= _declared(binding) | _tried(binding, alias)
@@ -46,15 +47,7 @@ def _tried(binding: BindingClass, alias: str) -> set[str]:
             query.load(recorder, Pacer(conf.QUERY_SECONDS), budget=1)
     except OverBudget:
         pass
-    except (
-        BindserverError,
-        DatabaseError,
-        ArithmeticError,
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-    ) as problem:
+    except Exception as problem:
         # A binding may well need a user or params that only a subscriber brings.
         logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
     return recorder.own | recorder.other | (query.tables if query else set())

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+
+from django.db.models import Model
 
 from bindserver.binding import Binding
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine import cursor as cursors
-from bindserver.engine.changes import Key, Position
+from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
@@ -178,8 +180,9 @@ class Subject:
     """A binding in one context: who asks, with which params, and the view that they see.
 
     Attributes:
-        reads: the tables that the binding read to make its queryset; when one of them changes, it
-            is asked again.
+        reads: the tables that the binding read to make its queryset, and the user's; when one of
+            them changes, it is asked again.
+        position: the state that it was asked in.
         refs: the subscriptions that it serves.
     """
 
@@ -188,4 +191,17 @@ class Subject:
     params: dict[str, object]
     live: LiveView
     reads: set[str]
+    position: Position
     refs: dict[Ref, None] = field(default_factory=dict)
+
+    def concerned(self, changes: Sequence[Change] | None) -> bool:
+        """Tell whether changes may make the binding's queryset another; None for unknown ones."""
+        if changes is None:
+            return True
+        user = self.caller.user
+        table = user._meta.db_table if isinstance(user, Model) else None
+        return any(
+            change.table in self.reads
+            and (change.table != table or change.pks is None or user.pk in change.pks)
+            for change in changes
+        )

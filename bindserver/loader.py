@@ -11,6 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
 
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.log import log_of
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
@@ -18,7 +21,6 @@ from bindserver.live import LiveView
 from bindserver.pace import Pacer
 from bindserver.queries import Rows
 from bindserver.snapshot import open_connection, snapshot
-from bindserver.sources import Source, source_of
 
 LOAD_PATIENCE = 6
 """A big load may take so many times as long as a query of the cycle."""
@@ -46,17 +48,23 @@ class Loader:
     def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
         self._alias = alias
         self._done = done
-        self._wanted: SimpleQueue[LiveView | None] = SimpleQueue()
+        self._wanted: SimpleQueue[tuple[LiveView, Position | None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def load(self, live: LiveView) -> None:
-        """Load a view; the result comes through `done`."""
+    def load(self, live: LiveView, position: Position | None) -> None:
+        """Load a view; the result comes through `done`.
+
+        Args:
+            live: the view.
+            position: what the rows are at least as new as, where the load's own snapshot cannot
+                tell its position.
+        """
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name=f"bindserver-loader-{self._alias}", daemon=True
             )
             self._thread.start()
-        self._wanted.put(live)
+        self._wanted.put((live, position))
 
     def stop(self) -> None:
         """End the thread when it has done what it is at."""
@@ -67,23 +75,26 @@ class Loader:
     def _run(self) -> None:
         connection = open_connection(self._alias)
         try:
-            while (live := self._wanted.get()) is not None:
-                self._done(self._load(live, connection))
+            while (wanted := self._wanted.get()) is not None:
+                self._done(self._load(*wanted, connection))
         finally:
             connection.close()
 
-    def _load(self, live: LiveView, connection: object) -> Loaded:
+    def _load(
+        self, live: LiveView, known: Position | None, connection: BaseDatabaseWrapper
+    ) -> Loaded:
         pacer = Pacer(conf.QUERY_SECONDS * LOAD_PATIENCE)
         recorder = Recorder()
-        position = Position(epoch="", mark="")
+        position = known or Position(epoch="", mark="")
         try:
-            source: Source = source_of(connection)  # type: ignore[arg-type]
-            with snapshot(connection, pacer):  # type: ignore[arg-type]
-                position = source.position()
+            connection.ensure_connection()
+            with snapshot(connection, pacer):
+                if known is None:
+                    position = log_of(connection).position()
                 with recorder.watching(self._alias):
                     rows = live.query.load(recorder, pacer)
         except Exception as problem:  # handed on: the cycle sets the view aside and logs it
-            connection.close()  # type: ignore[attr-defined]
+            connection.close()
             return Loaded(
                 live=live, rows=None, position=position, recorder=recorder, problem=problem
             )

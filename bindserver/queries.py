@@ -243,8 +243,11 @@ def _why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:
 def _compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[str, Paths]:
     """Return the query's SQL with its arguments, and how its tables reach its rows."""
     query = queryset.query.chain()
+    compiler = query.get_compiler(using=alias)
     try:
-        sql, params = query.get_compiler(using=alias).as_sql()
+        # `as_sql` forgets the joins that it adds itself, for orderings and `select_related`.
+        compiler.pre_sql_setup()
+        sql, params = compiler.as_sql()
     except EmptyResultSet:
         return "", {model._meta.db_table: None}
     return f"{sql} {params!r}", paths_of(query, sql, model)

@@ -16,7 +16,7 @@ from django.db.models import Field, ForeignKey, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.binding import Binding
+from bindserver.binding import Binding, plain_serializer
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
@@ -43,6 +43,7 @@ PLAIN_FIELDS = frozenset(
         serializers.TimeField,
         serializers.URLField,
         serializers.UUIDField,
+        getattr(serializers, "BigIntegerField", serializers.IntegerField),  # since DRF 3.17
     }
 )
 
@@ -220,10 +221,13 @@ def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, A
     return not column.is_relation
 
 
-def key_name(binding: Binding[Any]) -> str:
-    """Return the name of the row field that holds a binding's key."""
-    serializer = binding.get_serializer_class()(context=NoRequest())
-    return _key_field(binding.get_model(), serializer)[0]
+def key_name(binding: type[Binding[Any]]) -> str:
+    """Return the name of the row field that holds a binding's key, as its class declares it."""
+    model = binding.get_model()
+    serializer_class = binding.serializer_class or plain_serializer(
+        model, binding.fields or "__all__"
+    )
+    return _key_field(model, serializer_class(context=NoRequest()))[0]
 
 
 def describe(serializer: Any) -> list[Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Collection
 from typing import Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import Log, has_log, log_of
-from bindserver.capture.tables import tracked
+from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import CaptureError
@@ -25,13 +26,21 @@ class Source(Protocol):
     Attributes:
         name: the capture's name.
         polls: whether commits elsewhere can be noticed by looking.
+        durable: whether any connection can tell its snapshot's position.
     """
 
     name: str
     polls: bool
+    durable: bool
 
     def prepare(self, tables: Collection[str]) -> None:
         """Bring in place, before a snapshot, what is needed to see changes of these tables."""
+
+    def prepared(self) -> bool:
+        """Tell, in a snapshot, whether what `prepare` brought in place is there in it too."""
+
+    def watches(self, tables: Collection[str]) -> bool:
+        """Tell whether all that can be seen of these tables' changes is seen."""
 
     def position(self) -> Position:
         """Return the position of the present snapshot."""
@@ -48,8 +57,8 @@ class Source(Protocol):
     def due(self) -> float | None:
         """Return when, on the monotonic clock, a look is due without a hint."""
 
-    def purge(self) -> None:
-        """Let go of old history."""
+    def purge(self) -> bool:
+        """Let go of some old history; tell whether there may be more."""
 
 
 def source_of(connection: BaseDatabaseWrapper) -> Source:
@@ -76,6 +85,7 @@ class LogSource:
 
     name = "log"
     polls = True
+    durable = True
 
     def __init__(self, connection: BaseDatabaseWrapper, log: Log) -> None:
         self._connection = connection
@@ -97,16 +107,25 @@ class LogSource:
         if missing:
             names = ", ".join(item.table for item in missing)
             logger.warning("bindserver: installing missing triggers on %s; a new epoch", names)
-            self._install(missing)
+            if self._install(missing):
+                mark = None  # the schema is another now: look once more
         self._tables |= unknown
-        self._schema_mark = self._log.schema_mark()
+        self._schema_mark = mark
 
-    def _install(self, missing: Collection[object]) -> None:
+    def _install(self, missing: Collection[Tracked]) -> bool:
         try:
-            self._log.install(missing)  # type: ignore[arg-type]
+            self._log.install(missing)
         except CaptureError as problem:
-            self._cannot_watch |= {item.table for item in missing}  # type: ignore[attr-defined]
+            self._cannot_watch |= {item.table for item in missing}
             logger.error("bindserver: changes of these tables are not seen: %s", problem)
+            return False
+        return True
+
+    def prepared(self) -> bool:
+        return self._log.schema_mark() == self._schema_mark
+
+    def watches(self, tables: Collection[str]) -> bool:
+        return self._tables.issuperset(tables)
 
     def position(self) -> Position:
         return self._log.position()
@@ -123,13 +142,14 @@ class LogSource:
     def due(self) -> float | None:
         return None
 
-    def purge(self) -> None:
-        deleted = self._log.purge(conf.LOG_KEEP_SECONDS, PURGE_BATCH)
-        if deleted:
-            logger.debug("bindserver: purged %d log entries", deleted)
+    def purge(self) -> bool:
+        return self._log.purge(conf.LOG_KEEP_SECONDS, PURGE_BATCH, wait=False) == PURGE_BATCH
 
 
 PURGE_BATCH = 1000
+
+HISTORY_TURNS = 10_000
+"""How many turns' hints are remembered, for views that a loader is reading meanwhile."""
 
 
 class HintSource:
@@ -137,31 +157,41 @@ class HintSource:
 
     name = "signals"
     polls = False
+    durable = False
 
     def __init__(self) -> None:
         self._epoch = secrets.token_hex(8)
         self._number = 0
         self._pending: list[Change] = []
-        self._known: list[Change] | None = None
+        self._history: deque[tuple[int, list[Change]]] = deque(maxlen=HISTORY_TURNS)
+        self._compared = 0
         self._compare_at: float = time.monotonic() + conf.COMPARE_SECONDS
 
     def prepare(self, tables: Collection[str]) -> None:
         self._number += 1
+        self._history.append((self._number, self._pending))
+        self._pending = []
         if time.monotonic() >= self._compare_at:
             self._compare_at = time.monotonic() + conf.COMPARE_SECONDS
-            self._known = None
-        else:
-            self._known = self._pending
-        self._pending = []
+            self._compared = self._number
+
+    def prepared(self) -> bool:
+        return True
+
+    def watches(self, tables: Collection[str]) -> bool:
+        return True
 
     def position(self) -> Position:
         return Position(epoch=self._epoch, mark=str(self._number))
 
     def changes(self, since: Position) -> list[Change] | None:
-        """Return the hints since the last look; further back nothing is known."""
-        if since == Position(epoch=self._epoch, mark=str(self._number - 1)):
-            return self._known
-        return [] if since == self.position() else None
+        """Return the hints since a look of ours; nothing where a full compare is due since."""
+        if since.epoch != self._epoch:
+            return None
+        number = int(since.mark)
+        if number < self._compared or number + 1 < self._history[0][0]:
+            return None
+        return [change for turn, told in self._history if turn > number for change in told]
 
     def hint(self, changes: Collection[Change]) -> None:
         self._pending.extend(changes)
@@ -172,5 +202,5 @@ class HintSource:
     def due(self) -> float | None:
         return self._compare_at
 
-    def purge(self) -> None:
-        """Nothing is kept."""
+    def purge(self) -> bool:
+        return False

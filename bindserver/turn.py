@@ -99,7 +99,7 @@ class Desk:
         for live in self.catalogue.views():
             mark_stale(live, outgoing)
             for wish in live.snapshots:
-                wish.answer.set_exception(Unavailable())
+                wish.fail(Unavailable())
             live.snapshots.clear()
         for item in items:
             if isinstance(item, ReleaseWish):
@@ -123,8 +123,8 @@ def refuse(items: Iterable[Wish | Loaded], outgoing: Outgoing | None = None) -> 
     """Tell all who ask that there is no answer now."""
     sorry = Unavailable()
     for item in items:
-        if isinstance(item, SnapshotWish) and not item.answer.done():
-            item.answer.set_exception(sorry)
+        if isinstance(item, SnapshotWish):
+            item.fail(sorry)
         elif isinstance(item, (SubscribeWish, UnsubscribeWish)) and outgoing is not None:
             outgoing.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))
 
@@ -148,6 +148,7 @@ class Turn:
 
     Attributes:
         outgoing: the events that the turn came to.
+        unanswered: whether another turn is needed at once.
     """
 
     def __init__(self, desk: Desk, source: Source, pacer: Pacer) -> None:
@@ -155,6 +156,7 @@ class Turn:
         self._source = source
         self._pacer = pacer
         self.outgoing = Outgoing()
+        self.unanswered = False
         self._position = Position(epoch="", mark="")
         self._changes: dict[Position, list[Change] | None] = {}
 
@@ -165,10 +167,10 @@ class Turn:
         for item in items:
             if isinstance(item, Loaded):
                 self._take(item)
+        self._resolve_subjects()
         for item in items:
             if not isinstance(item, Loaded):
                 self._serve(item)
-        self._resolve_subjects()
         for live in self._desk.catalogue.views():
             if live.wanted:
                 self._bring_up(live)
@@ -204,7 +206,7 @@ class Turn:
             delta = refresh(live, what, self._position, self._pacer, self._desk.alias)
         except OverBudget:
             live.state = State.LOADING
-            self._desk.loader.load(live)
+            self._desk.loader.load(live, None if self._source.durable else self._position)
             return
         self._publish(live, delta)
 
@@ -255,7 +257,7 @@ class Turn:
         live.retry_at = time.monotonic() + delay
         mark_stale(live, self.outgoing)
         for wish in live.snapshots:
-            wish.answer.set_exception(Unavailable())
+            wish.fail(Unavailable())
         live.snapshots.clear()
 
     def _end(self, live: LiveView, problem: TooManyRows) -> None:
@@ -264,7 +266,7 @@ class Turn:
         refs = [*live.audience, *(opening.ref for opening in live.openings)]
         self.outgoing.add(refs, Ended(code=Code.TOO_LARGE))
         for wish in live.snapshots:
-            wish.answer.set_exception(problem)
+            wish.fail(problem)
         live.snapshots.clear()
         live.openings.clear()
         live.audience.clear()
@@ -273,16 +275,19 @@ class Turn:
     def _resolve_subjects(self) -> None:
         """Ask bindings again whose own reads may have changed; their subscribers get a sync."""
         for subject in self._desk.catalogue.subjects():
-            if not (subject.reads and subject.refs) or subject.live.state is State.NEW:
+            if not subject.reads:
                 continue
-            changes = self._since(subject.live.position)
-            if changes is not None and all(c.table not in subject.reads for c in changes):
-                continue
-            before = subject.live
-            self._guarded(before, partial(self._move_subject, subject))
+            if not subject.concerned(self._since(subject.position)):
+                subject.position = self._position
+            elif subject.refs:
+                self._guarded(subject.live, partial(self._move_subject, subject))
+            else:
+                self._desk.catalogue.forget(subject)
 
     def _move_subject(self, subject: Subject, _: LiveView) -> None:
-        if self._desk.catalogue.resolve_again(subject):
+        moved = self._desk.catalogue.resolve_again(subject)
+        subject.position = self._position
+        if moved:
             plain = _plain(subject)
             subject.live.openings.extend(Opening(ref, plain) for ref in subject.refs)
 
@@ -324,7 +329,9 @@ class Turn:
     def _subscribe(self, wish: SubscribeWish) -> None:
         binding = registry.get(wish.message.event)
         catalogue = self._desk.catalogue
-        subject, instance = catalogue.resolve(binding, wish.caller, wish.message.params)
+        subject, instance = catalogue.resolve(
+            binding, wish.caller, wish.message.params, self._position
+        )
         catalogue.attach(wish.ref, subject)
         accepted = Accepted(
             params=canonical(instance.wire_params),
@@ -357,25 +364,33 @@ class Turn:
 
     def _snapshot(self, wish: SnapshotWish) -> None:
         try:
-            subject, _ = self._desk.catalogue.resolve(wish.binding, wish.caller, wish.params)
+            subject, _ = self._desk.catalogue.resolve(
+                wish.binding, wish.caller, wish.params, self._position
+            )
         except BindserverError as problem:
-            wish.answer.set_exception(problem)
+            wish.fail(problem)
         except Exception as problem:
             self._source.position()  # raises if it is the database that is lost
             self._reference(problem)
-            wish.answer.set_exception(Unavailable())
+            wish.fail(Unavailable())
         else:
             subject.live.snapshots.append(wish)
 
     # Answers.
 
     def _answer(self, live: LiveView) -> None:
-        """Answer all who wait for the view's rows, if they are here."""
+        """Answer all who wait for the view's rows, if they are here.
+
+        Where one of its tables is not watched yet, nobody knows what a cursor has missed: the next
+        turn does.
+        """
         if live.state is not State.READY:
             return
+        if not self._source.watches(live.tables):
+            self.unanswered = True
+            return
         for wish in live.snapshots:
-            if wish.answer.set_running_or_notify_cancel():
-                wish.answer.set_result(live.snapshot())
+            wish.give(live.snapshot())
         live.snapshots.clear()
         for opening in live.openings:
             frames = self._first_frames(live, opening.message)

@@ -38,6 +38,9 @@ class Listener(Protocol):
     def hear(self, number: int, event: Event) -> None:
         """Take an event about the subscription or question `number`."""
 
+    def fail(self) -> None:
+        """Give up: hearing an event raised, so nothing after it can be right."""
+
     def settle(self, state: str) -> None:
         """Take the word that all events of one committed state have been heard."""
 
@@ -92,6 +95,16 @@ class SnapshotWish:
     caller: Caller
     params: Mapping[str, Any]
     answer: Future[Snapshot] = field(default_factory=Future)
+
+    def give(self, snapshot: Snapshot) -> None:
+        """Answer, unless nobody waits any more."""
+        if not self.answer.done() and self.answer.set_running_or_notify_cancel():
+            self.answer.set_result(snapshot)
+
+    def fail(self, problem: Exception) -> None:
+        """Say why there is no answer, unless nobody waits any more."""
+        if not self.answer.done() and self.answer.set_running_or_notify_cancel():
+            self.answer.set_exception(problem)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,8 +50,11 @@ class Log(Protocol):
     def remove(self) -> list[str]:
         """Take triggers and tables away, and return the statements that were run."""
 
-    def purge(self, keep_seconds: float, batch: int) -> int:
-        """Delete at most `batch` entries older than `keep_seconds`; return how many."""
+    def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
+        """Delete at most `batch` entries older than `keep_seconds`; return how many.
+
+        With `wait` false, give up at once when another connection is writing.
+        """
 
     def status(self) -> dict[str, Any]:
         """Return figures for people: epoch, entries, oldest, newest, tables."""

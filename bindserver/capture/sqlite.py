@@ -7,12 +7,14 @@ bears another number, belongs to another history (a restored backup), and proves
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.tables import Tracked
@@ -44,6 +46,7 @@ class SQLiteLog:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
+        self._inode: int | None = None
 
     # Reading, inside a snapshot.
 
@@ -94,7 +97,26 @@ class SQLiteLog:
         return self._rows("PRAGMA schema_version")[0][0]
 
     def commit_mark(self) -> object:
-        return self._rows("PRAGMA data_version")[0][0]
+        self._demand_same_file()
+        # Asked a hundred times a second: Django's cursor would cost ten times the question.
+        self._connection.ensure_connection()
+        raw: Any = self._connection.connection
+        return raw.execute("PRAGMA data_version").fetchone()[0]
+
+    def _demand_same_file(self) -> None:
+        """See that the connection's file is still the one of that name: a backup may have been put
+        in its place, and the connection would go on reading the old one."""
+        name = str(self._connection.settings_dict["NAME"])
+        if name.startswith("file:"):
+            return
+        try:
+            present = os.stat(name).st_ino  # noqa: PTH116  (a hundred times a second)
+        except FileNotFoundError:
+            raise OperationalError("the database file is gone") from None
+        if self._inode is None:
+            self._inode = present
+        elif present != self._inode:
+            raise OperationalError("another database file is in the place of this one")
 
     # Installing.
 
@@ -121,8 +143,7 @@ class SQLiteLog:
     def install(self, tables: Collection[Tracked]) -> list[str]:
         self._demand_wal()
         self._demand_tables(tables)
-        with transaction.atomic(using=self._connection.alias, durable=True):
-            # Writing first takes the lock that a check and an act on it need.
+        with self._writing():
             for statement in TABLES:
                 self._run(statement)
             self._run(f"INSERT OR IGNORE INTO {META} VALUES ('epoch', %s)", (_new_epoch(),))
@@ -138,13 +159,13 @@ class SQLiteLog:
         return [*statements, *(f"DROP TABLE {t}" for t in (LOG, META) if self.installed())]
 
     def remove(self) -> list[str]:
-        with transaction.atomic(using=self._connection.alias, durable=True):
+        with self._writing():
             statements = self.plan_removal()
             for statement in statements:
                 self._run(statement)
         return statements
 
-    def purge(self, keep_seconds: float, batch: int) -> int:
+    def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
         # Entries go from the oldest on without a gap, so that a position whose entry is here has
         # all later ones too. The newest entry stays: it is the anchor of the present position.
         young = self._rows(
@@ -153,13 +174,46 @@ class SQLiteLog:
         )
         newest = self._rows(f"SELECT max(id) FROM {LOG}")[0][0] or 0
         before = min(young[0][0], newest) if young else newest
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                f"DELETE FROM {LOG} WHERE id IN "
-                f"(SELECT id FROM {LOG} WHERE id < %s ORDER BY id LIMIT %s)",
-                (before, batch),
-            )
+        oldest = self._rows(f"SELECT min(id) FROM {LOG}")[0][0] or 0
+        if oldest >= before:
+            return 0
+        with self._patience(wait), self._connection.cursor() as cursor:
+            try:
+                cursor.execute(
+                    f"DELETE FROM {LOG} WHERE id IN "
+                    f"(SELECT id FROM {LOG} WHERE id < %s ORDER BY id LIMIT %s)",
+                    (before, batch),
+                )
+            except OperationalError as problem:
+                if wait or "locked" not in str(problem):
+                    raise
+                return 0
             return int(cursor.rowcount)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Take the write lock first: one that is wanted after a look fails if others wrote since."""
+        connection: Any = self._connection
+        usual = connection.transaction_mode
+        connection.transaction_mode = "IMMEDIATE"
+        try:
+            with transaction.atomic(using=self._connection.alias, durable=True):
+                yield
+        finally:
+            connection.transaction_mode = usual
+
+    @contextmanager
+    def _patience(self, wait: bool) -> Iterator[None]:
+        """Without `wait`, have a lock that another connection holds end a write at once."""
+        if wait:
+            yield
+            return
+        usual = int(self._rows("PRAGMA busy_timeout")[0][0])
+        self._run("PRAGMA busy_timeout = 0")
+        try:
+            yield
+        finally:
+            self._run(f"PRAGMA busy_timeout = {usual}")
 
     def status(self) -> dict[str, Any]:
         if not self.installed():

@@ -52,7 +52,7 @@ def dump(cursor: Cursor, secret: bytes) -> str:
         ],
         separators=(",", ":"),
     ).encode()
-    text = base64.urlsafe_b64encode(_mac(body, secret) + body).rstrip(b"=").decode()
+    text = _encoded(_mac(body, secret) + body)
     if len(text) > MAX_LENGTH:
         raise ValueError(f"a cursor of {len(text)} characters is longer than {MAX_LENGTH}")
     return text
@@ -66,6 +66,8 @@ def load(text: str | None, secret: bytes) -> Cursor | None:
         raw = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
     except (binascii.Error, ValueError):
         return None
+    if _encoded(raw) != text:  # the decoder passes over what is not of its alphabet
+        return None
     mac, body = raw[:MAC_BYTES], raw[MAC_BYTES:]
     if not hmac.compare_digest(mac, _mac(body, secret)):
         return None
@@ -76,6 +78,10 @@ def load(text: str | None, secret: bytes) -> Cursor | None:
         incarnation=incarnation,
         version=version,
     )
+
+
+def _encoded(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
 
 
 def _mac(body: bytes, secret: bytes) -> bytes:

@@ -30,7 +30,12 @@ class Frame:
 
     @classmethod
     def of(cls, text: str) -> Frame:
-        return cls(text, len(text) if text.isascii() else len(text.encode()))
+        return cls(text, byte_length(text))
+
+
+def byte_length(text: str) -> int:
+    """Return how many bytes a text takes on the wire."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def round_page_size(wish: int | None) -> int:
@@ -118,9 +123,10 @@ def split(items: Sequence[str], page_size: int) -> Iterable[Sequence[str]]:
     """Yield `items` in pages of at most `page_size`, and of about `PAGE_BYTES` at most."""
     start = size = 0
     for index, item in enumerate(items):
-        if index > start and (index - start >= page_size or size + len(item) > PAGE_BYTES):
+        length = byte_length(item)
+        if index > start and (index - start >= page_size or size + length > PAGE_BYTES):
             yield items[start:index]
             start, size = index, 0
-        size += len(item)
+        size += length
     if start < len(items):
         yield items[start:]

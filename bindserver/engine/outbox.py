@@ -1,9 +1,10 @@
 """What waits to be written to one client: bounded in bytes, whatever the client's speed.
 
-Two lanes. `queue` holds messages in order; `push` refuses what would pass the limit, and the
-session turns that subscription lazy. `answers` holds answers in pages, which are shared by all who
-get them, so that they cost no memory of this client's; one page goes out at a time, in turn with
-the queue, so that neither lane waits for all of the other.
+Two lanes. `queue` holds messages in order; `push` refuses shared frames that would pass the limit,
+and the session turns that subscription lazy. `answers` holds answers in pages, which are shared by
+all who get them, so that they cost no memory of this client's. An answer first takes its place in
+the queue, so that it overtakes nothing that was said before it; from there on its pages go out one
+at a time, in turn with the queue, so that neither lane waits for all of the other.
 """
 
 from __future__ import annotations
@@ -19,71 +20,121 @@ class Answer:
 
     Attributes:
         subscription: the number of the subscription that it answers.
+        dropped: whether it is wanted no more.
     """
 
     def __init__(self, subscription: int, frames: tuple[Frame, ...]) -> None:
         self.subscription = subscription
+        self.dropped = False
         self._frames: Iterator[Frame] = iter(frames)
 
     def next_page(self) -> Frame | None:
         return next(self._frames, None)
 
 
+class Private:
+    """A message for this client alone."""
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+
+
 class Outbox:
     """The two lanes of one client.
 
     Args:
-        limit: how many bytes may wait in the queue.
+        limit: how many bytes of shared frames may wait in the queue, and how many of private ones.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._queue: deque[Frame] = deque()
+        self._queue: deque[Frame | Private | Answer] = deque()
         self._answers: deque[Answer] = deque()
+        self._current: dict[int, Answer] = {}
         self._answers_turn = False
-        self.waiting = 0
+        self._shared = 0
+        self._private = 0
 
     def __bool__(self) -> bool:
         return bool(self._queue or self._answers)
 
+    @property
+    def waiting(self) -> int:
+        """How many bytes wait in the queue."""
+        return self._shared + self._private
+
     def push(self, *frames: Frame) -> bool:
-        """Queue all `frames`, or none when they do not fit. One that waits alone always fits."""
+        """Queue all `frames`, or none when they do not fit. What waits alone always fits."""
         size = sum(frame.size for frame in frames)
-        if self._queue and self.waiting + size > self._limit:
+        if self._shared and self._shared + size > self._limit:
             return False
         self._queue.extend(frames)
-        self.waiting += size
+        self._shared += size
+        return True
+
+    def tell(self, frame: Frame) -> bool:
+        """Queue a private message, unless too many of these wait.
+
+        Shared frames leave them their room: else a ping behind a full queue would be the end.
+        """
+        if self._private and self._private + frame.size > self._limit:
+            return False
+        self._queue.append(Private(frame))
+        self._private += frame.size
         return True
 
     def answer(self, subscription: int, frames: tuple[Frame, ...]) -> None:
         """Send an answer's pages, in place of an older one of the same subscription."""
         self.forget(subscription)
-        self._answers.append(Answer(subscription, frames))
+        self._current[subscription] = answer = Answer(subscription, frames)
+        self._queue.append(answer)
 
     def forget(self, subscription: int) -> None:
         """Send no further page to the subscription."""
-        self._answers = deque(a for a in self._answers if a.subscription != subscription)
+        answer = self._current.pop(subscription, None)
+        if answer is not None:
+            answer.dropped = True
 
     def clear(self) -> None:
         """Let go of everything, as the client is gone."""
         self._queue.clear()
         self._answers.clear()
-        self.waiting = 0
+        self._current.clear()
+        self._shared = self._private = 0
 
     def pop(self) -> Frame | int | None:
         """Return the next frame to write, or the number of a subscription whose answer has just
         been written whole, or None when nothing waits."""
-        if self._answers and (self._answers_turn or not self._queue):
+        while self._queue or self._answers:
+            if self._answers and (self._answers_turn or not self._queue):
+                item = self._pop_answers()
+            else:
+                item = self._pop_queue()
+            if item is not None:
+                return item
+        return None
+
+    def _pop_answers(self) -> Frame | int | None:
+        answer = self._answers[0]
+        page = None if answer.dropped else answer.next_page()
+        if page is not None:
             self._answers_turn = False
-            answer = self._answers[0]
-            page = answer.next_page()
-            if page is None:
-                self._answers.popleft()
-                return answer.subscription
             return page
-        self._answers_turn = True
-        if not self._queue:
+        self._answers.popleft()
+        if answer.dropped:
             return None
-        frame = self._queue.popleft()
-        self.waiting -= frame.size
-        return frame
+        del self._current[answer.subscription]
+        return answer.subscription
+
+    def _pop_queue(self) -> Frame | None:
+        self._answers_turn = True
+        match self._queue.popleft():
+            case Answer() as answer:
+                self._answers.append(answer)
+                return None
+            case Private(frame=frame):
+                self._private -= frame.size
+                return frame
+            case frame:
+                self._shared -= frame.size
+                return frame

@@ -72,7 +72,7 @@ class SortedOrder:
             for key, sort in (*suspects.items(), *arriving.items()):
                 self._put_in(key, sort)
         anchors_after = self._anchors(suspects, skipped=set(arriving))
-        return _moved(suspects, anchors_before, anchors_after)
+        return _moved(anchors_before, anchors_after)
 
     def _take_out(self, key: Key) -> None:
         index = bisect_left(self._sorts, self._sort_of.pop(key))
@@ -98,30 +98,23 @@ class SortedOrder:
     def _anchors(
         self, suspects: Collection[Key], skipped: Collection[Key]
     ) -> dict[Key, Key | None]:
-        """Return, for each suspect, the nearest row before it that stays where it is."""
+        """Return, for each suspect in order, the nearest row before it that stays where it is."""
         anchors: dict[Key, Key | None] = {}
-        for key in suspects:
+        for key in sorted(suspects, key=self._sort_of.__getitem__):
             index = bisect_left(self._sorts, self._sort_of[key]) - 1
-            while index >= 0 and (self._keys[index] in suspects or self._keys[index] in skipped):
+            while index >= 0 and self._keys[index] in skipped:
                 index -= 1
-            anchors[key] = self._keys[index] if index >= 0 else None
+            before = self._keys[index] if index >= 0 else None
+            anchors[key] = anchors.get(before, before) if before is not None else None
         return anchors
 
 
-def _moved(
-    suspects: Collection[Key],
-    before: Mapping[Key, Key | None],
-    after: Mapping[Key, Key | None],
-) -> set[Key]:
-    """Return the suspects that changed places; several behind one anchor count as moved."""
-    crowded: dict[Key | None, int] = {}
-    for anchors in (before, after):
-        seen: dict[Key | None, int] = {}
-        for anchor in anchors.values():
-            seen[anchor] = seen.get(anchor, 0) + 1
-        for anchor, count in seen.items():
-            crowded[anchor] = max(crowded.get(anchor, 0), count)
-    return {key for key in suspects if before[key] != after[key] or crowded[after[key]] > 1}
+def _moved(before: Mapping[Key, Key | None], after: Mapping[Key, Key | None]) -> set[Key]:
+    """Return the suspects that changed places, given the anchors of each, both in order."""
+    moved = {key for key, anchor in before.items() if after[key] != anchor}
+    old = [key for key in before if key not in moved]
+    new = [key for key in after if key not in moved]
+    return moved | moved_between(old, new)
 
 
 class ListedOrder:

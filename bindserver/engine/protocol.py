@@ -6,6 +6,7 @@ The frames that all subscribers of a view share are written in `frames`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -16,6 +17,7 @@ from bindserver.engine.changes import Key
 SUBPROTOCOL = "bindserver.v1"
 MAX_EVENT_LENGTH = 128
 MAX_REF_LENGTH = 128
+MAX_DEPTH = 64
 SAFE_INTEGER = 2**53 - 1
 RESERVED_EVENTS = frozenset(
     {
@@ -171,13 +173,40 @@ def parse(text: str) -> Message:
 
 def _loads(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=_no_constant)
+        body = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
         raise Malformed("the message is not JSON") from None
+    if text.count("[") + text.count("{") > MAX_DEPTH and _deeper(body, MAX_DEPTH):
+        raise Malformed(f"a message is at most {MAX_DEPTH} levels deep")
+    return body
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _finite(digits: str) -> float:
+    """Return a number that can be sent back: JSON has no infinity for what is too large."""
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(digits)
+    return number
+
+
+def _deeper(value: Any, depth: int) -> bool:
+    """Tell whether lists and objects are nested more than `depth` times.
+
+    What can be read may still be too deep to be written, further down the stack.
+    """
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(depth):
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(item, (dict, list))
+        ]
+    return bool(level)
 
 
 def _parse_own(event: str, data: Mapping[str, Any]) -> Message:

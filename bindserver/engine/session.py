@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from bindserver.engine import protocol
-from bindserver.engine.frames import Frame
+from bindserver.engine.frames import Frame, byte_length
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.protocol import Closing, Code, Ref
 
@@ -100,6 +100,8 @@ class Subscription:
         version: the view's version that the client has, or will have with what is queued.
         behind: whether a delta came that was not queued.
         catching: whether the net change has been asked for and is not here yet.
+        again: whether it took the place of an older one, of which the client has rows.
+        stale: the word that rows may be old, to be told behind the pages on their way.
     """
 
     number: int
@@ -109,6 +111,13 @@ class Subscription:
     version: int = 0
     behind: bool = False
     catching: bool = False
+    again: bool = False
+    stale: Frame | None = None
+
+    @property
+    def lags(self) -> bool:
+        """Whether the client has rows of it that may be of an earlier state than others'."""
+        return self.state is not State.LIVE and (self.state is not State.OPENING or self.again)
 
 
 @dataclass(slots=True)
@@ -176,7 +185,7 @@ class Session:
         """
         if self._closed:
             return
-        if len(text) > self._limits.message_bytes:
+        if byte_length(text) > self._limits.message_bytes:
             yield self._close(Closing.TOO_BIG, "message too big")
             return
         if not self._allowance.take(now):
@@ -217,6 +226,7 @@ class Session:
                     "too many requests wait for an answer",
                     event=message.event,
                     ref=message.ref,
+                    params=message.params or None,
                 )
             )
             return
@@ -285,12 +295,15 @@ class Session:
                     f"at most {self._limits.subscriptions} subscriptions for one connection",
                     event=message.event,
                     ref=message.ref,
+                    params=message.params or None,
                 )
             )
             return
         if older is not None:
             yield from self._forget(older)
-        self._subscriptions[number] = Subscription(number=number, event=message.event, params=shown)
+        self._subscriptions[number] = Subscription(
+            number=number, event=message.event, params=shown, again=older is not None
+        )
         self._numbers[message.event, shown] = number
         yield from self._tell(
             protocol.subscribed(
@@ -310,6 +323,7 @@ class Session:
         yield from self._tell(
             protocol.disconnected(event=message.event, params=shown, ref=message.ref)
         )
+        yield from self._mark_commit()
 
     def answered(self, number: int, frames: tuple[Frame, ...], version: int) -> None:
         """Take an answer to the subscription: it brings the client to `version`."""
@@ -319,6 +333,7 @@ class Session:
         subscription.state = State.PAGING
         subscription.version = version
         subscription.behind = subscription.catching = False
+        subscription.stale = None
         self._outbox.answer(number, frames)
 
     # What happens to views.
@@ -329,6 +344,7 @@ class Session:
         if subscription is None or subscription.state is State.OPENING:
             return
         self._touched.add(number)
+        subscription.stale = None
         if subscription.state is not State.LIVE:
             subscription.behind = True
         elif self._outbox.push(*frames):
@@ -339,7 +355,12 @@ class Session:
 
     def stale(self, number: int, frame: Frame) -> Iterator[Effect]:
         """Take the word that the rows may be old until the next frame."""
-        if number in self._subscriptions:
+        subscription = self._subscriptions.get(number)
+        if subscription is None:
+            return
+        if subscription.state is State.PAGING:
+            subscription.stale = frame
+        else:
             yield from self._tell_frame(frame)
 
     def committed(self, state: str) -> Iterator[Effect]:
@@ -354,7 +375,7 @@ class Session:
 
     def _mark_commit(self) -> Iterator[Effect]:
         """Send the mark that is due, unless one of the subscriptions still lags."""
-        lagging = any(sub.state is not State.LIVE for sub in self._subscriptions.values())
+        lagging = any(sub.lags for sub in self._subscriptions.values())
         if self._commit_due is None or lagging:
             return
         state, self._commit_due = self._commit_due, None
@@ -369,6 +390,7 @@ class Session:
         yield from self._tell(
             protocol.disconnected(event=subscription.event, params=subscription.params, code=code)
         )
+        yield from self._mark_commit()
 
     # Who the client is.
 
@@ -376,9 +398,11 @@ class Session:
         """Take the proof that the client is who it says, for `expires` seconds."""
         yield from self._tell(protocol.authenticated(expires, ref))
 
-    def not_authenticated(self, detail: str, ref: Ref) -> Iterator[Effect]:
-        """Take the word that the client's proof is none."""
-        yield from self._tell(protocol.error(Code.UNAUTHENTICATED, detail, event="$auth", ref=ref))
+    def not_authenticated(
+        self, detail: str, ref: Ref, code: Code = Code.UNAUTHENTICATED
+    ) -> Iterator[Effect]:
+        """Take the word that the client's proof is none, or that it cannot be looked at."""
+        yield from self._tell(protocol.error(code, detail, event="$auth", ref=ref))
 
     def end_all(self, code: Code) -> Iterator[Effect]:
         """End every subscription, and those that are being opened."""
@@ -414,6 +438,9 @@ class Session:
         subscription = self._subscriptions.get(number)
         if subscription is None or subscription.state is not State.PAGING:
             return
+        if subscription.stale is not None:
+            yield from self._tell_frame(subscription.stale)
+            subscription.stale = None
         if subscription.behind:
             yield self._catch_up(subscription)
         else:
@@ -421,7 +448,7 @@ class Session:
             yield from self._mark_commit()
 
     def _drained(self) -> Iterator[Effect]:
-        for subscription in self._subscriptions.values():
+        for subscription in list(self._subscriptions.values()):
             if subscription.state is State.LAZY and not subscription.catching:
                 yield self._catch_up(subscription)
 
@@ -452,7 +479,7 @@ class Session:
         """Queue what must not be lost: a client that leaves no room for it is too slow."""
         if self._closed:
             return
-        if not self._outbox.push(frame):
+        if not self._outbox.tell(frame):
             yield self._close(Closing.TOO_SLOW, "the client does not read what it asked for")
 
     def _close(self, code: Closing, reason: str) -> Close:

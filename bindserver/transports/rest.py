@@ -48,7 +48,7 @@ class BindingList(APIView):
             [
                 {
                     "event": binding.event,
-                    "key": key_name(binding()),
+                    "key": key_name(binding),
                     "params": sorted(binding.params),
                     "url": request.build_absolute_uri(
                         reverse("bindserver:snapshot", kwargs={"event": binding.event})

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from channels.auth import get_user
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
+from django.conf import settings
+from django.http.request import split_domain_port, validate_host
 
 from bindserver.conf import conf
 from bindserver.engine.frames import Frame
@@ -43,6 +45,9 @@ from bindserver.wishes import (
     Staled,
     Unsubscribed,
 )
+
+LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
+"""What Django serves in debug mode when ALLOWED_HOSTS is empty."""
 
 logger = logging.getLogger("bindserver")
 
@@ -130,6 +135,11 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             case Ended(code=code):
                 self._perform(session.ended(number, code))
 
+    def fail(self) -> None:
+        """Give the connection up: an event could not be taken, so its copy may be wrong."""
+        logger.exception("bindserver: a connection is closed after a failure")
+        self._perform([Close(code=Closing.RESTART, reason="the server failed; come back")])
+
     def settle(self, state: str) -> None:
         """Take the word that all frames of one committed state are here."""
         self._perform(self._session.committed(state))
@@ -176,7 +186,13 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         if "session" not in self.scope:
             self._perform(session.not_authenticated("the server has no sessions", effect.ref))
             return
-        user = await get_user(self.scope)
+        try:
+            user = await self._read_user()
+        except Exception:
+            logger.exception("bindserver: a session cannot be read")
+            detail = "the server cannot tell who you are now; try again later"
+            self._perform(session.not_authenticated(detail, effect.ref, Code.UNAVAILABLE))
+            return
         if user.pk != getattr(self.scope.get("user"), "pk", None):
             self._perform(session.end_all(Code.REVOKED))
         self.scope["user"] = user
@@ -185,6 +201,12 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         else:
             expires = await self.scope["session"].aget_expiry_age()
             self._perform(session.authenticated(expires, effect.ref))
+
+    async def _read_user(self) -> Any:
+        """Return the session's user as the database has it now, not as it was at the handshake."""
+        known = self.scope["session"]
+        self.scope["session"] = known.__class__(known.session_key)
+        return await get_user(self.scope)
 
     # Writing.
 
@@ -229,4 +251,15 @@ def origin_allowed(scope: Any) -> bool:
     origin = headers[b"origin"].decode("latin-1")
     if conf.ORIGINS is not None:
         return origin in conf.ORIGINS
-    return bool(urlsplit(origin).netloc == headers.get(b"host", b"").decode("latin-1"))
+    host = headers.get(b"host", b"").decode("latin-1")
+    # A host that is not ours may be a stranger's name for our address (DNS rebinding).
+    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
+    return _host_of(origin) == host and validate_host(split_domain_port(host)[0], allowed)
+
+
+def _host_of(origin: str) -> str | None:
+    """Return an origin's host and port, None when it is no URL."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None

@@ -21,7 +21,7 @@ admin.site.index_title = "Behind the counter"
 
 @admin.register(Product)
 class ProductAdmin(ProductModelAdmin):
-    list_display = ["name", "sku", "category", "price", "stock", "active", "updated_at"]
+    list_display = ["name", "sku", "category", "price", "stock", "active"]
     list_editable = ["price", "stock", "active"]
     list_filter = ["active", "category"]
     list_select_related = ["category"]
@@ -38,7 +38,8 @@ class CategoryAdmin(CategoryModelAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Category]:
         shown = Count("products", filter=Q(products__active=True))
-        return super().get_queryset(request).annotate(shown=shown)
+        queryset: QuerySet[Category] = super().get_queryset(request).annotate(shown=shown)
+        return queryset
 
     @admin.display(ordering="shown")
     def products_in_the_shop(self, category: Category) -> int:

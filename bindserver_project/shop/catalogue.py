@@ -171,7 +171,7 @@ class Listing:
 
 def listings() -> Iterator[Listing]:
     """The whole catalogue, the same each time: kinds, stock, and a few things on offer."""
-    random = Random("harbour-and-pine")
+    random = Random("harbour-and-pine")  # noqa: S311
     for (code, category), things in CATALOGUE.items():
         for number, (name, price, kinds) in enumerate(things, start=1):
             for step, kind in enumerate(kinds.split("|")):

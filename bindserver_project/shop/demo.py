@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.db import DatabaseError
 
 NAME = "demo"
-PASSWORD = "demo"
+PASSWORD = "demo"  # noqa: S105
 
 
 def create_demo_user() -> bool:

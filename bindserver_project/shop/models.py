@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import ClassVar
 
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
@@ -9,6 +10,8 @@ from django.db.models.functions import Now
 
 class Category(models.Model):
     name = models.CharField(max_length=60, unique=True)
+
+    objects: ClassVar[models.Manager[Category]] = models.Manager()
 
     class Meta:
         ordering = ["name"]
@@ -37,6 +40,8 @@ class Product(models.Model):
     )
     category = models.ForeignKey(Category, on_delete=models.PROTECT, related_name="products")
     updated_at = models.DateTimeField(auto_now=True, db_default=Now())
+
+    objects: ClassVar[models.Manager[Product]] = models.Manager()
 
     class Meta:
         ordering = ["name"]

@@ -48,7 +48,7 @@ def keep_busy(request: HttpRequest) -> HttpResponse:
     check_may_edit(request)
     values = request.POST.getlist("seen")[:SEEN_AT_MOST]
     seen = [int(value) for value in values if value.isdecimal() and len(value) < 18]
-    return JsonResponse({"changed": nudge(seen, Random())})
+    return JsonResponse({"changed": nudge(seen, Random())})  # noqa: S311
 
 
 def may_edit(request: HttpRequest) -> bool:
@@ -69,5 +69,5 @@ def shell_command() -> str | None:
     path, here = Path(name).resolve(), Path.cwd()
     shown = path.relative_to(here) if path.is_relative_to(here) else path
     first = Product.objects.filter(active=True).values_list("pk", flat=True).first()
-    sql = f"update shop_product set price = price + 1 where id = {first or 1}"
+    sql = f"update shop_product set price = price + 1 where id = {first or 1}"  # noqa: S608
     return f'sqlite3 {shlex.quote(str(shown))} "{sql}"'

@@ -48,10 +48,10 @@ export class Answers {
 
   /** @param {{event: string, data: any}} message */
   #take({ event, data }) {
-    if (event === "$subscribed") {
+    if (event === "$subscribed" && isObject(data)) {
       this.#subscribed(data);
-    } else if (event === "$error") {
-      this.#refused("error", data);
+    } else if (event === "$error" && isObject(data)) {
+      this.#refused("error", /** @type {Data} */ (data));
     } else if (!event.startsWith("$")) {
       this.#frame(event, data);
     }
@@ -71,9 +71,9 @@ export class Answers {
     }
   }
 
-  /** @param {any} data */
+  /** @param {Record<string, any>} data */
   #subscribed(data) {
-    if (!isObject(data) || typeof data.key !== "string") {
+    if (typeof data.key !== "string") {
       throw new BadFrame("an acceptance names no key");
     }
     const subscription = this.#book.waitingFor(data.ref);
@@ -125,8 +125,8 @@ export class Answers {
    * @param {Data} data
    */
   #refused(event, data) {
-    const code = data?.payload?.code;
-    if (data?.ref == null) {
+    const code = data.payload?.code;
+    if (data.ref == null) {
       this.#refusedUnnamed(event, data);
       return;
     }
@@ -166,7 +166,7 @@ export class Answers {
    * @param {Data} data
    */
   #refusedUnnamed(event, data) {
-    if (data?.payload?.code === "rate_limited") {
+    if (data.payload?.code === "rate_limited") {
       for (const subscription of this.#book) {
         if (subscription.waiting) {
           this.#asks.askLater(subscription);

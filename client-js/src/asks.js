@@ -126,6 +126,7 @@ export class Asks {
    */
   settle(subscription) {
     const same = this.book.settle(subscription);
+    this.#env.clearTimeout(subscription.retry);
     this.#env.clearTimeout(same?.retry);
   }
 

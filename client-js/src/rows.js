@@ -19,10 +19,6 @@ export class Rows {
   /** Stands before the first row and behind the last. */
   #edge = edge();
 
-  get size() {
-    return this.#places.size;
-  }
-
   clear() {
     this.#places.clear();
     this.#edge = edge();
@@ -46,7 +42,7 @@ export class Rows {
       return;
     }
     old.row = row;
-    if (anchor !== undefined && anchor !== old && anchor.next !== old) {
+    if (anchor !== undefined && anchor !== old) {
       unlink(old);
       insert(old, anchor);
     }

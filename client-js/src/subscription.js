@@ -108,10 +108,9 @@ export class Subscription {
     this.fresh = true;
   }
 
-  /** Take the word that the connection is gone, and part of an answer perhaps with it. */
+  /** Take the word that the connection is gone. */
   lost() {
     this.waiting = false;
     this.accepted = false;
-    this.replica?.interrupt();
   }
 }

@@ -136,3 +136,54 @@ class MineBinding(Binding[Product]):
             Membership.objects.filter(user=self.user.pk).values_list("category", flat=True)
         )
         return super().get_queryset().filter(category__in=categories)
+
+
+class FragileSerializer(serializers.ModelSerializer[Product]):
+    class Meta:
+        model = Product
+        fields = ["id", "name"]
+
+    def to_representation(self, instance: Product) -> Any:
+        if instance.name == "broken":
+            raise ValueError("a secret of the serializer")
+        return super().to_representation(instance)
+
+
+class FragileBinding(Binding[Product]):
+    """Fails while there is a product named "broken"."""
+
+    model = Product
+    event = "fragile"
+    serializer_class = FragileSerializer
+
+
+class BrokenBinding(Binding[Product]):
+    """Can never say what it serves."""
+
+    model = Product
+    event = "broken"
+    fields = ["id"]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        raise RuntimeError("a secret of the binding")
+
+
+class FewBinding(Binding[Product]):
+    """At most five rows."""
+
+    model = Product
+    event = "few"
+    fields = ["id"]
+    max_rows = 5
+
+
+class InCategoryBinding(Binding[Product]):
+    """A param that must be given."""
+
+    model = Product
+    event = "in_category"
+    fields = ["id", "name"]
+    params = {"category": int}
+
+    def filters(self) -> dict[str, Any]:
+        return {"category": self.params["category"]}

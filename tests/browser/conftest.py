@@ -8,12 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-pytest.importorskip("playwright", reason="browser tests need the package playwright")
-
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
-from shop_page import open_shop
-from shop_server import ShopServer
+
+from tests.browser.shop_page import open_shop
+from tests.browser.shop_server import ShopServer
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [

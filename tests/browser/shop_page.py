@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from playwright.sync_api import BrowserContext, Locator, Page
-from shop_server import ShopServer
+
+from tests.browser.shop_server import ShopServer
 
 
 def open_shop(window: BrowserContext, shop: ShopServer, query: str = "") -> Page:
@@ -28,10 +29,14 @@ def texts(page: Page, field: str = "name") -> list[str]:
     return found
 
 
-def edit(page: Page, sku: str, **values: str) -> None:
-    row = row_of(page, sku)
-    row.hover()
-    row.get_by_role("button").click()
+def open_form(page: Page, sku: str) -> None:
+    row_of(page, sku).hover()
+    row_of(page, sku).get_by_role("button").click()
+
+
+def edit(page: Page, product: str, /, **values: str) -> None:
+    """Change the product with that SKU in the form, and save."""
+    open_form(page, product)
     for field, value in values.items():
         page.locator(f"#id_{field}").fill(value)
     page.get_by_role("button", name="Save").click()

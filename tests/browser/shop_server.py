@@ -17,10 +17,16 @@ START_SECONDS = 30
 
 
 class ShopServer:
-    """A server on a free port, with `shop.db` in a folder of its own."""
+    """A server on a free port, with `shop.db` in a folder of its own.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where its database and its log are.
+        settings: environment variables beside or in place of debug mode's.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self.settings = settings
         self.port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -37,10 +43,23 @@ class ShopServer:
         self.manage("seed")
         self.manage("bindings", "capture", "install")
 
-    def manage(self, *arguments: str) -> None:
-        subprocess.run(
-            self.command(*arguments), env=self.environment(), cwd=self.folder, check=True
+    def manage(self, *arguments: str) -> str:
+        """Run a command of Django's to its end.
+
+        Raises:
+            RuntimeError: it failed; the message is what it wrote.
+        """
+        ended = subprocess.run(
+            self.command(*arguments),
+            env=self.environment(),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
+        if ended.returncode != 0:
+            raise RuntimeError(ended.stdout)
+        return ended.stdout
 
     def start(self) -> None:
         """Start it, also again after `kill`, and wait until it answers."""
@@ -89,6 +108,7 @@ class ShopServer:
             "DATABASE_URL": "sqlite:///shop.db",
             "DJANGO_SETTINGS_MODULE": "bindserver_project.settings",
             "PYTHONUNBUFFERED": "1",
+            **self.settings,
         }
 
 

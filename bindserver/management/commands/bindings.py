@@ -114,7 +114,7 @@ class Command(BaseCommand):
             self.stdout.write(f"Would delete entries older than {keep:g} s.")
             return
         deleted = 0
-        while some := log.purge(keep, PURGE_BATCH):
+        while some := log.purge(keep, PURGE_BATCH, wait=True):
             deleted += some
         self.stdout.write(f"Deleted {deleted} entries older than {keep:g} s.")
 

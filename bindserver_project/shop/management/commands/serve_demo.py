@@ -8,7 +8,6 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from bindserver_project.shop.demo import demo_login
-from bindserver_project.shop.models import Product
 
 
 class Command(BaseCommand):
@@ -22,8 +21,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         call_command("migrate", verbosity=0)
-        if not Product.objects.exists():
-            call_command("seed", stdout=self.stdout)
+        call_command("seed", stdout=self.stdout)
         call_command("bindings", "capture", "install", verbosity=0)
         login = demo_login()
         if login:

@@ -9,18 +9,19 @@ export class LiveQuery {
     this.#io = io;
     this.#event = event;
     io.on(event, (data) => {
-      if (this.#params && identity(data.params) === identity(this.#params)) receive(data);
+      if (this.isFor(data.params)) receive(data);
     });
   }
 
-  /** @returns {boolean} whether these are other params than before */
+  isFor(params) {
+    return this.#params !== null && identity(params) === identity(this.#params);
+  }
+
   setParams(params) {
-    if (this.#params && identity(params) === identity(this.#params)) return false;
     const old = this.#params;
     this.#params = params;
     if (old) this.#io.emit(this.#event, { params: old, disconnect: true });
     this.#io.emit(this.#event, { params });
-    return true;
   }
 }
 

@@ -9,6 +9,7 @@ import { ProductTable } from "./table.js";
 const STATES = {
   idle: "Starting…",
   connecting: "Connecting…",
+  again: "Reconnecting…",
   live: "Live",
   stale: "Waiting for the database",
   closed: "Offline",
@@ -27,6 +28,7 @@ const filters = new Filters(find("filters"), watch);
 const categories = new Map();
 let isFirstSync = true;
 let isStale = false;
+let wasLive = false;
 let speaking = 0;
 
 const products = new LiveQuery(io, "products", (data) => {
@@ -71,18 +73,20 @@ function receiveLoss(/** @type {number} */ id) {
 }
 
 function watch(params) {
-  if (!products.setParams(params)) return;
+  if (products.isFor(params)) return;
   isFirstSync = true;
   find("products").ariaBusy = "true";
   find("notice").hidden = true;
   document.querySelector("[data-snapshot]").search = new URLSearchParams(params).toString();
+  products.setParams(params);
 }
 
 function showNotice({ action, code, payload }) {
   const notice = find("notice");
-  notice.textContent =
-    action === "error" ? `The server refused: ${payload?.detail ?? payload?.code}` : `The server ended this list (${code}).`;
-  notice.hidden = !(action === "error" || code);
+  const isError = action === "error";
+  const why = isError ? (payload?.detail ?? payload?.code) : code;
+  notice.textContent = isError ? `The server refused: ${why}` : `The server ended this list: ${why}`;
+  notice.hidden = !why;
 }
 
 function showConnection() {
@@ -90,12 +94,12 @@ function showConnection() {
   const pill = document.querySelector("[data-connection]");
   if (pill.dataset.connection === state) return;
   pill.dataset.connection = state;
-  pill.firstElementChild.textContent = STATES[state] ?? state;
+  wasLive ||= state === "live";
+  pill.firstElementChild.textContent = STATES[state === "connecting" && wasLive ? "again" : state];
 }
 
 function showCount() {
-  const loaded = !isFirstSync;
-  if (!loaded) return;
+  if (isFirstSync) return;
   const text = `${formatCount(table.size)} ${table.size === 1 ? "product" : "products"}`;
   find("empty").hidden = table.size > 0;
   if (find("count").value === text) return;

@@ -89,10 +89,6 @@ export class ProductTable {
     setTimeout(() => element.remove(), LEAVE_MS);
   }
 
-  scrollTo(/** @type {number} */ id) {
-    this.#entries.get(id)?.element.scrollIntoView({ block: "center" });
-  }
-
   #build(row) {
     const element = this.#template.content.firstElementChild.cloneNode(true);
     element.dataset.id = row.id;

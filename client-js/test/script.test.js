@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { runInNewContext } from "node:vm";
+import { gzipSync } from "node:zlib";
+import { stale } from "../scripts/build.js";
+import { FakeSocket } from "./surroundings.js";
+
+const GENERATED = new URL("../../bindserver/static/bindserver/", import.meta.url);
+const BUDGET = 6 * 1024;
+const script = readFileSync(new URL("io.js", GENERATED), "utf8");
+
+/** Run the script as a page's classic script, and return the page. */
+function page({ href = "https://shop.example/cart/", url } = {}) {
+  FakeSocket.all = [];
+  const window = {
+    URL,
+    console,
+    performance,
+    setTimeout,
+    clearTimeout,
+    WebSocket: FakeSocket,
+    location: new URL(href),
+    document: Object.assign(new EventTarget(), { currentScript: { dataset: { url } } }),
+  };
+  runInNewContext(script, window);
+  return window;
+}
+
+test("the generated files are what the sources say", async () => {
+  assert.deepEqual(await stale(), [], 'run "npm run build"');
+});
+
+test("the script is small", () => {
+  const size = gzipSync(script, { level: 9 }).length;
+  assert.ok(size <= BUDGET, `${size} bytes gzipped`);
+});
+
+test("the script defines io for the classic scripts after it", () => {
+  const window = page();
+  const heard = [];
+  runInNewContext(
+    'io.on("products", (data) => heard.push(data)); io.emit("products")',
+    Object.assign(window, { heard }),
+  );
+  const [socket] = FakeSocket.all;
+  assert.equal(socket.url, "wss://shop.example/ws/");
+  socket.opens().accepts("products", [{ id: 1 }]);
+  assert.equal(heard[0].payload[0].id, 1);
+  window.io.close();
+});
+
+test("the script opens nothing by itself, and leaves only io behind", () => {
+  const before = Object.keys(page());
+  assert.deepEqual(FakeSocket.all, []);
+  assert.equal(before.at(-1), "io");
+  assert.equal(before.length, 9);
+});
+
+test("data-url names another server", () => {
+  const { io } = page({ url: "//live.example/ws/" });
+  io.connect().close();
+  assert.equal(FakeSocket.all[0].url, "wss://live.example/ws/");
+});
+
+test("a page without a host is told what is missing", () => {
+  assert.throws(() => page({ href: "file:///tmp/page.html" }), /no WebSocket address/);
+});
+
+test("the bundled module exports connect", async () => {
+  const module = await import(new URL("bindserver.mjs", GENERATED));
+  assert.deepEqual(Object.keys(module), ["connect"]);
+  const io = module.connect("ws://shop.example/ws/", { WebSocket: FakeSocket });
+  assert.equal(io.status, "idle");
+});

@@ -1,0 +1,50 @@
+"""Runs the oracle: `python -m tests.oracle --seconds 60 --seed 7`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sys
+import tempfile
+from pathlib import Path
+
+
+def main() -> int:
+    """Run, print the figures, and return 1 if anything differed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.oracle", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--fault", default=None, help="a fault to plant in the server")
+    options = parser.parse_args()
+    seed = random.randrange(10**9) if options.seed is None else options.seed
+    print(f"oracle: --seed {seed} --seconds {options.seconds:g}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="bindserver-oracle-") as directory:
+        database = Path(directory) / "oracle.sqlite3"
+        os.environ["DATABASE_URL"] = f"sqlite:///{database}"
+        os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+        os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+        return _run(database, seed, options.seconds, options.fault)
+
+
+def _run(database: Path, seed: int, seconds: float, fault: str | None) -> int:
+    import django
+
+    django.setup()
+    from tests.oracle.machine import Machine
+    from tests.oracle.tally import Different
+
+    machine = Machine(database, seed, fault)
+    try:
+        asyncio.run(machine.run(seconds))
+    except Different:
+        print(machine.tally.report())
+        print(f"\nthe server's log:\n{machine.service.log()}")
+        return 1
+    print(machine.tally.report())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Writes through Django's ORM, by the same models as the server's."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from django.db import transaction
+from django.db.models import F
+
+from tests.app.models import Category, Place, Product, Restaurant, Tag, Token, Word
+from tests.oracle.writer import Writer
+
+
+def create(w: Writer) -> None:
+    if not w.full("app_product"):
+        Product.objects.create(name=w.name(), price=w.price(), category_id=w.category())
+
+
+def bulk_create(w: Writer) -> None:
+    if not w.full("app_product"):
+        Product.objects.bulk_create(
+            [Product(name=w.name(), price=w.price(), stock=1) for _ in range(w.rng.randint(1, 4))]
+        )
+
+
+def bulk_update(w: Writer) -> None:
+    products = list(Product.objects.filter(pk__in=w.some("app_product")))
+    for product in products:
+        product.name, product.stock = w.name(), w.rng.randint(0, 5)
+    Product.objects.bulk_update(products, ["name", "stock"])
+
+
+def update(w: Writer) -> None:
+    Product.objects.filter(pk__in=w.some("app_product")).update(stock=F("stock") + 1)
+
+
+def save(w: Writer) -> None:
+    product = Product.objects.filter(pk=w.pick("app_product")).first()
+    if product is not None:
+        product.name, product.category_id = w.name(), w.category()
+        product.save()
+
+
+def delete(w: Writer) -> None:
+    Product.objects.filter(pk__in=w.some("app_product", 2)).delete()
+
+
+def set_tags(w: Writer) -> None:
+    product = Product.objects.filter(pk=w.pick("app_product")).first()
+    if product is not None:
+        product.tags.set(Tag.objects.filter(pk__in=w.some("app_tag")))
+
+
+def cascade(w: Writer) -> None:
+    Category.objects.filter(pk=w.pick("app_category")).delete()
+
+
+def save_restaurant(w: Writer) -> None:
+    restaurant = Restaurant.objects.filter(pk=w.pick("app_restaurant", "place_ptr_id")).first()
+    restaurant = restaurant or Restaurant()
+    restaurant.name, restaurant.seats = w.name(), w.rng.randint(1, 9)
+    restaurant.save()
+
+
+def update_both_tables(w: Writer) -> None:
+    key = w.pick("app_restaurant", "place_ptr_id")
+    Restaurant.objects.filter(pk=key).update(name=w.name(), seats=F("seats") + 1)
+
+
+def delete_place(w: Writer) -> None:
+    Place.objects.filter(pk=w.pick("app_place")).delete()
+
+
+def token(w: Writer) -> None:
+    if not w.full("app_token"):
+        Token.objects.create(id=uuid.UUID(w.uuid()), label=w.name())
+
+
+def word(w: Writer) -> None:
+    Word.objects.update_or_create(
+        text=w.pick("app_word", "text"), defaults={"count": w.rng.randint(0, 9)}
+    )
+
+
+def undone(w: Writer) -> None:
+    """A part of the transaction is undone by a savepoint."""
+    save(w)
+    point = transaction.savepoint()
+    cascade(w)
+    transaction.savepoint_rollback(point)
+    set_tags(w)
+
+
+WRITES: list[Callable[[Writer], None]] = [
+    *(create, bulk_create, bulk_update, update, save, delete, set_tags, cascade),
+    *(save_restaurant, update_both_tables, delete_place, token, word, undone),
+]
+
+
+def atomically(w: Writer, write: Callable[[Writer], None], *, commit: bool = True) -> None:
+    """Run a write in one transaction of Django's."""
+    with transaction.atomic():
+        write(w)
+        if not commit:
+            transaction.set_rollback(True)

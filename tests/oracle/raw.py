@@ -1,0 +1,298 @@
+"""Raw SQL, as any program may write it. Each function is a part of a transaction, or all of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from tests.oracle.writer import Writer
+
+Write = Callable[[Writer], None]
+
+
+def insert_product(w: Writer) -> None:
+    if w.full("app_product"):
+        delete_product(w)
+        return
+    w.run(
+        "INSERT OR IGNORE INTO app_product(name, sku, price, stock, active, category_id) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        *(w.name(), w.sku(), w.price(), w.rng.randint(0, 5), w.rng.random() < 0.8, w.category()),
+    )
+
+
+def delete_product(w: Writer) -> None:
+    _drop_products(w, "id = ?", w.pick("app_product"))
+
+
+def _drop_products(w: Writer, where: str, *arguments: object) -> None:
+    inner = f"SELECT id FROM app_product WHERE {where}"
+    w.run(f"DELETE FROM app_product_tags WHERE product_id IN ({inner})", *arguments)
+    w.run(f"DELETE FROM app_product WHERE {where}", *arguments)
+
+
+def update_product(w: Writer) -> None:
+    column, value = w.rng.choice(
+        [
+            ("price", w.price()),
+            ("stock", w.rng.randint(0, 5)),
+            ("name", w.name()),
+            ("active", w.rng.random() < 0.7),
+            ("category_id", w.category()),
+        ]
+    )
+    w.run(f"UPDATE app_product SET {column} = ? WHERE id = ?", value, w.pick("app_product"))
+
+
+def update_many_products(w: Writer) -> None:
+    change = w.rng.choice(
+        ["stock = 5 - stock", "price = price + 1", "name = substr(name, 2) || 'a'", "active = 1"]
+    )
+    w.run(
+        f"UPDATE app_product SET {change} WHERE id % ? = ?", w.rng.randint(1, 3), w.rng.randint(0, 1)
+    )
+
+
+def swap_products(w: Writer) -> None:
+    """Two rows change places, which none of them may show alone."""
+    one, other = w.pick("app_product"), w.pick("app_product")
+    w.run(
+        "UPDATE app_product SET stock = (SELECT sum(stock) FROM app_product WHERE id IN (?, ?)) "
+        "- stock WHERE id IN (?, ?)",
+        *(one, other, one, other),
+    )
+
+
+def replace_product(w: Writer) -> None:
+    """INSERT OR REPLACE that evicts the row with the same sku."""
+    sku = f"s{w.rng.randint(1, 40)}"
+    w.run(
+        "DELETE FROM app_product_tags WHERE product_id IN "
+        "(SELECT id FROM app_product WHERE sku = ?)",
+        sku,
+    )
+    w.run(
+        "INSERT OR REPLACE INTO app_product(name, sku, price, stock, active, category_id) "
+        "VALUES (?, ?, ?, 1, 1, ?)",
+        *(w.name(), sku, w.price(), w.category()),
+    )
+
+
+def update_or_replace_product(w: Writer) -> None:
+    """UPDATE OR REPLACE that evicts another row by its sku."""
+    key, other = w.pick("app_product"), w.pick("app_product")
+    if key == other:
+        return
+    w.run("DELETE FROM app_product_tags WHERE product_id = ?", other)
+    w.run(
+        "UPDATE OR REPLACE app_product SET sku = (SELECT sku FROM app_product WHERE id = ?), "
+        "stock = stock + 1 WHERE id = ?",
+        *(other, key),
+    )
+
+
+def upsert_product(w: Writer) -> None:
+    w.run(
+        "INSERT INTO app_product(name, sku, price, stock, active) VALUES (?, ?, ?, 2, 1) "
+        "ON CONFLICT(sku) DO UPDATE SET price = excluded.price, name = excluded.name",
+        *(w.name(), f"s{w.rng.randint(1, 40)}", w.price()),
+    )
+
+
+def change_product_key(w: Writer) -> None:
+    """The primary key changes, and rows that point at it with it; low keys get used again."""
+    old, new = w.pick("app_product"), w.rng.randint(1, 60)
+    taken = w.db.execute("SELECT 1 FROM app_product WHERE id = ?", (new,)).fetchone()
+    if old == -1 or taken:
+        return
+    w.run("UPDATE app_product_tags SET product_id = ? WHERE product_id = ?", new, old)
+    w.run("UPDATE app_product SET id = ? WHERE id = ?", new, old)
+
+
+def tag_product(w: Writer) -> None:
+    w.run(
+        "INSERT OR IGNORE INTO app_product_tags(product_id, tag_id) "
+        "SELECT p.id, t.id FROM app_product p, app_tag t WHERE p.id = ? AND t.id = ?",
+        *(w.pick("app_product"), w.pick("app_tag")),
+    )
+
+
+def untag_product(w: Writer) -> None:
+    w.run("DELETE FROM app_product_tags WHERE id = ?", w.pick("app_product_tags"))
+
+
+def write_tag(w: Writer) -> None:
+    kind = w.rng.random()
+    if kind < 0.3 and not w.full("app_tag"):
+        w.run("INSERT INTO app_tag(name) VALUES (?)", w.name())
+    elif kind < 0.8:
+        w.run("UPDATE app_tag SET name = ? WHERE id = ?", w.name(), w.pick("app_tag"))
+    else:
+        key = w.pick("app_tag")
+        w.run("DELETE FROM app_product_tags WHERE tag_id = ?", key)
+        w.run("DELETE FROM app_tag WHERE id = ?", key)
+
+
+def insert_category(w: Writer) -> None:
+    if not w.full("app_category"):
+        w.run("INSERT INTO app_category(name) VALUES (?)", w.name())
+
+
+def rename_category(w: Writer) -> None:
+    w.run("UPDATE app_category SET name = ? WHERE id = ?", w.name(), w.pick("app_category"))
+
+
+def delete_category(w: Writer) -> None:
+    """With all that hangs on it, as a cascade does."""
+    key = w.pick("app_category")
+    _drop_products(w, "category_id = ?", key)
+    w.run("DELETE FROM app_membership WHERE category_id = ?", key)
+    w.run("DELETE FROM app_category WHERE id = ?", key)
+
+
+def write_membership(w: Writer) -> None:
+    if w.rng.random() < 0.5:
+        w.run("DELETE FROM app_membership WHERE id = ?", w.pick("app_membership"))
+    elif (key := w.category()) is not None:
+        w.run("INSERT INTO app_membership(user_id, category_id) VALUES (1, ?)", key)
+
+
+def write_place(w: Writer) -> None:
+    if w.rng.random() < 0.3 and not w.full("app_place"):
+        w.run("INSERT INTO app_place(name) VALUES (?)", w.name())
+    else:  # the parent of a restaurant, perhaps
+        w.run("UPDATE app_place SET name = ? WHERE id = ?", w.name(), w.pick("app_place"))
+
+
+def write_restaurant(w: Writer) -> None:
+    kind, key = w.rng.random(), w.pick("app_restaurant", "place_ptr_id")
+    if kind < 0.35 and not w.full("app_place"):
+        w.run("INSERT INTO app_place(name) VALUES (?)", w.name())
+        w.run("INSERT INTO app_restaurant(place_ptr_id, seats) VALUES (last_insert_rowid(), 4)")
+    elif kind < 0.7:
+        seats = w.rng.randint(1, 9)
+        w.run("UPDATE app_restaurant SET seats = ? WHERE place_ptr_id = ?", seats, key)
+    else:
+        w.run("DELETE FROM app_restaurant WHERE place_ptr_id = ?", key)
+        if kind < 0.85:
+            w.run("DELETE FROM app_place WHERE id = ?", key)
+
+
+def write_token(w: Writer) -> None:
+    kind = w.rng.random()
+    if kind < 0.4 and not w.full("app_token"):
+        w.run("INSERT INTO app_token(id, label) VALUES (?, ?)", w.uuid(), w.name())
+    elif kind < 0.7:
+        w.run("UPDATE app_token SET label = ? WHERE id = ?", w.name(), w.pick("app_token"))
+    elif kind < 0.8:
+        w.run("UPDATE app_token SET id = ? WHERE id = ?", w.uuid(), w.pick("app_token"))
+    else:
+        w.run("DELETE FROM app_token WHERE id = ?", w.pick("app_token"))
+
+
+def write_word(w: Writer) -> None:
+    kind, word = w.rng.random(), w.pick("app_word", "text")
+    if kind < 0.5 and not w.full("app_word"):
+        w.run("INSERT OR REPLACE INTO app_word VALUES (?, 1)", w.word())
+    elif kind < 0.6:
+        count = w.rng.choice([2**53 - 1, 2**53, -(2**60), 7])
+        w.run("UPDATE app_word SET count = ? WHERE text = ?", count, word)
+    elif kind < 0.8:
+        w.run("UPDATE OR REPLACE app_word SET text = ? WHERE text = ?", w.word(), word)
+    else:
+        w.run("DELETE FROM app_word WHERE text = ?", word)
+
+
+def count_words(w: Writer) -> None:
+    sql = "UPDATE app_word SET count = (count + 1) % 1000 WHERE length(text) % 2 = ?"
+    w.run(sql, w.rng.randint(0, 1))
+
+
+def count_word(w: Writer) -> None:
+    w.run(
+        "INSERT INTO app_word VALUES (?, 1) ON CONFLICT(text) DO UPDATE SET count = count + 1",
+        w.word() if not w.full("app_word") else w.pick("app_word", "text"),
+    )
+
+
+def fill_words(w: Writer) -> None:
+    """Many rows at once, so that snapshots come in pages."""
+    for number in range(w.rng.randint(20, 60)):
+        if not w.full("app_word"):
+            w.run("INSERT OR IGNORE INTO app_word VALUES (?, ?)", w.word(), number)
+
+
+def all_words(w: Writer) -> None:
+    w.run("UPDATE app_word SET count = (count + 1) % 1000")
+
+
+ALONE: list[Write] = [
+    *(insert_category, rename_category, upsert_product, swap_products),
+    *(update_product, update_many_products, tag_product, untag_product, write_place),
+    *(write_token, write_membership, write_word, count_word, count_words),
+]
+"""One statement each: they need no transaction of their own."""
+TOGETHER: list[Write] = [
+    *ALONE,
+    *(insert_product, delete_product, replace_product, update_or_replace_product),
+    *(change_product_key, write_tag, delete_category, write_restaurant, fill_words),
+]
+WEIGHTS = [
+    {"delete_category": 0.3, "fill_words": 0.3, "insert_product": 3.0}.get(write.__name__, 1.0)
+    for write in TOGETHER
+]
+
+
+def atomically(w: Writer, writes: list[Write], *, commit: bool = True) -> None:
+    """Run writes in one transaction."""
+    w.run("BEGIN IMMEDIATE")
+    for write in writes:
+        write(w)
+    w.run("COMMIT" if commit else "ROLLBACK")
+
+
+def in_savepoint(w: Writer, kept: list[Write], undone: list[Write]) -> None:
+    """Run a transaction a part of which is undone."""
+    w.run("BEGIN IMMEDIATE")
+    kept[0](w)
+    w.run("SAVEPOINT inner")
+    for write in undone:
+        write(w)
+    w.run("ROLLBACK TO inner")
+    w.run("RELEASE inner")
+    for write in kept[1:]:
+        write(w)
+    w.run("COMMIT")
+
+
+def choose(w: Writer, most: int = 4) -> list[Write]:
+    """Return a few writes."""
+    return w.rng.choices(TOGETHER, WEIGHTS, k=w.rng.randint(1, most))
+
+
+def rebuild(w: Writer) -> None:
+    """Make a table anew, as Django's migrations do: triggers are gone, and rows may be others."""
+    table, write = w.rng.choice(
+        [
+            ("app_product", update_many_products),
+            ("app_word", count_words),
+            ("app_token", write_token),
+            ("app_category", rename_category),
+        ]
+    )
+    w.run("PRAGMA foreign_keys=OFF")
+    sql = "SELECT sql FROM sqlite_master WHERE type = ? AND tbl_name = ? AND sql IS NOT NULL"
+    ((made,),) = w.db.execute(sql, ("table", table))
+    indexes = w.db.execute(sql, ("index", table)).fetchall()
+    remake = partial(_remake, table=table, made=made, indexes=[text for (text,) in indexes])
+    atomically(w, [remake, write])
+    w.run("PRAGMA foreign_keys=ON")
+
+
+def _remake(w: Writer, *, table: str, made: str, indexes: list[str]) -> None:
+    w.run(made.replace(f'"{table}"', f'"new__{table}"', 1))
+    w.run(f"INSERT INTO new__{table} SELECT * FROM {table}")
+    w.run(f"DROP TABLE {table}")
+    w.run(f"ALTER TABLE new__{table} RENAME TO {table}")
+    for index in indexes:
+        w.run(index)

@@ -1,0 +1,69 @@
+"""What a run has done, and what it has found."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+
+MOST_DIFFERENCES = 1
+RECENT = 120
+
+
+class Different(Exception):
+    """A replica is not what it must be; the run ends."""
+
+
+class Tally:
+    """Counts of a run, and its recent history."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.steps = 0
+        self.commits = 0
+        self.comparisons = 0
+        self.kinds: Counter[str] = Counter()
+        self.writes: Counter[str] = Counter()
+        self.actions: Counter[str] = Counter()
+        self.differences: list[str] = []
+        self._recent: deque[str] = deque(maxlen=RECENT)
+        self._began = time.monotonic()
+
+    def note(self, text: str) -> None:
+        """Remember what happened, for the report of a difference."""
+        self._recent.append(f"{time.monotonic() - self._began:8.3f} {text}")
+
+    def differs(self, text: str) -> None:
+        """Note a difference."""
+        self.note(f"DIFFERENCE {text}")
+        self.differences.append(text)
+
+    def check(self) -> None:
+        """End the run at a difference.
+
+        Raises:
+            Different: there is one.
+        """
+        if self.differences:
+            raise Different(self.differences[0])
+
+    def report(self) -> str:
+        """Return the run's figures in lines of text."""
+        lines = [
+            f"seed: {self.seed}",
+            f"seconds: {time.monotonic() - self._began:.1f}",
+            f"steps: {self.steps}",
+            f"commits: {self.commits}",
+            f"writes: {_counts(self.writes)}",
+            f"faults: {_counts(self.kinds)}",
+            f"frames: {_counts(self.actions)}",
+            f"comparisons: {self.comparisons}",
+            f"differences: {len(self.differences)}",
+        ]
+        if self.differences:
+            lines += ["", *self.differences[:MOST_DIFFERENCES], "", "recent history:", *self._recent]
+        return "\n".join(lines)
+
+
+def _counts(counter: Counter[str]) -> str:
+    shown = ", ".join(f"{name} {count}" for name, count in sorted(counter.items()))
+    return f"{counter.total()} ({shown})"

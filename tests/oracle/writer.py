@@ -1,0 +1,81 @@
+"""The oracle's one connection for raw writes, and how it chooses."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import uuid
+from pathlib import Path
+from typing import Any
+
+LETTERS = "abcdeéZ"
+MANY = 28
+"""More rows than this in a table, and inserts delete instead."""
+MANY_WORDS = 230
+
+
+class Writer:
+    """Chooses rows and values by the seed, and writes.
+
+    Args:
+        database: the SQLite file.
+        rng: the run's randomness.
+    """
+
+    def __init__(self, database: Path, rng: random.Random) -> None:
+        self.rng = rng
+        self.db = sqlite3.connect(database, isolation_level=None, timeout=20)
+        for pragma in ("journal_mode=WAL", "synchronous=OFF", "foreign_keys=ON"):
+            self.db.execute(f"PRAGMA {pragma}")
+
+    def run(self, sql: str, *arguments: Any) -> None:
+        """Run one statement."""
+        self.db.execute(sql, arguments)
+
+    def pick(self, table: str, column: str = "id") -> Any:
+        """Return the key of some row; of a row that there is not, if the table is empty."""
+        found = self.db.execute(f"SELECT {column} FROM {table} ORDER BY 1").fetchall()
+        return self.rng.choice(found)[0] if found else -1
+
+    def some(self, table: str, most: int = 4) -> list[Any]:
+        """Return the keys of a few rows."""
+        found = [key for (key,) in self.db.execute(f"SELECT id FROM {table} ORDER BY 1")]
+        return self.rng.sample(found, min(len(found), self.rng.randint(1, most)))
+
+    def count(self, table: str) -> int:
+        """Return how many rows there are."""
+        return int(self.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+    def full(self, table: str) -> bool:
+        """Tell whether the table has as many rows as it should."""
+        return self.count(table) >= (MANY_WORDS if table == "app_word" else MANY)
+
+    def name(self) -> str:
+        """Return a short name; few enough that they collide, and sometimes "hidden"."""
+        if self.rng.random() < 0.08:
+            return "hidden"
+        return "".join(self.rng.choices(LETTERS, k=self.rng.randint(1, 3)))
+
+    def sku(self) -> str | None:
+        """Return a sku; few enough that they collide."""
+        return None if self.rng.random() < 0.2 else f"s{self.rng.randint(1, 40)}"
+
+    def price(self) -> int:
+        """Return a price; few enough that windows change."""
+        return self.rng.randint(1, 30)
+
+    def category(self) -> Any:
+        """Return a category's key, or None."""
+        return None if self.rng.random() < 0.15 else self._or_none("app_category")
+
+    def _or_none(self, table: str) -> Any:
+        key = self.pick(table)
+        return None if key == -1 else key
+
+    def uuid(self) -> str:
+        """Return a UUID of the seed's."""
+        return uuid.UUID(int=self.rng.getrandbits(128), version=4).hex
+
+    def word(self) -> str:
+        """Return a word: there are some 400."""
+        return self.rng.choice(["w", "W", "ü", ""]) + str(self.rng.randint(1, 100))

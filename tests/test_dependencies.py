@@ -1,0 +1,149 @@
+"""Dependencies: which tables a view reads, and by which lookups their rows reach its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
+
+from bindserver import Binding
+from bindserver.dependencies import Recorder, tables_in
+from bindserver.pace import Pacer
+from bindserver.queries import Query
+from bindserver.registry import registry
+from tests.app.bindings import CatalogueBinding, ProductBinding, RestaurantBinding, TaggedBinding
+from tests.app.models import Category, Membership, Place, Product, Restaurant, Tag
+
+
+@pytest.fixture(autouse=True)
+def forget_bindings() -> Iterator[None]:
+    known = registry.all()
+    yield
+    for binding in registry.all():
+        if binding not in known:
+            registry.remove(binding)
+
+
+def paths(queryset: QuerySet[Any]) -> dict[str, list[str] | None]:
+    """Return the paths of a binding with this queryset."""
+
+    class Read(Binding[Any]):
+        fields = ["id"]
+
+    Read.queryset = queryset
+    return dict(Query(Read()).paths)
+
+
+def test_its_own_table_is_reached_by_the_key() -> None:
+    assert Query(ProductBinding()).paths == {"app_product": ["pk"]}
+
+
+def test_a_foreign_key_s_join_is_explained() -> None:
+    expected = {"app_product": ["pk"], "app_category": ["category__pk"]}
+    assert Query(CatalogueBinding()).paths == expected
+
+
+def test_a_filter_s_join_is_explained() -> None:
+    found = paths(Product.objects.filter(category__name="toys"))
+    assert found == {"app_product": ["pk"], "app_category": ["category__pk"]}
+
+
+def test_a_join_of_a_join_is_explained() -> None:
+    found = paths(Membership.objects.filter(category__name="a").select_related("user"))
+    assert found["app_category"] == ["category__pk"]
+    assert found["auth_user"] == ["user__pk"]
+
+
+def test_a_multi_table_parent_is_explained() -> None:
+    found = Query(RestaurantBinding()).paths
+    assert found["app_restaurant"] == ["pk"]
+    assert found["app_place"] == ["place_ptr__pk"]
+
+
+def test_a_join_through_many_rows_reaches_any() -> None:
+    found = paths(Product.objects.filter(tags__name="a"))
+    assert found["app_product"] == ["pk"]
+    assert found["app_product_tags"] is None
+    assert found["app_tag"] is None
+
+
+def test_a_reverse_join_reaches_any() -> None:
+    assert paths(Category.objects.filter(product__stock=1))["app_product"] is None
+    assert paths(Place.objects.filter(restaurant__seats=1))["app_restaurant"] is None
+
+
+def test_an_aggregate_over_many_rows_reaches_any() -> None:
+    found = paths(Category.objects.annotate(products=Count("product")))
+    assert found["app_product"] is None
+
+
+@pytest.mark.parametrize(
+    "queryset",
+    [
+        Product.objects.filter(category__in=Category.objects.filter(name="a")),
+        Product.objects.filter(Exists(Category.objects.filter(pk=OuterRef("category")))),
+        Product.objects.annotate(
+            other=Subquery(Category.objects.filter(pk=OuterRef("category")).values("name"))
+        ),
+        Product.objects.annotate(n=RawSQL("(SELECT max(id) FROM app_category)", ())),
+        Product.objects.extra(where=["category_id IN (SELECT id FROM app_category)"]),
+    ],
+    ids=["in", "exists", "subquery", "raw SQL", "extra"],
+)
+def test_a_subquery_reaches_any(queryset: QuerySet[Any]) -> None:
+    found = paths(queryset)
+    assert "app_category" in found
+    assert found["app_category"] is None
+
+
+def test_a_subquery_beside_a_join_of_the_same_table_reaches_any() -> None:
+    queryset = Product.objects.filter(category__name="a").filter(
+        category__in=Category.objects.filter(name="b")
+    )
+    assert paths(queryset)["app_category"] is None
+
+
+def test_a_subquery_of_its_own_table_reaches_any() -> None:
+    queryset = Product.objects.filter(pk__in=Product.objects.filter(stock=1).values("pk"))
+    assert paths(queryset)["app_product"] is None
+
+
+def test_tables_are_found_whatever_the_quoting() -> None:
+    sql = 'SELECT 1 FROM "app_product" a, `app_tag` JOIN (app_category) ON x = app_placeholder.y'
+    assert tables_in(sql) == {"app_product", "app_tag", "app_category"}
+
+
+@pytest.mark.usefixtures("database")
+class TestRecorder:
+    def load(self, binding: Binding[Any]) -> Recorder:
+        recorder = Recorder()
+        with recorder.watching("default"):
+            Query(binding).load(recorder, Pacer(10))
+        return recorder
+
+    def test_what_its_own_query_reads_is_not_mixed_with_the_rest(self, database: Path) -> None:
+        Product.objects.create(name="a").tags.add(Tag.objects.create(name="t"))
+        recorder = self.load(TaggedBinding())
+        assert recorder.own == {"app_product"}
+        assert recorder.other == {"app_tag", "app_product_tags"}
+
+    def test_joins_are_its_own(self, database: Path) -> None:
+        recorder = self.load(CatalogueBinding())
+        assert recorder.own == {"app_product", "app_category"}
+        assert recorder.other == set()
+
+    def test_a_relation_that_is_fetched_row_by_row_is_seen(self, database: Path) -> None:
+        class Lazy(CatalogueBinding):
+            queryset = Product.objects.all()
+
+        Product.objects.create(name="a", category=Category.objects.create(name="c"))
+        assert self.load(Lazy()).other == {"app_category"}
+
+    def test_nothing_is_seen_any_more_afterwards(self, database: Path) -> None:
+        recorder = self.load(ProductBinding())
+        list(Restaurant.objects.all())
+        assert recorder.other == set()

@@ -1,0 +1,92 @@
+"""Params: what a subscriber may say, and the form in which two sayings are one."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+import pytest
+from django.http import QueryDict
+from rest_framework import serializers
+
+from bindserver.engine.protocol import canonical
+from bindserver.exceptions import InvalidParams
+from bindserver.params import field_of, from_query, validate
+
+DECLARED: dict[str, Any] = {
+    "zone": serializers.ChoiceField(choices=["a", "b"], default="a"),
+    "count": int,
+    "since": serializers.DateField(required=False),
+    "note": serializers.CharField(required=False, allow_null=True),
+}
+
+
+def test_short_forms_stand_for_fields_that_must_be_given() -> None:
+    assert isinstance(field_of(int), serializers.IntegerField)
+    assert isinstance(field_of(str), serializers.CharField)
+    assert isinstance(field_of(bool), serializers.BooleanField)
+    with pytest.raises(InvalidParams, match="count: This field is required"):
+        validate(DECLARED, {})
+
+
+def test_anything_else_is_no_param() -> None:
+    with pytest.raises(TypeError, match="serializer field, or int, str or bool"):
+        field_of(float)
+
+
+def test_values_are_python_s_for_the_binding_and_json_s_for_the_wire() -> None:
+    values, wire = validate(DECLARED, {"since": "2026-01-02", "count": "5"})
+    assert values == {"zone": "a", "count": 5, "since": datetime.date(2026, 1, 2)}
+    assert wire == {"zone": "a", "count": 5, "since": "2026-01-02"}
+
+
+def test_defaults_are_filled_in_and_names_are_sorted() -> None:
+    _, wire = validate(DECLARED, {"since": "2026-01-02", "count": 5})
+    assert list(wire) == ["count", "since", "zone"]
+
+
+@pytest.mark.parametrize("given", [{"count": 5}, {"zone": "a", "count": "5"}, {"count": "05"}])
+def test_different_sayings_of_the_same_are_one(given: dict[str, Any]) -> None:
+    assert canonical(validate(DECLARED, given)[1]) == '{"count":5,"zone":"a"}'
+
+
+def test_null_is_a_value_where_it_is_allowed() -> None:
+    assert validate(DECLARED, {"count": 1, "note": None})[1]["note"] is None
+    with pytest.raises(InvalidParams, match="zone: This field may not be null"):
+        validate(DECLARED, {"count": 1, "zone": None})
+
+
+def test_unknown_names_are_named_with_the_known_ones() -> None:
+    with pytest.raises(InvalidParams, match="unknown params: x, y; known: count, note, since"):
+        validate(DECLARED, {"count": 1, "y": 1, "x": 2})
+    with pytest.raises(InvalidParams, match="unknown params: x; known: none"):
+        validate({}, {"x": 1})
+
+
+def test_a_sentence_about_params_is_never_long() -> None:
+    with pytest.raises(InvalidParams) as caught:
+        validate({}, {"x" * 100_000: 1})
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("wrong", [[1], {"a": 1}, "many", 1e400, True and "x", "1\x00"])
+def test_wrong_values_are_refused_by_their_field(wrong: Any) -> None:
+    with pytest.raises(InvalidParams, match="^count: "):
+        validate(DECLARED, {"count": wrong})
+
+
+def test_a_query_string_gives_lists_where_a_field_takes_many() -> None:
+    declared = {
+        "ids": serializers.ListField(child=serializers.IntegerField()),
+        "q": serializers.CharField(),
+    }
+    given = from_query(declared, QueryDict("ids=1&ids=2&q=a&q=b&other=1"))
+    assert given == {"ids": ["1", "2"], "q": "b", "other": "1"}
+
+
+def test_validating_leaves_the_declaration_as_it_was() -> None:
+    field = serializers.IntegerField(min_value=1)
+    declared = {"n": field}
+    validate(declared, {"n": 2})
+    assert field.parent is None  # type: ignore[attr-defined]
+    assert declared["n"] is field

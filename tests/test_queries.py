@@ -1,0 +1,260 @@
+"""Queries: who they are, what they read, and which rows of theirs a change may reach."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, User
+from django.db.models import Count, F, QuerySet, Window
+from django.db.models.functions import RowNumber
+from rest_framework import serializers
+
+from bindserver import Binding
+from bindserver.dependencies import Recorder
+from bindserver.exceptions import BindingError, TooManyRows
+from bindserver.pace import Pacer
+from bindserver.queries import OverBudget, Query, identify
+from bindserver.registry import registry
+from tests.app.bindings import (
+    CatalogueBinding,
+    CheapBinding,
+    MineBinding,
+    ProductBinding,
+    RestaurantBinding,
+    StockBinding,
+    TokenBinding,
+    WordBinding,
+)
+from tests.app.models import Category, Membership, Place, Product, Restaurant, Token, Word
+
+
+@pytest.fixture(autouse=True)
+def forget_bindings() -> Iterator[None]:
+    known = registry.all()
+    yield
+    for binding in registry.all():
+        if binding not in known:
+            registry.remove(binding)
+
+
+def load(binding: Binding[Any], **kwargs: Any) -> list[Any]:
+    """Return the keys of a binding's rows, in order."""
+    return list(Query(binding).load(Recorder(), Pacer(10), **kwargs).fresh)
+
+
+def user(pk: int) -> User:
+    return User(pk=pk, username=f"user {pk}")
+
+
+class TestIdentity:
+    def test_two_users_who_are_sent_the_same_share_a_view(self) -> None:
+        one, other = (Query(ProductBinding(user=user(pk))) for pk in (1, 2))
+        assert one.identity == other.identity
+        assert one.fingerprint == other.fingerprint
+
+    def test_params_that_filter_make_another(self) -> None:
+        one = Query(CatalogueBinding(params={"category": 1}))
+        other = Query(CatalogueBinding(params={"category": 2}))
+        assert one.identity != other.identity
+        assert one.fingerprint != other.fingerprint
+        assert one.identity == Query(CatalogueBinding(params={"category": "1"})).identity
+
+    @pytest.mark.usefixtures("database")
+    def test_a_queryset_that_depends_on_the_user_makes_another(self) -> None:
+        category = Category.objects.create(name="a")
+        member, other = (User.objects.create(username=name) for name in "ab")
+        Membership.objects.create(user=member, category=category)
+        assert Query(MineBinding(user=member)).identity != Query(MineBinding(user=other)).identity
+
+    def test_a_context_that_depends_on_the_user_makes_another(self) -> None:
+        class Personal(Binding[Product]):
+            model = Product
+
+            def get_serializer_context(self) -> dict[str, Any]:
+                return {"user": self.user}
+
+        one, other = Query(Personal(user=user(1))), Query(Personal(user=user(2)))
+        assert one.identity != other.identity
+        assert one.identity == Query(Personal(user=user(1))).identity
+        assert one.identity != Query(Personal(user=AnonymousUser())).identity
+
+    def test_another_limit_makes_another(self) -> None:
+        class Fewer(CheapBinding):
+            limit = 2
+
+        Fewer.__module__, Fewer.__qualname__ = CheapBinding.__module__, CheapBinding.__qualname__
+        assert Query(Fewer()).identity != Query(CheapBinding()).identity
+
+    def test_another_row_format_makes_another_fingerprint(self) -> None:
+        def declare(*names: str) -> type[Binding[Any]]:
+            class Declared(Binding[Product]):
+                model = Product
+                fields = list(names)
+
+            return Declared
+
+        assert Query(declare("id")()).fingerprint != Query(declare("id", "name")()).fingerprint
+        assert Query(declare("id")()).fingerprint == Query(declare("id")()).fingerprint
+
+    def test_a_context_that_cannot_be_compared_is_refused(self) -> None:
+        with pytest.raises(BindingError, match="plain values and model instances"):
+            identify(object())
+
+    def test_a_context_is_compared_by_value_and_kind(self) -> None:
+        values: list[Any] = [1, "1", True, 1.0, None, [1], {"a": 1}, user(1), user(2)]
+        assert len({repr(identify(value)) for value in values}) == len(values)
+        assert identify({2, 1}) == identify(frozenset({1, 2}))
+
+
+@pytest.mark.usefixtures("database")
+class TestReading:
+    def test_no_more_than_max_rows(self) -> None:
+        class Few(Binding[Product]):
+            model = Product
+            max_rows = 3
+
+        Product.objects.bulk_create([Product(name="a")] * 3)
+        assert len(load(Few())) == 3
+        Product.objects.create(name="b")
+        with pytest.raises(TooManyRows, match="more than 3 rows"):
+            load(Few())
+
+    def test_no_more_than_the_budget_here(self) -> None:
+        Product.objects.bulk_create([Product(name="a")] * 3)
+        assert len(load(ProductBinding(), budget=3)) == 3
+        with pytest.raises(OverBudget):
+            load(ProductBinding(), budget=2)
+
+    def test_a_window_is_as_large_as_it_says(self) -> None:
+        Product.objects.bulk_create([Product(pk=n, name="a", price=9 - n) for n in range(1, 6)])
+        assert load(CheapBinding()) == [5, 4, 3]
+
+    def test_rows_by_their_keys_are_those_that_match(self) -> None:
+        Product.objects.bulk_create([Product(pk=n, name="a", active=n != 2) for n in (1, 2, 3)])
+        rows = Query(ProductBinding()).read({1, 2, 77}, Recorder(), Pacer(10))
+        assert list(rows.fresh) == [1]
+
+    def test_more_keys_than_fit_one_query(self) -> None:
+        Product.objects.bulk_create([Product(pk=n, name="a") for n in range(1, 1203)])
+        query = Query(ProductBinding())
+        assert len(query.read(set(range(1, 5000)), Recorder(), Pacer(10)).fresh) == 1202
+
+    def test_keys_in_the_database_s_order(self) -> None:
+        for text in ("b", "a", "B", "é", "z"):
+            Word.objects.create(text=text)
+        assert Query(WordBinding()).ordered_pks(Pacer(10)) == ["B", "a", "b", "z", "é"]
+
+    def test_a_queryset_that_can_match_nothing_is_empty(self) -> None:
+        class Nothing(Binding[Product]):
+            queryset = Product.objects.none()
+
+        assert load(Nothing()) == []
+        assert Query(Nothing()).tables == {"app_product"}
+
+
+class TestOrder:
+    def test_python_repeats_whole_numbers_only(self) -> None:
+        assert Query(StockBinding()).sortable
+        assert Query(ProductBinding()).sortable
+        assert not Query(CatalogueBinding()).sortable
+        assert not Query(WordBinding()).sortable
+        assert not Query(TokenBinding()).sortable
+
+    def test_a_column_that_may_be_null_is_the_database_s(self) -> None:
+        class ByCategory(Binding[Product]):
+            model = Product
+            ordering = ["category"]
+
+        assert not Query(ByCategory()).sortable
+
+    @pytest.mark.usefixtures("database")
+    def test_sort_values_sort_as_the_database_does(self) -> None:
+        stocks = [5, -1, 5, 0, 2**31 - 1, -(2**31)]
+        Product.objects.bulk_create([Product(name="a", stock=n) for n in stocks])
+        rows = Query(StockBinding()).load(Recorder(), Pacer(10))
+        sorts: list[Any] = [fresh.sort for fresh in rows.fresh.values()]
+        assert sorts == sorted(sorts)
+        assert all(sort is not None for sort in sorts)
+
+
+class TestWhole:
+    @pytest.mark.parametrize(
+        ("queryset", "why"),
+        [
+            (Product.objects.all()[:5], "it has a limit"),
+            (Product.objects.all().union(Product.objects.all()), "it is a union"),
+            (
+                Product.objects.annotate(n=Window(RowNumber(), order_by=F("stock").asc())),
+                "it has window functions",
+            ),
+            (Product.objects.distinct("name"), "it is distinct on some columns"),
+            (Product.objects.annotate(n=Count("tags")), None),
+            (Product.objects.all(), None),
+        ],
+        ids=["slice", "union", "window", "distinct on", "aggregate", "plain"],
+    )
+    def test_some_querysets_are_read_whole_only(
+        self, queryset: QuerySet[Any], why: str | None
+    ) -> None:
+        if queryset.query.distinct_fields:
+            pytest.skip("SQLite has no DISTINCT ON")
+
+        class Read(Binding[Product]):
+            fields = ["id"]
+
+        Read.queryset = queryset
+        assert Query(Read()).whole == why
+
+    def test_a_limit_is_read_whole(self) -> None:
+        assert Query(CheapBinding()).whole == "it has a limit"
+
+
+@pytest.mark.usefixtures("database")
+class TestReached:
+    def test_a_joined_row_reaches_the_rows_that_name_it(self) -> None:
+        toys, books = Category.objects.create(name="toys"), Category.objects.create(name="books")
+        toy = Product.objects.create(name="a", category=toys)
+        Product.objects.create(name="b", category=books)
+        query = Query(CatalogueBinding())
+        assert query.reached("app_category", [toys.pk], 100) == {toy.pk}
+        assert query.reached("app_category", [toys.pk, books.pk], 1) is None
+        assert query.reached("app_category", [toys.pk, books.pk], 2) is not None
+        assert query.reached("app_tag", [1], 100) is None
+
+    def test_a_parent_s_row_reaches_its_child(self) -> None:
+        Place.objects.create(name="no restaurant")
+        child = Restaurant.objects.create(name="a")
+        query = Query(RestaurantBinding())
+        assert query.reached("app_place", [child.pk, 1], 100) == {child.pk}
+
+    def test_keys_as_the_database_holds_them_become_python_s(self) -> None:
+        token = Token.objects.create(label="a")
+        query = Query(TokenBinding())
+        assert query.primary_keys([token.pk.hex]) == {token.pk}
+        assert query.primary_keys([uuid.UUID(int=1)]) == {uuid.UUID(int=1)}
+        assert query.primary_keys(["no uuid"]) is None
+
+
+@pytest.mark.usefixtures("database")
+def test_a_serializer_may_read_by_itself() -> None:
+    class Counted(serializers.Serializer[Any]):
+        tags = serializers.SerializerMethodField()
+
+        def get_tags(self, product: Product) -> int:
+            return product.tags.count()
+
+    class CountedBinding(Binding[Product]):
+        model = Product
+        serializer_class = Counted
+
+    Product.objects.create(pk=1, name="a")
+    recorder = Recorder()
+    with recorder.watching("default"):
+        rows = Query(CountedBinding()).load(recorder, Pacer(10))
+    assert rows.fresh[1].text == '{"id":1,"tags":0}'
+    assert recorder.own == {"app_product"}
+    assert "app_product_tags" in recorder.other
