@@ -191,6 +191,11 @@ def test_the_variables_of_make_are_documented() -> None:
         assert f"`{name}`" in section("docs/settings.md", "## Environment variables")
 
 
+def test_every_file_of_vectors_is_named() -> None:
+    told = set(re.findall(r"`(\w+\.json)`", text_of("docs/development.md")))
+    assert told == {path.name for path in (ROOT / "tests/vectors").glob("*.json")}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))

@@ -60,8 +60,8 @@ def test_private_messages_have_room_of_their_own() -> None:
     assert outbox.tell(frame("b", 20))
     assert not outbox.tell(frame("c", 20))
     assert all_of(outbox) == ["a", "b"]
-    assert outbox.tell(frame("d", 1000))
-    assert outbox.push(frame("e", 30))
+    assert outbox.push(frame("d", 30))
+    assert outbox.tell(frame("e", 1000))
 
 
 def test_an_answer_is_told_when_it_has_been_written_whole() -> None:

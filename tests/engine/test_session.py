@@ -183,8 +183,9 @@ def test_a_slow_client_turns_lazy_and_gets_one_net_change() -> None:
     talk.answer(number, 20)
     assert talk.read() == "answer 20"
     assert talk.state(number) is State.LIVE
-    talk.publish(number, 21)
-    assert talk.read() == "delta 21"
+    talk.publish(number, 21, size=900)
+    talk.publish(number, 22, size=900)
+    assert talk.read() == "delta 21, catch up 1 from 21"
 
 
 def test_a_net_change_is_asked_for_once() -> None:

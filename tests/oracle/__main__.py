@@ -17,6 +17,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--fault", default=None, help="a fault to plant in the server")
+    parser.add_argument("--profile", default=None, help="the server's settings: see service.py")
     options = parser.parse_args()
     seed = random.randrange(10**9) if options.seed is None else options.seed
     print(f"oracle: --seed {seed} --seconds {options.seconds:g}", flush=True)
@@ -25,19 +26,19 @@ def main() -> int:
         os.environ["DATABASE_URL"] = f"sqlite:///{database}"
         os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
         os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-        return _run(database, seed, options.seconds, options.fault)
+        return _run(database, seed, options)
 
 
-def _run(database: Path, seed: int, seconds: float, fault: str | None) -> int:
+def _run(database: Path, seed: int, options: argparse.Namespace) -> int:
     import django
 
     django.setup()
     from tests.oracle.machine import Machine
     from tests.oracle.tally import Different
 
-    machine = Machine(database, seed, fault)
+    machine = Machine(database, seed, options.fault, options.profile)
     try:
-        asyncio.run(machine.run(seconds))
+        asyncio.run(machine.run(options.seconds))
     except Different:
         print(machine.tally.report())
         print(f"\nthe server's log:\n{machine.service.log()}")

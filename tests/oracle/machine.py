@@ -40,12 +40,15 @@ class Machine:
         database: the SQLite file, which the process's own settings name too.
         seed: what all choices follow from.
         fault: the fault to plant in the server, or None.
+        profile: the server's settings, None for the seed's choice.
     """
 
-    def __init__(self, database: Path, seed: int, fault: str | None = None) -> None:
+    def __init__(
+        self, database: Path, seed: int, fault: str | None = None, profile: str | None = None
+    ) -> None:
         self.tally = Tally(seed)
         self.rng = random.Random(seed)
-        self.service = Service(database, self.rng, fault)
+        self.service = Service(database, self.rng, fault, profile)
         self.service.migrate()
         self.writer = Writer(database, self.rng)
         self.history = History([*NAMES, MINE])

@@ -31,14 +31,18 @@ class Service:
         database: the SQLite file.
         rng: chooses the settings of each process.
         fault: the fault to plant, or None.
+        profile: the settings of all processes; None for the seed's choice at each start.
     """
 
-    def __init__(self, database: Path, rng: random.Random, fault: str | None) -> None:
+    def __init__(
+        self, database: Path, rng: random.Random, fault: str | None, profile: str | None
+    ) -> None:
         self._database = database
         self._rng = rng
         self._module = "tests.oracle.faulty_settings" if fault else "tests.settings"
         os.environ["ORACLE_FAULT"] = fault or ""
-        self.profile = "plain"
+        self._profiles = [profile] if profile else sorted(PROFILES)
+        self.profile = self._profiles[0]
         self._server = self._make()
 
     def _make(self) -> Server:
@@ -64,7 +68,7 @@ class Service:
 
     async def start(self) -> None:
         """Start with settings of the seed's choice."""
-        self.profile = self._rng.choice(sorted(PROFILES))
+        self.profile = self._rng.choice(self._profiles)
         self._server = self._make()
         await asyncio.to_thread(self._server.start)
 

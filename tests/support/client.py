@@ -39,6 +39,7 @@ class Client:
             compression=None,
             max_queue=2,
             ping_interval=None,
+            close_timeout=0.2,
             max_size=None,
             additional_headers={"Cookie": f"sessionid={cookie}"} if cookie else None,
         )

@@ -123,7 +123,6 @@ class TestSnapshot:
         assert head.status == 200
         assert head.body == b""
         assert head.headers["ETag"] == got.headers["ETag"]
-        assert head.headers["Content-Length"] == str(len(got.body))
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
     def test_nothing_can_be_written(self, server: Server, method: str) -> None:

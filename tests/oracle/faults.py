@@ -1,0 +1,281 @@
+"""Faults to plant in a server, each of which the oracle must find.
+
+A fault is a change to the product's code at run time, made by an app that only the oracle's own
+settings install.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver import cycle, live, loader, refresh, turn
+from bindserver.capture.sqlite import SQLiteLog
+from bindserver.engine import ring, view
+from bindserver.engine.changes import Change, Key, Position
+from bindserver.engine.frames import Encoder, Frame
+from bindserver.engine.ring import Delta
+from bindserver.engine.session import Session
+from bindserver.engine.session import State as SessionState
+from bindserver.engine.view import View
+from bindserver.queries import Query
+
+_turns = itertools.count()
+
+
+def _patch(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` makes of it in the place of something."""
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+def rows_outside_snapshot() -> None:
+    """Position, changes and rows are each read as they are by then."""
+
+    @contextmanager
+    def no_snapshot(connection: BaseDatabaseWrapper, pacer: Any) -> Iterator[None]:
+        connection.ensure_connection()
+        yield
+
+    def late(read: Any) -> Any:
+        def reading(self: Query, *args: Any, **kwargs: Any) -> Any:
+            time.sleep(0.002)
+            return read(self, *args, **kwargs)
+
+        return reading
+
+    setattr(cycle, "snapshot", no_snapshot)
+    _patch(Query, "read", late)
+    _patch(Query, "load", late)
+
+
+def loader_position_late() -> None:
+    """A big load takes its position when it has read the rows."""
+
+    def late(load: Any) -> Any:
+        def loading(self: loader.Loader, live: Any, known: Any, connection: Any) -> loader.Loaded:
+            done: loader.Loaded = load(self, live, known, connection)
+            time.sleep(0.02)
+            return dataclasses.replace(done, position=SQLiteLog(connection).position())
+
+        return loading
+
+    _patch(loader.Loader, "_load", late)
+
+
+def dropped_log_entry() -> None:
+    """Now and then an entry of the change log is passed over."""
+
+    def dropping(read: Any) -> Any:
+        def changes(self: SQLiteLog, since: Position) -> list[Change] | None:
+            found: list[Change] | None = read(self, since)
+            return found[1:] if found and next(_turns) % 10 == 0 else found
+
+        return changes
+
+    _patch(SQLiteLog, "changes", dropping)
+
+
+def deletes_forgotten_on_resume() -> None:
+    """A client that comes back is not told what is gone."""
+
+    def forgetting(resume: Any) -> Any:
+        def resuming(self: View, **kwargs: Any) -> Delta:
+            found: Delta = resume(self, **kwargs)
+            return Delta(version=found.version, deletes=(), puts=found.puts)
+
+        return resuming
+
+    _patch(View, "resume", forgetting)
+
+
+def index_instead_of_place() -> None:
+    """`after` names the row at an index of before the step, not the one that it now follows."""
+
+    def by_index(puts: Any) -> Any:
+        def making(self: View, keys: Any, **kwargs: Any) -> tuple[ring.Put, ...]:
+            order = list(self.rows)
+            made: tuple[ring.Put, ...] = puts(self, keys, **kwargs)
+            return tuple([_at_index(put, order, self.keys().index(put.key)) for put in made])
+
+        return making
+
+    _patch(View, "_puts", by_index)
+
+
+def _at_index(put: ring.Put, order: list[Key], index: int) -> ring.Put:
+    after = order[index - 1] if put.placed and index else None
+    return ring.Put(
+        key=put.key, text=put.text, created=put.created, placed=put.placed, after=after
+    )
+
+
+def no_eviction_triggers() -> None:
+    """REPLACE that evicts a row by another UNIQUE index goes unseen."""
+    _without_triggers("__evi", "__evu")
+
+
+def old_key_forgotten() -> None:
+    """An UPDATE of the primary key logs the new one only."""
+
+    def trimming(triggers: Any) -> Any:
+        def making(self: SQLiteLog, tracked: Any) -> Iterator[tuple[str, str]]:
+            for name, sql in triggers(self, tracked):
+                if name.endswith("__upd"):
+                    first, _, _ = sql.partition(" INSERT INTO bindserver_log(tbl, pk) SELECT")
+                    yield name, f"{first} END"
+                else:
+                    yield name, sql
+
+        return making
+
+    _patch(SQLiteLog, "_triggers", trimming)
+
+
+def _without_triggers(*marks: str) -> None:
+    def fewer(triggers: Any) -> Any:
+        def making(self: SQLiteLog, tracked: Any) -> Iterator[tuple[str, str]]:
+            for name, sql in triggers(self, tracked):
+                if not any(mark in name for mark in marks):
+                    yield name, sql
+
+        return making
+
+    _patch(SQLiteLog, "_triggers", fewer)
+
+
+def epoch_not_checked() -> None:
+    """A cursor of another history, or of purged history, passes for proof."""
+
+    def trusting(read: Any) -> Any:
+        def changes(self: SQLiteLog, since: Position) -> list[Change] | None:
+            found: list[Change] | None = read(
+                self, Position(epoch=self._epoch(), mark=since.mark)
+            )
+            return found
+
+        return changes
+
+    _patch(SQLiteLog, "changes", trusting)
+    setattr(SQLiteLog, "_holds", lambda self, number, nonce: True)
+
+
+def triggers_not_watched() -> None:
+    """Nobody looks whether the triggers are still there."""
+    setattr(SQLiteLog, "missing", lambda self, tables: [])
+
+
+def batch_split() -> None:
+    """What one state changed comes in a frame for each row."""
+
+    def splitting(encode: Any) -> Any:
+        def delta(self: Encoder, whole: Delta, cursor: str) -> tuple[Frame, ...]:
+            parts = [
+                *[Delta(version=whole.version, deletes=(key,), puts=()) for key in whole.deletes],
+                *[Delta(version=whole.version, deletes=(), puts=(put,)) for put in whole.puts],
+            ]
+            found: list[Frame] = []
+            for part in parts or [whole]:
+                found.extend(encode(self, part, cursor))
+            return tuple(found)
+
+        return delta
+
+    _patch(Encoder, "delta", splitting)
+
+
+def slow_reader_skipped() -> None:
+    """What a slow client has no room for is dropped."""
+
+    def dropping(publish: Any) -> Any:
+        def publishing(self: Session, number: int, frames: Any, version: int) -> None:
+            publish(self, number, frames, version)
+            found = self.subscriptions.get(number)
+            if found is not None and found.state is SessionState.LAZY and not found.catching:
+                found.state, found.behind = SessionState.LIVE, False
+
+        return publishing
+
+    _patch(Session, "publish", dropping)
+
+
+def joins_not_watched() -> None:
+    """A change in a joined or prefetched table reaches no row."""
+
+    def own_table(find: Any) -> Any:
+        def touched(view: live.LiveView, changes: list[Change] | None) -> refresh.Touched:
+            own = view.query.model._meta.db_table
+            few = None if changes is None else [c for c in changes if c.table == own]
+            found: refresh.Touched = find(view, few)
+            return found
+
+        return touched
+
+    _patch(refresh, "touched", own_table)
+    setattr(turn, "touched", refresh.touched)
+
+
+def old_sync() -> None:
+    """The frames of a whole view are made once, and never again."""
+
+    def keeping(frames: Any) -> Any:
+        def sync_frames(self: live.LiveView, page_size: int) -> tuple[Frame, ...]:
+            known: dict[int, tuple[Frame, ...]] = self.__dict__.setdefault("_kept", {})
+            if page_size not in known:
+                known[page_size] = frames(self, page_size)
+            return known[page_size]
+
+        return sync_frames
+
+    _patch(live.LiveView, "sync_frames", keeping)
+
+
+def net_change_without_deletes() -> None:
+    """What many deltas come to forgets the rows that went."""
+
+    def forgetting(net_of: Any) -> Any:
+        def net(history: Any) -> ring.Net:
+            found: ring.Net = net_of(history)
+            return ring.Net((), found.touched, found.created, found.placed)
+
+        return net
+
+    _patch(view, "net_of", forgetting)
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    fault.__name__: fault
+    for fault in (
+        rows_outside_snapshot,
+        loader_position_late,
+        dropped_log_entry,
+        deletes_forgotten_on_resume,
+        index_instead_of_place,
+        no_eviction_triggers,
+        old_key_forgotten,
+        epoch_not_checked,
+        triggers_not_watched,
+        batch_split,
+        slow_reader_skipped,
+        joins_not_watched,
+        old_sync,
+        net_change_without_deletes,
+    )
+}
+
+
+class Faults(AppConfig):
+    """Plants the fault that the environment names."""
+
+    name = "tests.oracle"
+    label = "oracle"
+
+    def ready(self) -> None:
+        FAULTS[os.environ["ORACLE_FAULT"]]()
