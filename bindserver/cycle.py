@@ -23,11 +23,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.conf import conf
 from bindserver.courier import Post
+from bindserver.desk import Desk, refuse
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
 from bindserver.snapshot import open_connection, snapshot
 from bindserver.sources import Source, source_of
-from bindserver.turn import Desk, Turn, refuse
+from bindserver.turn import Turn
 from bindserver.wishes import HintWish, Wish
 
 logger = logging.getLogger("bindserver")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from itertools import count
 
 from django.db.models import Model
 
@@ -23,6 +24,10 @@ from bindserver.engine.view import View
 from bindserver.queries import Query, Rows
 from bindserver.registry import BindingClass
 from bindserver.wishes import Caller, Ref, Snapshot, SnapshotWish
+
+VERSION_BITS = 40
+"""A view may come to so many versions before they reach those of the next one."""
+_numbers = count()
 
 
 class State(Enum):
@@ -57,7 +62,11 @@ class LiveView:
 
     def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
         self.query = query
-        self.view = View(sortable=query.sortable, ring_bytes=conf.RING_BYTES)
+        self.view = View(
+            sortable=query.sortable,
+            ring_bytes=conf.RING_BYTES,
+            first_version=next(_numbers) << VERSION_BITS,
+        )
         self.state = State.NEW
         self.position = Position(epoch="", mark="")
         self.incarnation = secrets.token_hex(6)

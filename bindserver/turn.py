@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from bindserver.catalogue import Catalogue
 from bindserver.courier import Outgoing
+from bindserver.desk import Desk, mark_stale, plain
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Change, Position
 from bindserver.engine.frames import Frame, round_page_size
@@ -18,7 +18,7 @@ from bindserver.engine.protocol import Code, Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import BindserverError, Refusal, TooManyRows, Unavailable
 from bindserver.live import LiveView, Opening, State, Subject
-from bindserver.loader import Loaded, Loader
+from bindserver.loader import Loaded
 from bindserver.pace import Pacer
 from bindserver.params import validate
 from bindserver.queries import OverBudget
@@ -31,7 +31,6 @@ from bindserver.wishes import (
     CatchUpWish,
     Ended,
     HintWish,
-    Listener,
     Published,
     Ref,
     Refused,
@@ -47,95 +46,6 @@ from bindserver.wishes import (
 logger = logging.getLogger("bindserver")
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
-
-
-class Desk:
-    """What lasts from turn to turn: the catalogue, the loader, and which views are set aside.
-
-    Args:
-        alias: the database.
-        secret: signs cursors.
-        put: hands a load's result to the next turn.
-    """
-
-    def __init__(self, alias: str, secret: bytes, put: Callable[[Loaded], None]) -> None:
-        self.alias = alias
-        self.secret = secret
-        self.catalogue = Catalogue(alias, secret)
-        self.loader = Loader(alias, put)
-
-    def watched(self) -> bool:
-        """Tell whether anybody waits for what happens."""
-        return any(live.wanted for live in self.catalogue.views())
-
-    def tables(self) -> set[str]:
-        """Return every table that a change in would matter."""
-        tables: set[str] = set()
-        for live in self.catalogue.views():
-            tables |= live.tables
-        for subject in self.catalogue.subjects():
-            tables |= subject.reads
-        return tables
-
-    def due(self) -> float:
-        """Return when the next view that was set aside is to be tried again."""
-        return min(
-            (live.retry_at for live in self.catalogue.views() if live.state is State.FAILED),
-            default=float("inf"),
-        )
-
-    def lagging(self) -> frozenset[Listener]:
-        """Return the listeners of views that are not at the present position."""
-        return frozenset(
-            ref.listener
-            for live in self.catalogue.views()
-            if live.state is not State.READY
-            for ref in live.audience
-        )
-
-    def out_of_reach(self, items: Iterable[Wish | Loaded]) -> Outgoing:
-        """Serve what can be served without the database, and mark every view stale."""
-        outgoing = Outgoing()
-        for live in self.catalogue.views():
-            mark_stale(live, outgoing)
-            for wish in live.snapshots:
-                wish.fail(Unavailable())
-            live.snapshots.clear()
-        for item in items:
-            if isinstance(item, ReleaseWish):
-                self.catalogue.release(item.ref)
-            elif isinstance(item, CatchUpWish):
-                subject = self.catalogue.subject_of(item.ref)
-                if subject is not None:  # answered by a sync when the database is back
-                    subject.live.audience.pop(item.ref, None)
-                    subject.live.openings.append(Opening(item.ref, _plain(subject)))
-            elif isinstance(item, Loaded):
-                item.live.state = State.FAILED if len(item.live.view) else State.NEW
-        refuse(items, outgoing)
-        return outgoing
-
-
-def _plain(subject: Subject) -> Subscribe:
-    return Subscribe(event=subject.binding.event or "", params={})
-
-
-def refuse(items: Iterable[Wish | Loaded], outgoing: Outgoing | None = None) -> None:
-    """Tell all who ask that there is no answer now."""
-    sorry = Unavailable()
-    for item in items:
-        if isinstance(item, SnapshotWish):
-            item.fail(sorry)
-        elif isinstance(item, (SubscribeWish, UnsubscribeWish)) and outgoing is not None:
-            outgoing.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))
-
-
-def mark_stale(live: LiveView, outgoing: Outgoing) -> None:
-    """Tell a view's subscribers, once, that its rows may be old."""
-    if live.stale:
-        return
-    live.stale = True
-    refs = [*live.audience, *(opening.ref for opening in live.openings)]
-    outgoing.add(refs, Staled(frame=live.stale_frame()))
 
 
 class Turn:
@@ -288,8 +198,8 @@ class Turn:
         moved = self._desk.catalogue.resolve_again(subject)
         subject.position = self._position
         if moved:
-            plain = _plain(subject)
-            subject.live.openings.extend(Opening(ref, plain) for ref in subject.refs)
+            wanted = plain(subject)
+            subject.live.openings.extend(Opening(ref, wanted) for ref in subject.refs)
 
     # Wishes.
 
@@ -359,8 +269,10 @@ class Turn:
         if delta is None:
             frames = live.sync_frames(round_page_size(None))
         else:
-            frames = live.delta_frames(delta) if delta else ()
+            frames = live.delta_frames(delta)
         self.outgoing.add([wish.ref], Answered(frames=frames, version=live.view.version))
+        if live.stale:
+            self.outgoing.add([wish.ref], Staled(frame=live.stale_frame()))
 
     def _snapshot(self, wish: SnapshotWish) -> None:
         try:

@@ -224,12 +224,12 @@ class TestOtherTables:
     ) -> None:
         program.run("INSERT INTO app_category VALUES (1, 'm'), (2, 'n')")
         program.add_products(2, category_id=1)
-        program.add_products(2, first=3, category_id=2)
+        program.add_products(3, first=3, category_id=2)
         catalogue = await talk.follow("catalogue")
-        assert catalogue.column("id") == [2, 1, 4, 3]
+        assert catalogue.column("id") == [2, 1, 5, 4, 3]
         program.run("UPDATE app_category SET name = 'z' WHERE id = 1")
-        await talk.until(lambda: catalogue.column("category_name") == ["n", "n", "z", "z"])
-        assert catalogue.column("id") == [4, 3, 2, 1]
+        await talk.until(lambda: catalogue.column("category_name") == ["n"] * 3 + ["z"] * 2)
+        assert catalogue.column("id") == [5, 4, 3, 2, 1]
         assert {c["payload"]["id"] for c in catalogue.frames[-1]["payload"]} == {1, 2}
 
     async def test_many_to_many_rows_reach_their_products(
@@ -329,7 +329,7 @@ class TestMigrations:
             program.close()
             async with talking(server.ws) as talk:
                 again = await talk.follow("categories", cursor=cursor, held=[1])
-                assert again.column("id") == [1, 2, 3]
+                assert again.column("id") == [2, 3]
             assert "installing missing triggers on app_category" in server.log.read_text()
         with server:
             async with talking(server.ws) as talk:

@@ -200,7 +200,7 @@ def test_every_file_of_vectors_is_named() -> None:
 def test_links_lead_somewhere(page: Path) -> None:
     text = FENCE.sub("", page.read_text(encoding="utf-8"))
     for target in re.findall(r"\]\(([^)\s]+)\)", text):
-        if target.startswith(("http://", "https://")) or target == "docs/images/shop.png":
+        if target.startswith(("http://", "https://")):
             continue
         path, _, anchor = target.partition("#")
         found = (page.parent / path).resolve() if path else page

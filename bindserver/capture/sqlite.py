@@ -192,7 +192,7 @@ class SQLiteLog:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Take the write lock first: one that is wanted after a look fails if others wrote since."""
+        """Take the write lock first: wanted after a look, it fails if others wrote since."""
         connection: Any = self._connection
         usual = connection.transaction_mode
         connection.transaction_mode = "IMMEDIATE"

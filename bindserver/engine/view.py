@@ -35,11 +35,13 @@ class View:
         sortable: whether rows bring sort values (`Fresh.sort`); otherwise each step that may move
             rows is given the order as the database lists it.
         ring_bytes: how many bytes of recent deltas to keep.
+        first_version: its version while it is empty; far from those of other views, so that a
+            version of theirs is never taken for one of its own.
     """
 
-    def __init__(self, *, sortable: bool, ring_bytes: int) -> None:
+    def __init__(self, *, sortable: bool, ring_bytes: int, first_version: int = 0) -> None:
         self.sortable = sortable
-        self.version = 0
+        self.version = first_version
         self.rows: dict[Key, str] = {}
         self._order: SortedOrder | ListedOrder = SortedOrder() if sortable else ListedOrder()
         self._ring = Ring(ring_bytes)

@@ -103,9 +103,13 @@ class Talk:
         while message["event"] != "$subscribed":
             assert message["data"].get("action") != "error", message
             message = await self.hear()
-        following = self._followings[_name(event, message["data"]["params"])]
+        following = self.following(event, message["data"]["params"])
         await self.until(lambda: following.actions)
         return following
+
+    def following(self, event: str, params: Mapping[str, Any] | None = None) -> Following:
+        """Return a subscription that was accepted, by its canonical params."""
+        return self._followings[_name(event, params or {})]
 
     async def ping(self, seconds: float = PATIENCE_SECONDS) -> None:
         """Say $ping, and hear until the answer: whatever was said before has been dealt with."""

@@ -1,0 +1,113 @@
+"""What a cycle keeps from turn to turn, and what it says when the database is out of reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from bindserver.catalogue import Catalogue
+from bindserver.courier import Outgoing
+from bindserver.engine.protocol import Subscribe
+from bindserver.exceptions import Unavailable
+from bindserver.live import LiveView, Opening, State, Subject
+from bindserver.loader import Loaded, Loader
+from bindserver.wishes import (
+    CatchUpWish,
+    Listener,
+    Refused,
+    ReleaseWish,
+    SnapshotWish,
+    Staled,
+    SubscribeWish,
+    UnsubscribeWish,
+    Wish,
+)
+
+
+class Desk:
+    """What lasts from turn to turn: the catalogue, the loader, and which views are set aside.
+
+    Args:
+        alias: the database.
+        secret: signs cursors.
+        put: hands a load's result to the next turn.
+    """
+
+    def __init__(self, alias: str, secret: bytes, put: Callable[[Loaded], None]) -> None:
+        self.alias = alias
+        self.secret = secret
+        self.catalogue = Catalogue(alias, secret)
+        self.loader = Loader(alias, put)
+
+    def watched(self) -> bool:
+        """Tell whether anybody waits for what happens."""
+        return any(live.wanted for live in self.catalogue.views())
+
+    def tables(self) -> set[str]:
+        """Return every table that a change in would matter."""
+        tables: set[str] = set()
+        for live in self.catalogue.views():
+            tables |= live.tables
+        for subject in self.catalogue.subjects():
+            tables |= subject.reads
+        return tables
+
+    def due(self) -> float:
+        """Return when the next view that was set aside is to be tried again."""
+        return min(
+            (live.retry_at for live in self.catalogue.views() if live.state is State.FAILED),
+            default=float("inf"),
+        )
+
+    def lagging(self) -> frozenset[Listener]:
+        """Return the listeners of views that are not at the present position."""
+        return frozenset(
+            ref.listener
+            for live in self.catalogue.views()
+            if live.state is not State.READY
+            for ref in live.audience
+        )
+
+    def out_of_reach(self, items: Iterable[Wish | Loaded]) -> Outgoing:
+        """Serve what can be served without the database, and mark every view stale."""
+        outgoing = Outgoing()
+        for live in self.catalogue.views():
+            mark_stale(live, outgoing)
+            for wish in live.snapshots:
+                wish.fail(Unavailable())
+            live.snapshots.clear()
+        for item in items:
+            if isinstance(item, ReleaseWish):
+                self.catalogue.release(item.ref)
+            elif isinstance(item, CatchUpWish):
+                subject = self.catalogue.subject_of(item.ref)
+                if subject is not None:  # answered by a sync when the database is back
+                    subject.live.audience.pop(item.ref, None)
+                    subject.live.openings.append(Opening(item.ref, plain(subject)))
+            elif isinstance(item, Loaded):
+                item.live.state = State.FAILED if len(item.live.view) else State.NEW
+        refuse(items, outgoing)
+        return outgoing
+
+
+def plain(subject: Subject) -> Subscribe:
+    """Return a message that wants all of a subject's rows."""
+    return Subscribe(event=subject.binding.event or "", params={})
+
+
+def refuse(items: Iterable[Wish | Loaded], outgoing: Outgoing | None = None) -> None:
+    """Tell all who ask that there is no answer now."""
+    sorry = Unavailable()
+    for item in items:
+        if isinstance(item, SnapshotWish):
+            item.fail(sorry)
+        elif isinstance(item, (SubscribeWish, UnsubscribeWish)) and outgoing is not None:
+            outgoing.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))
+
+
+def mark_stale(live: LiveView, outgoing: Outgoing) -> None:
+    """Tell a view's subscribers, once, that its rows may be old."""
+    if live.stale:
+        return
+    live.stale = True
+    refs = [*live.audience, *(opening.ref for opening in live.openings)]
+    outgoing.add(refs, Staled(frame=live.stale_frame()))

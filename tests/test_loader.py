@@ -1,0 +1,102 @@
+"""Large views, and changes of very many rows at once."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from tests.conftest import MakeServer, Program
+from tests.support.talk import Talk, talking
+
+ROWS = 50_000
+
+
+async def test_fifty_thousand_rows_change_in_one_step_and_nobody_waits(
+    make_server: MakeServer, record_property: pytest.RecordProperty
+) -> None:
+    server = make_server().start()
+    program = Program(server.database)
+    async with talking(server.ws) as talk, talking(server.ws) as other:
+        products = await talk.follow("products")
+        tags = await other.follow("tags")
+        gaps = asyncio.create_task(ping_until_cancelled(other))
+
+        began = time.perf_counter()
+        program.add_products(ROWS)
+        await talk.until(lambda: len(products.replica.held) == ROWS, 60)
+        inserted = time.perf_counter() - began
+        assert products.actions == ["sync", "batch"]
+
+        frames = len(products.frames)
+        began = time.perf_counter()
+        program.run("UPDATE app_product SET stock = 9")
+        written = time.perf_counter() - began
+        await talk.until(lambda: products.actions == ["sync", "batch", "batch"], 60)
+        changed = time.perf_counter() - began
+
+        pages = products.frames[frames:]
+        assert [page["page"] for page in pages] == list(range(1, len(pages) + 1))
+        assert {page["pages"] for page in pages} == {len(pages)}
+        assert sum(len(page["payload"]) for page in pages) == ROWS
+        assert products.column("stock") == [9] * ROWS
+
+        gaps.cancel()
+        worst = max(await gaps)
+        program.run("INSERT INTO app_tag VALUES (1, 'a')")
+        await other.until(lambda: tags.column("name") == ["a"])
+    program.close()
+    figures = {"inserted_s": inserted, "written_s": written, "changed_s": changed, "gap_s": worst}
+    for name, value in figures.items():
+        record_property(name, value)
+    print("\n50,000 rows:", ", ".join(f"{name} {value:.2f}" for name, value in figures.items()))
+    assert worst < 1
+
+
+async def ping_until_cancelled(talk: Talk) -> list[float]:
+    """Ping without end, and return how long each answer took, in seconds."""
+    gaps = []
+    try:
+        while True:
+            began = time.perf_counter()
+            await talk.ping()
+            gaps.append(time.perf_counter() - began)
+            await asyncio.sleep(0.005)
+    except asyncio.CancelledError:
+        return gaps
+
+
+@pytest.mark.parametrize("capture", [True, False], ids=["log", "signals"])
+async def test_a_view_over_the_cycle_s_budget_is_served(
+    make_server: MakeServer, capture: bool
+) -> None:
+    server = make_server(capture=capture, SYNC_ROWS=100, COMPARE_SECONDS=1)
+    program = Program(server.database)
+    program.add_products(1000)
+    with server:
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products", page_size=100)
+            assert products.column("id") == list(range(1, 1001))
+            program.run("UPDATE app_product SET stock = 5 WHERE id = 7")
+            await talk.until(lambda: products.column("stock")[6] == 5)
+            program.run("UPDATE app_product SET stock = 6 WHERE id > 500")
+            await talk.until(lambda: products.column("stock")[500:] == [6] * 500)
+    program.close()
+
+
+async def test_changes_during_a_load_are_not_lost(make_server: MakeServer) -> None:
+    server = make_server(SYNC_ROWS=10)
+    program = Program(server.database)
+    program.add_products(20_000)
+    with server:
+        async with talking(server.ws) as talk:
+            await talk.say("products")
+            for number in range(1, 101):
+                program.run("UPDATE app_product SET stock = 5 WHERE id = ?", number)
+                await asyncio.sleep(0)
+            await talk.hear_data("$subscribed")
+            following = talk.following("products")
+            await talk.until(lambda: following.column("stock")[:101] == [5] * 100 + [0])
+            assert len(following.replica.held) == 20_000
+    program.close()
