@@ -114,7 +114,7 @@ class Catalogue:
             live = self._views[query.identity] = LiveView(query, instance, self._secret)
         reads = recorder.own | recorder.other
         user = instance.user
-        if reads and isinstance(user, Model) and user._state.db in (None, self._alias):
+        if isinstance(user, Model) and user._state.db in (None, self._alias):
             reads.add(user._meta.db_table)
         return live, reads
 

@@ -263,7 +263,16 @@ def _check_limits(binding: BindingClass) -> Iterator[CheckMessage]:
 
 
 def _check_using(binding: BindingClass) -> Iterator[CheckMessage]:
-    if (binding.using or "default") not in connections:
+    alias = binding.using or "default"
+    if alias in connections and connections[alias].vendor != "sqlite":
+        yield Error(
+            f"{binding.__name__} is on {connections[alias].display_name}: SQLite alone is "
+            "supported by this version.",
+            hint="Move it to an SQLite database, or wait for the version that does.",
+            obj=binding,
+            id="bindserver.E017",
+        )
+    if alias not in connections:
         yield Error(
             f"{binding.__name__}.using names no database: {binding.using!r}.",
             hint="Use an alias of DATABASES.",

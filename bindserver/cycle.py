@@ -24,6 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.conf import conf
 from bindserver.courier import Post
 from bindserver.desk import Desk, refuse
+from bindserver.exceptions import LogRemoved
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
 from bindserver.snapshot import open_connection, snapshot
@@ -132,6 +133,15 @@ class Cycle:
         return min(timeout, conf.LOG_POLL_SECONDS) if self._source.polls else timeout
 
     def _turn(self, items: list[Wish | Loaded]) -> None:
+        """Take a turn, by signals if somebody has removed the change log."""
+        try:
+            self._take_turn(items)
+        except LogRemoved:
+            logger.warning("bindserver: the change log of %r was removed", self.alias)
+            self._source = None
+            self._take_turn(items)
+
+    def _take_turn(self, items: list[Wish | Loaded]) -> None:
         connection, source = self._connect()
         for item in items:
             if isinstance(item, HintWish):

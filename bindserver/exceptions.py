@@ -8,6 +8,7 @@ BindserverError
 │   ├── TooManyRows
 │   └── Unavailable       not now; try again
 ├── CaptureError          the change log cannot be installed or read
+│   └── LogRemoved        it was there, and somebody took it away
 └── QueryTimeout          a query or serializer took longer than it may
 """
 
@@ -67,6 +68,10 @@ class Unavailable(Refusal):
 
 class CaptureError(BindserverError):
     """The change log cannot be installed or read; the message says why and what to do."""
+
+
+class LogRemoved(CaptureError):
+    """The change log was there, and somebody took it away."""
 
 
 class QueryTimeout(BindserverError):

@@ -15,7 +15,7 @@ from bindserver.capture.log import Log, has_log, log_of
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Position
-from bindserver.exceptions import CaptureError
+from bindserver.exceptions import CaptureError, LogRemoved
 
 logger = logging.getLogger("bindserver")
 
@@ -99,6 +99,10 @@ class LogSource:
         """Reinstall triggers that a migration took away, and watch tables found meanwhile."""
         self._commit_mark = self._log.commit_mark()
         mark = self._log.schema_mark()
+        if mark != self._schema_mark:
+            if not self._log.installed():
+                raise LogRemoved("the change log was removed")
+            self._cannot_watch.clear()  # what stood in the way may be gone
         unknown = set(tables) - self._tables - self._cannot_watch
         if mark == self._schema_mark and not unknown:
             return
@@ -113,13 +117,17 @@ class LogSource:
         self._schema_mark = mark
 
     def _install(self, missing: Collection[Tracked]) -> bool:
-        try:
-            self._log.install(missing)
-        except CaptureError as problem:
-            self._cannot_watch |= {item.table for item in missing}
-            logger.error("bindserver: changes of these tables are not seen: %s", problem)
-            return False
-        return True
+        """Install triggers, one table's failure not another's; tell whether any were."""
+        installed = False
+        for item in missing:
+            try:
+                self._log.install([item])
+            except CaptureError as problem:
+                self._cannot_watch.add(item.table)
+                logger.error("bindserver: changes of %s are not seen: %s", item.table, problem)
+            else:
+                installed = True
+        return installed
 
     def prepared(self) -> bool:
         return self._log.schema_mark() == self._schema_mark

@@ -16,7 +16,7 @@ from bindserver.engine.changes import Change, Position
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Code, Subscribe, canonical
 from bindserver.engine.ring import Delta
-from bindserver.exceptions import BindserverError, Refusal, TooManyRows, Unavailable
+from bindserver.exceptions import Refusal, TooManyRows, Unavailable
 from bindserver.live import LiveView, Opening, State, Subject
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
@@ -279,7 +279,7 @@ class Turn:
             subject, _ = self._desk.catalogue.resolve(
                 wish.binding, wish.caller, wish.params, self._position
             )
-        except BindserverError as problem:
+        except Refusal as problem:
             wish.fail(problem)
         except Exception as problem:
             self._source.position()  # raises if it is the database that is lost

@@ -275,7 +275,10 @@ class SQLiteLog:
         }
         # REPLACE that evicts a row by a UNIQUE index fires no delete trigger.
         for number, columns in enumerate(self._unique_columns(table, tracked.pk)):
-            evicted = " AND ".join(f"{_quote(c)} = NEW.{_quote(c)}" for c in columns)
+            evicted = " AND ".join(
+                f"{_quote(name)} = NEW.{_quote(name)} COLLATE {_quote(collation)}"
+                for name, collation in columns
+            )
             find = f"{log} SELECT {named}, {pk} FROM {_quote(table)} WHERE {evicted}"
             bodies[f"evi{number}"] = ("BEFORE INSERT", f"{find};")
             bodies[f"evu{number}"] = ("BEFORE UPDATE", f"{find} AND {pk} IS NOT OLD.{pk};")
@@ -286,14 +289,16 @@ class SQLiteLog:
                 f"CREATE TRIGGER {_quote(name)} {when} ON {_quote(table)} BEGIN {body} END",
             )
 
-    def _unique_columns(self, table: str, pk: str) -> list[tuple[str, ...]]:
-        """Return the columns of each UNIQUE index, the primary key's own and expressions apart."""
+    def _unique_columns(self, table: str, pk: str) -> list[tuple[tuple[str, str], ...]]:
+        """Return (column, collation) of each UNIQUE index, the key's own and expressions apart."""
         found = []
         for row in self._rows(f"PRAGMA index_list({_quote(table)})"):
             name, unique = row[1], row[2]
-            columns = [info[2] for info in self._rows(f"PRAGMA index_info({_quote(name)})")]
-            if unique and columns != [pk] and None not in columns:
-                found.append(tuple(columns))
+            infos = self._rows(f"PRAGMA index_xinfo({_quote(name)})")
+            columns = tuple((info[2], info[4]) for info in infos if info[5])
+            names = [column for column, _ in columns]
+            if unique and names != [pk] and None not in names:
+                found.append(columns)
         return sorted(found)
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:

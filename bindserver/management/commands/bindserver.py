@@ -6,6 +6,7 @@ import importlib.util
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DEFAULT_DB_ALIAS
 
 from bindserver.registry import registry
 
@@ -27,6 +28,8 @@ class Command(BaseCommand):
         if importlib.util.find_spec("uvicorn") is None:
             raise CommandError("uvicorn is missing: pip install 'bindserver[server]'")
         from bindserver.server import describe_captures, serve
+
+        self.check(databases=sorted({b.using or DEFAULT_DB_ALIAS for b in registry.all()}))
 
         host, port = options["host"], options["port"]
         shown = "localhost" if host in LOCAL_HOSTS else host

@@ -1,0 +1,257 @@
+"""What breaks is ridden out: sockets stay, others go on, and all heals by itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+
+from bindserver.courier import Outgoing
+from bindserver.exceptions import Unavailable
+from bindserver.live import LiveView
+from bindserver.queries import Query
+from bindserver.turn import Desk
+from bindserver.wishes import Caller, Snapshot, SnapshotWish
+from tests.app.bindings import ProductBinding
+from tests.conftest import MakeServer, Program
+from tests.support.server import Server
+from tests.support.talk import Following, Talk, talking
+from tests.transports.test_rest import ask
+
+
+@pytest.fixture
+async def talk(server: Server, program: Program) -> AsyncIterator[Talk]:
+    async with talking(server.ws) as talk:
+        yield talk
+
+
+class TestABrokenBinding:
+    async def test_goes_stale_alone_and_heals_when_the_row_is_mended(
+        self, talk: Talk, program: Program
+    ) -> None:
+        program.add_products(2)
+        fragile, products = await talk.follow("fragile"), await talk.follow("products")
+        program.run("UPDATE app_product SET name = 'broken' WHERE id = 1")
+        await talk.until(lambda: fragile.replica.stale and products.column("name")[0] == "broken")
+        assert fragile.column("name") == ["product 1", "product 2"]
+        program.add_products(1, first=3)
+        await talk.until(lambda: products.column("id") == [1, 2, 3])
+        program.run("UPDATE app_product SET name = 'mended' WHERE id = 1")
+        await talk.until(lambda: not fragile.replica.stale)
+        assert fragile.column("name") == ["mended", "product 2", "product 3"]
+        assert fragile.actions == ["sync", "stale", "batch"]
+
+    async def test_heals_to_ok_when_nothing_was_missed(self, talk: Talk, program: Program) -> None:
+        program.add_products(1)
+        fragile = await talk.follow("fragile")
+        program.run("UPDATE app_product SET name = 'broken' WHERE id = 1")
+        await talk.until(lambda: fragile.replica.stale)
+        program.run("UPDATE app_product SET name = 'product 1' WHERE id = 1")
+        await talk.until(lambda: not fragile.replica.stale)
+        assert fragile.actions == ["sync", "stale", "ok"]
+
+    async def test_who_comes_meanwhile_is_told_and_served_later(
+        self, talk: Talk, program: Program
+    ) -> None:
+        program.add_products(1)
+        program.run("UPDATE app_product SET name = 'broken' WHERE id = 1")
+        await talk.say("fragile")
+        await talk.hear_data("$subscribed")
+        assert (await talk.hear_data("fragile"))["action"] == "stale"
+        program.run("UPDATE app_product SET name = 'mended' WHERE id = 1")
+        fragile = talk.following("fragile")
+        await talk.until(lambda: fragile.column("name") == ["mended"])
+        assert fragile.actions == ["stale", "sync"]
+
+    async def test_tells_nobody_why(self, server: Server, talk: Talk, program: Program) -> None:
+        program.add_products(1)
+        fragile = await talk.follow("fragile")
+        program.run("UPDATE app_product SET name = 'broken' WHERE id = 1")
+        await talk.until(lambda: fragile.replica.stale)
+        assert "secret" not in json.dumps(talk.heard)
+        assert "a secret of the serializer" in server.log.read_text()
+
+    async def test_over_http_is_503_at_once(
+        self, server: Server, talk: Talk, program: Program
+    ) -> None:
+        program.add_products(1)
+        fragile = await talk.follow("fragile")
+        program.run("UPDATE app_product SET name = 'broken' WHERE id = 1")
+        await talk.until(lambda: fragile.replica.stale)
+        await asyncio.sleep(2)  # by now it is set aside for longer
+        began = time.monotonic()
+        answer = await asyncio.to_thread(ask, server, "/bindings/fragile/")
+        assert answer.status == 503
+        assert b"secret" not in answer.body
+        assert time.monotonic() - began < 1
+
+    async def test_that_nobody_follows_any_more_costs_nothing(
+        self, server: Server, talk: Talk, program: Program
+    ) -> None:
+        program.add_products(1)
+        fragile, products = await talk.follow("fragile"), await talk.follow("products")
+        program.run("UPDATE app_product SET name = 'broken' WHERE id = 1")
+        await talk.until(lambda: fragile.replica.stale)
+        await talk.say("fragile", disconnect=True)
+        await asyncio.sleep(1)  # past the time at which it would be tried again
+        before = cpu_seconds(server.pid)
+        await asyncio.sleep(1)
+        assert cpu_seconds(server.pid) - before < 0.5
+        assert not products.replica.stale
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return how much time a process has computed so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class TestALostDatabase:
+    @pytest.fixture
+    def own(self, make_server: MakeServer) -> Server:
+        """A server whose database may be harmed."""
+        server = make_server(QUERY_SECONDS=1)
+        program = Program(server.database)
+        program.add_products(3)
+        program.close()
+        return server.start()
+
+    async def follow(self, talk: Talk) -> Following:
+        products = await talk.follow("products")
+        assert products.column("id") == [1, 2, 3]
+        return products
+
+    async def test_that_is_locked_for_a_while_is_waited_for(self, own: Server) -> None:
+        program = Program(own.database)
+        async with talking(own.ws) as talk, talking(own.ws) as other:
+            products = await self.follow(talk)
+            program.run("PRAGMA locking_mode = EXCLUSIVE")
+            with program.transaction():
+                program.run("UPDATE app_product SET stock = 1")
+                await asyncio.sleep(1)
+                await other.ping(1)
+            program.close()
+            await talk.until(lambda: products.column("stock") == [1, 1, 1], 30)
+            assert not products.replica.stale
+
+    async def test_a_table_that_vanishes_makes_its_views_stale_until_it_is_back(
+        self, own: Server
+    ) -> None:
+        program = Program(own.database)
+        async with talking(own.ws) as talk:
+            products, tags = await self.follow(talk), await talk.follow("tags")
+            program.run("PRAGMA legacy_alter_table = ON")
+            program.run("ALTER TABLE app_product RENAME TO moved")
+            await talk.until(lambda: products.replica.stale)
+            program.run("INSERT INTO app_tag VALUES (1, 'a')")
+            await talk.until(lambda: tags.column("name") == ["a"])
+            program.run("UPDATE moved SET stock = 5")
+            program.run("ALTER TABLE moved RENAME TO app_product")
+            await talk.until(lambda: products.column("stock") == [5, 5, 5], 30)
+            assert not products.replica.stale
+        program.close()
+
+    async def test_a_file_that_is_moved_away_and_back(self, own: Server) -> None:
+        away = own.database.with_suffix(".away")
+        async with talking(own.ws) as talk:
+            products = await self.follow(talk)
+            move_database(own.database, away)
+            await talk.until(lambda: products.replica.stale, 5)
+            await talk.ping(1)
+            await talk.say("tags", ref="meanwhile")
+            data = await talk.hear_data("tags")
+            assert data["payload"]["code"] == "unavailable"
+            assert not own.database.exists()
+            move_database(away, own.database)
+            program = Program(own.database)
+            program.run("UPDATE app_product SET stock = 5")
+            await talk.until(lambda: products.column("stock") == [5, 5, 5], 30)
+            assert not products.replica.stale
+            assert (await talk.follow("tags")).actions == ["sync"]
+            program.close()
+
+    async def test_a_restored_backup_is_noticed_and_followed(self, own: Server) -> None:
+        backup = own.database.with_suffix(".backup")
+        program = Program(own.database)
+        program.run("VACUUM INTO ?", str(backup))
+        async with talking(own.ws) as talk:
+            products = await self.follow(talk)
+            program.run("UPDATE app_product SET stock = 5")
+            await talk.until(lambda: products.column("stock") == [5, 5, 5])
+            program.close()
+            for suffix in ("-wal", "-shm"):
+                Path(f"{own.database}{suffix}").unlink(missing_ok=True)
+            backup.replace(own.database)
+            await talk.until(lambda: products.column("stock") == [0, 0, 0], 30)
+            program = Program(own.database)
+            program.run("UPDATE app_product SET stock = 6")
+            await talk.until(lambda: products.column("stock") == [6, 6, 6], 30)
+            program.close()
+
+    async def test_a_file_that_is_no_database_any_more(self, own: Server) -> None:
+        copy = own.database.with_suffix(".copy")
+        program = Program(own.database)
+        program.run("VACUUM INTO ?", str(copy))
+        program.close()
+        async with talking(own.ws) as talk:
+            products = await self.follow(talk)
+            broken = own.database.with_suffix(".broken")
+            broken.write_bytes(b"no database at all " * 1000)
+            broken.replace(own.database)
+            await talk.until(lambda: products.replica.stale, 5)
+            for message in talk.heard:
+                assert "not a database" not in json.dumps(message)
+            for suffix in ("-wal", "-shm"):
+                Path(f"{own.database}{suffix}").unlink(missing_ok=True)
+            shutil.copy(copy, broken)
+            broken.replace(own.database)
+            await talk.until(lambda: not products.replica.stale, 30)
+            assert products.column("id") == [1, 2, 3]
+
+    async def test_over_http_is_503_and_heals(self, own: Server) -> None:
+        away = own.database.with_suffix(".away")
+        assert (await asyncio.to_thread(ask, own, "/bindings/products/")).status == 200
+        move_database(own.database, away)
+        answer = await asyncio.to_thread(ask, own, "/bindings/products/")
+        assert answer.status == 503
+        assert "sqlite" not in answer.body.decode().lower()
+        move_database(away, own.database)
+        until = time.monotonic() + 20
+        while (await asyncio.to_thread(ask, own, "/bindings/products/")).status != 200:
+            assert time.monotonic() < until
+            await asyncio.sleep(0.1)
+
+
+def move_database(source: Path, target: Path) -> None:
+    """Move a database's file, its log of pages first written back."""
+    connection = sqlite3.connect(source)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    for suffix in ("", "-wal", "-shm"):
+        if Path(f"{source}{suffix}").exists():
+            Path(f"{source}{suffix}").replace(f"{target}{suffix}")
+
+
+def test_an_asker_who_went_away_does_not_hinder_the_word_that_the_database_is_lost() -> None:
+    desk = Desk("default", b"secret", lambda loaded: None)
+    live = LiveView(Query(ProductBinding()), ProductBinding(), b"secret")
+    desk.catalogue._views["x"] = live
+    gone, waiting = (
+        SnapshotWish(binding=ProductBinding, caller=Caller(), params={}) for _ in range(2)
+    )
+    live.snapshots += [gone, waiting]
+    gone.answer.cancel()
+    late: SnapshotWish = SnapshotWish(binding=ProductBinding, caller=Caller(), params={})
+    late.answer.cancel()
+    outgoing = desk.out_of_reach([late])
+    assert isinstance(outgoing, Outgoing)
+    future: Future[Snapshot] = waiting.answer
+    assert isinstance(future.exception(timeout=0), Unavailable)
