@@ -26,7 +26,7 @@ from bindserver.courier import Post
 from bindserver.desk import Desk, refuse
 from bindserver.exceptions import LogRemoved
 from bindserver.loader import Loaded
-from bindserver.pace import Pacer
+from bindserver.pace import Pacer, collector
 from bindserver.snapshot import open_connection, snapshot
 from bindserver.sources import Source, source_of
 from bindserver.turn import Turn
@@ -169,7 +169,7 @@ class Cycle:
         """Run a turn, unless its snapshot shows a schema that was not prepared for."""
         source.prepare(self._desk.tables())
         self._pacer.restart()
-        with snapshot(connection, self._pacer):
+        with collector.resting(), snapshot(connection, self._pacer):
             if source.prepared():
                 turn.run(items)
                 return True

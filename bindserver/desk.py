@@ -59,13 +59,13 @@ class Desk:
         )
 
     def lagging(self) -> frozenset[Listener]:
-        """Return the listeners of views that are not at the present position."""
-        return frozenset(
-            ref.listener
-            for live in self.catalogue.views()
-            if live.state is not State.READY
-            for ref in live.audience
-        )
+        """Return the listeners that have rows of a view that is not at the present position."""
+        views = self.catalogue.views()
+        behind = {
+            ref.listener for live in views if live.state is not State.READY for ref in live.audience
+        }
+        moved = {o.ref.listener for live in views for o in live.openings if o.moved}
+        return frozenset(behind | moved)
 
     def out_of_reach(self, items: Iterable[Wish | Loaded]) -> Outgoing:
         """Serve what can be served without the database, and mark every view stale."""

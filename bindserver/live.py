@@ -45,10 +45,15 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """A subscription that waits for its first answer."""
+    """A subscription that waits for its first answer from a view.
+
+    Attributes:
+        moved: whether it has rows of another view, which this one takes the place of.
+    """
 
     ref: Ref
     message: Subscribe
+    moved: bool = False
 
 
 class LiveView:

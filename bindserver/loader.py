@@ -18,7 +18,7 @@ from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
 from bindserver.live import LiveView
-from bindserver.pace import Pacer
+from bindserver.pace import Pacer, collector
 from bindserver.queries import Rows
 from bindserver.snapshot import open_connection, snapshot
 
@@ -88,7 +88,7 @@ class Loader:
         position = known or Position(epoch="", mark="")
         try:
             connection.ensure_connection()
-            with snapshot(connection, pacer):
+            with collector.resting(), snapshot(connection, pacer):
                 if known is None:
                     position = log_of(connection).position()
                 with recorder.watching(self._alias):

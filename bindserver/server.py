@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -74,6 +75,10 @@ def serve(host: str, port: int) -> None:
         log_level=os.environ.get("LOG_LEVEL", "info").lower(),
         timeout_graceful_shutdown=5,
     )
+    config.load()
+    # What is loaded now stays: the collector need not walk through it again and again.
+    gc.collect()
+    gc.freeze()
     try:
         uvicorn.Server(config).run()
     finally:

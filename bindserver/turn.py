@@ -199,7 +199,7 @@ class Turn:
         subject.position = self._position
         if moved:
             wanted = plain(subject)
-            subject.live.openings.extend(Opening(ref, wanted) for ref in subject.refs)
+            subject.live.openings.extend(Opening(ref, wanted, moved=True) for ref in subject.refs)
 
     # Wishes.
 

@@ -224,6 +224,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         except TimeoutError:
             self._perform([Close(code=Closing.TOO_SLOW, reason="the client reads too slowly")])
             self._perform(self._session.gone())
+        except OSError:
+            pass  # the client is gone, of which we are told next
 
     def _next_frame(self) -> Frame | None:
         for item in self._session.next_frame():

@@ -71,6 +71,7 @@ class Machine:
         self.service.install()
         self.history.record(self.writer.db)
         await self.service.start()
+        self.tally.note(f"the server is up, with settings {self.service.profile!r}")
         for client in self.clients:
             await self.connect(client)
         try:

@@ -157,6 +157,7 @@ async def _restart(m: Machine, *, crash: bool) -> None:
     starting = asyncio.create_task(m.service.start())
     await m.writes(10)
     await starting
+    m.tally.note(f"the server is up, with settings {m.service.profile!r}")
     for client in m.clients:
         await client.drop(rudely=True)
         if client not in m.away:
