@@ -1,8 +1,8 @@
 """One UPDATE of many rows: how long until a client has it, and how long the event loop is held.
 
 Run with `python -m benchmarks.big_update --rows 50000`. It starts a server of its own on a free
-port of 127.0.0.1 with a fresh database, and ends by itself. Timings depend on the machine; the ratio of
-the step to the bare UPDATE in the same run says more.
+port of 127.0.0.1 with a fresh database, and ends by itself. Timings depend on the machine; the
+ratio of the step to the bare UPDATE in the same run says more.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from bindserver.desk import Desk, refuse
 from bindserver.exceptions import LogRemoved
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer, collector
-from bindserver.snapshot import open_connection, snapshot
+from bindserver.snapshot import connect, open_connection, snapshot
 from bindserver.sources import Source, source_of
 from bindserver.turn import Turn
 from bindserver.wishes import HintWish, Wish
@@ -58,6 +58,7 @@ class Cycle:
         self._connection: BaseDatabaseWrapper | None = None
         self._source: Source | None = None
         self._losses = 0
+        self._retry_at = 0.0
         self._chores_at = 0.0
         self._thread = threading.Thread(
             target=self._run, name=f"bindserver-cycle-{alias}", daemon=True
@@ -122,11 +123,11 @@ class Cycle:
     def _timeout(self) -> float | None:
         """Return how long to sleep, in seconds; None for as long as nobody rings."""
         now = time.monotonic()
+        if self._source is None:
+            return max(0.0, self._retry_at - now) if self._losses else None
         if not self._desk.watched():
             return max(0.0, self._chores_at - now) if self._desk.catalogue.views() else None
         due = [self._chores_at, self._desk.due()]
-        if self._source is None:
-            return RECONNECT_SECONDS[min(self._losses, len(RECONNECT_SECONDS)) - 1]
         if (compare_at := self._source.due()) is not None:
             due.append(compare_at)
         timeout = max(0.0, min(due) - now)
@@ -190,7 +191,7 @@ class Cycle:
         if self._connection is None:
             self._connection = open_connection(self.alias)
         if self._source is None:
-            self._connection.ensure_connection()
+            connect(self._connection)
             self._source = source_of(self._connection)
         return self._connection, self._source
 
@@ -201,6 +202,8 @@ class Cycle:
 
     def _lost(self, problem: Exception, items: list[Wish | Loaded]) -> None:
         """Ride out a lost database: subscribers keep what they have, and hear that it is old."""
+        delay = RECONNECT_SECONDS[min(self._losses, len(RECONNECT_SECONDS) - 1)]
+        self._retry_at = time.monotonic() + delay
         self._losses += 1
         if self._losses == 1:
             logger.error("bindserver: database %r is out of reach", self.alias, exc_info=problem)

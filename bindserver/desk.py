@@ -54,7 +54,11 @@ class Desk:
     def due(self) -> float:
         """Return when the next view that was set aside is to be tried again."""
         return min(
-            (live.retry_at for live in self.catalogue.views() if live.state is State.FAILED),
+            (
+                live.retry_at
+                for live in self.catalogue.views()
+                if live.state is State.FAILED and live.wanted
+            ),
             default=float("inf"),
         )
 

@@ -20,7 +20,7 @@ from bindserver.engine.changes import Position
 from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
 from bindserver.queries import Rows
-from bindserver.snapshot import open_connection, snapshot
+from bindserver.snapshot import connect, open_connection, snapshot
 
 LOAD_PATIENCE = 6
 """A big load may take so many times as long as a query of the cycle."""
@@ -87,7 +87,7 @@ class Loader:
         recorder = Recorder()
         position = known or Position(epoch="", mark="")
         try:
-            connection.ensure_connection()
+            connect(connection)
             with collector.resting(), snapshot(connection, pacer):
                 if known is None:
                     position = log_of(connection).position()

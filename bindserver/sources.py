@@ -16,6 +16,7 @@ from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import CaptureError, LogRemoved
+from bindserver.snapshot import connect
 
 logger = logging.getLogger("bindserver")
 
@@ -145,6 +146,7 @@ class LogSource:
         """Nothing: being woken is all that a hint is good for, the log knows the rest."""
 
     def moved(self) -> bool:
+        connect(self._connection)  # raises if the database's file is another by now
         return self._log.commit_mark() != self._commit_mark
 
     def due(self) -> float | None:

@@ -286,7 +286,11 @@ class Turn:
             self._reference(problem)
             wish.fail(Unavailable())
         else:
-            subject.live.snapshots.append(wish)
+            live = subject.live
+            if live.state is State.FAILED and time.monotonic() < live.retry_at:
+                wish.fail(Unavailable())
+            else:
+                live.snapshots.append(wish)
 
     # Answers.
 

@@ -12,7 +12,7 @@ from bindserver.engine.ring import Delta, Put
 PAGE_SIZES = (100, 500, 1000, 5000)
 """The rows per page that a client's wish is rounded to."""
 DEFAULT_PAGE_SIZE = 1000
-PAGE_BYTES = 512 * 1024
+PAGE_BYTES = 256 * 1024
 """A page ends at so many bytes, however few its rows."""
 
 

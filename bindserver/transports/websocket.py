@@ -49,6 +49,9 @@ from bindserver.wishes import (
 LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 """What Django serves in debug mode when ALLOWED_HOSTS is empty."""
 
+BREATH_BYTES = 32 * 1024
+"""After a frame of more than this, other connections have their turn."""
+
 logger = logging.getLogger("bindserver")
 
 
@@ -221,6 +224,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             while (frame := self._next_frame()) is not None:
                 async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
                     await self.base_send({"type": "websocket.send", "text": frame.text})
+                if frame.size > BREATH_BYTES:
+                    await asyncio.sleep(0)  # sending need not have waited for anything
         except TimeoutError:
             self._perform([Close(code=Closing.TOO_SLOW, reason="the client reads too slowly")])
             self._perform(self._session.gone())
