@@ -74,10 +74,10 @@ class Turn:
         """Take loads, move views to the present, serve wishes, answer those who wait."""
         items = list(items)
         self._position = self._source.position()
+        self._resolve_subjects()  # first, so that nobody is told of a view that is theirs no more
         for item in items:
             if isinstance(item, Loaded):
                 self._take(item)
-        self._resolve_subjects()
         for item in items:
             if not isinstance(item, Loaded):
                 self._serve(item)
@@ -124,6 +124,8 @@ class Turn:
         """Take a big load's rows; the turn brings them to the present."""
         live = loaded.live
         live.learn(loaded.recorder)
+        if live.state is State.FAILED:
+            return  # set aside meanwhile, to be read whole when its time comes
 
         def take(live: LiveView) -> None:
             if loaded.rows is None:

@@ -18,7 +18,13 @@ from pytest_django import DjangoDbBlocker
 
 from tests.support.server import Server
 
-TABLES = ("app_product_tags", "app_product", "app_category", "app_tag", "app_restaurant")
+TABLES: tuple[str, ...] = (
+    "app_product_tags",
+    "app_product",
+    "app_category",
+    "app_tag",
+    "app_restaurant",
+)
 TABLES += ("app_place", "app_token", "app_word", "app_membership", "auth_user", "django_session")
 
 

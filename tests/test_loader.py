@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +15,7 @@ ROWS = 50_000
 
 
 async def test_fifty_thousand_rows_change_in_one_step_and_nobody_waits(
-    make_server: MakeServer, record_property: pytest.RecordProperty
+    make_server: MakeServer, record_property: Callable[[str, object], None]
 ) -> None:
     server = make_server().start()
     program = Program(server.database)

@@ -69,9 +69,9 @@ def test_a_sentence_about_params_is_never_long() -> None:
     assert len(str(caught.value)) < 1000
 
 
-@pytest.mark.parametrize("wrong", [[1], {"a": 1}, "many", 1e400, True and "x", "1\x00"])
+@pytest.mark.parametrize("wrong", [[1], {"a": 1}, "many", 1e400, "x", "1\x00"])
 def test_wrong_values_are_refused_by_their_field(wrong: Any) -> None:
-    with pytest.raises(InvalidParams, match="^count: "):
+    with pytest.raises(InvalidParams, match=r"^count: "):
         validate(DECLARED, {"count": wrong})
 
 
@@ -88,5 +88,5 @@ def test_validating_leaves_the_declaration_as_it_was() -> None:
     field = serializers.IntegerField(min_value=1)
     declared = {"n": field}
     validate(declared, {"n": 2})
-    assert field.parent is None  # type: ignore[attr-defined]
+    assert field.parent is None
     assert declared["n"] is field

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db import connections, models
@@ -49,9 +49,11 @@ class Sample(models.Model):
     slug = models.SlugField(default="")
     address = models.GenericIPAddressField(null=True)
     blob = models.BinaryField(null=True)
-    parent = models.ForeignKey("self", on_delete=models.CASCADE, null=True, related_name="+")
-    category = models.ForeignKey(Category, on_delete=models.CASCADE, null=True, related_name="+")
-    word = models.ForeignKey(Word, on_delete=models.CASCADE, null=True, related_name="+")
+    parent = models.ForeignKey("self", on_delete=models.DO_NOTHING, null=True, related_name="+")
+    category = models.ForeignKey(Category, on_delete=models.DO_NOTHING, null=True, related_name="+")
+    word = models.ForeignKey(Word, on_delete=models.DO_NOTHING, null=True, related_name="+")
+
+    objects: ClassVar[models.Manager[Sample]] = models.Manager()
 
     class Meta:
         app_label = "app"
@@ -70,7 +72,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "a large float": {"real": 1.5e300},
     "a float of many digits": {"real": 1234567890123456.7},
     "infinity": {"real": float("inf")},
-    "unicode": {"text": "grüße, 世界 🎈 \u2028 \x7f \"quoted\" \\ </script>", "chars": "é"},
+    "unicode": {"text": 'grüße, 世界 🎈 \u2028 \x7f "quoted" \\ </script>', "chars": "é"},
     "what looks like a special number": {"text": "NaN Infinity 12345678901234567890"},
     "an empty text": {"chars": "", "choice": ""},
     "an unknown choice": {"choice": "z", "number": 9},
@@ -94,14 +96,13 @@ ROWS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def samples(database: Path) -> Iterator[None]:
+def samples(database: Path) -> None:
     with connections["default"].schema_editor() as editor:
         editor.create_model(Sample)
     Category.objects.create(pk=1, name="c")
     Word.objects.create(text="wörd")
     for number, values in enumerate(ROWS.values(), start=1):
         Sample.objects.create(pk=number, **values)
-    yield
 
 
 def rendered(
@@ -287,7 +288,13 @@ def test_a_row_format_differs_with_fields_sources_and_code() -> None:
             Method.get_name = lambda self, _: "b"  # type: ignore[method-assign]
         return Method
 
-    shapes = [One, Other, method("a"), method("b"), plain_serializer(Product, ["id"])]
+    shapes: list[type[Any]] = [
+        One,
+        Other,
+        method("a"),
+        method("b"),
+        plain_serializer(Product, ["id"]),
+    ]
     described = [json.dumps(describe(shape()), default=str) for shape in shapes]
     assert len(set(described)) == len(shapes)
     assert describe(method("a")()) == describe(method("a")())

@@ -140,7 +140,7 @@ class TestAfterACrash:
         program.add_products(2, first=201)
         with server:
             again = await resume(server, "products", old)
-            actions = dict((key, action) for action, key in told(again))
+            actions = {key: action for action, key in told(again)}
             assert set(actions) <= set(range(1, 41)) | {100, 201, 202}
             assert set(actions) >= set(range(1, 41)) - seen | {100, 201, 202}
             assert actions[100] == "delete"

@@ -162,6 +162,7 @@ class Session:
         self._wants_commit = False
         self._touched: set[int] = set()
         self._commit_due: str | None = None
+        self._midway = False
         self._closed = False
 
     @property
@@ -334,6 +335,7 @@ class Session:
         subscription.version = version
         subscription.behind = subscription.catching = False
         subscription.stale = None
+        self._midway = True
         self._outbox.answer(number, frames)
 
     # What happens to views.
@@ -344,6 +346,7 @@ class Session:
         if subscription is None or subscription.state is State.OPENING:
             return
         self._touched.add(number)
+        self._midway = True
         subscription.stale = None
         if subscription.state is not State.LIVE:
             subscription.behind = True
@@ -365,6 +368,7 @@ class Session:
 
     def committed(self, state: str) -> Iterator[Effect]:
         """Take the word that all frames of one committed state have been given."""
+        self._midway = False
         if not self._wants_commit:
             self._touched.clear()
             return
@@ -374,9 +378,10 @@ class Session:
         yield from self._mark_commit()
 
     def _mark_commit(self) -> Iterator[Effect]:
-        """Send the mark that is due, unless one of the subscriptions still lags."""
+        """Send the mark that is due, unless one of the subscriptions still lags, or others are
+        ahead: some frames of the next state are here, and not yet all."""
         lagging = any(sub.lags for sub in self._subscriptions.values())
-        if self._commit_due is None or lagging:
+        if self._commit_due is None or lagging or self._midway:
             return
         state, self._commit_due = self._commit_due, None
         yield from self._tell(protocol.commit(state))

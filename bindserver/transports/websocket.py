@@ -162,7 +162,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                 case Prove():
                     self.loop.create_task(self._prove(effect))
                 case Close(code=code, reason=reason):
-                    self._closing = self.loop.create_task(self._close(code, reason))
+                    if self._closing is None:
+                        self._closing = self.loop.create_task(self._close(code, reason))
         self._write()
 
     def _ask(self, ask: Ask) -> None:
@@ -243,6 +244,9 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         """Write what waits, for a moment, and close."""
         if self._writer is not None and code is not Closing.TOO_SLOW:
             await asyncio.wait([self._writer], timeout=1)
+        self._perform(self._session.gone())
+        if self._writer is not None:
+            self._writer.cancel()  # nothing may be written after the close
         await self.base_send({"type": "websocket.close", "code": int(code), "reason": reason})
 
 

@@ -68,7 +68,7 @@ class StockBinding(Binding[Product]):
 
 
 class TaggedSerializer(serializers.ModelSerializer[Product]):
-    tags = serializers.SlugRelatedField(many=True, read_only=True, slug_field="name")
+    tags: Any = serializers.SlugRelatedField(many=True, read_only=True, slug_field="name")
 
     class Meta:
         model = Product

@@ -406,9 +406,7 @@ class TestRebuiltTables:
         program.run("INSERT INTO app_category (id, name) VALUES (3, 'a')")
         assert since(log, position) == {CATEGORY: {3}}
 
-    def test_a_new_unique_index_needs_new_triggers(
-        self, log: SQLiteLog, program: Program
-    ) -> None:
+    def test_a_new_unique_index_needs_new_triggers(self, log: SQLiteLog, program: Program) -> None:
         program.run("CREATE UNIQUE INDEX one_name ON app_category (name)")
         assert log.missing(tracked([CATEGORY]))
         log.install(tracked([CATEGORY]))

@@ -425,9 +425,22 @@ def test_a_mark_waits_for_a_subscription_that_lags_and_comes_once() -> None:
     commit(talk, "t", 7, a)
     assert talk.read() == "delta 7"
     talk.answer(b, 7, pages=2)
+    talk.perform(talk.session.committed("t"))
     assert talk.read() == "page 1 of 7, page 2 of 7, $commit"
     assert talk.data() == {"state": "t"}
     assert talk.read() == ""
+
+
+def test_a_mark_does_not_come_between_the_frames_of_the_next_state() -> None:
+    talk, a, b = two()
+    commit(talk, "s", 6, a, b, size=900)
+    talk.read()
+    talk.answer(b, 7)
+    assert talk.read() == "answer 7"
+    talk.publish(a, 7)
+    talk.perform(talk.session.committed("t"))
+    assert talk.read() == "delta 7, $commit"
+    assert talk.data() == {"state": "t"}
 
 
 @pytest.mark.parametrize("how", ["unsubscribed", "ended"])
@@ -453,6 +466,7 @@ def test_a_mark_waits_for_a_subscription_that_is_opened_again() -> None:
     talk.perform(talk.session.committed("t"))
     assert talk.read() == "ask 3, release 2, $subscribed"
     talk.answer(number, 7)
+    talk.perform(talk.session.committed("t"))
     assert talk.read() == "answer 7, $commit"
 
 

@@ -200,6 +200,7 @@ class Follower:
     def _frame(self, event: str, data: dict[str, Any]) -> None:
         action = data["action"]
         self._tally.actions[action] += 1
+        self._tally.note(f"{self.label} hears {event} {data.get('params', '')} {action}")
         subscription = self._find(event, data)
         if action == "error" or (action == "disconnect" and "code" in data):
             self._tally.differs(f"{self.label} heard {event} {data}")

@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 
 MOST_DIFFERENCES = 1
-RECENT = 120
+RECENT = 400
 
 
 class Different(Exception):

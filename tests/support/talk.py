@@ -138,7 +138,9 @@ class Talk:
 
 
 @asynccontextmanager
-async def talking(url: str, headers: Mapping[str, str] | None = None, **kwargs: Any) -> AsyncIterator[Talk]:
+async def talking(
+    url: str, headers: Mapping[str, str] | None = None, **kwargs: Any
+) -> AsyncIterator[Talk]:
     """Connect to a server's WebSocket for a while."""
     async with connect(
         url, additional_headers=headers, compression=None, max_size=None, **kwargs

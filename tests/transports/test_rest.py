@@ -133,7 +133,9 @@ class TestOneRow:
     def test_is_the_row_alone(self, server: Server, products: Program) -> None:
         answer = ask(server, "/bindings/products/2/")
         assert answer.data["id"] == 2
-        assert ask(server, "/bindings/products/2/", If_None_Match=answer.headers["ETag"]).status == 304
+        assert (
+            ask(server, "/bindings/products/2/", If_None_Match=answer.headers["ETag"]).status == 304
+        )
 
     def test_has_a_tag_of_its_own(self, server: Server, products: Program) -> None:
         tag = ask(server, "/bindings/products/2/").headers["ETag"]

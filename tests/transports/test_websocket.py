@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
 from tests.conftest import MakeServer, Program
@@ -172,8 +174,10 @@ class TestUnsubscribing:
 class TestErrors:
     @pytest.mark.parametrize(
         "text",
-        ["", "no json", "17", "[]", '"products"', "null", '{"data": {}}', '{"event": 5}']
-        + ['{"event": ""}', '{"event": "' + "x" * 200 + '"}', '{"event": NaN}', "[" * 100_000],
+        [
+            *("", "no json", "17", "[]", '"products"', "null", '{"data": {}}', '{"event": 5}'),
+            *('{"event": ""}', '{"event": "' + "x" * 200 + '"}', '{"event": NaN}', "[" * 100_000),
+        ],
     )
     async def test_what_names_no_event_is_malformed(self, talk: Talk, text: str) -> None:
         data = await error_of(talk, "$error", text)
@@ -264,7 +268,9 @@ class TestErrors:
             assert (await talk.hear())["data"]["action"] == "error"
 
     async def test_half_a_character_comes_back(self, talk: Talk) -> None:
-        await talk.say_text('{"event": "tags", "data": {"ref": "\\ud800", "params": {"\\ud83d": 1}}}')
+        await talk.say_text(
+            '{"event": "tags", "data": {"ref": "\\ud800", "params": {"\\ud83d": 1}}}'
+        )
         assert (await talk.hear_data("tags"))["ref"] == "\ud800"
 
     @pytest.mark.parametrize("category", [2**31, 2**63, -(2**63) - 1, 10**30])
@@ -410,10 +416,9 @@ class TestConnecting:
 
     async def test_what_a_refused_page_says_is_not_heard(self, server: Server) -> None:
         async with talking(server.ws, {"Origin": "https://evil.example"}) as talk:
-            try:
+            with contextlib.suppress(ConnectionClosed):
                 await talk.say("products")
-            finally:
-                assert await talk.closed() == 4403
+            assert await talk.closed() == 4403
             assert talk.heard == []
 
     async def test_the_subprotocol_is_spoken_where_it_is_asked_for(self, server: Server) -> None:
@@ -483,3 +488,18 @@ class TestClosing:
                 await talk.say("tags", disconnect=True)
                 await talk.hear_data("tags")
                 assert (await talk.follow("words")).actions == ["sync"]
+
+    async def test_nothing_is_written_after_the_close(self, make_server: MakeServer) -> None:
+        """A client that does not read is shown the door in the middle of a large answer."""
+        with make_server() as server:
+            program = Program(server.database)
+            program.add_products(1000)
+            program.run("UPDATE app_product SET name = ?", "x" * 20_000)
+            program.close()
+            async with talking(server.ws, max_queue=1) as talk:
+                await talk.say("products")
+                await asyncio.sleep(0.5)
+                await talk.socket.send(b"binary")
+                await asyncio.sleep(1.2)
+                assert await talk.closed() == 1003
+            assert "after sending 'websocket.close'" not in server.log.read_text()

@@ -1,0 +1,145 @@
+"""`manage.py bindings` and `manage.py bindserver`: what they print, and how they refuse."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db import connections
+
+from tests.app.models import Category
+from tests.conftest import MakeServer
+
+
+def run(*args: str, **options: Any) -> str:
+    """Run `manage.py bindings`, and return what it printed."""
+    out = io.StringIO()
+    call_command("bindings", *args, stdout=out, no_color=True, **options)
+    return out.getvalue()
+
+
+def test_list_shows_the_bindings_there_are() -> None:
+    lines = run("list").splitlines()
+    catalogue = "catalogue: tests.app.bindings.CatalogueBinding of app.Product, params: category, q"
+    assert catalogue in lines
+    assert "words: tests.app.bindings.WordBinding of app.Word, params: none" in lines
+
+
+@pytest.mark.usefixtures("bare_database")
+class TestInstalling:
+    def test_says_which_tables_are_watched(self) -> None:
+        printed = run("capture", "install")
+        assert "The change log watches app_category, " in printed
+        assert "app_product" in printed
+
+    def test_again_says_that_all_is_in_place(self) -> None:
+        run("capture", "install")
+        assert run("capture", "install").startswith("All in place: the change log watches app_")
+
+    def test_dry_prints_the_sql_and_changes_nothing(self) -> None:
+        printed = run("capture", "install", "--dry-run")
+        assert "CREATE TABLE IF NOT EXISTS bindserver_log" in printed
+        assert 'CREATE TRIGGER "bindserver__app_product__ins"' in printed
+        assert "Would watch app_category, " in printed
+        assert run("capture", "status").startswith("No change log on 'default'.")
+
+    def test_without_wal_says_what_to_do(self, bare_database: Path) -> None:
+        connections["default"].close()
+        connections["default"].settings_dict["OPTIONS"] = {}
+        raw = sqlite3.connect(bare_database)
+        raw.execute("PRAGMA journal_mode=DELETE")
+        raw.close()
+        with pytest.raises(CommandError, match=r"needs WAL.*`PRAGMA journal_mode=WAL`"):
+            run("capture", "install")
+
+    def test_on_tables_that_are_not_there_says_to_migrate(self) -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("DROP TABLE app_word")
+        with pytest.raises(
+            CommandError, match=r"No such tables: app_word. Run `manage.py migrate`"
+        ):
+            run("capture", "install")
+
+    def test_status_tells_how_to_install(self) -> None:
+        expected = "No change log on 'default'. `manage.py bindings capture install` installs it.\n"
+        assert run("capture", "status") == expected
+
+    def test_purging_what_is_not_there_is_an_error(self) -> None:
+        with pytest.raises(CommandError, match="There is no change log to purge"):
+            run("capture", "purge")
+
+
+@pytest.mark.usefixtures("database")
+class TestLookingAfter:
+    def test_status_shows_figures(self) -> None:
+        Category.objects.create(name="a")
+        lines = dict(line.split(": ", 1) for line in run("capture", "status").splitlines())
+        assert lines["entries"] == "1"
+        assert lines["missing triggers"] == "none"
+        assert lines["journal mode"] == "wal"
+        assert lines["newest"].endswith(" UTC")
+        assert "app_product" in lines["tables"]
+
+    def test_status_names_missing_triggers(self) -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute('DROP TRIGGER "bindserver__app_word__upd"')
+        assert "missing triggers: app_word" in run("capture", "status")
+
+    def test_purging_keeps_the_newest_entry_and_says_how_many_went(self) -> None:
+        for _ in range(3):
+            Category.objects.create(name="a")
+        with connections["default"].cursor() as cursor:
+            cursor.execute("UPDATE bindserver_log SET at = 1")
+        dry = run("capture", "purge", "--dry-run", "--keep", "60")
+        assert dry == "Would delete entries older than 60 s.\n"
+        assert run("capture", "purge", "--keep", "60") == "Deleted 2 entries older than 60 s.\n"
+
+    def test_removing_says_so(self) -> None:
+        dry = run("capture", "remove", "--dry-run")
+        assert "DROP TABLE bindserver_log;" in dry
+        assert "Would remove the change log." in dry
+        assert "The change log is removed; bindings follow signals now." in run("capture", "remove")
+        assert run("capture", "status").startswith("No change log")
+
+
+def test_an_unknown_database_is_an_error() -> None:
+    with pytest.raises(CommandError, match="There is no database 'other' in DATABASES"):
+        run("capture", "status", "--database", "other")
+
+
+def test_an_unknown_action_is_an_error() -> None:
+    with pytest.raises(CommandError, match="invalid choice: 'dance'"):
+        run("capture", "dance")
+
+
+def test_the_server_says_where_it_is_and_how_it_sees_writes(make_server: MakeServer) -> None:
+    with make_server() as server:
+        first = server.log.read_text().splitlines()[:3]
+    assert first[0] == f"bindserver: http://localhost:{server.port}/"
+    assert first[1] == "  capture on default: change log, every committed write is seen"
+    assert first[2].startswith("  bindings: products, catalogue, ")
+
+
+def test_a_server_that_is_told_to_use_a_log_that_is_not_there_says_so(
+    make_server: MakeServer,
+) -> None:
+    with make_server(capture=False, CAPTURE="log") as server:
+        log = server.log.read_text()
+    assert "has no change log. Run `manage.py bindings capture install`." in log
+
+
+def test_a_server_without_uvicorn_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "uvicorn" else find_spec(name)
+    )
+    with pytest.raises(
+        CommandError, match=r"uvicorn is missing: pip install 'bindserver\[server\]'"
+    ):
+        call_command("bindserver", skip_checks=True)
