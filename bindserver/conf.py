@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
-from bindserver.engine.session import Limits
+from bindserver.engine.limits import Limits
 
 DEFAULTS: dict[str, Any] = {
     "CAPTURE": "auto",

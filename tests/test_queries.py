@@ -190,17 +190,14 @@ class TestWhole:
                 Product.objects.annotate(n=Window(RowNumber(), order_by=F("stock").asc())),
                 "it has window functions",
             ),
-            (Product.objects.distinct("name"), "it is distinct on some columns"),
             (Product.objects.annotate(n=Count("tags")), None),
             (Product.objects.all(), None),
         ],
-        ids=["slice", "union", "window", "distinct on", "aggregate", "plain"],
+        ids=["slice", "union", "window", "aggregate", "plain"],
     )
     def test_some_querysets_are_read_whole_only(
         self, queryset: QuerySet[Any], why: str | None
     ) -> None:
-        if queryset.query.distinct_fields:
-            pytest.skip("SQLite has no DISTINCT ON")
 
         class Read(Binding[Product]):
             fields = ["id"]

@@ -4,142 +4,20 @@
     hub's answers  --accepted, refused, answered, publish, stale, ended-->  the outbox
     the writer     --next_frame-->  the text to write, and CatchUp when the client is up again
 
-A subscription is in one of four states:
-
-    OPENING  accepted, its first answer not here yet
-    PAGING   an answer's pages are on their way; deltas wait
-    LIVE     deltas go straight to the outbox
-    LAZY     the outbox was full; deltas wait until it has drained
-
-What waited in PAGING and LAZY is fetched as one net change (`CatchUp`).
+`subscription` draws the states that each subscription goes through.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from enum import Enum
 
 from bindserver.engine import protocol
+from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Release
 from bindserver.engine.frames import Frame, byte_length
+from bindserver.engine.limits import Allowance, Limits
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.protocol import Closing, Code, Ref
-
-
-class State(Enum):
-    """Where a subscription stands."""
-
-    OPENING = "opening"
-    PAGING = "paging"
-    LIVE = "live"
-    LAZY = "lazy"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What one client may use up."""
-
-    outbox_bytes: int = 1024 * 1024
-    subscriptions: int = 100
-    malformed: int = 20
-    messages_per_second: float = 50.0
-    messages_burst: float = 200.0
-    message_bytes: int = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """Have the hub resolve a message; it answers by `number`."""
-
-    number: int
-    message: protocol.Subscribe | protocol.Unsubscribe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Release:
-    """The subscription is no more: the hub may let go of it."""
-
-    subscription: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatchUp:
-    """Have the hub bring the subscription from `version` to the present."""
-
-    subscription: int
-    version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prove:
-    """Find out who the client is, and tell `authenticated` or `not_authenticated`."""
-
-    token: str | None
-    ref: Ref
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Close:
-    """Close the connection."""
-
-    code: Closing
-    reason: str
-
-
-Effect = Ask | Release | CatchUp | Prove | Close
-
-
-@dataclass(slots=True, kw_only=True)
-class Subscription:
-    """One subscription of the client.
-
-    Attributes:
-        number: the hub's and our name for it.
-        event: the binding's event.
-        params: canonical params as JSON text; None for a binding that takes none.
-        version: the view's version that the client has, or will have with what is queued.
-        behind: whether a delta came that was not queued.
-        catching: whether the net change has been asked for and is not here yet.
-        again: whether it took the place of an older one, of which the client has rows.
-        stale: the word that rows may be old, to be told behind the pages on their way.
-    """
-
-    number: int
-    event: str
-    params: str | None
-    state: State = State.OPENING
-    version: int = 0
-    behind: bool = False
-    catching: bool = False
-    again: bool = False
-    stale: Frame | None = None
-
-    @property
-    def lags(self) -> bool:
-        """Whether the client has rows of it that may be of an earlier state than others'."""
-        return self.state is not State.LIVE and (self.state is not State.OPENING or self.again)
-
-
-@dataclass(slots=True)
-class _Allowance:
-    """A token bucket: how many messages the client may send now."""
-
-    rate: float
-    burst: float
-    left: float = field(init=False)
-    at: float | None = None
-
-    def __post_init__(self) -> None:
-        self.left = self.burst
-
-    def take(self, now: float) -> bool:
-        if self.at is not None:
-            self.left = min(self.burst, self.left + (now - self.at) * self.rate)
-        self.at = now
-        if self.left < 1:
-            return False
-        self.left -= 1
-        return True
+from bindserver.engine.subscription import State, Subscription
 
 
 class Session:
@@ -152,7 +30,7 @@ class Session:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._outbox = Outbox(limits.outbox_bytes)
-        self._allowance = _Allowance(limits.messages_per_second, limits.messages_burst)
+        self._allowance = Allowance(limits.messages_per_second, limits.messages_burst)
         self._asked: dict[int, protocol.Subscribe | protocol.Unsubscribe] = {}
         self._subscriptions: dict[int, Subscription] = {}
         self._numbers: dict[tuple[str, str | None], int] = {}

@@ -20,17 +20,10 @@ from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
 from bindserver.conf import conf
+from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Release
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code, Subscribe
-from bindserver.engine.session import (
-    Ask,
-    CatchUp,
-    Close,
-    Effect,
-    Prove,
-    Release,
-    Session,
-)
+from bindserver.engine.session import Session
 from bindserver.exceptions import UnknownEvent
 from bindserver.hub import hub
 from bindserver.wishes import (

@@ -6,19 +6,12 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Release
 from bindserver.engine.frames import Frame
+from bindserver.engine.limits import Limits
 from bindserver.engine.protocol import Code
-from bindserver.engine.session import (
-    Ask,
-    CatchUp,
-    Close,
-    Effect,
-    Limits,
-    Prove,
-    Release,
-    Session,
-    State,
-)
+from bindserver.engine.session import Session
+from bindserver.engine.subscription import State
 
 ROOM = 1000
 """The outbox's limit in these tests."""

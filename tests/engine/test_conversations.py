@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from bindserver.engine.effects import Ask, CatchUp, Effect
 from bindserver.engine.frames import Frame
+from bindserver.engine.limits import Limits
 from bindserver.engine.replica import Replica
-from bindserver.engine.session import Ask, CatchUp, Effect, Limits, Session
+from bindserver.engine.session import Session
 from tests.engine.tools import ENCODER, advance, rows_of, view_of
 
 Table = dict[int, tuple[int, str]]

@@ -9,7 +9,7 @@ import pytest
 
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code
-from bindserver.engine.session import State
+from bindserver.engine.subscription import State
 from tests.engine.talk import ROOM, Talk
 
 # Subscribing.

@@ -8,7 +8,8 @@ import pytest
 
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code
-from bindserver.engine.session import Session, State
+from bindserver.engine.session import Session
+from bindserver.engine.subscription import State
 from tests.engine.talk import Talk
 
 ABSENT = None

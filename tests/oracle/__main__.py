@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+LOG_SHOWN = 4000
+
 
 def main() -> int:
     """Run, print the figures, and return 1 if anything differed."""
@@ -41,7 +43,7 @@ def _run(database: Path, seed: int, options: argparse.Namespace) -> int:
         asyncio.run(machine.run(options.seconds))
     except Different:
         print(machine.tally.report())
-        print(f"\nthe server's log:\n{machine.service.log()}")
+        print(f"\nthe server's log:\n{machine.service.log()[-LOG_SHOWN:]}")
         return 1
     print(machine.tally.report())
     return 0

@@ -24,7 +24,7 @@ from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.ring import Delta
 from bindserver.engine.session import Session
-from bindserver.engine.session import State as SessionState
+from bindserver.engine.subscription import State as SessionState
 from bindserver.engine.view import View
 from bindserver.queries import Query
 
@@ -112,9 +112,7 @@ def index_instead_of_place() -> None:
 
 def _at_index(put: ring.Put, order: list[Key], index: int) -> ring.Put:
     after = order[index - 1] if put.placed and index else None
-    return ring.Put(
-        key=put.key, text=put.text, created=put.created, placed=put.placed, after=after
-    )
+    return ring.Put(key=put.key, text=put.text, created=put.created, placed=put.placed, after=after)
 
 
 def no_eviction_triggers() -> None:
@@ -156,9 +154,7 @@ def epoch_not_checked() -> None:
 
     def trusting(read: Any) -> Any:
         def changes(self: SQLiteLog, since: Position) -> list[Change] | None:
-            found: list[Change] | None = read(
-                self, Position(epoch=self._epoch(), mark=since.mark)
-            )
+            found: list[Change] | None = read(self, Position(epoch=self._epoch(), mark=since.mark))
             return found
 
         return changes

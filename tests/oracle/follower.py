@@ -1,55 +1,20 @@
-"""A client of the oracle: it keeps a replica for each subscription, and checks it at every frame."""
+"""A client of the oracle: a replica for each subscription, checked at every frame."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from websockets import ConnectionClosed
 
 from bindserver.engine.replica import Replica
+from tests.oracle.subscription import Phase, Subscription, short
 from tests.oracle.tally import Tally
 from tests.oracle.truth import UNORDERED, History, Name, Rows, canonical
 from tests.support.client import Client
 
 OPEN_SECONDS = 20
-
-
-class Phase(Enum):
-    """Where a subscription stands, as its client knows it.
-
-    ASKED: what comes before `$subscribed` belongs to an older subscription, or is an error.
-    ACCEPTED: the next frame, or its last page, is the answer.
-    LIVE: each frame is a committed state.
-    OVER: not subscribed.
-    """
-
-    ASKED = "asked"
-    ACCEPTED = "accepted"
-    LIVE = "live"
-    OVER = "over"
-
-
-@dataclass
-class Subscription:
-    """What a client knows about one view.
-
-    Attributes:
-        since: the earliest state that the replica may be at; it never falls.
-        floor: the state at which the present subscription was asked for.
-        allowed: the actions that its answer may have, if that is known.
-    """
-
-    name: Name
-    replica: Replica | None = None
-    phase: Phase = Phase.OVER
-    since: int = 0
-    floor: int = 0
-    allowed: frozenset[str] | None = None
-    ref: int = 0
 
 
 class Follower:
@@ -241,9 +206,9 @@ class Follower:
             earlier = self._history.find(name, rows, 0)
             kind = "no committed state" if earlier is None else f"only the older state {earlier}"
             self._tally.differs(
-                f"{self.label}: after {_short(data)} {name} is {kind}, since {subscription.since} "
-                f"of {self._history.state}\nheld   {_short(rows)}\n"
-                f"newest {_short(self._history.newest(name).rows)}"
+                f"{self.label}: after {short(data)} {name} is {kind}, since {subscription.since} "
+                f"of {self._history.state}\nheld   {short(rows)}\n"
+                f"newest {short(self._history.newest(name).rows)}"
             )
             return
         if found > subscription.since and self._history.at(name, found - 1) > subscription.since:
@@ -275,7 +240,7 @@ class Follower:
                 if max(a, c) <= min(b, d)
             ]
         if not common:
-            self._tally.differs(f"{self.label} is at no one state at a commit mark: {_short(told)}")
+            self._tally.differs(f"{self.label} is at no one state at a commit mark: {short(told)}")
 
     def behind(self) -> list[Subscription]:
         """Return the subscriptions that are not at the newest state yet."""
@@ -294,8 +259,3 @@ class Follower:
         live = [s for s in self.subscriptions.values() if s.phase is Phase.LIVE]
         self._tally.comparisons += len(live)
         return {subscription.name: subscription.since for subscription in live}
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) < 1500 else f"{text[:1200]} … {text[-300:]}"

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from django.core.management import call_command
 
-from tests.oracle import orm, raw
-from tests.oracle.follower import Follower, Subscription
+from tests.oracle import orm, raw, transactions
+from tests.oracle.crosscheck import by_orm
+from tests.oracle.follower import Follower
 from tests.oracle.service import Service, log_in
+from tests.oracle.subscription import Subscription
 from tests.oracle.tally import Tally
 from tests.oracle.truth import History, Name, canonical
 from tests.oracle.writer import Writer
@@ -80,6 +82,9 @@ class Machine:
                 await self._step()
                 self.tally.check()
             await self.settle()
+            self.crosscheck()
+            if "Traceback" in (log := self.service.log()):
+                self.tally.differs(f"the server's log holds a traceback:\n{log}")
             self.tally.check()
         finally:
             for client in self.clients:
@@ -89,7 +94,9 @@ class Machine:
     def _seed_rows(self) -> None:
         writer = self.writer
         writes = [raw.insert_category] * 4 + [raw.write_tag] * 12 + [raw.insert_product] * 25
-        raw.atomically(writer, [*writes, *[raw.tag_product] * 20, *[raw.write_restaurant] * 9])
+        transactions.atomically(
+            writer, [*writes, *[raw.tag_product] * 20, *[raw.write_restaurant] * 9]
+        )
 
     async def _step(self) -> None:
         from tests.oracle.steps import STEPS
@@ -118,7 +125,7 @@ class Machine:
             self.committed(write.__name__)
         elif kind < 0.75:
             writes = raw.choose(self.writer)
-            raw.atomically(self.writer, writes)
+            transactions.atomically(self.writer, writes)
             self.committed("transaction")
         else:
             change = self.rng.choice(orm.WRITES)
@@ -211,6 +218,13 @@ class Machine:
             f"within {SETTLE_SECONDS} s\nheld   {held}\n"
             f"newest {self.history.newest(one.name).rows}"
         )
+
+    def crosscheck(self) -> None:
+        """See that the oracle's SQL says what the ORM says."""
+        for name in self.history.names():
+            newest = self.history.newest(name).rows
+            if by_orm(name) != newest:
+                self.tally.differs(f"the ORM has {name} otherwise than the oracle's SQL: {newest}")
 
     def purge(self) -> None:
         """Purge the change log, as its command does."""

@@ -77,9 +77,9 @@ class Service:
         await asyncio.to_thread(self._server.kill if crash else self._server.stop)
 
     def log(self) -> str:
-        """Return the end of what the server said."""
+        """Return what the server has said."""
         path = self._server.log
-        return path.read_text()[-4000:] if path.exists() else ""
+        return path.read_text() if path.exists() else ""
 
 
 def log_in() -> str:

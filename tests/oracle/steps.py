@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from tests.oracle import orm, raw
-from tests.oracle.follower import Phase
+from tests.oracle import orm, raw, transactions
 from tests.oracle.machine import NEVER, Machine, Step
+from tests.oracle.subscription import Phase
 
 STALL_WRITES = 60
 
@@ -27,7 +27,7 @@ async def burst(m: Machine) -> None:
 async def rolled_back(m: Machine) -> None:
     """A transaction is undone: nobody may see any of it."""
     if m.rng.random() < 0.5:
-        raw.atomically(m.writer, raw.choose(m.writer), commit=False)
+        transactions.atomically(m.writer, raw.choose(m.writer), commit=False)
     else:
         orm.atomically(m.writer, m.rng.choice(orm.WRITES), commit=False)
     await m.pause()
@@ -35,7 +35,7 @@ async def rolled_back(m: Machine) -> None:
 
 async def savepoint(m: Machine) -> None:
     """A part of a transaction is undone."""
-    raw.in_savepoint(m.writer, raw.choose(m.writer), raw.choose(m.writer))
+    transactions.in_savepoint(m.writer, raw.choose(m.writer), raw.choose(m.writer))
     m.committed("savepoint")
     await m.pause()
 
@@ -108,7 +108,7 @@ async def slow_reader(m: Machine) -> None:
     client = m.client()
     client.gate.clear()
     for _ in range(m.rng.randint(STALL_WRITES // 2, STALL_WRITES)):
-        raw.atomically(m.writer, [raw.all_words, *raw.choose(m.writer, 2)])
+        transactions.atomically(m.writer, [raw.all_words, *raw.choose(m.writer, 2)])
         m.committed("stalled")
         await asyncio.sleep(0.012)
     client.gate.set()
@@ -122,6 +122,7 @@ async def settle(m: Machine) -> None:
 async def resume_at_rest(m: Machine) -> None:
     """At rest, a resume is no sync, and the one after it is `ok`."""
     await m.settle()
+    m.crosscheck()
     client = m.client()
     names = [n for n, s in client.subscriptions.items() if s.phase is Phase.LIVE]
     for name in names:
@@ -177,7 +178,7 @@ async def rebuild(m: Machine) -> None:
 
 
 def _rebuild(m: Machine) -> None:
-    raw.rebuild(m.writer)
+    transactions.rebuild(m.writer)
     m.committed("rebuild")
     m.unprovable(NEVER)
 

@@ -60,7 +60,13 @@ class Tally:
             f"differences: {len(self.differences)}",
         ]
         if self.differences:
-            lines += ["", *self.differences[:MOST_DIFFERENCES], "", "recent history:", *self._recent]
+            lines += [
+                "",
+                *self.differences[:MOST_DIFFERENCES],
+                "",
+                "recent history:",
+                *self._recent,
+            ]
         return "\n".join(lines)
 
 

@@ -1,0 +1,50 @@
+"""What a session wants done by whoever owns its socket and talks to the hub."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bindserver.engine import protocol
+from bindserver.engine.protocol import Closing, Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Have the hub resolve a message; it answers by `number`."""
+
+    number: int
+    message: protocol.Subscribe | protocol.Unsubscribe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """The subscription is no more: the hub may let go of it."""
+
+    subscription: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUp:
+    """Have the hub bring the subscription from `version` to the present."""
+
+    subscription: int
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prove:
+    """Find out who the client is, and tell `authenticated` or `not_authenticated`."""
+
+    token: str | None
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Close:
+    """Close the connection."""
+
+    code: Closing
+    reason: str
+
+
+Effect = Ask | Release | CatchUp | Prove | Close

@@ -1,0 +1,47 @@
+"""What one client may use up, and the allowance of messages that refills with time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may use up."""
+
+    outbox_bytes: int = 1024 * 1024
+    subscriptions: int = 100
+    malformed: int = 20
+    messages_per_second: float = 50.0
+    messages_burst: float = 200.0
+    message_bytes: int = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Allowance:
+    """A token bucket: how many messages the client may send now.
+
+    Attributes:
+        rate: how many messages a second it refills by.
+        burst: how many it holds.
+        left: how many may be sent now.
+        at: when it was last looked at, in seconds.
+    """
+
+    rate: float
+    burst: float
+    left: float = field(init=False)
+    at: float | None = None
+
+    def __post_init__(self) -> None:
+        self.left = self.burst
+
+    def take(self, now: float) -> bool:
+        """Take one message's worth; tell whether there was any. `now` only rises."""
+        if self.at is not None:
+            self.left = min(self.burst, self.left + (now - self.at) * self.rate)
+        self.at = now
+        if self.left < 1:
+            return False
+        self.left -= 1
+        return True

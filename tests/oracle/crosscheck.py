@@ -1,0 +1,26 @@
+"""Holds the oracle's own SQL against Django's ORM and DRF's serializers."""
+
+from __future__ import annotations
+
+import json
+
+from django.contrib.auth.models import User
+
+from bindserver.dependencies import Recorder
+from bindserver.pace import Pacer
+from bindserver.queries import Query
+from bindserver.registry import registry
+from tests.oracle.truth import UNORDERED, Name, Rows
+
+PATIENCE_SECONDS = 10
+
+
+def by_orm(name: Name) -> Rows:
+    """Return a view's rows as its binding's queryset and serializer give them."""
+    user = User.objects.filter(pk=name.user).first()
+    binding = registry.get(name.event)(user=user, params=name.parsed())
+    read = Query(binding).load(Recorder(), Pacer(PATIENCE_SECONDS))
+    rows: Rows = [json.loads(fresh.text) for fresh in read.fresh.values()]
+    if (listed := UNORDERED.get(name.event)) is not None:
+        rows = [{**row, listed: sorted(row[listed])} for row in rows]
+    return rows
