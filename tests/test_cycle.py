@@ -283,6 +283,20 @@ class TestOtherTables:
             await one.ping()
             assert "secret" not in json.dumps(one.heard)
 
+    async def test_the_user_s_own_row_is_looked_at_anew(
+        self, server: Server, program: Program
+    ) -> None:
+        program.add_products(2)
+        cookie = program.log_in("ann")
+        program.run("UPDATE auth_user SET is_staff = 1")
+        async with talking(server.ws, cookie) as talk:
+            staff = await talk.follow("for_staff")
+            assert staff.column("id") == [1, 2]
+            program.run("UPDATE auth_user SET is_staff = 0")
+            await talk.until(lambda: staff.replica.rows == [])
+        async with talking(server.ws, cookie) as again:
+            assert (await again.follow("for_staff")).replica.rows == []
+
     async def test_nobody_is_no_member(self, talk: Talk, program: Program) -> None:
         program.run("INSERT INTO app_category VALUES (1, 'a')")
         program.add_products(2, category_id=1)

@@ -242,3 +242,19 @@ def test_an_asker_who_went_away_does_not_hinder_the_word_that_the_database_is_lo
     assert isinstance(outgoing, Outgoing)
     future: Future[Snapshot] = waiting.answer
     assert isinstance(future.exception(timeout=0), Unavailable)
+
+
+async def test_a_log_that_is_removed_leaves_signals_and_comes_back_when_installed(
+    make_server: MakeServer,
+) -> None:
+    server = make_server(COMPARE_SECONDS=1).start()
+    program = Program(server.database)
+    program.add_products(1)
+    async with talking(server.ws) as talk:
+        products = await talk.follow("products")
+        server.manage("bindings", "capture", "remove")
+        program.add_products(1, first=2)
+        await talk.until(lambda: products.column("id") == [1, 2])
+        assert program.run("SELECT name FROM sqlite_master WHERE name = 'bindserver_log'") == []
+        assert "was removed" in server.log.read_text()
+    program.close()

@@ -144,14 +144,11 @@ class SQLiteLog:
         self._demand_wal()
         self._demand_tables(tables)
         with self._writing():
-            for statement in TABLES:
-                self._run(statement)
-            self._run(f"INSERT OR IGNORE INTO {META} VALUES ('epoch', %s)", (_new_epoch(),))
             statements = self.plan(tables)
             for statement in statements:
                 self._run(statement)
             if statements:
-                self._run(f"UPDATE {META} SET value = %s WHERE name = 'epoch'", (_new_epoch(),))
+                self._run(f"INSERT OR REPLACE INTO {META} VALUES ('epoch', %s)", (_new_epoch(),))
         return statements
 
     def plan_removal(self) -> list[str]:
@@ -194,6 +191,7 @@ class SQLiteLog:
     def _writing(self) -> Iterator[None]:
         """Take the write lock first: wanted after a look, it fails if others wrote since."""
         connection: Any = self._connection
+        connection.ensure_connection()  # which is when Django reads the mode
         usual = connection.transaction_mode
         connection.transaction_mode = "IMMEDIATE"
         try:

@@ -187,3 +187,15 @@ class InCategoryBinding(Binding[Product]):
 
     def filters(self) -> dict[str, Any]:
         return {"category": self.params["category"]}
+
+
+class StaffBinding(Binding[Product]):
+    """What a user may see, by their own row alone."""
+
+    model = Product
+    event = "for_staff"
+    fields = ["id", "name"]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        queryset = super().get_queryset()
+        return queryset if self.user.is_staff else queryset.none()

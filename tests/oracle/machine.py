@@ -92,11 +92,11 @@ class Machine:
             await self.service.stop(crash=True)
 
     def _seed_rows(self) -> None:
-        writer = self.writer
-        writes = [raw.insert_category] * 4 + [raw.write_tag] * 12 + [raw.insert_product] * 25
-        transactions.atomically(
-            writer, [*writes, *[raw.tag_product] * 20, *[raw.write_restaurant] * 9]
+        writes: list[raw.Write] = (
+            [raw.insert_category] * 4 + [raw.write_tag] * 12 + [raw.insert_product] * 25
         )
+        writes += [raw.tag_product] * 20 + [raw.write_restaurant] * 9
+        transactions.atomically(self.writer, writes)
 
     async def _step(self) -> None:
         from tests.oracle.steps import STEPS
