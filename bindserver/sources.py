@@ -125,6 +125,8 @@ class LogSource:
                 self._log.install([item])
             except CaptureError as problem:
                 self._cannot_watch.add(item.table)
+                if item.table in self._tables:
+                    self._log.renew()  # it was watched: what is known of it proves nothing now
                 logger.error("bindserver: changes of %s are not seen: %s", item.table, problem)
             else:
                 installed = True

@@ -258,3 +258,25 @@ async def test_a_log_that_is_removed_leaves_signals_and_comes_back_when_installe
         assert program.run("SELECT name FROM sqlite_master WHERE name = 'bindserver_log'") == []
         assert "was removed" in server.log.read_text()
     program.close()
+
+
+async def test_a_table_that_is_gone_makes_its_views_stale_until_it_is_back(
+    make_server: MakeServer,
+) -> None:
+    server = make_server().start()
+    program = Program(server.database)
+    program.add_products(1)
+    program.run("INSERT INTO app_tag VALUES (1, 'a')")
+    async with talking(server.ws) as talk:
+        tags, products = await talk.follow("tags"), await talk.follow("products")
+        program.run("ALTER TABLE app_tag RENAME TO elsewhere")
+        await talk.until(lambda: tags.replica.stale)
+        program.run("UPDATE elsewhere SET name = 'b'")
+        program.add_products(1, first=2)
+        await talk.until(lambda: products.column("id") == [1, 2])
+        program.run("ALTER TABLE elsewhere RENAME TO app_tag")
+        await talk.until(lambda: tags.column("name") == ["b"] and not tags.replica.stale)
+        program.run("UPDATE app_tag SET name = 'c'")
+        await talk.until(lambda: tags.column("name") == ["c"])
+        assert not products.replica.stale
+    program.close()

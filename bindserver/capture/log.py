@@ -44,6 +44,9 @@ class Log(Protocol):
             CaptureError: the database cannot have the log as it is.
         """
 
+    def renew(self) -> None:
+        """Begin a new epoch: nothing can be proved about what was before."""
+
     def plan_removal(self) -> list[str]:
         """Return the statements by which `remove` would take everything away."""
 

@@ -148,8 +148,11 @@ class SQLiteLog:
             for statement in statements:
                 self._run(statement)
             if statements:
-                self._run(f"INSERT OR REPLACE INTO {META} VALUES ('epoch', %s)", (_new_epoch(),))
+                self.renew()
         return statements
+
+    def renew(self) -> None:
+        self._run(f"INSERT OR REPLACE INTO {META} VALUES ('epoch', %s)", (_new_epoch(),))
 
     def plan_removal(self) -> list[str]:
         statements = [f"DROP TRIGGER {_quote(name)}" for name in self._present()]

@@ -127,7 +127,7 @@ class Follower:
                 self._take(event, data)
         except ConnectionClosed:
             self._tally.note(f"{self.label} is closed with {client.close_code}")
-            self._tally.kinds[f"closed {client.close_code}"] += 1
+            self._tally.seen[f"closed {client.close_code}"] += 1
             if not self.may_close and client.close_code not in self.may_close_with:
                 self._tally.differs(f"{self.label} was closed with {client.close_code}")
         except Exception as problem:
@@ -187,7 +187,7 @@ class Follower:
     def _answered(self, subscription: Subscription, action: str) -> None:
         subscription.phase = Phase.LIVE
         subscription.since = max(subscription.since, subscription.floor)
-        self._tally.kinds[f"answer {action}"] += 1
+        self._tally.seen[f"answer {action}"] += 1
         if subscription.allowed is not None and action not in subscription.allowed:
             self._tally.differs(
                 f"{self.label} was answered {action} for {subscription.name}, "
@@ -212,7 +212,7 @@ class Follower:
             )
             return
         if found > subscription.since and self._history.at(name, found - 1) > subscription.since:
-            self._tally.kinds["states skipped"] += 1
+            self._tally.seen["states skipped"] += 1
         subscription.since = max(subscription.since, found)
 
     def _rows(self, subscription: Subscription) -> Rows:
@@ -225,7 +225,7 @@ class Follower:
     def _check_together(self) -> None:
         """After a commit mark all views are of one committed state."""
         self._tally.comparisons += 1
-        self._tally.kinds["commit marks"] += 1
+        self._tally.seen["commit marks"] += 1
         common: list[tuple[int, int]] = [(0, self._history.state)]
         told = []
         for name, subscription in self.subscriptions.items():

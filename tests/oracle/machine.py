@@ -92,18 +92,15 @@ class Machine:
             await self.service.stop(crash=True)
 
     def _seed_rows(self) -> None:
-        writes: list[raw.Write] = (
-            [raw.insert_category] * 4 + [raw.write_tag] * 12 + [raw.insert_product] * 25
-        )
-        writes += [raw.tag_product] * 20 + [raw.write_restaurant] * 9
+        writes: list[raw.Write] = [*[raw.insert_category] * 4, *[raw.write_tag] * 12]
+        writes += [*[raw.insert_product] * 25, *[raw.tag_product] * 20, *[raw.write_restaurant] * 9]
         transactions.atomically(self.writer, writes)
 
     async def _step(self) -> None:
         from tests.oracle.steps import STEPS
 
         step = self.rng.choices([s for s, _ in STEPS], [weight for _, weight in STEPS])[0]
-        self.tally.steps += 1
-        self.tally.kinds[step.__name__] += 1
+        self.tally.steps[step.__name__] += 1
         self.tally.note(f"{step.__name__} at state {self.history.state}")
         await step(self)
 
@@ -112,7 +109,6 @@ class Machine:
     def committed(self, what: str) -> None:
         """Take the new state down; nothing may be awaited between the commit and this."""
         self.history.record(self.writer.db)
-        self.tally.commits += 1
         self.tally.writes[what] += 1
         self.tally.note(f"state {self.history.state}: {what}")
 

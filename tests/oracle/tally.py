@@ -9,6 +9,13 @@ MOST_DIFFERENCES = 1
 RECENT = 400
 
 
+FAULTS = frozenset(
+    {"kill", "leave", "long_transaction", "purge", "rebuild", "reconnect"}
+    | {"reconnect_without_held", "restart", "rolled_back", "savepoint", "slow_reader"}
+)
+"""The steps that disturb."""
+
+
 class Different(Exception):
     """A replica is not what it must be; the run ends."""
 
@@ -18,10 +25,9 @@ class Tally:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self.steps = 0
-        self.commits = 0
+        self.steps: Counter[str] = Counter()
         self.comparisons = 0
-        self.kinds: Counter[str] = Counter()
+        self.seen: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
         self.differences: list[str] = []
@@ -51,10 +57,10 @@ class Tally:
         lines = [
             f"seed: {self.seed}",
             f"seconds: {time.monotonic() - self._began:.1f}",
-            f"steps: {self.steps}",
-            f"commits: {self.commits}",
+            f"steps: {_counts(self.steps)}",
             f"writes: {_counts(self.writes)}",
-            f"faults: {_counts(self.kinds)}",
+            f"faults: {_counts(Counter({k: n for k, n in self.steps.items() if k in FAULTS}))}",
+            f"seen: {_counts(self.seen)}",
             f"frames: {_counts(self.actions)}",
             f"comparisons: {self.comparisons}",
             f"differences: {len(self.differences)}",
