@@ -29,7 +29,7 @@ PATIENCE_MS = 10_000
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
-        pytest.skip("no Chromium here: set CHROMIUM to its path")
+        pytest.fail("no Chromium here: set CHROMIUM to its path")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
