@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from bindserver.wishes import Answered, Event, Listener, Published, Ref
+from bindserver.wishes import Answered, Arrived, Event, Listener, Published, Ref
 
 SLICE_SECONDS = 0.004
 PARK_SECONDS = 0.1
@@ -88,7 +88,7 @@ def _deliver(
     """Tell each event to each listener, resting after each."""
     settled: dict[Listener, None] = {}
     for refs, event in items:
-        counts = isinstance(event, (Published, Answered))
+        counts = isinstance(event, (Published, Answered, Arrived))
         for listener, number in refs:
             try:
                 listener.hear(number, event)

@@ -28,6 +28,7 @@ from bindserver.sources import Source
 from bindserver.wishes import (
     Accepted,
     Answered,
+    Arrived,
     CatchUpWish,
     Ended,
     HintWish,
@@ -130,7 +131,10 @@ class Turn:
         def take(live: LiveView) -> None:
             if loaded.rows is None:
                 raise loaded.problem or Unavailable()
-            self._publish(live, live.load(loaded.rows, loaded.position))
+            delta = live.load(loaded.rows, loaded.position)
+            self._publish(live, delta)
+            if delta is None:
+                self.outgoing.add(live.audience, Arrived())
 
         self._guarded(live, take)
 

@@ -153,6 +153,11 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """A view that was being loaded is at the present position, and nothing of it differs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Staled:
     frame: Frame
 
@@ -162,7 +167,7 @@ class Ended:
     code: Code
 
 
-Event = Accepted | Refused | Unsubscribed | Answered | Published | Staled | Ended
+Event = Accepted | Refused | Unsubscribed | Answered | Published | Arrived | Staled | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

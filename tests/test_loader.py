@@ -101,3 +101,23 @@ async def test_changes_during_a_load_are_not_lost(make_server: MakeServer) -> No
             await talk.until(lambda: following.column("stock")[:101] == [5] * 100 + [0])
             assert len(following.replica.held) == 20_000
     program.close()
+
+
+async def test_a_load_that_changes_nothing_does_not_hold_up_the_commit_mark(
+    make_server: MakeServer,
+) -> None:
+    server = make_server(SYNC_ROWS=5).start()
+    program = Program(server.database)
+    program.add_products(20)
+    async with talking(server.ws) as talk:
+        await talk.say("$hello", want=["commit"])
+        for event in ("by_stock", "categories", "tags"):
+            await talk.follow(event)
+        heard = len(talk.heard)
+        with program.transaction():
+            program.run("UPDATE app_product SET price = 2")  # which by_stock does not serve
+            program.run("INSERT INTO app_category VALUES (1, 'a')")
+            program.run("INSERT INTO app_tag VALUES (1, 'a')")
+        await talk.until(lambda: talk.heard[heard:] and talk.heard[-1]["event"] == "$commit")
+        assert sorted(m["event"] for m in talk.heard[heard:]) == ["$commit", "categories", "tags"]
+    program.close()

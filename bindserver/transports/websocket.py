@@ -29,6 +29,7 @@ from bindserver.hub import hub
 from bindserver.wishes import (
     Accepted,
     Answered,
+    Arrived,
     Caller,
     Ended,
     Event,
@@ -126,6 +127,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                 )
             case Refused(code=code, detail=detail):
                 self._perform(session.refused(number, code, detail))
+            case Arrived():
+                pass  # it counts where the turn settles, and says nothing itself
             case Staled(frame=frame):
                 self._perform(session.stale(number, frame))
             case Ended(code=code):
