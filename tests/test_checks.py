@@ -1,0 +1,159 @@
+"""The system checks: each mistake is told by its id, with what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import CheckMessage
+from django.db import connections, models
+from django.test import override_settings
+from rest_framework import serializers
+
+from bindserver import Binding, checks
+from bindserver.registry import registry
+from tests.app.models import Product, Tag
+
+Declare = Callable[..., type[Binding[Any]]]
+
+
+class Pair(models.Model):
+    """A model that no one field tells rows of apart."""
+
+    pk = models.CompositePrimaryKey("left", "right")
+    left = models.IntegerField()
+    right = models.IntegerField()
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+@pytest.fixture
+def declare() -> Iterator[Declare]:
+    """Declare bindings that are forgotten with the test."""
+    declared: list[type[Binding[Any]]] = []
+
+    def make(name: str = "Wrong", **attributes: Any) -> type[Binding[Any]]:
+        declared.append(type(name, (Binding,), attributes))
+        return declared[-1]
+
+    yield make
+    for binding in declared:
+        registry.remove(binding)
+
+
+def told(found: list[CheckMessage]) -> list[str]:
+    """Return the ids; each message must say what is wrong, in a sentence."""
+    assert all(str(message.msg).endswith(".") for message in found)
+    return [str(message.id) for message in found]
+
+
+GOOD: dict[str, Any] = {"model": Product, "event": "wrong", "fields": ["id", "name"]}
+MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
+    "an event of the protocol's own": ("E003", {**GOOD, "event": "$wrong"}),
+    "an event of Socket.IO's": ("E003", {**GOOD, "event": "connect"}),
+    "an event with a slash": ("E003", {**GOOD, "event": "a/b"}),
+    "an empty event": ("E003", {**GOOD, "event": ""}),
+    "an event that is no string": ("E003", {**GOOD, "event": 7}),
+    "no model": ("E004", {"event": "wrong", "fields": ["id"]}),
+    "a queryset that is none": ("E005", {**GOOD, "model": None, "queryset": Product.objects}),
+    "a composite key": ("E006", {"model": Pair, "event": "wrong", "fields": ["left"]}),
+    "fields and a serializer": (
+        "E007",
+        {**GOOD, "serializer_class": serializers.Serializer},
+    ),
+    "an event and no fields": ("E008", {"model": Product, "event": "wrong"}),
+    "an unknown field": ("E009", {**GOOD, "fields": ["id", "nonsense"]}),
+    "fields that are a string": ("E009", {**GOOD, "fields": "name"}),
+    "a serializer that is none": (
+        "E009",
+        {"model": Product, "event": "wrong", "serializer_class": Product},
+    ),
+    "params that are no dict": ("E010", {**GOOD, "params": ["category"]}),
+    "a param that URLs use": ("E011", {**GOOD, "params": {"search": str}}),
+    "a param of no known kind": ("E012", {**GOOD, "params": {"category": float}}),
+    "a filter by an unknown field": ("E013", {**GOOD, "filters": {"nonsense": 1}}),
+    "filters that are no dict": ("E013", {**GOOD, "filters": ["active"]}),
+    "an exclude by an unknown field": ("E013", {**GOOD, "excludes": {"nonsense": 1}}),
+    "an order by an unknown field": ("E014", {**GOOD, "ordering": ["nonsense"]}),
+    "a random order": ("E014", {**GOOD, "ordering": ["?"]}),
+    "a limit of nothing": ("E015", {**GOOD, "limit": 0}),
+    "max_rows that are no number": ("E015", {**GOOD, "max_rows": "many"}),
+    "an unknown database": ("E016", {**GOOD, "using": "elsewhere"}),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_by_its_id(mistake: str, declare: Declare) -> None:
+    identifier, attributes = MISTAKES[mistake]
+    declare(**attributes)
+    assert told(checks.check_bindings()) == [f"bindserver.{identifier}"]
+
+
+def test_the_bindings_of_the_tests_have_no_mistakes() -> None:
+    assert checks.check_bindings() == []
+
+
+def test_what_is_written_as_a_method_or_property_is_left_alone(declare: Declare) -> None:
+    declare(**GOOD, filters=lambda self: {"nonsense": self.user.pk}, excludes=property(lambda _: 1))
+    assert checks.check_bindings() == []
+
+
+def test_a_binding_of_python_s_alone_needs_no_fields(declare: Declare) -> None:
+    declare(model=Product)
+    assert checks.check_bindings() == []
+
+
+def test_two_bindings_with_one_event_are_told(declare: Declare) -> None:
+    declare("First", **GOOD)
+    declare("Second", **{**GOOD, "model": Tag})
+    found = checks.check_bindings()
+    assert told(found) == ["bindserver.E002"]
+    assert "First" in str(found[0].msg)
+
+
+def test_a_database_without_support_is_told(
+    declare: Declare, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare(**GOOD)
+    monkeypatch.setattr(connections["default"], "vendor", "oracle")
+    assert set(told(checks.check_bindings())) == {"bindserver.E017"}
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"NONSENSE": 1},
+        {"MAX_ROWS": 0},
+        {"MAX_ROWS": "many"},
+        {"CAPTURE": "luck"},
+        {"ORIGINS": "https://shop.example"},
+        {"RING_BYTES": True},
+    ],
+    ids=str,
+)
+def test_a_wrong_setting_is_told(setting: dict[str, Any]) -> None:
+    with override_settings(BINDSERVER=setting):
+        assert told(checks.check_settings()) == ["bindserver.E001"]
+
+
+def test_right_settings_are_passed_over() -> None:
+    right = {"ORIGINS": ["https://shop.example"], "CAPTURE": "log", "LOG_POLL_SECONDS": 0.5}
+    with override_settings(BINDSERVER=right):
+        assert checks.check_settings() == []
+
+
+def test_a_database_in_memory_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections["default"], "is_in_memory_db", lambda: True)
+    assert told(checks.check_databases(databases=["default"])) == ["bindserver.W001"]
+    assert checks.check_databases() == []
+
+
+def test_every_check_has_its_test() -> None:
+    here = Path(__file__).read_text()
+    known = set(re.findall(r'id="bindserver\.([EW]\d+)"', Path(checks.__file__).read_text()))
+    assert known == set(re.findall(r"\b([EW]0\d\d)\b", here))
