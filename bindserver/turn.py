@@ -49,6 +49,11 @@ logger = logging.getLogger("bindserver")
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
 
+def _rests(live: LiveView) -> bool:
+    """Tell whether a view is set aside, and not to be tried again yet."""
+    return live.state is State.FAILED and time.monotonic() < live.retry_at
+
+
 class Turn:
     """One turn, within an open snapshot.
 
@@ -103,11 +108,8 @@ class Turn:
 
     def _bring_up(self, live: LiveView) -> None:
         """Move a view to the present; load it if it has no rows yet."""
-        if live.state is State.LOADING:
-            return
-        if live.state is State.FAILED and time.monotonic() < live.retry_at:
-            return
-        self._guarded(live, self._move)
+        if live.state is not State.LOADING and not _rests(live):
+            self._guarded(live, self._move)
 
     def _move(self, live: LiveView) -> None:
         what = Touched(whole=True)
@@ -195,9 +197,9 @@ class Turn:
                 continue
             if not subject.concerned(self._since(subject.position)):
                 subject.position = self._position
-            elif subject.refs:
+            elif subject.refs and not _rests(subject.live):
                 self._guarded(subject.live, partial(self._move_subject, subject))
-            else:
+            elif not subject.refs:
                 self._desk.catalogue.forget(subject)
 
     def _move_subject(self, subject: Subject, _: LiveView) -> None:

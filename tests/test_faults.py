@@ -81,6 +81,21 @@ class TestABrokenBinding:
         assert "secret" not in json.dumps(talk.heard)
         assert "a secret of the serializer" in server.log.read_text()
 
+    async def test_that_cannot_say_what_it_serves_is_asked_again_now_and_then(
+        self, server: Server, talk: Talk, program: Program
+    ) -> None:
+        program.add_products(1)
+        touchy, products = await talk.follow("touchy"), await talk.follow("products")
+        program.run("INSERT INTO app_tag VALUES (1, 'touchy')")
+        await talk.until(lambda: touchy.replica.stale)
+        for number in range(20):
+            program.run("UPDATE app_product SET name = ?", f"name {number}")
+            await talk.until(lambda n=number: products.column("name") == [f"name {n}"])  # type: ignore[misc]
+        assert server.log.read_text().count("a secret of the binding") < 10
+        assert touchy.column("name") == ["product 1"]
+        program.run("DELETE FROM app_tag")
+        await talk.until(lambda: touchy.column("name") == ["name 19"] and not touchy.replica.stale)
+
     async def test_over_http_is_503_at_once(
         self, server: Server, talk: Talk, program: Program
     ) -> None:

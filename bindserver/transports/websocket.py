@@ -60,6 +60,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._session = Session(conf.limits())
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._proving: set[asyncio.Task[None]] = set()
         try:
             while True:
                 await self.dispatch(await receive())
@@ -67,7 +68,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             pass
         finally:
             self._perform(self._session.gone())
-            for task in (self._writer, self._closing):
+            for task in (self._writer, self._closing, *self._proving):
                 if task is not None:
                     task.cancel()
 
@@ -156,7 +157,9 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                     event = self._session.subscriptions[number].event
                     hub.catch_up(Ref(self, number), event, version)
                 case Prove():
-                    self.loop.create_task(self._prove(effect))
+                    proving = self.loop.create_task(self._prove(effect))
+                    self._proving.add(proving)  # the loop itself holds tasks weakly
+                    proving.add_done_callback(self._proving.discard)
                 case Close(code=code, reason=reason):
                     if self._closing is None:
                         self._closing = self.loop.create_task(self._close(code, reason))

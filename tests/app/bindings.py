@@ -199,3 +199,16 @@ class StaffBinding(Binding[Product]):
     def get_queryset(self) -> QuerySet[Any]:
         queryset = super().get_queryset()
         return queryset if self.user.is_staff else queryset.none()
+
+
+class TouchyBinding(Binding[Product]):
+    """One that cannot say what it serves while a tag has a certain name."""
+
+    model = Product
+    event = "touchy"
+    fields = ["id", "name"]
+
+    def get_queryset(self) -> QuerySet[Any]:
+        if Tag.objects.filter(name="touchy").exists():
+            raise RuntimeError("a secret of the binding")
+        return super().get_queryset()
