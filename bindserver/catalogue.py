@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Model
@@ -139,7 +139,10 @@ class Catalogue:
         live.used_at = time.monotonic()
 
     def let_go(self) -> None:
-        """Drop the views that nobody has looked at for a while."""
+        """Drop the views that nobody has looked at for a while, and subjects that serve nobody.
+
+        A view that stays would else gather a subject for every user who ever came.
+        """
         before = time.monotonic() - conf.LINGER_SECONDS
         held = {id(subject.live) for subject in self._subjects.values() if subject.refs}
         old = {
@@ -149,11 +152,4 @@ class Catalogue:
         }
         for identity in old:
             del self._views[identity]
-        kept = {id(live) for live in self._views.values()}
-        self._subjects = {
-            key: subject for key, subject in self._subjects.items() if id(subject.live) in kept
-        }
-
-    def audience(self) -> Iterator[Ref]:
-        """Yield every subscription."""
-        yield from self._subject_of
+        self._subjects = {key: subject for key, subject in self._subjects.items() if subject.refs}
