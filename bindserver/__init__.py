@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,11 +11,14 @@ if TYPE_CHECKING:
 __all__ = ["Binding", "__version__"]
 __version__ = "0.1.0"
 
+HOMES = {
+    "Binding": "bindserver.binding",
+}
+"""Where each public name lives."""
+
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used, so that the engine needs no Django."""
-    if name == "Binding":
-        from bindserver.binding import Binding
-
-        return Binding
+    if name in HOMES:
+        return getattr(import_module(HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

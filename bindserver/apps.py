@@ -14,6 +14,7 @@ class BindserverConfig(AppConfig):
     def ready(self) -> None:
         from bindserver import checks
         from bindserver.capture.signals import SignalCapture
+        from bindserver.capture.writes import watch_writes
         from bindserver.hub import hub
         from bindserver.registry import autodiscover
         from bindserver.snapshot import route_snapshots
@@ -21,4 +22,5 @@ class BindserverConfig(AppConfig):
         autodiscover()
         checks.register()
         route_snapshots()
+        watch_writes()
         SignalCapture(hub.hint).connect()
