@@ -146,7 +146,7 @@ class Cycle:
         connection, source = self._connect()
         for item in items:
             if isinstance(item, HintWish):
-                source.hint(item.changes)
+                source.compare() if item.changes is None else source.hint(item.changes)
         turn = Turn(self._desk, source, self._pacer)
         try:
             while not self._run_in_snapshot(turn, items, connection, source):

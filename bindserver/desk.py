@@ -13,6 +13,8 @@ from bindserver.loader import Loaded, Loader
 from bindserver.wishes import (
     CatchUpWish,
     Listener,
+    Order,
+    OrderWish,
     Refused,
     ReleaseWish,
     SnapshotWish,
@@ -71,6 +73,25 @@ class Desk:
         moved = {o.ref.listener for live in views for o in live.openings if o.moved}
         return frozenset(behind | moved)
 
+    def obey(self, wish: OrderWish) -> None:
+        """Have views read anew, and their subscribers answered as the order says."""
+        for live in self.catalogue.views():
+            if wish.events is not None and live.event not in wish.events:
+                continue
+            if wish.order is Order.CLEAR:
+                live.forget()
+            live.doubt()
+            if wish.order is not Order.BUMP:
+                self._answer_again(live)
+
+    def _answer_again(self, live: LiveView) -> None:
+        """Answer a view's subscribers as if they had just come, with all rows."""
+        for ref in list(live.audience):
+            subject = self.catalogue.subject_of(ref)
+            if subject is not None:
+                del live.audience[ref]
+                live.openings.append(Opening(ref, plain(subject), moved=True))
+
     def out_of_reach(self, items: Iterable[Wish | Loaded]) -> Outgoing:
         """Serve what can be served without the database, and mark every view stale."""
         outgoing = Outgoing()
@@ -87,6 +108,8 @@ class Desk:
                 if subject is not None:  # answered by a sync when the database is back
                     subject.live.audience.pop(item.ref, None)
                     subject.live.openings.append(Opening(item.ref, plain(subject)))
+            elif isinstance(item, OrderWish):
+                self.obey(item)
             elif isinstance(item, Loaded):
                 item.live.state = State.FAILED if len(item.live.view) else State.NEW
         refuse(items, outgoing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -18,6 +18,8 @@ from bindserver.wishes import (
     Caller,
     CatchUpWish,
     HintWish,
+    Order,
+    OrderWish,
     Ref,
     ReleaseWish,
     Snapshot,
@@ -33,6 +35,7 @@ class Hub:
     def __init__(self) -> None:
         self._cycles: dict[str, Cycle] = {}
         self._lock = threading.Lock()
+        self._when_serving: list[Callable[[], None]] = []
 
     def subscribe(self, ref: Ref, caller: Caller, message: Subscribe) -> None:
         """Have a subscription accepted and answered.
@@ -74,6 +77,45 @@ class Hub:
         if cycle is not None:
             cycle.ask(HintWish(changes=changes))
 
+    def compare(self, alias: str | None = None) -> None:
+        """Compare every view of a database, or of all, with it: changes may have gone unseen."""
+        for known, cycle in list(self._cycles.items()):
+            if alias in (None, known):
+                cycle.ask(HintWish(changes=None))
+
+    def sync(self, events: Collection[str] | None = None) -> None:
+        """Read the views of these events anew, and send their subscribers all rows.
+
+        Args:
+            events: bindings' events, None for all.
+        """
+        self.order(Order.SYNC, events)
+
+    def bump(self, events: Collection[str] | None = None) -> None:
+        """Read the views of these events anew, and send their subscribers what differed; HTTP
+        validators by date are new ones."""
+        self.order(Order.BUMP, events)
+
+    def clear(self, events: Collection[str] | None = None) -> None:
+        """Forget the rows of these events' views, and their rings; read them at the next need.
+        Subscribers are sent all rows."""
+        self.order(Order.CLEAR, events)
+
+    def order(self, order: Order, events: Collection[str] | None = None) -> None:
+        """Have something done with the views of these events, or of all."""
+        wish = OrderWish(order=order, events=None if events is None else frozenset(events))
+        for cycle in list(self._cycles.values()):
+            cycle.ask(wish)
+
+    def when_serving(self, work: Callable[[], None]) -> None:
+        """Have something done as soon as this process has views to serve."""
+        self._when_serving.append(work)
+
+    def serve(self) -> None:
+        """Take the word that this process serves; a first subscriber says so too."""
+        for work in self._when_serving:
+            work()
+
     def stop(self) -> None:
         """End all threads."""
         with self._lock:
@@ -91,6 +133,7 @@ class Hub:
             if cycle is None:
                 cycle = self._cycles[alias] = Cycle(alias, settings.SECRET_KEY.encode())
                 cycle.start()
+                self.serve()
             return cycle
 
 

@@ -67,15 +67,13 @@ class LiveView:
 
     def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
         self.query = query
-        self.view = View(
-            sortable=query.sortable,
-            ring_bytes=conf.RING_BYTES,
-            first_version=next(_numbers) << VERSION_BITS,
-        )
+        self.event = binding.event
         self.state = State.NEW
+        self.doubted = False
         self.position = Position(epoch="", mark="")
-        self.incarnation = secrets.token_hex(6)
-        self.keys: dict[Hashable, Key] = {}
+        self._sync: dict[int, tuple[Frame, ...]] = {}
+        self._digest: str | None = None
+        self.forget()
         self.whole_tables: set[str] = set()
         self.audience: dict[Ref, None] = {}
         self.openings: list[Opening] = []
@@ -92,8 +90,6 @@ class LiveView:
             params=canonical(binding.wire_params) if takes_params else None,
             key=query.key,
         )
-        self._sync: dict[int, tuple[Frame, ...]] = {}
-        self._digest: str | None = None
 
     @property
     def wanted(self) -> bool:
@@ -104,6 +100,25 @@ class LiveView:
     def tables(self) -> set[str]:
         """Every table that it reads."""
         return self.query.tables | self.whole_tables
+
+    def forget(self) -> None:
+        """Forget the rows and the ring, as if it had never been read."""
+        self.view = View(
+            sortable=self.query.sortable,
+            ring_bytes=conf.RING_BYTES,
+            first_version=next(_numbers) << VERSION_BITS,
+        )
+        self.incarnation = secrets.token_hex(6)
+        self.keys: dict[Hashable, Key] = {}
+        self._sync.clear()
+        self._digest = None
+
+    def doubt(self) -> None:
+        """Take the rows for old ones: they are to be read whole, and their date is now."""
+        self.modified = time.time()
+        self.doubted = self.state is State.LOADING
+        if not self.doubted:
+            self.state = State.NEW
 
     def learn(self, recorder: Recorder) -> None:
         """Take note of the tables that reading it has read beside its own query."""

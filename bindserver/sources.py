@@ -52,6 +52,9 @@ class Source(Protocol):
     def hint(self, changes: Collection[Change]) -> None:
         """Take hints of what was written."""
 
+    def compare(self) -> None:
+        """Take the word that changes may have gone unseen."""
+
     def moved(self) -> bool:
         """Tell whether anybody has committed since the last look."""
 
@@ -147,6 +150,9 @@ class LogSource:
     def hint(self, changes: Collection[Change]) -> None:
         """Nothing: being woken is all that a hint is good for, the log knows the rest."""
 
+    def compare(self) -> None:
+        """Nothing: the log has seen them."""
+
     def moved(self) -> bool:
         connect(self._connection)  # raises if the database's file is another by now
         return self._log.commit_mark() != self._commit_mark
@@ -207,6 +213,10 @@ class HintSource:
 
     def hint(self, changes: Collection[Change]) -> None:
         self._pending.extend(changes)
+
+    def compare(self) -> None:
+        """Have the next look compare everything, whenever that was due."""
+        self._compare_at = time.monotonic()
 
     def moved(self) -> bool:
         return False

@@ -32,6 +32,7 @@ from bindserver.wishes import (
     CatchUpWish,
     Ended,
     HintWish,
+    OrderWish,
     Published,
     Ref,
     Refused,
@@ -137,6 +138,8 @@ class Turn:
             self._publish(live, delta)
             if delta is None:
                 self.outgoing.add(live.audience, Arrived())
+            if live.doubted:
+                live.doubt()  # the load may have begun before that was said
 
         self._guarded(live, take)
 
@@ -223,6 +226,8 @@ class Turn:
                 self._catch_up(wish)
             case SnapshotWish():
                 self._snapshot(wish)
+            case OrderWish():
+                self._desk.obey(wish)
             case HintWish() | Loaded():
                 pass
 

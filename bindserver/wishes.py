@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
 from bindserver.engine.changes import Change
@@ -109,12 +110,40 @@ class SnapshotWish:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HintWish:
-    """Look at what was written."""
+    """Look at what was written; None when that is not known, and all must be compared."""
 
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Change, ...] | None = ()
 
 
-Wish = SubscribeWish | UnsubscribeWish | ReleaseWish | CatchUpWish | SnapshotWish | HintWish
+class Order(Enum):
+    """What an operator may have done with a binding's views.
+
+    SYNC: read anew, and send subscribers all rows. BUMP: read anew, and send what differed.
+    CLEAR: forget the rows, read at the next need, and send subscribers all rows.
+    """
+
+    SYNC = "sync"
+    BUMP = "bump"
+    CLEAR = "clear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderWish:
+    """Do something with all views of these events; None for those of every binding."""
+
+    order: Order
+    events: frozenset[str] | None = None
+
+
+Wish = (
+    SubscribeWish
+    | UnsubscribeWish
+    | ReleaseWish
+    | CatchUpWish
+    | SnapshotWish
+    | HintWish
+    | OrderWish
+)
 
 
 # Answers.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -18,11 +17,11 @@ from django.test import override_settings
 from bindserver.capture.signals import Publish, SignalCapture
 from bindserver.engine.changes import Change
 from bindserver.engine.protocol import Subscribe
-from bindserver.engine.replica import Replica
 from bindserver.hub import hub
-from bindserver.wishes import Accepted, Answered, Caller, Event, Published, Ref
+from bindserver.wishes import Caller, Ref
 from tests.app.models import Category, Product, Restaurant, Tag, Token
 from tests.conftest import MakeServer, Program
+from tests.support.ear import Ear
 from tests.support.talk import talking
 
 Told = list[tuple[str, tuple[Change, ...]]]
@@ -120,38 +119,6 @@ class TestTelling:
         with capturing(fail):
             Tag.objects.create(name="a")
         assert Tag.objects.count() == 1
-
-
-class Ear:
-    """A listener on this loop, with a replica of what it hears."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.replica = Replica("id")
-        self.heard = asyncio.Event()
-
-    def hear(self, number: int, event: Event) -> None:
-        if isinstance(event, (Answered, Published)):
-            for frame in event.frames:
-                self.replica.apply(json.loads(frame.text)["data"])
-        else:
-            assert isinstance(event, Accepted)
-        self.heard.set()
-
-    def settle(self, state: str) -> None:
-        """Nothing to do."""
-
-    def fail(self) -> None:
-        raise
-
-    async def until(self, done: Callable[[], object]) -> float:
-        """Listen until `done()`; return how long it took, in seconds."""
-        began = time.monotonic()
-        async with asyncio.timeout(10):
-            while not done():
-                self.heard.clear()
-                await self.heard.wait()
-        return time.monotonic() - began
 
 
 class TestFollowing:
