@@ -29,6 +29,9 @@ class Outgoing:
     def __bool__(self) -> bool:
         return bool(self._items)
 
+    def __iter__(self) -> Iterator[tuple[Sequence[Ref], Event]]:
+        return iter(self._items)
+
     def by_loop(
         self,
     ) -> dict[asyncio.AbstractEventLoop, list[tuple[Sequence[Ref], Event]]]:

@@ -109,11 +109,18 @@ def _path_of(connection: BaseDatabaseWrapper) -> Path | None:
 @contextmanager
 def snapshot(connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
     """Read in one snapshot; nothing can be written, and nothing outlives the pacer's time."""
-    _reading.alias = connection.alias
-    try:
+    with reading_from(connection.alias):
         connect(connection)
         with _read_only(connection, pacer), transaction.atomic(using=connection.alias):
             yield
+
+
+@contextmanager
+def reading_from(alias: str) -> Iterator[None]:
+    """Let all reads of this thread go to one database, whatever the project's routers say."""
+    _reading.alias = alias
+    try:
+        yield
     finally:
         _reading.alias = None
 

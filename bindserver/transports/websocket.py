@@ -25,20 +25,9 @@ from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code, Subscribe
 from bindserver.engine.session import Session
 from bindserver.exceptions import UnknownEvent
+from bindserver.hearing import tell
 from bindserver.hub import hub
-from bindserver.wishes import (
-    Accepted,
-    Answered,
-    Arrived,
-    Caller,
-    Ended,
-    Event,
-    Published,
-    Ref,
-    Refused,
-    Staled,
-    Unsubscribed,
-)
+from bindserver.wishes import Caller, Event, Ref
 
 LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 """What Django serves in debug mode when ALLOWED_HOSTS is empty."""
@@ -102,38 +91,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def hear(self, number: int, event: Event) -> None:
         """Take an event about the subscription or question `number`."""
-        session = self._session
-        match event:
-            case Published(frames=frames, version=version):
-                session.publish(number, frames, version)
-                self._write()
-            case Answered(frames=frames, version=version):
-                session.answered(number, frames, version)
-                self._write()
-            case Accepted():
-                self._perform(
-                    session.accepted(
-                        number,
-                        params=event.params,
-                        takes_params=event.takes_params,
-                        key=event.key,
-                        ordered=event.ordered,
-                    )
-                )
-            case Unsubscribed():
-                self._perform(
-                    session.unsubscribed(
-                        number, params=event.params, takes_params=event.takes_params
-                    )
-                )
-            case Refused(code=code, detail=detail):
-                self._perform(session.refused(number, code, detail))
-            case Arrived():
-                pass  # it counts where the turn settles, and says nothing itself
-            case Staled(frame=frame):
-                self._perform(session.stale(number, frame))
-            case Ended(code=code):
-                self._perform(session.ended(number, code))
+        self._perform(tell(self._session, number, event))
 
     def fail(self) -> None:
         """Give the connection up: an event could not be taken, so its copy may be wrong."""

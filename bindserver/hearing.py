@@ -1,0 +1,57 @@
+"""What a session makes of the hub's events: the same for a socket and for a test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bindserver.engine.effects import Effect
+from bindserver.engine.session import Session
+from bindserver.wishes import (
+    Accepted,
+    Answered,
+    Arrived,
+    Ended,
+    Event,
+    Published,
+    Refused,
+    Staled,
+    Unsubscribed,
+)
+
+
+def tell(session: Session, number: int, event: Event) -> Iterator[Effect]:
+    """Tell a session an event about the subscription or question `number`.
+
+    Args:
+        session: the client's conversation.
+        number: which of its subscriptions or questions.
+        event: what the hub says.
+
+    Returns:
+        What the session wants done; nothing has happened until it is iterated.
+    """
+    match event:
+        case Published(frames=frames, version=version):
+            session.publish(number, frames, version)
+        case Answered(frames=frames, version=version):
+            session.answered(number, frames, version)
+        case Accepted():
+            yield from session.accepted(
+                number,
+                params=event.params,
+                takes_params=event.takes_params,
+                key=event.key,
+                ordered=event.ordered,
+            )
+        case Unsubscribed():
+            yield from session.unsubscribed(
+                number, params=event.params, takes_params=event.takes_params
+            )
+        case Refused(code=code, detail=detail):
+            yield from session.refused(number, code, detail)
+        case Arrived():
+            pass  # it counts where the turn settles, and says nothing itself
+        case Staled(frame=frame):
+            yield from session.stale(number, frame)
+        case Ended(code=code):
+            yield from session.ended(number, code)

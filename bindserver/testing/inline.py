@@ -1,0 +1,173 @@
+"""A cycle without threads: it turns when it is told to, on the caller's own connection.
+
+The desk, the catalogue, the turn and the views are the server's own. Only three things differ:
+the snapshot is the test's open transaction, what changed is not asked (every view is compared
+whole, so that raw SQL and bulk writes count too), and big views are loaded at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
+from django.db import connections, transaction
+
+from bindserver.courier import Outgoing
+from bindserver.dependencies import Recorder
+from bindserver.desk import Desk
+from bindserver.engine.changes import Change, Position
+from bindserver.live import LiveView
+from bindserver.loader import Loaded, Loader
+from bindserver.pace import Pacer
+from bindserver.snapshot import reading_from
+from bindserver.sources import HintSource
+from bindserver.turn import Turn
+from bindserver.wishes import Wish
+
+logger = logging.getLogger("bindserver")
+
+
+class InlineCycle:
+    """Keeps the views of one database, as a server's cycle does.
+
+    Args:
+        alias: the database.
+
+    Attributes:
+        problems: what bindings and serializers have raised.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self.problems: list[Exception] = []
+        self._alias = alias
+        self._inbox: list[Wish | Loaded] = []
+        self._source = WholeSource()
+        self._pacer = Pacer(math.inf)  # a debugger may take its time
+        self._desk = Desk(alias, settings.SECRET_KEY.encode(), self._inbox.append)
+        self._loader = self._desk.loader = InlineLoader(alias, self._inbox.append)
+
+    def ask(self, wish: Wish) -> None:
+        """Hand in a wish; the next commit serves it."""
+        self._inbox.append(wish)
+
+    def commit(self) -> None:
+        """Bring every view to what the database holds now, and serve all wishes.
+
+        Raises:
+            SynchronousOnlyOperation: there is a running event loop in this thread.
+        """
+        self._source.prepare(())  # begins a new state
+        for live in self._desk.catalogue.views():
+            live.retry_at = 0.0  # a view that failed is tried again at every commit
+        again = True
+        while again or self._inbox:
+            items = self._inbox.copy()
+            self._inbox.clear()
+            turn = InlineTurn(self._desk, self._source, self._pacer, self.problems)
+            with _reading(self._alias), _quiet(self.problems):
+                turn.run(items)
+                self._loader.work()
+            again = turn.unanswered
+            _deliver(turn.outgoing)
+
+
+def _deliver(outgoing: Outgoing) -> None:
+    for refs, event in outgoing:
+        for listener, number in refs:
+            listener.hear(number, event)
+
+
+class InlineTurn(Turn):
+    """A turn that keeps what went wrong, for the test to see."""
+
+    def __init__(
+        self, desk: Desk, source: WholeSource, pacer: Pacer, problems: list[Exception]
+    ) -> None:
+        super().__init__(desk, source, pacer)
+        self._problems = problems
+
+    def _set_aside(self, live: LiveView, problem: Exception) -> None:
+        self._problems.append(problem)
+        super()._set_aside(live, problem)
+
+    def _reference(self, problem: Exception) -> str:  # type: ignore[override]
+        self._problems.append(problem)
+        return super()._reference(problem)
+
+
+class InlineLoader(Loader):
+    """Loads big views right after the turn that found them big."""
+
+    def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
+        super().__init__(alias, done)
+        self._asked: list[tuple[LiveView, Position | None]] = []
+
+    def load(self, live: LiveView, position: Position | None) -> None:
+        """Remember a view to load."""
+        self._asked.append((live, position))
+
+    def work(self) -> None:
+        """Load what was asked for; the results go to the next turn."""
+        asked, self._asked = self._asked, []
+        for live, position in asked:
+            self._done(self._read(live, position or Position(epoch="", mark="")))
+
+    def _read(self, live: LiveView, position: Position) -> Loaded:
+        recorder = Recorder()
+        problem: Exception | None = None
+        rows = None
+        try:
+            with recorder.watching(self._alias):
+                rows = live.query.load(recorder, Pacer(math.inf))
+        except Exception as raised:  # handed on: the turn sets the view aside and keeps it
+            problem = raised
+        return Loaded(live=live, rows=rows, position=position, recorder=recorder, problem=problem)
+
+
+class WholeSource(HintSource):
+    """Proves nothing of what was changed, so that every view is compared whole at each commit."""
+
+    name = "test"
+
+    def changes(self, since: Position) -> list[Change] | None:
+        return [] if since == self.position() else None
+
+
+@contextmanager
+def _reading(alias: str) -> Iterator[None]:
+    """Read on this thread's connection, in its transaction if there is one; write nothing."""
+    connection = connections[alias]
+    try:
+        with reading_from(alias), transaction.atomic(using=alias):
+            if connection.vendor != "sqlite":
+                yield
+                return
+            raw: Any = connection.connection
+            raw.execute("PRAGMA query_only = ON")
+            try:
+                yield
+            finally:
+                raw.execute("PRAGMA query_only = OFF")
+    except SynchronousOnlyOperation as problem:
+        problem.add_note("In an async test: `await live.asubscribe(...)`, `await live.asettle()`.")
+        raise
+
+
+@contextmanager
+def _quiet(problems: list[Exception]) -> Iterator[None]:
+    """Log nothing of problems that the test gets itself."""
+
+    def wanted(record: logging.LogRecord) -> bool:
+        raised = record.exc_info[1] if record.exc_info else None
+        return not any(raised is problem for problem in problems)
+
+    logger.addFilter(wanted)
+    try:
+        yield
+    finally:
+        logger.removeFilter(wanted)
