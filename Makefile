@@ -58,7 +58,7 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing what the tests need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,daphne]" --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,daphne]" --group dev
 	@touch $@
 
 client-js/node_modules/.done: client-js/package.json client-js/package-lock.json

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bindserver import asgi as asgi
     from bindserver.binding import Binding
 
 __all__ = ["Binding", "__version__"]
@@ -19,6 +20,8 @@ HOMES = {
 
 def __getattr__(name: str) -> Any:
     """Import public names when they are first used, so that the engine needs no Django."""
+    if name == "asgi":  # so that `import bindserver` is enough for bindserver.asgi.wrap
+        return import_module("bindserver.asgi")
     if name in HOMES:
         return getattr(import_module(HOMES[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from django.apps import apps
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
@@ -27,6 +28,7 @@ def register() -> None:
     """Have Django run the checks."""
     checks.register(check_settings, TAG)
     checks.register(check_bindings, TAG)
+    checks.register(check_server, TAG)
     checks.register(check_databases, TAG, checks.Tags.database)
 
 
@@ -35,6 +37,20 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
     return [
         Error(problem, hint="docs/settings.md lists every setting.", id="bindserver.E001")
         for problem in conf.problems()
+    ]
+
+
+def check_server(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check for servers that are not at their best with bindings."""
+    if not apps.is_installed("daphne"):
+        return []
+    return [
+        checks.Warning(
+            "daphne takes all that is written to a client into memory, however slowly it reads.",
+            hint='Serve with `manage.py bindserver` or uvicorn, and take "daphne" out of '
+            "INSTALLED_APPS.",
+            id="bindserver.W011",
+        )
     ]
 
 

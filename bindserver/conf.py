@@ -29,6 +29,7 @@ DEFAULTS: dict[str, Any] = {
     "SLOW_CLIENT_SECONDS": 30.0,
     "SNAPSHOT_SECONDS": 30.0,
     "SYNC_ROWS": 2_000,
+    "WEBSOCKET_PATH": "/ws/",
 }
 """Every key and its default; `docs/settings.md` says what each one does."""
 
@@ -79,6 +80,10 @@ def _problem(name: str, value: object) -> str | None:
     if name == "CAPTURE":
         choices = ("auto", "log", "signals")
         return None if value in choices else f"BINDSERVER['CAPTURE'] is one of {choices}."
+    if name == "WEBSOCKET_PATH":
+        if isinstance(value, str) and value.startswith("/"):
+            return None
+        return "BINDSERVER['WEBSOCKET_PATH'] is a path such as '/ws/'."
     if name == "ORIGINS":
         if value is None or (
             isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)

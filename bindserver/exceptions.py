@@ -9,7 +9,8 @@ BindserverError
 │   └── Unavailable       not now; try again
 ├── CaptureError          the change log cannot be installed or read
 │   └── LogRemoved        it was there, and somebody took it away
-└── QueryTimeout          a query or serializer took longer than it may
+├── QueryTimeout          a query or serializer took longer than it may
+└── CannotListen          the server cannot have the address it was told
 """
 
 from __future__ import annotations
@@ -76,3 +77,7 @@ class LogRemoved(CaptureError):
 
 class QueryTimeout(BindserverError):
     """A query or a serializer took longer than `QUERY_SECONDS`."""
+
+
+class CannotListen(BindserverError):
+    """The server cannot have the address that it was told to listen on."""

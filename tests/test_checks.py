@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.checks import CheckMessage
 from django.db import connections, models
 from django.test import override_settings
@@ -157,3 +158,9 @@ def test_every_check_has_its_test() -> None:
     here = Path(__file__).read_text()
     known = set(re.findall(r'id="bindserver\.([EW]\d+)"', Path(checks.__file__).read_text()))
     assert known == set(re.findall(r"\b([EW]0\d\d)\b", here))
+
+
+def test_daphne_is_warned_of() -> None:
+    with override_settings(INSTALLED_APPS=["daphne", *settings.INSTALLED_APPS]):
+        assert told(checks.check_server()) == ["bindserver.W011"]
+    assert checks.check_server() == []

@@ -2,41 +2,104 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
+import os
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS
+from django.utils import autoreload
 
-from bindserver.registry import registry
-
-LOCAL_HOSTS = ("127.0.0.1", "0.0.0.0", "::")  # noqa: S104  (compared with, not bound to)
-"""Addresses that a browser on the same machine reaches as localhost."""
+from bindserver.exceptions import CannotListen
 
 
 class Command(BaseCommand):
     """Serves HTTP and WebSocket on one port."""
 
     help = "Serve the project, HTTP and WebSocket on one port, with uvicorn."
-    requires_system_checks = "__all__"
+    # Checks are run by ourselves: when reloading, by the process that serves and not by both.
+    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default="127.0.0.1", help="the address to listen on")
-        parser.add_argument("--port", type=int, default=8000, help="the port to listen on")
+        add = parser.add_argument
+        switch = argparse.BooleanOptionalAction
+        add("--host", default="127.0.0.1", help="the address to listen on")
+        add("--port", type=int, default=8000, help="the port to listen on, 0 for a free one")
+        add("--uds", metavar="PATH", help="listen on a Unix socket, not on a port")
+        add("--workers", type=int, default=1, help="how many processes serve")
+        add("--reload", action=switch, help="start anew when code changes (in debug mode)")
+        add("--standalone", action="store_true", help="leave the project's own asgi.py alone")
+        add("--proxy-headers", action=switch, default=True, help="believe the proxy's headers")
+        add("--forwarded-allow-ips", metavar="ADDRESSES", help="whose headers to believe")
+        add("--check", action="store_true", help="say what would be served, and end")
+        add("--skip-checks", action="store_true", help="run no system checks")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if importlib.util.find_spec("uvicorn") is None:
             raise CommandError("uvicorn is missing: pip install 'bindserver[server]'")
-        from bindserver.server import describe_captures, serve
+        if options["workers"] < 1:
+            raise CommandError("--workers is 1 or more.")
+        reload = options["reload"]
+        if reload and options["workers"] > 1:
+            raise CommandError("--reload is for one worker; leave out one of the two.")
+        if reload is None:
+            reload = settings.DEBUG and options["workers"] == 1 and not options["check"]
+        if reload:
+            autoreload.run_with_reloader(self._serve_until_changed, options)
+            return
+        try:
+            self._serve(options)
+        except CannotListen as problem:
+            raise CommandError(str(problem)) from None
 
-        self.check(databases=sorted({b.using or DEFAULT_DB_ALIAS for b in registry.all()}))
+    def _serve_until_changed(self, options: dict[str, Any]) -> None:
+        """Serve, and leave what is wrong to be mended: the next change starts it anew."""
+        autoreload.raise_last_exception()
+        try:
+            self._serve(options)
+        except CannotListen as problem:
+            self.stderr.write(self.style.ERROR(str(problem)))
+            self.stderr.flush()
+            os._exit(1)  # only this ends the reloader from a thread
+        except CommandError as problem:
+            self.stderr.write(self.style.ERROR(str(problem)))
 
-        host, port = options["host"], options["port"]
-        shown = "localhost" if host in LOCAL_HOSTS else host
-        self.stdout.write(self.style.SUCCESS(f"bindserver: http://{shown}:{port}/"))
-        for line in describe_captures():
-            self.stdout.write(f"  capture on {line}")
-        events = ", ".join(binding.event or "" for binding in registry.published())
-        self.stdout.write(f"  bindings: {events or 'none with an event yet'}")
+    def _serve(self, options: dict[str, Any]) -> None:
+        from bindserver.greeting import databases, greet
+        from bindserver.server import listen, serve
+
+        if not options["skip_checks"]:
+            self.check(databases=databases())
+        plan = _plan(options)
+        sock = listen(plan)
+        port = 0 if plan.uds else sock.getsockname()[1]
+        first, *others = greet(plan, port)
+        self.stdout.write(self.style.SUCCESS(first))
+        for line in others:
+            self.stdout.write(line)
         self.stdout.flush()
-        serve(host, port)
+        if options["check"]:
+            sock.close()
+        else:
+            serve(plan, sock)
+
+
+def _plan(options: dict[str, Any]) -> Any:
+    from bindserver.applications import STANDALONE, application_path
+    from bindserver.server import Plan
+
+    try:
+        path = STANDALONE if options["standalone"] else application_path()
+    except ImproperlyConfigured as problem:
+        raise CommandError(str(problem)) from None
+    return Plan(
+        application=path,
+        host=options["host"],
+        port=options["port"],
+        uds=options["uds"],
+        workers=options["workers"],
+        proxy_headers=options["proxy_headers"],
+        forwarded_allow_ips=options["forwarded_allow_ips"],
+    )

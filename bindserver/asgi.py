@@ -1,0 +1,164 @@
+"""`wrap`: bindings at `/ws/`, beside whatever a project's own ASGI application serves.
+
+This module can be imported before Django is set up; `wrap` is called afterwards, as in
+`wrap(get_asgi_application())`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from channels.routing import ProtocolTypeRouter
+from django.apps import apps
+from django.conf import settings
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
+from django.core.handlers.asgi import ASGIHandler
+
+from bindserver.lifespan import Lifespan
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Middleware = Callable[[Any], Any]
+
+
+def wrap(
+    application: Any, *, middleware: Middleware | None = None, health: bool = False
+) -> Wrapped:
+    """Return an application that serves bindings at WEBSOCKET_PATH, and all else as before.
+
+    Args:
+        application: what `get_asgi_application()` returns, a Channels router, or any ASGI
+            application.
+        middleware: what stands before the bindings and puts the user into the scope; by default
+            Channels' `AuthMiddlewareStack`, where sessions and users are installed.
+        health: whether to answer `/healthz` and `/readyz` too.
+
+    Raises:
+        ImproperlyConfigured: Django is not set up yet, or bindserver is not installed in it.
+    """
+    _make_sure_that_django_is_set_up()
+    # Bindings need models, and those need Django to be set up.
+    from bindserver.hub import hub
+    from bindserver.transports.health import HealthChecks
+    from bindserver.transports.websocket import BindingConsumer
+
+    before = middleware or _default_middleware()
+    return Wrapped(
+        application,
+        bindings=before(BindingConsumer.as_asgi()),
+        health=HealthChecks() if health else None,
+        stop=hub.stop,
+    )
+
+
+class Wrapped:
+    """An ASGI application with bindings; `wrap` makes it.
+
+    Args:
+        application: the project's own.
+        bindings: serves one WebSocket connection.
+        health: answers the health checks' paths, if any.
+        stop: called when the server shuts down; it may block.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        bindings: Application,
+        health: Any,
+        stop: Callable[[], None],
+    ) -> None:
+        self._http = _with_static_files(application)
+        self._sockets = application if carries(application, "websocket") else None
+        self._bindings = bindings
+        self._health = health
+        self._inner = application
+        self._stop = stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        await self._application_for(scope)(scope, receive, send)
+
+    def _application_for(self, scope: Scope) -> Application:
+        match scope["type"]:
+            case "websocket":
+                return self._socket_for(scope)
+            case "http":
+                if self._health is not None and scope["path"] in self._health.paths:
+                    checks: Application = self._health
+                    return checks
+                return self._http
+            case "lifespan":
+                inner = self._inner if carries(self._inner, "lifespan") else None
+                return Lifespan(inner, self._stop)
+            case _:
+                return self._inner
+
+    def _socket_for(self, scope: Scope) -> Application:
+        """Return who serves a WebSocket: the bindings, the project, or nobody."""
+        from bindserver.conf import conf
+
+        wanted: str = conf.WEBSOCKET_PATH
+        path: str = scope["path"]
+        if path.removeprefix(scope.get("root_path", "")) == wanted or path == wanted:
+            return self._bindings
+        if self._sockets is not None:
+            return self._sockets
+        # A proxy may have left its own prefix before ours; nobody else could mean this path.
+        return self._bindings if path.endswith(wanted) else refuse
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Refuse a WebSocket before it is open; the client sees HTTP 403."""
+    await receive()
+    await send({"type": "websocket.close", "code": 4404})
+
+
+def carries(application: Any, protocol: str) -> bool:
+    """Tell whether an ASGI application may take a protocol; unknown ones get the doubt's benefit.
+
+    Args:
+        protocol: "websocket" or "lifespan".
+    """
+    if isinstance(application, ProtocolTypeRouter):
+        return protocol in application.application_mapping
+    return not isinstance(application, ASGIHandler)
+
+
+def _with_static_files(application: Any) -> Application:
+    """In debug mode serve static files too, as `runserver` does."""
+    if (
+        settings.DEBUG
+        and apps.is_installed("django.contrib.staticfiles")
+        and not isinstance(application, ASGIStaticFilesHandler)
+    ):
+        application = ASGIStaticFilesHandler(application)
+    served: Application = application
+    return served
+
+
+def _default_middleware() -> Middleware:
+    if apps.is_installed("django.contrib.sessions") and apps.is_installed("django.contrib.auth"):
+        from channels.auth import AuthMiddlewareStack
+
+        stack: Middleware = AuthMiddlewareStack
+        return stack
+    return lambda inner: inner
+
+
+def _make_sure_that_django_is_set_up() -> None:
+    try:
+        apps.check_apps_ready()
+    except (AppRegistryNotReady, ImproperlyConfigured):
+        raise ImproperlyConfigured(
+            "Django is not set up yet. In asgi.py, set DJANGO_SETTINGS_MODULE first, and then "
+            "write `application = bindserver.asgi.wrap(get_asgi_application())`."
+        ) from None
+    if not apps.is_installed("bindserver"):
+        raise ImproperlyConfigured('Add "bindserver" to INSTALLED_APPS.')

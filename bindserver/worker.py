@@ -1,0 +1,34 @@
+"""What one server process loads. Nothing here needs Django before the project's own module does:
+worker processes begin with an empty interpreter."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from uvicorn.importer import import_from_string
+
+SWITCH_SECONDS = 0.001
+"""How long a computing thread may keep the interpreter from the event loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """Loads the application, and sets the interpreter up for serving it.
+
+    Attributes:
+        path: where the application is, as in "shop.asgi:application".
+    """
+
+    path: str
+
+    def __call__(self) -> Any:
+        """Return the ASGI application; called once in each process."""
+        sys.setswitchinterval(SWITCH_SECONDS)
+        application = import_from_string(self.path)
+        # What is loaded now stays: the collector need not walk through it again and again.
+        gc.collect()
+        gc.freeze()
+        return application
