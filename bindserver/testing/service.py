@@ -18,6 +18,7 @@ from django.db import connections
 from django.test.utils import modify_settings
 from django.utils.module_loading import import_string
 
+from bindserver.applications import application_path
 from bindserver.capture.log import LOGS, log_of
 from bindserver.capture.tables import tracked
 from bindserver.conf import conf
@@ -25,7 +26,6 @@ from bindserver.discovery import tables_of
 from bindserver.exceptions import CaptureError
 from bindserver.hub import hub
 from bindserver.registry import registry
-from bindserver.server import application_path
 
 HOST = "127.0.0.1"
 
