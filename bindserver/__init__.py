@@ -8,12 +8,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bindserver import asgi as asgi
     from bindserver.binding import Binding
+    from bindserver.capture.signals import written
+    from bindserver.querysets import LiveManager, LiveQuerySet, LiveQuerySetMixin
 
-__all__ = ["Binding", "__version__"]
+__all__ = [
+    "Binding",
+    "LiveManager",
+    "LiveQuerySet",
+    "LiveQuerySetMixin",
+    "__version__",
+    "written",
+]
 __version__ = "0.1.0"
 
 HOMES = {
     "Binding": "bindserver.binding",
+    "LiveManager": "bindserver.querysets",
+    "LiveQuerySet": "bindserver.querysets",
+    "LiveQuerySetMixin": "bindserver.querysets",
+    "written": "bindserver.capture.signals",
 }
 """Where each public name lives."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -12,6 +13,7 @@ from bindserver.engine.limits import Limits
 DEFAULTS: dict[str, Any] = {
     "CAPTURE": "auto",
     "COMPARE_SECONDS": 30.0,
+    "HINT_KEYS": 1_000,
     "LINGER_SECONDS": 60.0,
     "LOG_KEEP_SECONDS": 86_400,
     "LOG_POLL_SECONDS": 0.01,
@@ -32,6 +34,9 @@ DEFAULTS: dict[str, Any] = {
     "WEBSOCKET_PATH": "/ws/",
 }
 """Every key and its default; `docs/settings.md` says what each one does."""
+
+
+GROUP = re.compile(r"[a-zA-Z0-9\-_.]{1,90}")
 
 
 class Settings:
@@ -90,6 +95,10 @@ def _problem(name: str, value: object) -> str | None:
         ):
             return None
         return "BINDSERVER['ORIGINS'] is a list of origins such as 'https://shop.example'."
+    if name == "RELAY_GROUP":
+        if isinstance(value, str) and GROUP.fullmatch(value):
+            return None
+        return "BINDSERVER['RELAY_GROUP'] is a short name of letters, digits, '-', '_' and '.'."
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         return f"BINDSERVER[{name!r}] is a positive number."
     return None

@@ -227,10 +227,14 @@ class Subject:
         """Tell whether changes may make the binding's queryset another; None for unknown ones."""
         if changes is None:
             return True
-        user = self.caller.user
-        table = user._meta.db_table if isinstance(user, Model) else None
         return any(
-            change.table in self.reads
-            and (change.table != table or change.pks is None or user.pk in change.pks)
-            for change in changes
+            change.table in self.reads and self._of_user(change) is not False for change in changes
         )
+
+    def _of_user(self, change: Change) -> bool | None:
+        """Tell whether a change is of the caller's own row; None in a table of other things."""
+        user = self.caller.user
+        if not isinstance(user, Model) or change.table != user._meta.db_table:
+            return None
+        to_python = user._meta.pk.to_python
+        return change.pks is None or any(to_python(key) == user.pk for key in change.pks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass
 
 Key = int | str
@@ -34,3 +34,40 @@ class Change:
 
     table: str
     pks: frozenset[Hashable] | None
+
+
+class Gathered:
+    """Changes put together: for each table the keys that were named, or any row.
+
+    Args:
+        most: how many keys of one table are remembered; past it any row may have changed.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._keys: dict[str, set[Hashable] | None] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def add(self, changes: Iterable[Change]) -> None:
+        """Put changes to what is there."""
+        for change in changes:
+            known = self._keys.setdefault(change.table, set())
+            if known is None:
+                continue
+            if change.pks is None or len(known) + len(change.pks) > 2 * self._most:
+                self._keys[change.table] = None
+                continue
+            known |= change.pks
+            if len(known) > self._most:
+                self._keys[change.table] = None
+
+    def take(self) -> tuple[Change, ...]:
+        """Return all changes, one for each table, and forget them."""
+        taken = tuple(
+            Change(table=table, pks=None if keys is None else frozenset(keys))
+            for table, keys in self._keys.items()
+        )
+        self._keys.clear()
+        return taken

@@ -8,7 +8,19 @@ from django.db.models import Q, QuerySet
 from rest_framework import serializers
 
 from bindserver import Binding
-from tests.app.models import Category, Membership, Place, Product, Restaurant, Tag, Token, Word
+from tests.app.models import (
+    Category,
+    Membership,
+    Note,
+    Place,
+    Product,
+    Restaurant,
+    Shelf,
+    Tag,
+    TallShelf,
+    Token,
+    Word,
+)
 
 
 class ProductSerializer(serializers.ModelSerializer[Product]):
@@ -212,3 +224,21 @@ class TouchyBinding(Binding[Product]):
         if Tag.objects.filter(name="touchy").exists():
             raise RuntimeError("a secret of the binding")
         return super().get_queryset()
+
+
+class ShelfBinding(Binding[Shelf]):
+    model = Shelf
+    event = "shelves"
+    fields = ["id", "name", "size", "category"]
+
+
+class TallShelfBinding(Binding[TallShelf]):
+    model = TallShelf
+    event = "tall_shelves"
+    fields = ["id", "name", "size", "height"]
+
+
+class NoteBinding(Binding[Note]):
+    model = Note
+    event = "notes"
+    fields = ["id", "slug", "text"]

@@ -7,6 +7,8 @@ import uuid
 from django.conf import settings
 from django.db import models
 
+from bindserver import LiveManager, LiveQuerySet, LiveQuerySetMixin
+
 
 class Category(models.Model):
     name = models.CharField(max_length=50)
@@ -49,3 +51,46 @@ class Membership(models.Model):
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE)
     category = models.ForeignKey(Category, on_delete=models.CASCADE)
+
+
+class ShelfQuerySet(LiveQuerySetMixin, models.QuerySet["Shelf"]):
+    """A project's own queryset, with the mixin."""
+
+    def full(self) -> ShelfQuerySet:
+        return self.filter(size=0)
+
+
+class Shelf(models.Model):
+    """Followed in bulk, by a queryset of the project's own; related managers are too."""
+
+    name = models.CharField(max_length=50)
+    size = models.IntegerField(default=0)
+    category = models.ForeignKey(Category, on_delete=models.SET_NULL, null=True)
+    keeper = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, null=True)
+    objects = ShelfQuerySet.as_manager()
+
+    class Meta:
+        base_manager_name = "objects"
+
+
+class TallShelf(Shelf):
+    """A multi-table child."""
+
+    height = models.IntegerField(default=1)
+    objects = LiveQuerySet.as_manager()  # type: ignore[assignment]
+
+
+class Note(models.Model):
+    """A key that is no number, by the manager."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
+    slug = models.CharField(max_length=50, unique=True)
+    text = models.CharField(max_length=50, default="")
+    objects = LiveManager()
+
+
+class ShortNote(Note):
+    """A proxy."""
+
+    class Meta:
+        proxy = True
