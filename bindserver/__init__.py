@@ -10,9 +10,11 @@ if TYPE_CHECKING:
     from bindserver.binding import Binding
     from bindserver.capture.signals import written
     from bindserver.querysets import LiveManager, LiveQuerySet, LiveQuerySetMixin
+    from bindserver.viewsets import BoundModelViewSet
 
 __all__ = [
     "Binding",
+    "BoundModelViewSet",
     "LiveManager",
     "LiveQuerySet",
     "LiveQuerySetMixin",
@@ -27,6 +29,7 @@ HOMES = {
     "LiveQuerySet": "bindserver.querysets",
     "LiveQuerySetMixin": "bindserver.querysets",
     "written": "bindserver.capture.signals",
+    "BoundModelViewSet": "bindserver.viewsets",
 }
 """Where each public name lives."""
 

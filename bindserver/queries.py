@@ -174,6 +174,52 @@ class Query:
         )
 
 
+def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
+    """Return a binding's rows, in its order, as a queryset that can be filtered and sliced further.
+
+    Making one asks the binding for its queryset, which may read the database.
+    """
+    alias = binding.using or "default"
+    _, queryset = _ordered(_conditioned(binding).using(alias), binding.ordering)
+    if binding.limit:
+        queryset = queryset[: binding.limit]
+    if not queryset.query.is_sliced:
+        return queryset
+    # What is sliced takes no further filter; its keys, as a subquery, say the same.
+    whole = queryset.all()
+    whole.query.clear_limits()
+    return whole.filter(pk__in=queryset.values("pk"))
+
+
+def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:
+    """Tell whether two querysets give the same rows in the same order, by their SQL.
+
+    Where one leaves the order of equals open, the other may settle it by the key.
+    """
+    return all(
+        (
+            one.model is other.model,
+            one.db == other.db == alias,
+            one._iterable_class is other._iterable_class,
+            one._result_cache is None and other._result_cache is None,
+            one.query.deferred_loading == other.query.deferred_loading,
+            _same(one._prefetch_related_lookups, other._prefetch_related_lookups),  # type: ignore[attr-defined]
+        )
+    ) and _statement(one, alias) == _statement(other, alias)
+
+
+def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Tell whether prefetches are the same: two `Prefetch` objects are equal too easily."""
+    return len(some) == len(others) and all(
+        a is b or (isinstance(a, str) and a == b) for a, b in zip(some, others, strict=True)
+    )
+
+
+def _statement(queryset: QuerySet[Any], alias: str) -> str:
+    _, ordered = _ordered(queryset, None)
+    return _compiled(ordered, alias, ordered.model)[0]
+
+
 def _conditioned(binding: Binding[Any]) -> QuerySet[Any]:
     """Return the binding's queryset with its filters, excludes and `get_q`."""
     queryset = binding.get_queryset()

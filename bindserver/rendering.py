@@ -96,7 +96,8 @@ class Renderer:
     ) -> None:
         self._pk_name: str = model._meta.pk.attname
         self._sort_columns = tuple(sort_columns)
-        self._serializer = serializer_class(context=NoRequest(context))
+        context = context if isinstance(context, NoRequest) else NoRequest(context)
+        self._serializer = serializer_class(context=context)
         self.key, self._adds_key = _key_field(model, self._serializer)
         self._plain = _plain_columns(model, self._serializer)
 

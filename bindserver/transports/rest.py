@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import time
 from collections.abc import Mapping
 
 from django.conf import settings
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
-from django.utils.cache import patch_vary_headers
-from django.utils.http import http_date, parse_etags, quote_etag
 from rest_framework import exceptions, status
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from bindserver.answers import CURSOR_HEADER, is_known, mark, tag_of
 from bindserver.conf import conf
 from bindserver.exceptions import InvalidParams, TooManyRows, Unavailable, UnknownEvent
 from bindserver.hub import hub
@@ -27,9 +24,7 @@ from bindserver.registry import registry
 from bindserver.rendering import key_name
 from bindserver.wishes import Caller, Snapshot
 
-CURSOR_HEADER = "Bindserver-Cursor"
 DRF_PARAMS = frozenset({"format"})
-YOUNG_SECONDS = 2.0
 
 
 class Unserviceable(exceptions.APIException):
@@ -67,18 +62,15 @@ class SnapshotView(APIView):
         snapshot = _snapshot(request, event)
         body, digest = _body(snapshot, key)
         etag = _etag(request, digest)
-        if _is_known(request, etag, snapshot.modified):
+        if is_known(request, etag, snapshot.modified):
             response: HttpResponseBase = HttpResponse(status=status.HTTP_304_NOT_MODIFIED)
             del response.headers["Content-Type"]
         elif isinstance(request.accepted_renderer, JSONRenderer):
             response = HttpResponse(body, content_type="application/json")
         else:
             response = Response(json.loads(body))
-        response.headers["ETag"] = etag
-        response.headers["Last-Modified"] = http_date(int(snapshot.modified))
+        mark(response, etag, snapshot.modified)
         response.headers[CURSOR_HEADER] = snapshot.cursor
-        response.headers["Cache-Control"] = "private, no-cache"
-        patch_vary_headers(response, ("Accept", "Cookie", "Authorization"))
         return response
 
 
@@ -108,7 +100,7 @@ def _body(snapshot: Snapshot, key: str | None) -> tuple[str, str]:
     if key is None:
         return f"[{','.join(snapshot.rows.values())}]", snapshot.digest
     row = _row(snapshot.rows, key)
-    return row, hashlib.sha256(row.encode()).hexdigest()
+    return row, tag_of(row)
 
 
 def _row(rows: Mapping[int | str, str], key: str) -> str:
@@ -121,18 +113,4 @@ def _row(rows: Mapping[int | str, str], key: str) -> str:
 
 def _etag(request: Request, digest: str) -> str:
     """Return the tag of what is served: rows, format and language, and nothing else."""
-    renderer = request.accepted_renderer
-    parts = f"{digest} {renderer.media_type} {settings.LANGUAGE_CODE}"
-    return quote_etag(hashlib.sha256(parts.encode()).hexdigest()[:32])
-
-
-def _is_known(request: HttpRequest | Request, etag: str, modified: float) -> bool:
-    """Tell whether the caller's copy is the present one (RFC 9110, section 13)."""
-    tags = request.META.get("HTTP_IF_NONE_MATCH")
-    if tags is not None:
-        known = {tag.removeprefix("W/") for tag in parse_etags(tags)}
-        return "*" in known or etag in known
-    # A date names a second, in which more may have happened: exact, and past, or not at all.
-    return request.META.get("HTTP_IF_MODIFIED_SINCE") == http_date(int(modified)) and (
-        time.time() - modified > YOUNG_SECONDS
-    )
+    return tag_of(digest, request.accepted_renderer.media_type, settings.LANGUAGE_CODE)

@@ -1,0 +1,152 @@
+"""What a viewset can serve from memory, and when it must not: whatever DRF would answer differently
+by way of the database comes from the database."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.utils import timezone, translation
+from rest_framework import pagination
+from rest_framework.permissions import BasePermission
+from rest_framework.renderers import JSONRenderer
+
+from bindserver.binding import Binding
+from bindserver.capture.writes import sees_uncommitted
+from bindserver.conf import conf
+from bindserver.contextless import Contextless, Traits, binding_for, traits_of
+from bindserver.exceptions import Refusal, TooManyRows
+from bindserver.hub import hub
+from bindserver.queries import queryset_of, reads_alike
+from bindserver.wishes import Caller, Snapshot
+
+LONG_NUMBER = re.compile(r'"-?\d{16,}"')
+"""Text that may stand for an integer: DRF writes wide ones as numbers, the wire as strings."""
+
+OVERSIZED_SECONDS = 60.0
+"""How long a binding that has outgrown its limit is left to the database."""
+
+REMEMBERED_DIGESTS = 512
+
+_oversized_until: dict[type[Binding[Any]], float] = {}
+_exact: OrderedDict[str, bool] = OrderedDict()
+
+
+def held(
+    view: Any, queryset: QuerySet[Any], base: QuerySet[Any] | None, hooks: Mapping[str, Any]
+) -> Snapshot | None:
+    """Return the binding's rows as they are now, None where only the database may answer.
+
+    Args:
+        view: the viewset, with its request.
+        queryset: what DRF would read.
+        base: the binding's own queryset, if it has been made already.
+        hooks: methods of the view that would not be called, as they usually are.
+    """
+    binding: Binding[Any] = view.get_binding()
+    alias = binding.using or "default"
+    if not _is_usual(view, hooks) or sees_uncommitted(alias) or not _is_neutral_locale():
+        return None
+    source = _source_of(view, binding)
+    if source is None or not isinstance(queryset, QuerySet):
+        return None
+    if not reads_alike(queryset, base if base is not None else queryset_of(binding), alias):
+        return None
+    return _snapshot(source, binding)
+
+
+def _is_usual(view: Any, hooks: Mapping[str, Any]) -> bool:
+    return all(getattr(type(view), name) is usual for name, usual in hooks.items())
+
+
+def _is_neutral_locale() -> bool:
+    """Tell whether the request is served in the project's own language and time zone, as views
+    are rendered."""
+    return (
+        translation.get_language() == settings.LANGUAGE_CODE
+        and timezone.get_current_timezone_name() == timezone.get_default_timezone_name()
+    )
+
+
+def _source_of(view: Any, binding: Binding[Any]) -> type[Binding[Any]] | None:
+    """Return the binding whose view has the rows as the view's serializer renders them."""
+    serializer_class: Any = view.get_serializer_class()
+    traits = traits_of(serializer_class)
+    if not (traits.fits and traits.listed and _is_readable(view.request.accepted_renderer, traits)):
+        return None
+    own = view.serializer_class is None or view.serializer_class is binding.serializer_class
+    if traits.own and own:
+        return type(binding)
+    if type(binding).get_serializer_class is not Binding.get_serializer_class and own:
+        return None  # made anew for each request, perhaps
+    kind: Any = type(binding)
+    source: type[Contextless] = binding_for(kind, serializer_class)
+    return None if source.needs_request else source
+
+
+def _is_readable(renderer: Any, traits: Traits) -> bool:
+    """Tell whether a renderer makes the same of JSON that was read again. Pages for people hold
+    more than rows."""
+    if type(renderer) is JSONRenderer:
+        return True
+    return renderer.media_type != "text/html" and traits.faithful
+
+
+def _snapshot(source: type[Binding[Any]], binding: Binding[Any]) -> Snapshot | None:
+    if _oversized_until.get(source, 0.0) > time.monotonic():
+        return None
+    caller = Caller(user=binding.user, auth=binding.auth)
+    answer = hub.snapshot(source, caller, binding.wire_params)
+    try:
+        return answer.result(timeout=conf.SNAPSHOT_SECONDS)
+    except TooManyRows:
+        _oversized_until[source] = time.monotonic() + OVERSIZED_SECONDS
+    except (Refusal, TimeoutError):
+        answer.cancel()
+    return None
+
+
+def is_exact(rows: Sequence[str], digest: str | None = None) -> bool:
+    """Tell whether DRF would write the same text.
+
+    Args:
+        rows: rows' texts.
+        digest: names the rows, if they are all of a view's.
+    """
+    if digest is None:
+        return not any(map(LONG_NUMBER.search, rows))
+    if digest not in _exact:
+        _exact[digest] = not any(map(LONG_NUMBER.search, rows))
+        if len(_exact) > REMEMBERED_DIGESTS:
+            _exact.popitem(last=False)
+    return _exact[digest]
+
+
+def paginates_sequences(paginator: Any) -> bool:
+    """Tell whether a paginator takes any sequence, and so rows in memory."""
+    if paginator is None:
+        return True
+    kind = type(paginator)
+    if isinstance(paginator, pagination.PageNumberPagination):
+        return (
+            kind.paginate_queryset is pagination.PageNumberPagination.paginate_queryset
+            and paginator.django_paginator_class is Paginator
+        )
+    if isinstance(paginator, pagination.LimitOffsetPagination):
+        return (
+            kind.paginate_queryset is pagination.LimitOffsetPagination.paginate_queryset
+            and kind.get_count is pagination.LimitOffsetPagination.get_count
+        )
+    return False
+
+
+def asks_about_objects(permissions: Iterable[Any]) -> bool:
+    """Tell whether a permission wants to see the very object."""
+    usual = BasePermission.has_object_permission
+    return any(type(asked).has_object_permission is not usual for asked in permissions)

@@ -1,0 +1,230 @@
+"""`BoundModelViewSet`: a `ModelViewSet` whose lists and rows come from memory, with ETags."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar
+from weakref import WeakKeyDictionary
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from rest_framework import exceptions, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from bindserver.answers import CURSOR_HEADER, TextResponse, make_conditional
+from bindserver.binding import Binding
+from bindserver.contextless import traits_of
+from bindserver.engine.changes import Key
+from bindserver.exceptions import InvalidParams
+from bindserver.holdings import asks_about_objects, held, is_exact, paginates_sequences
+from bindserver.params import from_query
+from bindserver.queries import queryset_of
+from bindserver.rendering import wire_key
+from bindserver.wishes import Snapshot
+
+
+class BoundModelViewSet(viewsets.ModelViewSet[Any]):
+    """A drop-in for `ModelViewSet`.
+
+    List and retrieve are served from the binding's view, with ETag and Last-Modified, wherever
+    DRF would read just the binding's own rows; everything else goes DRF's own way to the database,
+    and has an ETag too.
+
+    Attributes:
+        binding: whose rows are served; its serializer too, where no serializer_class is named.
+        model: in place of a binding, the model whose rows are served.
+    """
+
+    binding: ClassVar[type[Binding[Any]] | Binding[Any] | None] = None
+    model: ClassVar[type[Model] | None] = None
+    _names_queryset: ClassVar[bool] = False
+    _base: QuerySet[Any] | None = None
+    _bound: tuple[Any, Binding[Any]] | None = None
+    _served: Snapshot | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "queryset" in vars(cls):
+            cls._names_queryset = vars(cls)["queryset"] is not None
+        if not cls._names_queryset and (cls.binding is not None or cls.model is not None):
+            # Routers name routes by it.
+            cls.queryset = binding_class(cls).get_model()._default_manager.all()
+
+    # What DRF asks for.
+
+    def get_binding(self) -> Binding[Any]:
+        """Return the binding, in the context of the request.
+
+        Raises:
+            ValidationError: the query's params are not what it takes.
+        """
+        request: Any = getattr(self, "request", None)
+        if self._bound is None or self._bound[0] is not request:
+            self._bound = (request, self._bind(request))
+        return self._bound[1]
+
+    def _bind(self, request: Request | None) -> Binding[Any]:
+        binding = binding_class(type(self))
+        if request is None:  # as when a schema is generated
+            return binding()
+        query = request.query_params.copy()
+        for name in set(query) - set(binding.params):
+            del query[name]
+        params = from_query(binding.params, query)
+        try:
+            return binding(user=request.user, auth=request.auth, params=params)
+        except InvalidParams as problem:
+            detail = {"detail": str(problem), "code": problem.code}
+            raise exceptions.ValidationError(detail) from None
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the binding's rows, in its order."""
+        if self._names_queryset or "queryset" in vars(self):
+            return super().get_queryset()
+        self._base = queryset_of(self.get_binding())
+        return self._base
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        """Return the viewset's own serializer, else the binding's."""
+        if self.serializer_class is not None:
+            return self.serializer_class
+        return _serializer_of(self.get_binding())
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Return DRF's context, and what the binding adds to it."""
+        return {**super().get_serializer_context(), **self.get_binding().get_serializer_context()}
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Have what was read tagged, so that a client that has it already gets 304."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        reads = request.method in ("GET", "HEAD") and self.action in ("list", "retrieve")
+        if reads and final.status_code == 200 and isinstance(final, Response):
+            modified = self._served.modified if self._served is not None else None
+            make_conditional(request, final, modified)
+        return final
+
+    # Actions.
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Answer with the rows, from memory where they are the binding's own."""
+        queryset = self.filter_queryset(self.get_queryset())
+        if paginates_sequences(self.paginator):
+            snapshot = held(self, queryset, self._base, LISTING)
+            if snapshot is not None:
+                response = self._list_from_memory(snapshot)
+                if response is not None:
+                    return response
+        return self._list_from_database(queryset)
+
+    def _list_from_memory(self, snapshot: Snapshot) -> Response | None:
+        rows = list(snapshot.rows.values())
+        page: Any = self.paginate_queryset(rows)
+        if not is_exact(rows if page is None else page, snapshot.digest if page is None else None):
+            return None
+        self._served = snapshot
+        if page is not None:
+            return self.get_paginated_response([self._data_of(row, snapshot) for row in page])
+        return self._answer(rows, snapshot, many=True)
+
+    def _list_from_database(self, queryset: QuerySet[Any]) -> Response:
+        page = self.paginate_queryset(queryset)
+        if page is not None:
+            return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return Response(self.get_serializer(queryset, many=True).data)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Answer with a row, from memory where it is one of the binding's own."""
+        key = None if asks_about_objects(self.get_permissions()) else self._key()
+        if key is not None:
+            queryset = self.filter_queryset(self.get_queryset())
+            snapshot = held(self, queryset, self._base, RETRIEVING)
+            # What is not found is looked for in the database, which compares by its own rules.
+            row = None if snapshot is None else snapshot.rows.get(key)
+            if snapshot is not None and row is not None and is_exact([row]):
+                self._served = snapshot
+                return self._answer([row], snapshot, many=False)
+        return super().retrieve(request, *args, **kwargs)
+
+    def _key(self) -> Key | None:
+        """Return the key of the row that the address names, None if the database must tell."""
+        pk = self.get_binding().get_model()._meta.pk
+        if self.lookup_field not in ("pk", pk.name, pk.attname):
+            return None
+        try:
+            value = pk.to_python(self.kwargs[self.lookup_url_kwarg or self.lookup_field])
+        except ValidationError:
+            return None
+        return wire_key(value) if type(value) in (int, str, uuid.UUID) else None
+
+    def _answer(self, rows: Sequence[str], snapshot: Snapshot, *, many: bool) -> Response:
+        if self._adds_key(snapshot):
+            data = [self._data_of(row, snapshot) for row in rows]
+            return Response(data if many else data[0])
+        response = TextResponse(rows, many=many)
+        binding = self.get_binding()
+        if many and binding.event is not None and self.serializer_class is None:
+            response.headers[CURSOR_HEADER] = snapshot.cursor
+        return response
+
+    def _data_of(self, row: str, snapshot: Snapshot) -> Any:
+        data = json.loads(row)
+        if self._adds_key(snapshot):
+            del data[snapshot.key]
+        return data
+
+    def _adds_key(self, snapshot: Snapshot) -> bool:
+        """Tell whether rows in memory have a key that the serializer leaves out."""
+        serializer_class: Any = self.get_serializer_class()
+        return snapshot.key not in traits_of(serializer_class).fields
+
+
+def _methods(*names: str) -> Mapping[str, Any]:
+    return {name: getattr(BoundModelViewSet, name) for name in names}
+
+
+_SERIALIZING = _methods("get_serializer", "get_serializer_class", "get_serializer_context")
+LISTING = {**_SERIALIZING, **_methods("paginate_queryset")}
+RETRIEVING = {**_SERIALIZING, **_methods("get_object", "check_object_permissions")}
+
+
+def binding_class(viewset: type[BoundModelViewSet]) -> type[Binding[Any]]:
+    """Return the class of bindings that a viewset serves; one is made for a bare model."""
+    if viewset.binding is None:
+        assert viewset.model is not None, (
+            f"{viewset.__name__} needs `binding = YourBinding` or `model = YourModel`."
+        )
+        return _class_for_model(viewset.model)
+    if isinstance(viewset.binding, type):
+        return viewset.binding
+    return type(viewset.binding)
+
+
+@lru_cache(maxsize=256)
+def _class_for_model(model: type[Model]) -> type[Binding[Any]]:
+    name = f"{model.__name__}Rows"
+    return type(name, (Binding,), {"__module__": model.__module__, "model": model})
+
+
+def _serializer_of(binding: Binding[Any]) -> type[BaseSerializer[Any]]:
+    """Return a binding's own serializer; one that is made from `fields` is made once.
+
+    Raises:
+        AssertionError: nobody has said which fields are to be served.
+    """
+    kind = type(binding)
+    if kind.get_serializer_class is not Binding.get_serializer_class:
+        return binding.get_serializer_class()
+    assert binding.serializer_class is not None or binding.fields is not None, (
+        f"Name a `serializer_class` in the viewset, or in {kind.__name__} one or its `fields`."
+    )
+    if kind not in _serializers:
+        _serializers[kind] = binding.get_serializer_class()
+    return _serializers[kind]
+
+
+_serializers: WeakKeyDictionary[type[Binding[Any]], type[BaseSerializer[Any]]] = WeakKeyDictionary()
