@@ -77,7 +77,7 @@ class TallShelf(Shelf):
     """A multi-table child."""
 
     height = models.IntegerField(default=1)
-    objects = LiveQuerySet.as_manager()  # type: ignore[assignment]
+    objects = LiveQuerySet.as_manager()  # type: ignore[assignment, misc]
 
 
 class Note(models.Model):
