@@ -10,14 +10,17 @@ if TYPE_CHECKING:
     from bindserver.binding import Binding
     from bindserver.capture.signals import written
     from bindserver.querysets import LiveManager, LiveQuerySet, LiveQuerySetMixin
+    from bindserver.views import BoundWebsocketView, WebsocketBinding
     from bindserver.viewsets import BoundModelViewSet
 
 __all__ = [
     "Binding",
     "BoundModelViewSet",
+    "BoundWebsocketView",
     "LiveManager",
     "LiveQuerySet",
     "LiveQuerySetMixin",
+    "WebsocketBinding",
     "__version__",
     "written",
 ]
@@ -30,6 +33,8 @@ HOMES = {
     "LiveQuerySetMixin": "bindserver.querysets",
     "written": "bindserver.capture.signals",
     "BoundModelViewSet": "bindserver.viewsets",
+    "BoundWebsocketView": "bindserver.views",
+    "WebsocketBinding": "bindserver.views",
 }
 """Where each public name lives."""
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
+from channels.layers import get_channel_layer
 from django.apps import apps
 from django.core import checks
 from django.core.checks import CheckMessage, Error
@@ -21,6 +23,7 @@ from bindserver.params import RESERVED_NAMES, field_of
 from bindserver.registry import BindingClass, registry
 
 TAG = "bindserver"
+GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
 Check = Callable[[BindingClass], Iterator[CheckMessage]]
 
 
@@ -297,6 +300,37 @@ def _check_using(binding: BindingClass) -> Iterator[CheckMessage]:
         )
 
 
+def _check_groups(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check the channel-layer groups of a websocket view or a `WebsocketBinding`."""
+    groups: Any = getattr(binding, "groups", ())
+    group = getattr(binding, "group", None)
+    if isinstance(groups, str) or not all(_names_group(name) for name in groups):
+        yield Error(
+            f"{binding.__name__}.groups cannot be {groups!r}.",
+            hint='A list such as ["products"]: names of at most 99 letters, digits and "-_.".',
+            obj=binding,
+            id="bindserver.E030",
+        )
+    elif group is not None and not _names_group(group):
+        yield Error(
+            f"{binding.__name__}.group cannot be {group!r}.",
+            hint='A name such as "products", of at most 99 letters, digits and "-_.".',
+            obj=binding,
+            id="bindserver.E030",
+        )
+    elif (groups or group) and get_channel_layer() is None:
+        yield checks.Warning(
+            f"{binding.__name__} has groups, and there is no channel layer to tell them.",
+            hint="Set CHANNEL_LAYERS, or take the groups away.",
+            obj=binding,
+            id="bindserver.W030",
+        )
+
+
+def _names_group(name: object) -> bool:
+    return isinstance(name, str) and GROUP_NAME.fullmatch(name) is not None
+
+
 CHECKS: tuple[Check, ...] = (
     _check_event,
     _check_model,
@@ -305,4 +339,5 @@ CHECKS: tuple[Check, ...] = (
     _check_limits,
     _check_using,
     _check_query,
+    _check_groups,
 )

@@ -154,6 +154,23 @@ def test_a_database_in_memory_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> N
     assert checks.check_databases() == []
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"groups": "goods"}, {"groups": ["a b"]}, {"group": ""}], ids=str
+)
+def test_a_wrong_name_of_a_group_is_told(declare: Declare, wrong: dict[str, Any]) -> None:
+    declare(**GOOD, **wrong)
+    assert told(checks.check_bindings()) == ["bindserver.E030"]
+
+
+def test_groups_that_nobody_can_tell_are_warned_of(declare: Declare) -> None:
+    declare(**GOOD, groups=["goods"])
+    layer = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
+    with override_settings(CHANNEL_LAYERS={}):
+        assert told(checks.check_bindings()) == ["bindserver.W030"]
+    with override_settings(CHANNEL_LAYERS=layer):
+        assert told(checks.check_bindings()) == []
+
+
 def test_every_check_has_its_test() -> None:
     here = Path(__file__).read_text()
     known = set(re.findall(r'id="bindserver\.([EW]\d+)"', Path(checks.__file__).read_text()))

@@ -13,6 +13,7 @@ from bindserver.exceptions import UnknownEvent
 from bindserver.registry import BindingClass, registry
 from bindserver.testing.inline import InlineCycle
 from bindserver.testing.subscriber import Data, Subscriber
+from bindserver.views import BoundWebsocketView
 from bindserver.wishes import Caller
 
 
@@ -39,7 +40,7 @@ class Live:
 
     def subscribe(
         self,
-        binding: BindingClass | str,
+        binding: BindingClass | type[BoundWebsocketView] | str,
         user: Any = None,
         *,
         auth: Any = None,
@@ -50,7 +51,7 @@ class Live:
         """Subscribe, and be answered with all rows. Like `settle()` for everybody else.
 
         Args:
-            binding: the binding's class, or its event.
+            binding: the binding's class, or its event, or a view that publishes one.
             user: who subscribes; None for an anonymous user.
             auth: how the user proved it, as DRF's `request.auth`.
             params: the arguments, as a client gives them.
@@ -117,13 +118,17 @@ class Live:
             raise new[0]
 
 
-def _published(binding: BindingClass | str) -> BindingClass:
+def _published(binding: BindingClass | type[BoundWebsocketView] | str) -> BindingClass:
     """Return the binding that a server serves under the event."""
     if isinstance(binding, str):
         try:
             return registry.get(binding)
         except UnknownEvent:
             raise ValueError(f"No binding has the event {binding!r}.") from None
+    if issubclass(binding, BoundWebsocketView):
+        if binding.published is None:
+            raise ValueError(f"{binding.__name__} publishes nothing: it needs a binding and event.")
+        binding = binding.published
     if binding.event is None:
         raise ValueError(
             f"{binding.__name__} has no event, so nobody can subscribe to it; "

@@ -41,7 +41,7 @@ class LiveServer:
     def __init__(self, port: int) -> None:
         self.port = port
         self.url = f"http://{HOST}:{port}"
-        self.ws = f"ws://{HOST}:{port}/ws/"
+        self.ws = f"ws://{HOST}:{port}{conf.WEBSOCKET_PATH}"
 
     def __str__(self) -> str:
         return self.url
@@ -116,7 +116,7 @@ def _listening(application: Any) -> Iterator[LiveServer]:
         ws="websockets-sansio",
         ws_max_size=int(conf.MAX_MESSAGE_BYTES),
         ws_per_message_deflate=False,
-        lifespan="off",
+        lifespan="auto",
         log_config=None,
         timeout_graceful_shutdown=2,
     )
