@@ -13,12 +13,16 @@ class BindserverConfig(AppConfig):
 
     def ready(self) -> None:
         from bindserver import checks
+        from bindserver.binding import Binding
         from bindserver.capture.signals import SignalCapture
         from bindserver.capture.writes import watch_writes
         from bindserver.hub import hub
+        from bindserver.reading import HubReader, keep_hearers
         from bindserver.registry import autodiscover
         from bindserver.snapshot import route_snapshots
 
+        Binding._wired = HubReader()
+        hub.when_serving(keep_hearers)
         autodiscover()
         checks.register()
         route_snapshots()

@@ -2,16 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Generic, TypeVar
+import copy
+import datetime
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 from rest_framework import serializers
 
 from bindserver import params as params_room
 from bindserver.exceptions import BindingError
+from bindserver.rows import ModelRows
 
 M = TypeVar("M", bound=Model)
+
+DECLARED = frozenset(
+    {
+        "event",
+        "excludes",
+        "fields",
+        "filters",
+        "limit",
+        "max_rows",
+        "ordering",
+        "queryset",
+        "serializer_class",
+        "using",
+    }
+)
+"""What `Binding(model=..., ...)` may declare beside the model, in place of a subclass."""
+
+CONTEXT = frozenset({"_user", "auth", "params", "wire_params"})
+"""The attributes of an instance that say in which context it is, and of which kind it is not."""
+
+
+class Reader(Protocol):
+    """Answers what Python code asks of bindings."""
+
+    def read(self, binding: Binding[M]) -> ModelRows[M]:
+        """Return the rows as they are now."""
+
+    async def aread(self, binding: Binding[M]) -> ModelRows[M]:
+        """Return the rows as they are now, without holding the event loop."""
+
+    def refresh(self, binding: Binding[Any]) -> None:
+        """Have the binding's views read anew."""
+
+    def clear(self, binding: Binding[Any]) -> None:
+        """Have the binding's views forgotten."""
 
 
 class Binding(Generic[M]):
@@ -19,7 +57,10 @@ class Binding(Generic[M]):
 
     Subclass it in an app's `bindings.py`. With an `event` it is published to subscribers; without,
     it is Python's alone. One instance has one context, like a DRF view: `self.user`, `self.auth`
-    and `self.params`.
+    and `self.params`. In Python it is a live cache: `.all()` answers from memory, and reads only
+    what changed since.
+
+    `Binding(model=Product, filters={"active": True})` is one without a subclass.
 
     Attributes:
         model: the model whose rows it serves.
@@ -39,9 +80,12 @@ class Binding(Generic[M]):
         user: who it is for; None for an anonymous user.
         auth: how the user proved it, as DRF's `request.auth`.
         params: the arguments, not checked yet.
+        model: the model, in place of the class's own.
+        declared: the same for any other of the attributes above but `params`.
 
     Raises:
         InvalidParams: the params are not what it takes.
+        TypeError: `declared` names something else.
     """
 
     model: ClassVar[type[Model] | None] = None
@@ -57,6 +101,7 @@ class Binding(Generic[M]):
     params: Any = {}
     using: ClassVar[str | None] = None
 
+    _wired: ClassVar[Reader | None] = None
     _subclassed: ClassVar[list[Callable[[type[Binding[Any]]], None]]] = []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -65,16 +110,151 @@ class Binding(Generic[M]):
             hear(cls)
 
     def __init__(
-        self, *, user: Any = None, auth: Any = None, params: Mapping[str, Any] | None = None
+        self,
+        *,
+        user: Any = None,
+        auth: Any = None,
+        params: Mapping[str, Any] | None = None,
+        model: type[M] | None = None,
+        **declared: Any,
     ) -> None:
-        if user is None:
+        if unknown := sorted(declared.keys() - DECLARED):
+            raise TypeError(
+                f"{type(self).__name__}() takes no {', '.join(unknown)}; "
+                f"it takes user, auth, params, model, {', '.join(sorted(DECLARED))}."
+            )
+        if model is not None:
+            declared["model"] = model
+        vars(self).update(declared)
+        self._user = user
+        self.auth: Any = auth
+        self.params, self.wire_params = params_room.validate(type(self).params, params or {})
+
+    @property
+    def user(self) -> Any:
+        """Who it is for; an anonymous user where nobody was named."""
+        if self._user is None:
             # Models cannot be imported while apps are still being loaded, and we are.
             from django.contrib.auth.models import AnonymousUser
 
-            user = AnonymousUser()
-        self.user: Any = user
-        self.auth: Any = auth
-        self.params, self.wire_params = params_room.validate(type(self).params, params or {})
+            self._user = AnonymousUser()
+        return self._user
+
+    @user.setter
+    def user(self, user: Any) -> None:
+        self._user = user
+
+    def seen_by(self, user: Any) -> Self:
+        """Return the same binding in the context of another user."""
+        twin = copy.copy(self)
+        twin.user = user
+        return twin
+
+    def is_plain(self) -> bool:
+        """Tell whether class and context say all there is to know of this instance."""
+        return vars(self).keys() <= CONTEXT
+
+    # Its rows, in Python.
+
+    def all(self) -> ModelRows[M]:
+        """Return the rows, in order, as they are in the database now.
+
+        They come from memory, brought up to date by what changed since. Inside a transaction that
+        has written, in a `TestCase`, and with a database in memory they are queried on the
+        caller's own connection. The instances are the caller's: changing one changes no other's.
+
+        Raises:
+            TooManyRows: there are more than `max_rows`.
+            Exception: whatever the query raises.
+        """
+        return self._reader().read(self)
+
+    async def aall(self) -> ModelRows[M]:
+        """Return what `all` does, without holding the event loop."""
+        return await self._reader().aread(self)
+
+    def get(self, pk: Any) -> M:
+        """Return the row with a primary key.
+
+        Raises:
+            DoesNotExist: the model's own; the binding has no such row.
+        """
+        return self.all().get(pk)
+
+    async def aget(self, pk: Any) -> M:
+        """Return what `get` does, without holding the event loop."""
+        return (await self.aall()).get(pk)
+
+    def keys(self) -> list[Any]:
+        """Return the primary keys of the rows, in order."""
+        return self.all().keys()
+
+    async def akeys(self) -> list[Any]:
+        """Return what `keys` does, without holding the event loop."""
+        return (await self.aall()).keys()
+
+    def __iter__(self) -> Iterator[M]:
+        return iter(self.all())
+
+    async def __aiter__(self) -> AsyncIterator[M]:
+        for row in await self.aall():
+            yield row
+
+    def __len__(self) -> int:
+        return len(self.all())
+
+    def __bool__(self) -> bool:
+        return True  # it is a declaration: asking whether there is one must not read its rows
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.all()
+
+    @property
+    def version(self) -> str:
+        """A text that is equal for equal rows, in every process and after every restart."""
+        return self.all().version
+
+    @property
+    def last_modified(self) -> datetime.datetime:
+        """When this process last saw the rows change."""
+        return self.all().last_modified
+
+    def refresh(self) -> ModelRows[M]:
+        """Read all rows of all this binding's views anew, and send subscribers what differed."""
+        self._reader().refresh(self)
+        return self.all()
+
+    async def arefresh(self) -> ModelRows[M]:
+        """Do what `refresh` does, without holding the event loop."""
+        self._reader().refresh(self)
+        return await self.aall()
+
+    def clear(self) -> None:
+        """Forget the rows of all this binding's views in this process. They are read again when
+        they are next wanted; subscribers are sent all anew."""
+        self._reader().clear(self)
+
+    async def aclear(self) -> None:
+        """Do what `clear` does."""
+        self._reader().clear(self)
+
+    def message(self, action: str, payload: Any) -> None:
+        """Hear what a subscriber would: called after each cycle, once for each change.
+
+        Override it, and the server keeps the binding live, in the context of nobody and without
+        params, and calls this on a thread of its own. With several server processes, each calls it.
+
+        Args:
+            action: "sync" first, then "create", "update" or "delete".
+            payload: the rows, the row, or what is left of it: its key.
+        """
+
+    def _reader(self) -> Reader:
+        if Binding._wired is None:
+            raise BindingError('Add "bindserver" to INSTALLED_APPS.')
+        return Binding._wired
+
+    # What it declares.
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the rows to begin with; filters, excludes, `get_q` and ordering come after.
@@ -103,18 +283,14 @@ class Binding(Generic[M]):
             return self.serializer_class
         return plain_serializer(self.get_model(), self.fields or "__all__")
 
-    @classmethod
-    def get_model(cls) -> type[Model]:
+    def get_model(self) -> type[M]:
         """Return the model, the queryset's where none is named.
 
         Raises:
             BindingError: neither is there.
         """
-        if cls.model is not None:
-            return cls.model
-        if cls.queryset is not None:
-            return cls.queryset.model
-        raise BindingError(f"{cls.__name__} has no model; write `model = YourModel` in it.")
+        model: type[M] = model_of(self)
+        return model
 
     def conditions(self, name: str) -> Mapping[str, Any]:
         """Return `filters` or `excludes`, called where it is a method.
@@ -130,6 +306,20 @@ class Binding(Generic[M]):
         if not isinstance(value, Mapping):
             raise BindingError(f"{type(self).__name__}.{name} is a dict of lookups.")
         return value
+
+
+def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
+    """Return the model of a binding, or of a class of bindings.
+
+    Raises:
+        BindingError: it names neither a model nor a queryset.
+    """
+    if binding.model is not None:
+        return binding.model
+    if binding.queryset is not None:
+        return binding.queryset.model
+    name = (binding if isinstance(binding, type) else type(binding)).__name__
+    raise BindingError(f"{name} has no model; write `model = YourModel` in it.")
 
 
 def plain_serializer(

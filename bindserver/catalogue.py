@@ -15,11 +15,11 @@ from bindserver.engine.changes import Position
 from bindserver.engine.protocol import canonical
 from bindserver.exceptions import Unavailable
 from bindserver.live import LiveView, Subject
-from bindserver.queries import Query
+from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
 from bindserver.wishes import Caller, Ref
 
-SubjectKey = tuple[BindingClass, tuple[str, str, str], str]
+SubjectKey = tuple[BindingClass, tuple[str, str, str], str, Form, Binding[Any] | None]
 
 
 class Catalogue:
@@ -58,29 +58,49 @@ class Catalogue:
             Refusal: the params are wrong, or there are too many views.
         """
         instance = binding(user=caller.user, auth=caller.auth, params=params)
-        key = (binding, caller.identity(), canonical(instance.wire_params))
-        subject = self._subjects.get(key)
+        return self._subject(instance, Form.JSON, params, position), instance
+
+    def resolve_instance(self, instance: Binding[Any], form: Form, position: Position) -> Subject:
+        """Return the subject of a binding in the context that it already has.
+
+        Raises:
+            Refusal: there are too many views.
+        """
+        return self._subject(instance, form, instance.wire_params, position)
+
+    def _subject(
+        self, instance: Binding[Any], form: Form, params: Mapping[str, Any], position: Position
+    ) -> Subject:
+        caller = Caller(user=instance.user, auth=instance.auth)
+        # An instance with attributes of its own stands for itself alone.
+        origin = None if instance.is_plain() else instance
+        context = (type(instance), caller.identity(), canonical(instance.wire_params))
+        subject = self._subjects.get((*context, form, origin))
         if subject is None:
-            live, reads = self._view_of(instance)
+            live, reads = self._view_of(instance, form)
             subject = Subject(
-                binding=binding,
+                binding=type(instance),
                 caller=caller,
                 params=dict(params),
+                origin=origin,
+                form=form,
                 live=live,
                 reads=reads,
                 position=position,
             )
-            self._subjects[key] = subject
+            self._subjects[(*context, form, origin)] = subject
         subject.live.used_at = time.monotonic()
-        return subject, instance
+        return subject
 
     def resolve_again(self, subject: Subject) -> bool:
         """Ask the subject's binding for its queryset again; tell whether its view is another."""
         subject.caller = self._present(subject.caller)
-        instance = subject.binding(
-            user=subject.caller.user, auth=subject.caller.auth, params=subject.params
-        )
-        live, subject.reads = self._view_of(instance)
+        user, auth = subject.caller.user, subject.caller.auth
+        if subject.origin is not None:
+            instance = subject.origin.seen_by(user)
+        else:
+            instance = subject.binding(user=user, auth=auth, params=subject.params)
+        live, subject.reads = self._view_of(instance, subject.form)
         if live is subject.live:
             return False
         for ref in subject.refs:
@@ -103,10 +123,10 @@ class Catalogue:
             key: known for key, known in self._subjects.items() if known is not subject
         }
 
-    def _view_of(self, instance: Binding[Any]) -> tuple[LiveView, set[str]]:
+    def _view_of(self, instance: Binding[Any], form: Form) -> tuple[LiveView, set[str]]:
         recorder = Recorder()
         with recorder.watching(self._alias):
-            query = Query(instance)
+            query = Query(instance, form)
         live = self._views.get(query.identity)
         if live is None:
             if len(self._views) >= conf.MAX_VIEWS:

@@ -16,7 +16,7 @@ from django.db import connections
 from django.db.models import CompositePrimaryKey, QuerySet
 from rest_framework import serializers
 
-from bindserver.binding import plain_serializer
+from bindserver.binding import model_of, plain_serializer
 from bindserver.conf import conf
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 from bindserver.params import RESERVED_NAMES, field_of
@@ -133,7 +133,7 @@ def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
             obj=binding,
             id="bindserver.E005",
         )
-    elif isinstance(binding.get_model()._meta.pk, CompositePrimaryKey):
+    elif isinstance(model_of(binding)._meta.pk, CompositePrimaryKey):
         yield Error(
             f"{binding.__name__} serves a model with a composite primary key.",
             hint="A row is told apart by one key field; give the model one.",
@@ -189,7 +189,7 @@ def _serializer_problem(binding: BindingClass) -> str:
     if binding.fields is None:
         return ""
     try:
-        _ = plain_serializer(binding.get_model(), binding.fields)().fields
+        _ = plain_serializer(model_of(binding), binding.fields)().fields
     except (AssertionError, TypeError, ValueError, ImproperlyConfigured) as problem:
         return f"{binding.__name__}.fields: {problem}"
     return ""
@@ -225,7 +225,7 @@ def _check_params(binding: BindingClass) -> Iterator[CheckMessage]:
 
 def _check_query(binding: BindingClass) -> Iterator[CheckMessage]:
     """Check class-level lookups and ordering; methods run for subscribers only."""
-    queryset = binding.get_model()._default_manager.all()
+    queryset = model_of(binding)._default_manager.all()
     if binding.queryset is not None:
         queryset = binding.queryset.all()
     for name in ("filters", "excludes"):

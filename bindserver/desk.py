@@ -8,13 +8,14 @@ from bindserver.catalogue import Catalogue
 from bindserver.courier import Outgoing
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import Unavailable
-from bindserver.live import LiveView, Opening, State, Subject
+from bindserver.live import LiveView, Opening, State
 from bindserver.loader import Loaded, Loader
 from bindserver.wishes import (
     CatchUpWish,
     Listener,
     Order,
     OrderWish,
+    ReadWish,
     Refused,
     ReleaseWish,
     SnapshotWish,
@@ -23,6 +24,9 @@ from bindserver.wishes import (
     UnsubscribeWish,
     Wish,
 )
+
+EVERYTHING = Subscribe(event="", params={})
+"""What a subscription wants that is to be answered anew, from nothing."""
 
 
 class Desk:
@@ -76,7 +80,7 @@ class Desk:
     def obey(self, wish: OrderWish) -> None:
         """Have views read anew, and their subscribers answered as the order says."""
         for live in self.catalogue.views():
-            if wish.events is not None and live.event not in wish.events:
+            if not wish.means(live.event, live.binding):
                 continue
             if wish.order is Order.CLEAR:
                 live.forget()
@@ -87,19 +91,15 @@ class Desk:
     def _answer_again(self, live: LiveView) -> None:
         """Answer a view's subscribers as if they had just come, with all rows."""
         for ref in list(live.audience):
-            subject = self.catalogue.subject_of(ref)
-            if subject is not None:
-                del live.audience[ref]
-                live.openings.append(Opening(ref, plain(subject), moved=True))
+            del live.audience[ref]
+            live.openings.append(Opening(ref, EVERYTHING, moved=True))
 
     def out_of_reach(self, items: Iterable[Wish | Loaded]) -> Outgoing:
         """Serve what can be served without the database, and mark every view stale."""
         outgoing = Outgoing()
         for live in self.catalogue.views():
             mark_stale(live, outgoing)
-            for wish in live.snapshots:
-                wish.fail(Unavailable())
-            live.snapshots.clear()
+            live.fail_readers(Unavailable())
         for item in items:
             if isinstance(item, ReleaseWish):
                 self.catalogue.release(item.ref)
@@ -107,7 +107,7 @@ class Desk:
                 subject = self.catalogue.subject_of(item.ref)
                 if subject is not None:  # answered by a sync when the database is back
                     subject.live.audience.pop(item.ref, None)
-                    subject.live.openings.append(Opening(item.ref, plain(subject)))
+                    subject.live.openings.append(Opening(item.ref, EVERYTHING))
             elif isinstance(item, OrderWish):
                 self.obey(item)
             elif isinstance(item, Loaded):
@@ -116,16 +116,11 @@ class Desk:
         return outgoing
 
 
-def plain(subject: Subject) -> Subscribe:
-    """Return a message that wants all of a subject's rows."""
-    return Subscribe(event=subject.binding.event or "", params={})
-
-
 def refuse(items: Iterable[Wish | Loaded], outgoing: Outgoing | None = None) -> None:
     """Tell all who ask that there is no answer now."""
     sorry = Unavailable()
     for item in items:
-        if isinstance(item, SnapshotWish):
+        if isinstance(item, (SnapshotWish, ReadWish)):
             item.fail(sorry)
         elif isinstance(item, (SubscribeWish, UnsubscribeWish)) and outgoing is not None:
             outgoing.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from django.contrib.auth import get_user_model
 from django.db import router
 
-from bindserver.binding import Binding
+from bindserver.binding import Binding, model_of
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.pace import Pacer
@@ -33,7 +33,7 @@ def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
 
 
 def _declared(binding: BindingClass) -> set[str]:
-    model = binding.get_model()
+    model = model_of(binding)
     return {m._meta.db_table for m in (model, *model._meta.all_parents)}
 
 

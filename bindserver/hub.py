@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
@@ -9,23 +10,30 @@ from typing import Any
 
 from django.conf import settings
 
+from bindserver.binding import Binding, M
+from bindserver.conf import conf
 from bindserver.cycle import Cycle
+from bindserver.desk import EVERYTHING
 from bindserver.engine.changes import Change
 from bindserver.engine.protocol import Subscribe, Unsubscribe
 from bindserver.exceptions import UnknownEvent
+from bindserver.herald import Herald
 from bindserver.registry import BindingClass, registry
+from bindserver.rows import ModelRows
 from bindserver.wishes import (
     Caller,
     CatchUpWish,
     HintWish,
     Order,
     OrderWish,
+    ReadWish,
     Ref,
     ReleaseWish,
     Snapshot,
     SnapshotWish,
     SubscribeWish,
     UnsubscribeWish,
+    Wish,
 )
 
 
@@ -33,9 +41,15 @@ class Hub:
     """The cycles of this process, started when they are first needed."""
 
     def __init__(self) -> None:
-        self._cycles: dict[str, Cycle] = {}
-        self._lock = threading.Lock()
         self._when_serving: list[Callable[[], None]] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin without threads, as a process must after a fork: threads stay with the parent."""
+        self._cycles: dict[str, Cycle] = {}
+        self._herald: Herald | None = None
+        self._serving = False
+        self._lock = threading.RLock()
 
     def subscribe(self, ref: Ref, caller: Caller, message: Subscribe) -> None:
         """Have a subscription accepted and answered.
@@ -43,6 +57,7 @@ class Hub:
         Raises:
             UnknownEvent: no binding has the event.
         """
+        self.serve()
         wish = SubscribeWish(ref=ref, caller=caller, message=message)
         self._cycle_of(message.event).ask(wish)
 
@@ -60,8 +75,7 @@ class Hub:
 
     def release(self, ref: Ref) -> None:
         """Forget a subscription."""
-        for cycle in list(self._cycles.values()):
-            cycle.ask(ReleaseWish(ref=ref))
+        self._tell(ReleaseWish(ref=ref))
 
     def snapshot(
         self, binding: BindingClass, caller: Caller, params: Mapping[str, Any]
@@ -70,6 +84,27 @@ class Hub:
         wish = SnapshotWish(binding=binding, caller=caller, params=params)
         self._cycle(binding.using or "default").ask(wish)
         return wish.answer
+
+    def read(self, binding: Binding[M]) -> Future[ModelRows[M]]:
+        """Return a binding's rows as model instances, as fresh as the database at this call."""
+        wish = ReadWish(instance=binding)
+        self._cycle(binding.using or "default").ask(wish)
+        return wish.answer
+
+    def keep(self, binding: Binding[Any]) -> None:
+        """Keep a binding live in its own context, and have it hear its changes as `message`.
+
+        Kept once, however often it is asked for.
+        """
+        with self._lock:
+            if self._herald is None:
+                self._herald = Herald(self._subscribe_own, self.release, conf.MAX_OUTBOX_BYTES)
+        self._herald.keep(binding)
+
+    def _subscribe_own(self, ref: Ref, binding: Binding[Any]) -> None:
+        caller = Caller(user=binding.user, auth=binding.auth)
+        wish = SubscribeWish(ref=ref, caller=caller, message=EVERYTHING, instance=binding)
+        self._cycle(binding.using or "default").ask(wish)
 
     def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
         """Take a hint of a write; databases that nobody follows here pass it over."""
@@ -101,18 +136,26 @@ class Hub:
         Subscribers are sent all rows."""
         self.order(Order.CLEAR, events)
 
-    def order(self, order: Order, events: Collection[str] | None = None) -> None:
-        """Have something done with the views of these events, or of all."""
-        wish = OrderWish(order=order, events=None if events is None else frozenset(events))
-        for cycle in list(self._cycles.values()):
-            cycle.ask(wish)
+    def order(
+        self,
+        order: Order,
+        events: Collection[str] | None = None,
+        binding: BindingClass | None = None,
+    ) -> None:
+        """Have something done with the views of these events and this class; None means any."""
+        named = None if events is None else frozenset(events)
+        self._tell(OrderWish(order=order, events=named, binding=binding))
 
     def when_serving(self, work: Callable[[], None]) -> None:
-        """Have something done as soon as this process has views to serve."""
+        """Have something done once, as soon as this process serves subscribers."""
         self._when_serving.append(work)
 
     def serve(self) -> None:
         """Take the word that this process serves; a first subscriber says so too."""
+        with self._lock:
+            if self._serving:
+                return
+            self._serving = True
         for work in self._when_serving:
             work()
 
@@ -121,8 +164,16 @@ class Hub:
         with self._lock:
             cycles = list(self._cycles.values())
             self._cycles.clear()
+            herald, self._herald = self._herald, None
+            self._serving = False
+        if herald is not None:
+            herald.stop()
         for cycle in cycles:
             cycle.stop()
+
+    def _tell(self, wish: Wish) -> None:
+        for cycle in list(self._cycles.values()):
+            cycle.ask(wish)
 
     def _cycle_of(self, event: str) -> Cycle:
         return self._cycle(registry.get(event).using or "default")
@@ -133,11 +184,12 @@ class Hub:
             if cycle is None:
                 cycle = self._cycles[alias] = Cycle(alias, settings.SECRET_KEY.encode())
                 cycle.start()
-                self.serve()
             return cycle
 
 
 hub = Hub()
 """This process's hub."""
+
+os.register_at_fork(after_in_child=hub._forget)
 
 __all__ = ["Hub", "UnknownEvent", "hub"]

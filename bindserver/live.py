@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import secrets
 import time
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
+from typing import Any
 
 from django.db.models import Model
 
@@ -21,9 +23,10 @@ from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
-from bindserver.queries import Query, Rows
+from bindserver.queries import Form, Query, Rows
 from bindserver.registry import BindingClass
-from bindserver.wishes import Caller, Ref, Snapshot, SnapshotWish
+from bindserver.rows import ModelRows
+from bindserver.wishes import Caller, ReadWish, Ref, Snapshot, SnapshotWish
 
 VERSION_BITS = 40
 """A view may come to so many versions before they reach those of the next one."""
@@ -56,6 +59,18 @@ class Opening:
     moved: bool = False
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Somebody who waits for a view's rows, once.
+
+    Attributes:
+        asked: the position at which they did; the rows must be as new.
+    """
+
+    wish: SnapshotWish | ReadWish
+    asked: Position
+
+
 class LiveView:
     """One view, with its query, position and audience. The cycle's thread alone touches it.
 
@@ -68,16 +83,13 @@ class LiveView:
     def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
         self.query = query
         self.event = binding.event
+        self.binding = type(binding)
         self.state = State.NEW
         self.doubted = False
-        self.position = Position(epoch="", mark="")
-        self._sync: dict[int, tuple[Frame, ...]] = {}
-        self._digest: str | None = None
-        self.forget()
         self.whole_tables: set[str] = set()
         self.audience: dict[Ref, None] = {}
         self.openings: list[Opening] = []
-        self.snapshots: list[SnapshotWish] = []
+        self.readers: list[Reading] = []
         self.stale = False
         self.failures = 0
         self.retry_at = 0.0
@@ -90,11 +102,17 @@ class LiveView:
             params=canonical(binding.wire_params) if takes_params else None,
             key=query.key,
         )
+        self.position = self.compared = Position(epoch="", mark="")
+        self.forget()
 
     @property
     def wanted(self) -> bool:
         """Whether anybody waits for what happens to it."""
-        return bool(self.audience or self.openings or self.snapshots)
+        return bool(self.audience or self.openings or self.readers)
+
+    def rests(self) -> bool:
+        """Tell whether it is set aside, and not to be tried again yet."""
+        return self.state is State.FAILED and time.monotonic() < self.retry_at
 
     @property
     def tables(self) -> set[str]:
@@ -105,13 +123,15 @@ class LiveView:
         """Forget the rows and the ring, as if it had never been read."""
         self.view = View(
             sortable=self.query.sortable,
-            ring_bytes=conf.RING_BYTES,
+            ring_bytes=conf.RING_BYTES if self.query.form is Form.JSON else 0,
             first_version=next(_numbers) << VERSION_BITS,
         )
         self.incarnation = secrets.token_hex(6)
         self.keys: dict[Hashable, Key] = {}
-        self._sync.clear()
-        self._digest = None
+        self.instances: dict[Key, Model] = {}
+        self._sync: dict[int, tuple[Frame, ...]] = {}
+        self._digest: str | None = None
+        self._kept: tuple[Model, ...] | None = None
 
     def doubt(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""
@@ -128,7 +148,8 @@ class LiveView:
         """Take all rows as they were at a position."""
         delta = self.view.load(rows.fresh)
         self.keys = rows.keys
-        self.position = position
+        self.instances = rows.instances
+        self.position = self.compared = position
         self.state = State.READY
         self.failures = 0
         self._changed(delta)
@@ -146,6 +167,9 @@ class LiveView:
         for pk in gone:
             self.keys.pop(pk, None)
         self.keys.update(rows.keys)
+        for key in gone_keys:
+            self.instances.pop(key, None)
+        self.instances.update(rows.instances)
         self.position = position
         self._changed(delta)
         return delta
@@ -154,6 +178,7 @@ class LiveView:
         if delta is not None:
             self.modified = time.time()
             self._digest = None
+            self._kept = None
         self._sync.clear()  # its cursor names the position, which has moved in any case
 
     def cursor(self) -> str:
@@ -186,22 +211,64 @@ class LiveView:
         """Return the frame that says that its rows are the present ones."""
         return self.delta_frames(Delta(version=self.view.version, deletes=(), puts=()))[0]
 
+    def give_readers(self, proves: Callable[[Position, Position], bool]) -> None:
+        """Answer those who wait for its rows once, and whom they are new enough for.
+
+        Args:
+            proves: as a source's `proves`.
+        """
+        ready = [r for r in self.readers if proves(self.compared, r.asked)]
+        self.readers = [r for r in self.readers if r not in ready]
+        for reading in ready:
+            if isinstance(reading.wish, SnapshotWish):
+                reading.wish.give(self.snapshot())
+            else:
+                reading.wish.give(self.model_rows())
+
+    def fail_readers(self, problem: Exception) -> None:
+        """Tell all who wait for its rows once why they do not get them."""
+        for reading in self.readers:
+            reading.wish.fail(problem)
+        self.readers.clear()
+
     def snapshot(self) -> Snapshot:
         """Return its rows as HTTP serves them."""
-        rows = {key: self.view.rows[key] for key in self.view.keys()}
-        if self._digest is None:
-            digest = hashlib.sha256()
-            for text in rows.values():
-                digest.update(text.encode())
-                digest.update(b"\n")
-            self._digest = digest.hexdigest()
         return Snapshot(
-            rows=rows,
+            rows={key: self.view.rows[key] for key in self.view.keys()},
             key=self.query.key,
             cursor=self.cursor(),
-            digest=self._digest,
+            digest=self._content(),
             modified=self.modified,
         )
+
+    def model_rows(self) -> ModelRows[Model]:
+        """Return its rows as Python is given them."""
+        if self._kept is None:
+            self._kept = tuple([self.instances[key] for key in self.view.keys()])
+        return model_rows(self.query, self._kept, self._content(), self.modified)
+
+    def _content(self) -> str:
+        """Return a text that is equal for equal rows."""
+        if self._digest is None:
+            self._digest = digest_of(self.view.texts())
+        return self._digest
+
+
+def digest_of(texts: Iterable[str]) -> str:
+    """Return a digest of rows, of which each is one line."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def model_rows(
+    query: Query, instances: Sequence[Any], digest: str, modified: float
+) -> ModelRows[Any]:
+    """Return a query's rows as Python is given them, as they were last changed at `modified`."""
+    at = datetime.datetime.fromtimestamp(modified, datetime.UTC)
+    return ModelRows(query.model, instances, version=digest, last_modified=at)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -209,6 +276,8 @@ class Subject:
     """A binding in one context: who asks, with which params, and the view that they see.
 
     Attributes:
+        origin: the binding that was asked, where its class alone does not say what it is.
+        form: what its rows are read as.
         reads: the tables that the binding read to make its queryset, and the user's; when one of
             them changes, it is asked again.
         position: the state that it was asked in.
@@ -218,6 +287,8 @@ class Subject:
     binding: BindingClass
     caller: Caller
     params: dict[str, object]
+    origin: Binding[Any] | None = None
+    form: Form
     live: LiveView
     reads: set[str]
     position: Position

@@ -6,11 +6,12 @@ import hashlib
 import json
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet, ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Prefetch, QuerySet
 from django.db.models.fields import BooleanField, IntegerField
 
 from bindserver.binding import Binding
@@ -21,9 +22,16 @@ from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.pace import Pacer
-from bindserver.rendering import Renderer, Row, describe
+from bindserver.rendering import ModelRenderer, Renderer, Row, describe
 
 KEYS_PER_QUERY = 500
+
+
+class Form(Enum):
+    """What rows are read as: JSON for subscribers, or model instances for Python."""
+
+    JSON = "json"
+    MODELS = "models"
 
 
 class OverBudget(BindserverError):
@@ -37,14 +45,18 @@ class Rows:
     Attributes:
         fresh: what a view takes, by key.
         keys: the key of each primary key.
+        instances: the model instances, by key, where they are wanted.
     """
 
     fresh: dict[Key, Fresh] = field(default_factory=dict)
     keys: dict[Hashable, Key] = field(default_factory=dict)
+    instances: dict[Key, Model] = field(default_factory=dict)
 
     def add(self, row: Row, sort: tuple[Any, ...] | None) -> None:
         self.fresh[row.key] = Fresh(row.text, sort)
         self.keys[row.pk] = row.key
+        if row.instance is not None:
+            self.instances[row.key] = row.instance
 
 
 class Query:
@@ -54,6 +66,7 @@ class Query:
 
     Args:
         binding: the binding, with its context.
+        form: what its rows are read as.
 
     Attributes:
         identity: equal for two queries whose subscribers are sent the same.
@@ -63,7 +76,8 @@ class Query:
         whole: why it can only be read whole, or None.
     """
 
-    def __init__(self, binding: Binding[Any]) -> None:
+    def __init__(self, binding: Binding[Any], form: Form = Form.JSON) -> None:
+        self.form = form
         self.alias: str = binding.using or "default"
         self.max_rows: int = binding.max_rows or conf.MAX_ROWS
         self._limit = binding.limit
@@ -76,12 +90,22 @@ class Query:
             self.sortable = False
         self._queryset = queryset[: self._limit] if self._limit else queryset
         self.sql, self.paths = _compiled(queryset, self.alias, self.model)
+        columns = [name for name, _ in self._directions or ()] if self.sortable else []
+        self._renderer: Renderer | ModelRenderer
+        if form is Form.JSON:
+            self._render_json(binding, columns)
+        else:
+            self._renderer = ModelRenderer(self.model, columns)
+            made = [form.value, self.model._meta.label, self.max_rows, _prefetched(queryset)]
+            self.identity = self.fingerprint = _digest([*_read(self, binding), *made])
+        self.key = self._renderer.key
+
+    def _render_json(self, binding: Binding[Any], columns: Sequence[str]) -> None:
         serializer_class = binding.get_serializer_class()
         context = binding.get_serializer_context()
-        columns = [name for name, _ in self._directions or ()] if self.sortable else []
         self._renderer = Renderer(self.model, serializer_class, context, columns)
-        self.key = self._renderer.key
-        self.identity = _identity(self, binding, serializer_class, context)
+        served = [_path(serializer_class), identify(context)]
+        self.identity = _digest([*_read(self, binding), *served])
         row_format = describe(serializer_class(context=context))
         self.fingerprint = _digest(
             [self.identity, row_format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
@@ -299,20 +323,27 @@ def _compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[
     return f"{sql} {params!r}", paths_of(query, sql, model)
 
 
-def _identity(
-    query: Query, binding: Binding[Any], serializer_class: type, context: dict[str, Any]
-) -> str:
-    return _digest(
-        [
-            _path(type(binding)),
-            query.alias,
-            query.sql,
-            query._limit,
-            _path(serializer_class),
-            identify(context),
-            protocol.canonical(binding.wire_params),
-        ]
-    )
+def _read(query: Query, binding: Binding[Any]) -> list[Any]:
+    """Return what says which rows a query reads, and for which binding."""
+    return [
+        _path(type(binding)),
+        query.alias,
+        query.sql,
+        query._limit,
+        protocol.canonical(binding.wire_params),
+    ]
+
+
+def _prefetched(queryset: QuerySet[Any]) -> list[list[str]]:
+    """Return what a queryset's prefetches are, which its own SQL does not say."""
+    prefetches = [
+        item if isinstance(item, Prefetch) else Prefetch(item)
+        for item in queryset._prefetch_related_lookups  # type: ignore[attr-defined]
+    ]
+    return [
+        [item.prefetch_to, str(item.queryset.query) if item.queryset is not None else ""]
+        for item in prefetches
+    ]
 
 
 def identify(value: Any) -> Any:

@@ -16,11 +16,12 @@ from django.db.models import Field, ForeignKey, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.binding import Binding, plain_serializer
+from bindserver.binding import Binding, model_of, plain_serializer
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
 from bindserver.pace import Pacer
+from bindserver.rows import fingerprint
 
 CHUNK_ROWS = 500
 SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
@@ -55,14 +56,16 @@ class Row:
     Attributes:
         pk: the primary key as Python has it.
         key: the same on the wire.
-        text: the row as JSON text.
+        text: the row as JSON text; for a model instance, its fingerprint.
         sort: the values of the sort columns.
+        instance: the model instance, where that is what is wanted.
     """
 
     pk: Any
     key: Key
     text: str
     sort: tuple[Any, ...]
+    instance: Model | None = None
 
 
 class NoRequest(dict[str, Any]):
@@ -135,6 +138,27 @@ class Renderer:
         if self._adds_key:
             data = {self.key: pk, **data}
         return Row(pk, wire_key(data[self.key]), to_json(data), sort)
+
+
+class ModelRenderer:
+    """Gives the rows of one view as model instances, for Python.
+
+    Args:
+        model: the view's model.
+        sort_columns: attribute names of model fields whose values each row brings along.
+    """
+
+    def __init__(self, model: type[Model], sort_columns: Sequence[str]) -> None:
+        self.key = model._meta.pk.name
+        self._sort_columns = tuple(sort_columns)
+
+    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Iterator[Row]:
+        """Yield the queryset's rows in its order, pausing as `pacer` says."""
+        for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
+            sort = tuple([getattr(instance, name) for name in self._sort_columns])
+            key = wire_key(instance.pk)
+            yield Row(instance.pk, key, fingerprint(instance), sort, instance)
+            pacer.pause()
 
 
 def wire_key(value: Any) -> Key:
@@ -224,7 +248,7 @@ def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, A
 
 def key_name(binding: type[Binding[Any]]) -> str:
     """Return the name of the row field that holds a binding's key, as its class declares it."""
-    model = binding.get_model()
+    model = model_of(binding)
     serializer_class = binding.serializer_class or plain_serializer(
         model, binding.fields or "__all__"
     )

@@ -106,6 +106,11 @@ def _path_of(connection: BaseDatabaseWrapper) -> Path | None:
     return Path(name).absolute()
 
 
+def in_snapshot() -> bool:
+    """Tell whether this thread is reading in a snapshot of ours."""
+    return getattr(_reading, "alias", None) is not None
+
+
 @contextmanager
 def snapshot(connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
     """Read in one snapshot; nothing can be written, and nothing outlives the pacer's time."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.log import Log, has_log, log_of
+from bindserver.capture.log import LOGS, Log, has_log, log_of
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Position
@@ -46,6 +46,14 @@ class Source(Protocol):
     def position(self) -> Position:
         """Return the position of the present snapshot."""
 
+    def proves(self, compared: Position, asked: Position) -> bool:
+        """Tell whether a view shows all that was committed when somebody asked for its rows.
+
+        Args:
+            compared: where it was read whole for the last time; it has followed `changes` since.
+            asked: where we were when its rows were asked for.
+        """
+
     def changes(self, since: Position) -> list[Change] | None:
         """Return what changed since a position, None when that cannot be proved."""
 
@@ -73,7 +81,7 @@ def source_of(connection: BaseDatabaseWrapper) -> Source:
     """
     wanted = conf.CAPTURE
     if wanted == "signals":
-        return HintSource()
+        return HintSource(connection)
     if has_log(connection):
         return LogSource(connection, log_of(connection))
     if wanted == "log":
@@ -81,7 +89,7 @@ def source_of(connection: BaseDatabaseWrapper) -> Source:
             f"BINDSERVER['CAPTURE'] is 'log', but database {connection.alias!r} has no change log. "
             "Run `manage.py bindings capture install`."
         )
-    return HintSource()
+    return HintSource(connection)
 
 
 class LogSource:
@@ -144,6 +152,9 @@ class LogSource:
     def position(self) -> Position:
         return self._log.position()
 
+    def proves(self, compared: Position, asked: Position) -> bool:
+        return True
+
     def changes(self, since: Position) -> list[Change] | None:
         return self._log.changes(since)
 
@@ -177,7 +188,10 @@ class HintSource:
     polls = False
     durable = False
 
-    def __init__(self) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._commit_mark: object = None
+        self._committed = 0
         self._epoch = secrets.token_hex(8)
         self._number = 0
         self._pending: list[Change] = []
@@ -189,9 +203,20 @@ class HintSource:
         self._number += 1
         self._history.append((self._number, self._pending))
         self._pending = []
+        mark = self._look()
+        if mark != self._commit_mark:
+            self._commit_mark = mark
+            self._committed = self._number
         if time.monotonic() >= self._compare_at:
             self._compare_at = time.monotonic() + conf.COMPARE_SECONDS
             self._compared = self._number
+
+    def _look(self) -> object:
+        """Return a value that differs when somebody has committed, as far as one can be had."""
+        connect(self._connection)
+        if self._connection.vendor not in LOGS:
+            return object()
+        return log_of(self._connection).commit_mark()
 
     def prepared(self) -> bool:
         return True
@@ -201,6 +226,12 @@ class HintSource:
 
     def position(self) -> Position:
         return Position(epoch=self._epoch, mark=str(self._number))
+
+    def proves(self, compared: Position, asked: Position) -> bool:
+        """Tell whether nobody has committed in between; hints alone prove nothing."""
+        return compared.epoch == asked.epoch and int(compared.mark) >= min(
+            int(asked.mark), self._committed
+        )
 
     def changes(self, since: Position) -> list[Change] | None:
         """Return the hints since a look of ours; nothing where a full compare is due since."""

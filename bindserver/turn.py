@@ -10,49 +10,31 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from bindserver.courier import Outgoing
-from bindserver.desk import Desk, mark_stale, plain
+from bindserver.desk import EVERYTHING, Desk, mark_stale
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Change, Position
 from bindserver.engine.frames import Frame, round_page_size
-from bindserver.engine.protocol import Code, Subscribe, canonical
+from bindserver.engine.protocol import Code, Subscribe
 from bindserver.engine.ring import Delta
-from bindserver.exceptions import Refusal, TooManyRows, Unavailable
+from bindserver.exceptions import TooManyRows, Unavailable
 from bindserver.live import LiveView, Opening, State, Subject
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
-from bindserver.params import validate
 from bindserver.queries import OverBudget
+from bindserver.reception import Reception
 from bindserver.refresh import Touched, missed, refresh, touched
-from bindserver.registry import registry
 from bindserver.sources import Source
 from bindserver.wishes import (
-    Accepted,
     Answered,
     Arrived,
-    CatchUpWish,
     Ended,
-    HintWish,
-    OrderWish,
     Published,
-    Ref,
-    Refused,
-    ReleaseWish,
-    SnapshotWish,
-    Staled,
-    SubscribeWish,
-    Unsubscribed,
-    UnsubscribeWish,
     Wish,
 )
 
 logger = logging.getLogger("bindserver")
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
-
-
-def _rests(live: LiveView) -> bool:
-    """Tell whether a view is set aside, and not to be tried again yet."""
-    return live.state is State.FAILED and time.monotonic() < live.retry_at
 
 
 class Turn:
@@ -85,9 +67,17 @@ class Turn:
         for item in items:
             if isinstance(item, Loaded):
                 self._take(item)
+        reception = Reception(
+            desk=self._desk,
+            source=self._source,
+            pacer=self._pacer,
+            outgoing=self.outgoing,
+            position=self._position,
+            failed=self._failed,
+        )
         for item in items:
             if not isinstance(item, Loaded):
-                self._serve(item)
+                reception.serve(item)
         for live in self._desk.catalogue.views():
             if live.wanted:
                 self._bring_up(live)
@@ -109,12 +99,12 @@ class Turn:
 
     def _bring_up(self, live: LiveView) -> None:
         """Move a view to the present; load it if it has no rows yet."""
-        if live.state is not State.LOADING and not _rests(live):
+        if live.state is not State.LOADING and not live.rests():
             self._guarded(live, self._move)
 
     def _move(self, live: LiveView) -> None:
         what = Touched(whole=True)
-        if live.state is State.READY:
+        if live.state is State.READY and not self._reads_unproved(live):
             what = touched(live, self._since(live.position))
         try:
             delta = refresh(live, what, self._position, self._pacer, self._desk.alias)
@@ -123,6 +113,10 @@ class Turn:
             self._desk.loader.load(live, None if self._source.durable else self._position)
             return
         self._publish(live, delta)
+
+    def _reads_unproved(self, live: LiveView) -> bool:
+        """Tell whether somebody wants the rows as they are now, and memory might not have them."""
+        return not all(self._source.proves(live.compared, r.asked) for r in live.readers)
 
     def _take(self, loaded: Loaded) -> None:
         """Take a big load's rows; the turn brings them to the present."""
@@ -177,18 +171,20 @@ class Turn:
         live.failures += 1
         live.retry_at = time.monotonic() + delay
         mark_stale(live, self.outgoing)
-        for wish in live.snapshots:
-            wish.fail(Unavailable())
-        live.snapshots.clear()
+        live.fail_readers(Unavailable())
+
+    def _failed(self, problem: Exception) -> str:
+        """Log what a binding raised, and return what may be said of it to whoever asked."""
+        reference = secrets.token_hex(4)
+        logger.error("bindserver: a binding failed (reference %s)", reference, exc_info=problem)
+        return f"the server failed; reference {reference}"
 
     def _end(self, live: LiveView, problem: TooManyRows) -> None:
         """End the subscriptions of a view that has outgrown its limit."""
         logger.error("bindserver: %s: %s", live.query.model.__name__, problem)
         refs = [*live.audience, *(opening.ref for opening in live.openings)]
         self.outgoing.add(refs, Ended(code=Code.TOO_LARGE))
-        for wish in live.snapshots:
-            wish.fail(problem)
-        live.snapshots.clear()
+        live.fail_readers(problem)
         live.openings.clear()
         live.audience.clear()
         live.state = State.NEW
@@ -200,7 +196,7 @@ class Turn:
                 continue
             if not subject.concerned(self._since(subject.position)):
                 subject.position = self._position
-            elif subject.refs and not _rests(subject.live):
+            elif subject.refs and not subject.live.rests():
                 self._guarded(subject.live, partial(self._move_subject, subject))
             elif not subject.refs:
                 self._desk.catalogue.forget(subject)
@@ -209,101 +205,9 @@ class Turn:
         moved = self._desk.catalogue.resolve_again(subject)
         subject.position = self._position
         if moved:
-            wanted = plain(subject)
-            subject.live.openings.extend(Opening(ref, wanted, moved=True) for ref in subject.refs)
-
-    # Wishes.
-
-    def _serve(self, wish: Wish | Loaded) -> None:
-        match wish:
-            case SubscribeWish():
-                self._refusing(wish.ref, lambda: self._subscribe(wish))
-            case UnsubscribeWish():
-                self._refusing(wish.ref, lambda: self._unsubscribe(wish))
-            case ReleaseWish():
-                self._desk.catalogue.release(wish.ref)
-            case CatchUpWish():
-                self._catch_up(wish)
-            case SnapshotWish():
-                self._snapshot(wish)
-            case OrderWish():
-                self._desk.obey(wish)
-            case HintWish() | Loaded():
-                pass
-
-    def _refusing(self, ref: Ref, work: Callable[[], None]) -> None:
-        """Serve a wish, or say in the contract's words why not."""
-        self._pacer.restart()
-        try:
-            work()
-        except Refusal as refusal:
-            self.outgoing.add([ref], Refused(code=refusal.code, detail=str(refusal)))
-        except Exception as problem:
-            self._source.position()  # raises if it is the database that is lost
-            detail = self._reference(problem)
-            self.outgoing.add([ref], Refused(code=Code.INTERNAL, detail=detail))
-
-    @staticmethod
-    def _reference(problem: Exception) -> str:
-        reference = secrets.token_hex(4)
-        logger.error("bindserver: a binding failed (reference %s)", reference, exc_info=problem)
-        return f"the server failed; reference {reference}"
-
-    def _subscribe(self, wish: SubscribeWish) -> None:
-        binding = registry.get(wish.message.event)
-        catalogue = self._desk.catalogue
-        subject, instance = catalogue.resolve(
-            binding, wish.caller, wish.message.params, self._position
-        )
-        catalogue.attach(wish.ref, subject)
-        accepted = Accepted(
-            params=canonical(instance.wire_params),
-            takes_params=bool(binding.params),
-            key=subject.live.query.key,
-            ordered=True,
-        )
-        self.outgoing.add([wish.ref], accepted)
-        subject.live.openings.append(Opening(wish.ref, wish.message))
-        if subject.live.stale:
-            self.outgoing.add([wish.ref], Staled(frame=subject.live.stale_frame()))
-
-    def _unsubscribe(self, wish: UnsubscribeWish) -> None:
-        binding = registry.get(wish.message.event)
-        _, wire = validate(binding.params, wish.message.params)
-        event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
-        self.outgoing.add([wish.ref], event)
-
-    def _catch_up(self, wish: CatchUpWish) -> None:
-        subject = self._desk.catalogue.subject_of(wish.ref)
-        if subject is None or wish.ref not in subject.live.audience:
-            return
-        live = subject.live
-        delta = live.view.since(wish.version)
-        if delta is None:
-            frames = live.sync_frames(round_page_size(None))
-        else:
-            frames = live.delta_frames(delta)
-        self.outgoing.add([wish.ref], Answered(frames=frames, version=live.view.version))
-        if live.stale:
-            self.outgoing.add([wish.ref], Staled(frame=live.stale_frame()))
-
-    def _snapshot(self, wish: SnapshotWish) -> None:
-        try:
-            subject, _ = self._desk.catalogue.resolve(
-                wish.binding, wish.caller, wish.params, self._position
+            subject.live.openings.extend(
+                Opening(ref, EVERYTHING, moved=True) for ref in subject.refs
             )
-        except Refusal as problem:
-            wish.fail(problem)
-        except Exception as problem:
-            self._source.position()  # raises if it is the database that is lost
-            self._reference(problem)
-            wish.fail(Unavailable())
-        else:
-            live = subject.live
-            if live.state is State.FAILED and time.monotonic() < live.retry_at:
-                wish.fail(Unavailable())
-            else:
-                live.snapshots.append(wish)
 
     # Answers.
 
@@ -318,9 +222,7 @@ class Turn:
         if not self._source.watches(live.tables):
             self.unanswered = True
             return
-        for wish in live.snapshots:
-            wish.give(live.snapshot())
-        live.snapshots.clear()
+        live.give_readers(self._source.proves)
         for opening in live.openings:
             frames = self._first_frames(live, opening.message)
             live.audience[opening.ref] = None

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from bindserver.answers import CURSOR_HEADER, TextResponse, make_conditional
-from bindserver.binding import Binding
+from bindserver.binding import Binding, model_of
 from bindserver.contextless import traits_of
 from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams
@@ -53,7 +53,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
             cls._names_queryset = vars(cls)["queryset"] is not None
         if not cls._names_queryset and (cls.binding is not None or cls.model is not None):
             # Routers name routes by it.
-            cls.queryset = binding_class(cls).get_model()._default_manager.all()
+            cls.queryset = model_of(binding_class(cls))._default_manager.all()
 
     # What DRF asks for.
 

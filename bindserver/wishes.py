@@ -11,12 +11,14 @@ from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from bindserver.binding import Binding
 from bindserver.engine.changes import Change
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.registry import BindingClass
+from bindserver.rows import ModelRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,11 +60,16 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubscribeWish:
-    """Accept a subscription and answer it."""
+    """Accept a subscription and answer it.
+
+    Attributes:
+        instance: the binding itself, for a subscriber of our own; else the message names its event.
+    """
 
     ref: Ref
     caller: Caller
     message: Subscribe
+    instance: Binding[Any] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,24 +95,40 @@ class CatchUpWish:
     version: int
 
 
+Rows = TypeVar("Rows")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotWish:
-    """Give the rows as they are now."""
+class _Reading(Generic[Rows]):
+    """A wish for rows as they are now, answered once."""
 
-    binding: BindingClass
-    caller: Caller
-    params: Mapping[str, Any]
-    answer: Future[Snapshot] = field(default_factory=Future)
+    answer: Future[Rows] = field(default_factory=Future)
 
-    def give(self, snapshot: Snapshot) -> None:
+    def give(self, rows: Rows) -> None:
         """Answer, unless nobody waits any more."""
         if not self.answer.done() and self.answer.set_running_or_notify_cancel():
-            self.answer.set_result(snapshot)
+            self.answer.set_result(rows)
 
     def fail(self, problem: Exception) -> None:
         """Say why there is no answer, unless nobody waits any more."""
         if not self.answer.done() and self.answer.set_running_or_notify_cancel():
             self.answer.set_exception(problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotWish(_Reading["Snapshot"]):
+    """Give a binding's rows as JSON."""
+
+    binding: BindingClass
+    caller: Caller
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadWish(_Reading[ModelRows[Any]]):
+    """Give a binding's rows as model instances."""
+
+    instance: Binding[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +152,17 @@ class Order(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderWish:
-    """Do something with all views of these events; None for those of every binding."""
+    """Do something with all views of these events, and of this class of bindings; None for any."""
 
     order: Order
     events: frozenset[str] | None = None
+    binding: BindingClass | None = None
+
+    def means(self, event: str | None, binding: BindingClass) -> bool:
+        """Tell whether a view of a binding is meant."""
+        return (self.events is None or event in self.events) and (
+            self.binding is None or binding is self.binding
+        )
 
 
 Wish = (
@@ -141,6 +171,7 @@ Wish = (
     | ReleaseWish
     | CatchUpWish
     | SnapshotWish
+    | ReadWish
     | HintWish
     | OrderWish
 )

@@ -98,7 +98,7 @@ class TestConditions:
             queryset = Product.objects.filter(category__name="toys")
             filters = {"stock__gt": 1}
 
-        assert Toys.get_model() is Product
+        assert Toys().get_model() is Product
         assert names(Toys()) == ["c"]
 
     def test_get_queryset(self) -> None:
@@ -184,7 +184,7 @@ def test_a_binding_without_a_model_says_what_to_write() -> None:
         fields = ["id"]
 
     with pytest.raises(BindingError, match=r"Bare has no model; write `model = YourModel`"):
-        Bare.get_model()
+        Bare().get_model()
 
 
 def test_wrong_params_are_refused_when_it_is_made() -> None:

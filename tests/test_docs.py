@@ -22,12 +22,14 @@ from bindserver.conf import DEFAULTS
 from bindserver.dependencies import Recorder
 from bindserver.engine.frames import PAGE_SIZES
 from bindserver.engine.protocol import RESERVED_EVENTS, Closing, Code
+from bindserver.hub import hub
 from bindserver.management.commands.bindings import Command as BindingsCommand
 from bindserver.management.commands.bindserver import Command as BindserverCommand
 from bindserver.pace import Pacer
 from bindserver.params import RESERVED_NAMES
 from bindserver.queries import Query
 from bindserver.registry import registry
+from tests.app.bindings import ProductBinding
 from tests.app.models import Product
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -340,9 +342,20 @@ def test_the_readme_s_binding_works() -> None:
     assert found[1] == {"id": tea.pk, "name": "tea", "price": "2.00"}
 
 
+@pytest.mark.usefixtures("database")
+def test_the_docs_live_cache_answers(capsys: pytest.CaptureFixture[str]) -> None:
+    Product.objects.create(name="tea", price=2)
+    code = next(code for code in snippets(DOCS / "bindings.md", "python") if ".all()" in code)
+    exec(code, {"ProductBinding": ProductBinding})
+    assert capsys.readouterr().out == "tea\n"
+    hub.stop()
+
+
 @pytest.mark.usefixtures("known_bindings")
 def test_the_bindings_of_the_docs_can_be_declared() -> None:
     for code in snippets(DOCS / "bindings.md", "python"):
+        if "(Binding)" not in code:
+            continue
         binding = declared_in(code)
         assert binding.event
         assert binding.fields or binding.serializer_class

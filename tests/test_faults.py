@@ -19,7 +19,7 @@ from bindserver import Binding
 from bindserver.courier import Outgoing
 from bindserver.desk import Desk
 from bindserver.exceptions import Unavailable
-from bindserver.live import LiveView
+from bindserver.live import LiveView, Reading
 from bindserver.queries import Query
 from bindserver.wishes import Caller, Snapshot, SnapshotWish
 from tests.app.bindings import ProductBinding
@@ -249,7 +249,7 @@ def test_an_asker_who_went_away_does_not_hinder_the_word_that_the_database_is_lo
     gone, waiting = (
         SnapshotWish(binding=ProductBinding, caller=Caller(), params={}) for _ in range(2)
     )
-    live.snapshots += [gone, waiting]
+    live.readers += [Reading(gone, live.position), Reading(waiting, live.position)]
     gone.answer.cancel()
     late: SnapshotWish = SnapshotWish(binding=ProductBinding, caller=Caller(), params={})
     late.answer.cancel()

@@ -46,7 +46,7 @@ class InlineCycle:
         self.problems: list[Exception] = []
         self._alias = alias
         self._inbox: list[Wish | Loaded] = []
-        self._source = WholeSource()
+        self._source = WholeSource(connections[alias])
         self._pacer = Pacer(math.inf)  # a debugger may take its time
         self._desk = Desk(alias, settings.SECRET_KEY.encode(), self._inbox.append)
         self._loader = self._desk.loader = InlineLoader(alias, self._inbox.append)
@@ -95,9 +95,9 @@ class InlineTurn(Turn):
         self._problems.append(problem)
         super()._set_aside(live, problem)
 
-    def _reference(self, problem: Exception) -> str:  # type: ignore[override]
+    def _failed(self, problem: Exception) -> str:
         self._problems.append(problem)
-        return super()._reference(problem)
+        return super()._failed(problem)
 
 
 class InlineLoader(Loader):
@@ -133,6 +133,9 @@ class WholeSource(HintSource):
     """Proves nothing of what was changed, so that every view is compared whole at each commit."""
 
     name = "test"
+
+    def _look(self) -> object:
+        return None
 
     def changes(self, since: Position) -> list[Change] | None:
         return [] if since == self.position() else None

@@ -50,6 +50,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._proving: set[asyncio.Task[None]] = set()
+        hub.serve()
         try:
             while True:
                 await self.dispatch(await receive())

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from bindserver.binding import model_of
 from bindserver.capture.log import Log, log_of
 from bindserver.capture.tables import tracked
 from bindserver.conf import conf
@@ -65,7 +66,7 @@ class Command(BaseCommand):
         for binding in registry.all():
             event = binding.event or "(not published)"
             params = ", ".join(sorted(binding.params)) or "none"
-            model = binding.get_model()._meta.label
+            model = model_of(binding)._meta.label
             self.stdout.write(
                 f"{event}: {binding.__module__}.{binding.__name__} of {model}, params: {params}"
             )

@@ -1,0 +1,84 @@
+"""What Python code asks of bindings: rows from the hub's views, or from the caller's connection."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from asgiref.sync import sync_to_async
+
+from bindserver.binding import Binding, M
+from bindserver.capture.writes import sees_uncommitted
+from bindserver.conf import conf
+from bindserver.dependencies import Recorder
+from bindserver.exceptions import Unavailable
+from bindserver.hub import hub
+from bindserver.live import digest_of, model_rows
+from bindserver.pace import Pacer
+from bindserver.queries import Form, Query
+from bindserver.registry import registry
+from bindserver.rows import ModelRows
+from bindserver.snapshot import in_snapshot
+from bindserver.wishes import Order
+
+
+class HubReader:
+    """Reads from the hub where that shows what the caller should see."""
+
+    def read(self, binding: Binding[M]) -> ModelRows[M]:
+        """Return the rows as they are now."""
+        if not _must_ask_itself(binding):
+            answer = hub.read(binding)
+            try:
+                return answer.result(timeout=conf.SNAPSHOT_SECONDS)
+            except (Unavailable, TimeoutError):
+                answer.cancel()  # the caller's own query shows what is wrong, or works
+        return read_here(binding)
+
+    async def aread(self, binding: Binding[M]) -> ModelRows[M]:
+        """Return the rows as they are now, without holding the event loop."""
+        if not await sync_to_async(_must_ask_itself)(binding):
+            try:
+                async with asyncio.timeout(conf.SNAPSHOT_SECONDS):
+                    return await asyncio.wrap_future(hub.read(binding))
+            except (Unavailable, TimeoutError):
+                pass  # as above
+        return await sync_to_async(read_here)(binding)
+
+    def refresh(self, binding: Binding[Any]) -> None:
+        """Have the binding's views read anew."""
+        hub.order(Order.BUMP, binding=type(binding))
+
+    def clear(self, binding: Binding[Any]) -> None:
+        """Have the binding's views forgotten."""
+        hub.order(Order.CLEAR, binding=type(binding))
+
+
+def _must_ask_itself(binding: Binding[Any]) -> bool:
+    """Tell whether a query of the caller's own is the answer.
+
+    In a snapshot of ours, as in a binding's own `get_queryset`, what is read belongs to that
+    snapshot; and its thread is the one that would have to answer.
+    """
+    return in_snapshot() or sees_uncommitted(binding.using or "default")
+
+
+def read_here(binding: Binding[M]) -> ModelRows[M]:
+    """Return a binding's rows, queried on the caller's own connection.
+
+    Raises:
+        TooManyRows: there are more than the binding allows.
+        Exception: whatever the query raises.
+    """
+    query = Query(binding, Form.MODELS)
+    rows = query.load(Recorder(), Pacer(float("inf")))
+    digest = digest_of(fresh.text for fresh in rows.fresh.values())
+    return model_rows(query, list(rows.instances.values()), digest, time.time())
+
+
+def keep_hearers() -> None:
+    """Keep the bindings live that want to hear what happens to them."""
+    for binding in registry.all():
+        if binding.message is not Binding.message:
+            hub.keep(binding())

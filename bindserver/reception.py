@@ -1,0 +1,162 @@
+"""Serving wishes, inside a turn's snapshot: who asks is led to a view, and waits there for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bindserver.binding import Binding
+from bindserver.courier import Outgoing
+from bindserver.desk import Desk
+from bindserver.engine.changes import Position
+from bindserver.engine.frames import round_page_size
+from bindserver.engine.protocol import Code, canonical
+from bindserver.exceptions import Refusal, Unavailable
+from bindserver.live import Opening, Reading, Subject
+from bindserver.pace import Pacer
+from bindserver.params import validate
+from bindserver.queries import Form
+from bindserver.registry import registry
+from bindserver.sources import Source
+from bindserver.wishes import (
+    Accepted,
+    Answered,
+    CatchUpWish,
+    HintWish,
+    OrderWish,
+    ReadWish,
+    Ref,
+    Refused,
+    ReleaseWish,
+    SnapshotWish,
+    Staled,
+    SubscribeWish,
+    Unsubscribed,
+    UnsubscribeWish,
+    Wish,
+)
+
+
+class Reception:
+    """Serves the wishes of one turn.
+
+    Args:
+        desk: what lasts.
+        source: says what changed.
+        pacer: stops what takes too long.
+        outgoing: takes the events that it comes to.
+        position: the turn's.
+        failed: takes what a binding raised, and returns what may be said of it.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        source: Source,
+        pacer: Pacer,
+        outgoing: Outgoing,
+        position: Position,
+        failed: Callable[[Exception], str],
+    ) -> None:
+        self._desk = desk
+        self._source = source
+        self._pacer = pacer
+        self._outgoing = outgoing
+        self._position = position
+        self._failed = failed
+
+    def serve(self, wish: Wish) -> None:
+        """Serve a wish, or have it wait for its view; a wish that fails is told so."""
+        match wish:
+            case SubscribeWish():
+                self._refusing(wish.ref, lambda: self._subscribe(wish))
+            case UnsubscribeWish():
+                self._refusing(wish.ref, lambda: self._unsubscribe(wish))
+            case ReleaseWish():
+                self._desk.catalogue.release(wish.ref)
+            case CatchUpWish():
+                self._catch_up(wish)
+            case SnapshotWish() | ReadWish():
+                self._read(wish)
+            case OrderWish():
+                self._desk.obey(wish)
+            case HintWish():
+                pass
+
+    def _refusing(self, ref: Ref, work: Callable[[], None]) -> None:
+        """Serve a wish, or say in the contract's words why not."""
+        self._pacer.restart()
+        try:
+            work()
+        except Refusal as refusal:
+            self._outgoing.add([ref], Refused(code=refusal.code, detail=str(refusal)))
+        except Exception as problem:
+            self._source.position()  # raises if it is the database that is lost
+            detail = self._failed(problem)
+            self._outgoing.add([ref], Refused(code=Code.INTERNAL, detail=detail))
+
+    def _subscribe(self, wish: SubscribeWish) -> None:
+        catalogue = self._desk.catalogue
+        if wish.instance is not None:
+            subject, instance = self._subject_of_instance(wish.instance, Form.JSON), wish.instance
+        else:
+            binding = registry.get(wish.message.event)
+            subject, instance = catalogue.resolve(
+                binding, wish.caller, wish.message.params, self._position
+            )
+        catalogue.attach(wish.ref, subject)
+        accepted = Accepted(
+            params=canonical(instance.wire_params),
+            takes_params=bool(type(instance).params),
+            key=subject.live.query.key,
+            ordered=True,
+        )
+        self._outgoing.add([wish.ref], accepted)
+        subject.live.openings.append(Opening(wish.ref, wish.message))
+        if subject.live.stale:
+            self._outgoing.add([wish.ref], Staled(frame=subject.live.stale_frame()))
+
+    def _unsubscribe(self, wish: UnsubscribeWish) -> None:
+        binding = registry.get(wish.message.event)
+        _, wire = validate(binding.params, wish.message.params)
+        event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
+        self._outgoing.add([wish.ref], event)
+
+    def _catch_up(self, wish: CatchUpWish) -> None:
+        subject = self._desk.catalogue.subject_of(wish.ref)
+        if subject is None or wish.ref not in subject.live.audience:
+            return
+        live = subject.live
+        delta = live.view.since(wish.version)
+        if delta is None:
+            frames = live.sync_frames(round_page_size(None))
+        else:
+            frames = live.delta_frames(delta)
+        self._outgoing.add([wish.ref], Answered(frames=frames, version=live.view.version))
+        if live.stale:
+            self._outgoing.add([wish.ref], Staled(frame=live.stale_frame()))
+
+    def _subject_of(self, wish: SnapshotWish | ReadWish) -> Subject:
+        if isinstance(wish, ReadWish):
+            return self._subject_of_instance(wish.instance, Form.MODELS)
+        catalogue = self._desk.catalogue
+        return catalogue.resolve(wish.binding, wish.caller, wish.params, self._position)[0]
+
+    def _subject_of_instance(self, instance: Binding[Any], form: Form) -> Subject:
+        return self._desk.catalogue.resolve_instance(instance, form, self._position)
+
+    def _read(self, wish: SnapshotWish | ReadWish) -> None:
+        """Have a view answer a wish for its rows, once they are the present ones."""
+        try:
+            live = self._subject_of(wish).live
+        except Refusal as problem:
+            wish.fail(problem)
+        except Exception as problem:
+            self._source.position()  # raises if it is the database that is lost
+            self._failed(problem)
+            wish.fail(Unavailable())
+        else:
+            if live.rests():
+                wish.fail(Unavailable())
+            else:
+                live.readers.append(Reading(wish, self._position))
