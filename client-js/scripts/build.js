@@ -5,8 +5,11 @@ import { dirname } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
+import { minify } from "terser";
+import { INTERNAL } from "./internal.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const BANNER = "/*! bindserver, BSD-2-Clause, generated */";
 const STATIC = fileURLToPath(new URL("../../bindserver/static/bindserver/", import.meta.url));
 
 /** @type {{entry: string, file: string, format: "iife" | "esm"}[]} */
@@ -27,11 +30,22 @@ export async function bundles() {
         write: false,
         format,
         target: "es2022",
-        banner: { js: "/*! bindserver, BSD-2-Clause. Generated from client-js/: do not edit. */" },
+        mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
       });
-      return { path: STATIC + file, text: outputFiles[0].text };
+      return { path: STATIC + file, text: await squeezed(outputFiles[0].text) };
     }),
   );
+}
+
+/** @param {string} text */
+async function squeezed(text) {
+  const { code } = await minify(text, {
+    compress: { passes: 3, ecma: 2020, sequences: false, toplevel: true, unsafe_undefined: true },
+    mangle: { toplevel: true },
+    module: true,
+    format: { preamble: BANNER },
+  });
+  return `${code}\n`;
 }
 
 /** Return the paths of the generated files that do not say what the sources say. */

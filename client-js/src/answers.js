@@ -5,8 +5,10 @@
  * subscription is not accepted on this connection: it belongs to an older one.
  *
  * @import {Asks} from "./asks.js"
+ * @import {Auth} from "./auth.js"
+ * @import {Gate} from "./gate.js"
  * @import {Data} from "./messages.js"
- * @import {Subscription} from "./subscription.js"
+ * @import {Problem, Subscription} from "./subscription.js"
  */
 
 import { warn } from "./listeners.js";
@@ -17,16 +19,22 @@ const PASSING = new Set(["unavailable", "rate_limited", "internal"]);
 
 export class Answers {
   #asks;
+  #auth;
   #book;
+  #gate;
   #tell;
 
   /**
    * @param {Asks} asks
+   * @param {Auth} auth
+   * @param {Gate} gate
    * @param {(event: string, data: Data) => void} tell hears what listeners are to hear.
    */
-  constructor(asks, tell) {
+  constructor(asks, auth, gate, tell) {
     this.#asks = asks;
+    this.#auth = auth;
     this.#book = asks.book;
+    this.#gate = gate;
     this.#tell = tell;
   }
 
@@ -42,7 +50,7 @@ export class Answers {
       if (!(error instanceof BadFrame)) {
         throw error;
       }
-      warn(error.message);
+      warn(`a message is none: ${error.message}`);
     }
   }
 
@@ -52,6 +60,12 @@ export class Answers {
       this.#subscribed(data);
     } else if (event === "$error" && isObject(data)) {
       this.#refused("error", /** @type {Data} */ (data));
+    } else if (event === "$auth" && isObject(data)) {
+      this.#auth.take(data);
+    } else if (event === "$begin") {
+      this.#gate.begin();
+    } else if (event === "$commit") {
+      this.#gate.commit();
     } else if (!event.startsWith("$")) {
       this.#frame(event, data);
     }
@@ -74,14 +88,15 @@ export class Answers {
   /** @param {Record<string, any>} data */
   #subscribed(data) {
     if (typeof data.key !== "string") {
-      throw new BadFrame("an acceptance names no key");
+      throw new BadFrame("no key");
     }
     const subscription = this.#book.waitingFor(data.ref);
-    if (subscription === undefined) {
+    if (!subscription) {
       return;
     }
-    subscription.accept(canonical(data.params), data.key);
-    this.#asks.settle(subscription);
+    this.#auth.served();
+    subscription.accept(data.key);
+    this.#asks.settle(subscription, canonical(data.params));
     if (subscription.fresh && subscription.resumed) {
       this.#asks.startOver(subscription);
     }
@@ -97,10 +112,9 @@ export class Answers {
       return;
     }
     for (const call of this.#apply(subscription, data)) {
-      if (!this.#book.has(subscription)) {
-        return;
+      if (subscription.emitted) {
+        this.#tell(event, call);
       }
-      this.#tell(event, call);
     }
   }
 
@@ -117,6 +131,8 @@ export class Answers {
       subscription.startOver();
       this.#asks.askLater(subscription);
       throw error;
+    } finally {
+      this.#gate.touch(subscription);
     }
   }
 
@@ -135,9 +151,11 @@ export class Answers {
       this.#tell(event, data);
     } else if (subscription?.resumed && code === "too_large") {
       this.#asks.startOver(subscription);
-    } else if (subscription !== undefined) {
-      this.#settleRefusal(subscription, code);
-      this.#tell(event, data);
+    } else if (subscription) {
+      this.#settleRefusal(subscription, data.payload);
+      if (subscription.emitted) {
+        this.#tell(event, data);
+      }
     }
   }
 
@@ -146,15 +164,34 @@ export class Answers {
    * nothing else: its stream goes on.
    *
    * @param {Subscription} subscription
-   * @param {string} code
+   * @param {Problem} problem
    */
-  #settleRefusal(subscription, code) {
+  #settleRefusal(subscription, problem) {
     subscription.waiting = false;
-    if (PASSING.has(code)) {
+    if (PASSING.has(problem.code)) {
       this.#asks.askLater(subscription);
+      subscription.fail(problem);
     } else if (subscription.accepted) {
       subscription.fresh = false;
     } else {
+      this.#end(subscription, problem);
+    }
+    this.#gate.touch(subscription);
+  }
+
+  /**
+   * Let go of what the server does not serve, unless it would with another proof of who we are.
+   *
+   * @param {Subscription} subscription
+   * @param {Problem} problem
+   */
+  #end(subscription, problem) {
+    const passes = this.#auth.again(problem.code);
+    subscription.fail(problem, !passes);
+    if (passes) {
+      subscription.lost();
+    } else {
+      subscription.closed = true;
       this.#asks.drop(subscription);
     }
   }
@@ -184,9 +221,13 @@ export class Answers {
    */
   #ended(event, data) {
     const settled = this.#book.settled(event, canonical(data.params));
-    if (data.ref != null ? this.#leaves(event, data) : settled?.accepted) {
-      this.#finish(settled);
-      this.#tell(event, data);
+    const leaves = data.ref != null;
+    if (leaves ? this.#leaves(event, data) : settled?.accepted) {
+      const tells = settled?.emitted ?? leaves;
+      this.#finish(settled, leaves, data);
+      if (tells) {
+        this.#tell(event, data);
+      }
     }
   }
 
@@ -199,19 +240,29 @@ export class Answers {
   #leaves(event, data) {
     const text = this.#asks.leaving.get(data.ref);
     this.#asks.leaving.delete(data.ref);
-    if (text === undefined) {
+    if (!text) {
       return false;
     }
     const wanted = this.#book.find(event, text) ?? this.#book.find(event, canonical(data.params));
-    return wanted === undefined || wanted.ref < Number(data.ref);
+    return !wanted || wanted.ref < Number(data.ref);
   }
 
-  /** @param {Subscription | undefined} subscription */
-  #finish(subscription) {
+  /**
+   * @param {Subscription | undefined} subscription
+   * @param {boolean} leaves whether `io.emit` wants it no more.
+   * @param {Data} data
+   */
+  #finish(subscription, leaves, { code = "closed" }) {
     if (subscription?.waiting) {
       subscription.startOver();
-    } else if (subscription !== undefined) {
-      this.#asks.drop(subscription);
+    } else if (leaves && subscription?.holders.size) {
+      subscription.emitted = false;
+      this.#asks.startOver(subscription);
+    } else if (subscription) {
+      this.#end(subscription, { code });
+    }
+    if (subscription) {
+      this.#gate.touch(subscription);
     }
   }
 }

@@ -4,6 +4,7 @@
  *
  * Every ask carries a mark of its own, its `ref`, by which its answer is known.
  *
+ * @import {CollectionOptions} from "./client.js"
  * @import {Environment} from "./environment.js"
  * @import {Params} from "./messages.js"
  */
@@ -12,6 +13,7 @@ import { retryDelay } from "./backoff.js";
 import { Book } from "./book.js";
 import { canonical, unsubscribe } from "./messages.js";
 import { Subscription } from "./subscription.js";
+import { Timer } from "./timer.js";
 
 const TOO_BIG = 1009;
 
@@ -44,35 +46,89 @@ export class Asks {
     const known = this.book.find(event, canonical(params));
     const subscription = known ?? new Subscription(event, params);
     subscription.pageSize = page_size ?? subscription.pageSize;
+    subscription.emitted = true;
     subscription.fresh = true;
     this.book.add(subscription);
     this.ask(subscription);
   }
 
   /**
-   * Want a subscription no more. One that we do not know may be known to the server by other params.
+   * Return the subscription that a collection is to hold; a new one is asked for.
+   *
+   * @param {string} event
+   * @param {Params | null | undefined} params
+   * @param {CollectionOptions} options
+   */
+  hold(event, params, { page_size, initial }) {
+    const known = this.book.find(event, canonical(params));
+    if (known) {
+      return known;
+    }
+    const subscription = new Subscription(event, params);
+    subscription.pageSize = page_size;
+    if (initial) {
+      subscription.seed(initial.rows, initial.cursor, initial.key);
+    }
+    this.book.add(subscription);
+    this.ask(subscription);
+    return subscription;
+  }
+
+  /**
+   * Take the word that a subscription has lost a holder: without any, it ends.
+   *
+   * @param {Subscription} subscription
+   */
+  release(subscription) {
+    if (!(subscription.emitted || subscription.closed || subscription.holders.size > 0)) {
+      this.drop(subscription);
+      if (this.#live) {
+        this.#leave(subscription.event, subscription.params);
+      }
+    }
+  }
+
+  /**
+   * Want a subscription no more, unless collections hold it. One that we do not know may be known to
+   * the server by other params.
    *
    * @param {string} event
    * @param {Params | null} [params]
+   * @returns {boolean} whether collections hold it, so that the server is not told.
    */
   unsubscribe(event, params) {
     const text = canonical(params);
     const subscription = this.book.find(event, text);
-    if (subscription !== undefined) {
+    if (subscription) {
+      subscription.emitted = false;
+      if (subscription.holders.size > 0) {
+        return true;
+      }
       this.drop(subscription);
     }
     if (this.#live) {
-      const ref = this.#mark();
-      this.leaving.set(ref, text);
-      this.#send(unsubscribe(event, { params: JSON.parse(text), ref }));
+      this.leaving.set(this.#leave(event, JSON.parse(text)), text);
     }
+    return false;
   }
 
-  /** Take the word that there is a new connection. */
+  /**
+   * @param {string} event
+   * @param {Params} params
+   */
+  #leave(event, params) {
+    const ref = this.#mark();
+    this.#send(unsubscribe(event, { params, ref }));
+    return ref;
+  }
+
+  /** Take the word that the server may be asked: for all that it does not serve, or has not yet. */
   opened() {
     this.#live = true;
     for (const subscription of this.book) {
-      this.ask(subscription);
+      if (!subscription.accepted && !subscription.waiting) {
+        this.ask(subscription);
+      }
     }
   }
 
@@ -85,7 +141,7 @@ export class Asks {
     this.#live = false;
     this.leaving.clear();
     for (const subscription of this.book) {
-      this.#env.clearTimeout(subscription.retry);
+      subscription.retry?.clear();
       if (code === TOO_BIG && subscription.waiting && subscription.resumed) {
         subscription.startOver();
       }
@@ -95,7 +151,7 @@ export class Asks {
 
   /** @param {Subscription} subscription */
   ask(subscription) {
-    this.#env.clearTimeout(subscription.retry);
+    subscription.retry?.clear();
     if (this.#live) {
       this.#send(subscription.ask(this.#mark()));
     }
@@ -105,8 +161,8 @@ export class Asks {
   askLater(subscription) {
     const delay = retryDelay(subscription.failures, this.#env.random);
     subscription.failures += 1;
-    this.#env.clearTimeout(subscription.retry);
-    subscription.retry = this.#env.setTimeout(() => this.ask(subscription), delay);
+    subscription.retry ??= new Timer(this.#env);
+    subscription.retry.set(() => this.ask(subscription), delay);
   }
 
   /**
@@ -123,16 +179,17 @@ export class Asks {
    * Note under which params the server has accepted a subscription; an older one may be the same.
    *
    * @param {Subscription} subscription
+   * @param {string} text the canonical params' text.
    */
-  settle(subscription) {
-    const same = this.book.settle(subscription);
-    this.#env.clearTimeout(subscription.retry);
-    this.#env.clearTimeout(same?.retry);
+  settle(subscription, text) {
+    const same = this.book.settle(subscription, text);
+    subscription.retry?.clear();
+    same?.retry?.clear();
   }
 
   /** @param {Subscription} subscription */
   drop(subscription) {
-    this.#env.clearTimeout(subscription.retry);
+    subscription.retry?.clear();
     this.book.remove(subscription);
   }
 

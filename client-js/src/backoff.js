@@ -14,16 +14,18 @@ const PATIENT_SPREAD = 10_000;
 const RESTART = 1012;
 /** Too many malformed messages, too slow, too many messages: our own doing. */
 const PATIENT = new Set([4400, 4408, 4429]);
-/** Not authenticated, refused: coming back by ourselves would change nothing. */
-const FINAL = new Set([4401, 4403]);
+export const UNAUTHENTICATED = 4401;
+const FORBIDDEN = 4403;
 
 /**
- * Tell whether a close code means that the client should come back.
+ * Tell whether a close code means that the client should come back. Not authenticated, refused:
+ * coming back by ourselves would change nothing, unless there is another proof to be had.
  *
  * @param {number} code
+ * @param {boolean} hasProofs
  */
-export function comesBack(code) {
-  return !FINAL.has(code);
+export function comesBack(code, hasProofs) {
+  return code !== FORBIDDEN && (code !== UNAUTHENTICATED || hasProofs);
 }
 
 /**

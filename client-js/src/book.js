@@ -7,8 +7,6 @@
 export class Book {
   /** @type {Set<Subscription>} */
   #all = new Set();
-  /** By event and canonical params: where shared frames go. @type {Map<string, Subscription>} */
-  #settled = new Map();
 
   [Symbol.iterator]() {
     return [...this.#all][Symbol.iterator]();
@@ -20,14 +18,8 @@ export class Book {
   }
 
   /** @param {Subscription} subscription */
-  has(subscription) {
-    return this.#all.has(subscription);
-  }
-
-  /** @param {Subscription} subscription */
   remove(subscription) {
     this.#all.delete(subscription);
-    this.#unsettle(subscription);
   }
 
   /**
@@ -37,7 +29,7 @@ export class Book {
    * @param {string} text the params' text.
    */
   find(event, text) {
-    return [...this.#all].find((subscription) => subscription.matches(event, text));
+    return this.#first((each) => each.matches(event, text));
   }
 
   /**
@@ -46,53 +38,44 @@ export class Book {
    * @param {unknown} ref
    */
   waitingFor(ref) {
-    return [...this.#all].find((subscription) => subscription.waiting && subscription.ref === ref);
+    return this.#first((each) => each.waiting && each.ref === ref);
   }
 
   /**
    * Find whose stream a shared frame belongs to.
    *
    * @param {string} event
-   * @param {string} text the canonical params' text.
+   * @param {string | null} text the canonical params' text.
    */
   settled(event, text) {
-    return this.#settled.get(place(event, text));
+    return this.#first((each) => each.event === event && each.canonical === text);
   }
 
   /**
-   * Note under which canonical params a subscription stands.
+   * Note under which canonical params the server has accepted a subscription.
    *
-   * @param {Subscription} subscription just accepted.
+   * @param {Subscription} subscription
+   * @param {string} text
    * @returns {Subscription | undefined} another one that turns out to be the same; it is removed.
    */
-  settle(subscription) {
-    this.#unsettle(subscription);
-    const where = place(subscription.event, subscription.canonical ?? "");
-    const other = this.#settled.get(where);
-    if (other !== undefined) {
+  settle(subscription, text) {
+    subscription.canonical = null;
+    const other = this.settled(subscription.event, text);
+    subscription.canonical = text;
+    if (other) {
       this.remove(other);
-      for (const name of other.names) {
-        subscription.names.add(name);
-      }
+      subscription.join(other);
     }
-    this.#settled.set(where, subscription);
     return other;
   }
 
-  /** @param {Subscription} subscription */
-  #unsettle(subscription) {
-    for (const [where, settled] of this.#settled) {
-      if (settled === subscription) {
-        this.#settled.delete(where);
+  /** @param {(subscription: Subscription) => boolean} fits */
+  #first(fits) {
+    for (const subscription of this.#all) {
+      if (fits(subscription)) {
+        return subscription;
       }
     }
+    return undefined;
   }
-}
-
-/**
- * @param {string} event
- * @param {string} text
- */
-function place(event, text) {
-  return `${event} ${text}`;
 }

@@ -5,13 +5,18 @@
  * @import {Ending, Status} from "./connection.js"
  * @import {Params} from "./messages.js"
  * @import {Listener} from "./listeners.js"
+ * @import {Problem} from "./subscription.js"
  */
 
 import { Answers } from "./answers.js";
 import { Asks } from "./asks.js";
+import { Auth } from "./auth.js";
+import { UNAUTHENTICATED } from "./backoff.js";
+import { Collection } from "./collection.js";
 import { Connection } from "./connection.js";
+import { Gate } from "./gate.js";
 import { Listeners } from "./listeners.js";
-import { isObject, ping } from "./messages.js";
+import { hello, isObject, ping } from "./messages.js";
 import { watchPage } from "./page.js";
 
 /**
@@ -19,6 +24,15 @@ import { watchPage } from "./page.js";
  * @property {Params | null} [params] arguments for a binding that takes any.
  * @property {number} [page_size] about how many rows a page of a large answer should have.
  * @property {boolean} [disconnect] unsubscribe.
+ *
+ * @typedef {object} Initial rows that came by another way, such as an HTTP snapshot.
+ * @property {readonly object[]} rows
+ * @property {string | null} [cursor] what the header `Bindserver-Cursor` says.
+ * @property {string} [key] the name of the row field that holds the key; `id` where left out.
+ *
+ * @typedef {object} CollectionOptions
+ * @property {Initial} [initial]
+ * @property {number} [page_size] about how many rows a page of a large answer should have.
  */
 
 /** Events of the client's own; no binding may have these names. */
@@ -28,7 +42,11 @@ export class Client {
   #listeners = new Listeners();
   #connection;
   #asks;
+  #auth;
+  #gate;
   #answers;
+  /** Whether there has been a collection, so that we want commit marks. */
+  #wantsMarks = false;
   #pings = 0;
   /** @type {Status} */
   #toldStatus = "idle";
@@ -39,8 +57,17 @@ export class Client {
    * @param {Environment} env
    */
   constructor(url, env) {
-    this.#asks = new Asks(env, (text) => this.#connection.send(text));
-    this.#answers = new Answers(this.#asks, (event, data) => this.#listeners.tell(event, data));
+    const send = (/** @type {string} */ text) => this.#connection.send(text);
+    const tell = this.#listeners.tell.bind(this.#listeners);
+    this.#asks = new Asks(env, send);
+    this.#gate = new Gate(this.#asks.book, env);
+    this.#auth = new Auth(
+      env,
+      send,
+      () => this.#asks.opened(),
+      (problem) => this.#unproved(problem),
+    );
+    this.#answers = new Answers(this.#asks, this.#auth, this.#gate, tell);
     this.#connection = new Connection(url, env, {
       dialed: () => this.#tellStatus(),
       opened: () => this.#opened(),
@@ -63,7 +90,7 @@ export class Client {
    */
   on(event, fn) {
     if (typeof fn !== "function") {
-      throw new TypeError("bindserver: io.on takes an event and a function");
+      throw new TypeError("bindserver: a listener is a function");
     }
     this.#listeners.add(event, fn);
     return this;
@@ -89,15 +116,41 @@ export class Client {
    */
   emit(event, wish = {}) {
     check(event, wish);
-    if (wish.disconnect) {
-      this.#asks.unsubscribe(event, wish.params);
-      return this;
-    }
-    this.#asks.subscribe(event, wish);
-    if (this.status === "idle") {
-      this.connect();
+    if (!wish.disconnect) {
+      this.#asks.subscribe(event, wish);
+      this.#start();
+    } else if (this.#asks.unsubscribe(event, wish.params)) {
+      this.#listeners.tell(event, { action: "disconnect", params: wish.params });
     }
     return this;
+  }
+
+  /**
+   * Return a binding's rows, which follow the server's until `close()`. Collections with the same
+   * event and params share one subscription, with `emit` too.
+   *
+   * @template {object} [R=Record<string, any>]
+   * @param {string} event
+   * @param {Params | null} [params]
+   * @param {CollectionOptions} [options]
+   * @returns {Collection<R>}
+   * @throws {TypeError} the event, the params or the options are none.
+   */
+  collection(event, params, options = {}) {
+    check(event, { ...options, params });
+    if (options.initial && !Array.isArray(options.initial.rows)) {
+      throw new TypeError("bindserver: initial.rows is a list");
+    }
+    if (!this.#wantsMarks) {
+      this.#wantsMarks = true;
+      this.#connection.send(hello());
+    }
+    const subscription = this.#asks.hold(event, params, options);
+    /** @type {Collection<any>} */
+    const collection = new Collection(subscription, (each) => this.#asks.release(each));
+    this.#gate.touch(subscription);
+    this.#start();
+    return collection;
   }
 
   /** Connect now: before the first `emit`, or after the connection was closed for good. */
@@ -114,8 +167,17 @@ export class Client {
     return this;
   }
 
+  #start() {
+    if (this.status === "idle") {
+      this.connect();
+    }
+  }
+
   #opened() {
-    this.#asks.opened();
+    if (this.#wantsMarks) {
+      this.#connection.send(hello());
+    }
+    this.#auth.opened();
     this.#tellStatus();
     this.#listeners.tell("connect", undefined);
   }
@@ -125,14 +187,40 @@ export class Client {
    * @param {boolean} wasLive
    */
   #closed(ending, wasLive) {
+    this.#auth.closed();
     this.#asks.closed(ending.code);
     if (!ending.willReconnect) {
       this.#unwatch();
+      this.#endedForGood(ending);
     }
+    this.#gate.lost();
     this.#tellStatus();
     if (wasLive) {
       this.#listeners.tell("disconnect", ending);
     }
+  }
+
+  /** @param {Ending} ending */
+  #endedForGood({ code, reason }) {
+    const why = code === UNAUTHENTICATED ? "unauthenticated" : "forbidden";
+    for (const subscription of code < UNAUTHENTICATED ? [] : this.#asks.book) {
+      subscription.fail({ code: why, detail: reason }, true);
+    }
+  }
+
+  /**
+   * Take the word that we could not prove who we are; it will be tried again.
+   *
+   * @param {Problem} problem
+   */
+  #unproved(problem) {
+    for (const subscription of this.#asks.book) {
+      if (!subscription.accepted) {
+        subscription.fail(problem);
+        this.#gate.touch(subscription);
+      }
+    }
+    this.#listeners.tell("error", { action: "error", payload: problem });
   }
 
   #tellStatus() {
@@ -157,10 +245,10 @@ function check(event, wish) {
     throw new TypeError(`bindserver: "${event}" is no binding's event`);
   }
   if (!isObject(wish) || !(wish.params == null || isObject(wish.params))) {
-    throw new TypeError("bindserver: io.emit takes an event and {params, page_size, disconnect}");
+    throw new TypeError("bindserver: params is an object");
   }
   const size = wish.page_size;
   if (size !== undefined && !(Number.isSafeInteger(size) && size > 0)) {
-    throw new TypeError("bindserver: page_size is a positive integer");
+    throw new TypeError("bindserver: page_size is no size");
   }
 }

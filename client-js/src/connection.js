@@ -8,12 +8,13 @@
  *                     '- wait
  *     any --close, or a close code that says stay away--> closed --open--> connecting
  *
- * @import {Environment} from "./environment.js"
+ * @import {Environment, Socket} from "./environment.js"
  */
 
 import { comesBack, isPatient, reconnectDelay } from "./backoff.js";
 import { Heartbeat } from "./heartbeat.js";
 import { warn } from "./listeners.js";
+import { Timer } from "./timer.js";
 
 /**
  * @typedef {"idle" | "connecting" | "live" | "closed"} Status
@@ -46,12 +47,12 @@ export class Connection {
   #heart;
   /** @type {Status} */
   #status = "idle";
-  /** @type {WebSocket | null} */
+  /** @type {Socket | null} */
   #socket = null;
   #liveSince = 0;
   #attempt = 0;
-  /** Limits the opening, or ends a wait. @type {any} */
-  #timer = null;
+  /** Limits the opening, or ends a wait. */
+  #timer;
   /** Whether the wait may be cut short. */
   #hurries = true;
 
@@ -63,6 +64,7 @@ export class Connection {
   constructor(url, env, hearer) {
     this.#url = url;
     this.#env = env;
+    this.#timer = new Timer(env);
     this.#hearer = hearer;
     this.#heart = new Heartbeat(env, hearer.ping, () => this.#fail("no sign of life"));
   }
@@ -107,8 +109,7 @@ export class Connection {
   }
 
   #dial() {
-    this.#env.clearTimeout(this.#timer);
-    this.#timer = this.#env.setTimeout(() => this.#fail("it did not open in time"), OPENING);
+    this.#timer.set(() => this.#fail("it did not open in time"), OPENING);
     this.#status = "connecting";
     try {
       this.#listen(new this.#env.WebSocket(this.#url, this.#env.protocols));
@@ -123,20 +124,20 @@ export class Connection {
   /**
    * Hear a socket, as long as it is ours: one that was given up may still speak.
    *
-   * @param {WebSocket} socket
+   * @param {Socket} socket
    */
   #listen(socket) {
     this.#socket = socket;
     const ours = () => this.#socket === socket;
     socket.onopen = () => ours() && this.#opened();
-    socket.onmessage = ({ data }) => ours() && this.#heard(data);
-    socket.onclose = ({ code, reason }) => ours() && this.#ended(code, reason);
+    socket.onmessage = (/** @type {{data: unknown}} */ { data }) => ours() && this.#heard(data);
+    socket.onclose = (/** @type {{code: number, reason: string}} */ { code, reason }) =>
+      ours() && this.#ended(code, reason);
     socket.onerror = () => {};
   }
 
   #opened() {
-    this.#env.clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#timer.clear();
     this.#liveSince = this.#env.now();
     this.#heart.start();
     this.#status = "live";
@@ -172,7 +173,7 @@ export class Connection {
    * @param {string} reason
    */
   #ended(code, reason) {
-    this.#end(code, reason, comesBack(code));
+    this.#end(code, reason, comesBack(code, this.#env.auth !== undefined));
   }
 
   /**
@@ -185,7 +186,7 @@ export class Connection {
     this.#status = willReconnect ? "connecting" : "closed";
     this.#socket = null;
     this.#heart.stop();
-    this.#env.clearTimeout(this.#timer);
+    this.#timer.clear();
     if (!willReconnect || (wasLive && this.#env.now() - this.#liveSince >= STABLE)) {
       this.#attempt = 0;
     }
@@ -202,7 +203,7 @@ export class Connection {
     const delay = reconnectDelay(code, this.#attempt, this.#env.random);
     this.#attempt += 1;
     this.#hurries = !isPatient(code);
-    this.#timer = this.#env.setTimeout(() => this.open(), delay);
+    this.#timer.set(() => this.open(), delay);
     return delay;
   }
 }

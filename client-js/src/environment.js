@@ -4,15 +4,25 @@
  */
 
 /**
+ * @typedef {object} Socket what the client uses of a WebSocket.
+ * @property {(text: string) => void} send
+ * @property {(code?: number) => void} close
+ * @property {any} onopen
+ * @property {any} onmessage
+ * @property {any} onclose
+ * @property {any} onerror
+ *
  * @typedef {object} Options
- * @property {new (url: string, protocols?: string[]) => WebSocket} [WebSocket]
+ * @property {() => unknown} [auth] returns a token, or a promise of one; null for none. It is asked
+ *   on every new connection, before the token ends, and when the server takes it no more.
+ * @property {new (url: string, protocols?: string[]) => Socket} [WebSocket]
  * @property {() => number} [now] milliseconds; a clock that only rises.
  * @property {() => number} [random] from 0 to 1.
  * @property {(fn: () => void, delay: number) => any} [setTimeout]
  * @property {(timer: any) => void} [clearTimeout]
  * @property {string[]} [protocols] the WebSocket subprotocols to ask for.
  *
- * @typedef {Required<Options>} Environment
+ * @typedef {Required<Omit<Options, "auth">> & Pick<Options, "auth">} Environment
  */
 
 export const SUBPROTOCOL = "bindserver.v1";
@@ -25,16 +35,18 @@ export const SUBPROTOCOL = "bindserver.v1";
  * @throws {TypeError} there are no WebSockets here, and none were passed in.
  */
 export function environment(options) {
-  const WebSocket = options.WebSocket ?? globalThis.WebSocket;
-  if (typeof WebSocket !== "function") {
+  const env = {
+    WebSocket: globalThis.WebSocket,
+    now: () => performance.now(),
+    random: Math.random,
+    setTimeout: (/** @type {() => void} */ fn, /** @type {number} */ delay) =>
+      setTimeout(fn, delay),
+    clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
+    protocols: [SUBPROTOCOL],
+    ...options,
+  };
+  if (typeof env.WebSocket !== "function") {
     throw new TypeError("bindserver: no WebSocket here; pass one in as options.WebSocket");
   }
-  return {
-    WebSocket,
-    now: options.now ?? (() => performance.now()),
-    random: options.random ?? Math.random,
-    setTimeout: options.setTimeout ?? ((fn, delay) => globalThis.setTimeout(fn, delay)),
-    clearTimeout: options.clearTimeout ?? ((timer) => globalThis.clearTimeout(timer)),
-    protocols: options.protocols ?? [SUBPROTOCOL],
-  };
+  return env;
 }

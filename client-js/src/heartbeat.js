@@ -5,6 +5,8 @@
  * @import {Environment} from "./environment.js"
  */
 
+import { Timer } from "./timer.js";
+
 /** Milliseconds of silence until we ask. */
 export const IDLE = 20_000;
 /** Milliseconds that the server has to answer. */
@@ -20,8 +22,7 @@ export class Heartbeat {
   /** When the answer is due; null while we do not wait for one. @type {number | null} */
   #due = null;
   #overslept = false;
-  /** @type {any} */
-  #timer = null;
+  #timer;
 
   /**
    * @param {Environment} env
@@ -30,6 +31,7 @@ export class Heartbeat {
    */
   constructor(env, ping, dead) {
     this.#env = env;
+    this.#timer = new Timer(env);
     this.#ping = ping;
     this.#dead = dead;
   }
@@ -41,8 +43,8 @@ export class Heartbeat {
   }
 
   stop() {
-    this.#env.clearTimeout(this.#timer);
-    this.#timer = this.#due = null;
+    this.#timer.clear();
+    this.#due = null;
     this.#overslept = false;
   }
 
@@ -53,7 +55,7 @@ export class Heartbeat {
 
   /** Ask now, unless we are waiting for an answer already. */
   probe() {
-    if (this.#timer !== null && this.#due === null) {
+    if (this.#timer.isSet && this.#due === null) {
       this.#ask();
     }
   }
@@ -66,8 +68,7 @@ export class Heartbeat {
 
   /** @param {number} delay */
   #wait(delay) {
-    this.#env.clearTimeout(this.#timer);
-    this.#timer = this.#env.setTimeout(() => this.#look(), delay);
+    this.#timer.set(() => this.#look(), delay);
   }
 
   #look() {

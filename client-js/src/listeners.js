@@ -52,12 +52,8 @@ export class Listeners {
  * @param {unknown} error
  */
 export function report(error) {
-  if (typeof globalThis.reportError === "function") {
-    globalThis.reportError(error);
-  } else {
-    // biome-ignore lint/suspicious/noConsole: the only place left where it would be seen.
-    console.error(error);
-  }
+  // biome-ignore lint/suspicious/noConsole: the only place left where it would be seen.
+  (globalThis.reportError ?? console.error)(error);
 }
 
 /**

@@ -51,13 +51,25 @@ export function ping(number) {
   return JSON.stringify({ event: "$ping", data: number });
 }
 
+/** Ask for the marks around what belongs together. */
+export function hello() {
+  return write("$hello", { want: ["commit", "begin"] });
+}
+
+/**
+ * @param {unknown} token
+ * @param {number} ref
+ */
+export function authenticate(token, ref) {
+  return write("$auth", { token, ref });
+}
+
 /**
  * @param {string} event
  * @param {Record<string, unknown>} fields
  */
 function write(event, fields) {
-  const data = Object.values(fields).some((value) => value !== undefined) ? fields : undefined;
-  return JSON.stringify({ event, data });
+  return JSON.stringify({ event, data: fields });
 }
 
 /** @param {Params} [params] */
@@ -73,23 +85,27 @@ function filled(params) {
  * @throws {BadFrame}
  */
 export function parse(text) {
-  const body = parseJson(text);
+  const body = read(text);
   if (!isObject(body) || typeof body.event !== "string") {
-    throw new BadFrame("a message names no event");
+    throw new BadFrame("no event");
   }
   const { event, data } = body;
   if (!isObject(data) && !event.startsWith("$")) {
-    throw new BadFrame(`a message for "${event}" has no data`);
+    throw new BadFrame("no data");
   }
   return { event, data };
 }
 
-/** @param {string} text */
-function parseJson(text) {
+/**
+ * Return what a text says, and nothing for what is not JSON.
+ *
+ * @param {string} text
+ */
+function read(text) {
   try {
     return JSON.parse(text);
   } catch {
-    throw new BadFrame("a message is not JSON");
+    return null;
   }
 }
 
@@ -105,6 +121,25 @@ export function canonical(params) {
 /** @param {Params} value */
 function sorted(value) {
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/**
+ * Tell whether two values from JSON are the same.
+ *
+ * @param {any} a
+ * @param {any} b
+ * @returns {boolean}
+ */
+export function same(a, b) {
+  if (a === b || typeof a !== "object" || typeof b !== "object" || !a || !b) {
+    return a === b;
+  }
+  const names = Object.keys(a);
+  return (
+    Array.isArray(a) === Array.isArray(b) &&
+    names.length === Object.keys(b).length &&
+    names.every((name) => Object.hasOwn(b, name) && same(a[name], b[name]))
+  );
 }
 
 /**

@@ -53,7 +53,7 @@ export class Pages {
     const follows = first?.action === action && first.pages === pages && page === this.#next;
     if (!Array.isArray(payload) || (page !== 1 && !follows)) {
       this.clear();
-      throw new BadFrame(`page ${page} of ${pages} of a ${action} is out of place`);
+      throw new BadFrame("a page out of place");
     }
   }
 

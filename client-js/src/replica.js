@@ -31,6 +31,10 @@ export class Replica {
     this.key = key;
     /** @type {string | null} */
     this.cursor = null;
+    /** Whether the rows are what the server says that they are now. */
+    this.live = false;
+    /** Whether there has been a sync. */
+    this.filled = false;
   }
 
   /** Return the rows in order. */
@@ -58,6 +62,9 @@ export class Replica {
    */
   apply(data) {
     const calls = this.#perform(data);
+    if (calls) {
+      this.live = data.action !== "stale";
+    }
     const cursor = calls && data.cursor;
     if (typeof cursor === "string") {
       this.cursor = cursor;
@@ -67,53 +74,40 @@ export class Replica {
 
   /** @param {Data} data */
   #perform(data) {
-    if (CHANGES.has(data.action)) {
+    const { action } = data;
+    if (action === "ok" || action === "stale") {
+      return [data];
+    }
+    if (CHANGES.has(action)) {
       return this.#single(data);
     }
-    switch (data.action) {
-      case "sync":
-        return this.#gather(data, (whole) => this.#sync(whole));
-      case "batch":
-        return this.#gather(data, (whole) => this.#batch(whole));
-      case "ok":
-      case "stale":
-        return [data];
-      default:
-        return null;
+    const whole = action === "sync" || action === "batch" ? this.#pages.take(data) : null;
+    if (!whole) {
+      return null;
     }
+    if (!Array.isArray(whole.payload)) {
+      throw new BadFrame("no list");
+    }
+    return action === "sync" ? this.#sync(whole) : this.#batch(whole);
   }
 
   /** @param {Data} data */
   #single(data) {
     if (this.#pages.missing) {
-      throw new BadFrame(`a ${data.action} came between pages`);
+      throw new BadFrame("a change between pages");
     }
     this.#put([this.#read(data)]);
     return [data];
   }
 
-  /**
-   * @param {Data} data
-   * @param {(whole: Data) => Data[]} perform
-   */
-  #gather(data, perform) {
-    const whole = this.#pages.take(data);
-    if (whole === null) {
-      return null;
-    }
-    if (!Array.isArray(whole.payload)) {
-      throw new BadFrame(`a ${data.action} has no list`);
-    }
-    return perform(whole);
-  }
-
   /** @param {Data} data */
   #sync(data) {
+    /** @type {Change[]} */
     const changes = data.payload.map((/** @type {Row} */ row) =>
       this.#read({ action: "update", payload: row }),
     );
-    this.#rows.clear();
-    this.#put(changes);
+    this.filled = true;
+    this.#rows.replace(changes.map(({ key, row }) => [key, row]));
     return [data];
   }
 
@@ -146,7 +140,7 @@ export class Replica {
   #read({ action, payload, after }) {
     const key = isObject(payload) ? payload[this.key] : undefined;
     if (!isKey(key) || !(after === undefined || after === null || isKey(after))) {
-      throw new BadFrame(`a row has no key "${this.key}", or its place is none`);
+      throw new BadFrame("a row without key or place");
     }
     return { action, key, row: payload, after };
   }

@@ -5,6 +5,8 @@
  * @import {Key, Row} from "./messages.js"
  */
 
+import { same } from "./messages.js";
+
 /**
  * @typedef {object} Place
  * @property {Key | null} key
@@ -19,13 +21,23 @@ export class Rows {
   /** Stands before the first row and behind the last. */
   #edge = edge();
 
-  clear() {
-    this.#places.clear();
+  /**
+   * Hold these rows and no others.
+   *
+   * @param {Iterable<[Key, Row]>} rows
+   */
+  replace(rows) {
+    const old = this.#places;
+    this.#places = new Map();
     this.#edge = edge();
+    for (const [key, row] of rows) {
+      this.put(key, kept(old.get(key), row));
+    }
   }
 
   /**
-   * Put a row in, or in the place of the one with its key.
+   * Put a row in, or in the place of the one with its key. A row that says the same as that one
+   * changes nothing: the old object stays.
    *
    * @param {Key} key
    * @param {Row} row
@@ -41,7 +53,7 @@ export class Rows {
       insert(place, anchor ?? this.#edge.before);
       return;
     }
-    old.row = row;
+    old.row = kept(old, row);
     if (anchor !== undefined && anchor !== old) {
       unlink(old);
       insert(old, anchor);
@@ -71,6 +83,16 @@ export class Rows {
     }
     return after === undefined ? undefined : this.#places.get(after);
   }
+}
+
+/**
+ * Return the row that there is, if the new one says the same.
+ *
+ * @param {Place | undefined} place
+ * @param {Row} row
+ */
+function kept(place, row) {
+  return place && same(place.row, row) ? place.row : row;
 }
 
 /** @returns {Place} */

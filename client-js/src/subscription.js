@@ -4,11 +4,27 @@
  * It is `waiting` from an ask to its answer, `accepted` while frames of this connection are ours to
  * apply, and `fresh` when only a whole sync will do, so that its next ask names no state.
  *
- * @import {Data, Params} from "./messages.js"
+ * Collections show what is `shown`, which follows the replica step by step.
+ *
+ * @import {Collection, CollectionError, CollectionStatus} from "./collection.js"
+ * @import {Data, Params, Row} from "./messages.js"
+ * @import {Timer} from "./timer.js"
  */
 
-import { canonical, subscribe } from "./messages.js";
+import { canonical, isKey, subscribe } from "./messages.js";
 import { Replica } from "./replica.js";
+
+/**
+ * @typedef {{code: string, detail?: string}} Problem
+ *
+ * @typedef {object} Shown
+ * @property {readonly Row[]} rows
+ * @property {CollectionStatus} status
+ * @property {CollectionError | null} error
+ */
+
+/** The key's usual name: what is tried before the server tells. */
+const USUAL_KEY = "id";
 
 export class Subscription {
   /** The texts of the params by which it was asked for. @type {Set<string>} */
@@ -26,10 +42,24 @@ export class Subscription {
   resumed = false;
   /** How many asks in a row the server could not serve for now. */
   failures = 0;
-  /** The next ask's timer. @type {any} */
+  /** The next ask's timer. @type {Timer | null} */
   retry = null;
   /** @type {Replica | null} */
   replica = null;
+  /** Whether `io.emit` holds it. */
+  emitted = false;
+  /** Whether it has ended for good. */
+  closed = false;
+  /** The collections that hold it. @type {Set<Collection<any>>} */
+  holders = new Set();
+  /** Whether it has rows of an earlier connection, and no answer on this one. */
+  behind = false;
+  /** Why it is not served. @type {CollectionError | null} */
+  error = null;
+  /** Whether there will be no rows, as far as can be told. */
+  final = false;
+  /** @type {Shown} */
+  shown = { rows: [], status: "connecting", error: null };
 
   /**
    * @param {string} event
@@ -53,6 +83,71 @@ export class Subscription {
     return this.event === event && (this.canonical === text || this.names.has(text));
   }
 
+  /** The name of the row field that holds the key, as far as we know. */
+  get key() {
+    return this.replica?.key ?? USUAL_KEY;
+  }
+
+  /**
+   * Begin with rows that came by another way. If their key has another name than we think, the
+   * server's first answer says so, and brings them all.
+   *
+   * @param {readonly any[]} rows
+   * @param {string | null} [cursor]
+   * @param {string} [key]
+   */
+  seed(rows, cursor, key = USUAL_KEY) {
+    this.shown = { rows, status: "stale", error: null };
+    if (cursor && rows.every((row) => isKey(row?.[key]))) {
+      this.replica = new Replica(key);
+      this.replica.apply({ action: "sync", payload: rows, cursor });
+      this.lost();
+      this.fresh = false;
+    }
+  }
+
+  /**
+   * Bring what is shown up to date. Without a stream only the status changes: rows that came and
+   * were not shown yet wait for those that belong to them.
+   *
+   * @returns {boolean} whether anything is different now.
+   */
+  show() {
+    const { rows, error } = this.shown;
+    const status = this.#status();
+    const now = {
+      rows: this.accepted && this.replica?.filled ? renewed(rows, this.replica.rows()) : rows,
+      status,
+      error: status === "live" ? null : this.error,
+    };
+    const changed = now.rows !== rows || status !== this.shown.status || now.error !== error;
+    this.shown = changed ? now : this.shown;
+    return changed;
+  }
+
+  /** @returns {CollectionStatus} */
+  #status() {
+    if (this.closed) {
+      return "closed";
+    }
+    if (this.accepted && this.replica?.live) {
+      return "live";
+    }
+    return this.shown.status === "connecting" ? "connecting" : "stale";
+  }
+
+  /**
+   * Note why it is not served.
+   *
+   * @param {Problem} problem
+   * @param {boolean} [final] whether that ends the waiting for it.
+   */
+  fail(problem, final = false) {
+    this.behind = false;
+    this.error = failure(problem.code, problem.detail);
+    this.final = final;
+  }
+
   /**
    * Return the message that asks for it.
    *
@@ -71,13 +166,11 @@ export class Subscription {
   /**
    * Take the server's word that it stands.
    *
-   * @param {string} text the canonical params' text.
    * @param {string} key the name of the row field that holds the key.
    */
-  accept(text, key) {
+  accept(key) {
     this.waiting = false;
     this.accepted = true;
-    this.canonical = text;
     this.replica?.interrupt();
     if (this.replica?.key !== key) {
       this.replica = new Replica(key);
@@ -96,6 +189,9 @@ export class Subscription {
     if (calls.length > 0 && data.action !== "stale") {
       this.failures = 0;
     }
+    if (calls.length > 0 || this.replica?.live) {
+      this.behind = false;
+    }
     if (calls[0]?.action === "sync" && !this.waiting) {
       this.fresh = false;
     }
@@ -112,5 +208,51 @@ export class Subscription {
   lost() {
     this.waiting = false;
     this.accepted = false;
+    if (this.replica?.live) {
+      this.behind = true;
+      this.replica.live = false;
+    }
   }
+
+  /**
+   * Take over from another one that has turned out to be the same.
+   *
+   * @param {Subscription} other
+   */
+  join(other) {
+    for (const name of other.names) {
+      this.names.add(name);
+    }
+    for (const holder of other.holders) {
+      holder.move(this);
+    }
+    this.emitted ||= other.emitted;
+    if (this.shown.status === "connecting") {
+      this.shown = other.shown;
+    }
+    if (!this.resumed && other.replica) {
+      other.replica.interrupt();
+      this.replica = other.replica;
+    }
+  }
+}
+
+/**
+ * Return an error of the contract's kind.
+ *
+ * @param {string} code
+ * @param {string} [detail]
+ * @returns {CollectionError}
+ */
+export function failure(code, detail = "") {
+  return Object.assign(new Error(detail || code), { code, detail });
+}
+
+/**
+ * @param {readonly Row[]} old
+ * @param {readonly Row[]} rows
+ */
+function renewed(old, rows) {
+  const same = rows.length === old.length && rows.every((row, index) => row === old[index]);
+  return same ? old : rows;
 }

@@ -8,23 +8,13 @@
  * @throws {TypeError} there is no such address.
  */
 export function socketUrl(url, base) {
-  const found = resolve(url, base);
-  found.protocol = found.protocol.replace(/^http/, "ws");
-  found.hash = "";
-  if (!/^wss?:$/.test(found.protocol)) {
-    throw new TypeError(`bindserver: ${found.href} is no WebSocket address`);
-  }
-  return found.href;
-}
-
-/**
- * @param {string | URL} url
- * @param {string} [base]
- */
-function resolve(url, base) {
   try {
-    return new URL(url, base);
-  } catch {
-    throw new TypeError(`bindserver: no address to connect to in "${url}"`);
-  }
+    const found = new URL(url, base);
+    found.protocol = found.protocol.replace("http", "ws");
+    found.hash = "";
+    if (/^wss?:/.test(found.href)) {
+      return found.href;
+    }
+  } catch {} // told below, as any other address that is none
+  throw new TypeError(`bindserver: "${url}" is no WebSocket address`);
 }

@@ -305,7 +305,7 @@ for (const [url, base] of [
 }
 
 test("connect() says what it lacks", () => {
-  assert.throws(() => connect(undefined, { WebSocket: FakeSocket }), /no address/);
+  assert.throws(() => connect(undefined, { WebSocket: FakeSocket }), /no WebSocket address/);
   if (globalThis.WebSocket === undefined) {
     assert.throws(() => connect("ws://shop.example/"), /options\.WebSocket/);
   }

@@ -1,0 +1,149 @@
+/**
+ * Proves to the server who we are: on every new connection before anything is asked, again before
+ * the proof ends, and again, after a wait, when the server takes it no more.
+ *
+ * @import {Environment} from "./environment.js"
+ * @import {Problem} from "./subscription.js"
+ */
+
+import { retryDelay } from "./backoff.js";
+import { authenticate } from "./messages.js";
+import { Timer } from "./timer.js";
+
+/** Milliseconds that the server has to answer. */
+export const ANSWER = 15_000;
+/** Which part of a proof's time is used. */
+const PART = 0.75;
+const SOONEST = 1_000;
+/** The longest time that a timer takes. */
+const LONGEST = 2 ** 31 - 1;
+
+export class Auth {
+  #env;
+  #send;
+  #passed;
+  #failed;
+  /** The newest attempt; what an older one brings is thrown away. */
+  #round = 0;
+  #failures = 0;
+  #trying = false;
+  #timer;
+
+  /**
+   * @param {Environment} env
+   * @param {(text: string) => void} send
+   * @param {() => void} passed hears that one may ask now.
+   * @param {(problem: Problem) => void} failed
+   */
+  constructor(env, send, passed, failed) {
+    this.#env = env;
+    this.#timer = new Timer(env);
+    this.#send = send;
+    this.#passed = passed;
+    this.#failed = failed;
+  }
+
+  /** Take the word that there is a new connection. */
+  opened() {
+    if (this.#env.auth) {
+      this.#try(this.#env.auth);
+    } else {
+      this.#passed();
+    }
+  }
+
+  /** Take the word that the connection is gone. */
+  closed() {
+    this.#round += 1;
+    this.#trying = false;
+    this.#timer.clear();
+  }
+
+  /** Take the word that the proof was good for something. */
+  served() {
+    this.#failures = 0;
+  }
+
+  /**
+   * Take the word that the server takes our proof no more, and try again after a wait.
+   *
+   * @param {string} code
+   * @returns {boolean} whether that is what the code says, and there is another proof to be had.
+   */
+  again(code) {
+    const ours = this.#env.auth !== undefined && (code === "expired" || code === "unauthenticated");
+    if (ours && !this.#trying) {
+      this.#later();
+    }
+    return ours;
+  }
+
+  /**
+   * Take the server's answer.
+   *
+   * @param {Record<string, any>} data
+   */
+  take({ ref, action, payload, expires }) {
+    if (!this.#trying || (ref != null && ref !== this.#round)) {
+      return;
+    }
+    if (action === "error") {
+      this.#fail({ code: payload?.code, detail: payload?.detail });
+    } else {
+      this.#pass(expires);
+    }
+  }
+
+  /** @param {() => unknown} auth */
+  async #try(auth) {
+    this.#round += 1;
+    const round = this.#round;
+    this.#trying = true;
+    this.#timer.clear();
+    try {
+      const token = await auth();
+      if (round === this.#round) {
+        this.#prove(token);
+      }
+    } catch (error) {
+      if (round === this.#round) {
+        this.#fail({ code: "unauthenticated", detail: String(error) });
+      }
+    }
+  }
+
+  /** @param {unknown} token */
+  #prove(token) {
+    if (token == null) {
+      this.#pass(null);
+      return;
+    }
+    const late = { code: "unavailable", detail: "no answer" };
+    this.#timer.set(() => this.#fail(late), ANSWER);
+    this.#send(authenticate(token, this.#round));
+  }
+
+  /** @param {number | null} expires seconds. */
+  #pass(expires) {
+    this.#trying = false;
+    this.#timer.clear();
+    if (typeof expires === "number") {
+      const delay = Math.max(SOONEST, expires * 1_000 * PART);
+      this.#timer.set(() => this.opened(), Math.min(LONGEST, delay));
+    }
+    this.#passed();
+  }
+
+  /** @param {Problem} problem */
+  #fail(problem) {
+    this.#later();
+    this.#failed(problem);
+  }
+
+  #later() {
+    this.#trying = true;
+    this.#round += 1;
+    this.#timer.set(() => this.opened(), retryDelay(this.#failures, this.#env.random));
+    this.#failures += 1;
+  }
+}

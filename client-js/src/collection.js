@@ -1,0 +1,152 @@
+/**
+ * A collection: the rows of one subscription, as `io.collection` hands them out. Several may hold
+ * one subscription; each is closed by itself.
+ *
+ * @import {Key} from "./messages.js"
+ * @import {Subscription} from "./subscription.js"
+ */
+
+import { Listeners } from "./listeners.js";
+import { failure } from "./subscription.js";
+
+/**
+ * @typedef {"connecting" | "live" | "stale" | "closed"} CollectionStatus
+ * @typedef {Error & {code: string, detail: string}} CollectionError
+ */
+
+const STEP = "step";
+
+/** @template {object} [R=Record<string, any>] */
+export class Collection {
+  /** @type {Subscription} */
+  #subscription;
+  #release;
+  #listeners = new Listeners();
+  /** What is shown after `close`. @type {import("./subscription.js").Shown | null} */
+  #last = null;
+  /** The index of the rows that it was made for. @type {[readonly object[], Map<Key, object>] | null} */
+  #index = null;
+  /** @type {(rows: readonly R[]) => void} */
+  #resolve = () => {};
+  /** @type {(error: CollectionError) => void} */
+  #reject = () => {};
+
+  /**
+   * Resolves to the first rows that are live; rejects with `error` where there will be none.
+   *
+   * @type {Promise<readonly R[]>}
+   */
+  ready = new Promise((resolve, reject) => {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  });
+
+  /**
+   * Call `fn` once for each step: when rows, status or error have changed. Bound, so that it may be
+   * handed over as it is.
+   *
+   * @param {() => void} fn
+   * @returns {() => void} ends the calls.
+   */
+  subscribe = (fn) => {
+    const call = () => fn();
+    this.#listeners.add(STEP, call);
+    return () => this.#listeners.remove(STEP, call);
+  };
+
+  /**
+   * @param {Subscription} subscription
+   * @param {(subscription: Subscription) => void} release hears that it is held no more by this.
+   */
+  constructor(subscription, release) {
+    this.#subscription = subscription;
+    this.#release = release;
+    this.ready.catch(() => {});
+    subscription.holders.add(this);
+    this.#settle();
+  }
+
+  get #shown() {
+    return this.#last ?? this.#subscription.shown;
+  }
+
+  /**
+   * The rows in the binding's order: a new array for each step, in which rows that did not change
+   * are the same objects. They are shared: copy a row before you change it.
+   *
+   * @returns {readonly R[]}
+   */
+  get rows() {
+    return /** @type {readonly any[]} */ (this.#shown.rows);
+  }
+
+  /** @returns {CollectionStatus} */
+  get status() {
+    return this.#shown.status;
+  }
+
+  /**
+   * Why there is nothing, or nothing new: the server's `code` and `detail`. Null while all is well.
+   *
+   * @returns {CollectionError | null}
+   */
+  get error() {
+    return this.#shown.error;
+  }
+
+  /**
+   * Return the row with a key, as `rows` has it.
+   *
+   * @param {Key} key
+   * @returns {R | undefined}
+   */
+  get(key) {
+    const { rows } = this.#shown;
+    if (this.#index?.[0] !== rows) {
+      const name = this.#subscription.key;
+      this.#index = [rows, new Map(rows.map((row) => [/** @type {Key} */ (row[name]), row]))];
+    }
+    return /** @type {R | undefined} */ (this.#index?.[1].get(key));
+  }
+
+  /** Want the rows no more. The last ones stay; nobody is told of another step. */
+  close() {
+    if (this.#last === null) {
+      this.#last = { ...this.#shown, status: "closed" };
+      this.#listeners.remove(STEP);
+      this.#reject(failure("closed", "the collection was closed"));
+      this.#subscription.holders.delete(this);
+      this.#release(this.#subscription);
+    }
+  }
+
+  /**
+   * Take the word that another subscription has turned out to be the same; it is the one that stays.
+   *
+   * @param {Subscription} subscription
+   * @internal
+   */
+  move(subscription) {
+    this.#subscription = subscription;
+    subscription.holders.add(this);
+  }
+
+  /**
+   * Take the word that what is shown has changed.
+   *
+   * @internal
+   */
+  tell() {
+    this.#settle();
+    this.#listeners.tell(STEP, undefined);
+  }
+
+  #settle() {
+    const { rows, status, error } = this.#shown;
+    if (status === "live") {
+      this.#resolve(/** @type {readonly any[]} */ (rows));
+    } else if (error && this.#subscription.final) {
+      this.#reject(error);
+    }
+  }
+}
