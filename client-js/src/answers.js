@@ -187,13 +187,13 @@ export class Answers {
    */
   #end(subscription, problem) {
     const passes = this.#auth.again(problem.code);
-    subscription.fail(problem, !passes);
     if (passes) {
       subscription.lost();
     } else {
       subscription.closed = true;
       this.#asks.drop(subscription);
     }
+    subscription.fail(problem, !passes);
   }
 
   /**

@@ -147,7 +147,10 @@ export class Client {
     }
     const subscription = this.#asks.hold(event, params, options);
     /** @type {Collection<any>} */
-    const collection = new Collection(subscription, (each) => this.#asks.release(each));
+    const collection = new Collection(subscription, (each) => {
+      this.#asks.release(each);
+      this.#gate.touch(each);
+    });
     this.#gate.touch(subscription);
     this.#start();
     return collection;

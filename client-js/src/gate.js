@@ -30,12 +30,14 @@ export class Gate {
   }
 
   /**
-   * Take the word that something about a subscription may have changed.
+   * Take the word that something about a subscription, or about who holds it, may have changed.
    *
    * @param {Subscription} subscription
    */
   touch(subscription) {
-    this.#due.add(subscription);
+    if (subscription.holders.size > 0) {
+      this.#due.add(subscription);
+    }
     this.#look();
   }
 
