@@ -83,6 +83,11 @@ class Outbox:
         self._private += frame.size
         return True
 
+    def mark(self, frame: Frame) -> None:
+        """Queue a mark, whatever waits: there is never more than one without its counterpart."""
+        self._queue.append(Private(frame))
+        self._private += frame.size
+
     def answer(self, subscription: int, frames: tuple[Frame, ...]) -> None:
         """Send an answer's pages, in place of an older one of the same subscription."""
         self.forget(subscription)

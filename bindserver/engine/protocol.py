@@ -353,6 +353,11 @@ def pong(data: Any) -> str:
     return dump("$pong", data)
 
 
+def begin() -> str:
+    """Return the mark before the frames of one committed state."""
+    return dump("$begin", {})
+
+
 def commit(state: str) -> str:
     """Return the mark behind the frames of one committed state."""
     return dump("$commit", {"state": state})

@@ -18,6 +18,7 @@ from bindserver.engine.limits import Allowance, Limits
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.protocol import Closing, Code, Ref
 from bindserver.engine.subscription import State, Subscription
+from bindserver.engine.together import Turn
 
 
 class Session:
@@ -38,6 +39,7 @@ class Session:
         self._malformed = 0
         self._refused_in_a_row = 0
         self._wants_commit = False
+        self._turn = Turn()
         self._touched: set[int] = set()
         self._commit_due: str | None = None
         self._midway = False
@@ -91,6 +93,7 @@ class Session:
                 yield Prove(token=token, ref=ref)
             case protocol.Hello(want=want):
                 self._wants_commit = "commit" in want
+                self._turn.wanted = {"commit", "begin"} <= want
             case protocol.Ping(data=data):
                 yield from self._tell(protocol.pong(data))
             case protocol.Ignored():
@@ -214,7 +217,10 @@ class Session:
         subscription.behind = subscription.catching = False
         subscription.stale = None
         self._midway = True
-        self._outbox.answer(number, frames)
+        if self._gathers():
+            self._turn.answers[number] = frames
+        else:
+            self._outbox.answer(number, frames)
 
     # What happens to views.
 
@@ -226,19 +232,45 @@ class Session:
         self._touched.add(number)
         self._midway = True
         subscription.stale = None
-        if subscription.state is not State.LIVE:
-            subscription.behind = True
-        elif self._outbox.push(*frames):
+        if not self._gathers():
+            self._push(subscription, frames, version)
+            return
+        if number in self._turn.deltas:
+            self._hand_over(begin=True)
+        self._turn.deltas[number] = (frames, version)
+
+    def _push(self, subscription: Subscription, frames: tuple[Frame, ...], version: int) -> None:
+        if subscription.state is State.LIVE and self._outbox.push(*frames):
             subscription.version = version
-        else:
+            return
+        if subscription.state is State.LIVE:
             subscription.state = State.LAZY
-            subscription.behind = True
+        subscription.behind = True
+
+    def _gathers(self) -> bool:
+        """Tell whether frames wait for the rest of their state, so that a mark can stand first."""
+        return self._turn.wanted and len(self._subscriptions) > 1
+
+    def _hand_over(self, *, begin: bool) -> None:
+        """Queue what was gathered: a mark if more belongs to it, the deltas, and then the answers.
+        A first answer behind the deltas shows no earlier state beside a later one."""
+        turn = self._turn
+        if (begin or self._commit_due is not None) and turn and not turn.begun:
+            self._outbox.mark(Frame.of(protocol.begin()))
+            turn.begun = True
+        for number, (frames, version) in turn.deltas.items():
+            self._push(self._subscriptions[number], frames, version)
+        for number, frames in turn.answers.items():
+            self._outbox.answer(number, frames)
+        turn.clear()
 
     def stale(self, number: int, frame: Frame) -> Iterator[Effect]:
         """Take the word that the rows may be old until the next frame."""
         subscription = self._subscriptions.get(number)
         if subscription is None:
             return
+        if number in self._turn.deltas:
+            self._hand_over(begin=True)
         if subscription.state is State.PAGING:
             subscription.stale = frame
         else:
@@ -250,7 +282,9 @@ class Session:
         if not self._wants_commit:
             self._touched.clear()
             return
-        if len(self._touched) > 1 or self._commit_due is not None:
+        together = len(self._touched) > 1 or self._commit_due is not None
+        self._hand_over(begin=together)
+        if together or self._turn.begun:
             self._commit_due = state
         self._touched.clear()
         yield from self._mark_commit()
@@ -262,6 +296,7 @@ class Session:
         if self._commit_due is None or lagging or self._midway:
             return
         state, self._commit_due = self._commit_due, None
+        self._turn.begun = False
         yield from self._tell(protocol.commit(state))
 
     def ended(self, number: int, code: Code) -> Iterator[Effect]:
@@ -298,7 +333,7 @@ class Session:
 
     def has_work(self) -> bool:
         """Tell whether anything waits to be written, or to be asked for once all is written."""
-        return bool(self._outbox) or any(
+        return bool(self._outbox or self._turn) or any(
             sub.state is State.LAZY and not sub.catching for sub in self._subscriptions.values()
         )
 
@@ -307,6 +342,8 @@ class Session:
 
         The iterator ends after one frame; nothing yielded means that all is written.
         """
+        if self._turn:
+            self._hand_over(begin=True)  # the rest of the state is late: the mark says so
         while True:
             item = self._outbox.pop()
             if isinstance(item, Frame):
@@ -352,6 +389,7 @@ class Session:
     def _forget(self, number: int) -> Iterator[Effect]:
         subscription = self._subscriptions.pop(number)
         del self._numbers[subscription.event, subscription.params]
+        self._turn.forget(number)
         self._outbox.forget(number)
         yield Release(subscription=number)
 

@@ -53,7 +53,7 @@ class Follower:
         async with asyncio.timeout(OPEN_SECONDS):
             self._client = await Client.open(url, cookie=self._cookie)
         self.may_close = False
-        await self._client.send("$hello", {"want": ["commit"]})
+        await self._client.send("$hello", {"want": ["commit", "begin"]})
         self._reader = asyncio.create_task(self._read(self._client))
 
     async def subscribe(
@@ -139,6 +139,8 @@ class Follower:
     def _take(self, event: str, data: dict[str, Any]) -> None:
         if event == "$subscribed":
             self._accepted(data)
+        elif event == "$begin":
+            self._tally.seen["begin marks"] += 1
         elif event == "$commit":
             self._check_together()
         elif event.startswith("$"):

@@ -310,6 +310,23 @@ class TestOwnEvents:
         assert sorted(events[:-1]) == ["categories", "products"]
         assert categories.column("name") == ["a"]
 
+    async def test_a_mark_comes_before_one_transaction_s_frames_where_it_is_wanted(
+        self, talk: Talk, program: Program
+    ) -> None:
+        await talk.say("$hello", want=["commit", "begin"])
+        products, _ = await talk.follow("products"), await talk.follow("by_stock")
+        categories = await talk.follow("categories")
+        program.run("INSERT INTO app_category VALUES (1, 'a')")
+        await talk.until(lambda: categories.column("name") == ["a"])
+        heard = len(talk.heard)
+        program.add_products(3)
+        await talk.until(lambda: products.column("id") == [1, 2, 3])
+        await talk.until(lambda: talk.heard[-1]["event"] == "$commit")
+        events = [m["event"] for m in talk.heard[heard:]]
+        assert events[0] == "$begin"
+        assert sorted(events[1:-1]) == ["by_stock", "products"]
+        assert [m["event"] for m in talk.heard[:heard] if m["event"][0] == "$"][-1] == "$subscribed"
+
     async def test_one_subscription_needs_no_commit_mark(
         self, talk: Talk, program: Program
     ) -> None:
