@@ -6,7 +6,6 @@ export const INTERNAL = [
   "accept",
   "accepted",
   "again",
-  "apply",
   "ask",
   "askLater",
   "before",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { setImmediate } from "node:timers/promises";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { ANSWER } from "../src/auth.js";
 import { start } from "./surroundings.js";
 
@@ -27,7 +27,8 @@ async function opened({ auth, ...options } = {}) {
     clock.pass(milliseconds);
     await setImmediate();
   };
-  const proved = (expires = null) => socket().says("$auth", { ref: last(socket).data.ref, expires });
+  const proved = (expires = null) =>
+    socket().says("$auth", { ref: last(socket).data.ref, expires });
   return { ...session, products, asked, pass, proved };
 }
 

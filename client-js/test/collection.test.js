@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { setImmediate } from "node:timers/promises";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { overheard, start, startSubscribed } from "./surroundings.js";
 
 const [A, B, C] = [1, 2, 3].map((id) => ({ id, tags: ["x"] }));

@@ -188,7 +188,9 @@ test("a subscription without collections is not waited for", () => {
 test("a collection that is opened between the marks is shown at the second", () => {
   const { io, socket } = start();
   io.emit("orders");
-  socket().opens().accepts("orders", [row(1)]);
+  socket()
+    .opens()
+    .accepts("orders", [row(1)]);
   socket().says("$begin");
   socket().says("orders", update(2));
   const orders = io.collection("orders");

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 import { gzipSync } from "node:zlib";
 import { stale } from "../scripts/build.js";
+import { INTERNAL } from "../scripts/internal.js";
 import { FakeSocket } from "./surroundings.js";
 
 const GENERATED = new URL("../../bindserver/static/bindserver/", import.meta.url);
@@ -29,6 +30,28 @@ function page({ href = "https://shop.example/cart/", url } = {}) {
 
 test("the generated files are what the sources say", async () => {
   assert.deepEqual(await stale(), [], 'run "npm run build"');
+});
+
+test("no name that the bundles shorten is known outside the client", () => {
+  const builtins = [Array, Map, Set, Promise, String, Object, Function, Error, URL, Number];
+  const taken = new Set(["event", "data", "error", "rows", "status", "ready", "subscribe"]);
+  for (const known of [
+    ...builtins.flatMap((each) => [each, each.prototype]),
+    JSON,
+    Math,
+    FakeSocket.prototype,
+  ]) {
+    Object.getOwnPropertyNames(known).forEach((name) => {
+      taken.add(name);
+    });
+  }
+  const contract = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");
+  for (const [, name] of contract.matchAll(/"(\w+)":? ?/g)) {
+    taken.add(name);
+  }
+  assert.ok(taken.has("cursor") && taken.has("page_size"));
+  // These two are values on the wire, and no names.
+  assert.deepEqual(INTERNAL.filter((name) => taken.has(name)).sort(), ["begin", "commit"]);
 });
 
 test("the script is small", () => {

@@ -1,6 +1,10 @@
-/** Sockets, time and randomness for tests: nothing happens unless the test says so. */
+/**
+ * Sockets, time and randomness for tests: nothing happens unless the test says so.
+ * With `BUNDLE` set it is the generated bundle that is tested.
+ */
 
-import { connect } from "../src/index.js";
+const BUNDLE = "../../bindserver/static/bindserver/bindserver.mjs";
+const { connect } = await import(process.env.BUNDLE ? BUNDLE : "../src/index.js");
 
 /** A clock whose timers fire when it is moved past them. */
 export class Clock {
