@@ -17,6 +17,7 @@ from bindserver.exceptions import Unavailable
 from bindserver.live import LiveView, Subject
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
+from bindserver.snapshot import guarded
 from bindserver.wishes import Caller, Ref
 
 SubjectKey = tuple[BindingClass, tuple[str, str, str], str, Form, Binding[Any] | None]
@@ -125,7 +126,7 @@ class Catalogue:
 
     def _view_of(self, instance: Binding[Any], form: Form) -> tuple[LiveView, set[str]]:
         recorder = Recorder()
-        with recorder.watching(self._alias):
+        with guarded(self._alias), recorder.watching(self._alias):
             query = Query(instance, form)
         live = self._views.get(query.identity)
         if live is None:

@@ -14,6 +14,7 @@ from bindserver.exceptions import TooManyRows
 from bindserver.live import LiveView
 from bindserver.pace import Pacer
 from bindserver.queries import OverBudget, Query
+from bindserver.snapshot import guarded
 
 
 @dataclass(slots=True)
@@ -53,7 +54,8 @@ def _reached(query: Query, change: Change) -> set[Hashable] | None:
         if query.paths.get(change.table) != ["pk"]:
             return None
         return query.primary_keys(change.pks)
-    return query.reached(change.table, change.pks, conf.SYNC_ROWS)
+    with guarded(query.alias):
+        return query.reached(change.table, change.pks, conf.SYNC_ROWS)
 
 
 def refresh(
@@ -70,7 +72,7 @@ def refresh(
         live.position = position
         return None
     recorder = Recorder()
-    with recorder.watching(alias):
+    with guarded(alias), recorder.watching(alias):
         if what.whole:
             delta = live.load(live.query.load(recorder, pacer, budget=conf.SYNC_ROWS), position)
         else:

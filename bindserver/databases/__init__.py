@@ -1,0 +1,17 @@
+"""How each kind of database is read in one snapshot. The modules can stand for one another."""
+
+from __future__ import annotations
+
+from bindserver.databases.base import Database, Usual
+from bindserver.databases.sqlite import SQLite
+
+DATABASES: dict[str, Database] = {"sqlite": SQLite()}
+"""By Django's name of the vendor."""
+
+
+def database_of(vendor: str) -> Database:
+    """Return how a vendor's databases are read; one that is not known, as Django reads it."""
+    return DATABASES.get(vendor, USUAL)
+
+
+USUAL = Usual()

@@ -1,0 +1,52 @@
+"""What every kind of database is asked, and what those do that need nothing special."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, Protocol
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.pace import Pacer
+
+
+class Database(Protocol):
+    """How one kind of database is read in one snapshot, on a connection of a thread's own."""
+
+    def adapt(self, settings: dict[str, Any]) -> None:
+        """Change a copy of a database's settings to what our own connections need."""
+
+    def connect(self, connection: BaseDatabaseWrapper) -> None:
+        """Connect, and make sure that what the connection is open on is still the database.
+
+        Raises:
+            OperationalError: the database is out of reach, or it is another one by now.
+        """
+
+    def reading(
+        self, connection: BaseDatabaseWrapper, pacer: Pacer
+    ) -> AbstractContextManager[None]:
+        """Read in one snapshot; nothing can be written, and nothing outlives the pacer's time."""
+
+    def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        """Keep the snapshot whole when a statement inside fails."""
+
+
+class Usual:
+    """A database that is read in a transaction, and no more can be said."""
+
+    def adapt(self, settings: dict[str, Any]) -> None:
+        pass
+
+    def connect(self, connection: BaseDatabaseWrapper) -> None:
+        connection.ensure_connection()
+
+    @contextmanager
+    def reading(self, connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
+        with transaction.atomic(using=connection.alias):
+            yield
+
+    def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+        return nullcontext()
