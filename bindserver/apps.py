@@ -16,13 +16,16 @@ class BindserverConfig(AppConfig):
         from bindserver.binding import Binding
         from bindserver.capture.signals import SignalCapture
         from bindserver.capture.writes import watch_writes
+        from bindserver.groups import serve_from_this_loop
         from bindserver.hub import hub
         from bindserver.reading import HubReader, keep_hearers
         from bindserver.registry import autodiscover
         from bindserver.snapshot import route_snapshots
+        from bindserver.views import load_views
 
         Binding._wired = HubReader()
-        hub.when_serving(keep_hearers)
+        for begin in (serve_from_this_loop, load_views, keep_hearers):
+            hub.when_serving(begin)
         autodiscover()
         checks.register()
         route_snapshots()

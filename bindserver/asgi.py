@@ -52,6 +52,7 @@ def wrap(
         application,
         bindings=before(BindingConsumer.as_asgi()),
         health=HealthChecks() if health else None,
+        start=hub.serve,
         stop=hub.stop,
     )
 
@@ -63,6 +64,7 @@ class Wrapped:
         application: the project's own.
         bindings: serves one WebSocket connection.
         health: answers the health checks' paths, if any.
+        start: called when the server starts, on its event loop.
         stop: called when the server shuts down; it may block.
     """
 
@@ -72,6 +74,7 @@ class Wrapped:
         *,
         bindings: Application,
         health: Any,
+        start: Callable[[], None],
         stop: Callable[[], None],
     ) -> None:
         self._http = _with_static_files(application)
@@ -79,6 +82,7 @@ class Wrapped:
         self._bindings = bindings
         self._health = health
         self._inner = application
+        self._start = start
         self._stop = stop
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,7 +100,7 @@ class Wrapped:
                 return self._http
             case "lifespan":
                 inner = self._inner if carries(self._inner, "lifespan") else None
-                return Lifespan(inner, self._stop)
+                return Lifespan(inner, self._start, self._stop)
             case _:
                 return self._inner
 

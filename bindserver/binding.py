@@ -249,6 +249,11 @@ class Binding(Generic[M]):
             payload: the rows, the row, or what is left of it: its key.
         """
 
+    @classmethod
+    def hears_messages(cls) -> bool:
+        """Tell whether it is kept live for `message`: by default where that is overridden."""
+        return cls.message is not Binding.message
+
     def _reader(self) -> Reader:
         if Binding._wired is None:
             raise BindingError('Add "bindserver" to INSTALLED_APPS.')

@@ -1,4 +1,4 @@
-"""The ASGI lifespan: our own end, and the start and end of the application inside, if it has them.
+"""The ASGI lifespan: our own start and end, and those of the application inside, if it has them.
 
 A server calls us once for its whole life. An application that knows no lifespan raises, which the
 ASGI specification allows; then we answer for it.
@@ -19,21 +19,25 @@ class Lifespan:
 
     Args:
         inner: the application inside; None when it takes no lifespan.
+        start: begins what serves before anybody has asked; called on the server's event loop.
         stop: ends what we have started; it may block.
     """
 
     def __init__(
         self,
         inner: Callable[[Any, Receive, Send], Awaitable[None]] | None,
+        start: Callable[[], None],
         stop: Callable[[], None],
     ) -> None:
         self._inner = inner
+        self._start = start
         self._stop = stop
         self._started = False
         self._begun = False
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Live as long as the server does."""
+        self._start()
         if self._inner is not None and await self._live_with(self._inner, scope, receive, send):
             return
         if not self._begun:

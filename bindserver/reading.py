@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import Any
 
@@ -12,7 +13,7 @@ from bindserver.binding import Binding, M
 from bindserver.capture.writes import sees_uncommitted
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
-from bindserver.exceptions import Unavailable
+from bindserver.exceptions import InvalidParams, Unavailable
 from bindserver.hub import hub
 from bindserver.live import digest_of, model_rows
 from bindserver.pace import Pacer
@@ -21,6 +22,8 @@ from bindserver.registry import registry
 from bindserver.rows import ModelRows
 from bindserver.snapshot import in_snapshot
 from bindserver.wishes import Order
+
+logger = logging.getLogger("bindserver")
 
 
 class HubReader:
@@ -80,5 +83,13 @@ def read_here(binding: Binding[M]) -> ModelRows[M]:
 def keep_hearers() -> None:
     """Keep the bindings live that want to hear what happens to them."""
     for binding in registry.all():
-        if binding.message is not Binding.message:
+        if not binding.hears_messages():
+            continue
+        try:
             hub.keep(binding())
+        except InvalidParams as problem:
+            logger.error(
+                "bindserver: %s.message() is not called, since nobody gives its params: %s",
+                binding.__name__,
+                problem,
+            )

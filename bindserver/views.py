@@ -68,10 +68,10 @@ class WebsocketBinding(Binding[M]):
         """
         tell_groups(self, self.event or "", action, payload)
 
-    def hears_messages(self) -> bool:
+    @classmethod
+    def hears_messages(cls) -> bool:
         """Tell whether it is kept live for `message`: where it has groups, or an override."""
-        overridden = type(self).message is not WebsocketBinding.message
-        return overridden or bool(groups_of(self))
+        return _tells(cls, WebsocketBinding) or bool(cls.group)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,9 +204,17 @@ class _Bound(Binding[Model]):
     def message(self, action: str, payload: Any) -> None:
         self._view().message(action, payload)
 
-    def hears_messages(self) -> bool:
-        overridden = self.view.message is not BoundWebsocketView.message
-        return overridden or bool(groups_of(self._view()))
+    @classmethod
+    def hears_messages(cls) -> bool:
+        return "view" in vars(cls) and _tells(cls.view, BoundWebsocketView)
+
+
+def _tells(teller: Any, base: Any) -> bool:
+    """Tell whether a binding's or view's class has groups, or does something of its own."""
+    overridden = any(
+        getattr(teller, name) is not getattr(base, name) for name in ("message", "get_user_group")
+    )
+    return overridden or bool(teller.groups)
 
 
 class _Own:

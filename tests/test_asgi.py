@@ -61,7 +61,9 @@ def socket_to(path: str, **more: Any) -> dict[str, Any]:
 def around(inner: Any) -> tuple[Wrapped, Recorder]:
     """Wrap an application, with bindings that only note who came."""
     bindings = Recorder()
-    return Wrapped(inner, bindings=bindings, health=None, stop=lambda: None), bindings
+    return Wrapped(
+        inner, bindings=bindings, health=None, start=lambda: None, stop=lambda: None
+    ), bindings
 
 
 class TestWebSockets:
@@ -159,7 +161,7 @@ class TestLifespan:
     @pytest.fixture
     def live(self, ended: list[str]) -> Callable[[Any], Any]:
         async def live(inner: Any) -> Messages:
-            lifespan = Lifespan(inner, lambda: ended.append("ours"))
+            lifespan = Lifespan(inner, lambda: None, lambda: ended.append("ours"))
             return await drive(lifespan, {"type": "lifespan"}, STARTUP, SHUTDOWN)
 
         return live

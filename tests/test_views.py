@@ -370,7 +370,7 @@ def test_who_wants_to_hear_is_kept_and_nobody_else() -> None:
         group = "goods"
 
     def hears(binding: Any) -> bool:
-        heard: bool = binding().hears_messages()
+        heard: bool = binding.hears_messages()
         return heard
 
     assert hears(make_view(groups=["goods"]).published)
