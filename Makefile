@@ -31,7 +31,7 @@ lint: $(VENV)/.dev client-js/node_modules/.done ## Check style, types and the or
 js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
-python-tests: $(VENV)/.dev ## Run the Python tests, a minute of the oracle among them
+python-tests: $(VENV)/.dev .make/redis ## Run the Python tests, a minute of the oracle among them
 	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest -m "not browser"
 
 browser-tests: $(VENV)/.dev .make/chromium ## Drive the demo in Chromium
@@ -65,6 +65,10 @@ client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
 	@sh scripts/need.sh npm "nodejs npm" "Node.js 20 or newer, with npm"
 	cd client-js && npm ci --no-audit --no-fund --silent
 	@touch $@
+
+.make/redis:
+	@sh scripts/need.sh redis-server redis-server "Redis"
+	@mkdir -p .make && touch $@
 
 .make/chromium:
 	@CHROMIUM=$(CHROMIUM) sh scripts/need.sh chromium chromium "Chromium"

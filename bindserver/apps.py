@@ -16,10 +16,12 @@ class BindserverConfig(AppConfig):
         from bindserver.binding import Binding
         from bindserver.capture.signals import SignalCapture
         from bindserver.capture.writes import watch_writes
+        from bindserver.engine.changes import Change
         from bindserver.groups import serve_from_this_loop
         from bindserver.hub import hub
         from bindserver.reading import HubReader, keep_hearers
         from bindserver.registry import autodiscover
+        from bindserver.relay import Relay
         from bindserver.snapshot import route_snapshots
         from bindserver.views import load_views
 
@@ -30,4 +32,11 @@ class BindserverConfig(AppConfig):
         checks.register()
         route_snapshots()
         watch_writes()
-        SignalCapture(hub.hint).connect()
+        relay = Relay(hub)
+        hub.when_serving(relay.listen)
+
+        def publish(alias: str, changes: tuple[Change, ...]) -> None:
+            hub.hint(alias, changes)
+            relay.publish(alias, changes)
+
+        SignalCapture(publish).connect()

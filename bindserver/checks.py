@@ -9,6 +9,7 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 from django.apps import apps
+from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
@@ -30,6 +31,7 @@ Check = Callable[[BindingClass], Iterator[CheckMessage]]
 def register() -> None:
     """Have Django run the checks."""
     checks.register(check_settings, TAG)
+    checks.register(check_channel_layer, TAG)
     checks.register(check_bindings, TAG)
     checks.register(check_server, TAG)
     checks.register(check_databases, TAG, checks.Tags.database)
@@ -53,6 +55,20 @@ def check_server(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
             hint='Serve with `manage.py bindserver` or uvicorn, and take "daphne" out of '
             "INSTALLED_APPS.",
             id="bindserver.W011",
+        )
+    ]
+
+
+def check_channel_layer(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Check that the channel layer is one that hints travel well by."""
+    layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
+    if layers.get("default", {}).get("BACKEND") != "channels_redis.core.RedisChannelLayer":
+        return []
+    return [
+        checks.Warning(
+            "RedisChannelLayer drops messages in silence when more than 100 wait.",
+            hint="Use channels_redis.pubsub.RedisPubSubChannelLayer; see docs/processes.md.",
+            id="bindserver.W020",
         )
     ]
 

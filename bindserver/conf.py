@@ -27,6 +27,8 @@ DEFAULTS: dict[str, Any] = {
     "MAX_VIEWS": 10_000,
     "ORIGINS": None,
     "QUERY_SECONDS": 10.0,
+    "RELAY_BEAT_SECONDS": 5.0,
+    "RELAY_GROUP": "bindserver",
     "RING_BYTES": 1024 * 1024,
     "SLOW_CLIENT_SECONDS": 30.0,
     "SNAPSHOT_SECONDS": 30.0,

@@ -9,6 +9,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from bindserver.conf import conf
 from bindserver.exceptions import BindserverError
 from bindserver.registry import registry
+from bindserver.relay import reaches_others
 from bindserver.server import Plan
 from bindserver.sources import source_of
 from bindserver.transports.health import has_channel_layer
@@ -62,7 +63,8 @@ def _capture(alias: str) -> tuple[str, str]:
         connections[alias].close()
     if name == "log":
         return name, "change log, every committed write is seen"
+    whose = "of all processes on the channel layer" if reaches_others() else "of this process"
     return name, (
-        "signals, ORM writes of this process at once and all others within "
+        f"signals, ORM writes {whose} at once and all others within "
         f"{conf.COMPARE_SECONDS:g} s; `manage.py bindings capture install` sees every write"
     )

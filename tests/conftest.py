@@ -113,10 +113,12 @@ def make_server(
     """Make servers, each on its own copy of the database; all are ended with the module."""
     made: list[Server] = []
 
-    def make(capture: bool = True, **settings: Any) -> Server:
+    def make(
+        capture: bool = True, environment: dict[str, str] | None = None, **settings: Any
+    ) -> Server:
         path = tmp_path_factory.mktemp("server") / "db.sqlite3"
         shutil.copy(template[capture], path)
-        server = Server(path, settings)
+        server = Server(path, settings, environment=environment)
         made.append(server)
         return server
 

@@ -40,3 +40,11 @@ DATABASES = {
     }
 }
 BINDSERVER = json.loads(os.environ.get("BINDSERVER", "{}"))
+if redis := os.environ.get("REDIS_URL"):
+    pubsub = "channels_redis.pubsub.RedisPubSubChannelLayer"
+    CHANNEL_LAYERS = {
+        "default": {
+            "BACKEND": os.environ.get("CHANNEL_LAYER", pubsub),
+            "CONFIG": {"hosts": [redis]},
+        }
+    }

@@ -155,11 +155,17 @@ def test_every_option_of_the_server_is_documented_and_no_other() -> None:
 
 
 def test_every_subcommand_and_option_of_bindings_is_documented_and_no_other() -> None:
-    page = section("docs/commands.md", "## `bindings list`") + section(
-        "docs/commands.md", "## `bindings capture`"
+    page = "".join(
+        section("docs/commands.md", f"## {heading}")
+        for heading in (
+            "`bindings list`",
+            "`bindings sync`, `bump` and `clear`",
+            "`bindings capture`",
+        )
     )
     told = table(page)
-    actions = {name.removeprefix("bindings capture ") for name in told if name.startswith("bind")}
+    named = [name.removeprefix("bindings ") for name in told if name.startswith("bindings ")]
+    actions = {name.removeprefix("capture ") for name in named}
     options = {name for name in told if name.startswith("--")}
     assert {"list", "capture"} | actions | options == options_of(BindingsCommand())
 

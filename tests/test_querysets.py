@@ -38,7 +38,7 @@ SHELVES: dict[str, Any] = {
     "by a query": (lambda: Shelf.objects.filter(pk__in=Shelf.objects.filter(size=0)), None),
     "by a column": (lambda: Shelf.objects.filter(pk=F("size") + 1), None),
     "above one": (lambda: Shelf.objects.filter(pk__gt=1), None),
-    "by another table": (lambda: Shelf.objects.filter(category__pk__isnull=True), None),
+    "by another table": (lambda: Shelf.objects.filter(category=None), None),
 }
 
 

@@ -2,4 +2,9 @@
 
 from django.urls import include, path
 
-urlpatterns = [path("bindings/", include("bindserver.urls"))]
+from tests.app.views import write
+
+urlpatterns = [
+    path("bindings/", include("bindserver.urls")),
+    path("write/<str:name>/", write),
+]

@@ -7,7 +7,7 @@ import uuid
 from django.conf import settings
 from django.db import models
 
-from bindserver import LiveManager, LiveQuerySet, LiveQuerySetMixin
+from bindserver import LiveManager, LiveQuerySetMixin
 
 
 class Category(models.Model):
@@ -77,7 +77,6 @@ class TallShelf(Shelf):
     """A multi-table child."""
 
     height = models.IntegerField(default=1)
-    objects = LiveQuerySet.as_manager()  # type: ignore[assignment, misc]
 
 
 class Note(models.Model):

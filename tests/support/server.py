@@ -24,6 +24,7 @@ class Server:
         database: the SQLite file; made, migrated and given a change log by `prepare`.
         settings: the project's BINDSERVER setting.
         module: the settings module.
+        environment: more for the processes' environment.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Server:
         database: Path,
         settings: Mapping[str, Any] | None = None,
         module: str = "tests.settings",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.database = database
         self.log = database.with_suffix(".log")
@@ -41,6 +43,7 @@ class Server:
             "DJANGO_SETTINGS_MODULE": module,
             "BINDSERVER": json.dumps(dict(settings or {})),
             "PYTHONUNBUFFERED": "1",
+            **(environment or {}),
         }
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 from collections.abc import Iterable
 from typing import Any
@@ -14,10 +15,20 @@ from bindserver.capture.log import Log, log_of
 from bindserver.capture.tables import tracked
 from bindserver.conf import conf
 from bindserver.discovery import tables_of
-from bindserver.exceptions import CaptureError
+from bindserver.exceptions import CaptureError, UnknownEvent
+from bindserver.orders import give
 from bindserver.registry import registry
+from bindserver.relay import reaches_others
+from bindserver.wishes import Order
 
 PURGE_BATCH = 5000
+REPLY_SECONDS = 1.0
+"""How long running servers may take to answer."""
+ORDERS = {
+    Order.SYNC: "have running servers read bindings anew and send their subscribers all rows",
+    Order.BUMP: "have them read bindings anew and send what differed",
+    Order.CLEAR: "have them forget what they hold in memory of bindings",
+}
 
 
 class Command(BaseCommand):
@@ -26,8 +37,15 @@ class Command(BaseCommand):
     help = "Look after bindings and the change log that they follow."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        rooms = parser.add_subparsers(dest="room", required=True, metavar="list | capture")
+        rooms = parser.add_subparsers(
+            dest="room", required=True, metavar="list | sync | bump | clear | capture"
+        )
         rooms.add_parser("list", help="show the bindings there are")
+        for order, what in ORDERS.items():
+            asked = rooms.add_parser(order.value, help=what)
+            asked.add_argument(
+                "events", nargs="*", metavar="event", help="bindings' events (default: all)"
+            )
         capture = rooms.add_parser("capture", help="the change log of a database")
         capture.add_argument(
             "action",
@@ -53,6 +71,9 @@ class Command(BaseCommand):
         if options["room"] == "list":
             self._list()
             return
+        if options["room"] != "capture":
+            self._give(Order(options["room"]), options["events"])
+            return
         alias = options["database"]
         if alias not in connections:
             raise CommandError(f"There is no database {alias!r} in DATABASES.")
@@ -61,6 +82,39 @@ class Command(BaseCommand):
             getattr(self, f"_{options['action']}")(log, alias, options)
         except CaptureError as problem:
             raise CommandError(str(problem)) from None
+
+    def _give(self, order: Order, events: list[str]) -> None:
+        """Have all running servers do something, and say how many will."""
+        for event in events:
+            self._check(event)
+        if not reaches_others():
+            raise CommandError(
+                "No other process can be reached: configure CHANNEL_LAYERS with Redis, for the "
+                "servers and for this command (docs/processes.md)."
+            )
+        try:
+            servers = asyncio.run(give(order, events or None, REPLY_SECONDS))
+        except Exception as problem:
+            kind = type(problem).__name__
+            raise CommandError(
+                f"The channel layer is out of reach ({kind}: {problem})."
+            ) from problem
+        named = ", ".join(events) or "all bindings"
+        if not servers:
+            raise CommandError(
+                f"No server has answered within {REPLY_SECONDS:g} s. Is one running, with the same "
+                "CHANNEL_LAYERS and RELAY_GROUP?"
+            )
+        count = "1 server process" if len(servers) == 1 else f"{len(servers)} server processes"
+        self.stdout.write(self.style.SUCCESS(f"{order.value} of {named}: taken by {count}."))
+
+    @staticmethod
+    def _check(event: str) -> None:
+        try:
+            registry.get(event)
+        except UnknownEvent:
+            known = ", ".join(sorted(binding.event or "" for binding in registry.published()))
+            raise CommandError(f"No binding has the event {event!r}. There are: {known}.") from None
 
     def _list(self) -> None:
         for binding in registry.all():

@@ -1,0 +1,317 @@
+"""The relay in this process: what is sent, what is heard, and what is noticed to be missing."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from channels_redis.core import RedisChannelLayer
+from channels_redis.pubsub import RedisPubSubChannelLayer
+from django.test import override_settings
+
+from bindserver.engine.changes import Change
+from bindserver.relay import Relay, reaches_others
+from bindserver.wishes import Order
+from tests.support.redis import Redis
+
+PATIENCE_SECONDS = 15
+LAYERS = {"pubsub": RedisPubSubChannelLayer, "core": RedisChannelLayer}
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    with Redis(tmp_path_factory.mktemp("redis")) as redis:
+        yield redis
+
+
+class Ears:
+    """What a hub would hear."""
+
+    def __init__(self) -> None:
+        self.told: dict[str, set[Any] | None] = {}
+        self.compares = 0
+        self.orders: list[tuple[Order, Any]] = []
+        self._news = threading.Condition()
+
+    def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
+        with self._news:
+            for change in changes:
+                known = self.told.setdefault(change.table, set())
+                either = known is None or change.pks is None
+                self.told[change.table] = None if either else {*known, *change.pks}  # type: ignore[misc]
+            self._news.notify_all()
+
+    def compare(self, alias: str | None = None) -> None:
+        with self._news:
+            self.compares += 1
+            self._news.notify_all()
+
+    def order(self, order: Order, events: Collection[str] | None = None) -> None:
+        with self._news:
+            self.orders.append((order, events))
+            self._news.notify_all()
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        with self._news:
+            assert self._news.wait_for(done, PATIENCE_SECONDS), (self.told, self.compares)
+
+
+class Faulty:
+    """A channel layer that loses, doubles and delays what is sent to the group, by a rule.
+
+    Args:
+        layer: the real one.
+        rule: takes a message; returns those to be sent now instead.
+    """
+
+    def __init__(self, layer: Any, rule: Callable[[dict[str, Any]], list[dict[str, Any]]]) -> None:
+        self._layer = layer
+        self._rule = rule
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+    async def group_send(self, group: str, message: dict[str, Any]) -> None:
+        for one in self._rule(message):
+            await self._layer.group_send(group, one)
+
+
+Make = Callable[..., tuple[Relay, Ears]]
+
+
+@pytest.fixture(params=LAYERS)
+def make(request: pytest.FixtureRequest, redis: Redis) -> Iterator[Make]:
+    """Make relays, each as if in a process of its own."""
+    made: list[Relay] = []
+    layer = LAYERS[request.param]
+    path = f"{layer.__module__}.{layer.__name__}"
+
+    def make(rule: Any = None, *, listening: bool = True) -> tuple[Relay, Ears]:
+        ears = Ears()
+
+        def make_layer() -> Any:
+            real: Any = layer(hosts=[redis.url])
+            return Faulty(real, rule) if rule else real
+
+        relay = Relay(ears, make_layer)
+        made.append(relay)
+        if listening:
+            relay.listen()
+            ears.wait(lambda: ears.compares > 0)  # it has joined
+        return relay, ears
+
+    layers = {"default": {"BACKEND": path, "CONFIG": {"hosts": [redis.url]}}}
+    with override_settings(CHANNEL_LAYERS=layers, BINDSERVER={"RELAY_BEAT_SECONDS": 0.4}):
+        yield make
+        for relay in made:
+            relay.close(2)
+        assert "bindserver-relay" not in threads()
+
+
+def change(table: str, *pks: Any) -> Change:
+    return Change(table=table, pks=frozenset(pks) if pks else None)
+
+
+def threads() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+class TestSending:
+    def test_what_one_process_writes_all_others_hear(self, make: Make) -> None:
+        (one, own), (_, first), (_, second) = make(), make(), make()
+        one.publish("default", [change("t", 1), change("u")])
+        for ears in (first, second):
+            ears.wait(lambda ears=ears: ears.told == {"t": {1}, "u": None})  # type: ignore[misc]
+        assert own.told == {}
+
+    def test_a_process_that_only_writes_is_heard_too(self, make: Make) -> None:
+        (writer, _), (_, ears) = make(listening=False), make()
+        for number in range(50):
+            writer.publish("default", [change("t", number)])
+        ears.wait(lambda: ears.told == {"t": set(range(50))})
+
+    def test_closing_sends_what_waits(self, make: Make) -> None:
+        (writer, _), (_, ears) = make(listening=False), make()
+        writer.publish("default", [change("t", 1)])
+        writer.close(PATIENCE_SECONDS)
+        ears.wait(lambda: ears.told == {"t": {1}})
+
+    def test_publishing_many_at_once_is_quick_and_bounded(self, make: Make) -> None:
+        (writer, _), (_, ears) = make(listening=False), make()
+        with override_settings(
+            BINDSERVER={"HINT_KEYS": 100, "RELAY_BEAT_SECONDS": 0.4},
+        ):
+            writer.publish("default", [change("t", *range(101))])
+            ears.wait(lambda: ears.told == {"t": None})
+
+    def test_nobody_is_missed_while_nothing_is_lost(self, make: Make) -> None:
+        (one, own), (two, ears) = make(), make()
+        time.sleep(0.6)  # each has heard how far the other is
+        before = own.compares, ears.compares
+        for number in range(20):
+            one.publish("default", [change("t", number)])
+            two.publish("default", [change("u", number)])
+        own.wait(lambda: own.told == {"u": set(range(20))})
+        ears.wait(lambda: ears.told == {"t": set(range(20))})
+        time.sleep(1)
+        assert (own.compares, ears.compares) == before
+
+    def test_in_a_forked_process_the_relay_begins_anew(self, make: Make) -> None:
+        (one, _), (_, ears) = make(), make()
+        child = os.fork()
+        if child == 0:
+            one.publish("default", [change("t", 7)])
+            one.close(PATIENCE_SECONDS)
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        ears.wait(lambda: ears.told == {"t": {7}})
+        one.publish("default", [change("t", 8)])
+        ears.wait(lambda: ears.told == {"t": {7, 8}})
+
+
+class TestLosing:
+    """Whatever happens to a message, it is heard or missed; then all is compared."""
+
+    @staticmethod
+    def is_hint(message: dict[str, Any]) -> bool:
+        return bool(message["type"] == "bindserver.hints")
+
+    def test_a_message_lost_in_the_middle_is_missed_at_the_next(self, make: Make) -> None:
+        lost: list[Any] = []
+
+        def losing(message: dict[str, Any]) -> list[dict[str, Any]]:
+            if self.is_hint(message) and not lost:
+                lost.append(message)
+                return []
+            return [message]
+
+        (writer, _), (_, ears) = make(losing, listening=False), make()
+        writer.publish("default", [change("t", 1)])
+        ears.wait(lambda: bool(lost) and ears.compares > 1)
+        assert ears.told == {}
+
+    def test_the_last_message_lost_is_missed_at_a_beat(self, make: Make) -> None:
+        def losing(message: dict[str, Any]) -> list[dict[str, Any]]:
+            return [] if self.is_hint(message) else [message]
+
+        (writer, _), (_, ears) = make(losing), make()
+        time.sleep(0.6)
+        before = ears.compares
+        writer.publish("default", [change("t", 1)])
+        ears.wait(lambda: ears.compares > before)
+        assert ears.told == {}
+
+    def test_messages_out_of_order_and_doubled_are_all_heard(self, make: Make) -> None:
+        held: list[dict[str, Any]] = []
+
+        def shuffling(message: dict[str, Any]) -> list[dict[str, Any]]:
+            held.append(message)
+            if len(held) < 3 and self.is_hint(message):
+                return []
+            sent = [*reversed(held), *held]
+            held.clear()
+            return sent
+
+        (writer, _), (_, ears) = make(shuffling, listening=False), make()
+        for number in range(10):
+            writer.publish("default", [change("t", number)])
+            time.sleep(0.02)
+        ears.wait(lambda: ears.told == {"t": set(range(10))} and ears.compares > 1)
+
+    def test_a_layer_that_swallows_all_is_noticed_by_its_silence(self, make: Make) -> None:
+        swallowing = threading.Event()
+        (_, ears) = make(lambda message: [] if swallowing.is_set() else [message])
+        swallowing.set()
+        time.sleep(2)
+        before = ears.compares
+        swallowing.clear()
+        ears.wait(lambda: ears.compares > before)
+
+    def test_strangers_in_the_group_are_a_reason_to_compare(self, make: Make) -> None:
+        (_, ears) = make()
+        before = ears.compares
+        (stranger, _) = make(lambda m: [{"type": "chat.message"}], listening=False)
+        stranger.publish("default", [change("t", 1)])
+        ears.wait(lambda: ears.compares > before)
+
+
+class TestOutage:
+    def test_an_outage_ends_in_a_compare_and_goes_on(
+        self, make: Make, redis: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (writer, _), (_, ears) = make(listening=False), make()
+        writer.publish("default", [change("t", 1)])
+        ears.wait(lambda: ears.told == {"t": {1}})
+        before = ears.compares
+        redis.kill()
+        for number in range(2, 50):
+            began = time.perf_counter()
+            writer.publish("default", [change("t", number)])
+            assert time.perf_counter() - began < 0.5  # it waits for nothing
+        time.sleep(1.5)
+        redis.start()
+        # The writer may be back first; then what it sends is missed, and compared for.
+        ears.wait(lambda: ears.compares > before)
+        writer.publish("default", [change("u", 1)])
+        ears.wait(lambda: "u" in ears.told)
+        ours = [r for r in caplog.records if "out of reach" in r.message]
+        assert 1 <= len(ours) <= 2  # once for each of the two
+
+    def test_what_is_written_after_a_short_outage_is_heard(self, make: Make, redis: Redis) -> None:
+        (writer, _), (_, ears) = make(listening=False), make()
+        writer.publish("default", [change("t", 1)])
+        ears.wait(lambda: ears.told == {"t": {1}})
+        redis.kill()
+        redis.start()
+        before = ears.compares
+        writer.publish("default", [change("t", 2)])
+        ears.wait(lambda: ears.told == {"t": {1, 2}} or ears.compares > before)
+
+    def test_all_keys_of_redis_lost_is_healed(self, make: Make, redis: Redis) -> None:
+        (writer, _), (_, ears) = make(listening=False), make()
+        redis.command("FLUSHALL")
+        before = ears.compares
+        writer.publish("default", [change("t", 1)])
+        ears.wait(lambda: ears.told == {"t": {1}} or ears.compares > before)
+
+    def test_a_process_that_ends_meanwhile_waits_only_for_so_long(
+        self, make: Make, redis: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        (writer, _) = make(listening=False)
+        redis.kill()
+        writer.publish("default", [change("t", 1)])
+        began = time.monotonic()
+        writer.close(0.3)
+        assert time.monotonic() - began < 5
+        redis.start()
+        assert "the last hints of this process could not be sent" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "layers", [{}, {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}]
+)
+def test_where_no_other_process_can_be_reached_nothing_is_started(layers: Any) -> None:
+    before = threads()
+    with override_settings(CHANNEL_LAYERS=layers):
+        relay = Relay(Ears())
+        relay.listen()
+        relay.publish("default", [change("t", 1)])
+        assert not reaches_others()
+        assert threads() == before
+        relay.close()
+
+
+def test_a_layer_that_cannot_be_made_harms_no_writer(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": "no.such.Layer"}}):
+        relay = Relay(Ears())
+        relay.publish("default", [change("t", 1)])
+        time.sleep(0.3)
+        relay.close(0.1)
+    assert "the channel layer is out of reach (InvalidChannelLayerError: " in caplog.text
