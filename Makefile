@@ -17,7 +17,7 @@ help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run ## Serve the demo shop; takes PORT, HOST and DATABASE_URL
-	@DEBUG=$${DEBUG-1} DATABASE_URL=$(DATABASE_URL) $(BIN)/python manage.py serve_demo --host $(HOST) --port $(PORT)
+	@DEBUG=$${DEBUG-1} DEMO=1 DATABASE_URL=$(DATABASE_URL) $(BIN)/python manage.py serve_demo --host $(HOST) --port $(PORT)
 
 test: lint js-tests python-tests browser-tests ## Run linters, type checkers and every test
 

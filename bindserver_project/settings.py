@@ -1,61 +1,25 @@
 """Settings of the standalone server, read from the environment and from nowhere else.
 
-``DEBUG``                 1 turns debug mode on; it is off unless asked for.
-``SECRET_KEY``            required when debug mode is off.
-``ALLOWED_HOSTS``         host names that are served, separated by commas.
-``CSRF_TRUSTED_ORIGINS``  origins that may post, for a server behind a TLS proxy.
-``DATABASE_URL``          ``sqlite:///shop.db`` is a file in the current directory.
-``STATIC_ROOT``           where ``collectstatic`` puts files for the web server in front.
+docs/deployment.md lists every variable.
 """
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
-import dj_database_url
-from django.core.exceptions import ImproperlyConfigured
+from bindserver_project.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
+LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 
+environment = Environment()
 
-def read_flag(name: str) -> bool:
-    return os.environ.get(name, "").strip().lower() in {"1", "true", "yes", "on"}
-
-
-def read_list(name: str) -> list[str]:
-    return [item.strip() for item in os.environ.get(name, "").split(",") if item.strip()]
-
-
-def read_secret_key(*, debug: bool) -> str:
-    key = os.environ.get("SECRET_KEY", "")
-    if not key and not debug:
-        raise ImproperlyConfigured(
-            "SECRET_KEY is not set. Give the server a long random SECRET_KEY in its environment, "
-            "or set DEBUG=1 to try it on your own machine."
-        )
-    return key or "for-development-only-and-known-to-everybody"
-
-
-def read_database(default: str) -> dict[str, Any]:
-    """The database that ``DATABASE_URL`` names, with SQLite set up for many readers."""
-    database: dict[str, Any] = dict(
-        dj_database_url.parse(os.environ.get("DATABASE_URL") or default)
-    )
-    if database["ENGINE"] == "django.db.backends.sqlite3":
-        database["OPTIONS"] = {
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-        } | database.get("OPTIONS", {})
-    return database
-
-
-DEBUG = read_flag("DEBUG")
-SECRET_KEY = read_secret_key(debug=DEBUG)
-ALLOWED_HOSTS = read_list("ALLOWED_HOSTS")
-CSRF_TRUSTED_ORIGINS = read_list("CSRF_TRUSTED_ORIGINS")
+DEBUG = environment.flag("DEBUG")
+DEMO = environment.flag("DEMO")
+SECRET_KEY = environment.secret("SECRET_KEY", debug=DEBUG)
+ALLOWED_HOSTS = environment.items("ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = environment.items("CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -66,7 +30,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "bindserver",
-    "bindserver_project.shop",
+    *(["bindserver_project.shop"] if DEMO else []),
+    *environment.apps("BINDSERVER_APPS"),
 ]
 
 MIDDLEWARE = [
@@ -79,10 +44,10 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
-TEMPLATES = [
+TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [ROOT / "bindserver_project" / "templates"],
+        "DIRS": [ROOT / "bindserver_project" / "templates"] if DEMO else [],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -94,11 +59,15 @@ TEMPLATES = [
     },
 ]
 
-DATABASES = {"default": read_database(f"sqlite:///{ROOT / 'bindserver.sqlite3'}")}
+DATABASES = {
+    "default": environment.database("DATABASE_URL", f"sqlite:///{ROOT / 'bindserver.sqlite3'}")
+}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CHANNEL_LAYERS = environment.channel_layers("REDIS_URL")
 
 ROOT_URLCONF = "bindserver_project.urls"
 ASGI_APPLICATION = "bindserver_project.asgi.application"
+AUTH_USER_MODEL = environment.text("AUTH_USER_MODEL", "auth.User")
 LOGIN_URL = "admin:login"
 
 AUTH_PASSWORD_VALIDATORS = [
@@ -111,11 +80,36 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-LANGUAGE_CODE = "en"
-TIME_ZONE = "UTC"
+LANGUAGE_CODE = environment.text("LANGUAGE_CODE", "en")
+TIME_ZONE = environment.text("TIME_ZONE", "UTC")
 USE_TZ = True
 
-STATIC_URL = "static/"
-STATIC_ROOT = os.environ.get("STATIC_ROOT") or None
+STATIC_URL = environment.text("STATIC_URL", "static/")
+STATIC_ROOT = environment.text("STATIC_ROOT") or None
 
-BINDSERVER: dict[str, Any] = {}
+# TLS ends at the proxy: it redirects, and says here that a request came over HTTPS.
+SECURE_COOKIES = environment.flag("SECURE_COOKIES", default=not DEBUG)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if environment.flag("SECURE_PROXY") else None
+)
+SECURE_HSTS_SECONDS = environment.number("HSTS_SECONDS", 0)
+SILENCED_SYSTEM_CHECKS = [
+    "security.W005",  # other names below the domain are not this server's to decide on
+    "security.W008",  # redirecting is the proxy's, and probes come without TLS
+    "security.W021",  # nor is the browsers' preload list
+]
+
+LOG_LEVEL = environment.choice("LOG_LEVEL", LEVELS, "info").replace("trace", "debug").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {
+        "bindserver": {"handlers": ["console"], "level": LOG_LEVEL},
+        "django": {"handlers": ["console"], "level": LOG_LEVEL.replace("DEBUG", "INFO")},
+    },
+}
+
+BINDSERVER: dict[str, Any] = environment.bindserver()

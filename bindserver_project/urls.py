@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("bindings/", include("bindserver.urls")),
-    path("", include("bindserver_project.shop.urls")),
 ]
+
+if apps.is_installed("bindserver_project.shop"):
+    urlpatterns.append(path("", include("bindserver_project.shop.urls")))

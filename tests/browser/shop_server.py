@@ -65,7 +65,7 @@ class ShopServer:
         """Start it, also again after `kill`, and wait until it answers."""
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                self.command("bindserver", "--host", "127.0.0.1", "--port", str(self.port)),
+                self.command("bindserver", "--no-reload", "--port", str(self.port)),
                 env=self.environment(),
                 cwd=self.folder,
                 stdout=log,
@@ -105,6 +105,7 @@ class ShopServer:
         return {
             **os.environ,
             "DEBUG": "1",
+            "DEMO": "1",
             "DATABASE_URL": "sqlite:///shop.db",
             "DJANGO_SETTINGS_MODULE": "bindserver_project.settings",
             "PYTHONUNBUFFERED": "1",

@@ -16,7 +16,12 @@ from tests.browser.shop_server import ShopServer
 
 pytestmark = pytest.mark.browser
 
-PRODUCTION = {"DEBUG": "", "SECRET_KEY": "a key of this test alone", "ALLOWED_HOSTS": "127.0.0.1"}
+PRODUCTION = {
+    "DEBUG": "",
+    "SECRET_KEY": "a key of this test alone, and long enough for production",
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "SECURE_COOKIES": "0",
+}
 
 
 @pytest.fixture

@@ -26,4 +26,5 @@ class Command(BaseCommand):
         login = demo_login()
         if login:
             self.stdout.write(f"  admin at /admin/, demo login: {login}")
-        call_command("bindserver", host=options["host"], port=options["port"])
+        # Reloading would do all of this again at each change of code.
+        call_command("bindserver", host=options["host"], port=options["port"], reload=False)
