@@ -18,6 +18,8 @@ from pytest_django import DjangoDbBlocker
 
 from tests.support.server import Server
 
+pytest_plugins = ["tests.support.chromium"]
+
 TABLES: tuple[str, ...] = (
     "app_product_tags",
     "app_product",

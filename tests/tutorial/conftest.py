@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser.conftest import chromium as chromium
 from tests.support.server import ROOT
 
 

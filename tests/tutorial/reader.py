@@ -4,7 +4,8 @@ A block's place is told by the words before it:
 
     `path` now reads:                       the whole file; also "Write `path`:"
     at the end of `path`, add:              more lines at the end
-    In `path`, put into `NAME`:             more items at the head of a list
+    In `path`, put into `NAME`:             more items at the head of a list; a comment in it
+                                            stands for those that are there
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import dedent
 
-BLOCK = re.compile(r"((?:[^\n]+\n)+)\n*^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WHOLE = re.compile(r"(?:`([\w/.]+)`\s+now\s+reads:|Write\s+`([\w/.]+)`:)\s*\Z")
 END = re.compile(r"end\s+of\s+`([\w/.]+)`,\s+add:\s*\Z")
 INTO = re.compile(r"In\s+`([\w/.]+)`,\s+put\s+into\s+`(\w+)`:\s*\Z")
@@ -46,8 +47,11 @@ class Step:
 
 def steps(page: Path) -> Iterator[Step]:
     """Yield a page's blocks, in order."""
-    for words, language, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        yield Step(words=words, language=language, text=text)
+    text, before = page.read_text(encoding="utf-8"), 0
+    for block in BLOCK.finditer(text):
+        words = text[before : block.start()].strip().rpartition("\n\n")[-1]
+        yield Step(words=words, language=block[1], text=block[2])
+        before = block.end()
 
 
 class Reader:
@@ -79,7 +83,10 @@ class Reader:
         elif found := INTO.search(step.words):
             path, head = self.folder / found[1], f"{found[2]} = [\n"
             assert path.read_text().count(head) == 1
-            path.write_text(path.read_text().replace(head, head + step.text))
+            first, *items, last = step.text.splitlines(keepends=True)
+            assert (first, last) == (head, "]\n")
+            more = "".join(item for item in items if not item.lstrip().startswith("#"))
+            path.write_text(path.read_text().replace(head, head + more))
         else:
             return False
         return True
