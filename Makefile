@@ -31,7 +31,7 @@ lint: $(VENV)/.dev client-js/node_modules/.done ## Check style, types and the or
 js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
-python-tests: $(VENV)/.dev .make/redis ## Run the Python tests, a minute of the oracle among them
+python-tests: $(VENV)/.dev .make/redis .make/nginx ## Run the Python tests, a minute of the oracle among them
 	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest -m "not browser"
 
 browser-tests: $(VENV)/.dev .make/chromium ## Drive the demo in Chromium
@@ -68,6 +68,11 @@ client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
 
 .make/redis:
 	@sh scripts/need.sh redis-server redis-server "Redis"
+	@mkdir -p .make && touch $@
+
+.make/nginx:
+	@PATH="$$PATH:/usr/sbin" sh scripts/need.sh nginx nginx-light "nginx"
+	@sh scripts/need.sh openssl openssl "OpenSSL"
 	@mkdir -p .make && touch $@
 
 .make/chromium:

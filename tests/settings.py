@@ -9,7 +9,7 @@ import dj_database_url
 
 SECRET_KEY = "for-tests-only"
 DEBUG = False
-ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver"]
+ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver", "live.example"]
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from django.apps import apps
 from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
 from rest_framework import exceptions, status
-from rest_framework.renderers import JSONRenderer
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -34,7 +35,18 @@ class Unserviceable(exceptions.APIException):
     default_code = "unavailable"
 
 
-class BindingList(APIView):
+class PlainAPIView(APIView):
+    """A view for projects that do not have DRF among their apps."""
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Return the project's renderers, those that need DRF's templates only where they are."""
+        renderers = super().get_renderers()
+        if apps.is_installed("rest_framework"):
+            return renderers
+        return [r for r in renderers if not isinstance(r, BrowsableAPIRenderer)] or [JSONRenderer()]
+
+
+class BindingList(PlainAPIView):
     """The bindings that the caller may subscribe to."""
 
     def get(self, request: Request) -> Response:
@@ -54,7 +66,7 @@ class BindingList(APIView):
         )
 
 
-class SnapshotView(APIView):
+class SnapshotView(PlainAPIView):
     """A binding's rows, or one of them, as they are now."""
 
     def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:

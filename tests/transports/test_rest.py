@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.test import Client, override_settings
+from django.test import Client, modify_settings, override_settings
+from rest_framework.renderers import JSONRenderer
 
 from bindserver.hub import hub
+from bindserver.transports.rest import SnapshotView
 from tests.app.models import Product
 from tests.conftest import MakeServer, Program
 from tests.support.server import Server
@@ -280,3 +282,8 @@ class TestBrowsing:
     def test_an_unknown_format_is_406(self, client: Client) -> None:
         answer = client.get("/bindings/products/", headers={"Accept": "image/png"})
         assert answer.status_code == 406
+
+
+@modify_settings(INSTALLED_APPS={"remove": "rest_framework"})
+def test_where_drf_is_no_app_its_pages_are_not_offered() -> None:
+    assert [type(r) for r in SnapshotView().get_renderers()] == [JSONRenderer]

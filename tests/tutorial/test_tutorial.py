@@ -111,6 +111,8 @@ def test_following_the_tutorial_gives_a_live_page(follower: Follower) -> None:
     use_the_admin(follower, board)
     until = follow_to(follower, until, "curl ")
     assert get(follower.url + "bindings/orders/")[1].count('"dish"') == 2
+    rows = follower.open("bindings/orders/").locator("body")
+    expect(rows).to_contain_text('"dish":"Omelette"')  # a browser asks for HTML, and DRF is no app
     follower.stop()
     until = follow_to(follower, until, SERVE)
     expect(board.locator("#count")).to_have_text("2")
