@@ -1,10 +1,13 @@
-"""What a session makes of the hub's events: the same for a socket and for a test."""
+"""What is made of the hub's events: by a session, for a socket or a test; and by `message()`."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from typing import Any
 
 from bindserver.engine.effects import Effect
+from bindserver.engine.frames import Frame
 from bindserver.engine.session import Session
 from bindserver.wishes import (
     Accepted,
@@ -55,3 +58,26 @@ def tell(session: Session, number: int, event: Event) -> Iterator[Effect]:
             yield from session.stale(number, frame)
         case Ended(code=code):
             yield from session.ended(number, code)
+
+
+def changes(frame: Frame, pages: list[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what a shared frame says, change by change; the pages of a sync as one.
+
+    Args:
+        frame: the frame.
+        pages: keeps the rows of a sync until its last page; one list for each subscription.
+    """
+    data = json.loads(frame.text)["data"]
+    action: str = data["action"]
+    payload: Any = data.get("payload")
+    if action == "batch":
+        for change in payload:
+            yield change["action"], change["payload"]
+    elif action == "sync":
+        if data.get("page", 1) == 1:
+            pages.clear()
+        pages.extend(payload)
+        if data.get("page", 1) == data.get("pages", 1):
+            yield action, list(pages)
+    elif action in ("create", "update", "delete"):
+        yield action, payload

@@ -10,10 +10,9 @@ dropped, and it is told all its rows anew when its turn has come.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from queue import SimpleQueue
@@ -21,6 +20,7 @@ from typing import Any
 
 from bindserver.binding import Binding
 from bindserver.engine.frames import Frame
+from bindserver.hearing import changes
 from bindserver.wishes import Answered, Ended, Event, Published, Ref, Refused
 
 logger = logging.getLogger("bindserver")
@@ -151,7 +151,7 @@ class Herald:
         while (item := self._frames.get()) is not None:
             keeping, frames = item
             for frame in frames:
-                for action, payload in _changes(keeping, json.loads(frame.text)["data"]):
+                for action, payload in changes(frame, keeping.pages):
                     self._call(keeping.binding, action, payload)
             self.loop.call_soon_threadsafe(self._told, keeping, sum(f.size for f in frames))
 
@@ -166,20 +166,3 @@ class Herald:
             binding.message(action, payload)
         except Exception:  # the project's own code, which must harm nobody else's
             logger.exception("bindserver: %s.message() failed", type(binding).__name__)
-
-
-def _changes(keeping: _Keeping, data: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what a frame says, change by change; the pages of a sync as one."""
-    action: str = data["action"]
-    payload: Any = data.get("payload")
-    if action == "batch":
-        for change in payload:
-            yield change["action"], change["payload"]
-    elif action == "sync":
-        if data.get("page", 1) == 1:
-            keeping.pages.clear()
-        keeping.pages.extend(payload)
-        if data.get("page", 1) == data.get("pages", 1):
-            yield action, list(keeping.pages)
-    elif action in ("create", "update", "delete"):
-        yield action, payload

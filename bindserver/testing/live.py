@@ -8,13 +8,16 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db.models import Model
 
+from bindserver.binding import Binding
+from bindserver.desk import EVERYTHING
 from bindserver.engine.changes import Key
 from bindserver.exceptions import UnknownEvent
 from bindserver.registry import BindingClass, registry
 from bindserver.testing.inline import InlineCycle
+from bindserver.testing.keeping import Keeping
 from bindserver.testing.subscriber import Data, Subscriber
 from bindserver.views import BoundWebsocketView
-from bindserver.wishes import Caller
+from bindserver.wishes import Caller, Ref, SubscribeWish
 
 
 class Live:
@@ -77,6 +80,28 @@ class Live:
         self._subscribers.append(subscriber)
         return subscriber
 
+    def keep(self, binding: BindingClass | type[BoundWebsocketView] | Binding[Any] | str) -> None:
+        """Keep a binding live as a server does that overrides `message()`: it hears its rows at
+        once as "sync", and its changes with each `settle()`.
+
+        Args:
+            binding: the binding or its class, its event, or a view that publishes one.
+
+        Raises:
+            Exception: what its `message()`, itself or its serializer raises.
+        """
+        if not isinstance(binding, Binding):
+            binding = (_published(binding) if isinstance(binding, str) else _class_of(binding))()
+        cycle = self._cycle(binding.using or "default")
+        wish = SubscribeWish(
+            ref=Ref(Keeping(binding, cycle.problems), 1),
+            caller=Caller(user=binding.user, auth=binding.auth),
+            message=EVERYTHING,
+            instance=binding,
+        )
+        cycle.ask(wish)
+        self._commit()
+
     def settle(self) -> dict[Subscriber, list[Data]]:
         """Send what has changed since the last time, as one committed state.
 
@@ -125,10 +150,7 @@ def _published(binding: BindingClass | type[BoundWebsocketView] | str) -> Bindin
             return registry.get(binding)
         except UnknownEvent:
             raise ValueError(f"No binding has the event {binding!r}.") from None
-    if issubclass(binding, BoundWebsocketView):
-        if binding.published is None:
-            raise ValueError(f"{binding.__name__} publishes nothing: it needs a binding and event.")
-        binding = binding.published
+    binding = _class_of(binding)
     if binding.event is None:
         raise ValueError(
             f"{binding.__name__} has no event, so nobody can subscribe to it; "
@@ -138,3 +160,11 @@ def _published(binding: BindingClass | type[BoundWebsocketView] | str) -> Bindin
     if served is not binding:
         raise ValueError(f"{binding.event!r} is the event of {served.__name__}, too.")
     return binding
+
+
+def _class_of(binding: BindingClass | type[BoundWebsocketView]) -> BindingClass:
+    if not issubclass(binding, BoundWebsocketView):
+        return binding
+    if binding.published is None:
+        raise ValueError(f"{binding.__name__} publishes nothing: it needs a binding and an event.")
+    return binding.published

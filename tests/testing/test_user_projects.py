@@ -114,6 +114,57 @@ def test_a_server_on_a_database_in_memory_says_what_to_write(tmp_path: Path) -> 
     assert "Name a file: DATABASES['default']['TEST'] = " in done.stdout
 
 
+SECOND_DATABASE = """
+DATABASES["far"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "far.sqlite3"}
+"""
+
+FAR_BINDING = """
+
+class FarBinding(Binding):
+    model = Order
+    event = "far"
+    fields = ["id", "item"]
+    using = "far"
+"""
+
+FAR_TESTS = """
+from django.contrib.auth.models import User
+from bindserver.testing import LiveTestCase
+from shop.bindings import FarBinding, OrderBinding
+from shop.models import Order
+
+class BothTests(LiveTestCase):
+    databases = {"default", "far"}
+
+    def test_each_binding_reads_its_own_database(self):
+        ann = User.objects.create_user("ann")
+        User.objects.using("far").create(pk=ann.pk, username="ann")
+        here = self.live.subscribe(OrderBinding, user=ann)
+        there = self.live.subscribe(FarBinding, user=ann)
+        Order.objects.using("far").create(owner_id=ann.pk, item="far pen")
+        self.assertEqual(list(self.live.settle()), [there])
+        self.assertEqual([row["item"] for row in there.rows], ["far pen"])
+        Order.objects.create(owner=ann, item="pen")
+        self.assertEqual(list(self.live.settle()), [here])
+
+class OneTests(LiveTestCase):
+    def test_a_database_that_is_not_named_is_refused(self):
+        self.live.subscribe(FarBinding)
+"""
+
+
+def test_bindings_of_several_databases(project: Path) -> None:
+    with (project / "settings.py").open("a") as settings:
+        settings.write(SECOND_DATABASE)
+    with (project / "shop/bindings.py").open("a") as bindings:
+        bindings.write(FAR_BINDING)
+    (project / "shop/tests/test_far.py").write_text(FAR_TESTS)
+    done = run_django(project, "shop.tests.test_far.BothTests")
+    assert done.returncode == 0, said(done)
+    done = run_django(project, "shop.tests.test_far.OneTests")
+    assert "Add 'far' to shop.tests.test_far.OneTests.databases" in done.stderr
+
+
 SEES_EVERYTHING = """
 import json
 
