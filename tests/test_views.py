@@ -20,6 +20,7 @@ from django.urls import path, re_path
 from bindserver import Binding, BoundWebsocketView, WebsocketBinding
 from bindserver.checks import check_bindings
 from bindserver.exceptions import BindingError
+from bindserver.hub import hub
 from bindserver.registry import registry
 from bindserver.testing import Live, Refused
 from tests.app.models import Category, Membership, Product, Tag
@@ -31,6 +32,7 @@ LAYER = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 def known_bindings() -> Iterator[None]:
     before = list(registry._classes)
     yield
+    hub.stop()  # who connected has started it
     registry._classes[:] = before
 
 
