@@ -1,12 +1,27 @@
 /**
  * The module's door: `connect` returns a client.
- *
- * @import {Options} from "./environment.js"
  */
 
-import { Client } from "./client.js";
+import * as client from "./client.js";
 import { environment } from "./environment.js";
 import { socketUrl } from "./url.js";
+
+/**
+ * @typedef {import("./client.js").Client} Client
+ * @typedef {import("./client.js").CollectionOptions} CollectionOptions
+ * @typedef {import("./client.js").Wish} Wish
+ * @typedef {import("./collection.js").CollectionError} CollectionError
+ * @typedef {import("./collection.js").CollectionStatus} CollectionStatus
+ * @typedef {import("./connection.js").Ending} Ending
+ * @typedef {import("./connection.js").Status} Status
+ * @typedef {import("./environment.js").Options} Options
+ * @typedef {import("./messages.js").Data} Data
+ */
+
+/**
+ * @template {object} [R=Record<string, any>]
+ * @typedef {import("./collection.js").Collection<R>} Collection
+ */
 
 /**
  * Return a client of the server at `url`. It connects at its first `emit`, or at `connect()`.
@@ -17,5 +32,5 @@ import { socketUrl } from "./url.js";
  * @throws {TypeError} the address is none.
  */
 export function connect(url = "/ws/", options = {}) {
-  return new Client(socketUrl(url, globalThis.location?.href), environment(options));
+  return new client.Client(socketUrl(url, globalThis.location?.href), environment(options));
 }
