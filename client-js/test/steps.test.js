@@ -21,14 +21,14 @@ const change = fc
     fc.tuple(fc.constant("delete"), fc.record({ id: key }), fc.constant({})),
   )
   .map(([action, payload, place]) => ({ action, payload, ...place }));
+/** What a batch says of a key it says once: it is a net change. */
+const batch = fc.uniqueArray(change, { selector: ({ payload }) => payload.id, maxLength: 6 });
 const pages = fc.integer({ min: 1, max: 3 });
 const frame = fc.oneof(
   { weight: 5, arbitrary: change.map((data) => [data]) },
   {
     weight: 3,
-    arbitrary: fc
-      .tuple(fc.array(change, { maxLength: 6 }), pages)
-      .map(([payload, count]) => paged("batch", payload, count)),
+    arbitrary: fc.tuple(batch, pages).map(([payload, count]) => paged("batch", payload, count)),
   },
   {
     weight: 1,
