@@ -34,7 +34,7 @@ js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 python-tests: $(VENV)/.dev .make/redis .make/nginx ## Run the Python tests, a minute of the oracle among them
 	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest -m "not browser"
 
-browser-tests: $(VENV)/.dev .make/chromium ## Drive the demo in Chromium
+browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium
 	env -u DATABASE_URL -u DEBUG CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser
 
 oracle: $(VENV)/.dev ## Run the oracle for SECONDS, from SEED where given

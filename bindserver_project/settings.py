@@ -11,6 +11,7 @@ from typing import Any
 from bindserver_project.environment import Environment
 
 ROOT = Path(__file__).resolve().parent.parent
+EXAMPLES = ROOT / "examples"
 LEVELS = ("critical", "error", "warning", "info", "debug", "trace")
 
 environment = Environment()
@@ -85,6 +86,7 @@ TIME_ZONE = environment.text("TIME_ZONE", "UTC")
 USE_TZ = True
 
 STATIC_URL = environment.text("STATIC_URL", "static/")
+STATICFILES_DIRS = [("examples", EXAMPLES)] if DEBUG and EXAMPLES.is_dir() else []
 STATIC_ROOT = environment.text("STATIC_ROOT") or None
 
 # TLS ends at the proxy: it redirects, and says here that a request came over HTTPS.
