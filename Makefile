@@ -6,12 +6,13 @@ PORT ?= 8000
 DATABASE_URL ?= sqlite:///bindserver.sqlite3
 SECONDS ?= 300
 SEED ?=
+CELLS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint python-tests js-tests browser-tests oracle format clean
+.PHONY: help run test lint python-tests js-tests browser-tests oracle matrix format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,12 +41,15 @@ browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive
 oracle: $(VENV)/.dev ## Run the oracle for SECONDS, from SEED where given
 	$(BIN)/python -m tests.oracle --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
+matrix: .make/redis ## Run the Python tests with each Python and Django there is here; CELLS names some
+	@python3 scripts/matrix.py $(CELLS)
+
 format: $(VENV)/.dev ## Put Python code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## Remove what was installed and made
-	rm -rf $(VENV) .make client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .make .matrix client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@sh scripts/make-venv.sh $(PYTHON) $(VENV)
