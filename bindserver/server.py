@@ -34,7 +34,8 @@ class Plan:
         uds: a Unix socket's path, in place of host and port.
         workers: how many processes.
         proxy_headers: whether to believe `X-Forwarded-For` and `X-Forwarded-Proto`.
-        forwarded_allow_ips: whose headers to believe; None for uvicorn's own default.
+        forwarded_allow_ips: whose headers to believe; None for uvicorn's own default, and on a
+            Unix socket for everybody who may open it.
     """
 
     application: str
@@ -112,7 +113,7 @@ def serve(plan: Plan, sock: socket.socket) -> None:
         ws_max_size=int(conf.MAX_MESSAGE_BYTES),
         ws_per_message_deflate=False,
         proxy_headers=plan.proxy_headers,
-        forwarded_allow_ips=plan.forwarded_allow_ips,
+        forwarded_allow_ips=plan.forwarded_allow_ips or ("*" if plan.uds else None),
         log_level=os.environ.get("LOG_LEVEL", "info").lower(),
         timeout_graceful_shutdown=STOP_SECONDS,
     )

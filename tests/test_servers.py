@@ -119,6 +119,26 @@ async def test_every_server_holds_a_conversation_and_ends_in_order(
     assert "Traceback" not in process.log
 
 
+async def test_a_project_s_own_channels_routes_go_on(start: Start, database: Path) -> None:
+    command = [sys.executable, "-m", "uvicorn", "tests.chat_asgi:application", "--port", "PORT"]
+    process = start(command)
+    async with talking(ws(process)) as talk, talking(ws(process, "chat/")) as chat:
+        await chat.say_text("hello")
+        assert await chat.socket.recv() == "hello"
+        await see(talk, database, 1)
+
+
+def test_a_worker_sets_its_interpreter_up_for_serving() -> None:
+    code = (
+        "from bindserver.worker import Worker; import gc, sys; "
+        "Worker(path='tests.asgi:application')(); "
+        "print(sys.getswitchinterval(), gc.get_freeze_count() > 10_000)"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "0.001 True\n", done.stderr
+
+
 class TestStopping:
     @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
     @pytest.mark.parametrize("workers", ["1", "2"])
@@ -129,7 +149,8 @@ class TestStopping:
         async with talking(ws(process)) as talk, talking(ws(process)) as other:
             await talk.follow("tags")
             await other.follow("products")
-            stopping = asyncio.create_task(asyncio.to_thread(process.stop, how))
+            end = process.interrupt if how is signal.SIGINT else process.stop
+            stopping = asyncio.create_task(asyncio.to_thread(end))
             assert await talk.closed() == 1012
             assert await other.closed() == 1012
             assert await stopping == 0
@@ -241,8 +262,25 @@ class TestListening:
         assert process.log.startswith(f"bindserver: unix:{path}\n")
         async with unix_connect(str(path), "ws://localhost/ws/", compression=None) as connection:
             await see(Talk(connection), database, 1)
+        told = await asyncio.to_thread(ask, path, "X-Forwarded-Proto: https")
+        assert '"url":"https://localhost/bindings/tags/"' in told
         assert await asyncio.to_thread(process.stop) == 0
         assert not path.exists()
+
+
+def ask(path: Path, header: str) -> str:
+    """Get the list of bindings over a Unix socket, as the proxy at its other end."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(PATIENCE_SECONDS)
+        connection.connect(str(path))
+        request = (
+            f"GET /bindings/ HTTP/1.1\r\nHost: localhost\r\n{header}\r\nConnection: close\r\n\r\n"
+        )
+        connection.sendall(request.encode())
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer.decode()
 
 
 class TestReloading:
