@@ -11,6 +11,8 @@ from django.core.exceptions import ImproperlyConfigured
 from bindserver.engine.limits import Limits
 
 DEFAULTS: dict[str, Any] = {
+    "AUTHENTICATE": None,
+    "AUTHENTICATE_SECONDS": 10.0,
     "CAPTURE": "auto",
     "COMPARE_SECONDS": 30.0,
     "HINT_KEYS": 1_000,
@@ -29,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "QUERY_SECONDS": 10.0,
     "RELAY_BEAT_SECONDS": 5.0,
     "RELAY_GROUP": "bindserver",
+    "REVALIDATE_SECONDS": 60.0,
     "RING_BYTES": 1024 * 1024,
     "SLOW_CLIENT_SECONDS": 30.0,
     "SNAPSHOT_SECONDS": 30.0,

@@ -30,7 +30,13 @@ class Caller:
 
     def identity(self) -> tuple[str, str, str]:
         """Return what makes two callers one and the same to a binding."""
-        return (type(self.user).__name__, str(getattr(self.user, "pk", None)), repr(self.auth))
+        user = self.user
+        if user is None or getattr(user, "is_anonymous", False):
+            return ("", "", repr(self.auth))
+        pk = getattr(user, "pk", None)
+        # The class of what is wrapped, where middleware hands out lazy users.
+        name = f"{user.__class__.__module__}.{user.__class__.__qualname__}"
+        return (name, f"#{id(user)}" if pk is None else str(pk), repr(self.auth))
 
 
 class Listener(Protocol):

@@ -7,7 +7,7 @@ import os
 
 import dj_database_url
 
-SECRET_KEY = "for-tests-only"
+SECRET_KEY = "for-tests-only-and-long-enough-for-what-signs-with-it"
 DEBUG = False
 ALLOWED_HOSTS = ["127.0.0.1", "localhost", "testserver", "live.example"]
 INSTALLED_APPS = [
@@ -26,6 +26,14 @@ MIDDLEWARE = [
 ]
 ROOT_URLCONF = "tests.urls"
 ASGI_APPLICATION = "tests.asgi.application"
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.SessionAuthentication",
+        "rest_framework.authentication.BasicAuthentication",
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework_simplejwt.authentication.JWTAuthentication",
+    ],
+}
 USE_TZ = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {

@@ -40,6 +40,14 @@ class Prove:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reconsider:
+    """Have the hub evaluate a subscription again: the client has proved who it is anew."""
+
+    subscription: int
+    event: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Close:
     """Close the connection."""
 
@@ -47,4 +55,4 @@ class Close:
     reason: str
 
 
-Effect = Ask | Release | CatchUp | Prove | Close
+Effect = Ask | Release | CatchUp | Prove | Reconsider | Close

@@ -45,3 +45,7 @@ class Allowance:
             return False
         self.left -= 1
         return True
+
+    def spend(self, count: float) -> None:
+        """Take what a message has cost beyond its own worth."""
+        self.left = max(0.0, self.left - count)

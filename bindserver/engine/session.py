@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bindserver.engine import protocol
-from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Release
+from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
 from bindserver.engine.frames import Frame, byte_length
 from bindserver.engine.limits import Allowance, Limits
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.protocol import Closing, Code, Ref
 from bindserver.engine.subscription import State, Subscription
 from bindserver.engine.together import Turn
+
+FAILED_PROOF_COST = 20
+"""What trying a wrong token costs of a client's allowance, in messages."""
 
 
 class Session:
@@ -320,7 +323,17 @@ class Session:
         self, detail: str, ref: Ref, code: Code = Code.UNAUTHENTICATED
     ) -> Iterator[Effect]:
         """Take the word that the client's proof is none, or that it cannot be looked at."""
+        if code is Code.UNAUTHENTICATED:
+            self._allowance.spend(FAILED_PROOF_COST)
         yield from self._tell(protocol.error(code, detail, event="$auth", ref=ref))
+
+    def reconsider(self) -> Iterator[Effect]:
+        """Have all subscriptions evaluated again, and those that are being opened."""
+        for number, message in self._asked.items():
+            if isinstance(message, protocol.Subscribe):
+                yield Reconsider(subscription=number, event=message.event)
+        for number, subscription in self._subscriptions.items():
+            yield Reconsider(subscription=number, event=subscription.event)
 
     def end_all(self, code: Code) -> Iterator[Effect]:
         """End every subscription, and those that are being opened."""

@@ -13,21 +13,22 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlsplit
 
-from channels.auth import get_user
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 from django.conf import settings
 from django.http.request import split_domain_port, validate_host
 
+from bindserver.authentication import NotProven
 from bindserver.conf import conf
-from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Release
+from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code, Subscribe
 from bindserver.engine.session import Session
 from bindserver.exceptions import UnknownEvent
 from bindserver.hearing import tell
 from bindserver.hub import hub
-from bindserver.wishes import Caller, Event, Ref
+from bindserver.transports.identity import Identity
+from bindserver.wishes import Event, Ref
 
 LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
 """What Django serves in debug mode when ALLOWED_HOSTS is empty."""
@@ -49,16 +50,21 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._session = Session(conf.limits())
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        self._proving: set[asyncio.Task[None]] = set()
         hub.serve()
+        self._identity = Identity(
+            scope,
+            end_all=lambda code: self._perform(self._session.end_all(code)),
+            reconsider=lambda: self._perform(self._session.reconsider()),
+        )
         try:
             while True:
                 await self.dispatch(await receive())
         except StopConsumer:
             pass
         finally:
+            self._identity.leave()
             self._perform(self._session.gone())
-            for task in (self._writer, self._closing, *self._proving):
+            for task in (self._writer, self._closing):
                 if task is not None:
                     task.cancel()
 
@@ -75,6 +81,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             # Accepted first, because only then can a browser's page read the code.
             self._perform([Close(code=Closing.FORBIDDEN, reason="this origin is not allowed")])
             self._perform(self._session.gone())
+        else:
+            await self._greet()
 
     async def websocket_receive(self, message: Any) -> None:
         """Take a message."""
@@ -82,7 +90,12 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         if text is None:
             self._perform(self._session.receive_binary())
         else:
-            self._perform(self._session.receive(text, time.monotonic()))
+            for effect in list(self._session.receive(text, time.monotonic())):
+                if isinstance(effect, Prove):
+                    await self._prove(effect)
+                else:
+                    self._perform([effect])
+            self._write()
 
     async def websocket_disconnect(self, message: Any) -> None:
         """The connection is gone."""
@@ -115,10 +128,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                 case CatchUp(subscription=number, version=version):
                     event = self._session.subscriptions[number].event
                     hub.catch_up(Ref(self, number), event, version)
-                case Prove():
-                    proving = self.loop.create_task(self._prove(effect))
-                    self._proving.add(proving)  # the loop itself holds tasks weakly
-                    proving.add_done_callback(self._proving.discard)
+                case Reconsider(subscription=number, event=event):
+                    hub.reconsider(Ref(self, number), self._identity.caller, event)
                 case Close(code=code, reason=reason):
                     if self._closing is None:
                         self._closing = self.loop.create_task(self._close(code, reason))
@@ -128,47 +139,38 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         ref = Ref(self, ask.number)
         try:
             if isinstance(ask.message, Subscribe):
-                hub.subscribe(ref, self._caller(), ask.message)
+                hub.subscribe(ref, self._identity.caller, ask.message)
             else:
                 hub.unsubscribe(ref, ask.message)
         except UnknownEvent as refusal:
             self._perform(self._session.refused(ask.number, refusal.code, str(refusal)))
 
-    def _caller(self) -> Caller:
-        return Caller(user=self.scope.get("user"))
+    # Who the client is.
+
+    async def _greet(self) -> None:
+        """Take the handshake's own proof, and refuse a client whose proof is none."""
+        try:
+            await self._identity.greet()
+        except NotProven as problem:
+            self._perform([Close(code=Closing.UNAUTHENTICATED, reason=str(problem))])
+        except Exception:
+            logger.exception("bindserver: nobody can tell who a client is")
+            self._perform([Close(code=Closing.TRY_LATER, reason="try again later")])
 
     async def _prove(self, effect: Prove) -> None:
-        """Look at the connection's session again; tokens are not taken yet."""
+        """Find out who the client is. What it says next is heard when that is known."""
         session = self._session
-        if effect.token is not None:
-            self._perform(
-                session.not_authenticated("this server takes the session cookie only", effect.ref)
-            )
-            return
-        if "session" not in self.scope:
-            self._perform(session.not_authenticated("the server has no sessions", effect.ref))
-            return
         try:
-            user = await self._read_user()
+            expires = await self._identity.prove(effect.token)
+        except NotProven as problem:
+            self._perform(session.not_authenticated(str(problem), effect.ref))
         except Exception:
-            logger.exception("bindserver: a session cannot be read")
+            logger.exception("bindserver: nobody can tell who a client is")
             detail = "the server cannot tell who you are now; try again later"
             self._perform(session.not_authenticated(detail, effect.ref, Code.UNAVAILABLE))
-            return
-        if user.pk != getattr(self.scope.get("user"), "pk", None):
-            self._perform(session.end_all(Code.REVOKED))
-        self.scope["user"] = user
-        if user.is_anonymous:
-            self._perform(session.not_authenticated("nobody is logged in", effect.ref))
         else:
-            expires = await self.scope["session"].aget_expiry_age()
-            self._perform(session.authenticated(expires, effect.ref))
-
-    async def _read_user(self) -> Any:
-        """Return the session's user as the database has it now, not as it was at the handshake."""
-        known = self.scope["session"]
-        self.scope["session"] = known.__class__(known.session_key)
-        return await get_user(self.scope)
+            seconds = None if expires is None else int(expires)
+            self._perform(session.authenticated(seconds, effect.ref))
 
     # Writing.
 
