@@ -115,11 +115,8 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
 
 
 def _authenticators() -> list[Any]:
-    return [
-        kind()
-        for kind in api_settings.DEFAULT_AUTHENTICATION_CLASSES
-        if not issubclass(kind, NO_TOKENS)
-    ]
+    classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+    return [kind() for kind in classes if not issubclass(kind, NO_TOKENS)]
 
 
 def _by_rest_framework(token: str, headers: Mapping[str, str]) -> Any:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from django.db.models import Model, Q, QuerySet
 from rest_framework import serializers
+from rest_framework.settings import api_settings
 
 from bindserver import params as params_room
 from bindserver.exceptions import BindingError
@@ -75,6 +76,8 @@ class Binding(Generic[M]):
         max_rows: refuse to serve more rows than this; None for the setting MAX_ROWS.
         params: named arguments: serializer fields, or int, str, bool for ones that must be given.
         using: the database's alias; None for "default".
+        permission_classes: DRF's permission classes, which decide who may subscribe; None for
+            DRF's setting. Python code is not asked.
 
     Args:
         user: who it is for; None for an anonymous user.
@@ -100,6 +103,7 @@ class Binding(Generic[M]):
     max_rows: ClassVar[int | None] = None
     params: Any = {}
     using: ClassVar[str | None] = None
+    permission_classes: ClassVar[Sequence[Any] | None] = None
 
     _wired: ClassVar[Reader | None] = None
     _subclassed: ClassVar[list[Callable[[type[Binding[Any]]], None]]] = []
@@ -281,6 +285,16 @@ class Binding(Generic[M]):
         Put the user here if, and only if, rows render differently for different users.
         """
         return {}
+
+    def get_permissions(self) -> list[Any]:
+        """Return the permissions that a subscriber must have, as a DRF view does.
+
+        What they read from the database is watched: when that changes, they are asked again.
+        """
+        classes: Any = self.permission_classes
+        if classes is None:
+            classes = api_settings.DEFAULT_PERMISSION_CLASSES
+        return [permission() for permission in classes]
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
         """Return the serializer: the class's own, or one made from `fields`."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.models import Model
 
+from bindserver import permissions
 from bindserver.binding import Binding
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
@@ -20,7 +21,7 @@ from bindserver.registry import BindingClass
 from bindserver.snapshot import guarded
 from bindserver.wishes import Caller, Ref
 
-SubjectKey = tuple[BindingClass, tuple[str, str, str], str, Form, Binding[Any] | None]
+SubjectKey = tuple[BindingClass, tuple[str, str, str], str, Form, bool, Binding[Any] | None]
 
 
 class Catalogue:
@@ -52,14 +53,23 @@ class Catalogue:
         caller: Caller,
         params: Mapping[str, Any],
         position: Position,
+        *,
+        trusted: bool = False,
     ) -> tuple[Subject, Binding[Any]]:
         """Return the subject of a binding, caller and params, and the binding in that context.
 
+        Args:
+            binding: the binding.
+            caller: who asks.
+            params: not checked yet.
+            position: the present one.
+            trusted: whether the binding's permissions have been asked already.
+
         Raises:
-            Refusal: the params are wrong, or there are too many views.
+            Refusal: the params are wrong, the caller may not, or there are too many views.
         """
         instance = binding(user=caller.user, auth=caller.auth, params=params)
-        return self._subject(instance, Form.JSON, params, position), instance
+        return self._subject(instance, Form.JSON, params, position, trusted), instance
 
     def resolve_instance(self, instance: Binding[Any], form: Form, position: Position) -> Subject:
         """Return the subject of a binding in the context that it already has.
@@ -67,41 +77,55 @@ class Catalogue:
         Raises:
             Refusal: there are too many views.
         """
-        return self._subject(instance, form, instance.wire_params, position)
+        return self._subject(instance, form, instance.wire_params, position, trusted=True)
 
     def _subject(
-        self, instance: Binding[Any], form: Form, params: Mapping[str, Any], position: Position
+        self,
+        instance: Binding[Any],
+        form: Form,
+        params: Mapping[str, Any],
+        position: Position,
+        trusted: bool,
     ) -> Subject:
         caller = Caller(user=instance.user, auth=instance.auth)
         # An instance with attributes of its own stands for itself alone.
         origin = None if instance.is_plain() else instance
         context = (type(instance), caller.identity(), canonical(instance.wire_params))
-        subject = self._subjects.get((*context, form, origin))
+        subject = self._subjects.get((*context, form, trusted, origin))
         if subject is None:
-            live, reads = self._view_of(instance, form)
+            if not trusted:
+                instance = instance.seen_by(self._present(caller))
+            live, reads = self._view_of(instance, form, trusted)
             subject = Subject(
                 binding=type(instance),
                 caller=caller,
                 params=dict(params),
                 origin=origin,
                 form=form,
+                trusted=trusted,
                 live=live,
-                reads=reads,
+                reads=reads | self._table_of(caller),
+                asks_users=bool(reads & self._table_of(caller)),
                 position=position,
             )
-            self._subjects[(*context, form, origin)] = subject
+            self._subjects[(*context, form, trusted, origin)] = subject
         subject.live.used_at = time.monotonic()
         return subject
 
     def resolve_again(self, subject: Subject) -> bool:
-        """Ask the subject's binding for its queryset again; tell whether its view is another."""
-        subject.caller = self._present(subject.caller)
-        user, auth = subject.caller.user, subject.caller.auth
+        """Ask the subject's binding for its queryset again; tell whether its view is another.
+
+        Raises:
+            Denied: the caller may not have it any more.
+        """
+        user, auth = self._present(subject.caller), subject.caller.auth
         if subject.origin is not None:
             instance = subject.origin.seen_by(user)
         else:
             instance = subject.binding(user=user, auth=auth, params=subject.params)
-        live, subject.reads = self._view_of(instance, subject.form)
+        live, reads = self._view_of(instance, subject.form, subject.trusted)
+        subject.reads = reads | self._table_of(subject.caller)
+        subject.asks_users = bool(reads & self._table_of(subject.caller))
         if live is subject.live:
             return False
         for ref in subject.refs:
@@ -110,13 +134,22 @@ class Catalogue:
         subject.live = live
         return True
 
-    def _present(self, caller: Caller) -> Caller:
-        """Return the caller with the user's row as it is now: old ones remember permissions."""
+    def _present(self, caller: Caller) -> Any:
+        """Return the caller's user as the row is now, since old ones remember permissions; None
+        for one that is gone or inactive."""
         if not isinstance(caller.user, Model):
-            return caller
+            return caller.user
         model = caller.user._meta.model  # its type may be a lazy wrapper's
         users = model._base_manager.using(caller.user._state.db or self._alias)
-        return Caller(user=users.filter(pk=caller.user.pk).first(), auth=caller.auth)
+        user = users.filter(pk=caller.user.pk).first()
+        return user if getattr(user, "is_active", True) else None
+
+    def _table_of(self, caller: Caller) -> set[str]:
+        """Return the table that the caller's user is in, if it is in this database."""
+        user = caller.user
+        if isinstance(user, Model) and user._state.db in (None, self._alias):
+            return {user._meta.db_table}
+        return set()
 
     def forget(self, subject: Subject) -> None:
         """Drop a subject that serves nobody."""
@@ -124,20 +157,40 @@ class Catalogue:
             key: known for key, known in self._subjects.items() if known is not subject
         }
 
-    def _view_of(self, instance: Binding[Any], form: Form) -> tuple[LiveView, set[str]]:
+    def _view_of(
+        self, instance: Binding[Any], form: Form, trusted: bool
+    ) -> tuple[LiveView, set[str]]:
         recorder = Recorder()
         with guarded(self._alias), recorder.watching(self._alias):
+            if not trusted:
+                permissions.ask(instance)
             query = Query(instance, form)
         live = self._views.get(query.identity)
         if live is None:
             if len(self._views) >= conf.MAX_VIEWS:
                 raise Unavailable("the server holds as many views as it may; try again later")
             live = self._views[query.identity] = LiveView(query, instance, self._secret)
-        reads = recorder.own | recorder.other
-        user = instance.user
-        if isinstance(user, Model) and user._state.db in (None, self._alias):
-            reads.add(user._meta.db_table)
-        return live, reads
+        return live, recorder.own | recorder.other
+
+    def reconsider(self, ref: Ref, caller: Caller, position: Position) -> Subject | None:
+        """Put a subscription into the context of another caller; return its subject, if it is led
+        to another view by that.
+
+        Raises:
+            Refusal: the caller may not have it.
+        """
+        old = self._subject_of.get(ref)
+        if old is None or old.origin is not None:
+            return None
+        new, _ = self.resolve(old.binding, caller, old.params, position, trusted=old.trusted)
+        if new is old:
+            return None
+        if new.live is old.live:
+            old.refs.pop(ref)
+        else:
+            self.release(ref)
+        self.attach(ref, new)
+        return None if new.live is old.live else new
 
     def attach(self, ref: Ref, subject: Subject) -> None:
         """Note that a subscription belongs to a subject."""

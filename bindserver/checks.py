@@ -16,11 +16,14 @@ from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConf
 from django.db import connections
 from django.db.models import CompositePrimaryKey, QuerySet
 from rest_framework import serializers
+from rest_framework.permissions import OperandHolder, SingleOperandHolder
+from rest_framework.settings import api_settings
 
 from bindserver.binding import model_of, plain_serializer
 from bindserver.conf import conf
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 from bindserver.params import RESERVED_NAMES, field_of
+from bindserver.permissions import asks_about_objects
 from bindserver.registry import BindingClass, registry
 
 TAG = "bindserver"
@@ -347,6 +350,32 @@ def _names_group(name: object) -> bool:
     return isinstance(name, str) and GROUP_NAME.fullmatch(name) is not None
 
 
+def _check_permissions(binding: BindingClass) -> Iterator[CheckMessage]:
+    classes: object = binding.permission_classes
+    if classes is None:
+        classes = api_settings.DEFAULT_PERMISSION_CLASSES
+    if not isinstance(classes, (list, tuple)) or not all(map(_is_permission, classes)):
+        yield Error(
+            f"{binding.__name__}.permission_classes is no list of permission classes.",
+            hint="For example [IsAuthenticated], from rest_framework.permissions.",
+            obj=binding,
+            id="bindserver.E018",
+        )
+    elif binding.event is not None and asks_about_objects(classes):
+        yield checks.Warning(
+            f"{binding.__name__}: has_object_permission of a permission class filters no rows.",
+            hint="Rows that a user may not see are left out by get_queryset().",
+            obj=binding,
+            id="bindserver.W002",
+        )
+
+
+def _is_permission(kind: object) -> bool:
+    return isinstance(kind, (OperandHolder, SingleOperandHolder)) or (
+        isinstance(kind, type) and hasattr(kind, "has_permission")
+    )
+
+
 CHECKS: tuple[Check, ...] = (
     _check_event,
     _check_model,
@@ -354,6 +383,7 @@ CHECKS: tuple[Check, ...] = (
     _check_serializer,
     _check_limits,
     _check_using,
+    _check_permissions,
     _check_query,
     _check_groups,
 )

@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterable
 
 from bindserver.catalogue import Catalogue
 from bindserver.courier import Outgoing
-from bindserver.engine.protocol import Subscribe
+from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Unavailable
 from bindserver.live import LiveView, Opening, State
 from bindserver.loader import Loaded, Loader
 from bindserver.wishes import (
     CatchUpWish,
+    Ended,
     Listener,
     Order,
     OrderWish,
     ReadWish,
+    ReconsiderWish,
     Refused,
     ReleaseWish,
     SnapshotWish,
@@ -108,6 +110,10 @@ class Desk:
                 if subject is not None:  # answered by a sync when the database is back
                     subject.live.audience.pop(item.ref, None)
                     subject.live.openings.append(Opening(item.ref, EVERYTHING))
+            elif isinstance(item, ReconsiderWish):
+                # Whether it may go on is unknown; it may be asked for again.
+                self.catalogue.release(item.ref)
+                outgoing.add([item.ref], Ended(code=Code.UNAVAILABLE))
             elif isinstance(item, OrderWish):
                 self.obey(item)
             elif isinstance(item, Loaded):

@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 
 from django.contrib.auth import get_user_model
 from django.db import router
+from django.db.models import Model
+from rest_framework.permissions import (
+    AllowAny,
+    IsAdminUser,
+    IsAuthenticated,
+    IsAuthenticatedOrReadOnly,
+)
+from rest_framework.settings import api_settings
 
+from bindserver import permissions
 from bindserver.binding import Binding, model_of
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
+from bindserver.exceptions import Denied
 from bindserver.pace import Pacer
 from bindserver.queries import OverBudget, Query
 from bindserver.registry import BindingClass
 
 logger = logging.getLogger("bindserver")
+
+ASK_NOTHING = (AllowAny, IsAuthenticated, IsAdminUser, IsAuthenticatedOrReadOnly)
+"""Permission classes that read no table beside the user's."""
 
 
 def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
@@ -29,7 +43,28 @@ def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
     for binding in bindings:
         if (binding.using or "default") == alias:
             tables |= _declared(binding) | _tried(binding, alias)
+            if _asks_for_rights(binding) and router.db_for_read(users) == alias:
+                tables |= _rights_of(users)
     return tables
+
+
+def _asks_for_rights(binding: BindingClass) -> bool:
+    classes = binding.permission_classes
+    if classes is None:
+        classes = api_settings.DEFAULT_PERMISSION_CLASSES
+    return any(kind not in ASK_NOTHING for kind in classes)
+
+
+def _rights_of(users: type[Model]) -> set[str]:
+    """Return the tables that tell what users may do, their groups among them."""
+    models = [users, *(field.related_model for field in users._meta.many_to_many)]
+    through = [
+        field.remote_field.through._meta.db_table  # type: ignore[union-attr]
+        for model in models
+        if isinstance(model, type)
+        for field in model._meta.many_to_many
+    ]
+    return {*through, *(m._meta.db_table for m in models if isinstance(m, type))}
 
 
 def _declared(binding: BindingClass) -> set[str]:
@@ -43,6 +78,8 @@ def _tried(binding: BindingClass, alias: str) -> set[str]:
     try:
         with recorder.watching(alias):
             instance: Binding[object] = binding()  # type: ignore[type-var]
+            with suppress(Denied):  # nobody is known here
+                permissions.ask(instance)
             query = Query(instance)
             query.load(recorder, Pacer(conf.QUERY_SECONDS), budget=1)
     except OverBudget:

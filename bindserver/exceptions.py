@@ -6,6 +6,9 @@ BindserverError
 │   ├── UnknownEvent
 │   ├── InvalidParams
 │   ├── TooManyRows
+│   ├── Denied
+│   │   ├── Unauthenticated
+│   │   └── Forbidden
 │   └── Unavailable       not now; try again
 ├── CaptureError          the change log cannot be installed or read
 │   └── LogRemoved        it was there, and somebody took it away
@@ -46,6 +49,22 @@ class InvalidParams(Refusal):
     """The params are not what the binding takes."""
 
     code = Code.INVALID_PARAMS
+
+
+class Denied(Refusal):
+    """A permission class refuses the subscriber."""
+
+
+class Unauthenticated(Denied):
+    """Nobody is known to ask."""
+
+    code = Code.UNAUTHENTICATED
+
+
+class Forbidden(Denied):
+    """The user may not have it."""
+
+    code = Code.FORBIDDEN
 
 
 class TooManyRows(Refusal):

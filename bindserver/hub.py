@@ -27,6 +27,7 @@ from bindserver.wishes import (
     Order,
     OrderWish,
     ReadWish,
+    ReconsiderWish,
     Ref,
     ReleaseWish,
     Snapshot,
@@ -73,15 +74,35 @@ class Hub:
         """Have a subscription brought from a version of its view to the present."""
         self._cycle_of(event).ask(CatchUpWish(ref=ref, version=version))
 
+    def reconsider(self, ref: Ref, caller: Caller, event: str) -> None:
+        """Have a subscription evaluated again, for a caller who has proved anew who they are.
+
+        If they may not have it any more it ends; if they see other rows, it goes on with those.
+        """
+        if registry.has(event):
+            self._cycle_of(event).ask(ReconsiderWish(ref=ref, caller=caller))
+
     def release(self, ref: Ref) -> None:
         """Forget a subscription."""
         self._tell(ReleaseWish(ref=ref))
 
     def snapshot(
-        self, binding: BindingClass, caller: Caller, params: Mapping[str, Any]
+        self,
+        binding: BindingClass,
+        caller: Caller,
+        params: Mapping[str, Any],
+        *,
+        trusted: bool = False,
     ) -> Future[Snapshot]:
-        """Return the rows of a binding, as fresh as the database at this call."""
-        wish = SnapshotWish(binding=binding, caller=caller, params=params)
+        """Return the rows of a binding, as fresh as the database at this call.
+
+        Args:
+            binding: the binding.
+            caller: who asks.
+            params: not checked yet.
+            trusted: whether the binding's permissions have been asked already.
+        """
+        wish = SnapshotWish(binding=binding, caller=caller, params=params, trusted=trusted)
         self._cycle(binding.using or "default").ask(wish)
         return wish.answer
 

@@ -65,10 +65,12 @@ class Reading:
 
     Attributes:
         asked: the position at which they did; the rows must be as new.
+        subject: who they are, to the catalogue.
     """
 
     wish: SnapshotWish | ReadWish
     asked: Position
+    subject: Subject | None = None
 
 
 class LiveView:
@@ -225,6 +227,12 @@ class LiveView:
             else:
                 reading.wish.give(self.model_rows())
 
+    def leave(self, subject: Subject) -> list[SnapshotWish | ReadWish]:
+        """Return what those wish who wait for rows once as this subject; they wait no more."""
+        wishes = [r.wish for r in self.readers if r.subject is subject]
+        self.readers = [r for r in self.readers if r.subject is not subject]
+        return wishes
+
     def fail_readers(self, problem: Exception) -> None:
         """Tell all who wait for its rows once why they do not get them."""
         for reading in self.readers:
@@ -278,8 +286,10 @@ class Subject:
     Attributes:
         origin: the binding that was asked, where its class alone does not say what it is.
         form: what its rows are read as.
+        trusted: whether its permissions are asked elsewhere, or not at all.
         reads: the tables that the binding read to make its queryset, and the user's; when one of
             them changes, it is asked again.
+        asks_users: whether it read users' rows, and not just its own user's.
         position: the state that it was asked in.
         refs: the subscriptions that it serves.
     """
@@ -289,8 +299,10 @@ class Subject:
     params: dict[str, object]
     origin: Binding[Any] | None = None
     form: Form
+    trusted: bool = False
     live: LiveView
     reads: set[str]
+    asks_users: bool = False
     position: Position
     refs: dict[Ref, None] = field(default_factory=dict)
 
@@ -305,7 +317,7 @@ class Subject:
     def _of_user(self, change: Change) -> bool | None:
         """Tell whether a change is of the caller's own row; None in a table of other things."""
         user = self.caller.user
-        if not isinstance(user, Model) or change.table != user._meta.db_table:
+        if self.asks_users or not isinstance(user, Model) or change.table != user._meta.db_table:
             return None
         to_python = user._meta.pk.to_python
         return change.pks is None or any(to_python(key) == user.pk for key in change.pks)

@@ -7,11 +7,11 @@ from typing import Any
 
 from bindserver.binding import Binding
 from bindserver.courier import Outgoing
-from bindserver.desk import Desk
+from bindserver.desk import EVERYTHING, Desk
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import Code, canonical
-from bindserver.exceptions import Refusal, Unavailable
+from bindserver.exceptions import Denied, Refusal, Unavailable
 from bindserver.live import Opening, Reading, Subject
 from bindserver.pace import Pacer
 from bindserver.params import validate
@@ -22,9 +22,11 @@ from bindserver.wishes import (
     Accepted,
     Answered,
     CatchUpWish,
+    Ended,
     HintWish,
     OrderWish,
     ReadWish,
+    ReconsiderWish,
     Ref,
     Refused,
     ReleaseWish,
@@ -76,6 +78,8 @@ class Reception:
                 self._desk.catalogue.release(wish.ref)
             case CatchUpWish():
                 self._catch_up(wish)
+            case ReconsiderWish():
+                self._reconsider(wish)
             case SnapshotWish() | ReadWish():
                 self._read(wish)
             case OrderWish():
@@ -116,6 +120,25 @@ class Reception:
         if subject.live.stale:
             self._outgoing.add([wish.ref], Staled(frame=subject.live.stale_frame()))
 
+    def _reconsider(self, wish: ReconsiderWish) -> None:
+        """Evaluate a subscription for a caller who has proved anew who they are."""
+        self._pacer.restart()
+        catalogue = self._desk.catalogue
+        try:
+            moved = catalogue.reconsider(wish.ref, wish.caller, self._position)
+        except Refusal as refusal:
+            code = Code.REVOKED if isinstance(refusal, Denied) else refusal.code
+        except Exception as problem:
+            self._source.position()  # raises if it is the database that is lost
+            self._failed(problem)
+            code = Code.INTERNAL
+        else:
+            if moved is not None:
+                moved.live.openings.append(Opening(wish.ref, EVERYTHING, moved=True))
+            return
+        catalogue.release(wish.ref)
+        self._outgoing.add([wish.ref], Ended(code=code))
+
     def _unsubscribe(self, wish: UnsubscribeWish) -> None:
         binding = registry.get(wish.message.event)
         _, wire = validate(binding.params, wish.message.params)
@@ -139,8 +162,10 @@ class Reception:
     def _subject_of(self, wish: SnapshotWish | ReadWish) -> Subject:
         if isinstance(wish, ReadWish):
             return self._subject_of_instance(wish.instance, Form.MODELS)
-        catalogue = self._desk.catalogue
-        return catalogue.resolve(wish.binding, wish.caller, wish.params, self._position)[0]
+        subject, _ = self._desk.catalogue.resolve(
+            wish.binding, wish.caller, wish.params, self._position, trusted=wish.trusted
+        )
+        return subject
 
     def _subject_of_instance(self, instance: Binding[Any], form: Form) -> Subject:
         return self._desk.catalogue.resolve_instance(instance, form, self._position)
@@ -148,7 +173,7 @@ class Reception:
     def _read(self, wish: SnapshotWish | ReadWish) -> None:
         """Have a view answer a wish for its rows, once they are the present ones."""
         try:
-            live = self._subject_of(wish).live
+            subject = self._subject_of(wish)
         except Refusal as problem:
             wish.fail(problem)
         except Exception as problem:
@@ -156,7 +181,7 @@ class Reception:
             self._failed(problem)
             wish.fail(Unavailable())
         else:
-            if live.rests():
+            if subject.live.rests():
                 wish.fail(Unavailable())
             else:
-                live.readers.append(Reading(wish, self._position))
+                subject.live.readers.append(Reading(wish, self._position, subject))

@@ -44,6 +44,10 @@ class Registry:
         """Return the bindings with an event."""
         return [binding for binding in self._classes if binding.event is not None]
 
+    def has(self, event: str) -> bool:
+        """Tell whether a binding has the event."""
+        return any(binding.event == event for binding in self._classes)
+
     def get(self, event: str) -> BindingClass:
         """Return the binding of an event.
 

@@ -16,10 +16,11 @@ from bindserver.engine.changes import Change, Position
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.engine.ring import Delta
-from bindserver.exceptions import TooManyRows, Unavailable
+from bindserver.exceptions import Denied, TooManyRows, Unavailable
 from bindserver.live import LiveView, Opening, State, Subject
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
+from bindserver.permissions import PermissionFailed
 from bindserver.queries import OverBudget
 from bindserver.reception import Reception
 from bindserver.refresh import Touched, missed, refresh, touched
@@ -58,6 +59,7 @@ class Turn:
         self.unanswered = False
         self._position = Position(epoch="", mark="")
         self._changes: dict[Position, list[Change] | None] = {}
+        self._left: list[tuple[LiveView, Subject]] = []
 
     def run(self, items: Iterable[Wish | Loaded]) -> None:
         """Take loads, move views to the present, serve wishes, answer those who wait."""
@@ -75,6 +77,9 @@ class Turn:
             position=self._position,
             failed=self._failed,
         )
+        for live, subject in self._left:
+            for wish in live.leave(subject):
+                reception.serve(wish)
         for item in items:
             if not isinstance(item, Loaded):
                 reception.serve(item)
@@ -199,15 +204,38 @@ class Turn:
             elif subject.refs and not subject.live.rests():
                 self._guarded(subject.live, partial(self._move_subject, subject))
             elif not subject.refs:
-                self._desk.catalogue.forget(subject)
+                self._forget(subject)
 
-    def _move_subject(self, subject: Subject, _: LiveView) -> None:
-        moved = self._desk.catalogue.resolve_again(subject)
+    def _forget(self, subject: Subject) -> None:
+        """Drop a subject; who waits for rows through it is led to a view anew."""
+        self._desk.catalogue.forget(subject)
+        self._left.append((subject.live, subject))
+
+    def _move_subject(self, subject: Subject, live: LiveView) -> None:
+        try:
+            moved = self._desk.catalogue.resolve_again(subject)
+        except Denied:
+            self._revoke(subject, Code.REVOKED)
+            return
+        except PermissionFailed as problem:
+            self._source.position()  # raises if it is the database that is lost
+            self._failed(problem)
+            self._revoke(subject, Code.INTERNAL)
+            return
         subject.position = self._position
         if moved:
+            self._left.append((live, subject))
             subject.live.openings.extend(
                 Opening(ref, EVERYTHING, moved=True) for ref in subject.refs
             )
+
+    def _revoke(self, subject: Subject, code: Code) -> None:
+        """End the subscriptions of a subject that may not have its binding any more."""
+        refs = list(subject.refs)
+        for ref in refs:
+            self._desk.catalogue.release(ref)
+        self._forget(subject)
+        self.outgoing.add(refs, Ended(code=code))
 
     # Answers.
 

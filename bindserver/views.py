@@ -257,6 +257,9 @@ class _Chosen(_Bound):
     def conditions(self, name: str) -> Any:
         return self.inner.conditions(name)
 
+    def get_permissions(self) -> list[Any]:
+        return self.inner.get_permissions()
+
     def get_serializer_class(self) -> Any:
         return self.inner.get_serializer_class()
 

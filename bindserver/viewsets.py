@@ -21,8 +21,9 @@ from bindserver.binding import Binding, model_of
 from bindserver.contextless import traits_of
 from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams
-from bindserver.holdings import asks_about_objects, held, is_exact, paginates_sequences
+from bindserver.holdings import held, is_exact, paginates_sequences
 from bindserver.params import from_query
+from bindserver.permissions import asks_about_objects
 from bindserver.queries import queryset_of
 from bindserver.rendering import wire_key
 from bindserver.wishes import Snapshot
@@ -89,6 +90,14 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         self._base = queryset_of(self.get_binding())
         return self._base
 
+    def get_permissions(self) -> Any:
+        """Return the viewset's permissions, and those that the binding itself demands."""
+        kind = binding_class(type(self))
+        own = super().get_permissions()
+        if kind.permission_classes is None and kind.get_permissions is Binding.get_permissions:
+            return own
+        return [*own, *self.get_binding().get_permissions()]
+
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
         """Return the viewset's own serializer, else the binding's."""
         if self.serializer_class is not None:
@@ -139,7 +148,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
 
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Answer with a row, from memory where it is one of the binding's own."""
-        key = None if asks_about_objects(self.get_permissions()) else self._key()
+        key = None if asks_about_objects(map(type, self.get_permissions())) else self._key()
         if key is not None:
             queryset = self.filter_queryset(self.get_queryset())
             snapshot = held(self, queryset, self._base, RETRIEVING)

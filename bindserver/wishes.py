@@ -94,6 +94,14 @@ class ReleaseWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ReconsiderWish:
+    """Evaluate a subscription again, for a caller who has proved anew who they are."""
+
+    ref: Ref
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CatchUpWish:
     """Bring a subscription from a version of its view to the present."""
 
@@ -123,11 +131,16 @@ class _Reading(Generic[Rows]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotWish(_Reading["Snapshot"]):
-    """Give a binding's rows as JSON."""
+    """Give a binding's rows as JSON.
+
+    Attributes:
+        trusted: whether the binding's permissions have been asked already.
+    """
 
     binding: BindingClass
     caller: Caller
     params: Mapping[str, Any]
+    trusted: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +189,7 @@ Wish = (
     | UnsubscribeWish
     | ReleaseWish
     | CatchUpWish
+    | ReconsiderWish
     | SnapshotWish
     | ReadWish
     | HintWish

@@ -31,6 +31,10 @@ TABLES += ("app_tallshelf", "app_shelf", "app_note")
 TABLES += ("app_place", "app_token", "app_word", "app_membership", "auth_user", "django_session")
 
 
+RIGHTS = ("auth_user_user_permissions", "auth_user_groups", "auth_group_permissions", "auth_group")
+TABLES = (*RIGHTS, "authtoken_token", *TABLES)
+
+
 class Program:
     """Another program, which writes to a database with plain SQL and knows nothing of Django."""
 

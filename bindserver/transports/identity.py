@@ -1,9 +1,9 @@
 """Who is at the other end of a connection, and for how long that holds.
 
-    the handshake's session, or its Authorization header, or a token by $auth
-      -> proved, and renewed by another $auth
-      -> ends when the token does
-      -> looked at again every REVALIDATE_SECONDS: logouts, new passwords, withdrawn tokens
+the handshake's session, or its Authorization header, or a token by $auth
+  -> proved, and renewed by another $auth
+  -> ends when the token does
+  -> looked at again every REVALIDATE_SECONDS: logouts, new passwords, withdrawn tokens
 """
 
 from __future__ import annotations
@@ -109,6 +109,7 @@ class Identity:
             Exception: nobody can tell now.
         """
         async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
+            expires: float | None
             if token is None:
                 expires = await self._prove_session()
             else:
@@ -240,4 +241,3 @@ def _hear_logout(sender: Any, request: Any, **_: Any) -> None:
 
 
 user_logged_out.connect(_hear_logout, dispatch_uid="bindserver.transports.identity")
-

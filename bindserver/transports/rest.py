@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 
 from django.apps import apps
@@ -16,16 +17,26 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from bindserver import permissions
 from bindserver.answers import CURSOR_HEADER, is_known, mark, tag_of
 from bindserver.conf import conf
-from bindserver.exceptions import InvalidParams, TooManyRows, Unavailable, UnknownEvent
+from bindserver.exceptions import (
+    Denied,
+    Forbidden,
+    InvalidParams,
+    TooManyRows,
+    Unauthenticated,
+    Unavailable,
+    UnknownEvent,
+)
 from bindserver.hub import hub
 from bindserver.params import from_query
-from bindserver.registry import registry
+from bindserver.registry import BindingClass, registry
 from bindserver.rendering import key_name
 from bindserver.wishes import Caller, Snapshot
 
 DRF_PARAMS = frozenset({"format"})
+logger = logging.getLogger("bindserver")
 
 
 class Unserviceable(exceptions.APIException):
@@ -49,8 +60,11 @@ class PlainAPIView(APIView):
 class BindingList(PlainAPIView):
     """The bindings that the caller may subscribe to."""
 
+    permission_classes = ()  # each binding's own are asked
+
     def get(self, request: Request) -> Response:
         """Answer with event, key, params and URL of each."""
+        caller = Caller(user=request.user, auth=request.auth)
         return Response(
             [
                 {
@@ -62,12 +76,27 @@ class BindingList(PlainAPIView):
                     ),
                 }
                 for binding in registry.published()
+                if _may_have(caller, binding)
             ]
         )
 
 
+def _may_have(caller: Caller, binding: BindingClass) -> bool:
+    """Tell whether a caller may have a binding, as far as can be told without params."""
+    try:
+        permissions.ask(permissions.bare(binding, caller.user, caller.auth))
+    except Denied:
+        return False
+    except permissions.PermissionFailed:
+        logger.exception("bindserver: %s is not listed", binding.__name__)
+        return False
+    return True
+
+
 class SnapshotView(PlainAPIView):
     """A binding's rows, or one of them, as they are now."""
+
+    permission_classes = ()  # the binding's own are asked
 
     def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:
         """Answer with the rows, or 304 where the caller has them already."""
@@ -100,6 +129,10 @@ def _snapshot(request: Request, event: str) -> Snapshot:
         return answer.result(timeout=conf.SNAPSHOT_SECONDS)
     except InvalidParams as problem:
         raise exceptions.ValidationError({"detail": str(problem), "code": problem.code}) from None
+    except Unauthenticated as problem:
+        raise exceptions.NotAuthenticated(str(problem)) from None
+    except Forbidden as problem:
+        raise exceptions.PermissionDenied(str(problem)) from None
     except TooManyRows as problem:
         raise Unserviceable(str(problem), code=problem.code) from None
     except (Unavailable, TimeoutError):

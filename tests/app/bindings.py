@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from rest_framework import serializers
+from rest_framework.permissions import BasePermission, DjangoModelPermissions, IsAuthenticated
 
 from bindserver import Binding
 from tests.app.models import (
@@ -242,3 +243,75 @@ class NoteBinding(Binding[Note]):
     model = Note
     event = "notes"
     fields = ["id", "slug", "text"]
+
+
+class MembersBinding(Binding[Product]):
+    """For whoever is logged in."""
+
+    model = Product
+    event = "members"
+    fields = ["id", "name"]
+    permission_classes = [IsAuthenticated]
+
+
+class MaySeeProducts(BasePermission):
+    """A right that a user has, or one of their groups."""
+
+    message = "ask for the right to see products"
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return bool(request.user.has_perm("app.view_product"))
+
+
+class GuardedBinding(Binding[Product]):
+    """For whoever has a right, by themselves or by a group."""
+
+    model = Product
+    event = "guarded"
+    fields = ["id", "name"]
+    permission_classes = [MaySeeProducts]
+
+
+class HasScope(BasePermission):
+    """Reads the token's claims, as OAuth's permission classes do."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        return request.auth is not None and "products" in request.auth.get("scope", "")
+
+
+class ScopedBinding(Binding[Product]):
+    """For tokens of a scope."""
+
+    model = Product
+    event = "scoped"
+    fields = ["id", "name"]
+    permission_classes = [HasScope]
+
+
+class BreaksWithTag(BasePermission):
+    """One that raises while there is a certain tag, and refuses while there is another."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        names = set(Tag.objects.values_list("name", flat=True))
+        if "broken permission" in names:
+            raise RuntimeError("a secret of the permission")
+        return "closed" not in names
+
+
+class ShakyBinding(Binding[Product]):
+    """Its permission class reads rows of the project's own."""
+
+    model = Product
+    event = "shaky"
+    fields = ["id", "name"]
+    permission_classes = [BreaksWithTag]
+    params = {"category": serializers.IntegerField(required=False)}
+
+
+class RightsBinding(Binding[Product]):
+    """DRF's own permission class for models."""
+
+    model = Product
+    event = "rights"
+    fields = ["id", "name"]
+    permission_classes = [DjangoModelPermissions]

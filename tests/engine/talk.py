@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Release
+from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
 from bindserver.engine.frames import Frame
 from bindserver.engine.limits import Limits
 from bindserver.engine.protocol import Code
@@ -28,6 +28,8 @@ def named(effect: Effect) -> str:
             return f"catch up {number} from {version}"
         case Prove(token=token, ref=ref):
             return f"prove {token} {ref}"
+        case Reconsider(subscription=number, event=event):
+            return f"reconsider {number} {event}"
         case Close(code=code):
             return f"close {int(code)}"
 

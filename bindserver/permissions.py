@@ -1,0 +1,114 @@
+"""Whether a subscriber may have a binding at all: by DRF's permission classes.
+
+They are asked inside the cycle's snapshot, so that what they read is watched, as what the binding's
+queryset reads is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from django.http import Http404, HttpRequest, QueryDict
+from rest_framework import exceptions
+from rest_framework.permissions import BasePermission, OperandHolder, SingleOperandHolder
+from rest_framework.request import Request
+
+from bindserver.binding import Binding
+from bindserver.exceptions import BindserverError, Denied, Forbidden, InvalidParams, Unauthenticated
+
+VIEW: Mapping[str, Any] = {"action": "list", "args": (), "detail": False, "kwargs": {}}
+"""What a permission class may look for in a view, and finds in the binding while it is asked."""
+
+
+class PermissionFailed(BindserverError):
+    """A permission class raised something, so nobody knows whether to allow."""
+
+
+def ask(binding: Binding[Any]) -> None:
+    """Ask a binding's permission classes about its user.
+
+    Raises:
+        Denied: one of them refuses.
+        PermissionFailed: one of them raised something else.
+    """
+    request = _request(binding)
+    try:
+        with _as_view(binding, request):
+            for permission in binding.get_permissions():
+                if not permission.has_permission(request, binding):
+                    raise _refusal(binding, getattr(permission, "message", None))
+    except (exceptions.NotAuthenticated, exceptions.AuthenticationFailed) as problem:
+        raise Unauthenticated(str(problem.detail)) from None
+    except (exceptions.PermissionDenied, PermissionDenied, Http404) as problem:
+        raise _refusal(binding, getattr(problem, "detail", None)) from None
+    except Denied:
+        raise
+    except Exception as problem:
+        raise PermissionFailed(
+            f"a permission class of {type(binding).__name__} failed"
+        ) from problem
+
+
+def bare(binding: type[Binding[Any]], user: Any, auth: Any) -> Binding[Any]:
+    """Return a binding in a user's context, without params even where they must be given."""
+    try:
+        return binding(user=user, auth=auth)
+    except InvalidParams:
+        instance = binding.__new__(binding)
+        instance.user, instance.auth = user, auth
+        instance.params, instance.wire_params = {}, {}
+        return instance
+
+
+def _refusal(binding: Binding[Any], message: object) -> Denied:
+    user = binding.user
+    if getattr(user, "is_anonymous", False) and binding.auth is None:
+        return Unauthenticated(str(message or exceptions.NotAuthenticated.default_detail))
+    return Forbidden(str(message or exceptions.PermissionDenied.default_detail))
+
+
+def _request(binding: Binding[Any]) -> Request:
+    """Return a GET request of the binding's user, with its params and without headers."""
+    plain = HttpRequest()
+    plain.method = "GET"
+    query: Any = QueryDict(mutable=True)
+    for name, value in binding.wire_params.items():
+        query.setlist(name, value if isinstance(value, list) else [str(value)])
+    plain.GET = query
+    request: Any = Request(plain)
+    request.user = binding.user
+    request.auth = binding.auth
+    request._authenticator = None  # looking for one would forget the user
+    asked: Request = request
+    return asked
+
+
+@contextmanager
+def _as_view(binding: Binding[Any], request: Request) -> Iterator[None]:
+    """Let a binding look like a view for a while."""
+    attributes: Any = vars(binding)
+    added = {"request": request, **VIEW}
+    before = dict(attributes)
+    attributes.update({name: value for name, value in added.items() if name not in before})
+    try:
+        yield
+    finally:
+        attributes.clear()
+        attributes.update(before)
+
+
+def asks_about_objects(classes: Iterable[Any]) -> bool:
+    """Tell whether one of these permission classes wants to see the very object."""
+    return any(_asks_about_objects(kind) for kind in classes)
+
+
+def _asks_about_objects(kind: Any) -> bool:
+    if isinstance(kind, OperandHolder):
+        return asks_about_objects((kind.op1_class, kind.op2_class))
+    if isinstance(kind, SingleOperandHolder):
+        return asks_about_objects((kind.op1_class,))
+    # Operators' instances have one of their own, which asks what they are made of.
+    return getattr(kind, "has_object_permission", None) is not BasePermission.has_object_permission
