@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.module_loading import import_string
 
 from bindserver.engine.limits import Limits
 
@@ -90,6 +91,8 @@ def _problem(name: str, value: object) -> str | None:
     if name == "CAPTURE":
         choices = ("auto", "log", "signals")
         return None if value in choices else f"BINDSERVER['CAPTURE'] is one of {choices}."
+    if name == "AUTHENTICATE":
+        return None if value is None else _problem_of_path(name, value)
     if name == "WEBSOCKET_PATH":
         if isinstance(value, str) and value.startswith("/"):
             return None
@@ -107,6 +110,14 @@ def _problem(name: str, value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         return f"BINDSERVER[{name!r}] is a positive number."
     return None
+
+
+def _problem_of_path(name: str, value: object) -> str | None:
+    try:
+        found = import_string(value)
+    except (ImportError, AttributeError, TypeError) as problem:
+        return f"BINDSERVER[{name!r}] cannot be imported: {problem}."
+    return None if callable(found) else f"BINDSERVER[{name!r}] names no function."
 
 
 conf = Settings()

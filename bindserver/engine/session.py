@@ -329,10 +329,10 @@ class Session:
 
     def reconsider(self) -> Iterator[Effect]:
         """Have all subscriptions evaluated again, and those that are being opened."""
-        for number, message in self._asked.items():
+        for number, message in list(self._asked.items()):
             if isinstance(message, protocol.Subscribe):
                 yield Reconsider(subscription=number, event=message.event)
-        for number, subscription in self._subscriptions.items():
+        for number, subscription in list(self._subscriptions.items()):
             yield Reconsider(subscription=number, event=subscription.event)
 
     def end_all(self, code: Code) -> Iterator[Effect]:

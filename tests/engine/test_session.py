@@ -9,6 +9,7 @@ import pytest
 
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code
+from bindserver.engine.session import FAILED_PROOF_COST
 from bindserver.engine.subscription import State
 from tests.engine.talk import ROOM, Talk
 
@@ -349,6 +350,37 @@ def test_a_proof_is_asked_for_and_told() -> None:
     talk.perform(talk.session.not_authenticated("no", 2))
     assert talk.read() == "$auth error unauthenticated"
     assert talk.data()["ref"] == 2
+
+
+def test_a_new_proof_has_what_is_open_and_what_is_being_opened_evaluated_again() -> None:
+    talk = Talk()
+    talk.open("a")
+    talk.say("b")
+    talk.say("c", disconnect=True)
+    talk.perform(talk.session.reconsider())
+    assert talk.told() == "ask 2, ask 3, reconsider 2 b, reconsider 1 a"
+    assert talk.state(1) is State.LIVE
+
+
+def test_a_proof_that_is_none_costs_as_many_messages_as_it_should() -> None:
+    talk = Talk(messages_per_second=1.0, messages_burst=2.0 * FAILED_PROOF_COST)
+    for _ in range(2):
+        talk.say("$auth", after=0, token="wrong")
+        talk.perform(talk.session.not_authenticated("no", None))
+    talk.read()
+    talk.say("$auth", after=0, token="wrong")
+    assert talk.read() == "$error error rate_limited"
+    talk.say("$auth", after=1, token="right")
+    assert talk.told() == "prove right None"
+
+
+def test_a_proof_that_cannot_be_looked_at_costs_nothing() -> None:
+    talk = Talk(messages_per_second=1.0, messages_burst=3.0)
+    talk.say("$auth", after=0, token="t")
+    talk.perform(talk.session.not_authenticated("later", None, Code.UNAVAILABLE))
+    talk.read()
+    talk.say("$auth", after=0, token="t")
+    assert talk.told() == "prove t None"
 
 
 def test_another_user_ends_what_is_open_and_what_is_being_opened() -> None:

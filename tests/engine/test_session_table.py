@@ -93,6 +93,7 @@ OF_THE_CONNECTION = {
     "not_authenticated",
     "receive",
     "receive_binary",
+    "reconsider",
     "subscriptions",
     "waiting",
 }

@@ -393,7 +393,9 @@ class TestAuthenticating:
             await talk.say("$auth")
             assert (await talk.hear_data("$auth"))["expires"] > 0
 
-    async def test_a_token_is_not_taken_yet(self, server: Server, program: Program) -> None:
+    async def test_a_wrong_token_is_none_and_changes_nothing(
+        self, server: Server, program: Program
+    ) -> None:
         async with talking(server.ws, program.log_in("ann")) as talk:
             data = await error_of(talk, "$auth", '{"event": "$auth", "data": {"token": "abc"}}')
             assert data["payload"]["code"] == "unauthenticated"
