@@ -114,8 +114,8 @@ def _problem(name: str, value: object) -> str | None:
 
 def _problem_of_path(name: str, value: object) -> str | None:
     try:
-        found = import_string(value)
-    except (ImportError, AttributeError, TypeError) as problem:
+        found = import_string(str(value))
+    except (ImportError, AttributeError) as problem:
         return f"BINDSERVER[{name!r}] cannot be imported: {problem}."
     return None if callable(found) else f"BINDSERVER[{name!r}] names no function."
 

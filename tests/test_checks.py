@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage
 from django.db import connections, models
 from django.test import override_settings
 from rest_framework import serializers
+from rest_framework.permissions import BasePermission, DjangoObjectPermissions, IsAuthenticated
 
 from bindserver import Binding, checks
 from bindserver.registry import registry
@@ -85,6 +86,11 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "a limit of nothing": ("E015", {**GOOD, "limit": 0}),
     "max_rows that are no number": ("E015", {**GOOD, "max_rows": "many"}),
     "an unknown database": ("E016", {**GOOD, "using": "elsewhere"}),
+    "permission classes that are none": ("E018", {**GOOD, "permission_classes": ["IsAdminUser"]}),
+    "one permission class without a list": (
+        "E018",
+        {**GOOD, "permission_classes": IsAuthenticated},
+    ),
 }
 
 
@@ -181,3 +187,27 @@ def test_daphne_is_warned_of() -> None:
     with override_settings(INSTALLED_APPS=["daphne", *settings.INSTALLED_APPS]):
         assert told(checks.check_server()) == ["bindserver.W011"]
     assert checks.check_server() == []
+
+
+class AsksAboutObjects(BasePermission):
+    def has_object_permission(self, request: Any, view: Any, obj: Any) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [[AsksAboutObjects], [IsAuthenticated | AsksAboutObjects], (DjangoObjectPermissions,)],
+)
+def test_a_permission_that_asks_about_objects_is_warned_of(declare: Declare, classes: Any) -> None:
+    binding = declare(**{**GOOD, "permission_classes": classes})
+    assert told(list(checks._check_permissions(binding))) == ["bindserver.W002"]
+    quiet = declare("Quiet", model=Product, permission_classes=classes)
+    assert told(list(checks._check_permissions(quiet))) == []
+
+
+def test_a_function_that_cannot_be_imported_is_told() -> None:
+    for wrong in ("tests.nothing.here", "nothing", 5, "tests.app.tickets.used"):
+        with override_settings(BINDSERVER={"AUTHENTICATE": wrong}):
+            assert told(checks.check_settings()) == ["bindserver.E001"]
+    with override_settings(BINDSERVER={"AUTHENTICATE": "tests.app.tickets.by_ticket"}):
+        assert checks.check_settings() == []
