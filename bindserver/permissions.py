@@ -35,9 +35,10 @@ def ask(binding: Binding[Any]) -> None:
         PermissionFailed: one of them raised something else.
     """
     request = _request(binding)
+    asked = binding.get_permissions()
     try:
         with _as_view(binding, request):
-            for permission in binding.get_permissions():
+            for permission in asked:
                 if not permission.has_permission(request, binding):
                     raise _refusal(binding, getattr(permission, "message", None))
     except (exceptions.NotAuthenticated, exceptions.AuthenticationFailed) as problem:
