@@ -11,6 +11,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,17 @@ from tests.support.server import Server, free_port
 from tests.support.talk import PATIENCE_SECONDS, talking
 
 
+def make_ticker(folder: Path, template: Path) -> Server:
+    """Return a server that is not started, on a database of its own."""
+    shutil.copy(template, folder / "db.sqlite3")
+    return Server(folder / "db.sqlite3", module="tests.ticker.settings")
+
+
 @pytest.fixture(scope="module")
 def ticker(
     template: dict[bool, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    path = tmp_path_factory.mktemp("ticker") / "db.sqlite3"
-    shutil.copy(template[True], path)
-    with Server(path, module="tests.ticker.settings") as server:
+    with make_ticker(tmp_path_factory.mktemp("ticker"), template[True]) as server:
         yield server
 
 
@@ -76,6 +81,26 @@ async def test_a_group_hears_what_nobody_subscribes_to(ticker: Server, program: 
         program.run("DELETE FROM app_product")
         heard = await until(socket, action="delete", payload={"id": 7})
         assert [data["action"] for data in heard] == ["delete"]
+
+
+async def test_a_group_hears_before_anybody_has_connected_to_the_bindings(
+    template: dict[bool, Path], tmp_path: Path
+) -> None:
+    with make_ticker(tmp_path, template[True]) as server:
+        program = Program(server.database)
+        async with ticking(server) as socket, asyncio.timeout(PATIENCE_SECONDS):
+            action = None
+            for number in count(1):  # the first may be a part of the first sync
+                program.add_products(1, first=number)
+                while action != "create":
+                    try:
+                        async with asyncio.timeout(1):
+                            action = json.loads(await socket.recv())["data"]["action"]
+                    except TimeoutError:
+                        break
+                if action == "create":
+                    break
+        program.close()
 
 
 async def test_each_change_of_a_commit_is_told(ticker: Server, program: Program) -> None:

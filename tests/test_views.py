@@ -241,6 +241,29 @@ def test_get_binding_chooses_for_each_subscriber() -> None:
 
 
 @pytest.mark.django_db
+def test_one_binding_for_everybody_takes_nobody_s_user() -> None:
+    class OwnBinding(PlainBinding):
+        def filters(self) -> dict[str, Any]:
+            return {"name": self.user.username}
+
+    shared = OwnBinding()
+
+    class View(BoundWebsocketView):
+        event = "goods"
+        binding = shared
+
+        def get_binding(self) -> Binding[Any]:
+            return shared
+
+    Product.objects.create(name="ann")
+    ann = User.objects.create(username="ann")
+    live = Live()
+    assert len(live.subscribe(View, user=ann)) == 1
+    assert shared.user.is_anonymous
+    assert len(live.subscribe(View)) == 0
+
+
+@pytest.mark.django_db
 def test_get_binding_is_asked_again_when_what_it_read_has_changed() -> None:
     class TaggedBinding(PlainBinding):
         def filters(self) -> dict[str, Any]:
