@@ -25,6 +25,7 @@ from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.ring import Delta
 from bindserver.engine.session import Session
 from bindserver.engine.subscription import State as SessionState
+from bindserver.engine.subscription import Subscription
 from bindserver.engine.view import View
 from bindserver.queries import Query
 
@@ -190,16 +191,15 @@ def batch_split() -> None:
 def slow_reader_skipped() -> None:
     """What a slow client has no room for is dropped."""
 
-    def dropping(publish: Any) -> Any:
-        def publishing(self: Session, number: int, frames: Any, version: int) -> None:
-            publish(self, number, frames, version)
-            found = self.subscriptions.get(number)
-            if found is not None and found.state is SessionState.LAZY and not found.catching:
+    def dropping(push: Any) -> Any:
+        def pushing(self: Session, found: Subscription, frames: Any, version: int) -> None:
+            push(self, found, frames, version)
+            if found.state is SessionState.LAZY and not found.catching:
                 found.state, found.behind = SessionState.LIVE, False
 
-        return publishing
+        return pushing
 
-    _patch(Session, "publish", dropping)
+    _patch(Session, "_push", dropping)
 
 
 def joins_not_watched() -> None:
