@@ -2,7 +2,14 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -119,4 +126,22 @@ test("a TypeScript program sees the rows' types, and its mistakes", () => {
     lines,
     [6, 7, 8, 9, 10].map((line) => `wrong.ts(${line}`),
   );
+});
+
+test("the snippets of the guide and the README are programs without a mistake", () => {
+  const pages = ["../../docs/javascript.md", "../README.md"];
+  const text = pages.map((page) => readFileSync(new URL(page, import.meta.url), "utf8")).join("\n");
+  const files = [...text.matchAll(/```(jsx?|ts)\n(.*?)```/gs)].map(([, language, code], index) => {
+    const name = `snippet${index}.${language}`;
+    writeFileSync(join(folder, name), code);
+    return name;
+  });
+  assert.ok(files.length >= 9);
+  const tsc = join(ROOT, "node_modules/.bin/tsc");
+  const options = ["--noEmit", "--allowJs", "--checkJs", "--strict", "--noImplicitAny", "false"];
+  const where = ["--module", "nodenext", "--target", "es2022", "--lib", "es2022,dom,dom.iterable"];
+  const args = [...options, ...where, "--jsx", "react-jsx", "--types", "node"];
+  assert.equal(complaint(tsc, [...args, ...files]), "");
+  writeFileSync(join(folder, files[0]), `${readFileSync(join(folder, files[0]))}io.collections();`);
+  assert.match(complaint(tsc, [...args, ...files]), /collections/);
 });

@@ -1,0 +1,158 @@
+"""The JavaScript client in Node.js, before a real server."""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Program
+from tests.support.server import ROOT, Server
+
+pytestmark = pytest.mark.browser
+
+CLIENT = ROOT / "client-js"
+PATIENCE_SECONDS = 30
+
+FOLLOWER = """
+import { WebSocket } from "ws";
+import { connect } from "%(client)s/src/index.js";
+
+const [url, ...wanted] = process.argv.slice(2);
+const io = connect(url, { WebSocket });
+const all = wanted.map((text) => {
+  const [event, params] = JSON.parse(text);
+  return io.collection(event, params);
+});
+const told = () => all.map(({ rows, status, error }) => ({ rows, status, code: error?.code }));
+for (const each of all) each.subscribe(() => console.log(JSON.stringify(told())));
+"""
+
+Told = list[dict[str, Any]]
+
+
+class Follower:
+    """A Node.js process with collections, which tells of every step."""
+
+    def __init__(self, folder: Path, url: str, *wanted: tuple[str, dict[str, Any]]) -> None:
+        program = folder / "follower.mjs"
+        program.write_text(FOLLOWER % {"client": CLIENT})
+        (folder / "node_modules").symlink_to(CLIENT / "node_modules")
+        self._process = subprocess.Popen(
+            ["node", str(program), url, *(json.dumps(each) for each in wanted)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: queue.Queue[str] = queue.Queue()
+        self.steps: list[Told] = []
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line)
+
+    def until(self, fits: Callable[[Told], bool]) -> Told:
+        """Return what is told in the first step that fits."""
+        while True:
+            self.steps.append(json.loads(self._lines.get(timeout=PATIENCE_SECONDS)))
+            if fits(self.steps[-1]):
+                return self.steps[-1]
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._reader.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+
+@pytest.fixture
+def follow(server: Server, tmp_path: Path) -> Iterator[Callable[..., Follower]]:
+    started: list[Follower] = []
+
+    def follow(*wanted: tuple[str, dict[str, Any]]) -> Follower:
+        folder = tmp_path / str(len(started))
+        folder.mkdir()
+        started.append(Follower(folder, server.ws, *wanted))
+        return started[-1]
+
+    yield follow
+    for each in started:
+        each.stop()
+
+
+def live(told: Told) -> bool:
+    return all(each["status"] == "live" for each in told)
+
+
+def ids(each: dict[str, Any]) -> list[int]:
+    return [row["id"] for row in each["rows"]]
+
+
+Follow = Callable[..., Follower]
+
+
+def test_a_window_moves_in_one_step(follow: Follow, program: Program) -> None:
+    program.add_products(5)
+    program.run("UPDATE app_product SET price = id")
+    follower = follow(("cheapest", {}))
+    assert ids(follower.until(live)[0]) == [1, 2, 3]
+    program.run("UPDATE app_product SET price = 9 - price WHERE id IN (1, 5)")
+    follower.until(lambda told: ids(told[0]) == [2, 3, 4])
+    assert [ids(each[0]) for each in follower.steps] == [[1, 2, 3], [2, 3, 4]]
+
+
+def test_a_large_binding_comes_in_pages_and_as_one_step(follow: Follow, program: Program) -> None:
+    program.add_products(4000)
+    follower = follow(("products", {}))
+    assert ids(follower.until(live)[0]) == list(range(1, 4001))
+    assert len(follower.steps) == 1
+
+
+def test_goes_on_after_a_crash_with_what_has_changed(
+    follow: Follow, program: Program, server: Server
+) -> None:
+    program.run("INSERT INTO app_category VALUES (1, 'b'), (2, 'a')")
+    program.add_products(3, category_id=1)
+    follower = follow(("catalogue", {}), ("catalogue", {"category": 1}), ("categories", {}))
+    first = follower.until(live)
+    assert ids(first[0]) == ids(first[1]) == [3, 2, 1]
+    server.kill()
+    follower.until(lambda told: {each["status"] for each in told} == {"stale"})
+    program.run("UPDATE app_product SET category_id = 2 WHERE id = 2")
+    program.run("UPDATE app_category SET name = 'c' WHERE id = 2")
+    server.start()
+    last = follower.until(live)
+    assert [ids(each) for each in last[:2]] == [[3, 1, 2], [3, 1]]
+    assert last[0]["rows"][2]["category_name"] == last[2]["rows"][1]["name"] == "c"
+
+
+def test_a_transaction_is_one_step_of_all_collections(follow: Follow, program: Program) -> None:
+    program.add_products(3)
+    follower = follow(("products", {}), ("by_stock", {}), ("cheapest", {}))
+    follower.until(live)
+    program.run("UPDATE app_product SET stock = 7, price = 0.5 WHERE id = 3")
+    follower.until(lambda told: ids(told[1])[0] == 3)
+    mixed = [
+        (ids(told[1])[0] == 3, ids(told[2])[0] == 3, told[0]["rows"][2]["stock"] == 7)
+        for told in follower.steps
+        if live(told)
+    ]
+    assert all(len(set(each)) == 1 for each in mixed)
+
+
+def test_a_refusal_closes_a_collection_and_no_other(follow: Follow, program: Program) -> None:
+    follower = follow(("products", {}), ("in_category", {"category": "x"}), ("nobody", {}))
+    told = follower.until(lambda told: [each["status"] for each in told].count("closed") == 2)
+    assert [each.get("code") for each in told[1:]] == ["invalid_params", "unknown_event"]
+    if told[0]["status"] != "live":
+        told = follower.until(lambda told: told[0]["status"] == "live")
+    assert told[0]["rows"] == []
