@@ -27,7 +27,7 @@ TABLES: tuple[str, ...] = (
     "app_tag",
     "app_restaurant",
 )
-TABLES += ("app_tallshelf", "app_shelf", "app_note")
+TABLES += ("app_parcel", "app_tallshelf", "app_shelf", "app_note")
 TABLES += ("app_place", "app_token", "app_word", "app_membership", "auth_user", "django_session")
 
 

@@ -43,7 +43,7 @@ class TwoDatabases(Server):
         settings = {"COMPARE_SECONDS": 0.5}
         super().__init__(folder / "db.sqlite3", settings, module="tests.people.settings")
         self.archive = folder / "archive.sqlite3"
-        self._env["ARCHIVE_URL"] = f"sqlite:///{self.archive}"
+        self.environment["ARCHIVE_URL"] = f"sqlite:///{self.archive}"
 
     def write(self, path: Path, sql: str) -> None:
         """Write as another program, which knows nothing of Django."""

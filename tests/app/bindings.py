@@ -13,6 +13,7 @@ from tests.app.models import (
     Category,
     Membership,
     Note,
+    Parcel,
     Place,
     Product,
     Restaurant,
@@ -315,3 +316,9 @@ class RightsBinding(Binding[Product]):
     event = "rights"
     fields = ["id", "name"]
     permission_classes = [DjangoModelPermissions]
+
+
+class ParcelBinding(Binding[Parcel]):
+    model = Parcel
+    event = "parcels"
+    fields = ["id", "name", "category"]

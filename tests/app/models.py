@@ -14,6 +14,13 @@ class Category(models.Model):
     name = models.CharField(max_length=50)
 
 
+class Parcel(models.Model):
+    """Set to null with its category, by a manager that says nothing."""
+
+    name = models.CharField(max_length=50)
+    category = models.ForeignKey(Category, on_delete=models.SET_NULL, null=True)
+
+
 class Tag(models.Model):
     name = models.CharField(max_length=50)
 

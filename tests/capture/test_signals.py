@@ -28,6 +28,7 @@ from bindserver.hub import hub
 from bindserver.wishes import Caller, Ref
 from tests.app.models import (
     Category,
+    Parcel,
     Place,
     Product,
     Restaurant,
@@ -151,12 +152,12 @@ class TestTelling:
 
     def test_rows_that_are_set_to_null_without_a_signal(self, told: Told) -> None:
         category = Category.objects.create(name="a")
-        shelf = Shelf.objects.create(name="a", category=category)
+        parcel = Parcel.objects.create(name="a", category=category)
         told.clear()
         category.delete()
-        assert tables(told)["app_shelf"] is None
-        shelf.refresh_from_db()
-        assert shelf.category_id is None
+        assert tables(told)["app_parcel"] is None
+        parcel.refresh_from_db()
+        assert parcel.category_id is None
 
     def test_rows_of_a_fixture(self, told: Told, tmp_path: Path) -> None:
         row = {"model": "app.category", "pk": 7, "fields": {"name": "a"}}

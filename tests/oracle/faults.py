@@ -28,6 +28,7 @@ from bindserver.engine.subscription import State as SessionState
 from bindserver.engine.subscription import Subscription
 from bindserver.engine.view import View
 from bindserver.queries import Query
+from tests.oracle.relay_faults import RELAY_FAULTS
 
 _turns = itertools.count()
 
@@ -274,4 +275,4 @@ class Faults(AppConfig):
     label = "oracle"
 
     def ready(self) -> None:
-        FAULTS[os.environ["ORACLE_FAULT"]]()
+        {**FAULTS, **RELAY_FAULTS}[os.environ["ORACLE_FAULT"]]()

@@ -11,6 +11,7 @@ RECENT = 400
 
 FAULTS = frozenset(
     {"kill", "leave", "long_transaction", "purge", "rebuild", "reconnect"}
+    | {"redis_gone", "redis_blinks", "server_crashes", "server_restarts", "writer_ends"}
     | {"reconnect_without_held", "restart", "rolled_back", "savepoint", "slow_reader"}
 )
 """The steps that disturb."""

@@ -102,6 +102,18 @@ SHAPES: dict[str, Shape] = {
     ),
     "tags": Shape("SELECT id, name FROM app_tag ORDER BY id", ("id", "name")),
     "categories": Shape("SELECT id, name FROM app_category ORDER BY id", ("id", "name")),
+    "shelves": Shape(
+        "SELECT id, name, size, category_id FROM app_shelf ORDER BY id",
+        ("id", "name", "size", "category"),
+    ),
+    "parcels": Shape(
+        "SELECT id, name, category_id FROM app_parcel ORDER BY id", ("id", "name", "category")
+    ),
+    "notes": Shape(
+        "SELECT id, slug, text FROM app_note ORDER BY id",
+        ("id", "slug", "text"),
+        (_uuid, None, None),
+    ),
     "mine": Shape(
         "SELECT id, name, category_id FROM app_product WHERE category_id IN "
         "(SELECT category_id FROM app_membership WHERE user_id = {user}) ORDER BY id",

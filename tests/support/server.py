@@ -37,7 +37,7 @@ class Server:
         self.database = database
         self.log = database.with_suffix(".log")
         self.port = free_port()
-        self._env = {
+        self.environment = {
             **os.environ,
             "DATABASE_URL": f"sqlite:///{database}",
             "DJANGO_SETTINGS_MODULE": module,
@@ -72,7 +72,7 @@ class Server:
         done = subprocess.run(
             [sys.executable, "manage.py", *args],
             cwd=ROOT,
-            env=self._env,
+            env=self.environment,
             capture_output=True,
             text=True,
         )
@@ -85,7 +85,7 @@ class Server:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", "bindserver", "--port", str(self.port)],
                 cwd=ROOT,
-                env=self._env,
+                env=self.environment,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
