@@ -99,12 +99,14 @@ class BoundWebsocketView(View):
         binding: the binding, an instance or its class.
         groups: channel-layer groups that hear its changes, too: those that an anonymous user would
             be sent. They are no permission.
+        permission_classes: DRF's permission classes, asked beside the binding's own.
         published: the binding that is served.
     """
 
     event: ClassVar[str | None] = None
     binding: ClassVar[Binding[Any] | BindingClass | None] = None
     groups: ClassVar[Sequence[str]] = ()
+    permission_classes: ClassVar[Sequence[Any] | None] = None
     published: ClassVar[BindingClass | None] = None
     request: Any
 
@@ -201,12 +203,25 @@ class _Bound(Binding[Model]):
         view.request = Connection(user=self.user, auth=self.auth, params=self.params)
         return view
 
+    def get_permissions(self) -> list[Any]:
+        """Return the view's permissions, and those that the binding itself demands."""
+        classes, bound = self.view.permission_classes, super().get_permissions
+        if classes is None:
+            return bound()
+        own = [permission() for permission in classes]
+        usual = self.permission_classes is None and _is_usual(bound)
+        return own if usual else [*own, *bound()]
+
     def message(self, action: str, payload: Any) -> None:
         self._view().message(action, payload)
 
     @classmethod
     def hears_messages(cls) -> bool:
         return "view" in vars(cls) and _tells(cls.view, BoundWebsocketView)
+
+
+def _is_usual(get_permissions: Any) -> bool:
+    return get_permissions.__func__ is Binding.get_permissions
 
 
 def _tells(teller: Any, base: Any) -> bool:
@@ -248,6 +263,12 @@ class _Chosen(_Bound):
             inner.params = self.params
         return inner
 
+    def get_permissions(self) -> list[Any]:
+        """Return the permissions of the one that is declared, and of the one that is chosen."""
+        declared, inner = super().get_permissions(), self.inner
+        usual = inner.permission_classes is None and _is_usual(inner.get_permissions)
+        return declared if usual else [*declared, *inner.get_permissions()]
+
     def get_queryset(self) -> QuerySet[Any]:
         return self.inner.get_queryset()
 
@@ -256,9 +277,6 @@ class _Chosen(_Bound):
 
     def conditions(self, name: str) -> Any:
         return self.inner.conditions(name)
-
-    def get_permissions(self) -> list[Any]:
-        return self.inner.get_permissions()
 
     def get_serializer_class(self) -> Any:
         return self.inner.get_serializer_class()
@@ -307,7 +325,7 @@ def _adds_nothing(view: type[BoundWebsocketView]) -> bool:
     )
     declared = view.binding
     own = isinstance(declared, Binding) and (declared.params or vars(declared).keys() - CONTEXT)
-    return usual and not view.groups and not own
+    return usual and not view.groups and not own and view.permission_classes is None
 
 
 def _declared_for(view: type[BoundWebsocketView], declared: Binding[Any]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from django.core.checks import CheckMessage
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client, RequestFactory, override_settings
 from django.urls import path, re_path
+from rest_framework.permissions import IsAdminUser
 
 from bindserver import Binding, BoundWebsocketView, WebsocketBinding
 from bindserver.checks import check_bindings
@@ -23,6 +24,7 @@ from bindserver.exceptions import BindingError
 from bindserver.hub import hub
 from bindserver.registry import registry
 from bindserver.testing import Live, Refused
+from tests.app import bindings as app
 from tests.app.models import Category, Membership, Product, Tag
 
 LAYER = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
@@ -41,9 +43,9 @@ class PlainBinding(Binding[Product]):
     fields = ["id", "name"]
 
 
-def make_view(**declared: Any) -> type[BoundWebsocketView]:
+def make_view(name: str = "GoodsView", **declared: Any) -> type[BoundWebsocketView]:
     declared = {"event": "goods", "binding": PlainBinding(), **declared}
-    return type("GoodsView", (BoundWebsocketView,), {"__module__": __name__, **declared})
+    return type(name, (BoundWebsocketView,), {"__module__": __name__, **declared})
 
 
 def published_by(view: type[BoundWebsocketView]) -> Any:
@@ -303,6 +305,66 @@ def test_get_binding_stays_on_its_database() -> None:
 
     with pytest.raises(BindingError, match="another database"):
         Live().subscribe(View)
+
+
+# Permissions.
+
+
+def code_of(live: Live, view: Any, user: Any = None) -> str | None:
+    """Return the code that a user is refused with, None for one who is served."""
+    try:
+        live.subscribe(view, user=user)
+    except Refused as refused:
+        return refused.code
+    return None
+
+
+@pytest.mark.django_db
+def test_the_binding_s_permissions_are_asked() -> None:
+    view = make_view(binding=app.MembersBinding())
+    ann = User.objects.create(username="ann")
+    live = Live()
+    assert code_of(live, view) == "unauthenticated"
+    assert code_of(live, view, ann) is None
+
+
+@pytest.mark.django_db
+def test_a_view_s_own_permissions_are_asked_too() -> None:
+    plain = make_view(permission_classes=[IsAdminUser])
+    both = make_view(
+        "Both", event="both", binding=app.GuardedBinding(), permission_classes=[IsAdminUser]
+    )
+    staff = User.objects.create(username="ann", is_staff=True)
+    root = User.objects.create(username="root", is_staff=True, is_superuser=True)
+    live = Live()
+    assert [code_of(live, plain, user) for user in (None, staff)] == ["unauthenticated", None]
+    assert [code_of(live, both, user) for user in (staff, root)] == ["forbidden", None]
+
+
+@pytest.mark.django_db
+def test_the_chosen_binding_s_permissions_are_asked_too() -> None:
+    class View(BoundWebsocketView):
+        event = "goods"
+        binding = PlainBinding()
+
+        def get_binding(self) -> Binding[Any]:
+            return app.MembersBinding()
+
+    ann = User.objects.create(username="ann")
+    live = Live()
+    assert code_of(live, View) == "unauthenticated"
+    assert code_of(live, View, ann) is None
+
+
+@pytest.mark.django_db
+def test_a_permission_that_is_taken_away_ends_the_subscription() -> None:
+    view = make_view(permission_classes=[IsAdminUser])
+    ann = User.objects.create(username="ann", is_staff=True)
+    live = Live()
+    c = live.subscribe(view, user=ann)
+    User.objects.update(is_staff=False)
+    live.settle()
+    assert c.ended == "revoked"
 
 
 # Groups.

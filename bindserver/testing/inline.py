@@ -24,6 +24,7 @@ from bindserver.engine.changes import Change, Position
 from bindserver.live import LiveView
 from bindserver.loader import Loaded, Loader
 from bindserver.pace import Pacer
+from bindserver.permissions import PermissionFailed
 from bindserver.snapshot import reading_from
 from bindserver.sources import HintSource
 from bindserver.turn import Turn
@@ -92,12 +93,20 @@ class InlineTurn(Turn):
         self._problems = problems
 
     def _set_aside(self, live: LiveView, problem: Exception) -> None:
-        self._problems.append(problem)
+        self._problems.append(_cause(problem))
         super()._set_aside(live, problem)
 
     def _failed(self, problem: Exception) -> str:
-        self._problems.append(problem)
+        self._problems.append(_cause(problem))
         return super()._failed(problem)
+
+
+def _cause(problem: Exception) -> Exception:
+    """Return what the project's own code has raised."""
+    cause = problem.__cause__
+    return (
+        cause if isinstance(problem, PermissionFailed) and isinstance(cause, Exception) else problem
+    )
 
 
 class InlineLoader(Loader):
@@ -167,7 +176,9 @@ def _quiet(problems: list[Exception]) -> Iterator[None]:
 
     def wanted(record: logging.LogRecord) -> bool:
         raised = record.exc_info[1] if record.exc_info else None
-        return not any(raised is problem for problem in problems)
+        if not isinstance(raised, Exception):
+            return True
+        return not any(_cause(raised) is problem for problem in problems)
 
     logger.addFilter(wanted)
     try:

@@ -197,6 +197,35 @@ def test_a_permission_that_is_taken_away_takes_the_rows(live: Live) -> None:
     assert c.rows == []
 
 
+def test_a_permission_class_refuses_with_its_code(live: Live) -> None:
+    with pytest.raises(Refused) as refused:
+        live.subscribe(app.MembersBinding)
+    assert refused.value.code == "unauthenticated"
+    with pytest.raises(Refused, match="ask for the right") as refused:
+        live.subscribe(app.GuardedBinding, user=User.objects.create(username="ann"))
+    assert refused.value.code == "forbidden"
+
+
+def test_a_right_that_is_taken_away_ends_the_subscription(live: Live) -> None:
+    ann = User.objects.create(username="ann", is_superuser=True)
+    c = live.subscribe(app.GuardedBinding, user=ann)
+    User.objects.update(is_superuser=False)
+    live.settle()
+    assert (c.ended, c.subscribed) == ("revoked", False)
+
+
+def test_what_is_proved_reaches_the_permission(live: Live) -> None:
+    assert live.subscribe(app.ScopedBinding, auth={"scope": "products"}).rows == []
+    with pytest.raises(Refused):
+        live.subscribe(app.ScopedBinding, auth={"scope": "other"})
+
+
+def test_what_a_permission_class_raises_is_raised_in_the_test(live: Live) -> None:
+    Tag.objects.create(name="broken permission")
+    with pytest.raises(RuntimeError, match="a secret of the permission"):
+        live.subscribe(app.ShakyBinding)
+
+
 def test_a_user_who_is_not_saved_is_a_mistake(live: Live) -> None:
     with pytest.raises(ValueError, match="not saved"):
         live.subscribe(app.ProductBinding, user=User(username="nobody"))
