@@ -49,17 +49,28 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
 
 
 def check_server(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check for servers that are not at their best with bindings."""
-    if not apps.is_installed("daphne"):
-        return []
-    return [
-        checks.Warning(
-            "daphne takes all that is written to a client into memory, however slowly it reads.",
-            hint='Serve with `manage.py bindserver` or uvicorn, and take "daphne" out of '
-            "INSTALLED_APPS.",
-            id="bindserver.W011",
+    """Check for apps that bindings need, and for servers that are not at their best with them."""
+    found: list[CheckMessage] = []
+    if not apps.is_installed("django.contrib.auth"):
+        found.append(
+            Error(
+                "A subscriber is a user, and django.contrib.auth is not installed.",
+                hint='Add "django.contrib.auth" and "django.contrib.contenttypes" to '
+                "INSTALLED_APPS; nobody need ever log in.",
+                id="bindserver.E021",
+            )
         )
-    ]
+    if apps.is_installed("daphne"):
+        found.append(
+            checks.Warning(
+                "daphne takes all that is written to a client into memory, however slowly it "
+                "reads.",
+                hint='Serve with `manage.py bindserver` or uvicorn, and take "daphne" out of '
+                "INSTALLED_APPS.",
+                id="bindserver.W011",
+            )
+        )
+    return found
 
 
 def check_channel_layer(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:

@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings
 from django.core.checks import CheckMessage
 from django.db import connections, models
-from django.test import override_settings
+from django.test import modify_settings, override_settings
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, DjangoObjectPermissions, IsAuthenticated
 
@@ -211,3 +211,15 @@ def test_a_function_that_cannot_be_imported_is_told() -> None:
             assert told(checks.check_settings()) == ["bindserver.E001"]
     with override_settings(BINDSERVER={"AUTHENTICATE": "tests.app.tickets.by_ticket"}):
         assert checks.check_settings() == []
+
+
+@modify_settings(INSTALLED_APPS={"remove": "django.contrib.auth"})
+def test_a_project_without_users_is_told_so() -> None:
+    assert told(checks.check_server()) == ["bindserver.E021"]
+
+
+def test_a_channel_layer_that_drops_messages_is_warned_of() -> None:
+    backend = "channels_redis.core.RedisChannelLayer"
+    with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": backend}}):
+        assert told(checks.check_channel_layer()) == ["bindserver.W020"]
+    assert checks.check_channel_layer() == []
