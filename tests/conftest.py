@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,7 @@ class Program:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._connection = sqlite3.connect(path, timeout=20, isolation_level=None)
+        weakref.finalize(self, self._connection.close)
         self._connection.execute("PRAGMA foreign_keys = ON")
 
     def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:

@@ -253,7 +253,7 @@ class TestTransactions:
     def test_nothing_committed_is_lost_however_savepoints_nest(self, told: Told, seed: int) -> None:
         rng = random.Random(seed)
         connection = connections["default"]
-        end_point = (transaction.savepoint_commit, transaction.savepoint_rollback)[seed % 2]
+        end_point = (connection.savepoint_commit, connection.savepoint_rollback)[seed % 2]
 
         def write(depth: int) -> None:
             for _ in range(rng.randint(0, 3)):
@@ -267,7 +267,7 @@ class TestTransactions:
                         if rng.random() < 0.4 and connection.savepoint_ids[-1]:
                             transaction.set_rollback(True)
                 if rng.random() < 0.2:
-                    point = transaction.savepoint()
+                    point = str(connection.savepoint())
                     Category.objects.create(name="b")
                     end_point(point)
 

@@ -86,9 +86,10 @@ def word(w: Writer) -> None:
 def undone(w: Writer) -> None:
     """A part of the transaction is undone by a savepoint."""
     save(w)
-    point = transaction.savepoint()
+    connection = transaction.get_connection()
+    point = str(connection.savepoint())
     cascade(w)
-    transaction.savepoint_rollback(point)
+    connection.savepoint_rollback(point)
     set_tags(w)
 
 
