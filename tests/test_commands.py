@@ -12,6 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import connections
+from django.test import override_settings
 
 from tests.app.models import Category
 from tests.conftest import MakeServer
@@ -24,11 +25,28 @@ def run(*args: str, **options: Any) -> str:
     return out.getvalue()
 
 
-def test_list_shows_the_bindings_there_are() -> None:
-    lines = run("list").splitlines()
-    catalogue = "catalogue: tests.app.bindings.CatalogueBinding of app.Product, params: category, q"
-    assert catalogue in lines
-    assert "words: tests.app.bindings.WordBinding of app.Word, params: none" in lines
+@pytest.mark.usefixtures("bare_database")
+class TestListing:
+    def test_shows_the_bindings_there_are_and_where(self) -> None:
+        lines = run("list").splitlines()
+        catalogue = "catalogue: tests.app.bindings.CatalogueBinding of app.Product"
+        assert f"{catalogue}, params: category, q, HTTP: /bindings/catalogue/" in lines
+        words = "words: tests.app.bindings.WordBinding of app.Word, params: none"
+        assert f"{words}, HTTP: /bindings/words/" in lines
+        assert lines[-1] == "WebSocket: /ws/"
+
+    def test_shows_what_is_captured_how(self) -> None:
+        assert "capture on default: signals" in run("list").splitlines()
+        run("capture", "install")
+        assert "capture on default: log" in run("list").splitlines()
+
+    @override_settings(BINDSERVER={"CAPTURE": "log"})
+    def test_shows_what_is_missing(self) -> None:
+        assert "capture on default: none (BINDSERVER['CAPTURE'] is 'log', but" in run("list")
+
+    @override_settings(ROOT_URLCONF="tests.app.views")
+    def test_needs_no_routes(self) -> None:
+        assert "words: tests.app.bindings.WordBinding of app.Word, params: none" in run("list")
 
 
 @pytest.mark.usefixtures("bare_database")

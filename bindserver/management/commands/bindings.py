@@ -8,17 +8,19 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.urls import NoReverseMatch, reverse
 
 from bindserver.binding import model_of
 from bindserver.capture.log import Log, log_of
 from bindserver.capture.tables import tracked
 from bindserver.conf import conf
 from bindserver.discovery import tables_of
-from bindserver.exceptions import CaptureError, UnknownEvent
+from bindserver.exceptions import BindserverError, CaptureError, UnknownEvent
 from bindserver.orders import give
-from bindserver.registry import registry
+from bindserver.registry import BindingClass, registry
 from bindserver.relay import reaches_others
+from bindserver.sources import source_of
 from bindserver.wishes import Order
 
 PURGE_BATCH = 5000
@@ -123,7 +125,11 @@ class Command(BaseCommand):
             model = model_of(binding)._meta.label
             self.stdout.write(
                 f"{event}: {binding.__module__}.{binding.__name__} of {model}, params: {params}"
+                f"{_elsewhere(binding)}{_address(binding)}"
             )
+        for alias in sorted({binding.using or DEFAULT_DB_ALIAS for binding in registry.all()}):
+            self.stdout.write(f"capture on {alias}: {_capture(alias)}")
+        self.stdout.write(f"WebSocket: {conf.WEBSOCKET_PATH}")
 
     def _install(self, log: Log, alias: str, options: dict[str, Any]) -> None:
         tables = tracked(tables_of(registry.all(), alias))
@@ -177,3 +183,28 @@ class Command(BaseCommand):
         for statement in statements:
             self.stdout.write(f"{statement};")
         self.stdout.write(self.style.SUCCESS(sentence))
+
+
+def _elsewhere(binding: BindingClass) -> str:
+    """Return on which database a binding is, if not on the usual one."""
+    return f", database: {binding.using}" if binding.using else ""
+
+
+def _address(binding: BindingClass) -> str:
+    """Return where HTTP serves a binding, if anywhere."""
+    if binding.event is None:
+        return ""
+    try:
+        return f", HTTP: {reverse('bindserver:snapshot', args=[binding.event])}"
+    except NoReverseMatch:  # the project does not include our routes
+        return ""
+
+
+def _capture(alias: str) -> str:
+    """Return the name of a database's capture, or why there is none."""
+    if alias not in connections:
+        return "there is no such database in DATABASES"
+    try:
+        return source_of(connections[alias]).name
+    except (BindserverError, DatabaseError) as problem:
+        return f"none ({problem})"
