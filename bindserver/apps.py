@@ -34,6 +34,7 @@ class BindserverConfig(AppConfig):
         watch_writes()
         relay = Relay(hub)
         hub.when_serving(relay.listen)
+        hub.when_stopping(relay.flush)
 
         def publish(alias: str, changes: tuple[Change, ...]) -> None:
             hub.hint(alias, changes)

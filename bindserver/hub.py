@@ -43,6 +43,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._when_serving: list[Callable[[], None]] = []
+        self._when_stopping: list[Callable[[], None]] = []
         self._forget()
 
     def _forget(self) -> None:
@@ -171,6 +172,10 @@ class Hub:
         """Have something done once, as soon as this process serves subscribers."""
         self._when_serving.append(work)
 
+    def when_stopping(self, work: Callable[[], None]) -> None:
+        """Have something done whenever the threads have been ended."""
+        self._when_stopping.append(work)
+
     def serve(self) -> None:
         """Take the word that this process serves; a first subscriber says so too."""
         with self._lock:
@@ -191,6 +196,8 @@ class Hub:
             herald.stop()
         for cycle in cycles:
             cycle.stop()
+        for work in self._when_stopping:
+            work()
 
     def _tell(self, wish: Wish) -> None:
         for cycle in list(self._cycles.values()):

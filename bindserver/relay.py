@@ -101,6 +101,11 @@ class Relay:
         self._start()
         self._tell(Line.listen)
 
+    def flush(self) -> None:
+        """Wait, for a moment at most, until what waits is sent."""
+        if self._thread is not None:
+            self._bag.wait_until_sent(CLOSE_SECONDS)
+
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Send what waits, for at most so long, and end the thread."""
         thread = self._thread
@@ -114,12 +119,16 @@ class Relay:
 
     def _start(self) -> None:
         with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="bindserver-relay", daemon=True
-                )
-                self._thread.start()
-                atexit.register(self.close)
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="bindserver-relay", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as problem:  # the interpreter is about to end
+                logger.warning("bindserver: a hint cannot be sent any more: %s", problem)
+                return
+            self._thread = thread
+            atexit.register(self.close)
 
     def _tell(self, what: Callable[[Line], None]) -> None:
         """Say something to the present line; a new one asks by itself when it begins."""

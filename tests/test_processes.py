@@ -123,6 +123,17 @@ async def test_redis_killed_and_back(place: Place) -> None:
     await place.agree("before", "meanwhile", "shell", "after")
 
 
+async def test_a_server_that_ends_right_after_a_write_has_told_of_it(place: Place) -> None:
+    layer = {name: place.environment[name] for name in ("REDIS_URL", "CHANNEL_LAYER")}
+    third = Server(place.servers[0].database, SETTINGS, environment=layer)
+    third.log = third.database.with_suffix(".third.log")
+    with third:
+        writer = Gunicorn({})
+        writer.port = third.port
+        await asyncio.to_thread(writer.write, "last")
+    await place.agree("last")
+
+
 class TestCommands:
     @staticmethod
     def run(place: Place, *args: str) -> str:
