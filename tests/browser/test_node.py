@@ -6,7 +6,8 @@ import json
 import queue
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from tests.conftest import Program
 from tests.support.server import ROOT, Server
+from tests.transports.test_identity import jwt
 
 pytestmark = pytest.mark.browser
 
@@ -24,8 +26,14 @@ FOLLOWER = """
 import { WebSocket } from "ws";
 import { connect } from "%(client)s/src/index.js";
 
-const [url, ...wanted] = process.argv.slice(2);
-const io = connect(url, { WebSocket });
+const [url, proofs, ...wanted] = process.argv.slice(2);
+const tokens = JSON.parse(proofs);
+const auth = async () => {
+  const token = tokens.length > 1 ? tokens.shift() : tokens[0];
+  if (token === null) throw new Error("no token now");
+  return token;
+};
+const io = connect(url, { WebSocket, ...(tokens.length > 0 && { auth }) });
 const all = wanted.map((text) => {
   const [event, params] = JSON.parse(text);
   return io.collection(event, params);
@@ -38,14 +46,20 @@ Told = list[dict[str, Any]]
 
 
 class Follower:
-    """A Node.js process with collections, which tells of every step."""
+    """A Node.js process with collections, which tells of every step.
 
-    def __init__(self, folder: Path, url: str, *wanted: tuple[str, dict[str, Any]]) -> None:
+    Args:
+        tokens: what its `auth` returns, one after the other; None is an error, and the last stays.
+    """
+
+    def __init__(
+        self, folder: Path, url: str, tokens: list[str | None], *wanted: tuple[str, dict[str, Any]]
+    ) -> None:
         program = folder / "follower.mjs"
         program.write_text(FOLLOWER % {"client": CLIENT})
         (folder / "node_modules").symlink_to(CLIENT / "node_modules")
         self._process = subprocess.Popen(
-            ["node", str(program), url, *(json.dumps(each) for each in wanted)],
+            ["node", str(program), url, json.dumps(tokens), *(json.dumps(each) for each in wanted)],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -78,10 +92,10 @@ class Follower:
 def follow(server: Server, tmp_path: Path) -> Iterator[Callable[..., Follower]]:
     started: list[Follower] = []
 
-    def follow(*wanted: tuple[str, dict[str, Any]]) -> Follower:
+    def follow(*wanted: tuple[str, dict[str, Any]], tokens: Sequence[str | None] = ()) -> Follower:
         folder = tmp_path / str(len(started))
         folder.mkdir()
-        started.append(Follower(folder, server.ws, *wanted))
+        started.append(Follower(folder, server.ws, list(tokens), *wanted))
         return started[-1]
 
     yield follow
@@ -156,3 +170,48 @@ def test_a_refusal_closes_a_collection_and_no_other(follow: Follow, program: Pro
     if told[0]["status"] != "live":
         told = follower.until(lambda told: told[0]["status"] == "live")
     assert told[0]["rows"] == []
+
+
+@pytest.fixture
+def ann(program: Program) -> int:
+    """A user, and two products for members to see."""
+    program.log_in("ann")
+    program.add_products(2)
+    return 1
+
+
+def codes(follower: Follower) -> list[str | None]:
+    return [told[0].get("code") for told in follower.steps]
+
+
+def test_a_token_opens_what_is_for_members(follow: Follow, ann: int) -> None:
+    follower = follow(("members", {}), tokens=[jwt(ann)])
+    assert ids(follower.until(live)[0]) == [1, 2]
+    assert codes(follower) == [None]
+
+
+def test_a_wrong_token_is_reported_and_the_next_one_tried(follow: Follow, ann: int) -> None:
+    follower = follow(("members", {}), tokens=["wrong", None, jwt(ann)])
+    assert ids(follower.until(live)[0]) == [1, 2]
+    assert codes(follower) == ["unauthenticated", "unauthenticated", None]
+
+
+def test_a_token_is_renewed_before_it_ends(follow: Follow, program: Program, ann: int) -> None:
+    follower = follow(("members", {}), tokens=[jwt(ann, 4), jwt(ann, 4), jwt(ann)])
+    follower.until(live)
+    time.sleep(9)  # both short ones have ended
+    program.add_products(1, first=3)
+    assert ids(follower.until(lambda told: len(told[0]["rows"]) == 3)[0]) == [1, 2, 3]
+    assert {told[0]["status"] for told in follower.steps} == {"live"}
+
+
+def test_a_token_that_ended_is_followed_by_another_and_the_rows_go_on(
+    follow: Follow, program: Program, ann: int
+) -> None:
+    follower = follow(("members", {}), tokens=[jwt(ann, 3), None, None, None, jwt(ann)])
+    follower.until(live)
+    ended = follower.until(lambda told: told[0]["status"] == "stale")
+    assert ended[0]["code"] == "expired"
+    assert ids(ended[0]) == [1, 2]
+    program.add_products(1, first=3)
+    assert ids(follower.until(live)[0]) == [1, 2, 3]
