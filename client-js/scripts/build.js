@@ -9,7 +9,7 @@ import { minify } from "terser";
 import { INTERNAL } from "./internal.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const BANNER = "/*! bindserver, BSD-2-Clause, generated */";
+const BANNER = "/*! bindserver, BSD-2-Clause */";
 const STATIC = fileURLToPath(new URL("../../bindserver/static/bindserver/", import.meta.url));
 
 /** @type {{entry: string, file: string, format: "iife" | "esm"}[]} */

@@ -12,10 +12,10 @@
  */
 
 import { warn } from "./listeners.js";
-import { BadFrame, canonical, isObject, parse } from "./messages.js";
+import { BadFrame, canonical, parse } from "./messages.js";
 
 /** Errors that may pass; all others end the subscription that was asked for. */
-const PASSING = new Set(["unavailable", "rate_limited", "internal"]);
+const PASSING = ["unavailable", "rate_limited", "internal"];
 
 export class Answers {
   #asks;
@@ -50,17 +50,17 @@ export class Answers {
       if (!(error instanceof BadFrame)) {
         throw error;
       }
-      warn(`a message is none: ${error.message}`);
+      warn(`bad message: ${error.message}`);
     }
   }
 
   /** @param {{event: string, data: any}} message */
   #take({ event, data }) {
-    if (event === "$subscribed" && isObject(data)) {
+    if (event === "$subscribed") {
       this.#subscribed(data);
-    } else if (event === "$error" && isObject(data)) {
+    } else if (event === "$error") {
       this.#refused("error", /** @type {Data} */ (data));
-    } else if (event === "$auth" && isObject(data)) {
+    } else if (event === "$auth") {
       this.#auth.take(data);
     } else if (event === "$begin") {
       this.#gate.begin();
@@ -96,7 +96,7 @@ export class Answers {
     }
     this.#auth.served();
     subscription.accept(data.key);
-    this.#asks.settle(subscription, canonical(data.params));
+    this.#book.settle(subscription, canonical(data.params));
     if (subscription.fresh && subscription.resumed) {
       this.#asks.startOver(subscription);
     }
@@ -168,7 +168,7 @@ export class Answers {
    */
   #settleRefusal(subscription, problem) {
     subscription.waiting = false;
-    if (PASSING.has(problem.code)) {
+    if (PASSING.includes(problem.code)) {
       this.#asks.askLater(subscription);
       subscription.fail(problem);
     } else if (subscription.accepted) {
@@ -204,7 +204,7 @@ export class Answers {
    */
   #refusedUnnamed(event, data) {
     if (data.payload?.code === "rate_limited") {
-      for (const subscription of this.#book) {
+      for (const subscription of this.#book.all) {
         if (subscription.waiting) {
           this.#asks.askLater(subscription);
         }

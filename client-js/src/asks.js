@@ -11,7 +11,7 @@
 
 import { retryDelay } from "./backoff.js";
 import { Book } from "./book.js";
-import { canonical, unsubscribe } from "./messages.js";
+import { ask, canonical } from "./messages.js";
 import { Subscription } from "./subscription.js";
 import { Timer } from "./timer.js";
 
@@ -118,14 +118,14 @@ export class Asks {
    */
   #leave(event, params) {
     const ref = this.#mark();
-    this.#send(unsubscribe(event, { params, ref }));
+    this.#send(ask(event, { disconnect: true, params, ref }));
     return ref;
   }
 
   /** Take the word that the server may be asked: for all that it does not serve, or has not yet. */
   opened() {
     this.#live = true;
-    for (const subscription of this.book) {
+    for (const subscription of this.book.all) {
       if (!subscription.accepted && !subscription.waiting) {
         this.ask(subscription);
       }
@@ -140,7 +140,7 @@ export class Asks {
   closed(code) {
     this.#live = false;
     this.leaving.clear();
-    for (const subscription of this.book) {
+    for (const subscription of this.book.all) {
       subscription.retry?.clear();
       if (code === TOO_BIG && subscription.waiting && subscription.resumed) {
         subscription.startOver();
@@ -173,18 +173,6 @@ export class Asks {
   startOver(subscription) {
     subscription.startOver();
     this.ask(subscription);
-  }
-
-  /**
-   * Note under which params the server has accepted a subscription; an older one may be the same.
-   *
-   * @param {Subscription} subscription
-   * @param {string} text the canonical params' text.
-   */
-  settle(subscription, text) {
-    const same = this.book.settle(subscription, text);
-    subscription.retry?.clear();
-    same?.retry?.clear();
   }
 
   /** @param {Subscription} subscription */

@@ -83,12 +83,12 @@ export class Auth {
    *
    * @param {Record<string, any>} data
    */
-  take({ ref, action, payload, expires }) {
+  take({ ref, action, payload = {}, expires }) {
     if (!this.#trying || (ref != null && ref !== this.#round)) {
       return;
     }
     if (action === "error") {
-      this.#fail({ code: payload?.code, detail: payload?.detail });
+      this.#fail(payload);
     } else {
       this.#pass(expires);
     }

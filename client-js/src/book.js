@@ -5,21 +5,18 @@
  */
 
 export class Book {
-  /** @type {Set<Subscription>} */
-  #all = new Set();
-
-  [Symbol.iterator]() {
-    return [...this.#all][Symbol.iterator]();
-  }
+  /** A new list for each change: whoever goes through it is not disturbed. @type {Subscription[]} */
+  all = [];
 
   /** @param {Subscription} subscription */
   add(subscription) {
-    this.#all.add(subscription);
+    this.remove(subscription);
+    this.all.push(subscription);
   }
 
   /** @param {Subscription} subscription */
   remove(subscription) {
-    this.#all.delete(subscription);
+    this.all = this.all.filter((each) => each !== subscription);
   }
 
   /**
@@ -29,7 +26,7 @@ export class Book {
    * @param {string} text the params' text.
    */
   find(event, text) {
-    return this.#first((each) => each.matches(event, text));
+    return this.all.find((each) => each.matches(event, text));
   }
 
   /**
@@ -38,7 +35,7 @@ export class Book {
    * @param {unknown} ref
    */
   waitingFor(ref) {
-    return this.#first((each) => each.waiting && each.ref === ref);
+    return this.all.find((each) => each.waiting && each.ref === ref);
   }
 
   /**
@@ -48,15 +45,15 @@ export class Book {
    * @param {string | null} text the canonical params' text.
    */
   settled(event, text) {
-    return this.#first((each) => each.event === event && each.canonical === text);
+    return this.all.find((each) => each.event === event && each.canonical === text);
   }
 
   /**
-   * Note under which canonical params the server has accepted a subscription.
+   * Note under which canonical params the server has accepted a subscription. Another one may turn
+   * out to be the same: it is removed.
    *
    * @param {Subscription} subscription
    * @param {string} text
-   * @returns {Subscription | undefined} another one that turns out to be the same; it is removed.
    */
   settle(subscription, text) {
     subscription.canonical = null;
@@ -66,16 +63,5 @@ export class Book {
       this.remove(other);
       subscription.join(other);
     }
-    return other;
-  }
-
-  /** @param {(subscription: Subscription) => boolean} fits */
-  #first(fits) {
-    for (const subscription of this.#all) {
-      if (fits(subscription)) {
-        return subscription;
-      }
-    }
-    return undefined;
   }
 }

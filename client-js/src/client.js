@@ -35,8 +35,8 @@ import { watchPage } from "./page.js";
  * @property {number} [page_size] about how many rows a page of a large answer should have.
  */
 
-/** Events of the client's own; no binding may have these names. */
-const OWN = new Set(["connect", "disconnect", "error", "status"]);
+/** Events of the client's own, and none at all; no binding may have these names. */
+const OWN = /^(connect|disconnect|error|status)?$/;
 
 export class Client {
   #listeners = new Listeners();
@@ -206,7 +206,7 @@ export class Client {
   /** @param {Ending} ending */
   #endedForGood({ code, reason }) {
     const why = code === UNAUTHENTICATED ? "unauthenticated" : "forbidden";
-    for (const subscription of code < UNAUTHENTICATED ? [] : this.#asks.book) {
+    for (const subscription of code < UNAUTHENTICATED ? [] : this.#asks.book.all) {
       subscription.fail({ code: why, detail: reason }, true);
     }
   }
@@ -217,7 +217,7 @@ export class Client {
    * @param {Problem} problem
    */
   #unproved(problem) {
-    for (const subscription of this.#asks.book) {
+    for (const subscription of this.#asks.book.all) {
       if (!subscription.accepted) {
         subscription.fail(problem);
         this.#gate.touch(subscription);
@@ -244,7 +244,7 @@ export class Client {
  * @param {Wish} wish
  */
 function check(event, wish) {
-  if (typeof event !== "string" || event === "" || event.startsWith("$") || OWN.has(event)) {
+  if (typeof event !== "string" || event.startsWith("$") || OWN.test(event)) {
     throw new TypeError(`bindserver: "${event}" is no binding's event`);
   }
   if (!isObject(wish) || !(wish.params == null || isObject(wish.params))) {

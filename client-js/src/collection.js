@@ -26,10 +26,10 @@ export class Collection {
   #last = null;
   /** The index of the rows that it was made for. @type {[readonly object[], Map<Key, object>] | null} */
   #index = null;
-  /** @type {(rows: readonly R[]) => void} */
-  #resolve = () => {};
-  /** @type {(error: CollectionError) => void} */
-  #reject = () => {};
+  /** How `ready` is settled. @type {any} */
+  #resolve;
+  /** @type {any} */
+  #reject;
 
   /**
    * Resolves to the first rows that are live; rejects with `error` where there will be none.
@@ -144,7 +144,7 @@ export class Collection {
   #settle() {
     const { rows, status, error } = this.#shown;
     if (status === "live") {
-      this.#resolve(/** @type {readonly any[]} */ (rows));
+      this.#resolve(rows);
     } else if (error && this.#subscription.final) {
       this.#reject(error);
     }

@@ -132,7 +132,7 @@ export class Connection {
     socket.onopen = () => ours() && this.#opened();
     socket.onmessage = (/** @type {{data: unknown}} */ { data }) => ours() && this.#heard(data);
     socket.onclose = (/** @type {{code: number, reason: string}} */ { code, reason }) =>
-      ours() && this.#ended(code, reason);
+      ours() && this.#end(code, reason);
     socket.onerror = () => {};
   }
 
@@ -159,7 +159,7 @@ export class Connection {
    */
   #fail(reason) {
     this.#drop();
-    this.#ended(ABNORMAL, reason);
+    this.#end(ABNORMAL, reason);
   }
 
   #drop() {
@@ -171,17 +171,9 @@ export class Connection {
   /**
    * @param {number} code
    * @param {string} reason
+   * @param {boolean} [willReconnect]
    */
-  #ended(code, reason) {
-    this.#end(code, reason, comesBack(code, this.#env.auth !== undefined));
-  }
-
-  /**
-   * @param {number} code
-   * @param {string} reason
-   * @param {boolean} willReconnect
-   */
-  #end(code, reason, willReconnect) {
+  #end(code, reason, willReconnect = comesBack(code, this.#env.auth !== undefined)) {
     const wasLive = this.#status === "live";
     this.#status = willReconnect ? "connecting" : "closed";
     this.#socket = null;

@@ -55,11 +55,11 @@ export class Gate {
   /** Take the word that the connection is gone: rows wait for the next one, their status does not. */
   lost() {
     this.#rest();
-    tell([...this.#book].filter((subscription) => subscription.show()));
+    tell(this.#book.all.filter((subscription) => subscription.show()));
   }
 
   #look() {
-    if (this.#begun || [...this.#book].some((each) => each.behind && each.holders.size > 0)) {
+    if (this.#begun || this.#book.all.some((each) => each.behind && each.holders.size > 0)) {
       if (!this.#timer.isSet) {
         this.#timer.set(() => this.#open(), PATIENCE);
       }
@@ -70,7 +70,7 @@ export class Gate {
 
   #open() {
     this.#rest();
-    for (const subscription of this.#book) {
+    for (const subscription of this.#book.all) {
       subscription.behind = false;
     }
     const due = [...this.#due];

@@ -22,11 +22,9 @@ export class Listeners {
    * @param {Listener} [fn]
    */
   remove(event, fn) {
-    const fns = this.#byEvent.get(event);
-    if (fn !== undefined) {
-      fns?.delete(fn);
-    }
-    if (fn === undefined || fns?.size === 0) {
+    if (fn) {
+      this.#byEvent.get(event)?.delete(fn);
+    } else {
       this.#byEvent.delete(event);
     }
   }

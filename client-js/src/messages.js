@@ -19,9 +19,10 @@
  * @property {number} [ref]
  * @property {string} [code]
  *
- * @typedef {object} Asked what a subscribe message says besides the event.
+ * @typedef {object} Asked what a message about a subscription says besides the event.
+ * @property {boolean} [disconnect]
  * @property {Params} [params]
- * @property {number} [pageSize]
+ * @property {number} [page_size]
  * @property {string} [cursor]
  * @property {Key[]} [held]
  * @property {number} [ref]
@@ -31,24 +32,21 @@
 export class BadFrame extends Error {}
 
 /**
+ * Ask for a subscription, or for its end.
+ *
  * @param {string} event
- * @param {Asked} [asked]
+ * @param {Asked} asked
  */
-export function subscribe(event, { params, pageSize, cursor, held, ref } = {}) {
-  return write(event, { params: filled(params), page_size: pageSize, cursor, held, ref });
-}
-
-/**
- * @param {string} event
- * @param {Asked} [asked]
- */
-export function unsubscribe(event, { params, ref } = {}) {
-  return write(event, { disconnect: true, params: filled(params), ref });
+export function ask(event, { ...asked }) {
+  if (Object.keys(asked.params ?? {}).length === 0) {
+    delete asked.params;
+  }
+  return write(event, asked);
 }
 
 /** @param {number} number */
 export function ping(number) {
-  return JSON.stringify({ event: "$ping", data: number });
+  return write("$ping", number);
 }
 
 /** Ask for the marks around what belongs together. */
@@ -66,22 +64,17 @@ export function authenticate(token, ref) {
 
 /**
  * @param {string} event
- * @param {Record<string, unknown>} fields
+ * @param {unknown} data
  */
-function write(event, fields) {
-  return JSON.stringify({ event, data: fields });
-}
-
-/** @param {Params} [params] */
-function filled(params) {
-  return params && Object.keys(params).length > 0 ? params : undefined;
+function write(event, data) {
+  return JSON.stringify({ event, data });
 }
 
 /**
  * Return the event and data of a server's message.
  *
  * @param {string} text
- * @returns {{event: string, data: any}} `data` is an object, except for `$` events.
+ * @returns {{event: string, data: any}} `data` is an object, except in the answer to a ping.
  * @throws {BadFrame}
  */
 export function parse(text) {
@@ -90,10 +83,13 @@ export function parse(text) {
     throw new BadFrame("no event");
   }
   const { event, data } = body;
-  if (!isObject(data) && !event.startsWith("$")) {
+  if (isObject(data) || event === "$pong") {
+    return { event, data };
+  }
+  if (!event.startsWith("$")) {
     throw new BadFrame("no data");
   }
-  return { event, data };
+  return { event, data: {} };
 }
 
 /**

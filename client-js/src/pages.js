@@ -7,19 +7,19 @@
 import { BadFrame } from "./messages.js";
 
 export class Pages {
-  /** @type {Data | null} */
-  #first = null;
-  #next = 1;
+  /** @type {any[][]} */
+  #lists = [];
+  /** What the pages have in common. */
+  #answer = "";
 
   /** Whether the rest of an answer is still to come. */
   get missing() {
-    return this.#first !== null;
+    return this.#lists.length > 0;
   }
 
   /** Throw away what has been gathered. */
   clear() {
-    this.#first = null;
-    this.#next = 1;
+    this.#lists = [];
   }
 
   /**
@@ -29,41 +29,26 @@ export class Pages {
    * @returns {Data | null} it as a whole, or null while pages are missing.
    * @throws {BadFrame} it is not the page that should come now.
    */
-  take(data) {
-    if (data.page === undefined) {
+  take({ page, pages, ...data }) {
+    const answer = data.action + pages;
+    if (page === undefined || page === 1) {
       this.clear();
+      this.#answer = answer;
+    }
+    if (page === undefined) {
       return data;
     }
-    this.#check(data);
-    if (data.page === 1) {
-      this.#first = { ...data, payload: [] };
-      this.#next = 1;
-    }
-    const first = /** @type {Data} */ (this.#first);
-    for (const item of data.payload) {
-      first.payload.push(item);
-    }
-    this.#next += 1;
-    return data.page === data.pages ? this.#whole(first, data) : null;
-  }
-
-  /** @param {Data} data */
-  #check({ action, page, pages, payload }) {
-    const first = this.#first;
-    const follows = first?.action === action && first.pages === pages && page === this.#next;
-    if (!Array.isArray(payload) || (page !== 1 && !follows)) {
+    const follows = answer === this.#answer && this.#lists.length === page - 1;
+    if (!Array.isArray(data.payload) || !follows) {
       this.clear();
-      throw new BadFrame("a page out of place");
+      throw new BadFrame("out of place");
     }
-  }
-
-  /**
-   * @param {Data} first
-   * @param {Data} last
-   */
-  #whole(first, last) {
+    this.#lists.push(data.payload);
+    if (page !== pages) {
+      return null;
+    }
+    const payload = this.#lists.flat();
     this.clear();
-    const { page, pages, ...data } = { ...last, payload: first.payload };
-    return data;
+    return { ...data, payload };
   }
 }

@@ -20,7 +20,7 @@ import { Rows } from "./rows.js";
  * @property {Key | null} [after]
  */
 
-const CHANGES = new Set(["create", "update", "delete"]);
+const CHANGES = ["create", "update", "delete"];
 
 export class Replica {
   #rows = new Rows();
@@ -39,12 +39,12 @@ export class Replica {
 
   /** Return the rows in order. */
   rows() {
-    return Array.from(this.#rows, ([, row]) => row);
+    return this.#rows.map(({ row }) => row);
   }
 
   /** Return the rows' keys in order. */
   keys() {
-    return Array.from(this.#rows, ([key]) => key);
+    return this.#rows.map(({ key }) => /** @type {Key} */ (key));
   }
 
   /** Throw away the pages of an answer whose rest will not come. */
@@ -78,7 +78,7 @@ export class Replica {
     if (action === "ok" || action === "stale") {
       return [data];
     }
-    if (CHANGES.has(action)) {
+    if (CHANGES.includes(action)) {
       return this.#single(data);
     }
     const whole = action === "sync" || action === "batch" ? this.#pages.take(data) : null;
@@ -94,7 +94,7 @@ export class Replica {
   /** @param {Data} data */
   #single(data) {
     if (this.#pages.missing) {
-      throw new BadFrame("a change between pages");
+      throw new BadFrame("between pages");
     }
     this.#put([this.#read(data)]);
     return [data];
@@ -107,13 +107,13 @@ export class Replica {
       this.#read({ action: "update", payload: row }),
     );
     this.filled = true;
-    this.#rows.replace(changes.map(({ key, row }) => [key, row]));
+    this.#rows.replace(changes);
     return [data];
   }
 
   /** @param {Data} data */
   #batch({ payload, params, cursor }) {
-    const known = payload.filter((/** @type {Data} */ change) => CHANGES.has(change?.action));
+    const known = payload.filter((/** @type {Data} */ change) => CHANGES.includes(change?.action));
     this.#put(known.map((/** @type {Data} */ change) => this.#read(change)));
     return known.map((/** @type {Data} */ change, /** @type {number} */ index) => ({
       ...change,
@@ -140,7 +140,7 @@ export class Replica {
   #read({ action, payload, after }) {
     const key = isObject(payload) ? payload[this.key] : undefined;
     if (!isKey(key) || !(after === undefined || after === null || isKey(after))) {
-      throw new BadFrame("a row without key or place");
+      throw new BadFrame("no key or place");
     }
     return { action, key, row: payload, after };
   }

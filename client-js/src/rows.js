@@ -24,13 +24,13 @@ export class Rows {
   /**
    * Hold these rows and no others.
    *
-   * @param {Iterable<[Key, Row]>} rows
+   * @param {{key: Key, row: Row}[]} rows
    */
   replace(rows) {
     const old = this.#places;
     this.#places = new Map();
     this.#edge = edge();
-    for (const [key, row] of rows) {
+    for (const { key, row } of rows) {
       this.put(key, kept(old.get(key), row));
     }
   }
@@ -69,11 +69,18 @@ export class Rows {
     }
   }
 
-  /** @returns {Generator<[Key, Row], void>} */
-  *[Symbol.iterator]() {
-    for (let place = this.#edge.next; place.key !== null; place = place.next) {
-      yield [place.key, place.row];
+  /**
+   * Return what `fn` makes of each row, in order.
+   *
+   * @template T
+   * @param {(place: Place) => T} fn
+   */
+  map(fn) {
+    const found = [];
+    for (let place = this.#edge.next; place !== this.#edge; place = place.next) {
+      found.push(fn(place));
     }
+    return found;
   }
 
   /** @param {Key | null} [after] */

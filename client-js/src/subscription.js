@@ -11,7 +11,7 @@
  * @import {Timer} from "./timer.js"
  */
 
-import { canonical, isKey, subscribe } from "./messages.js";
+import { ask, canonical, isKey } from "./messages.js";
 import { Replica } from "./replica.js";
 
 /**
@@ -160,7 +160,7 @@ export class Subscription {
     this.ref = ref;
     this.waiting = true;
     this.resumed = cursor !== undefined;
-    return subscribe(event, { params, pageSize, cursor, held, ref });
+    return ask(event, { params, page_size: pageSize, cursor, held, ref });
   }
 
   /**
@@ -169,6 +169,7 @@ export class Subscription {
    * @param {string} key the name of the row field that holds the key.
    */
   accept(key) {
+    this.retry?.clear();
     this.waiting = false;
     this.accepted = true;
     this.replica?.interrupt();
@@ -220,6 +221,7 @@ export class Subscription {
    * @param {Subscription} other
    */
   join(other) {
+    other.retry?.clear();
     for (const name of other.names) {
       this.names.add(name);
     }

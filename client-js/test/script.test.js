@@ -8,7 +8,7 @@ import { INTERNAL } from "../scripts/internal.js";
 import { FakeSocket } from "./surroundings.js";
 
 const GENERATED = new URL("../../bindserver/static/bindserver/", import.meta.url);
-const BUDGET = 6 * 1024;
+const BUDGET = 6_000;
 const script = readFileSync(new URL("io.js", GENERATED), "utf8");
 
 /** Run the script as a page's classic script, and return the page. */
