@@ -17,6 +17,7 @@ INSTALLED_APPS = [
     "bindserver",
     "tests.people",
 ]
+ROOT_URLCONF = "tests.people.urls"
 AUTH_USER_MODEL = "people.Person"
 DATABASES["archive"] = {
     **DATABASES["default"],
