@@ -38,13 +38,13 @@ _exact: OrderedDict[str, bool] = OrderedDict()
 
 
 def held(
-    view: Any, queryset: QuerySet[Any], base: QuerySet[Any] | None, hooks: Mapping[str, Any]
+    view: Any, queryset: QuerySet[Any] | None, base: QuerySet[Any] | None, hooks: Mapping[str, Any]
 ) -> Snapshot | None:
     """Return the binding's rows as they are now, None where only the database may answer.
 
     Args:
         view: the viewset, with its request.
-        queryset: what DRF would read.
+        queryset: what DRF would read; None if it is known to be the binding's own.
         base: the binding's own queryset, if it has been made already.
         hooks: methods of the view that would not be called, as they usually are.
     """
@@ -53,11 +53,26 @@ def held(
     if not _is_usual(view, hooks) or sees_uncommitted(alias) or not _is_neutral_locale():
         return None
     source = _source_of(view, binding)
-    if source is None or not isinstance(queryset, QuerySet):
+    if source is None:
         return None
-    if not reads_alike(queryset, base if base is not None else queryset_of(binding), alias):
-        return None
+    if queryset is not None:
+        own = base if base is not None else queryset_of(binding)
+        if not isinstance(queryset, QuerySet) or not reads_alike(queryset, own, alias):
+            return None
     return _snapshot(source, binding)
+
+
+def asks_code(binding: Binding[Any]) -> bool:
+    """Tell whether code of the project says what a binding's rows are, and may read for it."""
+    kind = type(binding)
+    return (
+        kind.get_queryset is not Binding.get_queryset
+        or kind.get_q is not Binding.get_q
+        or any(
+            value is not None and not isinstance(value, dict)
+            for value in (kind.filters, kind.excludes)
+        )
+    )
 
 
 def _is_usual(view: Any, hooks: Mapping[str, Any]) -> bool:

@@ -17,14 +17,14 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from bindserver.answers import CURSOR_HEADER, TextResponse, make_conditional
-from bindserver.binding import Binding, model_of
+from bindserver.binding import CONTEXT, Binding, model_of
 from bindserver.contextless import traits_of
 from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams
-from bindserver.holdings import held, is_exact, paginates_sequences
+from bindserver.holdings import asks_code, held, is_exact, paginates_sequences
 from bindserver.params import from_query
 from bindserver.permissions import asks_about_objects
-from bindserver.queries import queryset_of
+from bindserver.queries import queryset_of, reads_alike
 from bindserver.rendering import wire_key
 from bindserver.wishes import Snapshot
 
@@ -121,14 +121,38 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
 
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Answer with the rows, from memory where they are the binding's own."""
-        queryset = self.filter_queryset(self.get_queryset())
+        queryset = None
         if paginates_sequences(self.paginator):
-            snapshot = held(self, queryset, self._base, LISTING)
-            if snapshot is not None:
-                response = self._list_from_memory(snapshot)
-                if response is not None:
-                    return response
+            snapshot, queryset = self._held(LISTING)
+            response = None if snapshot is None else self._list_from_memory(snapshot)
+            if response is not None:
+                return response
+        if queryset is None:
+            queryset = self.filter_queryset(self.get_queryset())
         return self._list_from_database(queryset)
+
+    def _held(self, hooks: Mapping[str, Any]) -> tuple[Snapshot | None, QuerySet[Any] | None]:
+        """Return the binding's rows in memory, and the queryset that they stand for, if it has
+        been made."""
+        if self._is_neutral():
+            return held(self, None, None, hooks), None
+        queryset = self.filter_queryset(self.get_queryset())
+        return held(self, queryset, self._base, hooks), queryset
+
+    def _is_neutral(self) -> bool:
+        """Tell whether a request filters and orders nothing, without asking the binding for its
+        queryset, for which it may have to read."""
+        binding = self.get_binding()
+        if not asks_code(binding) or self._names_queryset or "queryset" in vars(self):
+            return False
+        if type(self).get_queryset is not BoundModelViewSet.get_queryset:
+            return False
+        alias = binding.using or "default"
+        probe = binding.get_model()._base_manager.using(alias).all()
+        try:
+            return reads_alike(self.filter_queryset(probe), probe, alias)
+        except Exception:  # it needs the real one, which says what is wrong if that is wrong too
+            return False
 
     def _list_from_memory(self, snapshot: Snapshot) -> Response | None:
         rows = list(snapshot.rows.values())
@@ -150,8 +174,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         """Answer with a row, from memory where it is one of the binding's own."""
         key = None if asks_about_objects(map(type, self.get_permissions())) else self._key()
         if key is not None:
-            queryset = self.filter_queryset(self.get_queryset())
-            snapshot = held(self, queryset, self._base, RETRIEVING)
+            snapshot, _ = self._held(RETRIEVING)
             # What is not found is looked for in the database, which compares by its own rules.
             row = None if snapshot is None else snapshot.rows.get(key)
             if snapshot is not None and row is not None and is_exact([row]):
@@ -210,7 +233,23 @@ def binding_class(viewset: type[BoundModelViewSet]) -> type[Binding[Any]]:
         return _class_for_model(viewset.model)
     if isinstance(viewset.binding, type):
         return viewset.binding
-    return type(viewset.binding)
+    if viewset.binding.is_plain():
+        return type(viewset.binding)
+    return _class_like(viewset.binding)
+
+
+def _class_like(binding: Binding[Any]) -> type[Binding[Any]]:
+    """Return a class that declares what an instance does; made once, and not published."""
+    if id(binding) not in _classes:
+        declared = {name: it for name, it in vars(binding).items() if name not in CONTEXT}
+        name = f"{type(binding).__name__}{len(_classes)}"
+        body = {**declared, "event": None, "__module__": __name__, "__qualname__": name}
+        _classes[id(binding)] = (binding, type(name, (type(binding),), body))
+    return _classes[id(binding)][1]
+
+
+_classes: dict[int, tuple[Binding[Any], type[Binding[Any]]]] = {}
+"""Each instance that a viewset names, by its identity, and the class that is like it."""
 
 
 @lru_cache(maxsize=256)

@@ -8,13 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.db import connection, transaction
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
+from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import serializers
+from rest_framework.filters import OrderingFilter
 from rest_framework.pagination import LimitOffsetPagination, PageNumberPagination
+from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.test import APIRequestFactory, force_authenticate
@@ -23,8 +26,15 @@ from bindserver import Binding, BoundModelViewSet, holdings
 from bindserver.exceptions import Unavailable
 from bindserver.hub import hub
 from bindserver.registry import registry
-from tests.app.bindings import CheapBinding, InCategoryBinding, ProductBinding
-from tests.app.models import Category, Product
+from tests.app.bindings import (
+    CheapBinding,
+    GuardedBinding,
+    InCategoryBinding,
+    MineBinding,
+    ProductBinding,
+    StaffBinding,
+)
+from tests.app.models import Category, Membership, Product
 from tests.conftest import Program
 from tests.drf.pairs import (
     AskingSerializer,
@@ -52,6 +62,13 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Path]:
         Product.objects.create(pk=number, name=f"product {number}", stock=number)
     yield path
     hub.stop()
+
+
+FILTERS: dict[str, Any] = {
+    "filter_backends": [DjangoFilterBackend, OrderingFilter],
+    "filterset_fields": ["name"],
+    "ordering_fields": "__all__",
+}
 
 
 class Products(BoundModelViewSet):
@@ -177,6 +194,26 @@ class TestFromMemory:
         assert refused.data["code"] == "invalid_params"
         assert get(viewset).status_code == 400
 
+    def test_a_binding_that_reads_to_say_what_it_serves_is_not_asked_again(
+        self, count: Count
+    ) -> None:
+        ann = User.objects.create(username="ann")
+        toys = Category.objects.create(name="toys")
+        Product.objects.filter(pk=2).update(category=toys)
+        viewset = type("Mine", (BoundModelViewSet,), {"binding": MineBinding, **FILTERS})
+        assert get(viewset, user=ann).data == []
+        Membership.objects.create(user=ann, category=toys)
+        count()
+        listed = get(viewset, user=ann)
+        assert [row["id"] for row in listed.data] == [2]
+        assert get(viewset, user=ann, If_None_Match=listed.headers["ETag"]).status_code == 304
+        assert get(viewset, pk=2, user=ann).data["id"] == 2
+        assert count() == 0
+        assert get(viewset, "/?name=product+2", user=ann).data == listed.data
+        assert get(viewset, "/?name=other", user=ann).data == []
+        assert get(viewset, "/?ordering=-name", user=ann).data == listed.data
+        assert count() > 0
+
     def test_the_cursor_of_a_published_binding_is_told(self, shop: Path) -> None:
         assert get(Products).headers["Bindserver-Cursor"]
         assert "Bindserver-Cursor" not in get(Modelled).headers
@@ -296,10 +333,6 @@ class TestConditions:
 
 class TestUsers:
     def test_each_is_served_their_own_rows(self, shop: Path) -> None:
-        from django.contrib.auth.models import User
-
-        from tests.app.bindings import StaffBinding
-
         viewset = type("Staff", (BoundModelViewSet,), {"binding": StaffBinding})
         staff = User.objects.create(username="staff", is_staff=True)
         other = User.objects.create(username="other")
@@ -308,6 +341,35 @@ class TestUsers:
             assert get(viewset, user=other).data == []
             assert get(viewset, user=AnonymousUser()).data == []
             assert get(viewset, pk=1, user=other).status_code == 404
+
+
+class TestPermissions:
+    def test_the_binding_s_are_asked_beside_the_viewset_s_for_every_method(
+        self, shop: Path
+    ) -> None:
+        guarded: Any = type("Guarded", (BoundModelViewSet,), {"binding": GuardedBinding})
+        both = type("Both", (guarded,), {"permission_classes": [IsAdminUser]})
+        ann = User.objects.create(username="ann")
+        refused = get(guarded, user=ann)
+        assert refused.status_code == 403
+        assert refused.data["detail"] == "ask for the right to see products"
+        request = APIRequestFactory().post("/", {"name": "new"})
+        force_authenticate(request, ann)
+        assert guarded.as_view({"post": "create"})(request).status_code == 403
+        ann.user_permissions.add(Permission.objects.get(codename="view_product"))
+        ann = User.objects.get(pk=ann.pk)
+        assert len(get(guarded, user=ann).data) == 3
+        assert get(guarded, pk=1, user=ann).status_code == 200
+        assert get(both, user=ann).status_code == 403
+        staff = User.objects.create(username="staff", is_staff=True)
+        assert get(both, user=staff).status_code == 403
+
+    def test_a_viewset_s_own_stand_for_drf_s_setting(self, shop: Path, settings: Any) -> None:
+        settings.REST_FRAMEWORK = {
+            "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"]
+        }
+        public = type("Public", (Modelled,), {"permission_classes": [AllowAny]})
+        assert get(public).status_code == 200
 
 
 class TestDeclaring:
@@ -333,6 +395,16 @@ class TestDeclaring:
         published = registry.published()
         get(Modelled)
         assert registry.published() == published
+
+    def test_a_binding_without_a_class_is_served(self, count: Count) -> None:
+        some: Binding[Product] = Binding(model=Product, filters={"stock__gt": 1}, fields=["name"])
+        few: Binding[Product] = Binding(model=Product, filters={"stock": 1}, fields=["id"])
+        for _ in range(2):
+            viewset = type("Some", (BoundModelViewSet,), {"binding": some})
+            assert get(viewset).data == [{"name": "product 2"}, {"name": "product 3"}]
+            viewset = type("Few", (BoundModelViewSet,), {"binding": few})
+            assert get(viewset).data == [{"id": 1}]
+        assert count() == 0
 
     def test_a_queryset_of_one_s_own_is_served(self, count: Count) -> None:
         same = type("Same", (Modelled,), {"queryset": Product.objects.all()})
