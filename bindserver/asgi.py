@@ -35,7 +35,7 @@ def wrap(
         application: what `get_asgi_application()` returns, a Channels router, or any ASGI
             application.
         middleware: what stands before the bindings and puts the user into the scope; by default
-            Channels' `AuthMiddlewareStack`, where sessions and users are installed.
+            what Channels' `AuthMiddlewareStack` does, where sessions and users are installed.
         health: whether to answer `/healthz` and `/readyz` too.
 
     Raises:
@@ -149,9 +149,9 @@ def _with_static_files(application: Any) -> Application:
 
 def _default_middleware() -> Middleware:
     if apps.is_installed("django.contrib.sessions") and apps.is_installed("django.contrib.auth"):
-        from channels.auth import AuthMiddlewareStack
+        from bindserver.transports.handshake import visitors
 
-        stack: Middleware = AuthMiddlewareStack
+        stack: Middleware = visitors
         return stack
     return lambda inner: inner
 

@@ -226,4 +226,4 @@ class Catalogue:
         }
         for identity in old:
             del self._views[identity]
-        self._subjects = {key: subject for key, subject in self._subjects.items() if subject.refs}
+        self._subjects = {key: item for key, item in self._subjects.items() if item.is_served()}

@@ -57,7 +57,9 @@ def held(
         return None
     if queryset is not None:
         own = base if base is not None else queryset_of(binding)
-        if not isinstance(queryset, QuerySet) or not reads_alike(queryset, own, alias):
+        if not isinstance(queryset, QuerySet):
+            return None
+        if queryset is not own and not reads_alike(queryset, own, alias):
             return None
     return _snapshot(source, binding)
 

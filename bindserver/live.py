@@ -6,10 +6,11 @@ import datetime
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
+from types import MappingProxyType
 from typing import Any
 
 from django.db.models import Model
@@ -133,6 +134,7 @@ class LiveView:
         self.instances: dict[Key, Model] = {}
         self._sync: dict[int, tuple[Frame, ...]] = {}
         self._digest: str | None = None
+        self._listed: tuple[int | None, Mapping[Key, str]] = (None, {})
         self._kept: tuple[Model, ...] | None = None
 
     def doubt(self) -> None:
@@ -242,12 +244,20 @@ class LiveView:
     def snapshot(self) -> Snapshot:
         """Return its rows as HTTP serves them."""
         return Snapshot(
-            rows={key: self.view.rows[key] for key in self.view.keys()},
+            rows=self._listing(),
             key=self.query.key,
             cursor=self.cursor(),
             digest=self._content(),
             modified=self.modified,
         )
+
+    def _listing(self) -> Mapping[Key, str]:
+        """Return the rows by key in order, made once for each version; nobody may change it."""
+        version, listing = self._listed
+        if version != self.view.version:
+            listing = MappingProxyType({key: self.view.rows[key] for key in self.view.keys()})
+            self._listed = (self.view.version, listing)
+        return listing
 
     def model_rows(self) -> ModelRows[Model]:
         """Return its rows as Python is given them."""
@@ -305,6 +315,10 @@ class Subject:
     asks_users: bool = False
     position: Position
     refs: dict[Ref, None] = field(default_factory=dict)
+
+    def is_served(self) -> bool:
+        """Tell whether anybody is subscribed, or waits for rows, as this subject."""
+        return bool(self.refs) or any(reading.subject is self for reading in self.live.readers)
 
     def concerned(self, changes: Sequence[Change] | None) -> bool:
         """Tell whether changes may make the binding's queryset another; None for unknown ones."""

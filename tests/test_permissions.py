@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
+from django.test import override_settings
 from rest_framework import exceptions, permissions
 from rest_framework.request import Request
 
 from bindserver import Binding
+from bindserver.desk import Desk
+from bindserver.engine.protocol import Code
 from bindserver.exceptions import Forbidden, Unauthenticated
+from bindserver.hub import hub
+from bindserver.loader import Loader
 from bindserver.permissions import PermissionFailed, ask, asks_about_objects
 from bindserver.registry import registry
-from tests.app.models import Product
+from bindserver.wishes import Caller, Ended, ReconsiderWish, Ref
+from tests.app.bindings import MembersBinding, ShakyBinding
+from tests.app.models import Product, Tag
 from tests.conftest import Program
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
@@ -339,11 +347,44 @@ class TestOverHTTP:
 
 
 def test_python_code_is_not_asked(database: Any) -> None:
-    from bindserver.hub import hub
-    from tests.app.bindings import MembersBinding
-
     Product.objects.create(name="one")
     try:
         assert [product.name for product in MembersBinding().all()] == ["one"]
     finally:
         hub.stop()
+
+
+@pytest.fixture
+def shaky(database: Any) -> Iterator[Any]:
+    """A server of this process, in which every view is a big one."""
+    Product.objects.bulk_create([Product(name="one"), Product(name="two")])
+    with override_settings(BINDSERVER={"SYNC_ROWS": 1}):
+        yield hub
+        hub.stop()
+
+
+def test_who_waits_for_a_big_view_is_asked_again_before_it_is_served(
+    shaky: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began, may_go_on = threading.Event(), threading.Event()
+    load = Loader._load
+
+    def slow(*args: Any) -> Any:
+        began.set()
+        assert may_go_on.wait(10)
+        return load(*args)
+
+    monkeypatch.setattr(Loader, "_load", slow)
+    answer = shaky.snapshot(ShakyBinding, Caller(), {})
+    assert began.wait(10)
+    Tag.objects.create(name="closed")
+    with pytest.raises(Unauthenticated):
+        answer.result(timeout=10)
+    may_go_on.set()
+
+
+def test_while_the_database_is_away_nobody_new_takes_over_a_subscription() -> None:
+    desk = Desk("default", b"secret", lambda loaded: None)
+    ref = Ref(listener=object(), number=1)  # type: ignore[arg-type]
+    outgoing = desk.out_of_reach([ReconsiderWish(ref=ref, caller=Caller())])
+    assert list(outgoing) == [([ref], Ended(code=Code.UNAVAILABLE))]

@@ -103,7 +103,9 @@ class SnapshotView(PlainAPIView):
         snapshot = _snapshot(request, event)
         body, digest = _body(snapshot, key)
         etag = _etag(request, digest)
-        if is_known(request, etag, snapshot.modified):
+        # A page for people also shows who is logged in, which no tag of rows can tell.
+        page = request.accepted_renderer.media_type == "text/html"
+        if not page and is_known(request, etag, snapshot.modified):
             response: HttpResponseBase = HttpResponse(status=status.HTTP_304_NOT_MODIFIED)
             del response.headers["Content-Type"]
         elif isinstance(request.accepted_renderer, JSONRenderer):

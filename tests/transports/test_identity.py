@@ -318,6 +318,22 @@ class TestHandshakes:
             await talk.follow("members")
             assert (await talk.hear_data("members"))["code"] == "expired"
 
+    async def test_a_session_that_cannot_be_read_is_1013_and_no_failed_handshake(
+        self, server: Server, users: Program
+    ) -> None:
+        headers = users.log_in("cleo")
+        users.run("ALTER TABLE django_session RENAME TO moved")
+        try:
+            async with talking(server.ws, headers, subprotocols=["bindserver.v1"]) as talk:
+                assert talk.socket.subprotocol == "bindserver.v1"
+                assert await talk.closed() == 1013
+            async with talking(server.ws) as talk:  # who has no session is welcome
+                await talk.follow("products")
+        finally:
+            users.run("ALTER TABLE moved RENAME TO django_session")
+        async with talking(server.ws, headers) as talk:
+            await talk.follow("members")
+
 
 class TestAFunctionOfOneSOwn:
     async def test_it_may_be_sync_and_say_all(self, make_server: MakeServer) -> None:

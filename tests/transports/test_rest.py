@@ -274,6 +274,11 @@ class TestBrowsing:
         data = client.get("/bindings/products/", headers={"Accept": "application/json"})
         assert page.headers["ETag"] != data.headers["ETag"]
 
+    def test_a_page_is_never_304_since_it_shows_who_is_logged_in(self, client: Client) -> None:
+        page = client.get("/bindings/products/", headers={"Accept": "text/html"})
+        headers = {"Accept": "text/html", "If-None-Match": page.headers["ETag"]}
+        assert client.get("/bindings/products/", headers=headers).status_code == 200
+
     def test_the_list_is_a_page_too(self, client: Client) -> None:
         answer = client.get("/bindings/", headers={"Accept": "text/html"})
         assert answer.status_code == 200
