@@ -58,18 +58,11 @@ class Order(models.Model):
 ASGI = """
 import os
 
-from channels.auth import AuthMiddlewareStack
-from channels.routing import ProtocolTypeRouter, URLRouter
+import bindserver
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
-http = get_asgi_application()
-
-from bindserver.routing import websocket_urlpatterns
-
-application = ProtocolTypeRouter(
-    {"http": http, "websocket": AuthMiddlewareStack(URLRouter(websocket_urlpatterns))}
-)
+application = bindserver.asgi.wrap(get_asgi_application())
 """
 
 URLS = """
