@@ -25,7 +25,7 @@ from bindserver.live import LiveView
 from bindserver.loader import Loaded, Loader
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
-from bindserver.snapshot import reading_from
+from bindserver.snapshot import guarded, reading_from
 from bindserver.sources import HintSource
 from bindserver.turn import Turn
 from bindserver.wishes import Wish
@@ -131,7 +131,7 @@ class InlineLoader(Loader):
         problem: Exception | None = None
         rows = None
         try:
-            with recorder.watching(self._alias):
+            with guarded(self._alias), recorder.watching(self._alias):
                 rows = live.query.load(recorder, Pacer(math.inf))
         except Exception as raised:  # handed on: the turn sets the view aside and keeps it
             problem = raised
