@@ -41,7 +41,10 @@ class Program:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._connection = sqlite3.connect(path, timeout=20, isolation_level=None)
+        self._connection = sqlite3.connect(
+            path, timeout=20, isolation_level=None, check_same_thread=False
+        )
+        # Whoever forgets to close it, on whichever thread that comes to light.
         weakref.finalize(self, self._connection.close)
         self._connection.execute("PRAGMA foreign_keys = ON")
 
