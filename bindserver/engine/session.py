@@ -41,11 +41,7 @@ class Session:
         self._next_number = 1
         self._malformed = 0
         self._refused_in_a_row = 0
-        self._wants_commit = False
         self._turn = Turn()
-        self._touched: set[int] = set()
-        self._commit_due: str | None = None
-        self._midway = False
         self._closed = False
 
     @property
@@ -95,8 +91,7 @@ class Session:
             case protocol.Authenticate(token=token, ref=ref):
                 yield Prove(token=token, ref=ref)
             case protocol.Hello(want=want):
-                self._wants_commit = "commit" in want
-                self._turn.wanted = {"commit", "begin"} <= want
+                self._turn.want(want)
             case protocol.Ping(data=data):
                 yield from self._tell(protocol.pong(data))
             case protocol.Ignored():
@@ -219,7 +214,7 @@ class Session:
         subscription.version = version
         subscription.behind = subscription.catching = False
         subscription.stale = None
-        self._midway = True
+        self._turn.midway = True
         if self._gathers():
             self._turn.answers[number] = frames
         else:
@@ -232,8 +227,8 @@ class Session:
         subscription = self._subscriptions.get(number)
         if subscription is None or subscription.state is State.OPENING:
             return
-        self._touched.add(number)
-        self._midway = True
+        self._turn.touched.add(number)
+        self._turn.midway = True
         subscription.stale = None
         if not self._gathers():
             self._push(subscription, frames, version)
@@ -252,13 +247,13 @@ class Session:
 
     def _gathers(self) -> bool:
         """Tell whether frames wait for the rest of their state, so that a mark can stand first."""
-        return self._turn.wanted and len(self._subscriptions) > 1
+        return self._turn.gathers and len(self._subscriptions) > 1
 
     def _hand_over(self, *, begin: bool) -> None:
         """Queue what was gathered: a mark if more belongs to it, the deltas, and then the answers.
         A first answer behind the deltas shows no earlier state beside a later one."""
         turn = self._turn
-        if (begin or self._commit_due is not None) and turn and not turn.begun:
+        if (begin or turn.due is not None) and turn and not turn.begun:
             self._outbox.mark(Frame.of(protocol.begin()))
             turn.begun = True
         for number, (frames, version) in turn.deltas.items():
@@ -281,26 +276,19 @@ class Session:
 
     def committed(self, state: str) -> Iterator[Effect]:
         """Take the word that all frames of one committed state have been given."""
-        self._midway = False
-        if not self._wants_commit:
-            self._touched.clear()
-            return
-        together = len(self._touched) > 1 or self._commit_due is not None
-        self._hand_over(begin=together)
-        if together or self._turn.begun:
-            self._commit_due = state
-        self._touched.clear()
+        self._turn.midway = False
+        if self._turn:
+            self._hand_over(begin=self._turn.together)
+        self._turn.settle(state)
         yield from self._mark_commit()
 
     def _mark_commit(self) -> Iterator[Effect]:
         """Send the mark that is due, unless one of the subscriptions still lags, or others are
         ahead: some frames of the next state are here, and not yet all."""
-        lagging = any(sub.lags for sub in self._subscriptions.values())
-        if self._commit_due is None or lagging or self._midway:
+        if self._turn.due is None or any(sub.lags for sub in self._subscriptions.values()):
             return
-        state, self._commit_due = self._commit_due, None
-        self._turn.begun = False
-        yield from self._tell(protocol.commit(state))
+        if (state := self._turn.end()) is not None:
+            yield from self._tell(protocol.commit(state))
 
     def ended(self, number: int, code: Code) -> Iterator[Effect]:
         """Take the server's word that the subscription has ended."""
