@@ -197,9 +197,9 @@ def test_a_wrong_token_is_reported_and_the_next_one_tried(follow: Follow, ann: i
 
 
 def test_a_token_is_renewed_before_it_ends(follow: Follow, program: Program, ann: int) -> None:
-    follower = follow(("members", {}), tokens=[jwt(ann, 4), jwt(ann, 4), jwt(ann)])
+    follower = follow(("members", {}), tokens=[jwt(ann, 12), jwt(ann)])
     follower.until(live)
-    time.sleep(9)  # both short ones have ended
+    time.sleep(12.5)  # the first one has ended
     program.add_products(1, first=3)
     assert ids(follower.until(lambda told: len(told[0]["rows"]) == 3)[0]) == [1, 2, 3]
     assert {told[0]["status"] for told in follower.steps} == {"live"}
@@ -208,7 +208,7 @@ def test_a_token_is_renewed_before_it_ends(follow: Follow, program: Program, ann
 def test_a_token_that_ended_is_followed_by_another_and_the_rows_go_on(
     follow: Follow, program: Program, ann: int
 ) -> None:
-    follower = follow(("members", {}), tokens=[jwt(ann, 3), None, None, None, jwt(ann)])
+    follower = follow(("members", {}), tokens=[jwt(ann, 6), *[None] * 3, jwt(ann)])
     follower.until(live)
     ended = follower.until(lambda told: told[0]["status"] == "stale")
     assert ended[0]["code"] == "expired"
