@@ -132,6 +132,7 @@ class Line:
         self._echoed_at: float | None = None
         self._compared_at = float("-inf")
         self._compare_due: asyncio.TimerHandle | None = None
+        self._problem: BaseException | None = None
 
     # From other threads, by `call_soon_threadsafe`.
 
@@ -143,8 +144,9 @@ class Line:
         """Join the group, and hear what is said there."""
         self._wants_ears.set()
 
-    def end(self) -> None:
-        """Come to an end."""
+    def end(self, problem: BaseException | None = None) -> None:
+        """Come to an end, because of a problem or in peace."""
+        self._problem = self._problem or problem
         self._over.set()
 
     # The life.
@@ -165,9 +167,11 @@ class Line:
             if self._compare_due is not None:
                 self._compare()  # whatever is missed from now on is found at the next joining
             problems = [task.exception() for task in tasks if not task.cancelled()]
+        logger.debug("bindserver: a line has ended, with %s", problems)
         for task in done:
             task.result()
-        logger.debug("bindserver: a line has ended, with %s", problems)
+        if self._problem is not None:
+            raise self._problem
 
     async def _send_all(self) -> None:
         while not self._over.is_set():

@@ -141,6 +141,20 @@ class Relay:
 
     def _run(self) -> None:
         """Live one life after the other; each has a loop and connections of its own."""
+        complaints = _Complaints(threading.get_ident(), self._break)
+        complaining = logging.getLogger("channels_redis.pubsub")
+        complaining.addFilter(complaints)
+        try:
+            self._live_on()
+        finally:
+            complaining.removeFilter(complaints)
+
+    def _break(self, problem: BaseException) -> None:
+        """Take the word that the present line's connection is broken."""
+        if self._line is not None:
+            self._line.end(problem)
+
+    def _live_on(self) -> None:
         while not self._stopping:
             try:
                 with asyncio.Runner(loop_factory=_Loop) as runner:
@@ -175,6 +189,33 @@ class Relay:
                 type(problem).__name__,
                 problem,
             )
+
+
+class _Complaints(logging.Filter):
+    """Takes what `channels_redis` logs of our connections, each second, with a traceback.
+
+    It is the only way to learn at once that the connection we hear by was broken, and is mended
+    without a word about what was missed. We tell of it ourselves, once.
+
+    Args:
+        thread: the one whose complaints are taken.
+        take: takes an exception that was logged.
+    """
+
+    def __init__(self, thread: int, take: Callable[[BaseException], None]) -> None:
+        super().__init__()
+        self._thread = thread
+        self._take = take
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let pass what other threads log."""
+        if record.thread != self._thread or not record.exc_info:
+            return True
+        problem = record.exc_info[1]
+        if problem is not None:
+            logger.debug("bindserver: channels_redis: %s (%r)", record.getMessage(), problem)
+            self._take(problem)
+        return False
 
 
 class _Loop(asyncio.SelectorEventLoop):

@@ -272,6 +272,16 @@ class TestOutage:
         writer.publish("default", [change("t", 2)])
         ears.wait(lambda: ears.told == {"t": {1, 2}} or ears.compares > before)
 
+    def test_a_broken_connection_is_noticed_before_any_beat(
+        self, make: Make, redis: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with override_settings(BINDSERVER={"RELAY_BEAT_SECONDS": 3600}):
+            (_, ears) = make()
+            redis.kill()
+            redis.start()
+            ears.wait(lambda: ears.compares > 1)
+        assert not [record for record in caplog.records if record.name.startswith("channels")]
+
     def test_all_keys_of_redis_lost_is_healed(self, make: Make, redis: Redis) -> None:
         (writer, _), (_, ears) = make(listening=False), make()
         redis.command("FLUSHALL")
