@@ -20,6 +20,7 @@ import pytest
 from websockets.asyncio.client import unix_connect
 from websockets.exceptions import InvalidStatus
 
+from tests.support.client import Client
 from tests.support.process import PATIENCE_SECONDS, Process, listens
 from tests.support.server import ROOT, free_port
 from tests.support.talk import Talk, talking
@@ -172,14 +173,19 @@ class TestStopping:
     ) -> None:
         write(
             database,
-            "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 30000) "
-            "INSERT INTO app_tag (id, name) SELECT i, 'a long name for a tag ' || i FROM n",
+            "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 40000) "
+            "INSERT INTO app_tag (id, name) SELECT i, hex(zeroblob(200)) FROM n",
         )
         process = start(SERVERS["manage.py"])
-        async with talking(ws(process), max_queue=1) as talk:
-            await talk.say("tags")
-            await asyncio.sleep(1)
-            assert await asyncio.to_thread(process.stop) == 0
+        client = await Client.open(ws(process))
+        await client.send("tags")
+        assert (await client.receive())[0] == "$subscribed"
+        assert (await client.receive())[0] == "tags"
+        await asyncio.sleep(2)  # by then no more goes into the sockets' buffers
+        assert await asyncio.to_thread(process.stop) == 0
+        client.abort()
+        assert "timeout graceful shutdown exceeded" in process.log
+        assert "Traceback" not in process.log
 
 
 class TestWorkers:
