@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakSet
@@ -33,6 +35,8 @@ from bindserver.wishes import Caller
 logger = logging.getLogger("bindserver")
 
 _connected: WeakSet[Identity] = WeakSet()
+_lock = threading.Lock()
+"""Held while `_connected` is looked at or changed: logouts come from other threads."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +82,8 @@ class Identity:
         self._ends: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         self._left = False
-        _connected.add(self)
+        with _lock:
+            _connected.add(self)
 
     @property
     def caller(self) -> Caller:
@@ -124,7 +129,8 @@ class Identity:
     def leave(self) -> None:
         """Let go: the connection is no more."""
         self._left = True
-        _connected.discard(self)
+        with _lock:
+            _connected.discard(self)
         for waiting in (self._ends, self._looking):
             if waiting is not None:
                 waiting.cancel()
@@ -160,7 +166,8 @@ class Identity:
 
     def log_out(self) -> None:
         """Take the word, from any thread, that the session has ended."""
-        self._loop.call_soon_threadsafe(self._become_nobody, Code.REVOKED)
+        with suppress(RuntimeError):  # the loop has been closed, and all its connections with it
+            self._loop.call_soon_threadsafe(self._become_nobody, Code.REVOKED)
 
     # Changes.
 
@@ -234,10 +241,12 @@ def _standing(proof: Proof, token: str) -> Standing:
 def _hear_logout(sender: Any, request: Any, **_: Any) -> None:
     """End what is connected by a session that is being logged out in this process."""
     key = getattr(getattr(request, "session", None), "session_key", None)
-    if key is not None:
-        for identity in list(_connected):
-            if identity.is_of_session(key):
-                identity.log_out()
+    if key is None:
+        return
+    with _lock:
+        theirs = [identity for identity in _connected if identity.is_of_session(key)]
+    for identity in theirs:
+        identity.log_out()
 
 
 user_logged_out.connect(_hear_logout, dispatch_uid="bindserver.transports.identity")

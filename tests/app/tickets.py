@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,8 @@ used: set[str] = set()
 
 def by_ticket(token: str, headers: Mapping[str, str]) -> Any:
     """Take "<number>:<user's name>[:<seconds>]", once."""
+    if token == "slow":
+        time.sleep(3)
     if token == "break":
         raise RuntimeError("a secret of the function")
     if token in used or not User.objects.filter(username=token.split(":")[1]).exists():

@@ -357,6 +357,19 @@ class TestAFunctionOfOneSOwn:
             await talk.silence(0.6)
         program.close()
 
+    async def test_one_that_takes_too_long_is_told_to_try_later(
+        self, make_server: MakeServer
+    ) -> None:
+        server = make_server(
+            AUTHENTICATE="tests.app.tickets.by_ticket", AUTHENTICATE_SECONDS=0.2
+        ).start()
+        async with talking(server.ws) as talk, talking(server.ws) as other:
+            await talk.say("$auth", token="slow")
+            await talk.say("products")
+            await other.follow("products")  # nobody else waits
+            assert (await talk.hear_data("$auth"))["payload"]["code"] == "unavailable"
+            assert (await talk.hear())["event"] == "$subscribed"
+
     async def test_it_may_be_async_and_look_at_headers(self, make_server: MakeServer) -> None:
         server = make_server(AUTHENTICATE="tests.app.tickets.by_name").start()
         program = Program(server.database)
