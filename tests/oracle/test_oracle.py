@@ -18,7 +18,7 @@ HONEST_SECONDS = float(os.environ.get("ORACLE_SECONDS", "60"))
 FAULT_SECONDS = 60
 """A fault must be found within this time; most are in two seconds."""
 FEWEST_PER_SECOND = 50
-SIGNALS_SECONDS = float(os.environ.get("ORACLE_SIGNALS_SECONDS", "8"))
+SIGNALS_SECONDS = float(os.environ.get("ORACLE_SIGNALS_SECONDS", "6"))
 FEWEST_RESTS = 2
 PATHS = {"loader_position_late": "loader", "slow_reader_skipped": "narrow"}
 """The settings under which a fault's path is taken most."""
@@ -39,7 +39,7 @@ def run(seconds: float, *more: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-HOW = {"gaps_not_noticed": "relay", "beats_not_sent": "relay"}
+HOW = {"gaps_not_noticed": "lossy", "beats_not_sent": "lossy"}
 """The profile under which a fault of the relay shows; others show where nothing else goes wrong."""
 
 
