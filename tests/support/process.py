@@ -15,6 +15,10 @@ from pathlib import Path
 
 PATIENCE_SECONDS = 60
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has put the tests into the background. What they start would ignore Ctrl-C as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 class Process:
     """A program with its output in a file.
