@@ -25,6 +25,7 @@ from bindserver.conf import conf
 from bindserver.courier import Post
 from bindserver.desk import Desk, refuse
 from bindserver.exceptions import LogRemoved
+from bindserver.forks import working
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer, collector
 from bindserver.snapshot import connect, open_connection, snapshot
@@ -93,10 +94,11 @@ class Cycle:
             if self._stopping:
                 refuse(items)
                 break
-            try:
-                self._turn(items)
-            except Exception as problem:
-                self._lost(problem, items)
+            with working:
+                try:
+                    self._turn(items)
+                except Exception as problem:
+                    self._lost(problem, items)
         self._desk.loader.stop()
         self._disconnect()
 
@@ -116,7 +118,8 @@ class Cycle:
         if self._source is None or not self._source.polls or not self._desk.watched():
             return False
         try:
-            return self._source.moved()
+            with working:
+                return self._source.moved()
         except DatabaseError:
             return True  # the turn will meet the same error, and deal with it
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
@@ -17,6 +16,7 @@ from bindserver.desk import EVERYTHING
 from bindserver.engine.changes import Change
 from bindserver.engine.protocol import Subscribe, Unsubscribe
 from bindserver.exceptions import UnknownEvent
+from bindserver.forks import on_fork
 from bindserver.herald import Herald
 from bindserver.registry import BindingClass, registry
 from bindserver.rows import ModelRows
@@ -218,6 +218,6 @@ class Hub:
 hub = Hub()
 """This process's hub."""
 
-os.register_at_fork(after_in_child=hub._forget)
+on_fork(hub._forget)
 
 __all__ = ["Hub", "UnknownEvent", "hub"]

@@ -17,6 +17,7 @@ from bindserver.capture.log import log_of
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
+from bindserver.forks import working
 from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
 from bindserver.queries import Rows
@@ -76,7 +77,9 @@ class Loader:
         connection = open_connection(self._alias)
         try:
             while (wanted := self._wanted.get()) is not None:
-                self._done(self._load(*wanted, connection))
+                with working:
+                    loaded = self._load(*wanted, connection)
+                self._done(loaded)
         finally:
             connection.close()
 

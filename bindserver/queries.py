@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -133,12 +134,14 @@ class Query:
         recorder.expect_own()
         most = self.max_rows if budget is None else min(budget, self.max_rows)
         bounded = self._queryset if self._queryset.query.is_sliced else self._queryset[: most + 1]
-        for count, row in enumerate(self._renderer.rows(bounded, pacer), start=1):
-            if budget is not None and count > budget:
-                raise OverBudget
-            if count > self.max_rows:
-                raise TooManyRows(self.max_rows)
-            rows.add(row, self._sort(row))
+        # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
+        with closing(self._renderer.rows(bounded, pacer)) as found:
+            for count, row in enumerate(found, start=1):
+                if budget is not None and count > budget:
+                    raise OverBudget
+                if count > self.max_rows:
+                    raise TooManyRows(self.max_rows)
+                rows.add(row, self._sort(row))
         return rows
 
     def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
@@ -146,8 +149,9 @@ class Query:
         rows = Rows()
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             recorder.expect_own()
-            for row in self._renderer.rows(self._queryset.filter(pk__in=some), pacer):
-                rows.add(row, self._sort(row))
+            with closing(self._renderer.rows(self._queryset.filter(pk__in=some), pacer)) as found:
+                for row in found:
+                    rows.add(row, self._sort(row))
         return rows
 
     def ordered_pks(self, pacer: Pacer) -> list[Any]:

@@ -11,7 +11,6 @@ import asyncio
 import atexit
 import contextlib
 import logging
-import os
 import secrets
 import socket
 import threading
@@ -24,6 +23,7 @@ from channels.layers import channel_layers
 from django.conf import settings
 
 from bindserver.engine.changes import Change
+from bindserver.forks import on_fork
 from bindserver.line import Line, Mailbag
 from bindserver.wishes import Order
 
@@ -242,5 +242,4 @@ def _forget_all() -> None:
         relay.forget()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_all)
+on_fork(_forget_all)

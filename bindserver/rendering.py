@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,13 +104,13 @@ class Renderer:
         self.key, self._adds_key = _key_field(model, self._serializer)
         self._plain = _plain_columns(model, self._serializer)
 
-    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Iterator[Row]:
+    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, pausing as `pacer` says."""
         if self._plain is not None and not queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
             return self._plain_rows(queryset, pacer, self._plain)
         return self._model_rows(queryset, pacer)
 
-    def _model_rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Iterator[Row]:
+    def _model_rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Generator[Row, None, None]:
         render = self._serializer.to_representation
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
             sort = tuple([getattr(instance, name) for name in self._sort_columns])
@@ -122,7 +122,7 @@ class Renderer:
         queryset: QuerySet[Any],
         pacer: Pacer,
         columns: Sequence[tuple[str, str, serializers.Field[Any, Any, Any, Any] | None]],
-    ) -> Iterator[Row]:
+    ) -> Generator[Row, None, None]:
         names = [column for _, column, _ in columns]
         values = queryset.values_list(self._pk_name, *self._sort_columns, *names)
         start = 1 + len(self._sort_columns)
@@ -152,7 +152,7 @@ class ModelRenderer:
         self.key = model._meta.pk.name
         self._sort_columns = tuple(sort_columns)
 
-    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Iterator[Row]:
+    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, pausing as `pacer` says."""
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
             sort = tuple([getattr(instance, name) for name in self._sort_columns])

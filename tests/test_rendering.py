@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Generator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, ClassVar
@@ -117,7 +117,7 @@ def rendered(
 class _Model(Renderer):
     """Renders from model instances, whatever the fields."""
 
-    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Iterator[Row]:
+    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Generator[Row, None, None]:
         return self._model_rows(queryset, pacer)
 
 
