@@ -219,6 +219,7 @@ class Line:
             while self._echoed_at is None:
                 self._beat()
                 receiving = asyncio.ensure_future(self._layer.receive(channel))
+                receiving.add_done_callback(_heed)
                 try:
                     while not (await asyncio.wait([receiving], timeout=JOIN_BEAT_SECONDS))[0]:
                         self._beat()
@@ -259,6 +260,12 @@ class Line:
         self._compare_due = None
         self._compared_at = self._loop.time()
         self._ears.compare()
+
+
+def _heed(task: asyncio.Future[Any]) -> None:
+    """Look at how a task has ended: one that was cancelled may fail instead, and nobody waits."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _end(tasks: Collection[asyncio.Future[Any]]) -> None:

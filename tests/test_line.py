@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -134,6 +135,34 @@ async def test_a_layer_that_swallows_its_end_is_told_again() -> None:
 
     async with living(End(Stubborn(), "one")):
         pass
+
+
+async def test_a_layer_that_fails_when_it_is_told_to_end_leaves_no_complaint_behind() -> None:
+    class Failing(InMemoryChannelLayer):  # type: ignore[misc]
+        async def group_send(self, group: str, message: dict[str, Any]) -> None:
+            pass  # so nobody hears an echo, and the joining goes on
+
+        async def receive(self, channel: str) -> Any:
+            receiving.set()
+            try:
+                return await super().receive(channel)
+            except asyncio.CancelledError:
+                raise ConnectionError from None
+
+    receiving = asyncio.Event()
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, about: complaints.append(about))
+    end = End(Failing(), "one")
+    end.line.listen()
+    task = asyncio.create_task(end.line.run())
+    await receiving.wait()
+    end.line.end()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await task
+    del end, task
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
 
 
 async def test_an_order_is_taken_and_answered() -> None:
