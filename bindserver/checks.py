@@ -21,6 +21,7 @@ from rest_framework.settings import api_settings
 
 from bindserver.binding import model_of, plain_serializer
 from bindserver.conf import conf
+from bindserver.databases import DATABASES
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 from bindserver.params import RESERVED_NAMES, field_of
 from bindserver.permissions import asks_about_objects
@@ -313,11 +314,11 @@ def _check_limits(binding: BindingClass) -> Iterator[CheckMessage]:
 
 def _check_using(binding: BindingClass) -> Iterator[CheckMessage]:
     alias = binding.using or "default"
-    if alias in connections and connections[alias].vendor != "sqlite":
+    if alias in connections and connections[alias].vendor not in DATABASES:
         yield Error(
-            f"{binding.__name__} is on {connections[alias].display_name}: SQLite alone is "
-            "supported by this version.",
-            hint="Move it to an SQLite database, or wait for the version that does.",
+            f"{binding.__name__} is on {connections[alias].display_name}, which this version does "
+            "not support.",
+            hint=f"It supports {', '.join(sorted(DATABASES))}.",
             obj=binding,
             id="bindserver.E017",
         )

@@ -18,7 +18,7 @@ import threading
 import time
 from collections import deque
 
-from django.db import DatabaseError
+from django.db import DatabaseError, Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.conf import conf
@@ -120,7 +120,7 @@ class Cycle:
         try:
             with working:
                 return self._source.moved()
-        except DatabaseError:
+        except Error:
             return True  # the turn will meet the same error, and deal with it
 
     def _timeout(self) -> float | None:

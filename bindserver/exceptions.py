@@ -11,6 +11,7 @@ BindserverError
 │   │   └── Forbidden
 │   └── Unavailable       not now; try again
 ├── CaptureError          the change log cannot be installed or read
+│   ├── CaptureBusy       not now: somebody holds a lock
 │   └── LogRemoved        it was there, and somebody took it away
 ├── QueryTimeout          a query or serializer took longer than it may
 └── CannotListen          the server cannot have the address it was told
@@ -88,6 +89,10 @@ class Unavailable(Refusal):
 
 class CaptureError(BindserverError):
     """The change log cannot be installed or read; the message says why and what to do."""
+
+
+class CaptureBusy(CaptureError):
+    """The change log cannot be installed now: somebody holds a lock on what it needs."""
 
 
 class LogRemoved(CaptureError):

@@ -55,10 +55,13 @@ class Pacer:
 
     Args:
         seconds: how long the work may take.
+
+    Attributes:
+        seconds: the same.
     """
 
     def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         now = time.perf_counter()
         self._deadline = now + seconds
         self._rest_at = now + SLICE_SECONDS
@@ -73,7 +76,7 @@ class Pacer:
         if now < self._rest_at:
             return
         if now > self._deadline:
-            raise QueryTimeout(f"reading rows took longer than {self._seconds:g} s")
+            raise QueryTimeout(f"reading rows took longer than {self.seconds:g} s")
         time.sleep(REST_SECONDS)
         self._rest_at = time.perf_counter() + SLICE_SECONDS
 
@@ -84,5 +87,5 @@ class Pacer:
     def restart(self) -> None:
         """Begin a new piece of work, with all the time there is."""
         now = time.perf_counter()
-        self._deadline = now + self._seconds
+        self._deadline = now + self.seconds
         self._rest_at = now + SLICE_SECONDS

@@ -15,7 +15,7 @@ from bindserver.capture.log import LOGS, Log, has_log, log_of
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Position
-from bindserver.exceptions import CaptureError, LogRemoved
+from bindserver.exceptions import CaptureBusy, CaptureError, LogRemoved
 from bindserver.snapshot import connect
 
 logger = logging.getLogger("bindserver")
@@ -106,15 +106,20 @@ class LogSource:
         self._schema_mark: object = None
         self._tables: set[str] = set()
         self._cannot_watch: set[str] = set()
+        self._retry_at = float("inf")
+        self._schema_at = 0.0
 
     def prepare(self, tables: Collection[str]) -> None:
         """Reinstall triggers that a migration took away, and watch tables found meanwhile."""
         self._commit_mark = self._log.commit_mark()
         mark = self._log.schema_mark()
-        if mark != self._schema_mark:
+        self._schema_at = time.monotonic() + SCHEMA_SECONDS
+        if mark != self._schema_mark or time.monotonic() >= self._retry_at:
             if not self._log.installed():
                 raise LogRemoved("the change log was removed")
             self._cannot_watch.clear()  # what stood in the way may be gone
+            self._retry_at = float("inf")
+            self._schema_mark = None
         unknown = set(tables) - self._tables - self._cannot_watch
         if mark == self._schema_mark and not unknown:
             return
@@ -138,6 +143,8 @@ class LogSource:
                 self._cannot_watch.add(item.table)
                 if item.table in self._tables:
                     self._log.renew()  # it was watched: what is known of it proves nothing now
+                if isinstance(problem, CaptureBusy):
+                    self._retry_at = time.monotonic() + BUSY_SECONDS
                 logger.error("bindserver: changes of %s are not seen: %s", item.table, problem)
             else:
                 installed = True
@@ -166,16 +173,26 @@ class LogSource:
 
     def moved(self) -> bool:
         connect(self._connection)  # raises if the database's file is another by now
-        return self._log.commit_mark() != self._commit_mark
+        if time.monotonic() >= self._schema_at:
+            self._schema_at = time.monotonic() + SCHEMA_SECONDS
+            if not self.prepared():
+                return True  # rows may have come or gone with it, and nothing was logged
+        return self._log.moved(self._commit_mark)
 
     def due(self) -> float | None:
-        return None
+        return None if self._retry_at == float("inf") else self._retry_at
 
     def purge(self) -> bool:
         return self._log.purge(conf.LOG_KEEP_SECONDS, PURGE_BATCH, wait=False) == PURGE_BATCH
 
 
 PURGE_BATCH = 1000
+
+SCHEMA_SECONDS = 1.0
+"""How often to look whether the schema was changed, while nobody writes."""
+
+BUSY_SECONDS = 5.0
+"""How long to wait before triggers are tried again on a table that somebody has locked."""
 
 HISTORY_TURNS = 10_000
 """How many turns' hints are remembered, for views that a loader is reading meanwhile."""

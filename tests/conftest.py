@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.auth.models import User
-from django.contrib.sessions.backends.db import SessionStore
 from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
+from tests.support.postgresql import PostgreSQLProgram
 from tests.support.server import Server
+from tests.support.visitors import Visitors
 
-pytest_plugins = ["tests.support.chromium"]
+pytest_plugins = ["tests.support.chromium", "tests.support.postgresql_fixtures"]
 
 TABLES: tuple[str, ...] = (
     "app_product_tags",
@@ -36,7 +35,7 @@ RIGHTS = ("auth_user_user_permissions", "auth_user_groups", "auth_group_permissi
 TABLES = (*RIGHTS, "authtoken_token", *TABLES)
 
 
-class Program:
+class Program(Visitors):
     """Another program, which writes to a database with plain SQL and knows nothing of Django."""
 
     def __init__(self, path: Path) -> None:
@@ -61,29 +60,14 @@ class Program:
             *(first, first + count - 1, *row.values()),
         )
 
-    def log_in(self, name: str, expires: str = "2100-01-01 00:00:00") -> dict[str, str]:
-        """Make a user and a session of theirs, and return the headers of a browser that has it."""
-        user = User(username=name, password="!", pk=1 + len(self.run("SELECT 1 FROM auth_user")))
-        row = (user.pk, name, user.password, "", "", "", "2026-01-01", 0, 0, 1)
-        self.run(
-            "INSERT INTO auth_user (id, username, password, first_name, last_name, email, "
-            "date_joined, is_superuser, is_staff, is_active) VALUES (?,?,?,?,?,?,?,?,?,?)",
-            *row,
-        )
-        session = {
-            SESSION_KEY: str(user.pk),
-            BACKEND_SESSION_KEY: "django.contrib.auth.backends.ModelBackend",
-            HASH_SESSION_KEY: user.get_session_auth_hash(),
-        }
-        key = f"sessionof{name}".ljust(32, "0")
-        data = SessionStore().encode(session)
-        self.run("INSERT INTO django_session VALUES (?, ?, ?)", key, data, expires)
-        return {"Cookie": f"sessionid={key}"}
-
     def clean(self) -> None:
         with self.transaction():
             for table in TABLES:
                 self.run(f"DELETE FROM {table}")
+
+    def age(self, seconds: int) -> None:
+        """Let the change log believe that so much time has passed."""
+        self.run("UPDATE bindserver_log SET at = at - ?", seconds)
 
     def transaction(self) -> _Transaction:
         return _Transaction(self)
@@ -116,20 +100,35 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
 
 MakeServer = Callable[..., Server]
 
+EVERY_DATABASE = pytest.mark.parametrize(
+    "vendor", ["sqlite", "postgresql"], indirect=True, scope="module"
+)
+"""For a module whose tests say what holds on every kind of database."""
+
+
+@pytest.fixture(scope="module")
+def vendor(request: pytest.FixtureRequest) -> str:
+    """The kind of database that the module's servers have, by Django's name."""
+    return str(getattr(request, "param", "sqlite"))
+
 
 @pytest.fixture(scope="module")
 def make_server(
-    template: dict[bool, Path], tmp_path_factory: pytest.TempPathFactory
+    vendor: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[MakeServer]:
     """Make servers, each on its own copy of the database; all are ended with the module."""
     made: list[Server] = []
+    copy_of = request.getfixturevalue(f"{vendor}_copies")
 
     def make(
-        capture: bool = True, environment: dict[str, str] | None = None, **settings: Any
+        capture: bool = True,
+        environment: dict[str, str] | None = None,
+        on: Server | None = None,
+        **settings: Any,
     ) -> Server:
         path = tmp_path_factory.mktemp("server") / "db.sqlite3"
-        shutil.copy(template[capture], path)
-        server = Server(path, settings, environment=environment)
+        url = copy_of(capture, path) if on is None else on.url
+        server = Server(path, settings, environment=environment, url=url)
         made.append(server)
         return server
 
@@ -138,6 +137,24 @@ def make_server(
         server.stop()
     logs = "".join(server.log.read_text() for server in made if server.log.exists())
     assert "Task exception was never retrieved" not in logs, logs
+
+
+@pytest.fixture(scope="session")
+def sqlite_copies(template: dict[bool, Path]) -> Callable[[bool, Path], str]:
+    """Make SQLite databases with (True) or without a change log; returns their addresses."""
+
+    def copy_of(capture: bool, path: Path) -> str:
+        shutil.copy(template[capture], path)
+        return f"sqlite:///{path}"
+
+    return copy_of
+
+
+def program_on(server: Server) -> Any:
+    """Return another program that writes to a server's database."""
+    if server.url.startswith("postgresql:"):
+        return PostgreSQLProgram(server.url, TABLES)
+    return Program(server.database)
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +166,7 @@ def server(make_server: MakeServer) -> Server:
 @pytest.fixture
 def program(server: Server) -> Iterator[Program]:
     """Another program that writes to the module's server's database, which is empty now."""
-    program = Program(server.database)
+    program = program_on(server)
     program.clean()
     yield program
     program.close()

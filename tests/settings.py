@@ -39,14 +39,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 DATABASES = {
     "default": {
         **dj_database_url.parse(os.environ.get("DATABASE_URL", "sqlite:///test.sqlite3")),
-        "OPTIONS": {
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-            "timeout": 20,
-            "transaction_mode": "IMMEDIATE",
-        },
         "TEST": {"NAME": os.environ.get("TEST_DATABASE", "test_bindserver.sqlite3")},
     }
 }
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+    }
 BINDSERVER = json.loads(os.environ.get("BINDSERVER", "{}"))
 if redis := os.environ.get("REDIS_URL"):
     pubsub = "channels_redis.pubsub.RedisPubSubChannelLayer"

@@ -10,10 +10,11 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from tests.conftest import MakeServer, Program
+from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
 
+pytestmark = EVERY_DATABASE
 INSERT = "INSERT INTO app_product (id, name, sku, price, stock, active) VALUES (?, ?, ?, ?, ?, ?)"
 
 
@@ -330,7 +331,7 @@ class TestMigrations:
         self, make_server: MakeServer
     ) -> None:
         with make_server() as server:
-            program = Program(server.database)
+            program = program_on(server)
             program.run("INSERT INTO app_category VALUES (1, 'a')")
             async with talking(server.ws) as talk:
                 categories = await talk.follow("categories")

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import re
 from typing import Any
 
-from tests.conftest import MakeServer, Program
+from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
 from tests.support.server import Server
 from tests.support.talk import Following, talking
+
+
+pytestmark = EVERY_DATABASE
 
 
 def told(following: Following) -> list[tuple[str, Any]]:
@@ -123,7 +127,7 @@ class TestAfterACrash:
         self, make_server: MakeServer
     ) -> None:
         server = make_server().start()
-        program = Program(server.database)
+        program = program_on(server)
         program.add_products(200)
         held: list[Any] = []
         async with talking(server.ws) as talk:
@@ -160,7 +164,7 @@ class TestAfterACrash:
         self, make_server: MakeServer
     ) -> None:
         server = make_server().start()
-        program = Program(server.database)
+        program = program_on(server)
         program.add_products(50)
         async with talking(server.ws) as talk:
             old = await talk.follow("products")
@@ -234,22 +238,22 @@ class TestWhatProvesNothing:
         async with talking(server.ws) as talk:
             old = await talk.follow("products")
         with make_server() as other:
-            elsewhere = Program(other.database)
+            elsewhere = program_on(other)
             elsewhere.add_products(5)
             elsewhere.close()
             assert told(await resume(other, "products", old)) == [("sync", None)]
 
     async def test_a_position_that_was_purged_gives_sync(self, make_server: MakeServer) -> None:
         server = make_server()
-        program = Program(server.database)
+        program = program_on(server)
         program.add_products(3)
         with server:
             async with talking(server.ws) as talk:
                 old = await talk.follow("products")
         program.add_products(1, first=4)
-        program.run("UPDATE bindserver_log SET at = at - 1000000")
+        program.age(1_000_000)
         printed = server.manage("bindings", "capture", "purge")
-        assert printed.startswith("Deleted 3 entries")
+        assert re.match(r"Deleted [1-9]\d* entries", printed)
         program.close()
         with server:
             again = await resume(server, "products", old)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.postgresql import PostgreSQLLog
 from bindserver.capture.sqlite import SQLiteLog
 from bindserver.capture.tables import Tracked
 from bindserver.engine.changes import Change, Position
@@ -60,7 +61,8 @@ class Log(Protocol):
         """
 
     def status(self) -> dict[str, Any]:
-        """Return figures for people: epoch, entries, oldest, newest, tables."""
+        """Return figures for people: epoch, entries, oldest, newest, tables, and in "more" what
+        there is to say of this kind of database."""
 
     def schema_mark(self) -> object:
         """Return a value that differs when the database's schema was changed."""
@@ -68,8 +70,14 @@ class Log(Protocol):
     def commit_mark(self) -> object:
         """Return a value that differs when another connection has committed."""
 
+    def moved(self, mark: object) -> bool:
+        """Tell whether anything may have been logged since `commit_mark` returned `mark`."""
 
-LOGS = {"sqlite": SQLiteLog}
+
+LOGS: dict[str, Callable[[BaseDatabaseWrapper], Log]] = {
+    "postgresql": PostgreSQLLog,
+    "sqlite": SQLiteLog,
+}
 
 
 def log_of(connection: BaseDatabaseWrapper) -> Log:

@@ -103,6 +103,9 @@ class SQLiteLog:
         raw: Any = self._connection.connection
         return raw.execute("PRAGMA data_version").fetchone()[0]
 
+    def moved(self, mark: object) -> bool:
+        return self.commit_mark() != mark
+
     def _demand_same_file(self) -> None:
         """See that the connection's file is still the one of that name: a backup may have been put
         in its place, and the connection would go on reading the old one."""
@@ -231,7 +234,7 @@ class SQLiteLog:
             "oldest": oldest,
             "newest": newest,
             "tables": [table for (table,) in tables],
-            "journal_mode": self._journal_mode(),
+            "more": {"journal mode": self._journal_mode()},
         }
 
     def _demand_wal(self) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bindserver.databases.base import Database, Usual
+from bindserver.databases.postgresql import PostgreSQL
 from bindserver.databases.sqlite import SQLite
 
-DATABASES: dict[str, Database] = {"sqlite": SQLite()}
+DATABASES: dict[str, Database] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}
 """By Django's name of the vendor."""
 
 

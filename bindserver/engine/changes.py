@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 Key = int | str
 """A primary key as the wire carries it: a string, or an integer within ±(2**53 − 1)."""
@@ -17,10 +17,13 @@ class Position:
         epoch: names one unbroken history of the log; a new one means that nothing can be proved
             about older positions.
         mark: the state within that history, in the words of the capture that made it.
+        brief: where `mark` is long, an earlier one that fits into a cursor: to be told again of what
+            one knows is harmless.
     """
 
     epoch: str
     mark: str
+    brief: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

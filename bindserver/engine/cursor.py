@@ -46,7 +46,7 @@ def dump(cursor: Cursor, secret: bytes) -> str:
         [
             cursor.fingerprint,
             cursor.position.epoch,
-            cursor.position.mark,
+            cursor.position.brief or cursor.position.mark,
             cursor.incarnation,
             cursor.version,
         ],

@@ -128,7 +128,7 @@ class TestInstalling:
         Category.objects.create(name="a")
         status = log.status()
         assert status["entries"] == 1
-        assert status["journal_mode"] == "wal"
+        assert status["more"] == {"journal mode": "wal"}
         assert abs(status["oldest"] - time.time()) < 5
         assert status["epoch"] == log.position().epoch
 

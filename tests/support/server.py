@@ -25,6 +25,8 @@ class Server:
         settings: the project's BINDSERVER setting.
         module: the settings module.
         environment: more for the processes' environment.
+        url: the database's address, if it is no file; `database` then only names the server's own.
+        port: where to listen; a free one if left out.
     """
 
     def __init__(
@@ -33,13 +35,17 @@ class Server:
         settings: Mapping[str, Any] | None = None,
         module: str = "tests.settings",
         environment: Mapping[str, str] | None = None,
+        *,
+        url: str | None = None,
+        port: int | None = None,
     ) -> None:
         self.database = database
+        self.url = url or f"sqlite:///{database}"
         self.log = database.with_suffix(".log")
-        self.port = free_port()
+        self.port = port or free_port()
         self.environment = {
             **os.environ,
-            "DATABASE_URL": f"sqlite:///{database}",
+            "DATABASE_URL": self.url,
             "DJANGO_SETTINGS_MODULE": module,
             "BINDSERVER": json.dumps(dict(settings or {})),
             "PYTHONUNBUFFERED": "1",
@@ -62,6 +68,8 @@ class Server:
 
     def prepare(self, *, capture: bool = True) -> Server:
         """Make the tables, and the change log unless it is not wanted."""
+        if not self.url.startswith("sqlite:"):  # which minds that a table points to none yet
+            self.manage("migrate", "--verbosity", "0")
         self.manage("migrate", "--run-syncdb", "--verbosity", "0")
         if capture:
             self.manage("bindings", "capture", "install")

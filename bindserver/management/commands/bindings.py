@@ -159,7 +159,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{name}: {at:%Y-%m-%d %H:%M:%S} UTC")
         self.stdout.write(f"tables: {', '.join(status['tables']) or 'none'}")
         self.stdout.write(f"missing triggers: {', '.join(missing) or 'none'}")
-        self.stdout.write(f"journal mode: {status['journal_mode']}")
+        for name, value in status["more"].items():
+            self.stdout.write(f"{name}: {value}")
 
     def _remove(self, log: Log, alias: str, options: dict[str, Any]) -> None:
         if options["dry_run"]:

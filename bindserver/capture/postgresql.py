@@ -1,0 +1,340 @@
+"""The change log on PostgreSQL: statement triggers, and snapshots as positions.
+
+Transactions commit in another order than they begin, so no number in the log says what is new. A
+position is a snapshot: what changed since is what is visible now and was not visible in it. That
+is asked by transaction id, `xid >= xmax OR xid = ANY(open)`, which an index answers.
+
+A snapshot means nothing in another history, whose transaction ids may be the same. The epoch names
+the history: the log's own random name, the database, the log's file, and when the server was
+started, which tells a restored backup and another server. Each position bears the newest entry that
+it saw, too: where that is not in the log, it was another history all the same.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import Any
+
+from django.db import DatabaseError, OperationalError, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.snapshots import Mark
+from bindserver.capture.tables import Tracked
+from bindserver.capture.triggers import LOG, META, Triggers
+from bindserver.engine.changes import Change, Position
+from bindserver.exceptions import CaptureBusy, CaptureError
+
+MAX_KEYS = 200_000
+"""More keys than this since a position are told by table."""
+
+LOCK_SECONDS = 0.2
+"""How long a table's writers may be held up by one try to put triggers on it."""
+
+LOCK = 0x62696E64
+"""The advisory lock of whoever installs; one more is the lock of whoever purges."""
+
+MARKS_KEPT = 24
+"""How many snapshots of the time that the log is kept for are remembered, to purge by."""
+
+EPOCH = (
+    "md5(concat_ws('/', (SELECT value FROM {meta} WHERE name = 'epoch'), "
+    "(SELECT oid FROM pg_database WHERE datname = current_database()), "
+    "pg_relation_filenode('{log}'), extract(epoch FROM pg_postmaster_start_time())))"
+).format(meta=META, log=LOG)
+AT = "(extract(epoch FROM at) * 1000000)::bigint"
+NEW = "(xid >= %s::xid8 OR xid = ANY(%s::xid8[]))"
+
+POSITION = (
+    f"SELECT pg_is_in_recovery(), pg_current_snapshot()::text, newest.xid::text, newest.at, {EPOCH} "
+    f"FROM (SELECT) AS one LEFT JOIN "
+    f"(SELECT xid, {AT} AS at FROM {LOG} ORDER BY xid DESC LIMIT 1) AS newest ON true"
+)
+CHANGES = (
+    f"SELECT {EPOCH}, (SELECT value::bigint FROM {META} WHERE name = 'purged'), "
+    f"EXISTS (SELECT FROM {LOG} WHERE xid = %s::xid8 AND {AT} = %s), found.tbl, found.pks "
+    "FROM (SELECT) AS one LEFT JOIN (SELECT DISTINCT tbl, CASE WHEN total <= %s THEN pks END AS pks"
+    " FROM (SELECT tbl, pks, sum(coalesce(cardinality(pks), 1)) OVER () AS total "
+    f"FROM {LOG} WHERE {NEW}) AS entries) AS found ON true"
+)
+STANDBY = (
+    "the server is a standby, whose snapshots do not tell what was running; name the primary, or "
+    'let the driver find it: OPTIONS = {"target_session_attrs": "read-write"}'
+)
+
+
+class PostgreSQLLog:
+    """The change log of one PostgreSQL database.
+
+    Args:
+        connection: Django's wrapper of the connection to use.
+
+    Attributes:
+        lock_seconds: how long `install` and `remove` may wait for one table at a time.
+        tries: how often they try.
+        tell: hears in a sentence why they wait.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.lock_seconds = LOCK_SECONDS
+        self.tries = 1
+        self.tell: Callable[[str], None] = lambda sentence: None
+        self._connection = connection
+        self._triggers = Triggers(connection)
+        self._own_epoch = ""
+
+    # Reading, inside a snapshot.
+
+    def installed(self) -> bool:
+        found = self._rows("SELECT to_regclass(%s), to_regclass(%s)", (LOG, META))
+        return None not in found[0]
+
+    def position(self) -> Position:
+        standby, snapshot, number, at, epoch = self._rows(POSITION)[0]
+        if standby:
+            raise OperationalError(STANDBY)
+        mark = Mark.of(snapshot, (int(number or 0), at or 0))
+        return Position(epoch=self._named(epoch), mark=mark.dump(), brief=mark.brief())
+
+    def changes(self, since: Position) -> list[Change] | None:
+        mark = Mark.load(since.mark)
+        found = self._rows(CHANGES, (str(mark.entry[0]), mark.entry[1], MAX_KEYS, *mark.snapshot()))
+        epoch, purged, holds, _, _ = found[0]
+        if since.epoch != self._named(epoch) or not mark.saw_all_below(purged or 0):
+            return None
+        if mark.entry[0] and not holds:
+            return None
+        return _gathered((table, pks) for _, _, _, table, pks in found if table is not None)
+
+    def _named(self, epoch: str) -> str:
+        return f"{epoch[:20]}{self._own_epoch}"
+
+    def schema_mark(self) -> object:
+        return self._triggers.mark()
+
+    def commit_mark(self) -> object:
+        return self._ask("SELECT pg_current_snapshot()::text")
+
+    def moved(self, mark: object) -> bool:
+        # Other tables' commits change the snapshot too: what counts is whether anything was logged.
+        seen = Mark.of(str(mark), (0, 0))
+        return bool(self._ask(f"SELECT EXISTS (SELECT FROM {LOG} WHERE {NEW})", seen.snapshot()))
+
+    def _ask(self, sql: str, params: Sequence[Any] | None = None) -> Any:
+        """Ask for one value, a hundred times a second: Django's cursor would cost as much again."""
+        connection: Any = self._connection
+        connection.ensure_connection()
+        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return cursor.fetchone()[0]
+
+    # Installing.
+
+    def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        return self._triggers.missing(tables)
+
+    def plan(self, tables: Collection[Tracked]) -> list[str]:
+        statements = [] if self.installed() else self._triggers.log_tables()
+        for tracked in self.missing(tables) if not statements else tables:
+            statements += self._triggers.statements(tracked)
+        return statements
+
+    def install(self, tables: Collection[Tracked]) -> list[str]:
+        self._triggers.demand(tables)
+        done: list[str] = []
+        if not self.installed():
+            done += self._patiently("the change log", self._make_log)
+        for tracked in self.missing(tables):
+
+            def watch(tracked: Tracked = tracked) -> list[str]:
+                return self._watch(tracked)
+
+            done += self._patiently(tracked.table, watch)
+        return done
+
+    def _make_log(self) -> list[str]:
+        if self.installed():
+            return []  # somebody else was faster
+        statements = self._triggers.log_tables()
+        for statement in statements:
+            self._run(statement)
+        self.renew()
+        return statements
+
+    def _watch(self, tracked: Tracked) -> list[str]:
+        """Put triggers on a table; with them, in one transaction, begins a new epoch."""
+        if not self.missing([tracked]):
+            return []
+        statements = self._triggers.statements(tracked)
+        for statement in statements:
+            self._run(statement)
+        self._triggers.record(tracked)
+        self.renew()
+        return statements
+
+    def _patiently(self, what: str, work: Callable[[], list[str]]) -> list[str]:
+        """Do something that needs a lock on a table, and never make its writers queue for long."""
+        for left in reversed(range(self.tries)):
+            try:
+                with transaction.atomic(using=self._connection.alias):
+                    usual = self._rows("SELECT current_setting('lock_timeout')")[0][0]
+                    self._set("lock_timeout", f"{int(self.lock_seconds * 1000)}ms")
+                    self._rows("SELECT pg_advisory_xact_lock(%s)::text", (LOCK,))
+                    done = work()
+                    self._set("lock_timeout", usual)  # a migration's transaction goes on
+                    return done
+            except OperationalError as problem:
+                if not _waited_too_long(problem):
+                    raise
+                self.tell(f"{what} is in use; {left} more tries")
+            except DatabaseError as problem:
+                raise CaptureError(f"{what} cannot be watched: {problem}".strip()) from problem
+            if left:
+                time.sleep(self.lock_seconds)
+        raise CaptureBusy(
+            f"Somebody holds a lock on {what}: a transaction that has written to it and stays open, "
+            "or a change of its schema. Try again, or see who by `SELECT pid, query, xact_start "
+            "FROM pg_stat_activity ORDER BY xact_start`."
+        )
+
+    def _set(self, name: str, value: str) -> None:
+        self._rows("SELECT set_config(%s, %s, true)", (name, value))
+
+    def renew(self) -> None:
+        try:
+            with transaction.atomic(using=self._connection.alias):
+                self._run(
+                    f"INSERT INTO {META} VALUES ('epoch', %s) "
+                    "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    (secrets.token_hex(8),),
+                )
+        except DatabaseError:
+            if self._may_write():
+                raise
+            self._own_epoch = secrets.token_hex(2)  # a role that only reads can do so much
+
+    def _may_write(self) -> bool:
+        return bool(self._rows("SELECT has_table_privilege(%s, 'INSERT')", (META,))[0][0])
+
+    def plan_removal(self) -> list[str]:
+        return [statement for _, some in self._triggers.removal() for statement in some]
+
+    def remove(self) -> list[str]:
+        done: list[str] = []
+        for what, statements in self._triggers.removal():
+
+            def work(statements: list[str] = statements) -> list[str]:
+                for statement in statements:
+                    self._run(statement)
+                return statements
+
+            done += self._patiently(what, work)
+        return done
+
+    # Purging.
+
+    def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
+        with transaction.atomic(using=self._connection.alias):
+            if wait:
+                self._rows("SELECT pg_advisory_xact_lock(%s)::text", (LOCK + 1,))
+            elif not self._rows("SELECT pg_try_advisory_xact_lock(%s)", (LOCK + 1,))[0][0]:
+                return 0
+            self._remember(keep_seconds)
+            horizon = self._horizon(keep_seconds)
+            return self._delete(horizon, batch) if horizon else 0
+
+    def _remember(self, keep_seconds: float) -> None:
+        """Write down, now and then, below which id all transactions have ended by now."""
+        self._run(
+            f"INSERT INTO {META} SELECT 'seen:' || pg_snapshot_xmin(pg_current_snapshot())::text, "
+            "extract(epoch FROM clock_timestamp())::text "
+            f"WHERE NOT EXISTS (SELECT FROM {META} WHERE starts_with(name, 'seen:') "
+            "AND value::numeric > extract(epoch FROM clock_timestamp()) - %s) "
+            "ON CONFLICT (name) DO NOTHING",
+            (keep_seconds / MARKS_KEPT,),
+        )
+
+    def _horizon(self, keep_seconds: float) -> int | None:
+        """Return the newest such id that is old enough, and forget the older ones."""
+        found = self._rows(
+            f"SELECT substr(name, 6)::bigint FROM {META} WHERE starts_with(name, 'seen:') "
+            "AND value::numeric <= extract(epoch FROM clock_timestamp()) - %s ORDER BY 1 DESC",
+            (keep_seconds,),
+        )
+        if len(found) > 1:
+            names = [f"seen:{number}" for (number,) in found[1:]]
+            self._run(f"DELETE FROM {META} WHERE name = ANY(%s)", (names,))
+        return int(found[0][0]) if found else None
+
+    def _delete(self, horizon: int, batch: int) -> int:
+        # The newest of the old entries stays: it is what positions of that time bear.
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM {LOG} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {LOG} WHERE xid < "
+                f"(SELECT max(xid) FROM {LOG} WHERE xid < %s::xid8) ORDER BY xid LIMIT %s))",
+                (str(horizon), batch),
+            )
+            deleted = int(cursor.rowcount)
+        if deleted:
+            self._run(
+                f"INSERT INTO {META} VALUES ('purged', %s) ON CONFLICT (name) DO UPDATE "
+                "SET value = excluded.value WHERE bindserver_meta.value::bigint "
+                "< excluded.value::bigint",
+                (str(horizon),),
+            )
+        return deleted
+
+    def status(self) -> dict[str, Any]:
+        if not self.installed():
+            return {"installed": False}
+        count, oldest, newest, size = self._rows(
+            "SELECT count(*), extract(epoch FROM min(at))::float8, "
+            f"extract(epoch FROM max(at))::float8, pg_size_pretty(pg_total_relation_size('{LOG}')) "
+            f"FROM {LOG}"
+        )[0]
+        epoch, snapshot = self._rows(f"SELECT {EPOCH}, pg_current_snapshot()::text")[0]
+        mark = Mark.of(snapshot, (0, 0))
+        return {
+            "installed": True,
+            "epoch": self._named(epoch),
+            "entries": count,
+            "oldest": oldest,
+            "newest": newest,
+            "tables": self._triggers.recorded(),
+            "more": {
+                "size": size,
+                "open transactions": f"{len(mark.open)}, the oldest {mark.xmax - mark.xmin} back",
+            },
+        }
+
+    def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+    def _run(self, sql: str, params: Sequence[Any] | None = None) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, params)
+
+
+def _gathered(entries: Iterable[tuple[str, list[str] | None]]) -> list[Change]:
+    """Return one change for each table: all its keys, or any row."""
+    keys: dict[str, set[Any] | None] = {}
+    for table, pks in entries:
+        known = keys.setdefault(table, set())
+        if pks is None or known is None:
+            keys[table] = None
+        else:
+            known.update(pks)
+    return [
+        Change(table=table, pks=None if found is None else frozenset(found))
+        for table, found in keys.items()
+    ]
+
+
+def _waited_too_long(problem: OperationalError) -> bool:
+    """Tell whether a lock was not to be had in time (55P03), or others waited for ours (40P01)."""
+    cause: Any = problem.__cause__
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return code in ("55P03", "40P01")

@@ -1,0 +1,404 @@
+"""The triggers of PostgreSQL's change log: which are wanted where, and whether they are there.
+
+For each watched table there is a function, and triggers on every relation that its rows may come
+or go by: itself, its partitions and heirs (which may be written to directly), and its ancestors.
+
+What was seen when they were put there is written down as a signature: relations, columns, triggers
+and functions, each with the transaction that last touched it. Triggers that somebody switched off
+and on again, a partition that was attached or dropped, and a column that was rewritten, all of
+which change rows past every trigger, thus do not go unnoticed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.tables import Tracked
+from bindserver.exceptions import CaptureError
+
+LOG = "bindserver_log"
+META = "bindserver_meta"
+PREFIX = "bindserver__"
+NAME_BYTES = 50
+"""How long a table's part in a name may be; PostgreSQL's names have 63 bytes."""
+
+STATEMENT_KEYS = 100_000
+"""More keys than this in one statement are told by table: the triggers' memory has a bound."""
+
+KINDS = {
+    "v": "is a view; watch the tables behind it",
+    "m": "is a materialized view; watch the tables behind it",
+    "f": "is a foreign table: what others write on its own server is not seen from here",
+}
+DESIGN = "1"
+"""Goes into signatures; another one has every trigger made anew."""
+
+TREE = """
+WITH RECURSIVE wanted AS (
+  SELECT name, stem, to_regclass(quoted)::oid AS oid
+  FROM unnest(%s::text[], %s::text[], %s::text[]) AS given(name, stem, quoted)
+), down AS (
+  SELECT name, stem, oid FROM wanted WHERE oid IS NOT NULL
+  UNION SELECT d.name, d.stem, i.inhrelid FROM down d JOIN pg_inherits i ON i.inhparent = d.oid
+), up AS (
+  SELECT name, stem, oid FROM wanted WHERE oid IS NOT NULL
+  UNION SELECT u.name, u.stem, i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.oid
+), related AS (SELECT * FROM down UNION SELECT * FROM up)
+"""
+SIGNATURES = (
+    TREE
+    + """
+SELECT r.name, md5(string_agg(concat_ws(':', c.oid, c.relkind, c.relpersistence,
+  (SELECT string_agg(a.xmin::text, ',' ORDER BY a.attnum) FROM pg_attribute a
+   WHERE a.attrelid = c.oid AND a.attnum > 0),
+  (SELECT string_agg(concat_ws('.', t.tgname, t.tgenabled, t.xmin, p.xmin), ',' ORDER BY t.tgname)
+   FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+   WHERE t.tgrelid = c.oid AND t.tgname IN
+     (r.stem || 'ins', r.stem || 'upd', r.stem || 'del', r.stem || 'tru', r.stem || 'row'))
+), ';' ORDER BY c.oid))
+FROM related r JOIN pg_class c ON c.oid = r.oid GROUP BY 1
+"""
+)
+RELATIONS = (
+    TREE
+    + """
+SELECT r.name, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowner),
+  pg_has_role(c.relowner, 'USAGE'), t.typname, t.typtype,
+  ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgname IN
+     (r.stem || 'ins', r.stem || 'upd', r.stem || 'del', r.stem || 'tru', r.stem || 'row'))
+FROM related r JOIN pg_class c ON c.oid = r.oid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN unnest(%s::text[], %s::text[]) AS keys(name, pk) ON keys.name = r.name
+LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = keys.pk AND NOT a.attisdropped
+LEFT JOIN pg_type d ON d.oid = a.atttypid
+LEFT JOIN pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE d.oid END
+ORDER BY r.name, c.oid
+"""
+)
+TEXTS = {
+    "bpchar": "to_jsonb({pk}) #>> '{{}}'",  # a cast would cut trailing blanks off
+    "inet": "host({pk})",
+    "date": "to_jsonb({pk}) #>> '{{}}'",  # the same, whatever the writer's DateStyle
+    "timestamp": "to_jsonb({pk}) #>> '{{}}'",
+    "timestamptz": "to_jsonb({pk}) #>> '{{}}'",
+    **dict.fromkeys(
+        ("int2", "int4", "int8", "numeric", "text", "varchar", "uuid", "citext", "bool", "time"),
+        "{pk}::text",
+    ),
+}
+"""How keys become text that Django reads again; of other types any row is logged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A relation that a watched table's rows may come or go by.
+
+    Attributes:
+        name: the watched table.
+        quoted: the relation's own name, with its schema.
+        kind: PostgreSQL's letter for what it is.
+        owner: whose it is.
+        owned: whether this role may act as the owner.
+        key: the SQL of its key as text, "{pk}" for the column; None if it cannot be told.
+        triggers: those of ours that it has for this table.
+    """
+
+    name: str
+    quoted: str
+    kind: str
+    owner: str
+    owned: bool
+    key: str | None
+    triggers: tuple[str, ...]
+
+
+class Triggers:
+    """The triggers of one database, on one connection.
+
+    Args:
+        connection: Django's wrapper of the connection to use.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._watched: dict[str, Tracked] = {}
+
+    # Whether all is in place.
+
+    def mark(self) -> object:
+        """Return a value that differs when what is watched was changed."""
+        log = self._rows("SELECT to_regclass(%s)::oid, to_regclass(%s)::oid", (LOG, META))[0]
+        return (*log, *sorted(self._signatures(self._watched.values()).items()))
+
+    def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        """Return those of the tables that are not as `record` saw them; watch them all from now."""
+        self._watched |= {tracked.table: tracked for tracked in tables}
+        if self._rows("SELECT to_regclass(%s)", (META,))[0][0] is None:
+            return list(tables)
+        present = self._signatures(tables)
+        recorded = dict(
+            self._rows(
+                f"SELECT substr(name, 7), value FROM {META} WHERE name = ANY(%s)",
+                ([f"table:{tracked.table}" for tracked in tables],),
+            )
+        )
+        return [
+            tracked
+            for tracked in tables
+            if tracked.table not in present
+            or recorded.get(tracked.table) != _signed(tracked, present[tracked.table])
+        ]
+
+    def record(self, tracked: Tracked) -> None:
+        """Write down that all is in place on a table as it is now."""
+        self._rows(
+            f"INSERT INTO {META} VALUES (%s, %s) "
+            "ON CONFLICT (name) DO UPDATE SET value = excluded.value RETURNING name",
+            (
+                f"table:{tracked.table}",
+                _signed(tracked, self._signatures([tracked])[tracked.table]),
+            ),
+        )
+
+    def recorded(self) -> list[str]:
+        """Return the watched tables' names."""
+        sql = f"SELECT substr(name, 7) FROM {META} WHERE starts_with(name, 'table:') ORDER BY 1"
+        return [name for (name,) in self._rows(sql)]
+
+    def _signatures(self, tables: Collection[Tracked]) -> dict[str, str]:
+        if not tables:
+            return {}
+        return dict(self._rows(SIGNATURES, self._given(tables)))
+
+    # What is wanted.
+
+    def demand(self, tables: Collection[Tracked]) -> None:
+        """Make sure that this role may install, and that the tables can be watched.
+
+        Raises:
+            CaptureError: it may not, or one cannot.
+        """
+        standby, role, schema, may_create = self._rows(
+            "SELECT pg_is_in_recovery(), current_user, current_schema(), "
+            "has_schema_privilege(current_schema(), 'CREATE')"
+        )[0]
+        if standby:
+            raise CaptureError("The server is a standby, which takes no writes; name the primary.")
+        logged = self._rows("SELECT to_regclass(%s)", (LOG,))[0][0]
+        if logged is None and not may_create:
+            raise CaptureError(
+                f"Role {role!r} may not make tables in schema {schema!r}: as its owner run "
+                f'`GRANT CREATE ON SCHEMA {schema} TO "{role}"`, or install as another role.'
+            )
+        related = self._relations(tables)
+        absent = sorted({t.table for t in tables} - {relation.name for relation in related})
+        if absent:
+            raise CaptureError(f"No such tables: {', '.join(absent)}. Run `manage.py migrate` first.")
+        for relation in related:
+            if relation.kind in KINDS:
+                raise CaptureError(f"{relation.quoted} {KINDS[relation.kind]}.")
+            if not relation.owned:
+                raise CaptureError(
+                    f"Role {role!r} may not put triggers on {relation.quoted}, which belongs to "
+                    f"{relation.owner!r}. Install as {relation.owner!r} (`bindings capture install "
+                    f'--database` takes another alias), or run `GRANT "{relation.owner}" TO '
+                    f'"{role}"`.'
+                )
+
+    def log_tables(self) -> list[str]:
+        """Return the statements that make the log."""
+        schema = self._rows("SELECT quote_ident(current_schema())")[0][0]
+        return [
+            f"CREATE TABLE {schema}.{LOG} ("
+            "xid xid8 NOT NULL DEFAULT pg_current_xact_id(), "
+            "at timestamptz NOT NULL DEFAULT clock_timestamp(), "
+            "tbl text NOT NULL, pks text[])",
+            f"CREATE INDEX {LOG}_xid ON {schema}.{LOG} (xid)",
+            f"CREATE TABLE {schema}.{META} (name text PRIMARY KEY, value text NOT NULL)",
+        ]
+
+    def statements(self, tracked: Tracked) -> list[str]:
+        """Return the statements that put a table's triggers in place, whatever is there."""
+        log, schema = self._home()
+        found: list[str] = []
+        made: set[str] = set()
+        for relation in self._relations([tracked]):
+            function = f"{schema}.{_quote(stem(tracked.table) + ('key' if relation.key else 'any'))}"
+            if function not in made:
+                made.add(function)
+                found += _function(function, log, tracked, relation.key)
+            found += [f"DROP TRIGGER {_quote(n)} ON {relation.quoted}" for n in relation.triggers]
+            found += _triggers(function, tracked, relation)
+        return found
+
+    def removal(self) -> Iterator[tuple[str, list[str]]]:
+        """Yield relations with the statements that take our triggers away, the log last."""
+        if self._rows("SELECT to_regclass(%s)", (LOG,))[0][0] is None:
+            return
+        triggers = self._rows(
+            "SELECT t.tgrelid::regclass::text, array_agg(t.tgname::text ORDER BY t.tgname) "
+            "FROM pg_trigger t WHERE starts_with(t.tgname, %s) GROUP BY 1 ORDER BY 1",
+            (PREFIX,),
+        )
+        for relation, names in triggers:
+            yield relation, [f"DROP TRIGGER {_quote(name)} ON {relation}" for name in names]
+        functions = self._rows(
+            "SELECT oid::regprocedure::text FROM pg_proc WHERE starts_with(proname, %s) "
+            "AND pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)) "
+            "ORDER BY 1",
+            (PREFIX, LOG),
+        )
+        statements = [f"DROP FUNCTION {function}" for (function,) in functions]
+        yield "the change log", [*statements, f"DROP TABLE {LOG}", f"DROP TABLE {META}"]
+
+    def _home(self) -> tuple[str, str]:
+        """Return the log's full name and its schema, quoted; where it would be if it is not yet."""
+        found = self._rows(
+            "SELECT quote_ident(coalesce((SELECT relnamespace::regnamespace::text FROM pg_class "
+            "WHERE oid = to_regclass(%s)), current_schema()))",
+            (LOG,),
+        )
+        schema = str(found[0][0])
+        return f"{schema}.{LOG}", schema
+
+    def _relations(self, tables: Collection[Tracked]) -> list[Relation]:
+        keys = [t.table for t in tables], [t.pk for t in tables]
+        return [
+            Relation(
+                name=name,
+                quoted=f"{_quote(schema)}.{_quote(relation)}",
+                kind=kind,
+                owner=owner,
+                owned=owned,
+                key=TEXTS.get(key, "{pk}::text" if sort == "e" else None),
+                triggers=tuple(triggers),
+            )
+            for name, schema, relation, kind, owner, owned, key, sort, triggers in self._rows(
+                RELATIONS, (*self._given(tables), *keys)
+            )
+        ]
+
+    def _given(self, tables: Collection[Tracked]) -> tuple[list[str], list[str], list[str]]:
+        names = [tracked.table for tracked in tables]
+        quote = self._connection.ops.quote_name
+        return names, [stem(name) for name in names], [quote(name) for name in names]
+
+    def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+
+def stem(table: str) -> str:
+    """Return the beginning of the names of all that belongs to a table."""
+    room = NAME_BYTES - len(PREFIX)
+    if len(table.encode()) > room:
+        digest = hashlib.sha256(table.encode()).hexdigest()[:10]
+        table = table.encode()[: room - 11].decode(errors="ignore") + "_" + digest
+    return f"{PREFIX}{table}__"
+
+
+def _signed(tracked: Tracked, signature: str) -> str:
+    return f"{DESIGN}:{tracked.pk}:{signature}"
+
+
+def _function(function: str, log: str, tracked: Tracked, key: str | None) -> list[str]:
+    """Return the statements that make a table's trigger function.
+
+    Keys are gathered up to a bound, so that a statement of any size fits into memory. An UPDATE
+    leaves old and new rows in the same order: where no key was changed the two lists are equal.
+    """
+    named, most = _literal(tracked.table), STATEMENT_KEYS
+    into = f"INSERT INTO {log} (tbl, pks)"
+    if key is None:
+        rows = "".join(
+            f"{word} TG_OP = '{op}' THEN {into} SELECT {named}, NULL WHERE EXISTS (SELECT FROM {t});"
+            for word, op, t in (
+                ("IF", "INSERT", "bindserver_new"),
+                ("ELSIF", "UPDATE", "bindserver_new"),
+                ("ELSIF", "DELETE", "bindserver_old"),
+            )
+        )
+        one = f"{into} VALUES ({named}, NULL);"
+    else:
+        column = _quote(tracked.pk)
+
+        def keys(table: str) -> str:
+            text = key.format(pk=column)
+            return (
+                "(SELECT array_agg(k) AS keys FROM "
+                f"(SELECT {text} AS k FROM {table} LIMIT {most + 1}) AS rows_)"
+            )
+
+        def told(keys: str) -> str:
+            return f"CASE WHEN cardinality({keys}) <= {most} THEN {keys} END"
+
+        new, old = keys("bindserver_new"), keys("bindserver_old")
+        single = f"SELECT {named}, {told('n.keys')} FROM {new} AS n WHERE n.keys IS NOT NULL"
+        both = "CASE WHEN n.keys = o.keys THEN n.keys ELSE n.keys || o.keys END"
+        double = (
+            f"SELECT {named}, {told('keys')} FROM (SELECT {both} AS keys FROM {new} AS n, {old} AS o) "
+            "AS both_keys WHERE keys IS NOT NULL"
+        )
+        rows = (
+            f"IF TG_OP = 'INSERT' THEN {into} {single}; "
+            f"ELSIF TG_OP = 'UPDATE' THEN {into} {double}; "
+            f"ELSIF TG_OP = 'DELETE' THEN {into} {single.replace('bindserver_new', 'bindserver_old')};"
+        )
+        fresh, stale = key.format(pk=f"NEW.{column}"), key.format(pk=f"OLD.{column}")
+        one = (
+            f"IF TG_OP = 'INSERT' THEN {into} VALUES ({named}, ARRAY[{fresh}]); "
+            f"ELSIF TG_OP = 'UPDATE' THEN {into} VALUES ({named}, ARRAY[{fresh}, {stale}]); "
+            f"ELSE {into} VALUES ({named}, ARRAY[{stale}]); END IF;"
+        )
+    body = (
+        f"BEGIN IF TG_LEVEL = 'ROW' THEN {one} ELSE {rows} "
+        f"ELSE {into} VALUES ({named}, NULL); END IF; END IF; RETURN NULL; END"
+    )
+    tag = "$bindserver$"
+    return [
+        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
+        f"SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {tag}{body}{tag}",
+        f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
+    ]
+
+
+def _triggers(function: str, tracked: Tracked, relation: Relation) -> Iterator[str]:
+    """Yield the statements that make the triggers of one relation.
+
+    All fire in every session, replication's too. Only what a subscription applies row by row fires
+    no statement triggers; that is what the row trigger is for, which is off everywhere else.
+    """
+    new, old = "NEW TABLE AS bindserver_new", "OLD TABLE AS bindserver_old"
+    wanted = {
+        "ins": f"AFTER INSERT ON {relation.quoted} REFERENCING {new}",
+        "upd": f"AFTER UPDATE ON {relation.quoted} REFERENCING {new} {old}",
+        "del": f"AFTER DELETE ON {relation.quoted} REFERENCING {old}",
+        "tru": f"AFTER TRUNCATE ON {relation.quoted}",
+    }
+    names = {suffix: _quote(stem(tracked.table) + suffix) for suffix in (*wanted, "row")}
+    for suffix, event in wanted.items():
+        yield (
+            f"CREATE TRIGGER {names[suffix]} {event} FOR EACH STATEMENT "
+            f"EXECUTE FUNCTION {function}()"
+        )
+    modes = [f"ENABLE ALWAYS TRIGGER {names[suffix]}" for suffix in wanted]
+    if relation.kind == "r":
+        yield (
+            f"CREATE TRIGGER {names['row']} AFTER INSERT OR UPDATE OR DELETE ON {relation.quoted} "
+            f"FOR EACH ROW EXECUTE FUNCTION {function}()"
+        )
+        modes.append(f"ENABLE REPLICA TRIGGER {names['row']}")
+    yield f"ALTER TABLE ONLY {relation.quoted} {', '.join(modes)}"
+
+
+def _quote(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

@@ -1,0 +1,124 @@
+"""PostgreSQL: a transaction that reads one snapshot, and a savepoint before whatever may fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.databases.base import Usual
+from bindserver.pace import Pacer
+
+LOCK_SECONDS = 1.0
+"""How long a read waits for a table that somebody has locked against readers."""
+
+PATIENCE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "application_name": "bindserver",
+}
+"""Connections to a host that is gone end in seconds, not hours. A project's own options win."""
+
+SAVEPOINT = "bindserver_guard"
+
+
+class PostgreSQL(Usual):
+    """A PostgreSQL database. All that is set is set for one transaction, as PgBouncer wants it."""
+
+    def __init__(self) -> None:
+        self._guarded: WeakKeyDictionary[BaseDatabaseWrapper, bool] = WeakKeyDictionary()
+
+    def adapt(self, settings: dict[str, Any]) -> None:
+        options = {**PATIENCE, **settings.get("OPTIONS", {})}
+        options.pop("pool", None)
+        settings["OPTIONS"] = options
+        settings["DISABLE_SERVER_SIDE_CURSORS"] = True  # three questions where one would do
+        settings["CONN_HEALTH_CHECKS"] = False
+
+    @contextmanager
+    def reading(self, connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
+        with transaction.atomic(using=connection.alias):
+            with connection.cursor() as cursor:
+                cursor.execute(_beginning(connection, pacer.seconds))
+            self._guarded[connection] = False
+            try:
+                yield
+            finally:
+                del self._guarded[connection]
+
+    @contextmanager
+    def guard(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
+        guard = _Guard(connection, reuses=self._guarded.get(connection))
+        with connection.execute_wrapper(guard):
+            try:
+                yield
+            except BaseException:
+                guard.roll_back()
+                raise
+            else:
+                guard.release()
+            finally:
+                if connection in self._guarded:
+                    self._guarded[connection] = guard.stands or self._guarded[connection]
+
+
+def _beginning(connection: Any, seconds: float) -> str:
+    """Return the first statement of a transaction that reads."""
+    timeouts = {
+        "statement_timeout": seconds,
+        "lock_timeout": min(LOCK_SECONDS, seconds),
+        "idle_in_transaction_session_timeout": 3 * seconds,
+    }
+    if connection.pg_version >= 170_000:
+        timeouts["transaction_timeout"] = 0
+    return "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY" + "".join(
+        f"; SET LOCAL {name} = {max(1, int(value * 1000)) if value else 0}"
+        for name, value in timeouts.items()
+    )
+
+
+class _Guard:
+    """A savepoint that is made when the first statement is about to be sent.
+
+    Args:
+        connection: whose statements to guard.
+        reuses: whether the transaction has a savepoint of ours already; None in a transaction
+            that is not ours, where nothing is left behind.
+
+    Attributes:
+        stands: whether the savepoint is there.
+    """
+
+    def __init__(self, connection: Any, *, reuses: bool | None) -> None:
+        self.stands = False
+        self._connection = connection
+        self._reuses = reuses
+
+    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if not self.stands and self._connection.in_atomic_block:
+            self._run(f"RELEASE SAVEPOINT {SAVEPOINT}; " if self._reuses else "", "SAVEPOINT")
+            self.stands = True
+        return execute(sql, params, many, context)
+
+    def roll_back(self) -> None:
+        """Undo a statement that failed."""
+        if self.stands:
+            self._run("", "ROLLBACK TO SAVEPOINT")
+
+    def release(self) -> None:
+        """Leave nothing behind in a transaction of somebody else."""
+        if self.stands and self._reuses is None:
+            self._run("", "RELEASE SAVEPOINT")
+
+    def _run(self, before: str, what: str) -> None:
+        # Past Django's cursor, or recorders of statements would take this for a view's query.
+        connection = self._connection
+        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+            cursor.execute(f"{before}{what} {SAVEPOINT}")

@@ -1,0 +1,246 @@
+"""A real PostgreSQL server for tests, in a temporary folder and on a free port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg import sql as sqls
+
+from tests.support.server import free_port
+from tests.support.visitors import Visitors
+
+USER = "postgres"
+SETTINGS = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "wal_level": "logical",
+    "max_connections": "100",
+    "max_prepared_transactions": "10",
+    "listen_addresses": "'127.0.0.1'",
+    "shared_buffers": "'64MB'",
+    "max_wal_size": "'512MB'",
+    "autovacuum_naptime": "'10s'",
+    "log_min_messages": "warning",
+    "timezone": "'UTC'",
+}
+
+
+class Cluster:
+    """One server. Its superuser is "postgres", and whoever comes from this machine is trusted.
+
+    Args:
+        folder: an empty folder for it, which others may enter.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self._data = folder / "data"
+        self._made = 0
+
+    def make(self) -> Cluster:
+        """Make its files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for parent in (self.folder, *self.folder.parents[:2]):
+            with contextlib.suppress(PermissionError):
+                parent.chmod(parent.stat().st_mode | 0o755)
+        self.folder.chmod(0o777)
+        self._run("initdb", "-D", self._data, "-U", USER, "-A", "trust", "-E", "UTF8", "-N",
+                  "--locale=C.UTF-8")  # fmt: skip
+        lines = [f"{name} = {value}" for name, value in SETTINGS.items()]
+        lines += [f"port = {self.port}", f"unix_socket_directories = '{self.folder}'"]
+        with (self._data / "postgresql.conf").open("a") as conf:
+            conf.write("\n".join(lines) + "\n")
+        return self
+
+    def start(self) -> Cluster:
+        """Start it, and return when it takes connections."""
+        self._run("pg_ctl", "-D", self._data, "-l", self.folder / "log", "-w", "start")
+        return self
+
+    def stop(self, mode: str = "fast") -> None:
+        """End it; in mode "immediate", as a crash would."""
+        self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop", check=False)
+
+    def restart(self, mode: str = "fast") -> None:
+        """End it and start it again."""
+        self.stop(mode)
+        self.start()
+
+    def pause(self) -> None:
+        """Have every process of it do nothing, as on a machine that hangs."""
+        self._signal_all(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a pause."""
+        self._signal_all(signal.SIGCONT)
+
+    def _signal_all(self, what: signal.Signals) -> None:
+        head = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
+        for pid in (head, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, what)
+
+    def make_database(self, template: str = "template0") -> str:
+        """Make a database, as a copy of another that nobody uses, and return its name."""
+        self._made += 1
+        name = f"test{self._made}"
+        with self.connect() as connection:
+            names = sqls.Identifier(name), sqls.Identifier(template)
+            connection.execute(sqls.SQL("CREATE DATABASE {} TEMPLATE {}").format(*names))
+        return name
+
+    def drop_database(self, name: str) -> None:
+        """Take a database away, whoever uses it."""
+        with self.connect() as connection:
+            connection.execute(
+                sqls.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sqls.Identifier(name))
+            )
+
+    def connect(self, name: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
+        """Return a connection that commits each statement by itself."""
+        return psycopg.connect(self.url(name), autocommit=True, **options)
+
+    def url(self, name: str) -> str:
+        """Return a database's address."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def psql(self, name: str, text: str) -> str:
+        """Type SQL into psql, and return what it prints."""
+        done = subprocess.run(
+            [_binary("psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", self.url(name)],
+            input=text,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def run(self, command: str, *args: object) -> None:
+        """Run one of PostgreSQL's programs."""
+        self._run(command, *args)
+
+    def _run(self, command: str, *args: object, check: bool = True) -> None:
+        done = subprocess.run(
+            [*_as_other(), _binary(command), *map(str, args)],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if command != "pg_ctl" else subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if check and done.returncode:
+            raise RuntimeError(f"{command}: {done.stdout or (self.folder / 'log').read_text()}")
+
+
+class PostgreSQLProgram(Visitors):
+    """Another program, which writes to a database with plain SQL and knows nothing of Django.
+
+    Args:
+        url: the database's address.
+        tables: all that there are, those that others point to last.
+    """
+
+    def __init__(self, url: str, tables: Sequence[str] = ()) -> None:
+        self.url = url
+        self._tables = tables
+        self._connection = psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor)
+
+    @property
+    def pid(self) -> int:
+        """Its backend's process id."""
+        return self._connection.info.backend_pid
+
+    def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        """Run a statement, with ? where arguments go, and return its rows."""
+        cursor = self._connection.execute(sql.replace("?", "%s") if args else sql, args or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def add_products(self, count: int, first: int = 1, **values: Any) -> None:
+        """Insert products named after their keys, in one statement."""
+        row = {"price": 1, "stock": 0, "active": 1, "category_id": None, **values}
+        self.run(
+            "INSERT INTO app_product (id, name, price, stock, active, category_id) "
+            "SELECT i, 'product ' || i, ?, ?, ?, ? FROM generate_series(?::int, ?::int) AS i",
+            *row.values(),
+            first,
+            first + count - 1,
+        )
+
+    def clean(self) -> None:
+        with self.transaction():
+            for table in self._tables:
+                self.run(f"DELETE FROM {table}")
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._connection.transaction():
+            yield
+
+    def age(self, seconds: int) -> None:
+        """Let the change log believe that so much time has passed."""
+        self.run(f"UPDATE bindserver_log SET at = at - interval '{seconds} s'")
+        self.run(
+            "INSERT INTO bindserver_meta SELECT 'seen:' || pg_snapshot_xmin(pg_current_snapshot()),"
+            " extract(epoch FROM now()) - ?",
+            seconds,
+        )
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def write_as_sqlite_does(connection: psycopg.Connection[Any]) -> None:
+    """Let 0 and 1 be written into boolean columns, so that tests can say one thing everywhere."""
+    connection.execute(
+        "UPDATE pg_cast SET castcontext = 'a' "
+        "WHERE castsource = 'int4'::regtype AND casttarget = 'bool'::regtype"
+    )
+
+
+def wait_for(done: Any, seconds: float = 30) -> None:
+    """Wait until `done()`."""
+    until = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def find_binaries() -> Path | None:
+    """Return the folder with the newest PostgreSQL server's programs."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/initdb"),
+        key=lambda path: [int(n) for n in re.findall(r"\d+", path.parts[-3])],
+    )
+    if found:
+        return found[-1].parent
+    here = shutil.which("initdb")
+    return Path(here).resolve().parent if here else None
+
+
+def _binary(name: str) -> str:
+    folder = find_binaries()
+    assert folder is not None, "PostgreSQL is missing. On Debian or Ubuntu: apt-get install postgresql"
+    return str(folder / name)
+
+
+def _as_other() -> list[str]:
+    """PostgreSQL does not run as root."""
+    if os.getuid() != 0:
+        return []
+    with contextlib.suppress(KeyError):
+        pwd.getpwnam(USER)
+        return ["runuser", "-u", USER, "--"]
+    return ["runuser", "-u", "nobody", "--"]

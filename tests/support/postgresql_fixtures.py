@@ -1,0 +1,108 @@
+"""Fixtures: one PostgreSQL server for all tests, and databases that are copies of a migrated one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dj_database_url
+import pytest
+from django.db import connections
+from django.db.backends.postgresql.base import DatabaseWrapper
+from pytest_django import DjangoDbBlocker
+
+from tests.support.postgresql import Cluster, write_as_sqlite_does
+from tests.support.server import Server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[Cluster]:
+    """The server that tests share; one that harms its server makes its own."""
+    folder = Path(tempfile.mkdtemp(prefix="bindserver-pg-"))
+    cluster = Cluster(folder / "cluster").make().start()
+    try:
+        yield cluster
+    finally:
+        cluster.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql_templates(
+    postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> dict[bool, str]:
+    """Migrated databases without (False) and with (True) a change log."""
+    return make_templates(postgresql, tmp_path_factory.mktemp("postgresql"))
+
+
+def make_templates(cluster: Cluster, folder: Path) -> dict[bool, str]:
+    """Migrate a database, and install a change log in a copy of it."""
+    plain = cluster.make_database()
+    with cluster.connect(plain) as connection:
+        write_as_sqlite_does(connection)
+    Server(folder / "plain", url=cluster.url(plain)).prepare(capture=False)
+    logged = cluster.make_database(plain)
+    Server(folder / "logged", url=cluster.url(logged)).manage("bindings", "capture", "install")
+    return {False: plain, True: logged}
+
+
+@pytest.fixture(scope="session")
+def postgresql_copies(
+    postgresql: Cluster, postgresql_templates: dict[bool, str]
+) -> Callable[[bool, Path], str]:
+    """Make PostgreSQL databases with (True) or without a change log; returns their addresses."""
+
+    def copy_of(capture: bool, path: Path) -> str:
+        return postgresql.url(make_copy(postgresql, postgresql_templates[capture], capture=capture))
+
+    return copy_of
+
+
+def make_copy(cluster: Cluster, template: str, *, capture: bool) -> str:
+    """Copy a database."""
+    return cluster.make_database(template)
+
+
+@pytest.fixture
+def postgresql_database(
+    postgresql: Cluster,
+    postgresql_templates: dict[bool, str],
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[str]:
+    """A database of the test's own, with a change log, as this process's "default"."""
+    name = make_copy(postgresql, postgresql_templates[True], capture=True)
+    yield from as_default(postgresql.url(name), django_db_blocker)
+    postgresql.drop_database(name)
+
+
+@pytest.fixture
+def bare_postgresql_database(
+    postgresql: Cluster,
+    postgresql_templates: dict[bool, str],
+    django_db_blocker: DjangoDbBlocker,
+) -> Iterator[str]:
+    """The same without a change log."""
+    name = make_copy(postgresql, postgresql_templates[False], capture=False)
+    yield from as_default(postgresql.url(name), django_db_blocker)
+    postgresql.drop_database(name)
+
+
+def as_default(url: str, blocker: DjangoDbBlocker) -> Iterator[str]:
+    """Have "default" be another database for a while, in every thread."""
+    usual = connections["default"]
+    shared = connections.settings["default"]  # what threads make connections of their own from
+    before = dict(shared)
+    parsed = dict(dj_database_url.parse(url))
+    with blocker.unblock():
+        shared.update(parsed, OPTIONS={})
+        own = DatabaseWrapper(dict(shared), "default")
+        connections["default"] = own
+        try:
+            yield url
+        finally:
+            own.close()
+            connections["default"] = usual
+            shared.clear()
+            shared.update(before)
