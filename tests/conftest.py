@@ -112,6 +112,13 @@ def vendor(request: pytest.FixtureRequest) -> str:
     return str(getattr(request, "param", "sqlite"))
 
 
+@pytest.fixture
+def only_sqlite(vendor: str) -> None:
+    """For what only SQLite has, in a module for every database."""
+    if vendor != "sqlite":
+        pytest.skip("this is about SQLite")
+
+
 @pytest.fixture(scope="module")
 def make_server(
     vendor: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
