@@ -360,6 +360,8 @@ def _function(function: str, log: str, tracked: Tracked, key: str | None) -> lis
         f"ELSE {into} VALUES ({named}, NULL); END IF; END IF; RETURN NULL; END"
     )
     tag = "$bindserver$"
+    while tag in body:
+        tag = f"{tag[:-1]}_$"
     return [
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
         f"SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {tag}{body}{tag}",
