@@ -12,7 +12,6 @@ from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
 from tests.support.server import Server
 from tests.support.talk import Following, talking
 
-
 pytestmark = EVERY_DATABASE
 
 

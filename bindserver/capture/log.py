@@ -18,7 +18,14 @@ class Log(Protocol):
     """The change log of one database, on one connection.
 
     The reading calls belong inside the snapshot transaction that rows are read in.
+
+    Attributes:
+        tries: how often `install` and `remove` ask for a lock that somebody holds.
+        tell: hears in a sentence why they wait.
     """
+
+    tries: int
+    tell: Callable[[str], None]
 
     def installed(self) -> bool:
         """Tell whether the log's tables are there."""

@@ -39,10 +39,10 @@ MARKS_KEPT = 24
 """How many snapshots of the time that the log is kept for are remembered, to purge by."""
 
 EPOCH = (
-    "md5(concat_ws('/', (SELECT value FROM {meta} WHERE name = 'epoch'), "
+    f"md5(concat_ws('/', (SELECT value FROM {META} WHERE name = 'epoch'), "
     "(SELECT oid FROM pg_database WHERE datname = current_database()), "
-    "pg_relation_filenode('{log}'), extract(epoch FROM pg_postmaster_start_time())))"
-).format(meta=META, log=LOG)
+    f"pg_relation_filenode('{LOG}'), extract(epoch FROM pg_postmaster_start_time())))"
+)
 AT = "(extract(epoch FROM at) * 1000000)::bigint"
 NEW = "(xid >= %s::xid8 OR xid = ANY(%s::xid8[]))"
 
@@ -71,8 +71,8 @@ class PostgreSQLLog:
         connection: Django's wrapper of the connection to use.
 
     Attributes:
-        lock_seconds: how long `install` and `remove` may wait for one table at a time.
-        tries: how often they try.
+        tries: how often `install` and `remove` ask for a lock that somebody holds.
+        lock_seconds: how long they wait for it each time, and in between.
         tell: hears in a sentence why they wait.
     """
 
@@ -83,12 +83,18 @@ class PostgreSQLLog:
         self._connection = connection
         self._triggers = Triggers(connection)
         self._own_epoch = ""
+        self._schema: object = None
+        self._marked: object = None
 
     # Reading, inside a snapshot.
 
     def installed(self) -> bool:
-        found = self._rows("SELECT to_regclass(%s), to_regclass(%s)", (LOG, META))
-        return None not in found[0]
+        # Not `to_regclass`: a session may remember for a transaction that there is no such name.
+        found = self._rows(
+            "SELECT count(*) FROM pg_class WHERE relname IN (%s, %s) AND pg_table_is_visible(oid)",
+            (LOG, META),
+        )
+        return bool(found[0][0] == 2)
 
     def position(self) -> Position:
         standby, snapshot, number, at, epoch = self._rows(POSITION)[0]
@@ -111,7 +117,11 @@ class PostgreSQLLog:
         return f"{epoch[:20]}{self._own_epoch}"
 
     def schema_mark(self) -> object:
-        return self._triggers.mark()
+        # Every change of the schema changes the snapshot, which is ten times cheaper to ask.
+        state = self.commit_mark(), self._triggers.watched()
+        if state != self._marked:
+            self._schema, self._marked = self._triggers.mark(), state
+        return self._schema
 
     def commit_mark(self) -> object:
         return self._ask("SELECT pg_current_snapshot()::text")

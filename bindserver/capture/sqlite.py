@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +45,8 @@ class SQLiteLog:
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.tries = 1  # SQLite's own timeout is patience enough
+        self.tell: Callable[[str], None] = lambda sentence: None
         self._connection = connection
         self._inode: int | None = None
 

@@ -79,7 +79,7 @@ class TestInstalling:
 
         def install() -> None:
             own = log_of(connections["default"])
-            own.tries = 50  # type: ignore[attr-defined]
+            own.tries = 50
             done.append(own.install(wanted()))
             connections["default"].close()
 
@@ -130,7 +130,9 @@ class TestInstalling:
             cursor.execute("DROP ROLE IF EXISTS guest")
             cursor.execute("CREATE ROLE guest")
             cursor.execute("SET ROLE guest")
-        with pytest.raises(CaptureError, match=r"may not make tables in schema 'public'.*GRANT CRE"):
+        with pytest.raises(
+            CaptureError, match=r"may not make tables in schema 'public'.*GRANT CRE"
+        ):
             PostgreSQLLog(connections["default"]).install(wanted())
 
     def test_a_table_that_is_in_use_is_tried_again_and_then_given_up(

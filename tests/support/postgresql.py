@@ -156,7 +156,9 @@ class PostgreSQLProgram(Visitors):
     def __init__(self, url: str, tables: Sequence[str] = ()) -> None:
         self.url = url
         self._tables = tables
-        self._connection = psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor)
+        self._connection = psycopg.connect(
+            url, autocommit=True, cursor_factory=psycopg.ClientCursor
+        )
 
     @property
     def pid(self) -> int:
@@ -232,7 +234,9 @@ def find_binaries() -> Path | None:
 
 def _binary(name: str) -> str:
     folder = find_binaries()
-    assert folder is not None, "PostgreSQL is missing. On Debian or Ubuntu: apt-get install postgresql"
+    assert folder is not None, (
+        "PostgreSQL is missing. On Debian or Ubuntu: apt-get install postgresql"
+    )
     return str(folder / name)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore
 
 
@@ -17,6 +16,8 @@ class Visitors:
 
     def log_in(self, name: str, expires: str = "2100-01-01 00:00:00") -> dict[str, str]:
         """Make a user and a session of theirs, and return the headers of a browser that has it."""
+        from django.contrib.auth.models import User  # programs without Django come here too
+
         user = User(username=name, password="!", pk=1 + len(self.run("SELECT 1 FROM auth_user")))
         row = (user.pk, name, user.password, "", "", "", "2026-01-01", 0, 0, 1)
         self.run(

@@ -32,6 +32,9 @@ ORDERS = {
     Order.CLEAR: "have them forget what they hold in memory of bindings",
 }
 
+LOCK_TRIES = 100
+"""How often to ask for a table that is in use; each time its writers may wait for a moment."""
+
 
 class Command(BaseCommand):
     """Installs, shows, removes and purges the change log."""
@@ -81,6 +84,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no database {alias!r} in DATABASES.")
         try:
             log = log_of(connections[alias])
+            log.tries, log.tell = LOCK_TRIES, self.stderr.write
             getattr(self, f"_{options['action']}")(log, alias, options)
         except CaptureError as problem:
             raise CommandError(str(problem)) from None

@@ -1,0 +1,362 @@
+"""PostgreSQL from outside: other programs write, servers and the database come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import TABLES, MakeServer
+from tests.support.postgresql import Cluster, PostgreSQLProgram
+from tests.support.postgresql_fixtures import make_templates
+from tests.support.server import Server
+from tests.support.talk import Following, Talk, talking
+from tests.test_resuming import resume, told
+
+ON_POSTGRESQL = pytest.mark.parametrize("vendor", ["postgresql"], indirect=True, scope="module")
+
+
+@pytest.fixture
+async def talk(server: Server, program: PostgreSQLProgram) -> AsyncIterator[Talk]:
+    async with talking(server.ws) as talk:
+        yield talk
+
+
+def rows_of(program: PostgreSQLProgram) -> list[tuple[Any, ...]]:
+    return program.run("SELECT id, stock FROM app_product WHERE active ORDER BY id")
+
+
+def held(following: Following) -> list[tuple[Any, ...]]:
+    return [(row["id"], row["stock"]) for row in following.replica.rows]
+
+
+@ON_POSTGRESQL
+class TestWrites:
+    async def test_sql_typed_into_psql(
+        self, talk: Talk, server: Server, postgresql: Cluster
+    ) -> None:
+        products = await talk.follow("products")
+        name = server.url.rpartition("/")[2]
+        postgresql.psql(
+            name,
+            "BEGIN; INSERT INTO app_product (id, name, price, stock, active) VALUES "
+            "(1, 'a', 1, 0, true), (2, 'b', 2, 0, true); UPDATE app_product SET stock = 5; COMMIT;",
+        )
+        await talk.until(lambda: products.column("stock") == [5, 5])
+        assert products.actions == ["sync", "batch"]
+        postgresql.psql(name, "TRUNCATE app_product CASCADE")
+        await talk.until(lambda: products.replica.rows == [])
+
+    async def test_fifty_thousand_rows_in_one_update(
+        self, talk: Talk, program: PostgreSQLProgram
+    ) -> None:
+        program.add_products(50_000)
+        products = await talk.follow("products")
+        small = await talk.follow("cheapest")
+        program.run("UPDATE app_product SET stock = 1")
+        await talk.until(lambda: set(products.column("stock")) == {1}, 60)
+        assert len(products.replica.rows) == 50_000
+        program.run("UPDATE app_product SET price = 0 WHERE id = 40000")
+        await talk.until(lambda: small.column("id")[0] == 40_000)
+
+    async def test_one_that_commits_late_is_seen_when_it_does(
+        self, talk: Talk, server: Server, program: PostgreSQLProgram
+    ) -> None:
+        program.add_products(2)
+        products = await talk.follow("products")
+        late = PostgreSQLProgram(server.url)
+        late.run("BEGIN")
+        late.run("UPDATE app_product SET stock = 7 WHERE id = 1")
+        for number in range(1, 21):
+            program.run("UPDATE app_product SET stock = ? WHERE id = 2", number)
+        await talk.until(lambda: products.column("stock") == [0, 20])
+        cursor, keys = products.cursor, products.replica.held
+        late.run("COMMIT")
+        late.close()
+        await talk.until(lambda: products.column("stock") == [7, 20])
+        async with talking(server.ws) as other:
+            again = await other.follow("products", cursor=cursor, held=keys)
+            assert told(again) == [("update", 1)]
+
+    async def test_many_writers_at_once_and_every_state_is_one_that_was_committed(
+        self, talk: Talk, server: Server, program: PostgreSQLProgram
+    ) -> None:
+        """Each transaction moves one from a row to another: the sum never differs."""
+        program.add_products(20, stock=100)
+        products = await talk.follow("products")
+
+        def write(seed: int) -> None:
+            own = PostgreSQLProgram(server.url)
+            for number in range(60):
+                one, other = sorted(((seed * 7 + number) % 20 + 1, (number * 3) % 20 + 1))
+                with own.transaction():
+                    own.run("UPDATE app_product SET stock = stock - 1 WHERE id = ?", one)
+                    own.run("UPDATE app_product SET stock = stock + 1 WHERE id = ?", other)
+            own.close()
+
+        writers = asyncio.gather(*(asyncio.to_thread(write, seed) for seed in range(6)))
+        frames = len(products.frames)
+        while not writers.done():
+            try:
+                await talk.hear(0.2)
+            except TimeoutError:
+                continue
+            if len(products.frames) > frames:
+                frames = len(products.frames)
+                assert sum(products.column("stock")) == 2000
+        await writers
+        await talk.until(lambda: held(products) == rows_of(program))
+        assert frames > 10
+
+    async def test_a_statement_that_fails_in_a_binding_harms_it_alone(
+        self, talk: Talk, program: PostgreSQLProgram
+    ) -> None:
+        """An error ends a transaction of PostgreSQL's, unless there is a savepoint."""
+        program.run("INSERT INTO app_word VALUES ('a', 1)")
+        program.add_products(1)
+        products, words = await talk.follow("products"), await talk.follow("words")
+        program.run("ALTER TABLE app_word RENAME count TO amount")
+        program.run("UPDATE app_product SET stock = 3")
+        await talk.until(lambda: words.replica.stale and products.column("stock") == [3])
+        program.run("ALTER TABLE app_word RENAME amount TO count")
+        await talk.until(lambda: not words.replica.stale)
+        program.run("UPDATE app_word SET count = 2")
+        await talk.until(lambda: words.column("count") == [2])
+
+    async def test_a_table_that_somebody_has_locked_holds_up_nobody_else_for_long(
+        self, talk: Talk, server: Server, program: PostgreSQLProgram
+    ) -> None:
+        program.run("INSERT INTO app_word VALUES ('a', 1)")
+        program.add_products(1)
+        products, words = await talk.follow("products"), await talk.follow("words")
+        locker = PostgreSQLProgram(server.url)
+        locker.run("BEGIN")
+        locker.run("UPDATE app_word SET count = 2")
+        locker.run("LOCK TABLE app_word IN ACCESS EXCLUSIVE MODE")
+        program.run("UPDATE app_product SET stock = 3")
+        await talk.until(lambda: products.column("stock") == [3])
+        locker.run("COMMIT")
+        locker.close()
+        await talk.until(lambda: words.column("count") == [2])
+
+
+@ON_POSTGRESQL
+class TestSeveralServers:
+    async def test_a_client_moves_among_them_and_gets_exactly_what_differs(
+        self, server: Server, program: PostgreSQLProgram, make_server: MakeServer
+    ) -> None:
+        program.add_products(2000)
+        with make_server(on=server) as second, make_server(on=server) as third:
+            async with talking(server.ws) as talk:
+                old = await talk.follow("products")
+            for number in range(1, 1001):
+                program.run("UPDATE app_product SET stock = ? WHERE id = ?", number, number % 50 + 1)
+            again = await resume(second, "products", old)
+            assert sorted(told(again)) == [("update", key) for key in range(1, 51)]
+            program.run("DELETE FROM app_product WHERE id = 1")
+            merged = Following({"key": "id"})
+            for frame in (*old.frames, *again.frames):
+                merged.take(frame)
+            last = await resume(third, "products", merged)
+            assert told(last) == [("delete", 1)]
+            for frame in last.frames:
+                merged.take(frame)
+            assert held(merged) == rows_of(program)
+            assert told(await resume(server, "products", merged)) == [("ok", None)]
+
+    async def test_one_is_killed_and_its_client_goes_on_with_another(
+        self, server: Server, program: PostgreSQLProgram, make_server: MakeServer
+    ) -> None:
+        program.add_products(100)
+        second = make_server(on=server).start()
+        async with talking(second.ws) as talk:
+            old = await talk.follow("products")
+            for number in range(1, 61):
+                program.run("UPDATE app_product SET stock = 7 WHERE id = ?", number)
+                if number == 30:
+                    await talk.until(lambda: old.frames[1:])
+                    second.kill()
+        again = await resume(server, "products", old)
+        merged = Following({"key": "id"})
+        for frame in (*old.frames, *again.frames):
+            merged.take(frame)
+        assert held(merged) == rows_of(program)
+        assert len(told(again)) <= 60
+
+    async def test_all_see_what_one_of_them_writes(
+        self, server: Server, program: PostgreSQLProgram, make_server: MakeServer
+    ) -> None:
+        with make_server(on=server) as second:
+            async with talking(server.ws) as one, talking(second.ws) as two:
+                first, other = await one.follow("products"), await two.follow("products")
+                for _ in range(5):
+                    program.add_products(10, first=1 + 10 * _)
+                await one.until(lambda: held(first) == rows_of(program))
+                await two.until(lambda: held(other) == rows_of(program))
+
+
+@ON_POSTGRESQL
+class TestSchemaChanges:
+    async def test_a_column_is_added_while_clients_follow(
+        self, talk: Talk, program: PostgreSQLProgram
+    ) -> None:
+        program.add_products(2)
+        products = await talk.follow("products")
+        program.run("ALTER TABLE app_product ADD COLUMN more int DEFAULT 5")
+        program.run("UPDATE app_product SET stock = 3 WHERE id = 2")
+        await talk.until(lambda: products.column("stock") == [0, 3])
+        program.run("ALTER TABLE app_product DROP COLUMN more")
+
+    async def test_values_that_a_change_of_type_rewrites_are_seen(
+        self, talk: Talk, program: PostgreSQLProgram
+    ) -> None:
+        program.run("INSERT INTO app_word VALUES ('a', 1)")
+        words = await talk.follow("words")
+        program.run("ALTER TABLE app_word ALTER count TYPE bigint USING count + 41")
+        await talk.until(lambda: words.column("count") == [42])
+
+    async def test_triggers_that_are_dropped_come_back_and_what_was_missed_is_seen(
+        self, talk: Talk, server: Server, program: PostgreSQLProgram
+    ) -> None:
+        program.run("INSERT INTO app_word VALUES ('a', 1)")
+        words = await talk.follow("words")
+        old_cursor, keys = words.cursor, words.replica.held
+        with program.transaction():
+            for suffix in ("ins", "upd", "del", "tru", "row"):
+                program.run(f"DROP TRIGGER bindserver__app_word__{suffix} ON app_word")
+            program.run("UPDATE app_word SET count = 2")
+        await talk.until(lambda: words.column("count") == [2])
+        program.run("UPDATE app_word SET count = 3")
+        await talk.until(lambda: words.column("count") == [3])
+        assert "installing missing triggers on app_word" in server.log.read_text()
+        again = await talk.follow("words", cursor=words.cursor, held=keys)
+        assert again.actions == ["ok"]
+        assert old_cursor != words.cursor
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    folder = Path(tempfile.mkdtemp(prefix="bindserver-pg-"))
+    cluster = Cluster(folder / "cluster").make().start()
+    yield cluster
+    cluster.stop("immediate")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class TestALostDatabase:
+    """On a server of PostgreSQL's own, which may be harmed."""
+
+    @pytest.fixture
+    def own(self, cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
+        name = make_templates(cluster, tmp_path)[True]
+        with Server(tmp_path / "own", {"QUERY_SECONDS": 2}, url=cluster.url(name)) as server:
+            program = PostgreSQLProgram(server.url, TABLES)
+            program.add_products(3)
+            program.close()
+            yield server
+
+    @pytest.mark.parametrize("mode", ["immediate", "fast"])
+    async def test_that_restarts_is_ridden_out(
+        self, cluster: Cluster, own: Server, mode: str
+    ) -> None:
+        async with talking(own.ws) as talk:
+            products = await talk.follow("products")
+            keys, cursor = products.replica.held, products.cursor
+            cluster.stop(mode)
+            await talk.until(lambda: products.replica.stale)
+            await talk.ping(1)
+            await talk.say("tags", ref="meanwhile")
+            data = await talk.hear_data("tags")
+            assert data["payload"]["code"] == "unavailable"
+            assert "psycopg" not in json.dumps(talk.heard)
+            cluster.start()
+            program = PostgreSQLProgram(own.url)
+            program.run("UPDATE app_product SET stock = 5")
+            program.close()
+            await talk.until(lambda: products.column("stock") == [5, 5, 5], 30)
+            assert not products.replica.stale
+            assert "sync" not in products.actions[1:]
+            async with talking(own.ws) as other:
+                again = await other.follow("products", cursor=cursor, held=keys)
+                assert again.column("stock")[-1:] == [5]
+
+    async def test_that_was_restored_from_an_older_copy_is_noticed(
+        self, cluster: Cluster, own: Server
+    ) -> None:
+        program = PostgreSQLProgram(own.url)
+        program.run("UPDATE app_product SET stock = 1")
+        program.run("CHECKPOINT")
+        program.close()
+        cluster.stop()
+        data, backup = cluster.folder / "data", cluster.folder / "backup"
+        shutil.copytree(data, backup)
+        for path in (backup, *backup.rglob("*")):
+            shutil.chown(path, data.owner(), data.group())
+        backup.chmod(0o700)
+        cluster.start()
+        async with talking(own.ws) as talk:
+            products = await talk.follow("products")
+            program = PostgreSQLProgram(own.url)
+            program.run("UPDATE app_product SET stock = 8")
+            program.add_products(5, first=10)
+            program.close()
+            await talk.until(lambda: len(products.replica.rows) == 8)
+            own.kill()
+        lost = Following({"key": "id"})
+        for frame in products.frames:
+            lost.take(frame)
+        cluster.stop()
+        shutil.rmtree(data)
+        backup.rename(data)
+        cluster.start()
+        program = PostgreSQLProgram(own.url)
+        program.run("UPDATE app_product SET stock = 2 WHERE id = 3")
+        program.add_products(5, first=20)  # the same transaction ids as those that are lost
+        program.close()
+        own.start()
+        again = await resume(own, "products", lost)
+        assert again.actions == ["sync"]
+        assert again.column("id") == [1, 2, 3, 20, 21, 22, 23, 24]
+
+    async def test_whose_connections_are_ended_in_the_middle_of_writes(
+        self, cluster: Cluster, own: Server
+    ) -> None:
+        name = own.url.rpartition("/")[2]
+        program = PostgreSQLProgram(own.url)
+        async with talking(own.ws) as talk:
+            products = await talk.follow("products")
+            for number in range(1, 61):
+                program.run("UPDATE app_product SET stock = ?", number)
+                if number % 12 == 0:
+                    with cluster.connect() as admin:
+                        admin.execute(
+                            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                            "WHERE datname = %s AND application_name = 'bindserver'",
+                            [name],
+                        )
+            await talk.until(
+                lambda: products.column("stock") == [60] * 3 and not products.replica.stale, 30
+            )
+        program.close()
+
+    async def test_that_hangs_for_a_while_keeps_sockets_open(
+        self, cluster: Cluster, own: Server
+    ) -> None:
+        async with talking(own.ws) as talk:
+            products = await talk.follow("products")
+            cluster.pause()
+            try:
+                await asyncio.sleep(1)
+                await talk.ping(2)
+            finally:
+                cluster.go_on()
+            program = PostgreSQLProgram(own.url)
+            program.run("UPDATE app_product SET stock = 4")
+            program.close()
+            await talk.until(lambda: products.column("stock") == [4, 4, 4], 30)
