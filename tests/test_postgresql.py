@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import TABLES, MakeServer
 from tests.support.postgresql import Cluster, PostgreSQLProgram
 from tests.support.postgresql_fixtures import make_templates
+from tests.support.postgresql_faults import FAULTS
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 from tests.test_resuming import resume, told
@@ -34,6 +35,64 @@ def rows_of(program: PostgreSQLProgram) -> list[tuple[Any, ...]]:
 
 def held(following: Following) -> list[tuple[Any, ...]]:
     return [(row["id"], row["stock"]) for row in following.replica.rows]
+
+
+async def watch_sums(server: Server, program: PostgreSQLProgram) -> tuple[int, list[int], bool]:
+    """Have transactions move one from a row to another, while a client watches that the sum of all
+    rows never differs.
+
+    Returns:
+        How many frames came, the sums that were wrong, and whether a row was wrong at the end.
+    """
+    program.add_products(20, stock=100)
+
+    def write(seed: int) -> None:
+        own = PostgreSQLProgram(server.url)
+        for number in range(60):
+            one, other = sorted(((seed * 7 + number) % 20 + 1, (number * 3) % 20 + 1))
+            with own.transaction():
+                own.run("UPDATE app_product SET stock = stock - 1 WHERE id = ?", one)
+                own.run("UPDATE app_product SET stock = stock + 1 WHERE id = ?", other)
+        own.close()
+
+    wrong = []
+    async with talking(server.ws) as talk:
+        products = await talk.follow("products")
+        writers = asyncio.gather(*(asyncio.to_thread(write, seed) for seed in range(6)))
+        frames = len(products.frames)
+        while not writers.done() or len(products.frames) > frames:
+            frames = len(products.frames)
+            try:
+                await talk.hear(0.5)
+            except TimeoutError:
+                continue
+            if sum(products.column("stock")) != 2000:
+                wrong.append(sum(products.column("stock")))
+        await writers
+        return frames, wrong, held(products) != rows_of(program)
+
+
+@ON_POSTGRESQL
+class TestPlantedFaults:
+    @pytest.mark.parametrize("fault", sorted(FAULTS))
+    async def test_is_found(
+        self,
+        fault: str,
+        make_server: MakeServer,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setenv("PLANTED_FAULT", fault)
+        honest = make_server()
+        with Server(tmp_path / "own", module="tests.support.faulty_settings", url=honest.url) as own:
+            program = PostgreSQLProgram(own.url, TABLES)
+            for _ in range(10):
+                program.clean()
+                _, wrong, lost = await watch_sums(own, program)
+                if wrong or lost:
+                    break
+            program.close()
+        assert wrong or lost
 
 
 @ON_POSTGRESQL
@@ -85,34 +144,11 @@ class TestWrites:
             assert told(again) == [("update", 1)]
 
     async def test_many_writers_at_once_and_every_state_is_one_that_was_committed(
-        self, talk: Talk, server: Server, program: PostgreSQLProgram
+        self, server: Server, program: PostgreSQLProgram
     ) -> None:
-        """Each transaction moves one from a row to another: the sum never differs."""
-        program.add_products(20, stock=100)
-        products = await talk.follow("products")
-
-        def write(seed: int) -> None:
-            own = PostgreSQLProgram(server.url)
-            for number in range(60):
-                one, other = sorted(((seed * 7 + number) % 20 + 1, (number * 3) % 20 + 1))
-                with own.transaction():
-                    own.run("UPDATE app_product SET stock = stock - 1 WHERE id = ?", one)
-                    own.run("UPDATE app_product SET stock = stock + 1 WHERE id = ?", other)
-            own.close()
-
-        writers = asyncio.gather(*(asyncio.to_thread(write, seed) for seed in range(6)))
-        frames = len(products.frames)
-        while not writers.done():
-            try:
-                await talk.hear(0.2)
-            except TimeoutError:
-                continue
-            if len(products.frames) > frames:
-                frames = len(products.frames)
-                assert sum(products.column("stock")) == 2000
-        await writers
-        await talk.until(lambda: held(products) == rows_of(program))
+        frames, wrong, lost = await watch_sums(server, program)
         assert frames > 10
+        assert (wrong, lost) == ([], False)
 
     async def test_a_statement_that_fails_in_a_binding_harms_it_alone(
         self, talk: Talk, program: PostgreSQLProgram
@@ -249,12 +285,17 @@ def cluster() -> Iterator[Cluster]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="module")
+def own_template(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return make_templates(cluster, tmp_path_factory.mktemp("own"))[True]
+
+
 class TestALostDatabase:
     """On a server of PostgreSQL's own, which may be harmed."""
 
     @pytest.fixture
-    def own(self, cluster: Cluster, tmp_path: Path) -> Iterator[Server]:
-        name = make_templates(cluster, tmp_path)[True]
+    def own(self, cluster: Cluster, own_template: str, tmp_path: Path) -> Iterator[Server]:
+        name = cluster.make_database(own_template)
         with Server(tmp_path / "own", {"QUERY_SECONDS": 2}, url=cluster.url(name)) as server:
             program = PostgreSQLProgram(server.url, TABLES)
             program.add_products(3)
