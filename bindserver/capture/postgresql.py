@@ -85,6 +85,7 @@ class PostgreSQLLog:
         self._own_epoch = ""
         self._schema: object = None
         self._marked: object = None
+        self._quiet: tuple[object, object] = None, None
 
     # Reading, inside a snapshot.
 
@@ -127,9 +128,16 @@ class PostgreSQLLog:
         return self._ask("SELECT pg_current_snapshot()::text")
 
     def moved(self, mark: object) -> bool:
+        since, quiet = self._quiet
+        present = self.commit_mark()
+        if present in (mark, quiet if since == mark else mark):
+            return False
         # Other tables' commits change the snapshot too: what counts is whether anything was logged.
-        seen = Mark.of(str(mark), (0, 0))
-        return bool(self._ask(f"SELECT EXISTS (SELECT FROM {LOG} WHERE {NEW})", seen.snapshot()))
+        seen = Mark.of(str(quiet if since == mark else mark), (0, 0))
+        if self._ask(f"SELECT EXISTS (SELECT FROM {LOG} WHERE {NEW})", seen.snapshot()):
+            return True
+        self._quiet = mark, present
+        return False
 
     def _ask(self, sql: str, params: Sequence[Any] | None = None) -> Any:
         """Ask for one value, a hundred times a second: Django's cursor would cost as much again."""

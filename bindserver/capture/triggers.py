@@ -93,18 +93,20 @@ LEFT JOIN pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE
 ORDER BY r.name, c.oid
 """
 )
-TEXTS = {
-    "bpchar": "to_jsonb({pk}) #>> '{{}}'",  # a cast would cut trailing blanks off
+KEYS = {
+    "bpchar": "(to_jsonb({pk}) #>> '{{}}')",  # a cast would cut trailing blanks off
     "inet": "host({pk})",
-    "date": "to_jsonb({pk}) #>> '{{}}'",  # the same, whatever the writer's DateStyle
-    "timestamp": "to_jsonb({pk}) #>> '{{}}'",
-    "timestamptz": "to_jsonb({pk}) #>> '{{}}'",
-    **dict.fromkeys(
-        ("int2", "int4", "int8", "numeric", "text", "varchar", "uuid", "citext", "bool", "time"),
-        "{pk}::text",
-    ),
+    "date": "(to_jsonb({pk}) #>> '{{}}')",  # the same, whatever the writer's DateStyle
+    "timestamp": "(to_jsonb({pk}) #>> '{{}}')",
+    "timestamptz": "(to_jsonb({pk}) #>> '{{}}')",
+    "citext": "{pk}::text",
+    **{
+        name: f"{{pk}}::{name}"
+        for name in ("int2", "int4", "int8", "numeric", "text", "varchar", "uuid", "bool", "time")
+    },
 }
-"""How keys become text that Django reads again; of other types any row is logged."""
+"""How keys are gathered, to become text that Django reads again; of other types any row is
+logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,7 +119,7 @@ class Relation:
         kind: PostgreSQL's letter for what it is.
         owner: whose it is.
         owned: whether this role may act as the owner.
-        key: the SQL of its key as text, "{pk}" for the column; None if it cannot be told.
+        key: the SQL of its key, "{pk}" for the column; None if it cannot be told as text.
         triggers: those of ours that it has for this table.
     """
 
@@ -300,7 +302,7 @@ class Triggers:
                 kind=kind,
                 owner=owner,
                 owned=owned,
-                key=TEXTS.get(key, "{pk}::text" if sort == "e" else None),
+                key=KEYS.get(key, "{pk}::text" if sort == "e" else None),
                 triggers=tuple(triggers),
             )
             for name, schema, relation, kind, owner, owned, key, sort, triggers in self._rows(
@@ -361,7 +363,7 @@ def _function(function: str, log: str, tracked: Tracked, key: str | None) -> lis
             )
 
         def told(keys: str) -> str:
-            return f"CASE WHEN cardinality({keys}) <= {most} THEN {keys} END"
+            return f"CASE WHEN cardinality({keys}) <= {most} THEN {keys}::text[] END"
 
         new, old = keys("bindserver_new"), keys("bindserver_old")
         single = f"SELECT {named}, {told('n.keys')} FROM {new} AS n WHERE n.keys IS NOT NULL"
@@ -375,7 +377,7 @@ def _function(function: str, log: str, tracked: Tracked, key: str | None) -> lis
             f"ELSIF TG_OP = 'UPDATE' THEN {into} {double}; "
             f"ELSIF TG_OP = 'DELETE' THEN {into} {single.replace('bindserver_new', 'bindserver_old')};"
         )
-        fresh, stale = key.format(pk=f"NEW.{column}"), key.format(pk=f"OLD.{column}")
+        fresh, stale = (f"{key.format(pk=f'{row}.{column}')}::text" for row in ("NEW", "OLD"))
         one = (
             f"IF TG_OP = 'INSERT' THEN {into} VALUES ({named}, ARRAY[{fresh}]); "
             f"ELSIF TG_OP = 'UPDATE' THEN {into} VALUES ({named}, ARRAY[{fresh}, {stale}]); "
