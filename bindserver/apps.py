@@ -19,6 +19,7 @@ class BindserverConfig(AppConfig):
         from bindserver.engine.changes import Change
         from bindserver.groups import serve_from_this_loop
         from bindserver.hub import hub
+        from bindserver.operations import reinstall_after_migrations
         from bindserver.reading import HubReader, keep_hearers
         from bindserver.registry import autodiscover
         from bindserver.relay import Relay
@@ -32,6 +33,7 @@ class BindserverConfig(AppConfig):
         checks.register()
         route_snapshots()
         watch_writes()
+        reinstall_after_migrations()
         relay = Relay(hub)
         hub.when_serving(relay.listen)
         hub.when_stopping(relay.flush)

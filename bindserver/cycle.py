@@ -39,6 +39,9 @@ RECONNECT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 CHORES_SECONDS = 10.0
 BUSY_CHORES_SECONDS = 0.2
 
+QUIET_SECONDS = 2.0
+"""When nothing was written for so long, the log is looked at half as often."""
+
 
 class Cycle:
     """The thread that keeps the views of one database.
@@ -61,6 +64,7 @@ class Cycle:
         self._losses = 0
         self._retry_at = 0.0
         self._chores_at = 0.0
+        self._turned_at = 0.0
         self._thread = threading.Thread(
             target=self._run, name=f"bindserver-cycle-{alias}", daemon=True
         )
@@ -134,7 +138,10 @@ class Cycle:
         if (compare_at := self._source.due()) is not None:
             due.append(compare_at)
         timeout = max(0.0, min(due) - now)
-        return min(timeout, conf.LOG_POLL_SECONDS) if self._source.polls else timeout
+        if not self._source.polls:
+            return timeout
+        quiet = now - self._turned_at > QUIET_SECONDS
+        return min(timeout, conf.LOG_POLL_SECONDS * (2 if quiet else 1))
 
     def _turn(self, items: list[Wish | Loaded]) -> None:
         """Take a turn, by signals if somebody has removed the change log."""
@@ -159,6 +166,7 @@ class Cycle:
             if turn.outgoing:
                 self._post.send(turn.outgoing, turn.state(), self._desk.lagging())
         self._losses = 0
+        self._turned_at = time.monotonic()
         if turn.unanswered:
             self._put(HintWish())
         self._do_chores(source)

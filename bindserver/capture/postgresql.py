@@ -85,6 +85,7 @@ class PostgreSQLLog:
         self._own_epoch = ""
         self._schema: object = None
         self._marked: object = None
+        self._cursor: Any = None
         self._quiet: tuple[object, object] = None, None
 
     # Reading, inside a snapshot.
@@ -143,9 +144,11 @@ class PostgreSQLLog:
         """Ask for one value, a hundred times a second: Django's cursor would cost as much again."""
         connection: Any = self._connection
         connection.ensure_connection()
-        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return cursor.fetchone()[0]
+        with connection.wrap_database_errors:
+            if self._cursor is None or self._cursor.connection is not connection.connection:
+                self._cursor = connection.connection.cursor()
+            self._cursor.execute(sql, params)
+            return self._cursor.fetchone()[0]
 
     # Installing.
 
