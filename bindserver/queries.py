@@ -12,11 +12,13 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import EmptyResultSet, ValidationError
+from django.db import connections
 from django.db.models import Model, Prefetch, QuerySet
-from django.db.models.fields import BooleanField, IntegerField
 
 from bindserver.binding import Binding
 from bindserver.conf import conf
+from bindserver.databases import database_of
+from bindserver.databases.base import Sorting
 from bindserver.dependencies import Paths, Recorder, paths_of
 from bindserver.engine import protocol
 from bindserver.engine.changes import Key
@@ -84,14 +86,14 @@ class Query:
         self._limit = binding.limit
         queryset = _conditioned(binding).using(self.alias)
         self.model: type[Model] = queryset.model
-        self._directions, queryset = _ordered(queryset, binding.ordering)
+        self._directions, queryset = _ordered(queryset, binding.ordering, self.alias)
         self.sortable = self._directions is not None and not self._limit
         self.whole = _why_whole(queryset, self._limit)
         if self.whole:
             self.sortable = False
         self._queryset = queryset[: self._limit] if self._limit else queryset
         self.sql, self.paths = _compiled(queryset, self.alias, self.model)
-        columns = [name for name, _ in self._directions or ()] if self.sortable else []
+        columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
         self._renderer: Renderer | ModelRenderer
         if form is Form.JSON:
             self._render_json(binding, columns)
@@ -198,7 +200,10 @@ class Query:
         if not self.sortable or self._directions is None:
             return None
         return tuple(
-            [value * sign for (_, sign), value in zip(self._directions, row.sort, strict=True)]
+            [
+                sorting(value, sign)
+                for (_, sign, sorting), value in zip(self._directions, row.sort, strict=True)
+            ]
         )
 
 
@@ -208,7 +213,7 @@ def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
     Making one asks the binding for its queryset, which may read the database.
     """
     alias = binding.using or "default"
-    _, queryset = _ordered(_conditioned(binding).using(alias), binding.ordering)
+    _, queryset = _ordered(_conditioned(binding).using(alias), binding.ordering, alias)
     if binding.limit:
         queryset = queryset[: binding.limit]
     if not queryset.query.is_sliced:
@@ -244,7 +249,7 @@ def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
 
 
 def _statement(queryset: QuerySet[Any], alias: str) -> str:
-    _, ordered = _ordered(queryset, None)
+    _, ordered = _ordered(queryset, None, alias)
     return _compiled(ordered, alias, ordered.model)[0]
 
 
@@ -262,16 +267,16 @@ def _conditioned(binding: Binding[Any]) -> QuerySet[Any]:
     return queryset.filter(condition) if condition else queryset
 
 
-Directions = list[tuple[str, int]]
+Directions = list[tuple[str, int, Sorting]]
 
 
 def _ordered(
-    queryset: QuerySet[Any], ordering: Sequence[Any] | str | None
+    queryset: QuerySet[Any], ordering: Sequence[Any] | str | None, alias: str
 ) -> tuple[Directions | None, QuerySet[Any]]:
     """Order the queryset, its key last, and tell whether Python can repeat the order.
 
     Returns:
-        (attribute, 1 or -1) of each order column or None, and the queryset.
+        (attribute, 1 or -1, how Python sorts it) of each order column or None, and the queryset.
     """
     if queryset.query.is_sliced or queryset.query.combinator:
         return None, queryset
@@ -282,23 +287,25 @@ def _ordered(
     names = {item.lstrip("-") for item in items if isinstance(item, str)}
     if not names & {"pk", pk.name, pk.attname}:
         items.append("pk")
-    directions = [_direction(queryset.model, item) for item in items]
+    directions = [_direction(queryset.model, item, alias) for item in items]
     repeatable = not (queryset.query.extra or queryset.query.extra_order_by)
     if repeatable and all(direction is not None for direction in directions):
         return [d for d in directions if d is not None], queryset.order_by(*items)
     return None, queryset.order_by(*items)
 
 
-def _direction(model: type[Model], item: Any) -> tuple[str, int] | None:
-    """Return the attribute and sign of an order column that Python sorts as the database does."""
+def _direction(model: type[Model], item: Any, alias: str) -> tuple[str, int, Sorting] | None:
+    """Return the attribute and sign of an order column that Python sorts as the database does, and
+    how."""
     if not isinstance(item, str):
         return None
     name, sign = item.lstrip("-"), -1 if item.startswith("-") else 1
     fields = {f.name: f for f in model._meta.concrete_fields} | {"pk": model._meta.pk}
     column = fields.get(name)
-    if column is None or column.null or not isinstance(column, (IntegerField, BooleanField)):
+    if column is None or column.null:
         return None
-    return column.attname, sign
+    sorting = database_of(connections[alias].vendor).sorting(column)
+    return None if sorting is None else (column.attname, sign, sorting)
 
 
 def _why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:

@@ -84,7 +84,9 @@ class TestPlantedFaults:
     ) -> None:
         monkeypatch.setenv("PLANTED_FAULT", fault)
         honest = make_server()
-        with Server(tmp_path / "own", module="tests.support.faulty_settings", url=honest.url) as own:
+        with Server(
+            tmp_path / "own", module="tests.support.faulty_settings", url=honest.url
+        ) as own:
             program = PostgreSQLProgram(own.url, TABLES)
             for _ in range(10):
                 program.clean()
@@ -192,7 +194,9 @@ class TestSeveralServers:
             async with talking(server.ws) as talk:
                 old = await talk.follow("products")
             for number in range(1, 1001):
-                program.run("UPDATE app_product SET stock = ? WHERE id = ?", number, number % 50 + 1)
+                program.run(
+                    "UPDATE app_product SET stock = ? WHERE id = ?", number, number % 50 + 1
+                )
             again = await resume(second, "products", old)
             assert sorted(told(again)) == [("update", key) for key in range(1, 51)]
             program.run("DELETE FROM app_product WHERE id = 1")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BooleanField, Field, IntegerField
 
 from bindserver.pace import Pacer
+
+
+Sorting = Callable[[Any, int], Any]
 
 
 class Database(Protocol):
@@ -33,6 +37,10 @@ class Database(Protocol):
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """Keep the snapshot whole when a statement inside fails."""
 
+    def sorting(self, field: Field[Any, Any]) -> Sorting | None:
+        """Return what makes of a column's value, and 1 or -1 for the direction, a value that Python
+        sorts as the database sorts the column; None where it cannot be told."""
+
 
 class Usual:
     """A database that is read in a transaction, and no more can be said."""
@@ -50,3 +58,10 @@ class Usual:
 
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def sorting(self, field: Field[Any, Any]) -> Sorting | None:
+        return _number if isinstance(field, (IntegerField, BooleanField)) else None
+
+
+def _number(value: Any, sign: int) -> Any:
+    return value * sign

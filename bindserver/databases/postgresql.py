@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field
 
-from bindserver.databases.base import Usual
+from bindserver.databases.base import Sorting, Usual
 from bindserver.pace import Pacer
 
 LOCK_SECONDS = 1.0
@@ -53,6 +57,11 @@ class PostgreSQL(Usual):
             finally:
                 del self._guarded[connection]
 
+    def sorting(self, field: Field[Any, Any]) -> Sorting | None:
+        if hasattr(field, "from_db_value"):
+            return super().sorting(field)
+        return SORTINGS.get(field.get_internal_type()) or super().sorting(field)
+
     @contextmanager
     def guard(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         guard = _Guard(connection, reuses=self._guarded.get(connection))
@@ -67,6 +76,35 @@ class PostgreSQL(Usual):
             finally:
                 if connection in self._guarded:
                     self._guarded[connection] = guard.stands or self._guarded[connection]
+
+
+def _decimal(value: Decimal, sign: int) -> tuple[int, Decimal]:
+    if value.is_nan():  # greater than any other to PostgreSQL, and not comparable to Python
+        return sign, Decimal(0)
+    return 0, value if sign > 0 else value.copy_negate()  # a minus would round long ones
+
+
+def _date(value: datetime.date, sign: int) -> int:
+    return value.toordinal() * sign
+
+
+def _datetime(value: datetime.datetime, sign: int) -> int:
+    since = value - datetime.datetime(1970, 1, 1, tzinfo=value.tzinfo and datetime.UTC)
+    return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * sign
+
+
+def _uuid(value: uuid.UUID, sign: int) -> int:
+    return value.int * sign
+
+
+SORTINGS: dict[str, Sorting] = {
+    "DateField": _date,
+    "DateTimeField": _datetime,
+    "DecimalField": _decimal,
+    "UUIDField": _uuid,
+}
+"""By Django's names of field types. A column's values are of its type here, and not just text that
+looks so; texts stay out, as Python cannot repeat a collation."""
 
 
 def _beginning(connection: Any, seconds: float) -> str:
