@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import TABLES, MakeServer
-from tests.support.postgresql import Cluster, PostgreSQLProgram
+from tests.support.postgresql import Bouncer, Cluster, PostgreSQLProgram
 from tests.support.postgresql_fixtures import make_templates
 from tests.support.postgresql_faults import FAULTS
 from tests.support.server import Server
@@ -239,6 +239,50 @@ class TestSeveralServers:
                     program.add_products(10, first=1 + 10 * _)
                 await one.until(lambda: held(first) == rows_of(program))
                 await two.until(lambda: held(other) == rows_of(program))
+
+
+@ON_POSTGRESQL
+class TestPgBouncer:
+    """In transaction mode, where one's next transaction may be in another session."""
+
+    @pytest.fixture
+    def bouncer(self, postgresql: Cluster) -> Iterator[Bouncer]:
+        bouncer = Bouncer(postgresql).start()
+        yield bouncer
+        bouncer.stop()
+
+    async def test_every_state_is_one_that_was_committed(
+        self, make_server: MakeServer, bouncer: Bouncer, tmp_path: Path
+    ) -> None:
+        direct = make_server()
+        url = bouncer.url(direct.url.rpartition("/")[2])
+        program = PostgreSQLProgram(direct.url, TABLES)
+        with Server(tmp_path / "own", url=url) as server:
+            frames, wrong, lost = await watch_sums(server, program)
+            assert frames > 10
+            assert (wrong, lost) == ([], False)
+        program.close()
+
+    async def test_that_goes_away_and_comes_back_is_ridden_out(
+        self, make_server: MakeServer, bouncer: Bouncer, tmp_path: Path
+    ) -> None:
+        direct = make_server()
+        program = PostgreSQLProgram(direct.url, TABLES)
+        program.add_products(2)
+        url = bouncer.url(direct.url.rpartition("/")[2])
+        with Server(tmp_path / "own", url=url) as server:
+            server.manage("bindings", "capture", "install")  # products are there by now
+            assert "All in place" in server.manage("bindings", "capture", "install")
+            async with talking(server.ws) as talk:
+                products, words = await talk.follow("products"), await talk.follow("words")
+                bouncer.stop()
+                await talk.until(lambda: products.replica.stale and words.replica.stale)
+                program.run("UPDATE app_product SET stock = 4")
+                bouncer.start()
+                await talk.until(lambda: products.column("stock") == [4, 4])
+                await talk.until(lambda: not words.replica.stale)
+                assert words.actions[-1] == "ok"
+        program.close()
 
 
 @ON_POSTGRESQL

@@ -8,6 +8,7 @@ import pwd
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -143,6 +144,52 @@ class Cluster:
         )
         if check and done.returncode:
             raise RuntimeError(f"{command}: {done.stdout or (self.folder / 'log').read_text()}")
+
+
+class Bouncer:
+    """PgBouncer before a cluster, in transaction mode: no session is anybody's own.
+
+    Args:
+        cluster: the server behind it.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._config = cluster.folder / "pgbouncer.ini"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+
+    def url(self, name: str) -> str:
+        """Return a database's address by way of it."""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{name}"
+
+    def start(self) -> Bouncer:
+        """Start it, and return when it takes connections."""
+        self._config.write_text(
+            f"[databases]\n* = host=127.0.0.1 port={self._cluster.port} user={USER}\n"
+            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {self.port}\n"
+            f"auth_type = any\npool_mode = transaction\ndefault_pool_size = 4\n"
+            f"unix_socket_dir =\nlogfile = {self._cluster.folder}/pgbouncer.log\n"
+        )
+        with (self._cluster.folder / "pgbouncer.out").open("ab") as out:
+            self._process = subprocess.Popen(
+                [*_as_other(), shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", self._config],
+                cwd="/",
+                stdout=out,
+                stderr=out,
+            )
+        wait_for(self._answers)
+        return self
+
+    def _answers(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def stop(self) -> None:
+        """End it; runuser hands the signal on."""
+        assert self._process is not None
+        self._process.terminate()
+        self._process.wait(30)
 
 
 class PostgreSQLProgram(Visitors):
