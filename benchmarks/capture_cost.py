@@ -1,8 +1,8 @@
 """What the change log costs: writes with the triggers against writes without, a server that waits,
 and the time from a commit to a client.
 
-Run with `python -m benchmarks.capture_cost --database postgresql`. It starts a database server of its
-own on a free port of 127.0.0.1, and ends by itself. Throughput is measured in turns, with and
+Run with `python -m benchmarks.capture_cost --database postgresql`. It starts a database server of
+its own on a free port of 127.0.0.1, and ends by itself. Throughput is measured in turns, with and
 without the triggers, in one run: the ratio says more than the numbers. Another kind of database is
 another class with the methods of `PostgreSQL`.
 """

@@ -140,8 +140,8 @@ class Cycle:
         timeout = max(0.0, min(due) - now)
         if not self._source.polls:
             return timeout
-        quiet = now - self._turned_at > QUIET_SECONDS
-        return min(timeout, conf.LOG_POLL_SECONDS * (2 if quiet else 1))
+        often: float = conf.LOG_POLL_SECONDS
+        return min(timeout, often if now < self._turned_at + QUIET_SECONDS else 2 * often)
 
     def _turn(self, items: list[Wish | Loaded]) -> None:
         """Take a turn, by signals if somebody has removed the change log."""

@@ -31,7 +31,8 @@ class InstallCapture(Operation):
     The operation makes the log itself; the triggers are put on the tables that bindings read when
     the whole `migrate` has ended, and so after every later one. Backwards it takes all away.
 
-    A database that can have no log, or that the project's routers keep the app from, is passed over.
+    A database that can have no log, or that the project's routers keep the app from, is passed
+    over.
     """
 
     reduces_to_sql = True

@@ -14,8 +14,8 @@ import pytest
 
 from tests.conftest import TABLES, MakeServer
 from tests.support.postgresql import Bouncer, Cluster, PostgreSQLProgram
-from tests.support.postgresql_fixtures import make_templates
 from tests.support.postgresql_faults import FAULTS
+from tests.support.postgresql_fixtures import make_templates
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 from tests.test_resuming import resume, told

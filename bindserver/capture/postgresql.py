@@ -20,6 +20,7 @@ from typing import Any
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.purging import Purging
 from bindserver.capture.snapshots import Mark
 from bindserver.capture.tables import Tracked
 from bindserver.capture.triggers import LOG, META, Triggers
@@ -33,10 +34,7 @@ LOCK_SECONDS = 0.2
 """How long a table's writers may be held up by one try to put triggers on it."""
 
 LOCK = 0x62696E64
-"""The advisory lock of whoever installs; one more is the lock of whoever purges."""
-
-MARKS_KEPT = 24
-"""How many snapshots of the time that the log is kept for are remembered, to purge by."""
+"""The advisory lock of whoever installs."""
 
 EPOCH = (
     f"md5(concat_ws('/', (SELECT value FROM {META} WHERE name = 'epoch'), "
@@ -47,8 +45,8 @@ AT = "(extract(epoch FROM at) * 1000000)::bigint"
 NEW = "(xid >= %s::xid8 OR xid = ANY(%s::xid8[]))"
 
 POSITION = (
-    f"SELECT pg_is_in_recovery(), pg_current_snapshot()::text, newest.xid::text, newest.at, {EPOCH} "
-    f"FROM (SELECT) AS one LEFT JOIN "
+    "SELECT pg_is_in_recovery(), pg_current_snapshot()::text, newest.xid::text, newest.at, "
+    f"{EPOCH} FROM (SELECT) AS one LEFT JOIN "
     f"(SELECT xid, {AT} AS at FROM {LOG} ORDER BY xid DESC LIMIT 1) AS newest ON true"
 )
 CHANGES = (
@@ -214,9 +212,9 @@ class PostgreSQLLog:
             if left:
                 time.sleep(self.lock_seconds)
         raise CaptureBusy(
-            f"Somebody holds a lock on {what}: a transaction that has written to it and stays open, "
-            "or a change of its schema. Try again, or see who by `SELECT pid, query, xact_start "
-            "FROM pg_stat_activity ORDER BY xact_start`."
+            f"Somebody holds a lock on {what}: a transaction that has written to it and stays "
+            "open, or a change of its schema. Try again, or see who by "
+            "`SELECT pid, query, xact_start FROM pg_stat_activity ORDER BY xact_start`."
         )
 
     def _set(self, name: str, value: str) -> None:
@@ -253,58 +251,8 @@ class PostgreSQLLog:
             done += self._patiently(what, work)
         return done
 
-    # Purging.
-
     def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
-        with transaction.atomic(using=self._connection.alias):
-            if wait:
-                self._rows("SELECT pg_advisory_xact_lock(%s)::text", (LOCK + 1,))
-            elif not self._rows("SELECT pg_try_advisory_xact_lock(%s)", (LOCK + 1,))[0][0]:
-                return 0
-            self._remember(keep_seconds)
-            horizon = self._horizon(keep_seconds)
-            return self._delete(horizon, batch) if horizon else 0
-
-    def _remember(self, keep_seconds: float) -> None:
-        """Write down, now and then, below which id all transactions have ended by now."""
-        self._run(
-            f"INSERT INTO {META} SELECT 'seen:' || pg_snapshot_xmin(pg_current_snapshot())::text, "
-            "extract(epoch FROM clock_timestamp())::text "
-            f"WHERE NOT EXISTS (SELECT FROM {META} WHERE starts_with(name, 'seen:') "
-            "AND value::numeric > extract(epoch FROM clock_timestamp()) - %s) "
-            "ON CONFLICT (name) DO NOTHING",
-            (keep_seconds / MARKS_KEPT,),
-        )
-
-    def _horizon(self, keep_seconds: float) -> int | None:
-        """Return the newest such id that is old enough, and forget the older ones."""
-        found = self._rows(
-            f"SELECT substr(name, 6)::bigint FROM {META} WHERE starts_with(name, 'seen:') "
-            "AND value::numeric <= extract(epoch FROM clock_timestamp()) - %s ORDER BY 1 DESC",
-            (keep_seconds,),
-        )
-        if len(found) > 1:
-            names = [f"seen:{number}" for (number,) in found[1:]]
-            self._run(f"DELETE FROM {META} WHERE name = ANY(%s)", (names,))
-        return int(found[0][0]) if found else None
-
-    def _delete(self, horizon: int, batch: int) -> int:
-        # The newest of the old entries stays: it is what positions of that time bear.
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                f"DELETE FROM {LOG} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {LOG} WHERE xid < "
-                f"(SELECT max(xid) FROM {LOG} WHERE xid < %s::xid8) ORDER BY xid LIMIT %s))",
-                (str(horizon), batch),
-            )
-            deleted = int(cursor.rowcount)
-        if deleted:
-            self._run(
-                f"INSERT INTO {META} VALUES ('purged', %s) ON CONFLICT (name) DO UPDATE "
-                "SET value = excluded.value WHERE bindserver_meta.value::bigint "
-                "< excluded.value::bigint",
-                (str(horizon),),
-            )
-        return deleted
+        return Purging(self._connection).purge(keep_seconds, batch, wait=wait)
 
     def status(self) -> dict[str, Any]:
         if not self.installed():

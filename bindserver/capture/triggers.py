@@ -11,25 +11,25 @@ which change rows past every trigger, thus do not go unnoticed.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.tables import Tracked
+from bindserver.capture.trigger_sql import (
+    KEYS,
+    PREFIX,
+    Relation,
+    function_of,
+    quoted,
+    stem,
+    triggers_of,
+)
 from bindserver.exceptions import CaptureError
 
 LOG = "bindserver_log"
 META = "bindserver_meta"
-PREFIX = "bindserver__"
-NAME_BYTES = 50
-"""How long a table's part in a name may be; PostgreSQL's names have 63 bytes."""
-
-STATEMENT_KEYS = 100_000
-"""More keys than this in one statement are told by table: the triggers' memory has a bound."""
-
 KINDS = {
     "v": "is a view; watch the tables behind it",
     "m": "is a materialized view; watch the tables behind it",
@@ -93,43 +93,6 @@ LEFT JOIN pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE
 ORDER BY r.name, c.oid
 """
 )
-KEYS = {
-    "bpchar": "(to_jsonb({pk}) #>> '{{}}')",  # a cast would cut trailing blanks off
-    "inet": "host({pk})",
-    "date": "(to_jsonb({pk}) #>> '{{}}')",  # the same, whatever the writer's DateStyle
-    "timestamp": "(to_jsonb({pk}) #>> '{{}}')",
-    "timestamptz": "(to_jsonb({pk}) #>> '{{}}')",
-    "citext": "{pk}::text",
-    **{
-        name: f"{{pk}}::{name}"
-        for name in ("int2", "int4", "int8", "numeric", "text", "varchar", "uuid", "bool", "time")
-    },
-}
-"""How keys are gathered, to become text that Django reads again; of other types any row is
-logged."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Relation:
-    """A relation that a watched table's rows may come or go by.
-
-    Attributes:
-        name: the watched table.
-        quoted: the relation's own name, with its schema.
-        kind: PostgreSQL's letter for what it is.
-        owner: whose it is.
-        owned: whether this role may act as the owner.
-        key: the SQL of its key, "{pk}" for the column; None if it cannot be told as text.
-        triggers: those of ours that it has for this table.
-    """
-
-    name: str
-    quoted: str
-    kind: str
-    owner: str
-    owned: bool
-    key: str | None
-    triggers: tuple[str, ...]
 
 
 class Triggers:
@@ -254,13 +217,13 @@ class Triggers:
         made: set[str] = set()
         for relation in self._relations([tracked]):
             function = (
-                f"{schema}.{_quote(stem(tracked.table) + ('key' if relation.key else 'any'))}"
+                f"{schema}.{quoted(stem(tracked.table) + ('key' if relation.key else 'any'))}"
             )
             if function not in made:
                 made.add(function)
-                found += _function(function, log, tracked, relation.key)
-            found += [f"DROP TRIGGER {_quote(n)} ON {relation.quoted}" for n in relation.triggers]
-            found += _triggers(function, tracked, relation)
+                found += function_of(function, log, tracked, relation.key)
+            found += [f"DROP TRIGGER {quoted(n)} ON {relation.quoted}" for n in relation.triggers]
+            found += triggers_of(function, tracked, relation)
         return found
 
     def removal(self) -> Iterator[tuple[str, list[str]]]:
@@ -273,7 +236,7 @@ class Triggers:
             (PREFIX,),
         )
         for relation, names in triggers:
-            yield relation, [f"DROP TRIGGER {_quote(name)} ON {relation}" for name in names]
+            yield relation, [f"DROP TRIGGER {quoted(name)} ON {relation}" for name in names]
         functions = self._rows(
             "SELECT oid::regprocedure::text FROM pg_proc WHERE starts_with(proname, %s) "
             "AND pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass(%s)) "
@@ -298,7 +261,7 @@ class Triggers:
         return [
             Relation(
                 name=name,
-                quoted=f"{_quote(schema)}.{_quote(relation)}",
+                quoted=f"{quoted(schema)}.{quoted(relation)}",
                 kind=kind,
                 owner=owner,
                 owned=owned,
@@ -321,114 +284,5 @@ class Triggers:
             return list(cursor.fetchall())
 
 
-def stem(table: str) -> str:
-    """Return the beginning of the names of all that belongs to a table."""
-    room = NAME_BYTES - len(PREFIX)
-    if len(table.encode()) > room:
-        digest = hashlib.sha256(table.encode()).hexdigest()[:10]
-        table = table.encode()[: room - 11].decode(errors="ignore") + "_" + digest
-    return f"{PREFIX}{table}__"
-
-
 def _signed(tracked: Tracked, signature: str) -> str:
     return f"{DESIGN}:{tracked.pk}:{signature}"
-
-
-def _function(function: str, log: str, tracked: Tracked, key: str | None) -> list[str]:
-    """Return the statements that make a table's trigger function.
-
-    Keys are gathered up to a bound, so that a statement of any size fits into memory. An UPDATE
-    leaves old and new rows in the same order: where no key was changed the two lists are equal.
-    """
-    named, most = _literal(tracked.table), STATEMENT_KEYS
-    into = f"INSERT INTO {log} (tbl, pks)"
-    if key is None:
-        rows = "".join(
-            f"{word} TG_OP = '{op}' THEN {into} SELECT {named}, NULL WHERE EXISTS (SELECT FROM {t});"
-            for word, op, t in (
-                ("IF", "INSERT", "bindserver_new"),
-                ("ELSIF", "UPDATE", "bindserver_new"),
-                ("ELSIF", "DELETE", "bindserver_old"),
-            )
-        )
-        one = f"{into} VALUES ({named}, NULL);"
-    else:
-        column = _quote(tracked.pk)
-
-        def keys(table: str) -> str:
-            text = key.format(pk=column)
-            return (
-                "(SELECT array_agg(k) AS keys FROM "
-                f"(SELECT {text} AS k FROM {table} LIMIT {most + 1}) AS rows_)"
-            )
-
-        def told(keys: str) -> str:
-            return f"CASE WHEN cardinality({keys}) <= {most} THEN {keys}::text[] END"
-
-        new, old = keys("bindserver_new"), keys("bindserver_old")
-        single = f"SELECT {named}, {told('n.keys')} FROM {new} AS n WHERE n.keys IS NOT NULL"
-        both = "CASE WHEN n.keys = o.keys THEN n.keys ELSE n.keys || o.keys END"
-        double = (
-            f"SELECT {named}, {told('keys')} FROM (SELECT {both} AS keys FROM {new} AS n, {old} AS o) "
-            "AS both_keys WHERE keys IS NOT NULL"
-        )
-        rows = (
-            f"IF TG_OP = 'INSERT' THEN {into} {single}; "
-            f"ELSIF TG_OP = 'UPDATE' THEN {into} {double}; "
-            f"ELSIF TG_OP = 'DELETE' THEN {into} {single.replace('bindserver_new', 'bindserver_old')};"
-        )
-        fresh, stale = (f"{key.format(pk=f'{row}.{column}')}::text" for row in ("NEW", "OLD"))
-        one = (
-            f"IF TG_OP = 'INSERT' THEN {into} VALUES ({named}, ARRAY[{fresh}]); "
-            f"ELSIF TG_OP = 'UPDATE' THEN {into} VALUES ({named}, ARRAY[{fresh}, {stale}]); "
-            f"ELSE {into} VALUES ({named}, ARRAY[{stale}]); END IF;"
-        )
-    body = (
-        f"BEGIN IF TG_LEVEL = 'ROW' THEN {one} ELSE {rows} "
-        f"ELSE {into} VALUES ({named}, NULL); END IF; END IF; RETURN NULL; END"
-    )
-    tag = "$bindserver$"
-    while tag in body:
-        tag = f"{tag[:-1]}_$"
-    return [
-        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
-        f"SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {tag}{body}{tag}",
-        f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
-    ]
-
-
-def _triggers(function: str, tracked: Tracked, relation: Relation) -> Iterator[str]:
-    """Yield the statements that make the triggers of one relation.
-
-    All fire in every session, replication's too. Only what a subscription applies row by row fires
-    no statement triggers; that is what the row trigger is for, which is off everywhere else.
-    """
-    new, old = "NEW TABLE AS bindserver_new", "OLD TABLE AS bindserver_old"
-    wanted = {
-        "ins": f"AFTER INSERT ON {relation.quoted} REFERENCING {new}",
-        "upd": f"AFTER UPDATE ON {relation.quoted} REFERENCING {new} {old}",
-        "del": f"AFTER DELETE ON {relation.quoted} REFERENCING {old}",
-        "tru": f"AFTER TRUNCATE ON {relation.quoted}",
-    }
-    names = {suffix: _quote(stem(tracked.table) + suffix) for suffix in (*wanted, "row")}
-    for suffix, event in wanted.items():
-        yield (
-            f"CREATE TRIGGER {names[suffix]} {event} FOR EACH STATEMENT "
-            f"EXECUTE FUNCTION {function}()"
-        )
-    modes = [f"ENABLE ALWAYS TRIGGER {names[suffix]}" for suffix in wanted]
-    if relation.kind == "r":
-        yield (
-            f"CREATE TRIGGER {names['row']} AFTER INSERT OR UPDATE OR DELETE ON {relation.quoted} "
-            f"FOR EACH ROW EXECUTE FUNCTION {function}()"
-        )
-        modes.append(f"ENABLE REPLICA TRIGGER {names['row']}")
-    yield f"ALTER TABLE ONLY {relation.quoted} {', '.join(modes)}"
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

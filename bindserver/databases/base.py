@@ -12,7 +12,6 @@ from django.db.models import BooleanField, Field, IntegerField
 
 from bindserver.pace import Pacer
 
-
 Sorting = Callable[[Any, int], Any]
 
 

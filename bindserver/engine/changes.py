@@ -17,8 +17,8 @@ class Position:
         epoch: names one unbroken history of the log; a new one means that nothing can be proved
             about older positions.
         mark: the state within that history, in the words of the capture that made it.
-        brief: where `mark` is long, an earlier one that fits into a cursor: to be told again of what
-            one knows is harmless.
+        brief: where `mark` is long, an earlier one that fits into a cursor: to be told again of
+            what one knows is harmless.
     """
 
     epoch: str

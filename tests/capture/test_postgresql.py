@@ -344,14 +344,14 @@ class TestLogging:
         self, log: PostgreSQLLog, program: PostgreSQLProgram
     ) -> None:
         position = log.position()
-        with pytest.raises(LookupError), program.transaction():
+        with pytest.raises(LookupError), program.transaction():  # noqa: PT012
             program.run("INSERT INTO app_category (name) VALUES ('never')")
             raise LookupError
         with pytest.raises(psycopg.errors.UniqueViolation):
             program.run("INSERT INTO app_word VALUES ('a', 1), ('a', 2)")
         with transaction.atomic():
             kept = Category.objects.create(name="kept")
-            with pytest.raises(LookupError), transaction.atomic():
+            with pytest.raises(LookupError), transaction.atomic():  # noqa: PT012
                 Category.objects.create(name="never")
                 raise LookupError
         assert since(log, position) == {CATEGORY: {str(kept.pk)}}

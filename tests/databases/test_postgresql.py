@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,6 @@ from django.db.models import (
 )
 
 from bindserver.databases.postgresql import PostgreSQL
-from bindserver.exceptions import QueryTimeout
 from bindserver.pace import Pacer
 from bindserver.snapshot import guarded, open_connection, snapshot
 from tests.support.postgresql import PostgreSQLProgram
@@ -53,7 +51,7 @@ class TestASnapshot:
         self, own: Any, program: PostgreSQLProgram
     ) -> None:
         program.run("INSERT INTO app_word VALUES ('a', 1)")
-        with pytest.raises(DatabaseError, match="read-only"), snapshot(own, Pacer(10)):
+        with pytest.raises(DatabaseError, match="read-only"), snapshot(own, Pacer(10)):  # noqa: PT012
             assert ask(own, "SELECT count FROM app_word") == [(1,)]
             program.run("UPDATE app_word SET count = 2")
             assert ask(own, "SELECT count FROM app_word") == [(1,)]
@@ -71,9 +69,8 @@ class TestASnapshot:
         assert ask(own, "SHOW transaction_read_only") == [("off",)]
 
     def test_ends_what_takes_too_long(self, own: Any) -> None:
-        with pytest.raises((OperationalError, QueryTimeout), match="statement timeout"):
-            with snapshot(own, Pacer(0.1)):
-                ask(own, "SELECT pg_sleep(10)")
+        with pytest.raises(OperationalError, match="statement timeout"), snapshot(own, Pacer(0.1)):
+            ask(own, "SELECT pg_sleep(10)")
 
     def test_goes_on_after_a_statement_that_failed_in_a_guard(
         self, own: Any, program: PostgreSQLProgram
@@ -83,7 +80,7 @@ class TestASnapshot:
             assert ask(own, "SELECT count FROM app_word") == [(1,)]
             program.run("UPDATE app_word SET count = 2")
             for _ in range(3):
-                with pytest.raises(DatabaseError, match="no_such_table"), guarded("default"):
+                with pytest.raises(DatabaseError, match="no_such_table"), guarded("default"):  # noqa: PT012
                     assert ask(own, "SELECT count FROM app_word") == [(1,)]
                     ask(own, "SELECT * FROM no_such_table")
                 with guarded("default"):
@@ -111,8 +108,7 @@ class TestASnapshot:
             with guarded("default"):
                 ask(connection, "SELECT 1")
             with pytest.raises(DatabaseError, match="does not exist"), transaction.atomic():
-                with connection.cursor() as cursor:
-                    cursor.execute("RELEASE SAVEPOINT bindserver_guard")
+                connection.cursor().execute("RELEASE SAVEPOINT bindserver_guard")
 
     def test_a_connection_of_ours_knows_that_hosts_go_away(self, own: Any) -> None:
         parameters = own.get_connection_params()
@@ -127,10 +123,9 @@ class TestASnapshot:
     def test_a_connection_that_is_ended_raises_what_the_cycle_rides_out(
         self, own: Any, program: PostgreSQLProgram
     ) -> None:
-        with pytest.raises(DatabaseError):  # noqa: SIM117
+        with pytest.raises(DatabaseError):  # noqa: SIM117, PT012
             with snapshot(own, Pacer(10)), guarded("default"):
                 pid = ask(own, "SELECT pg_backend_pid()")[0][0]
-                threading.Thread(target=lambda: None).start()
                 program.run("SELECT pg_terminate_backend(?)", pid)
                 ask(own, "SELECT 1")
 
@@ -170,8 +165,9 @@ def test_python_sorts_as_the_database_does(
     direction = "ASC" if sign > 0 else "DESC"
     rows = ask(
         own,
-        f"SELECT v, row_number() OVER (ORDER BY v {direction}), rank() OVER (ORDER BY v {direction})"
-        f" FROM unnest('{{{','.join(values.split())}}}'::{column}[]) AS v",
+        "SELECT v, row_number() OVER w, rank() OVER w FROM "
+        f"unnest('{{{','.join(values.split())}}}'::{column}[]) AS v "
+        f"WINDOW w AS (ORDER BY v {direction})",
     )
     random.Random(1).shuffle(rows)
     ranked = sorted(rows, key=lambda row: sorting(row[0], sign))
@@ -185,8 +181,6 @@ def test_texts_and_floats_are_left_to_the_database() -> None:
     assert PostgreSQL().sorting(TextField()) is None
     assert PostgreSQL().sorting(FloatField()) is None
 
-    class Encrypted(DecimalField):
-        def from_db_value(self, value: Any, *args: Any) -> Any:
-            return value
-
-    assert PostgreSQL().sorting(Encrypted()) is None
+    encrypted: Any = DecimalField()
+    encrypted.from_db_value = lambda value, *args: value
+    assert PostgreSQL().sorting(encrypted) is None

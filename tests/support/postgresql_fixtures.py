@@ -1,4 +1,4 @@
-"""Fixtures: one PostgreSQL server for all tests, and databases that are copies of a migrated one."""
+"""One PostgreSQL server for all tests, and databases that are copies of a migrated one."""
 
 from __future__ import annotations
 

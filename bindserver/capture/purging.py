@@ -1,0 +1,97 @@
+"""Purging PostgreSQL's change log, behind a mark that positions are held against.
+
+What may go is told by snapshots of the past, not by the entries' own times: an entry of a
+transaction that stood open for days is as young as its commit. Every entry below a remembered
+snapshot's `xmin` was over when that was taken, and every position since has seen it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.triggers import LOG, META
+
+LOCK = 0x62696E65
+"""The advisory lock of whoever purges."""
+
+MARKS_KEPT = 24
+"""How many snapshots of the time that the log is kept for are remembered, to purge by."""
+
+
+class Purging:
+    """Purges the change log of one PostgreSQL database.
+
+    Args:
+        connection: Django's wrapper of the connection to use.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+
+    def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
+        """Delete at most `batch` entries that were over `keep_seconds` ago; return how many.
+
+        With `wait` false, give up at once when somebody else purges.
+        """
+        with transaction.atomic(using=self._connection.alias):
+            if wait:
+                self._rows("SELECT pg_advisory_xact_lock(%s)::text", (LOCK,))
+            elif not self._rows("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))[0][0]:
+                return 0
+            self._remember(keep_seconds)
+            horizon = self._horizon(keep_seconds)
+            return self._delete(horizon, batch) if horizon else 0
+
+    def _remember(self, keep_seconds: float) -> None:
+        """Write down, now and then, below which id all transactions have ended by now."""
+        self._run(
+            f"INSERT INTO {META} SELECT 'seen:' || pg_snapshot_xmin(pg_current_snapshot())::text, "
+            "extract(epoch FROM clock_timestamp())::text "
+            f"WHERE NOT EXISTS (SELECT FROM {META} WHERE starts_with(name, 'seen:') "
+            "AND value::numeric > extract(epoch FROM clock_timestamp()) - %s) "
+            "ON CONFLICT (name) DO NOTHING",
+            (keep_seconds / MARKS_KEPT,),
+        )
+
+    def _horizon(self, keep_seconds: float) -> int | None:
+        """Return the newest such id that is old enough, and forget the older ones."""
+        found = self._rows(
+            f"SELECT substr(name, 6)::bigint FROM {META} WHERE starts_with(name, 'seen:') "
+            "AND value::numeric <= extract(epoch FROM clock_timestamp()) - %s ORDER BY 1 DESC",
+            (keep_seconds,),
+        )
+        if len(found) > 1:
+            names = [f"seen:{number}" for (number,) in found[1:]]
+            self._run(f"DELETE FROM {META} WHERE name = ANY(%s)", (names,))
+        return int(found[0][0]) if found else None
+
+    def _delete(self, horizon: int, batch: int) -> int:
+        # The newest of the old entries stays: it is what positions of that time bear.
+        with self._connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM {LOG} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {LOG} WHERE xid < "
+                f"(SELECT max(xid) FROM {LOG} WHERE xid < %s::xid8) ORDER BY xid LIMIT %s))",
+                (str(horizon), batch),
+            )
+            deleted = int(cursor.rowcount)
+        if deleted:
+            self._run(
+                f"INSERT INTO {META} VALUES ('purged', %s) ON CONFLICT (name) DO UPDATE "
+                "SET value = excluded.value WHERE bindserver_meta.value::bigint "
+                "< excluded.value::bigint",
+                (str(horizon),),
+            )
+        return deleted
+
+    def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, params)
+            return list(cursor.fetchall())
+
+    def _run(self, sql: str, params: Sequence[Any] | None = None) -> None:
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql, params)
