@@ -32,7 +32,7 @@ lint: $(VENV)/.dev client-js/node_modules/.done ## Check style, types and the or
 js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
-python-tests: $(VENV)/.dev .make/redis .make/nginx ## Run the Python tests, a minute of the oracle among them
+python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the Python tests, a minute of the oracle among them
 	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest -m "not browser"
 
 browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium
@@ -41,7 +41,7 @@ browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive
 oracle: $(VENV)/.dev ## Run the oracle for SECONDS, from SEED where given
 	$(BIN)/python -m tests.oracle --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
-matrix: .make/redis ## Run the Python tests with each Python and Django there is here; CELLS names some
+matrix: .make/redis .make/postgresql ## Run the Python tests with each Python and Django there is here; CELLS names some
 	@python3 scripts/matrix.py $(CELLS)
 
 format: $(VENV)/.dev ## Put Python code in order
@@ -62,7 +62,7 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 $(VENV)/.dev: pyproject.toml | $(BIN)/python
 	@echo "Installing what the tests need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,daphne]" --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,daphne]" --group dev
 	@touch $@
 
 client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
@@ -77,6 +77,11 @@ client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
 .make/nginx:
 	@PATH="$$PATH:/usr/sbin" sh scripts/need.sh nginx nginx-light "nginx"
 	@sh scripts/need.sh openssl openssl "OpenSSL"
+	@mkdir -p .make && touch $@
+
+.make/postgresql:
+	@command -v initdb >/dev/null || sh scripts/need.sh pg_ctlcluster "postgresql" "PostgreSQL"
+	@PATH="$$PATH:/usr/sbin" sh scripts/need.sh pgbouncer pgbouncer "PgBouncer"
 	@mkdir -p .make && touch $@
 
 .make/chromium:

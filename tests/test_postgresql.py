@@ -242,6 +242,68 @@ class TestSeveralServers:
 
 
 @ON_POSTGRESQL
+class TestCommands:
+    def test_install_shows_its_plan_and_status_what_there_is(self, make_server: MakeServer) -> None:
+        server = make_server(capture=False)
+        planned = server.manage("bindings", "capture", "install", "--dry-run")
+        assert "No change log" in server.manage("bindings", "capture", "status")
+        installed = server.manage("bindings", "capture", "install")
+        assert planned.splitlines()[:-1] == installed.splitlines()[:-1]
+        assert planned.splitlines()[-1].startswith("Would watch app_category")
+        program = PostgreSQLProgram(server.url)
+        program.run("DROP TRIGGER bindserver__app_word__ins ON app_word")
+        shown = server.manage("bindings", "capture", "status")
+        assert "missing triggers: app_word\n" in shown
+        assert "size: " in shown
+        removed = server.manage("bindings", "capture", "remove")
+        assert "DROP TABLE bindserver_log" in removed
+        program.close()
+
+    async def test_a_log_that_is_removed_leaves_signals(self, make_server: MakeServer) -> None:
+        server = make_server(COMPARE_SECONDS=1).start()
+        program = PostgreSQLProgram(server.url)
+        program.add_products(1)
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products")
+            server.manage("bindings", "capture", "remove")
+            program.add_products(1, first=2)
+            await talk.until(lambda: products.column("id") == [1, 2])
+            assert "was removed" in server.log.read_text()
+        program.close()
+
+    async def test_a_server_whose_role_only_reads_follows_too(
+        self, make_server: MakeServer, tmp_path: Path
+    ) -> None:
+        owned = make_server()
+        program = PostgreSQLProgram(owned.url, TABLES)
+        program.add_products(1)
+        owned.manage("bindings", "capture", "install")
+        program.run("DROP ROLE IF EXISTS reader")
+        program.run("CREATE ROLE reader LOGIN")
+        program.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+        url = owned.url.replace("postgres@", "reader@")
+        with Server(tmp_path / "own", url=url) as server, owned:
+            async with talking(server.ws) as talk:
+                products = await talk.follow("products")
+                for number in range(1, 4):
+                    program.run("UPDATE app_product SET stock = ?", number)
+                    await talk.until(lambda n=number: products.column("stock") == [n])  # type: ignore[misc]
+            assert told(await resume(owned, "products", products)) == [("ok", None)]
+            assert "cannot be purged" not in server.log.read_text()
+        program.run("DROP OWNED BY reader")
+        program.close()
+
+    async def test_signals_alone_do_too(self, make_server: MakeServer) -> None:
+        server = make_server(capture=False, COMPARE_SECONDS=1).start()
+        program = PostgreSQLProgram(server.url)
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products")
+            program.add_products(3)
+            await talk.until(lambda: products.column("id") == [1, 2, 3])
+        program.close()
+
+
+@ON_POSTGRESQL
 class TestPgBouncer:
     """In transaction mode, where one's next transaction may be in another session."""
 
