@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import weakref
@@ -100,16 +101,23 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
 
 MakeServer = Callable[..., Server]
 
-EVERY_DATABASE = pytest.mark.parametrize(
-    "vendor", ["sqlite", "postgresql"], indirect=True, scope="module"
-)
+EVERY_DATABASE = pytest.mark.every_database
 """For a module whose tests say what holds on every kind of database."""
+
+VENDORS = ("sqlite", "postgresql")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run such tests on each, if they have a server at all."""
+    wanted = metafunc.definition.get_closest_marker("every_database") is not None
+    if wanted and "vendor" in metafunc.fixturenames:
+        metafunc.parametrize("vendor", VENDORS, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="module")
 def vendor(request: pytest.FixtureRequest) -> str:
     """The kind of database that the module's servers have, by Django's name."""
-    return str(getattr(request, "param", "sqlite"))
+    return str(getattr(request, "param", os.environ.get("TEST_VENDOR", "sqlite")))
 
 
 @pytest.fixture

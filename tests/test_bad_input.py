@@ -10,9 +10,11 @@ from pathlib import Path
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from tests.conftest import MakeServer, Program
+from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.server import Server
 from tests.support.talk import talking
+
+pytestmark = EVERY_DATABASE
 
 ROUNDS = 4
 CONNECTIONS = 5
@@ -92,7 +94,7 @@ async def test_garbage_harms_nobody_and_leaves_memory_where_it_was(
         MAX_MESSAGES_BURST=100_000,
         LINGER_SECONDS=0.5,
     ).start()
-    program = Program(server.database)
+    program = program_on(server)
     program.add_products(20)
     sizes = []
     async with talking(server.ws) as good:
@@ -117,7 +119,7 @@ async def test_garbage_harms_nobody_and_leaves_memory_where_it_was(
 
 async def test_strangers_are_shown_the_door(make_server: MakeServer) -> None:
     server = make_server().start()
-    program = Program(server.database)
+    program = program_on(server)
     program.add_products(3)
     async with talking(server.ws) as good:
         products = await good.follow("products")
@@ -129,7 +131,7 @@ async def test_strangers_are_shown_the_door(make_server: MakeServer) -> None:
 
 async def test_who_comes_and_goes_leaves_nothing(make_server: MakeServer) -> None:
     server = make_server(LINGER_SECONDS=0.5).start()
-    program = Program(server.database)
+    program = program_on(server)
     program.add_products(200)
     sizes = []
     for _ in range(4):

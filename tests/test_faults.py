@@ -23,7 +23,7 @@ from bindserver.live import LiveView, Reading
 from bindserver.queries import Query
 from bindserver.wishes import Caller, Snapshot, SnapshotWish
 from tests.app.bindings import ProductBinding
-from tests.conftest import MakeServer, Program
+from tests.conftest import MakeServer, Program, program_on
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 from tests.transports.test_rest import ask
@@ -136,7 +136,7 @@ class TestALostDatabase:
     def own(self, make_server: MakeServer) -> Server:
         """A server whose database may be harmed."""
         server = make_server(QUERY_SECONDS=1)
-        program = Program(server.database)
+        program = program_on(server)
         program.add_products(3)
         program.close()
         return server.start()
@@ -147,7 +147,7 @@ class TestALostDatabase:
         return products
 
     async def test_that_is_locked_for_a_while_is_waited_for(self, own: Server) -> None:
-        program = Program(own.database)
+        program = program_on(own)
         async with talking(own.ws) as talk, talking(own.ws) as other:
             products = await self.follow(talk)
             program.run("BEGIN EXCLUSIVE")
@@ -172,7 +172,7 @@ class TestALostDatabase:
             assert data["payload"]["code"] == "unavailable"
             assert not own.database.exists()
             move_database(away, own.database)
-            program = Program(own.database)
+            program = program_on(own)
             program.run("UPDATE app_product SET stock = 5")
             await talk.until(lambda: products.column("stock") == [5, 5, 5], 30)
             assert not products.replica.stale
@@ -181,7 +181,7 @@ class TestALostDatabase:
 
     async def test_a_restored_backup_is_noticed_and_followed(self, own: Server) -> None:
         backup = own.database.with_suffix(".backup")
-        program = Program(own.database)
+        program = program_on(own)
         program.run("VACUUM INTO ?", str(backup))
         async with talking(own.ws) as talk:
             products = await self.follow(talk)
@@ -192,14 +192,14 @@ class TestALostDatabase:
                 Path(f"{own.database}{suffix}").unlink(missing_ok=True)
             backup.replace(own.database)
             await talk.until(lambda: products.column("stock") == [0, 0, 0], 30)
-            program = Program(own.database)
+            program = program_on(own)
             program.run("UPDATE app_product SET stock = 6")
             await talk.until(lambda: products.column("stock") == [6, 6, 6], 30)
             program.close()
 
     async def test_a_file_that_is_no_database_any_more(self, own: Server) -> None:
         copy = own.database.with_suffix(".copy")
-        program = Program(own.database)
+        program = program_on(own)
         program.run("VACUUM INTO ?", str(copy))
         program.close()
         async with talking(own.ws) as talk:
@@ -263,7 +263,7 @@ async def test_a_log_that_is_removed_leaves_signals_and_comes_back_when_installe
     make_server: MakeServer,
 ) -> None:
     server = make_server(COMPARE_SECONDS=1).start()
-    program = Program(server.database)
+    program = program_on(server)
     program.add_products(1)
     async with talking(server.ws) as talk:
         products = await talk.follow("products")
@@ -279,7 +279,7 @@ async def test_a_table_that_is_gone_makes_its_views_stale_until_it_is_back(
     make_server: MakeServer,
 ) -> None:
     server = make_server().start()
-    program = Program(server.database)
+    program = program_on(server)
     program.add_products(1)
     program.run("INSERT INTO app_tag VALUES (1, 'a')")
     async with talking(server.ws) as talk:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.conftest import MakeServer, Program
+from tests.conftest import MakeServer, program_on
 from tests.support.talk import Talk, talking
 
 ROWS = 50_000
@@ -18,7 +18,7 @@ async def test_fifty_thousand_rows_change_in_one_step_and_nobody_waits(
     make_server: MakeServer, record_property: Callable[[str, object], None]
 ) -> None:
     server = make_server().start()
-    program = Program(server.database)
+    program = program_on(server)
     async with talking(server.ws) as talk, talking(server.ws) as other:
         products = await talk.follow("products")
         tags = await other.follow("tags")
@@ -73,7 +73,7 @@ async def test_a_view_over_the_cycle_s_budget_is_served(
     make_server: MakeServer, capture: bool
 ) -> None:
     server = make_server(capture=capture, SYNC_ROWS=100, COMPARE_SECONDS=1)
-    program = Program(server.database)
+    program = program_on(server)
     program.add_products(1000)
     with server:
         async with talking(server.ws) as talk:
@@ -88,7 +88,7 @@ async def test_a_view_over_the_cycle_s_budget_is_served(
 
 async def test_changes_during_a_load_are_not_lost(make_server: MakeServer) -> None:
     server = make_server(SYNC_ROWS=10)
-    program = Program(server.database)
+    program = program_on(server)
     program.add_products(20_000)
     with server:
         async with talking(server.ws) as talk:
@@ -107,7 +107,7 @@ async def test_a_load_that_changes_nothing_does_not_hold_up_the_commit_mark(
     make_server: MakeServer,
 ) -> None:
     server = make_server(SYNC_ROWS=5).start()
-    program = Program(server.database)
+    program = program_on(server)
     program.add_products(20)
     async with talking(server.ws) as talk:
         await talk.say("$hello", want=["commit"])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rest_framework_simplejwt.tokens import AccessToken
 
-from tests.conftest import MakeServer, Program
+from tests.conftest import MakeServer, Program, program_on
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
 
@@ -224,7 +224,7 @@ class TestEnding:
         self, make_server: MakeServer
     ) -> None:
         server = make_server(REVALIDATE_SECONDS=0.5).start()
-        program = Program(server.database)
+        program = program_on(server)
         async with talking(server.ws, program.log_in("ann")) as talk:
             await talk.follow("members")
             await talk.silence(1.2)
@@ -245,7 +245,7 @@ class TestEnding:
         self, make_server: MakeServer, withdraw: str
     ) -> None:
         server = make_server(REVALIDATE_SECONDS=0.5).start()
-        program = Program(server.database)
+        program = program_on(server)
         program.log_in("ann")
         async with talking(server.ws) as talk:
             await prove(talk, add_token(program, 1))
@@ -258,7 +258,7 @@ class TestEnding:
         self, make_server: MakeServer
     ) -> None:
         server = make_server(REVALIDATE_SECONDS=0.5).start()
-        program = Program(server.database)
+        program = program_on(server)
         async with talking(server.ws, program.log_in("ann")) as talk:
             await talk.follow("members")
             program.run("UPDATE auth_user SET password = 'another'")
@@ -267,7 +267,7 @@ class TestEnding:
 
     async def test_a_database_that_is_away_ends_nothing(self, make_server: MakeServer) -> None:
         server = make_server(REVALIDATE_SECONDS=0.3).start()
-        program = Program(server.database)
+        program = program_on(server)
         async with talking(server.ws, program.log_in("ann")) as talk:
             members = await talk.follow("members")
             program.run("ALTER TABLE django_session RENAME TO moved")
@@ -340,7 +340,7 @@ class TestAFunctionOfOneSOwn:
         server = make_server(
             AUTHENTICATE="tests.app.tickets.by_ticket", REVALIDATE_SECONDS=0.2
         ).start()
-        program = Program(server.database)
+        program = program_on(server)
         program.log_in("ann")
         async with talking(server.ws) as talk:
             assert await prove(talk, "1:ann:2") == {"expires": 2}
@@ -372,7 +372,7 @@ class TestAFunctionOfOneSOwn:
 
     async def test_it_may_be_async_and_look_at_headers(self, make_server: MakeServer) -> None:
         server = make_server(AUTHENTICATE="tests.app.tickets.by_name").start()
-        program = Program(server.database)
+        program = program_on(server)
         program.log_in("ann")
         async with talking(server.ws) as talk:
             assert (await prove(talk, "ann"))["payload"]["code"] == "unauthenticated"

@@ -18,9 +18,11 @@ from rest_framework.renderers import JSONRenderer
 from bindserver.hub import hub
 from bindserver.transports.rest import SnapshotView
 from tests.app.models import Product
-from tests.conftest import MakeServer, Program
+from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
 from tests.support.server import Server
 from tests.support.talk import talking
+
+pytestmark = EVERY_DATABASE
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +219,7 @@ class TestUnchanged:
         self, make_server: MakeServer
     ) -> None:
         server = make_server()
-        program = Program(server.database)
+        program = program_on(server)
         program.add_products(2)
         with server:
             tag = ask(server, "/bindings/products/").headers["ETag"]

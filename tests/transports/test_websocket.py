@@ -12,9 +12,11 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.conftest import MakeServer, Program
+from tests.conftest import EVERY_DATABASE, MakeServer, Program
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
+
+pytestmark = EVERY_DATABASE
 
 
 @pytest.fixture
