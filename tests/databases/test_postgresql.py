@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import DatabaseError, OperationalError, connections
+from django.db import DatabaseError, OperationalError, connections, transaction
 from django.db.models import (
     DateField,
     DateTimeField,
@@ -20,6 +20,8 @@ from django.db.models import (
 from bindserver.databases.postgresql import PostgreSQL
 from bindserver.pace import Pacer
 from bindserver.snapshot import guarded, open_connection, snapshot
+from bindserver.testing.live import Live
+from tests.app.models import Product, Word
 from tests.support.postgresql import PostgreSQLProgram
 
 
@@ -99,8 +101,6 @@ class TestASnapshot:
     def test_a_guard_leaves_nothing_behind_in_somebody_else_s_transaction(
         self, postgresql_database: str
     ) -> None:
-        from django.db import transaction
-
         connection = connections["default"]
         with transaction.atomic():
             with pytest.raises(DatabaseError), guarded("default"):
@@ -184,3 +184,28 @@ def test_texts_and_floats_are_left_to_the_database() -> None:
     encrypted: Any = DecimalField()
     encrypted.from_db_value = lambda value, *args: value
     assert PostgreSQL().sorting(encrypted) is None
+
+
+class TestInATestCase:
+    """Views kept live on the test's own connection, in its transaction."""
+
+    def test_a_binding_that_fails_leaves_the_transaction_to_the_others(
+        self, postgresql_database: str
+    ) -> None:
+        live = Live()
+        live.raises = False
+        with transaction.atomic():
+            Product.objects.create(name="a")
+            Word.objects.create(text="a", count=1)
+            products, words = live.subscribe("products"), live.subscribe("words")
+            with connections["default"].cursor() as cursor:
+                cursor.execute("ALTER TABLE app_word RENAME count TO amount")
+            Product.objects.create(name="b")
+            live.settle()
+            assert [row["name"] for row in products.rows] == ["a", "b"]
+            with connections["default"].cursor() as cursor:
+                cursor.execute("ALTER TABLE app_word RENAME amount TO count")
+                cursor.execute("UPDATE app_word SET count = 2")
+            live.settle()
+            assert [row["count"] for row in words.rows] == [2]
+            transaction.set_rollback(True)
