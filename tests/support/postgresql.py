@@ -133,6 +133,13 @@ class Cluster:
         """Run one of PostgreSQL's programs."""
         self._run(command, *args)
 
+    def output(self, command: str, *args: str) -> str:
+        """Run one of PostgreSQL's programs, and return what it prints."""
+        done = subprocess.run(
+            [_binary(command), *args], capture_output=True, text=True, check=True, cwd="/"
+        )
+        return done.stdout
+
     def _run(self, command: str, *args: object, check: bool = True) -> None:
         done = subprocess.run(
             [*_as_other(), _binary(command), *map(str, args)],

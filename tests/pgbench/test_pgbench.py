@@ -1,0 +1,158 @@
+"""A load that nobody here wrote: pgbench's TPC-B at full speed, while bindings follow its tables.
+
+Each of its transactions adds the same amount to an account, a teller and a branch, and writes it
+into the history. So in every committed state the sums of all four agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgresql import Cluster
+from tests.support.server import Server
+from tests.support.talk import Following, Talk, talking
+
+SECONDS = int(os.environ.get("PGBENCH_SECONDS", "8"))
+CLIENTS = 4
+COLUMNS = {
+    "branches": "bbalance",
+    "tellers": "tbalance",
+    "accounts": "abalance",
+    "history": "delta",
+}
+SQL = {
+    "branches": "SELECT bid, bbalance FROM pgbench_branches ORDER BY bid",
+    "tellers": "SELECT tid, tbalance FROM pgbench_tellers ORDER BY tid",
+    "accounts": "SELECT aid, abalance FROM pgbench_accounts ORDER BY aid",
+    "history": "SELECT id, aid, delta FROM pgbench_history ORDER BY id",
+}
+
+
+class Bank:
+    """pgbench's database, and the server that follows it."""
+
+    def __init__(self, cluster: Cluster, folder: Path) -> None:
+        self.cluster = cluster
+        self.name = cluster.make_database()
+        self.server = Server(
+            folder / "pgbench", module="tests.pgbench.settings", url=cluster.url(self.name)
+        )
+        self.server.prepare(capture=False)
+        cluster.run("pgbench", "-i", "-q", "-s", "1", cluster.url(self.name))
+        cluster.psql(self.name, "ALTER TABLE pgbench_history ADD id bigserial PRIMARY KEY;")
+        self.server.manage("bindings", "capture", "install")
+
+    def load(self, seconds: int) -> asyncio.Future[str]:
+        """Start pgbench; the future has what it prints."""
+        url = self.cluster.url(self.name)
+        command = ("pgbench", "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), url)
+        return asyncio.ensure_future(asyncio.to_thread(self.cluster.output, *command))
+
+    def rows(self, event: str) -> list[tuple[int, ...]]:
+        """Return the rows of a table as they are now."""
+        with self.cluster.connect(self.name) as connection:
+            return connection.execute(SQL[event]).fetchall()
+
+
+@pytest.fixture(scope="module")
+def bank(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bank]:
+    bank = Bank(postgresql, tmp_path_factory.mktemp("pgbench"))
+    with bank.server:
+        yield bank
+
+
+class Customer:
+    """A client of all four bindings, which looks at the sums in every state."""
+
+    def __init__(self, talk: Talk) -> None:
+        self.talk = talk
+        self.states = 0
+        self.following: dict[str, Following] = {}
+        self._midway = False
+
+    async def follow_all(self) -> None:
+        await self.talk.say("$hello", want=["commit", "begin"])
+        for event in COLUMNS:
+            self.following[event] = await self.talk.follow(event)
+
+    async def hear(self) -> None:
+        """Take a message; between two marks a state is not whole yet."""
+        message = await self.talk.hear()
+        if message["event"] == "$begin":
+            self._midway = True
+        elif message["event"] == "$commit":
+            self._midway = False
+            self.check()
+        elif not message["event"].startswith("$") and not self._midway:
+            self.check()
+
+    def check(self) -> None:
+        sums = self.sums()
+        assert len(set(sums.values())) == 1, (self.states, sums)
+        self.states += 1
+
+    def sums(self) -> dict[str, int]:
+        return {
+            event: sum(self.following[event].column(column)) for event, column in COLUMNS.items()
+        }
+
+    def holds(self, bank: Bank) -> bool:
+        return all(self.held(event) == bank.rows(event) for event in COLUMNS)
+
+    def held(self, event: str) -> list[tuple[int, ...]]:
+        return [tuple(row.values()) for row in self.following[event].replica.rows]
+
+
+async def test_in_every_frames_state_the_balances_agree_and_the_end_is_the_table(
+    bank: Bank,
+) -> None:
+    async with talking(bank.server.ws) as talk, talking(bank.server.ws) as late:
+        customer, latecomer = Customer(talk), Customer(late)
+        await customer.follow_all()
+        load = bank.load(SECONDS)
+        while not load.done():
+            await customer.hear()
+        await latecomer.follow_all()
+        processed = await load
+        await settle(customer, bank)
+        assert latecomer.holds(bank)
+    report = f"{customer.states} states; {processed}"
+    print(report)
+    assert "number of failed transactions: 0" in processed
+    assert customer.states > SECONDS, report
+    assert len(bank.rows("history")) > 100 * SECONDS, report
+
+
+async def settle(customer: Customer, bank: Bank) -> None:
+    """Hear until the client holds what the tables hold."""
+    async with asyncio.timeout(60):
+        while not customer.holds(bank):
+            await customer.hear()
+
+
+async def test_a_client_that_subscribes_in_the_middle_agrees_from_its_first_state(
+    bank: Bank,
+) -> None:
+    load = bank.load(SECONDS)
+    async with talking(bank.server.ws) as talk:
+        customer = Customer(talk)
+        await customer.follow_all()
+        while not any(message["event"] == "$commit" for message in talk.heard):
+            await talk.hear()
+        customer.check()
+        while not load.done():
+            await customer.hear()
+        await settle(customer, bank)
+    assert customer.states > 1
+
+
+def test_pgbench_is_the_real_one(bank: Bank) -> None:
+    assert "pgbench (PostgreSQL)" in bank.cluster.output("pgbench", "--version")
+    with pytest.raises(subprocess.CalledProcessError):
+        bank.cluster.output("pgbench", "-T", "1", "postgresql://127.0.0.1:1/none")
