@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.postgresql import Cluster
+from tests.support.postgresql_faults import FAULTS
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 
@@ -40,13 +41,21 @@ class Bank:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster = cluster
         self.name = cluster.make_database()
-        self.server = Server(
-            folder / "pgbench", module="tests.pgbench.settings", url=cluster.url(self.name)
-        )
+        self._folder = folder
+        self.server = self.serve()
         self.server.prepare(capture=False)
         cluster.run("pgbench", "-i", "-q", "-s", "1", cluster.url(self.name))
         cluster.psql(self.name, "ALTER TABLE pgbench_history ADD id bigserial PRIMARY KEY;")
         self.server.manage("bindings", "capture", "install")
+
+    def serve(self, fault: str = "") -> Server:
+        """Return a server on the database, with a fault planted in it or none."""
+        return Server(
+            self._folder / f"server{fault}",
+            module="tests.pgbench.settings",
+            url=self.cluster.url(self.name),
+            environment={"PLANTED_FAULT": fault},
+        )
 
     def load(self, seconds: int) -> asyncio.Future[str]:
         """Start pgbench; the future has what it prints."""
@@ -92,6 +101,12 @@ class Customer:
         elif not message["event"].startswith("$") and not self._midway:
             self.check()
 
+    async def hear_all(self, load: asyncio.Future[str], bank: Bank) -> None:
+        """Hear as long as pgbench runs, and then until nothing is missing, for a moment."""
+        while not load.done():
+            await self.hear()
+        await settle(self, bank, seconds=3)
+
     def check(self) -> None:
         sums = self.sums()
         assert len(set(sums.values())) == 1, (self.states, sums)
@@ -129,9 +144,9 @@ async def test_in_every_frames_state_the_balances_agree_and_the_end_is_the_table
     assert len(bank.rows("history")) > 100 * SECONDS, report
 
 
-async def settle(customer: Customer, bank: Bank) -> None:
+async def settle(customer: Customer, bank: Bank, seconds: float = 60) -> None:
     """Hear until the client holds what the tables hold."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(seconds):
         while not customer.holds(bank):
             await customer.hear()
 
@@ -150,6 +165,18 @@ async def test_a_client_that_subscribes_in_the_middle_agrees_from_its_first_stat
             await customer.hear()
         await settle(customer, bank)
     assert customer.states > 1
+
+
+@pytest.mark.parametrize("fault", sorted(FAULTS))
+async def test_a_planted_fault_is_found(bank: Bank, fault: str) -> None:
+    with bank.serve(fault) as faulty:
+        async with talking(faulty.ws) as talk:
+            customer = Customer(talk)
+            await customer.follow_all()
+            load = bank.load(SECONDS)
+            with pytest.raises((AssertionError, TimeoutError)):
+                await customer.hear_all(load, bank)
+            await load
 
 
 def test_pgbench_is_the_real_one(bank: Bank) -> None:
