@@ -42,7 +42,8 @@ EPOCH = (
     f"pg_relation_filenode('{LOG}'), extract(epoch FROM pg_postmaster_start_time())))"
 )
 AT = "(extract(epoch FROM at) * 1000000)::bigint"
-NEW = "(xid >= %s::xid8 OR xid = ANY(%s::xid8[]))"
+NEXT = "pg_snapshot_xmax(pg_current_snapshot())"
+NEW = f"(xid >= %s::xid8 AND xid < {NEXT} OR xid = ANY(%s::xid8[]))"
 
 POSITION = (
     "SELECT pg_is_in_recovery(), pg_current_snapshot()::text, newest.xid::text, newest.at, "
@@ -228,6 +229,9 @@ class PostgreSQLLog:
                     "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                     (secrets.token_hex(8),),
                 )
+                # A dump from elsewhere brings entries and marks of transactions that are yet to be.
+                self._run(f"DELETE FROM {META} WHERE name = 'purged' OR starts_with(name, 'seen:')")
+                self._run(f"DELETE FROM {LOG} WHERE xid >= {NEXT}")
         except DatabaseError:
             if self._may_write():
                 raise

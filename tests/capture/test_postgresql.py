@@ -623,6 +623,39 @@ class TestPositions:
         assert since(log, position) == {}
         postgresql.drop_database(copy)
 
+    def test_a_dump_from_a_server_that_has_seen_more_transactions_is_begun_anew(
+        self, log: PostgreSQLLog, program: PostgreSQLProgram, postgresql: Cluster
+    ) -> None:
+        program.run("INSERT INTO app_word VALUES ('a', 1)")
+        name = program.url.rpartition("/")[2]
+        dump = postgresql.folder / "dump.sql"
+        postgresql.run("pg_dump", "-h", "127.0.0.1", "-p", postgresql.port, "-U", "postgres",
+                       "-f", dump, name)  # fmt: skip
+        copy = postgresql.make_database()
+        postgresql.psql(copy, dump.read_text())
+        other = PostgreSQLProgram(postgresql.url(copy))
+        other.run("UPDATE bindserver_log SET xid = '99999999999'")
+        other.run("INSERT INTO bindserver_meta VALUES ('purged', '99999999999')")
+        other.run("INSERT INTO bindserver_meta VALUES ('seen:99999999999', '5')")
+        position = log.position()
+        connections["default"].close()
+        connections["default"].settings_dict["NAME"] = copy
+        restored = PostgreSQLLog(connections["default"])
+        assert restored.changes(position) is None
+        assert not restored.moved(restored.commit_mark())
+        assert restored.missing(wanted())
+        restored.install(wanted())
+        position = restored.position()
+        assert since(restored, position) == {}
+        other.run("INSERT INTO app_word VALUES ('b', 1)")
+        assert since(restored, position) == {WORD: {"b"}}
+        restored.purge(3600, 1000, wait=True)
+        assert since(restored, position) == {WORD: {"b"}}
+        other.close()
+        connections["default"].close()
+        connections["default"].settings_dict["NAME"] = name
+        postgresql.drop_database(copy)
+
     def test_triggers_that_were_off_for_a_while_are_noticed_later(
         self, log: PostgreSQLLog, program: PostgreSQLProgram
     ) -> None:
