@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from dataclasses import replace
 
 import pytest
 
@@ -94,3 +95,11 @@ def test_the_longest_cursor_can_be_read_again() -> None:
         assert load(text, SECRET) == cursor
     else:
         pytest.fail("no cursor was too long")
+
+
+def test_a_cursor_bears_the_brief_mark_where_a_position_has_one() -> None:
+    long = Position(epoch="e", mark="x" * MAX_LENGTH, brief="y")
+    loaded = load(dump(replace(CURSOR, position=long), SECRET), SECRET)
+    assert loaded is not None
+    assert loaded.position == Position(epoch="e", mark="y")
+    assert long == Position(epoch="e", mark="x" * MAX_LENGTH)
