@@ -64,7 +64,7 @@ class PostgreSQL(Usual):
 
     @contextmanager
     def guard(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
-        guard = _Guard(connection, reuses=self._guarded.get(connection))
+        guard = _Guard(connection, stands=self._guarded.get(connection))
         with connection.execute_wrapper(guard):
             try:
                 yield
@@ -75,7 +75,7 @@ class PostgreSQL(Usual):
                 guard.release()
             finally:
                 if connection in self._guarded:
-                    self._guarded[connection] = guard.stands or self._guarded[connection]
+                    self._guarded[connection] = guard.stands
 
 
 def _decimal(value: Decimal, sign: int) -> tuple[int, Decimal]:
@@ -125,38 +125,41 @@ def _beginning(connection: Any, seconds: float) -> str:
 class _Guard:
     """A savepoint that is made when the first statement is about to be sent.
 
+    One is enough for a transaction that reads a snapshot: nothing is lost by going back to it.
+
     Args:
         connection: whose statements to guard.
-        reuses: whether the transaction has a savepoint of ours already; None in a transaction
+        stands: whether the transaction has a savepoint of ours already; None in a transaction
             that is not ours, where nothing is left behind.
 
     Attributes:
         stands: whether the savepoint is there.
     """
 
-    def __init__(self, connection: Any, *, reuses: bool | None) -> None:
-        self.stands = False
+    def __init__(self, connection: Any, *, stands: bool | None) -> None:
+        self.stands = bool(stands)
         self._connection = connection
-        self._reuses = reuses
+        self._leaves_nothing = stands is None
 
     def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if not self.stands and self._connection.in_atomic_block:
-            self._run(f"RELEASE SAVEPOINT {SAVEPOINT}; " if self._reuses else "", "SAVEPOINT")
+            self._run("SAVEPOINT")
             self.stands = True
         return execute(sql, params, many, context)
 
     def roll_back(self) -> None:
         """Undo a statement that failed."""
         if self.stands:
-            self._run("", "ROLLBACK TO SAVEPOINT")
+            self._run("ROLLBACK TO SAVEPOINT")
+            self.release()
 
     def release(self) -> None:
         """Leave nothing behind in a transaction of somebody else."""
-        if self.stands and self._reuses is None:
-            self._run("", "RELEASE SAVEPOINT")
+        if self.stands and self._leaves_nothing:
+            self._run("RELEASE SAVEPOINT")
 
-    def _run(self, before: str, what: str) -> None:
+    def _run(self, what: str) -> None:
         # Past Django's cursor, or recorders of statements would take this for a view's query.
         connection = self._connection
         with connection.wrap_database_errors, connection.connection.cursor() as cursor:
-            cursor.execute(f"{before}{what} {SAVEPOINT}")
+            cursor.execute(f"{what} {SAVEPOINT}")
