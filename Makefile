@@ -59,10 +59,10 @@ $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server]"
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml | $(BIN)/python
+$(VENV)/.dev: pyproject.toml .make/mariadb | $(BIN)/python
 	@echo "Installing what the tests need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,daphne]" --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,mysql,daphne]" --group dev
 	@touch $@
 
 client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
@@ -72,6 +72,11 @@ client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
 
 .make/redis:
 	@sh scripts/need.sh redis-server redis-server "Redis"
+	@mkdir -p .make && touch $@
+
+.make/mariadb:
+	@PATH="$$PATH:/usr/sbin" sh scripts/need.sh mariadbd mariadb-server "MariaDB"
+	@sh scripts/need.sh mariadb_config "libmariadb-dev pkg-config gcc python3-dev" "MariaDB's client library"
 	@mkdir -p .make && touch $@
 
 .make/nginx:

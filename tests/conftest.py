@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import weakref
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,16 @@ from django.db import connections
 from django.db.backends.sqlite3.base import DatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
+from tests.support.mariadb import Program as MariaDBProgram
 from tests.support.postgresql import PostgreSQLProgram
 from tests.support.server import Server
 from tests.support.visitors import Visitors
 
-pytest_plugins = ["tests.support.chromium", "tests.support.postgresql_fixtures"]
+pytest_plugins = [
+    "tests.support.chromium",
+    "tests.support.mariadb_fixtures",
+    "tests.support.postgresql_fixtures",
+]
 
 TABLES: tuple[str, ...] = (
     "app_product_tags",
@@ -41,6 +47,8 @@ class Program(Visitors):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.url = f"sqlite:///{path}"
+        self.another = partial(Program, path)
         self._connection = sqlite3.connect(
             path, timeout=20, isolation_level=None, check_same_thread=False
         )
@@ -104,7 +112,7 @@ MakeServer = Callable[..., Server]
 EVERY_DATABASE = pytest.mark.every_database
 """For a module whose tests say what holds on every kind of database."""
 
-VENDORS = ("sqlite", "postgresql")
+VENDORS = ("sqlite", "postgresql", "mysql")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -169,6 +177,8 @@ def program_on(server: Server) -> Any:
     """Return another program that writes to a server's database."""
     if server.url.startswith("postgresql:"):
         return PostgreSQLProgram(server.url, TABLES)
+    if server.url.startswith("mysql:"):
+        return MariaDBProgram.at(server.url)
     return Program(server.database)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.mysql import MySQLLog
 from bindserver.capture.postgresql import PostgreSQLLog
 from bindserver.capture.sqlite import SQLiteLog
 from bindserver.capture.tables import Tracked
@@ -82,6 +83,7 @@ class Log(Protocol):
 
 
 LOGS: dict[str, Callable[[BaseDatabaseWrapper], Log]] = {
+    "mysql": MySQLLog,
     "postgresql": PostgreSQLLog,
     "sqlite": SQLiteLog,
 }

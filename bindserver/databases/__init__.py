@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from bindserver.databases.base import Database, Usual
+from bindserver.databases.mysql import MySQL
 from bindserver.databases.postgresql import PostgreSQL
 from bindserver.databases.sqlite import SQLite
 
-DATABASES: dict[str, Database] = {"postgresql": PostgreSQL(), "sqlite": SQLite()}
+DATABASES: dict[str, Database] = {
+    "mysql": MySQL(),
+    "postgresql": PostgreSQL(),
+    "sqlite": SQLite(),
+}
 """By Django's name of the vendor."""
 
 

@@ -1,0 +1,267 @@
+"""Brings the change log into a MariaDB or MySQL database, and takes it away."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db import DatabaseError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.mysql_schema import LOG, META, TABLES, Schema, ask, quote, run
+from bindserver.capture.tables import Tracked
+from bindserver.exceptions import CaptureBusy, CaptureError
+
+LOCK_SECONDS = 1
+LOCK_REST_SECONDS = 1.0
+INSTALL_SECONDS = 60
+LOCK_TIMEOUT = 1205
+TABLE_PREFIX = "table:"
+REASONS = {
+    1419: (
+        "the server writes a binary log, and lets nobody without SUPER make triggers. Install as "
+        "an administrator, or have one run `SET GLOBAL log_bin_trust_function_creators = 1`"
+    ),
+    1142: "the database user lacks a privilege: it needs CREATE, DROP and TRIGGER to install",
+    1044: "the database user may not use this database so",
+    1227: "the database user lacks a privilege",
+    1290: "the server is read only",
+    1836: "the server is read only",
+}
+
+
+class Installer:
+    """What a log does to the schema.
+
+    Args:
+        connection: Django's wrapper of the connection to use.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.tries = 1
+        self.tell: Callable[[str], None] = lambda sentence: None
+        self._connection = connection
+        self._watched: set[str] = set()
+        self._look_at = 0.0
+
+    def installed(self) -> bool:
+        """Tell whether the log's tables are there, and this is the server that is written to.
+
+        On a replica an entry may be on its way, and nothing here would tell of it.
+        """
+        # Asked by itself: MariaDB gives 0 for it beside anything of `information_schema`.
+        return self._has_tables() and not self._rows("SELECT @@read_only")[0][0]
+
+    def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        self._watched |= {item.table for item in tables}
+        schema = Schema(self._connection)
+        without = schema.missing(tables)
+        kept = self._identities()
+        if not _same(kept.get(LOG), schema.identity(LOG)):
+            return list(tables)
+        return [
+            item
+            for item in tables
+            if item in without or not _same(kept.get(item.table), schema.identity(item.table))
+        ]
+
+    def plan(self, tables: Collection[Tracked]) -> list[str]:
+        schema = Schema(self._connection)
+        statements = [] if self._has_tables() else list(TABLES)
+        for name, trigger in schema.wanted(tables).items():
+            present = schema.triggers.get(name)
+            if present == trigger:
+                continue
+            if present is not None:
+                statements.append(f"DROP TRIGGER {quote(name)}")
+            statements.append(trigger.creating(name))
+        return statements
+
+    def install(self, tables: Collection[Tracked]) -> list[str]:
+        self._demand_server()
+        Schema(self._connection).demand(tables)
+        with self._alone("install", INSTALL_SECONDS) as mine:
+            if not mine:
+                raise CaptureBusy("Another process is installing the change log; try again.")
+            statements = self.plan(tables)
+            if not statements and not self.missing(tables):
+                return []
+            if self._has_tables():
+                self.renew()  # first too: if this is broken off, nothing is proved by what was
+            with self._settings():
+                for statement in statements:
+                    self._define(statement)
+            self._keep_identities(tables)
+            self.renew()
+            self._look_at = 0.0
+        return statements
+
+    def renew(self) -> None:
+        """Begin a new epoch."""
+        self._execute(f"REPLACE INTO {META} VALUES ('epoch', %s)", (secrets.token_hex(8),))
+
+    def plan_removal(self) -> list[str]:
+        triggers = Schema(self._connection).triggers
+        tables = [f"DROP TABLE {name}" for name in (LOG, META)] if self._has_tables() else []
+        return [*(f"DROP TRIGGER {quote(name)}" for name in sorted(triggers)), *tables]
+
+    def remove(self) -> list[str]:
+        statements = self.plan_removal()
+        with self._settings():
+            for statement in statements:
+                self._define(statement)
+        return statements
+
+    def status(self) -> dict[str, Any]:
+        """Return figures for people."""
+        if not self._has_tables():
+            return {"installed": False}
+        count, oldest, newest = self._rows(f"SELECT COUNT(*), MIN(at), MAX(at) FROM {LOG}")[0]
+        epoch = self._rows(f"SELECT value FROM {META} WHERE name = 'epoch'")
+        schema = Schema(self._connection)
+        return {
+            "installed": True,
+            "epoch": str(epoch[0][0]) if epoch else "",
+            "entries": count,
+            "oldest": None if oldest is None else int(oldest),
+            "newest": None if newest is None else int(newest),
+            "tables": sorted({trigger.table for trigger in schema.triggers.values()}),
+            "more": dict(self._more(schema)),
+        }
+
+    def _more(self, schema: Schema) -> Iterator[tuple[str, str]]:
+        for table in sorted({trigger.table for trigger in schema.triggers.values()}):
+            cascades = schema.cascades(table)
+            children = sorted(cascades.delete.union(*cascades.update.values()))
+            if children:
+                yield (
+                    f"cascades of {table}",
+                    f"the database itself carries deletes or changed keys on to "
+                    f"{', '.join(children)}, and fires no trigger there; any row of these counts "
+                    "as changed then",
+                )
+        if not schema.spaces:
+            yield (
+                "TRUNCATE",
+                "told by the server's count of them, of any table, since the database user has no "
+                "PROCESS privilege",
+            )
+
+    # Doing it.
+
+    def _define(self, statement: str) -> None:
+        """Run a statement that needs a table for itself; it waits a little, several times.
+
+        While it waits, others wait behind it.
+        """
+        what = f"`{statement[:60]} ...`"
+        for left in reversed(range(self.tries)):
+            try:
+                self._execute(statement)
+                return
+            except DatabaseError as problem:
+                number = problem.args[0] if problem.args else 0
+                if number in REASONS:
+                    reason = f"{REASONS[number]}. ({problem.args[-1]})"
+                    raise CaptureError(f"{what} was refused: {reason}") from problem
+                if number != LOCK_TIMEOUT:
+                    raise
+                self.tell(f"{what} waits for its table, which is in use; {left} more tries")
+            if left:
+                time.sleep(LOCK_REST_SECONDS)
+        raise CaptureBusy(
+            f"{what} could not have its table: a transaction that has used it is open for long. "
+            "Try again when it has ended; what was installed until now stays, and does no harm."
+        )
+
+    @contextmanager
+    def _settings(self) -> Iterator[None]:
+        """Wait for locks shortly; and let triggers have no SQL mode, which is kept with them."""
+        usual = self._rows("SELECT @@sql_mode, @@lock_wait_timeout")[0]
+        self._execute("SET SESSION sql_mode = '', lock_wait_timeout = %s", (LOCK_SECONDS,))
+        try:
+            yield
+        finally:
+            self._execute("SET SESSION sql_mode = %s, lock_wait_timeout = %s", usual)
+
+    @contextmanager
+    def _alone(self, work: str, seconds: float) -> Iterator[bool]:
+        """Tell whether nobody else does this work on the database, and keep it so."""
+        name = self._rows("SELECT LEFT(SHA2(CONCAT(DATABASE(), ' ', %s), 256), 40)", (work,))[0][0]
+        mine = bool(self._rows("SELECT GET_LOCK(%s, %s)", (name, seconds))[0][0])
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._rows("SELECT RELEASE_LOCK(%s)", (name,))
+
+    def _demand_server(self) -> None:
+        names = ("read_only", "wsrep_on", "auto_increment_increment")
+        found = self._rows(
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN (%s, %s, %s, %s)",
+            (*names, "group_replication_single_primary_mode"),
+        )
+        values = {str(name): str(value) for name, value in found}
+        if values.get("read_only", "OFF") not in ("OFF", "0"):
+            raise CaptureError(
+                "This server is read only, as a replica is. Name the server that is written to: "
+                "on a replica nobody can tell which changes are still on their way."
+            )
+        several = (
+            values.get("wsrep_on") == "ON"
+            or values.get("group_replication_single_primary_mode") == "OFF"
+            or values.get("auto_increment_increment", "1") != "1"
+        )
+        if several:
+            raise CaptureError(
+                "This server is one of several that are written to (Galera, or replication in a "
+                "circle), and here nobody can tell which changes of the others are still on their "
+                "way. Signals are used, and a full compare heals what they miss."
+            )
+
+    # What is kept beside the log.
+
+    def _has_tables(self) -> bool:
+        found = self._rows(
+            "SELECT COUNT(*) FROM information_schema.TABLES "
+            "WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN (%s, %s)",
+            (LOG, META),
+        )
+        return bool(found[0][0] == 2)
+
+    def _identities(self) -> dict[str, Any]:
+        if not self._has_tables():
+            return {}
+        found = self._rows(
+            f"SELECT name, value FROM {META} WHERE LEFT(name, {len(TABLE_PREFIX)}) = %s",
+            (TABLE_PREFIX,),
+        )
+        return {str(name).removeprefix(TABLE_PREFIX): json.loads(value) for name, value in found}
+
+    def _keep_identities(self, tables: Collection[Tracked]) -> None:
+        schema = Schema(self._connection)
+        if not _same(self._identities().get(LOG), schema.identity(LOG)):
+            # Another log: what was kept about numbers was about those of the one before.
+            self._execute(f"DELETE FROM {META} WHERE name <> 'epoch'")
+        for table in (LOG, *(item.table for item in tables)):
+            self._execute(
+                f"REPLACE INTO {META} VALUES (%s, %s)",
+                (TABLE_PREFIX + table, json.dumps(schema.identity(table))),
+            )
+
+    def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
+        return ask(self._connection, sql, params)
+
+    def _execute(self, sql: str, params: Sequence[Any] | None = None) -> int:
+        return run(self._connection, sql, params)
+
+
+def _same(kept: Any, found: list[Any]) -> bool:
+    """Tell whether a table is the one that it was; a user may not be shown its tablespaces."""
+    if kept is None or kept[:2] != found[:2]:
+        return False
+    return kept[2] is None or found[2] is None or kept[2] == found[2]

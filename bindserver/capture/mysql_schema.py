@@ -1,0 +1,382 @@
+"""Which triggers the tables of a MariaDB or MySQL database need, and which are there.
+
+There are row triggers only, and they are not fired by what a foreign key's CASCADE or SET NULL does
+to the rows of another table. So the triggers of the table that is referred to say that any row of
+the others may have changed. TRUNCATE fires none either: a table that was emptied so, or built anew,
+is told by its *identity*.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from django.db import OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.tables import Tracked
+from bindserver.exceptions import CaptureError
+
+LOG = "bindserver_log"
+META = "bindserver_meta"
+PREFIX = "bindserver__"
+MAX_NAME = 64
+
+TABLES = (
+    f"CREATE TABLE IF NOT EXISTS {LOG} (id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, "
+    "tbl VARCHAR(64) NOT NULL, pk VARCHAR(3072), raw VARBINARY(3072), "
+    "nonce BIGINT UNSIGNED NOT NULL, at BIGINT UNSIGNED NOT NULL) "
+    "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
+    f"CREATE TABLE IF NOT EXISTS {META} (name VARCHAR(80) NOT NULL PRIMARY KEY, "
+    "value TEXT NOT NULL) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
+)
+NUMBERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal"}
+TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"}
+TEXTS |= {"uuid", "inet4", "inet6", "date", "datetime", "timestamp", "time", "year"}
+BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
+EVENTS = (("ins", "INSERT"), ("upd", "UPDATE"), ("del", "DELETE"))
+ACTIVE = {"CASCADE", "SET NULL", "SET DEFAULT"}
+NO_PRIVILEGE = {1044, 1142, 1227}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """A trigger: its table, when it fires, and what it does."""
+
+    table: str
+    event: str
+    body: str
+
+    def creating(self, name: str) -> str:
+        """Return the statement that makes it."""
+        return (
+            f"CREATE TRIGGER {quote(name)} AFTER {self.event} ON {quote(self.table)} "
+            f"FOR EACH ROW {self.body}"
+        )
+
+
+@dataclass(slots=True)
+class Cascades:
+    """What happens to other tables' rows when those of one are deleted, or their keys changed."""
+
+    delete: set[str] = field(default_factory=set)
+    update: dict[str, set[str]] = field(default_factory=dict)
+
+
+class Schema:
+    """A database's schema as it is now. What is asked once is kept: make another to look again.
+
+    Args:
+        connection: Django's wrapper of the connection to use.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+
+    def demand(self, tables: Collection[Tracked]) -> None:
+        """See that tables can be watched.
+
+        Raises:
+            CaptureError: one cannot; the message says why.
+        """
+        kinds = self._kinds
+        absent = sorted({t.table for t in tables if self._named(t.table) not in kinds})
+        if absent:
+            raise CaptureError(
+                f"No such tables: {', '.join(absent)}. Run `manage.py migrate` first."
+            )
+        for item in tables:
+            kind, engine = kinds[self._named(item.table)]
+            if kind != "BASE TABLE":
+                raise CaptureError(
+                    f"{item.table} is a database view, which cannot be watched; watch the tables "
+                    "behind it."
+                )
+            if engine != "InnoDB":
+                raise CaptureError(
+                    f"{item.table} is in the storage engine {engine}, which has no transactions: "
+                    f"it cannot be read in one snapshot with others. "
+                    f"`ALTER TABLE {quote(item.table)} ENGINE=InnoDB` moves it."
+                )
+        for parent in sorted(self._foreign & {self._named(t.table) for t in tables}):
+            raise CaptureError(
+                f"{parent} has a foreign key with CASCADE or SET NULL to a table in another "
+                "database, whose changes cannot be watched from here."
+            )
+
+    def wanted(self, tables: Collection[Tracked]) -> dict[str, Trigger]:
+        """Return the triggers by name that tables need, those that cascade to them among them."""
+        keys = {self._named(item.table): item for item in tables}
+        needed = {*keys, *(parent for name in keys for parent in self.parents(name))}
+        found = {}
+        for name in sorted(needed):
+            item = keys.get(name) or Tracked(table=name, pk=self._keys.get(name, ""))
+            for suffix, event in EVENTS:
+                body = "; ".join(self._lines(item, name, event))
+                trigger = Trigger(table=name, event=event, body=f"BEGIN {body}; END")
+                found[name_of(item.table, suffix)] = trigger
+        return found
+
+    def parents(self, table: str) -> set[str]:
+        """Return the tables whose changes the database carries on to a table's rows by itself."""
+        found: set[str] = set()
+        fresh = {table}
+        while fresh:
+            fresh = {p for p, c, _, _ in self._references if c in fresh and p not in found}
+            found |= fresh
+        return found - {table} if table not in self._own_parents else found
+
+    def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        """Return the tables some of whose triggers are not, or not rightly, in place."""
+        return [item for item in tables if not self._complete(self.wanted([item]))]
+
+    def _complete(self, wanted: dict[str, Trigger]) -> bool:
+        return all(self.triggers.get(name) == trigger for name, trigger in wanted.items())
+
+    def identity(self, table: str) -> list[Any]:
+        """Return what tells a table from one that was built anew or emptied by TRUNCATE."""
+        name = self._named(table)
+        created = self._created.get(name, 0)
+        mine = [at for owner, at in self._trigger_times if owner == name]
+        return [float(created or 0), mine, self.spaces.get(name)]
+
+    def mark(self, tables: Collection[str]) -> str:
+        """Return a text that differs when one of these tables was changed."""
+        return json.dumps([sorted(self.triggers), *[self.identity(t) for t in sorted(tables)]])
+
+    # What is there.
+
+    @cached_property
+    def triggers(self) -> dict[str, Trigger]:
+        """Our triggers by name, as far as the user may see them."""
+        return {
+            str(name): Trigger(table=str(table), event=str(event), body=str(body))
+            for name, table, event, body, _ in self._trigger_rows
+        }
+
+    @cached_property
+    def _trigger_rows(self) -> list[Any]:
+        return self._rows(
+            "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_STATEMENT, "
+            "UNIX_TIMESTAMP(CREATED) FROM information_schema.TRIGGERS "
+            f"WHERE TRIGGER_SCHEMA = DATABASE() AND LEFT(TRIGGER_NAME, {len(PREFIX)}) = %s "
+            "ORDER BY TRIGGER_NAME",
+            (PREFIX,),
+        )
+
+    @property
+    def _trigger_times(self) -> list[tuple[str, float]]:
+        return [(str(row[1]), float(row[4] or 0)) for row in self._trigger_rows]
+
+    @cached_property
+    def _folds(self) -> bool:
+        """Whether the server keeps table names in lower case."""
+        return bool(self._rows("SELECT @@lower_case_table_names")[0][0])
+
+    def _named(self, table: str) -> str:
+        return table.lower() if self._folds else table
+
+    @cached_property
+    def _kinds(self) -> dict[str, tuple[str, str]]:
+        found = self._rows(
+            "SELECT TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES "
+            "WHERE TABLE_SCHEMA = DATABASE()"
+        )
+        return {self._named(name): (str(kind), str(engine)) for name, kind, engine in found}
+
+    @cached_property
+    def _created(self) -> dict[str, Any]:
+        names = sorted({table for table, _ in self._trigger_times} | {LOG})
+        found = self._rows(
+            "SELECT TABLE_NAME, UNIX_TIMESTAMP(CREATE_TIME) FROM information_schema.TABLES "
+            f"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ({_marks(names)})",
+            names,
+        )
+        return {self._named(name): created for name, created in found}
+
+    @cached_property
+    def spaces(self) -> dict[str, list[int]]:
+        """The tablespaces of tables and their partitions: TRUNCATE gives new ones.
+
+        Nothing for a user without the PROCESS privilege.
+        """
+        wrapper: Any = self._connection
+        catalogue = "INNODB_SYS_TABLES" if wrapper.mysql_is_mariadb else "INNODB_TABLES"
+        try:
+            found = self._rows(
+                f"SELECT NAME, SPACE FROM information_schema.{catalogue} "
+                "WHERE LEFT(NAME, LENGTH(DATABASE()) + 1) = CONCAT(DATABASE(), '/') ORDER BY NAME"
+            )
+        except OperationalError as problem:
+            if problem.args[0] not in NO_PRIVILEGE:
+                raise
+            return {}
+        spaces: dict[str, list[int]] = {}
+        for name, space in found:
+            table = str(name).partition("/")[2].partition("#")[0]
+            spaces.setdefault(self._named(table), []).append(int(space))
+        return spaces
+
+    @cached_property
+    def _keys(self) -> dict[str, str]:
+        """The key column of each table that has just one."""
+        found = self._rows(
+            "SELECT TABLE_NAME, MIN(COLUMN_NAME) FROM information_schema.STATISTICS "
+            "WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME = 'PRIMARY' "
+            "GROUP BY TABLE_NAME HAVING COUNT(*) = 1"
+        )
+        return {self._named(table): str(column) for table, column in found}
+
+    @cached_property
+    def _types(self) -> dict[tuple[str, str], str]:
+        found = self._rows(
+            "SELECT TABLE_NAME, COLUMN_NAME, DATA_TYPE FROM information_schema.COLUMNS "
+            "WHERE TABLE_SCHEMA = DATABASE()"
+        )
+        return {
+            (self._named(table), str(column)): str(kind).lower() for table, column, kind in found
+        }
+
+    @cached_property
+    def _all_references(self) -> list[Any]:
+        return self._rows(
+            "SELECT r.UNIQUE_CONSTRAINT_SCHEMA = DATABASE(), r.REFERENCED_TABLE_NAME, "
+            "r.TABLE_NAME, r.DELETE_RULE, r.UPDATE_RULE, GROUP_CONCAT(k.REFERENCED_COLUMN_NAME) "
+            "FROM information_schema.REFERENTIAL_CONSTRAINTS r "
+            "JOIN information_schema.KEY_COLUMN_USAGE k ON k.CONSTRAINT_SCHEMA = "
+            "r.CONSTRAINT_SCHEMA AND k.CONSTRAINT_NAME = r.CONSTRAINT_NAME "
+            "AND k.TABLE_NAME = r.TABLE_NAME "
+            "WHERE r.CONSTRAINT_SCHEMA = DATABASE() GROUP BY 1, 2, 3, 4, 5, r.CONSTRAINT_NAME "
+            "ORDER BY 1, 2, 3, 4, 5, 6"
+        )
+
+    @property
+    def _foreign(self) -> set[str]:
+        """The tables that rows of another database cascade to."""
+        return {
+            self._named(child)
+            for ours, _, child, delete, update, _ in self._all_references
+            if not ours and {delete, update} & ACTIVE
+        }
+
+    @cached_property
+    def _references(self) -> list[tuple[str, str, bool, set[str]]]:
+        """(parent, child, whether deletes are carried on, the columns whose changes are)."""
+        return [
+            (
+                self._named(parent),
+                self._named(child),
+                delete in ACTIVE,
+                set(str(columns).split(",")) if update in ACTIVE else set(),
+            )
+            for ours, parent, child, delete, update, columns in self._all_references
+            if ours and {delete, update} & ACTIVE
+        ]
+
+    @property
+    def _own_parents(self) -> set[str]:
+        return {parent for parent, child, _, _ in self._references if parent == child}
+
+    def cascades(self, table: str) -> Cascades:
+        """Return what changes of a table the database carries on to which others."""
+        found = Cascades()
+        for parent, child, delete, columns in self._references:
+            if parent != table:
+                continue
+            reached = {child, *self._descendants(child)}
+            if delete:
+                found.delete |= reached
+            for column in columns:
+                found.update.setdefault(column, set()).update(reached)
+        return found
+
+    def _descendants(self, table: str) -> set[str]:
+        found: set[str] = set()
+        fresh = {table}
+        while fresh:
+            fresh = {c for p, c, _, _ in self._references if p in fresh and c not in found}
+            found |= fresh
+        return found
+
+    # What triggers say.
+
+    def _lines(self, item: Tracked, name: str, event: str) -> Iterator[str]:
+        kind = self._types.get((name, item.pk), "")
+        if event != "DELETE":
+            yield _entry(item.table, "NEW", item.pk, kind)
+        if event == "DELETE":
+            yield _entry(item.table, "OLD", item.pk, kind)
+        if event == "UPDATE" and kind in NUMBERS | TEXTS | BYTES:
+            changed = _changed(item.pk)
+            yield f"IF {changed} THEN {_entry(item.table, 'OLD', item.pk, kind)}; END IF"
+        cascades = self.cascades(name)
+        if event == "DELETE":
+            for child in sorted(cascades.delete):
+                yield _entry(child, "", "", "")
+        if event == "UPDATE":
+            for column, children in sorted(cascades.update.items()):
+                lines = "; ".join(_entry(child, "", "", "") for child in sorted(children))
+                yield f"IF {_changed(column)} THEN {lines}; END IF"
+
+    def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
+        return ask(self._connection, sql, params)
+
+
+def _entry(table: str, side: str, pk: str, kind: str) -> str:
+    """Return the statement that logs a row's key, or any row's where the key cannot be told."""
+    text = raw = "NULL"
+    if kind in NUMBERS | TEXTS:
+        text = f"{side}.{quote(pk)}"
+    elif kind in BYTES:
+        raw = f"{side}.{quote(pk)}"
+    return (
+        f"INSERT INTO {LOG} (tbl, pk, raw, nonce, at) VALUES "
+        f"({literal(table)}, {text}, {raw}, FLOOR(RAND() * 9007199254740992), UNIX_TIMESTAMP())"
+    )
+
+
+def _changed(column: str) -> str:
+    """Return the condition that a column was changed, be it only by a letter's case."""
+    old, new = (f"CAST({side}.{quote(column)} AS BINARY)" for side in ("OLD", "NEW"))
+    return f"NOT ({old} <=> {new})"
+
+
+def name_of(table: str, suffix: str) -> str:
+    """Return the name of a table's trigger; that of a long name has a digest in it."""
+    name = f"{PREFIX}{table}__{suffix}"
+    if len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(table.encode()).hexdigest()[:12]
+    return f"{PREFIX}{table[:30]}_{digest}__{suffix}"
+
+
+def ask(
+    connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None
+) -> list[Any]:
+    """Run a query and return its rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return list(cursor.fetchall())
+
+
+def run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None) -> int:
+    """Run a statement and return how many rows it changed."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return int(cursor.rowcount)
+
+
+def quote(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
+
+
+def _marks(items: Sequence[Any]) -> str:
+    return ", ".join(["%s"] * len(items))

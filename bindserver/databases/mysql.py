@@ -1,0 +1,71 @@
+"""MariaDB and MySQL: InnoDB shows a snapshot to a REPEATABLE READ transaction that asks for one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.conf import conf
+from bindserver.databases.base import Usual
+from bindserver.pace import Pacer
+
+CONNECT_SECONDS = 10
+READ_SECONDS = 5
+"""How much longer than the longest statement a silent server is waited for."""
+
+IDLE_SECONDS = 20.0
+"""A connection that was not used for so long is tried out before it is trusted."""
+
+LONGEST = 6
+"""The longest statement may take so many times QUERY_SECONDS: that of a big load."""
+
+
+class MySQL(Usual):
+    """A MariaDB or MySQL database."""
+
+    def __init__(self) -> None:
+        self._used: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
+        self._limits: WeakKeyDictionary[BaseDatabaseWrapper, tuple[Any, float]] = (
+            WeakKeyDictionary()
+        )
+
+    def adapt(self, settings: dict[str, Any]) -> None:
+        options = settings.setdefault("OPTIONS", {})
+        options["isolation_level"] = "repeatable read"  # a snapshot is to be had in no other
+        options.setdefault("connect_timeout", CONNECT_SECONDS)
+        options.setdefault("read_timeout", int(conf.QUERY_SECONDS * LONGEST) + READ_SECONDS)
+
+    def connect(self, connection: BaseDatabaseWrapper) -> None:
+        now = time.monotonic()
+        idle = now - self._used.get(connection, now)
+        self._used[connection] = now
+        # The server ends connections that are idle for its `wait_timeout`, without a word.
+        if idle > IDLE_SECONDS and connection.connection and not connection.is_usable():
+            connection.close()
+        connection.ensure_connection()
+
+    @contextmanager
+    def reading(self, connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
+        self._limit(connection, pacer.seconds)
+        with transaction.atomic(using=connection.alias):
+            with connection.cursor() as cursor:
+                cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+            yield
+
+    def _limit(self, connection: BaseDatabaseWrapper, seconds: float) -> None:
+        """Have the server end a statement that takes longer."""
+        if self._limits.get(connection) == (connection.connection, seconds):
+            return
+        wrapper: Any = connection
+        with connection.cursor() as cursor:
+            if wrapper.mysql_is_mariadb:
+                cursor.execute("SET SESSION max_statement_time = %s", (seconds,))
+            else:
+                cursor.execute("SET SESSION max_execution_time = %s", (int(seconds * 1000),))
+        self._limits[connection] = (connection.connection, seconds)

@@ -1,0 +1,259 @@
+"""A MariaDB server of the tests' own: on a free port, in a folder of its own, gone afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import MySQLdb
+from asgiref.sync import SyncToAsync
+from django.db import connections
+from django.db.utils import load_backend
+from pytest_django import DjangoDbBlocker
+
+from tests.support.server import Server, free_port
+from tests.support.visitors import Visitors
+
+PATIENCE_SECONDS = 60
+
+
+class MariaDB:
+    """A server.
+
+    Args:
+        options: more options of `mariadbd`.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self.port = free_port()
+        # Not below pytest's own folders, into which the server's user may not look.
+        self._folder = folder = Path(tempfile.mkdtemp(prefix="bindserver-mariadb-"))
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._databases = 0
+        self._as_user: list[str] = []
+        if os.geteuid() == 0:  # the server refuses to run as root
+            self._as_user = ["runuser", "-u", "mysql", "--"]
+            shutil.chown(folder, "mysql")
+        self._run(
+            "mariadb-install-db",
+            "--no-defaults",
+            f"--datadir={folder / 'data'}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        )
+
+    def start(self) -> MariaDB:
+        """Start it, and return when it answers."""
+        command = [
+            *self._as_user,
+            "mariadbd",
+            "--no-defaults",
+            f"--datadir={self._folder / 'data'}",
+            f"--socket={self._folder / 'socket'}",
+            f"--pid-file={self._folder / 'pid'}",
+            f"--port={self.port}",
+            "--bind-address=127.0.0.1",
+            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-buffer-pool-size=64M",
+            "--skip-name-resolve",
+            *self._options,
+        ]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdout=log, stderr=subprocess.STDOUT, env=_environment()
+            )
+        until = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                self.connect("").close()
+                return self
+            except MySQLdb.OperationalError:
+                if self._process.poll() is not None or time.monotonic() > until:
+                    text = (self._folder / "log").read_text()
+                    raise RuntimeError(text) from None
+                time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it, in order or at once."""
+        assert self._process is not None
+        os.kill(int((self._folder / "pid").read_text()), how)
+        self._process.wait(PATIENCE_SECONDS)
+
+    def remove(self) -> None:
+        """End it, and take its files away."""
+        self.stop()
+        shutil.rmtree(self._folder)
+
+    def connect(self, database: str, **options: Any) -> Any:
+        """Return a raw connection, in autocommit mode."""
+        settings = {"user": "root", "charset": "utf8mb4", **options}
+        return MySQLdb.connect(
+            host="127.0.0.1", port=self.port, db=database, autocommit=True, **settings
+        )
+
+    def url(self, database: str) -> str:
+        """Return the DATABASE_URL of a database."""
+        return f"mysql://root@127.0.0.1:{self.port}/{database}"
+
+    def make(self, *, like: str | None = None) -> str:
+        """Make a database, empty or a copy of another, and return its name."""
+        self._databases += 1
+        name = f"test{self._databases}"
+        connection = self.connect("")
+        connection.query(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        connection.close()
+        if like is not None:
+            self.load(name, self.dump(like))
+        return name
+
+    def dump(self, database: str) -> str:
+        """Return a database's dump, with its triggers."""
+        return self._run("mariadb-dump", *self._client, "--single-transaction", database)
+
+    def load(self, database: str, dump: str) -> None:
+        """Load a dump into a database."""
+        self._run("mariadb", *self._client, database, text=dump)
+
+    @property
+    def _client(self) -> list[str]:
+        return ["--no-defaults", "-uroot", "-h127.0.0.1", f"-P{self.port}"]
+
+    def _run(self, *command: str, text: str | None = None) -> str:
+        whole = [*self._as_user, *command]
+        done = subprocess.run(whole, input=text, capture_output=True, text=True, env=_environment())
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
+    return {**os.environ, "PATH": path, "HOME": "/nonexistent"}
+
+
+class Program(Visitors):
+    """Another program, which writes to a database with plain SQL and knows nothing of Django."""
+
+    def __init__(self, server: MariaDB, database: str, **options: Any) -> None:
+        self.url = server.url(database)
+        self.another = partial(Program, server, database, **options)
+        self._connection = server.connect(database, **options)
+
+    @classmethod
+    def at(cls, url: str) -> Program:
+        """Return a program on a database, by its address."""
+        address = urlsplit(url)
+        server = MariaDB.__new__(MariaDB)
+        server.port = int(address.port or 0)
+        return cls(server, address.path.lstrip("/"))
+
+    def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        """Run a statement, with "?" or "%s" for arguments, and return its rows."""
+        with self._connection.cursor() as cursor:
+            cursor.execute(sql.replace("?", "%s") if args else sql, args or None)
+            return list(cursor.fetchall())
+
+    def add_products(self, count: int, first: int = 1, **values: Any) -> None:
+        """Insert products named after their keys, in one statement."""
+        row = {"price": 1, "stock": 0, "active": 1, "category_id": None, **values}
+        self.run(
+            "INSERT INTO app_product (id, name, price, stock, active, category_id) "
+            f"SELECT seq, CONCAT('product ', seq), %s, %s, %s, %s "
+            f"FROM seq_{first}_to_{first + count - 1}",
+            *row.values(),
+        )
+
+    def clean(self) -> None:
+        """Empty the models' tables, as an ordinary writer does."""
+        self.run("SET foreign_key_checks = 0")
+        for (table,) in self.run("SHOW TABLES"):
+            if re.match("app_|auth_user$|django_session$", table):
+                self.run(f"DELETE FROM {table}")
+        self.run("SET foreign_key_checks = 1")
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what is done in the block, or roll it back if it raises."""
+        self.run("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self.run("ROLLBACK")
+            raise
+        self.run("COMMIT")
+
+    def age(self, seconds: int) -> None:
+        """Let the change log believe that so much time has passed."""
+        self.run("UPDATE bindserver_log SET at = at - %s", seconds)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Close when the block is left."""
+        try:
+            yield
+        finally:
+            self.close()
+
+
+def served(server: MariaDB, database: str, folder: Path, **settings: Any) -> Server:
+    """Return a server of ours on a database, not started yet."""
+    return Server(folder / "server", settings, environment={"DATABASE_URL": server.url(database)})
+
+
+def prepare(server: Server, *, capture: bool = True) -> None:
+    """Make the tables: those that others refer to first."""
+    server.manage("migrate", "--verbosity", "0")
+    server.prepare(capture=capture)
+
+
+@contextmanager
+def as_default(server: MariaDB, database: str, blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Let a database be this process's "default"."""
+    usual, shared = connections["default"], connections.settings["default"]
+    own = {
+        **shared,
+        "ENGINE": "django.db.backends.mysql",
+        "NAME": database,
+        "USER": "root",
+        "PASSWORD": "",
+        "HOST": "127.0.0.1",
+        "PORT": str(server.port),
+        "OPTIONS": {},
+    }
+    with blocker.unblock():
+        connections.settings["default"] = own
+        wrapper = load_backend(own["ENGINE"]).DatabaseWrapper(dict(own), "default")
+        connections["default"] = wrapper
+        _forget_elsewhere()
+        try:
+            yield
+        finally:
+            _forget_elsewhere()
+            wrapper.close()
+            connections["default"] = usual
+            connections.settings["default"] = shared
+
+
+def _forget_elsewhere() -> None:
+    """Let the thread that async code calls Django on connect anew: it keeps its connections."""
+
+    def forget() -> None:
+        if connections.settings and hasattr(connections._connections, "default"):  # type: ignore[attr-defined]
+            connections["default"].close()
+            del connections["default"]
+
+    SyncToAsync.single_thread_executor.submit(forget).result()

@@ -1,0 +1,99 @@
+"""Faults to plant in a server on MariaDB, each of which a test must find."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from django.apps import AppConfig
+
+from bindserver.capture.marks import Mark
+from bindserver.capture.mysql import MySQLLog
+from bindserver.databases.mysql import MySQL
+from bindserver.queries import Query
+
+
+def _put(owner: Any, name: str, thing: Any) -> None:
+    setattr(owner, name, thing)
+
+
+def newest_number() -> None:
+    """What is new is asked as `id > last`, as if transactions committed in their numbers' order."""
+    seen = Mark.seen
+
+    def without_holes(self: Mark, numbers: Any, nonce: int) -> Mark:
+        return replace(seen(self, numbers, nonce), holes=())
+
+    _put(Mark, "seen", without_holes)
+
+
+def holes_not_inherited() -> None:
+    """Whoever begins takes the newest entry, and knows of no number below it that is open."""
+
+    def newest(self: MySQLLog, facts: Any) -> Mark:
+        rows = self._rows("SELECT id, nonce FROM bindserver_log ORDER BY id DESC LIMIT 1")
+        return Mark(high=int(rows[0][0]), nonce=int(rows[0][1])) if rows else Mark()
+
+    _put(MySQLLog, "_kept_mark", newest)
+
+
+def holes_given_up_unproved() -> None:
+    """A hole is given up without a look whether its entry may be committed yet."""
+    _put(MySQLLog, "_holds", lambda self, spans: False)
+    _put(MySQLLog, "_retire", _give_up_all)
+
+
+def _give_up_all(self: MySQLLog) -> None:
+    assert self._known is not None
+    self._known = self._known.without(set(self._free_of(self._known.holes)))
+
+
+def rows_outside_snapshot() -> None:
+    """Position, changes and rows are each read as they are by then."""
+
+    @contextmanager
+    def reading(self: MySQL, connection: Any, pacer: Any) -> Iterator[None]:
+        yield
+
+    def late(read: Any) -> Any:
+        def slowly(self: Query, pks: Any, *args: Any) -> Any:
+            found = None
+            for pk in sorted(pks):  # as if in more than one batch
+                time.sleep(0.002)
+                rows = read(self, [pk], *args)
+                if found is None:
+                    found = rows
+                else:
+                    found.fresh |= rows.fresh
+                    found.keys |= rows.keys
+            return found
+
+        return slowly
+
+    _put(MySQL, "reading", reading)
+    _put(Query, "read", late(Query.read))
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    fault.__name__: fault
+    for fault in (
+        newest_number,
+        holes_not_inherited,
+        holes_given_up_unproved,
+        rows_outside_snapshot,
+    )
+}
+
+
+class MySQLFault(AppConfig):
+    """Plants the fault that the environment names."""
+
+    name = "tests.support"
+    label = "mysql_fault"
+
+    def ready(self) -> None:
+        FAULTS[os.environ["MYSQL_FAULT"]]()
