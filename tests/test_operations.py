@@ -17,8 +17,12 @@ from bindserver.exceptions import CaptureError
 from bindserver.operations import InstallCapture
 from bindserver.registry import registry
 
-BARE = {"sqlite": "bare_database", "postgresql": "bare_postgresql_database"}
-LOGGED = {"sqlite": "database", "postgresql": "postgresql_database"}
+BARE = {
+    "mysql": "on_own_maria",
+    "sqlite": "bare_database",
+    "postgresql": "bare_postgresql_database",
+}
+LOGGED = {"mysql": "on_own_logged_maria", "sqlite": "database", "postgresql": "postgresql_database"}
 
 
 @pytest.fixture(params=sorted(BARE))

@@ -53,9 +53,14 @@ def _undeclared_afterwards() -> Iterator[None]:
             registry.remove(binding)
 
 
-@pytest.fixture(params=["log", "signals"])
-def shop(request: pytest.FixtureRequest) -> Iterator[Program]:
+@pytest.fixture(params=["log", "signals", "log on MariaDB"])
+def shop(request: pytest.FixtureRequest) -> Iterator[Any]:
     """Another program that writes to this process's database, under either capture."""
+    if request.param == "log on MariaDB":
+        with override_settings(BINDSERVER={"COMPARE_SECONDS": 3600}):
+            yield request.getfixturevalue("on_maria")
+            hub.stop()
+        return
     path: Path = request.getfixturevalue("database" if request.param == "log" else "bare_database")
     program = Program(path)
     with override_settings(BINDSERVER={"COMPARE_SECONDS": 3600}):
@@ -193,7 +198,7 @@ class TestAll:
         done = threading.Event()
 
         def write() -> None:
-            other = Program(shop.path)
+            other = shop.another()
             while not done.is_set():
                 other.run("UPDATE app_product SET stock = stock + 1 WHERE id = 1")
             other.close()
@@ -523,7 +528,7 @@ class TestProcesses:
         done = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(script)],
             cwd=ROOT,
-            env=environment(shop.path),
+            env=environment(shop.url),
             capture_output=True,
             text=True,
             timeout=60,
@@ -537,7 +542,7 @@ class TestProcesses:
         done = subprocess.run(
             [sys.executable, "manage.py", "shell", "-v0", "-c", script],
             cwd=ROOT,
-            env=environment(shop.path),
+            env=environment(shop.url),
             capture_output=True,
             text=True,
             timeout=60,
@@ -545,10 +550,10 @@ class TestProcesses:
         assert done.stdout.strip() == "[1, 2] product 1", done.stderr
 
 
-def environment(path: Path) -> dict[str, str]:
+def environment(url: str) -> dict[str, str]:
     return {
         **os.environ,
-        "DATABASE_URL": f"sqlite:///{path}",
+        "DATABASE_URL": url,
         "DJANGO_SETTINGS_MODULE": "tests.settings",
     }
 

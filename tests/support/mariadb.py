@@ -64,6 +64,7 @@ class MariaDB:
             f"--socket={self._folder / 'socket'}",
             f"--pid-file={self._folder / 'pid'}",
             f"--port={self.port}",
+            f"--tmpdir={self._folder}",  # a server that starts deletes what others have there
             "--bind-address=127.0.0.1",
             "--innodb-flush-log-at-trx-commit=0",
             "--innodb-buffer-pool-size=64M",

@@ -1,0 +1,514 @@
+"""Positions on MariaDB: entries that are committed late, and what proves nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.db import connections
+
+from bindserver.capture import mysql
+from bindserver.capture.marks import Mark, parse
+from bindserver.capture.mysql import MySQLLog
+from bindserver.databases.mysql import MySQL
+from bindserver.engine.changes import Position
+from bindserver.pace import Pacer
+from bindserver.snapshot import open_connection, snapshot
+from tests.capture.test_mysql import since
+from tests.support.mariadb import MariaDB, Program
+
+CATEGORY = "app_category"
+Another = Callable[[], Program]
+
+
+@pytest.fixture
+def log(on_maria: Program) -> MySQLLog:
+    """A log with one entry, and nothing that a test before has left."""
+    on_maria.run("DELETE FROM bindserver_meta WHERE name IN ('mark', 'purged')")
+    on_maria.run("DELETE FROM bindserver_log")
+    on_maria.run("INSERT INTO app_word VALUES ('first', 1)")
+    ((high, nonce),) = on_maria.run("SELECT id, nonce FROM bindserver_log")
+    mark = Mark(high=high, nonce=nonce).text()
+    on_maria.run("INSERT INTO bindserver_meta VALUES ('mark', %s)", mark)
+    return MySQLLog(connections["default"])
+
+
+@pytest.fixture
+def program(on_maria: Program) -> Program:
+    return on_maria
+
+
+@pytest.fixture
+def another(maria: MariaDB, maria_database: str) -> Iterator[Another]:
+    """Makes more programs that write to the database."""
+    made: list[Program] = []
+
+    def make() -> Program:
+        made.append(Program(maria, maria_database))
+        return made[-1]
+
+    yield make
+    for program in made:
+        program.close()
+
+
+def add(program: Program, *numbers: int) -> None:
+    for number in numbers:
+        program.run("INSERT INTO app_category (id, name) VALUES (%s, 'a')", number)
+
+
+def begin(another: Another, *numbers: int) -> Program:
+    """Return a program with a transaction that is open, in which it has written."""
+    program = another()
+    program.run("BEGIN")
+    add(program, *numbers)
+    return program
+
+
+def keys(*numbers: int) -> dict[str, set[object] | None]:
+    return {CATEGORY: {str(n) for n in numbers}} if numbers else {}
+
+
+def probe(log: MySQLLog, times: int = mysql.PROBES) -> None:
+    """Let the log look after its holes, as it does every few seconds."""
+    for _ in range(times):
+        log._probe_at = 0.0
+        log.commit_mark()
+
+
+class TestLateCommits:
+    def test_a_lower_number_that_commits_later_is_seen(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2)
+        position = log.position()
+        late.run("COMMIT")
+        assert since(log, position) == keys(1)
+        assert since(log, log.position()) == {}
+
+    def test_a_reader_of_all_above_the_newest_number_would_lose_it(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        """The fault that all this is about: the test above must be able to fail."""
+        late = begin(another, 1)
+        add(program, 2)
+        mark = parse(log.position().mark)
+        late.run("COMMIT")
+        naive = Position(
+            epoch=log.position().epoch, mark=Mark(high=mark.high, nonce=mark.nonce).text()
+        )
+        assert since(log, naive) == {}
+
+    def test_commits_in_every_order(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        position = log.position()
+        open_ = [begin(another, number) for number in (1, 2, 3, 4)]
+        seen: list[dict[str, set[object] | None] | None] = []
+        for number in (3, 1, 4, 2):
+            open_[number - 1].run("COMMIT")
+            seen.append(since(log, position))
+            position = log.position()
+        assert seen == [keys(3), keys(1), keys(4), keys(2)]
+
+    def test_parts_of_one_transaction_before_and_after_others(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2)
+        add(late, 3)
+        add(program, 4)
+        position = log.position()
+        late.run("COMMIT")
+        assert since(log, position) == keys(1, 3)
+
+    def test_a_prepared_transaction_of_nobody_is_waited_for(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        writer = another()
+        writer.run("XA START 'it'")
+        add(writer, 1)
+        writer.run("XA END 'it'")
+        writer.run("XA PREPARE 'it'")
+        writer.run("SELECT 1")
+        add(program, 2)
+        position = log.position()
+        probe(log)
+        assert parse(log.position().mark).holes
+        writer.run("XA COMMIT 'it'")
+        assert since(log, position) == keys(1)
+
+    def test_fifty_thousand_rows_in_one_statement_committed_late(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        program.add_products(50_000)
+        late = another()
+        late.run("BEGIN")
+        late.run("UPDATE app_product SET stock = stock + 1")
+        add(program, 1)
+        position = log.position()
+        assert len(position.mark) < 60
+        probe(log)
+        late.run("COMMIT")
+        logged = since(log, position)
+        assert logged is not None
+        assert len(logged["app_product"] or ()) == 50_000
+
+    def test_the_mark_stays_short_with_very_many_holes(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        for number in range(1000, 1400, 2):
+            add(program, number)
+            add(late, number + 1)
+        position = log.position()
+        assert len(position.mark) <= 240
+        assert len(parse(position.mark).holes) < 100
+        late.run("COMMIT")
+        logged = since(log, position)
+        assert logged is not None
+        assert (logged[CATEGORY] or set()) >= {"1", *map(str, range(1001, 1401, 2))}
+        assert log.position() != position
+
+
+class TestHoles:
+    def test_what_was_rolled_back_is_given_up_in_time(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        log.position()
+        begin(another, 1).run("ROLLBACK")
+        add(program, 2)
+        assert parse(log.position().mark).holes
+        probe(log, mysql.PROBES - 1)
+        assert parse(log.position().mark).holes
+        probe(log, 1)
+        assert not parse(log.position().mark).holes
+
+    def test_what_may_be_committed_yet_is_never_given_up(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        begin(another, 1).run("ROLLBACK")
+        add(program, 2)
+        late = begin(another, 3)
+        begin(another, 4).run("ROLLBACK")
+        add(program, 5)
+        position = log.position()
+        probe(log, 10)
+        assert len(parse(log.position().mark).holes) == 1
+        late.run("COMMIT")
+        assert since(log, position) == keys(3)
+        assert since(log, log.position()) == {}
+
+    def test_looking_after_holes_keeps_no_writer_out(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2)
+        log.position()
+        probe(log)
+        late.run("SET innodb_lock_wait_timeout = 1")
+        add(late, 3)
+        late.run("COMMIT")
+        assert log.position()
+
+    def test_a_big_load_in_a_snapshot_of_its_own_inherits_them(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2)
+        log.position()
+        loader = MySQLLog(connections["default"])
+        position = loader.position()
+        late.run("COMMIT")
+        assert since(log, position) == keys(1)
+
+    def test_a_new_process_inherits_them_though_a_mark_was_kept_meanwhile(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2)
+        log.position()
+        log.purge(1e6, 10, wait=True)  # which keeps the mark
+        add(program, 3)
+        process = MySQLLog(connections["default"])
+        position = process.position()
+        assert len(parse(position.mark).holes) == 1
+        late.run("COMMIT")
+        assert since(process, position) == keys(1)
+
+    def test_a_new_process_begins_from_the_kept_mark(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        begin(another, 1).run("ROLLBACK")
+        add(program, 2)
+        log.position()
+        probe(log)
+        log.purge(1e6, 10, wait=True)
+        process = MySQLLog(connections["default"])
+        assert process.position() == log.position()
+
+    def test_a_kept_mark_never_goes_back(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        lagging = MySQLLog(connections["default"])
+        add(program, 1)
+        lagging.position()
+        add(program, 2)
+        log.position()
+        log.purge(1e6, 10, wait=True)
+        kept = program.run("SELECT value FROM bindserver_meta WHERE name = 'mark'")
+        lagging._known = Mark()
+        lagging.purge(1e6, 10, wait=True)
+        assert program.run("SELECT value FROM bindserver_meta WHERE name = 'mark'") == kept
+
+
+class TestLooking:
+    def moved(self, log: MySQLLog, mark: object) -> bool:
+        log._poll_at = 0.0
+        return log.commit_mark() != mark
+
+    def test_a_commit_is_noticed_and_a_turn_later_no_more(
+        self, log: MySQLLog, program: Program
+    ) -> None:
+        log.position()
+        mark = log.commit_mark()
+        assert not self.moved(log, mark)
+        add(program, 1)
+        assert self.moved(log, mark)
+        mark = log.commit_mark()
+        log.position()
+        assert not self.moved(log, mark)
+
+    def test_the_late_commit_of_a_lower_number_is_noticed(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        first, second = begin(another, 1), begin(another, 2)
+        add(program, 3)
+        log.position()
+        mark = log.commit_mark()
+        assert not self.moved(log, mark)
+        first.run("COMMIT")
+        assert self.moved(log, mark)
+        mark = log.commit_mark()
+        log.position()
+        second.run("COMMIT")
+        assert self.moved(log, mark)
+
+    def test_what_is_committed_while_the_log_is_purged_is_noticed(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2)
+        log.position()
+        mark = log.commit_mark()
+        late.run("COMMIT")
+        log.purge(1e6, 10, wait=True)
+        assert self.moved(log, mark)
+
+    def test_a_look_past_very_many_open_entries_is_taken_less_often(
+        self,
+        log: MySQLLog,
+        program: Program,
+        another: Another,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(mysql, "SLOW_POLL_SECONDS", 0.001)
+        program.add_products(20_000)
+        log.position()
+        late = another()
+        late.run("BEGIN")
+        late.run("UPDATE app_product SET stock = stock + 1")
+        add(program, 1)
+        log.position()
+        log._poll_at = 0.0
+        log.commit_mark()
+        assert log._poll_at > time.monotonic()
+
+    def test_nobody_is_taken_for_idle_whose_log_was_never_read(self, on_maria: Program) -> None:
+        log = MySQLLog(connections["default"])
+        assert log.commit_mark() != log.commit_mark()
+
+
+class TestProofs:
+    def test_the_empty_log_is_a_position_too(self, log: MySQLLog, program: Program) -> None:
+        program.run("DELETE FROM bindserver_log")
+        position = log.position()
+        add(program, 1, 2)
+        assert since(log, position) == keys(1, 2)
+
+    def test_another_epoch_proves_nothing(self, log: MySQLLog) -> None:
+        position = Position(epoch="another", mark=log.position().mark)
+        assert log.changes(position) is None
+        position = log.position()
+        log.renew()
+        assert log.changes(position) is None
+
+    def test_a_purged_position_proves_nothing(self, log: MySQLLog, program: Program) -> None:
+        early = log.position()
+        add(program, 1, 2)
+        late = log.position()
+        self.age(program)
+        assert log.purge(60, 10_000, wait=True) > 0
+        assert log.changes(early) is None
+        assert since(log, late) == {}
+
+    def test_a_late_commit_that_is_old_already_is_not_purged_unseen(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        """Its entry bears the time of its writing, a day ago; who has it for a hole is told so."""
+        late = begin(another, 1)
+        add(program, 2, 3)
+        position = log.position()
+        self.age(program)
+        log.purge(60, 10_000, wait=True)
+        late.run("UPDATE bindserver_log SET at = 1 WHERE tbl = 'app_category' AND pk = '1'")
+        late.run("COMMIT")
+        assert since(log, position) == keys(1)
+        log.position()
+        add(program, 4)
+        log.purge(1e6, 10_000, wait=True)
+        log.purge(0, 10_000, wait=True)
+        assert log.changes(position) is None
+
+    def test_purging_takes_the_oldest_entries_only_and_spares_the_newest(
+        self, log: MySQLLog, program: Program
+    ) -> None:
+        add(program, *range(1, 10))
+        self.age(program)
+        add(program, 20, 21, 22)
+        assert log.purge(60, 4, wait=True) == 4
+        assert log.purge(60, 1000, wait=True) == 6
+        assert log.purge(60, 1000, wait=True) == 0
+        self.age(program)
+        log.purge(60, 1000, wait=True)
+        assert log.status()["entries"] == 1
+
+    def test_purging_does_not_pass_an_open_transaction(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        add(program, 1)
+        late = begin(another, 2)
+        add(program, 3, 4)
+        position = log.position()
+        self.age(program)
+        log.purge(60, 1000, wait=True)
+        late.run("COMMIT")
+        assert since(log, position) == keys(2)
+
+    def test_purging_gives_up_at_once_where_another_process_purges(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        add(program, 1, 2, 3)
+        self.age(program)
+        other = another()
+        name = program.run("SELECT LEFT(SHA2(CONCAT(DATABASE(), ' ', 'purge'), 256), 40)")[0][0]
+        other.run("SELECT GET_LOCK(%s, 0)", name)
+        assert log.purge(60, 1000, wait=False) == 0
+        other.run("SELECT RELEASE_LOCK(%s)", name)
+        assert log.purge(60, 1000, wait=False) > 0
+
+    def test_a_restored_dump_proves_nothing_about_what_it_never_saw(
+        self, log: MySQLLog, maria: MariaDB, maria_database: str, program: Program
+    ) -> None:
+        add(program, 1)
+        shared = log.position()
+        dump = maria.dump(maria_database)
+        add(program, 2, 3, 4)
+        lost = log.position()
+        maria.load(maria_database, dump)
+        add(program, 20, 21, 22)
+        fresh = MySQLLog(connections["default"])
+        assert parse(fresh.position().mark).high == parse(lost.mark).high
+        assert log.changes(lost) is None
+        assert fresh.changes(lost) is None
+        assert since(fresh, shared) == keys(20, 21, 22)
+
+    def test_very_many_entries_are_told_by_table(
+        self, log: MySQLLog, program: Program, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(mysql, "MAX_ENTRIES", 10)
+        position = log.position()
+        add(program, *range(1, 12))
+        assert since(log, position) == {CATEGORY: None}
+
+    def test_a_new_run_of_the_server_is_a_new_epoch(self, log: MySQLLog) -> None:
+        position = log.position()
+        log._run = (connections["default"].connection, "another run")
+        assert log.changes(position) is None
+
+    def test_two_connections_to_one_run_agree(self, log: MySQLLog) -> None:
+        position = log.position()
+        for _ in range(5):
+            connections["default"].close()
+            assert MySQLLog(connections["default"]).position() == position
+
+    @staticmethod
+    def age(program: Program) -> None:
+        """Let the entries that can be seen be an hour older; others are locked."""
+        for (number,) in program.run("SELECT id FROM bindserver_log"):
+            program.run("UPDATE bindserver_log SET at = at - 3600 WHERE id = %s", number)
+
+
+class TestSnapshots:
+    def test_position_log_and_rows_are_of_one_snapshot(
+        self, log: MySQLLog, program: Program
+    ) -> None:
+        usual = connections["default"]
+        own = open_connection("default")
+        try:
+            mine = MySQLLog(own)
+            with snapshot(own, Pacer(10)):
+                add(program, 1)  # before anything was read
+                first = mine.position()
+                with own.cursor() as cursor:
+                    cursor.execute("SELECT COUNT(*) FROM app_category")
+                    assert cursor.fetchone() == (0,)
+                assert since(mine, first) == {}
+            with snapshot(own, Pacer(10)):
+                assert since(mine, first) == keys(1)
+        finally:
+            own.close()
+            connections["default"] = usual
+
+    def test_nothing_can_be_written_in_one(self, log: MySQLLog) -> None:
+        own = open_connection("default")
+        usual = connections["default"]
+        try:
+            with (
+                pytest.raises(Exception, match="READ ONLY"),
+                snapshot(own, Pacer(10)),
+                own.cursor() as cursor,
+            ):
+                cursor.execute("INSERT INTO app_category (name) VALUES ('no')")
+        finally:
+            own.close()
+            connections["default"] = usual
+
+    def test_a_statement_that_takes_too_long_is_ended_and_the_snapshot_stays(
+        self, log: MySQLLog
+    ) -> None:
+        own = open_connection("default")
+        usual = connections["default"]
+        try:
+            with snapshot(own, Pacer(0.2)), own.cursor() as cursor:
+                with pytest.raises(Exception, match="max_statement_time"):
+                    cursor.execute("SELECT SLEEP(30)")
+                cursor.execute("SELECT COUNT(*) FROM app_category")
+                assert cursor.fetchone() == (0,)
+        finally:
+            own.close()
+            connections["default"] = usual
+
+    def test_a_connection_that_the_server_has_ended_meanwhile_is_made_anew(
+        self, log: MySQLLog, program: Program, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bindserver.databases.mysql.IDLE_SECONDS", -1.0)
+        connection, database = connections["default"], MySQL()
+        database.connect(connection)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT CONNECTION_ID()")
+            program.run(f"KILL {cursor.fetchone()[0]}")
+        database.connect(connection)
+        assert log.position()
