@@ -378,7 +378,7 @@ class TestFaults:
         await self.shows(talk, products, program, 4)
         if products.column("stock")[0] != 9:
             found.add("open later")
-        for number in range(10, 200):
+        for number in range(10, 400):
             program.run("UPDATE app_product SET stock = %s WHERE id < 19", number)
         await talk.ping()
         await self.shows(talk, products, program, 5)

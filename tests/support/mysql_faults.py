@@ -63,7 +63,7 @@ def rows_outside_snapshot() -> None:
         def slowly(self: Query, pks: Any, *args: Any) -> Any:
             found = None
             for pk in sorted(pks):  # as if in more than one batch
-                time.sleep(0.002)
+                time.sleep(0.005)
                 rows = read(self, [pk], *args)
                 if found is None:
                     found = rows

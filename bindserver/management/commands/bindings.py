@@ -24,9 +24,6 @@ from bindserver.sources import source_of
 from bindserver.wishes import Order
 
 PURGE_BATCH = 5000
-
-LOCK_TRIES = 100
-"""How often to ask for a table that is in use; each time its writers may wait for a moment."""
 REPLY_SECONDS = 1.0
 """How long running servers may take to answer."""
 ORDERS = {
