@@ -149,7 +149,7 @@ class TestWrites:
         self, server: Server, program: PostgreSQLProgram
     ) -> None:
         frames, wrong, lost = await watch_sums(server, program)
-        assert frames > 10
+        assert frames > 1
         assert (wrong, lost) == ([], False)
 
     async def test_a_statement_that_fails_in_a_binding_harms_it_alone(
@@ -321,7 +321,7 @@ class TestPgBouncer:
         program = PostgreSQLProgram(direct.url, TABLES)
         with Server(tmp_path / "own", url=url) as server:
             frames, wrong, lost = await watch_sums(server, program)
-            assert frames > 10
+            assert frames > 1
             assert (wrong, lost) == ([], False)
         program.close()
 
