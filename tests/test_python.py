@@ -9,8 +9,8 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from bindserver.registry import registry
 from bindserver.rows import ModelRows
 from tests.app.models import Category, Product, Restaurant, Tag
 from tests.conftest import Program
+from tests.support.postgresql import PostgreSQLProgram
 from tests.support.server import ROOT
 
 
@@ -53,20 +54,58 @@ def _undeclared_afterwards() -> Iterator[None]:
             registry.remove(binding)
 
 
-@pytest.fixture(params=["log", "signals", "log on MariaDB"])
-def shop(request: pytest.FixtureRequest) -> Iterator[Any]:
-    """Another program that writes to this process's database, under either capture."""
-    if request.param == "log on MariaDB":
-        with override_settings(BINDSERVER={"COMPARE_SECONDS": 3600}):
-            yield request.getfixturevalue("on_maria")
-            hub.stop()
-        return
-    path: Path = request.getfixturevalue("database" if request.param == "log" else "bare_database")
-    program = Program(path)
+@dataclass(frozen=True)
+class Shop:
+    """This process's database, and another program that writes to it.
+
+    Attributes:
+        url: the database's address.
+        another: makes another such program.
+    """
+
+    program: Any
+    url: str
+    another: Callable[[], Any]
+
+    def run(self, sql: str) -> None:
+        self.program.run(sql)
+
+    def add_products(self, count: int, first: int = 1, **values: Any) -> None:
+        self.program.add_products(count, first, **values)
+
+
+PROVING = ["sqlite log", "sqlite signals", "postgresql log", "mysql log"]
+"""Where memory can be proved to be as new as the database."""
+ALL = [*PROVING, "postgresql signals", "mysql signals"]
+FIXTURES = {
+    "sqlite log": "database",
+    "sqlite signals": "bare_database",
+    "postgresql log": "postgresql_database",
+    "postgresql signals": "bare_postgresql_database",
+    "mysql log": "on_maria",
+    "mysql signals": "on_own_maria",
+}
+
+
+@pytest.fixture(params=ALL)
+def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
+    """Another program that writes to this process's database, of each kind, under each capture."""
+    given: Any = request.getfixturevalue(FIXTURES[request.param])
+    makers: dict[str, Callable[[], Shop]] = {
+        "sqlite": lambda: Shop(Program(given), f"sqlite:///{given}", lambda: Program(given)),
+        "postgresql": lambda: Shop(
+            PostgreSQLProgram(given), given, lambda: PostgreSQLProgram(given)
+        ),
+        "mysql": lambda: Shop(given.another(), given.url, given.another),
+    }
+    shop = makers[request.param.split()[0]]()
     with override_settings(BINDSERVER={"COMPARE_SECONDS": 3600}):
-        yield program
+        yield shop
         hub.stop()
-    program.close()
+    shop.program.close()
+
+
+proving = pytest.mark.parametrize("shop", PROVING, indirect=True)
 
 
 def names(rows: Any) -> list[str]:
@@ -95,7 +134,7 @@ class ReadsOfTable:
 
 
 class TestAll:
-    def test_the_rows_are_model_instances_in_order(self, shop: Program) -> None:
+    def test_the_rows_are_model_instances_in_order(self, shop: Shop) -> None:
         shop.add_products(2, first=1, price=5)
         shop.add_products(1, first=3, price=4)
         shop.add_products(1, first=4, price=40)
@@ -104,7 +143,7 @@ class TestAll:
         assert [row.pk for row in rows] == [3, 1, 2]
         assert not rows[0]._state.adding
 
-    def test_every_write_that_is_committed_is_seen_at_once(self, shop: Program) -> None:
+    def test_every_write_that_is_committed_is_seen_at_once(self, shop: Shop) -> None:
         binding = Cheap()
         assert len(binding.all()) == 0
         shop.add_products(3)
@@ -113,17 +152,18 @@ class TestAll:
         assert binding.keys() == [1, 3]
         Product.objects.filter(pk=3).update(price=100)
         assert binding.keys() == [1]
-        Product.objects.create(name="new", price=2)
+        Product.objects.create(pk=9, name="new", price=2)
         assert len(binding) == 2
 
-    def test_nothing_is_read_when_nothing_was_written(self, shop: Program) -> None:
+    @proving
+    def test_nothing_is_read_when_nothing_was_written(self, shop: Shop) -> None:
         shop.add_products(3)
         Cheap().all()
         with ReadsOfTable("app_product") as reads:
             assert names(Cheap().all()) == ["product 1", "product 2", "product 3"]
         assert reads.count == 0
 
-    def test_what_is_done_to_one_does_not_reach_the_cache(self, shop: Program) -> None:
+    def test_what_is_done_to_one_does_not_reach_the_cache(self, shop: Shop) -> None:
         shop.add_products(1)
         first = Cheap().all()[0]
         first.name = "mine"
@@ -131,7 +171,7 @@ class TestAll:
         assert Cheap().all()[0].name == "product 1"
         assert not hasattr(Cheap().all()[0], "extra")
 
-    def test_one_answer_gives_the_same_copy_each_time(self, shop: Program) -> None:
+    def test_one_answer_gives_the_same_copy_each_time(self, shop: Shop) -> None:
         shop.add_products(2)
         rows = Cheap().all()
         rows[0].name = "mine"
@@ -141,9 +181,7 @@ class TestAll:
         with pytest.raises(IndexError):
             rows[2]
 
-    def test_what_is_done_to_a_related_instance_does_not_reach_it_either(
-        self, shop: Program
-    ) -> None:
+    def test_what_is_done_to_a_related_instance_does_not_reach_it_either(self, shop: Shop) -> None:
         category = Category.objects.create(name="toys")
         product = Product.objects.create(name="ball", price=1, category=category)
         product.tags.add(Tag.objects.create(name="red"))
@@ -163,7 +201,7 @@ class TestAll:
         assert again.category.name == "toys"
         assert names(again.tags.all()) == ["red"]
 
-    def test_a_change_of_a_related_row_is_seen(self, shop: Program) -> None:
+    def test_a_change_of_a_related_row_is_seen(self, shop: Shop) -> None:
         category = Category.objects.create(name="toys")
         Product.objects.create(name="ball", price=1, category=category)
         binding = Binding(model=Product, queryset=Product.objects.select_related("category"))
@@ -174,26 +212,26 @@ class TestAll:
         assert row.category.name == "games"
         assert binding.version != version
 
-    def test_annotations_are_there(self, shop: Program) -> None:
+    def test_annotations_are_there(self, shop: Shop) -> None:
         shop.add_products(1, price=4)
         binding = Binding(model=Product, queryset=Product.objects.annotate(double=F("price") * 2))
         assert binding.all()[0].double == 8  # type: ignore[attr-defined]
 
-    def test_a_row_may_be_saved_as_any_instance(self, shop: Program) -> None:
+    def test_a_row_may_be_saved_as_any_instance(self, shop: Shop) -> None:
         shop.add_products(1)
         row = Cheap().get(1)
         row.name = "saved"
         row.save()
         assert names(Cheap()) == ["saved"]
 
-    def test_a_view_over_the_cycles_budget_is_loaded_too(self, shop: Program) -> None:
+    def test_a_view_over_the_cycles_budget_is_loaded_too(self, shop: Shop) -> None:
         with override_settings(BINDSERVER={"SYNC_ROWS": 10, "COMPARE_SECONDS": 3600}):
             shop.add_products(50)
             assert len(Cheap().all()) == 50
             shop.add_products(1, first=51)
             assert len(Cheap().all()) == 51
 
-    def test_a_big_view_is_answered_while_others_write_without_pause(self, shop: Program) -> None:
+    def test_a_big_view_is_answered_while_others_write_without_pause(self, shop: Shop) -> None:
         shop.add_products(50)
         done = threading.Event()
 
@@ -213,12 +251,12 @@ class TestAll:
                 done.set()
                 writer.join()
 
-    def test_too_many_rows_are_said_to_be(self, shop: Program) -> None:
+    def test_too_many_rows_are_said_to_be(self, shop: Shop) -> None:
         shop.add_products(3)
         with pytest.raises(TooManyRows, match="more than 2 rows"):
             Binding(model=Product, max_rows=2).all()
 
-    def test_a_query_that_fails_raises_what_it_raises(self, shop: Program) -> None:
+    def test_a_query_that_fails_raises_what_it_raises(self, shop: Shop) -> None:
         with pytest.raises(ZeroDivisionError):
             Failing().all()
 
@@ -234,14 +272,14 @@ registry.remove(Failing)
 
 
 class TestLookups:
-    def test_get(self, shop: Program) -> None:
+    def test_get(self, shop: Shop) -> None:
         shop.add_products(2)
         assert Cheap().get(2).name == "product 2"
         assert Cheap().get("2").name == "product 2"
         with pytest.raises(Product.DoesNotExist, match="primary key 7"):
             Cheap().get(7)
 
-    def test_in_by_instance_and_by_key(self, shop: Program) -> None:
+    def test_in_by_instance_and_by_key(self, shop: Shop) -> None:
         shop.add_products(1)
         binding = Cheap()
         assert Product.objects.get() in binding
@@ -250,7 +288,7 @@ class TestLookups:
         assert Category(pk=1) not in binding
         assert [] not in binding
 
-    def test_len_iteration_and_keys(self, shop: Program) -> None:
+    def test_len_iteration_and_keys(self, shop: Shop) -> None:
         shop.add_products(2)
         binding = Cheap()
         assert len(binding) == 2
@@ -260,7 +298,7 @@ class TestLookups:
     def test_a_binding_is_true_without_rows_and_without_a_look(self) -> None:
         assert Cheap()
 
-    def test_version_differs_with_the_rows_alone(self, shop: Program) -> None:
+    def test_version_differs_with_the_rows_alone(self, shop: Shop) -> None:
         shop.add_products(1)
         binding = Cheap()
         version, modified = binding.version, binding.last_modified
@@ -272,7 +310,7 @@ class TestLookups:
         assert binding.version != version
         assert binding.last_modified > modified
 
-    def test_version_is_the_same_on_a_connection_of_ones_own(self, shop: Program) -> None:
+    def test_version_is_the_same_on_a_connection_of_ones_own(self, shop: Shop) -> None:
         shop.add_products(2)
         version = Cheap().version
         with transaction.atomic():
@@ -281,14 +319,15 @@ class TestLookups:
 
 
 class TestContexts:
-    def test_a_binding_without_a_subclass(self, shop: Program) -> None:
+    def test_a_binding_without_a_subclass(self, shop: Shop) -> None:
         shop.add_products(3)
         binding = Binding(model=Product, filters={"pk__gt": 1}, ordering="-pk", limit=1)
         assert binding.keys() == [3]
         assert Binding(model=Product).keys() == [1, 2, 3]
         assert Binding(queryset=Product.objects.filter(pk=2)).keys() == [2]
 
-    def test_two_that_read_the_same_share_a_view(self, shop: Program) -> None:
+    @proving
+    def test_two_that_read_the_same_share_a_view(self, shop: Shop) -> None:
         shop.add_products(1)
         Binding(model=Product).all()
         with ReadsOfTable("app_product") as reads:
@@ -299,21 +338,21 @@ class TestContexts:
         with pytest.raises(TypeError, match=r"Binding\(\) takes no filter; it takes user"):
             Binding(model=Product, filter={"active": True})
 
-    def test_users_and_params(self, shop: Program) -> None:
+    def test_users_and_params(self, shop: Shop) -> None:
         Product.objects.create(name="ann", price=1)
         assert names(ByUser(user=User(pk=1, username="ann"))) == ["ann"]
         assert names(ByUser(user=User(pk=2, username="bob"))) == []
         assert names(ByUser()) == []
         assert isinstance(ByUser().user, AnonymousUser)
 
-    def test_a_multi_table_child(self, shop: Program) -> None:
+    def test_a_multi_table_child(self, shop: Shop) -> None:
         Restaurant.objects.create(name="inn")
         binding = Binding(model=Restaurant)
         assert names(binding) == ["inn"]
         shop.run("UPDATE app_place SET name = 'bar'")
         assert names(binding) == ["bar"]
 
-    def test_a_binding_that_asks_another(self, shop: Program) -> None:
+    def test_a_binding_that_asks_another(self, shop: Shop) -> None:
         class Nested(Binding[Product]):
             model = Product
 
@@ -330,7 +369,7 @@ class TestContexts:
 
 
 class TestTransactions:
-    def test_ones_own_uncommitted_writes_are_seen_by_oneself_alone(self, shop: Program) -> None:
+    def test_ones_own_uncommitted_writes_are_seen_by_oneself_alone(self, shop: Shop) -> None:
         Cheap().all()
         seen: list[list[int]] = []
 
@@ -347,14 +386,15 @@ class TestTransactions:
         assert seen == [[]]
         assert Cheap().keys() == [5]
 
-    def test_what_was_rolled_back_is_never_seen_after(self, shop: Program) -> None:
+    def test_what_was_rolled_back_is_never_seen_after(self, shop: Shop) -> None:
         with transaction.atomic():
             Product.objects.create(pk=5, name="mine", price=1)
             assert Cheap().keys() == [5]
             transaction.set_rollback(True)
         assert Cheap().keys() == []
 
-    def test_in_a_transaction_that_only_reads_memory_answers(self, shop: Program) -> None:
+    @proving
+    def test_in_a_transaction_that_only_reads_memory_answers(self, shop: Shop) -> None:
         shop.add_products(1)
         Cheap().all()
         with transaction.atomic(), ReadsOfTable("app_product") as reads:
@@ -370,7 +410,7 @@ def test_in_a_test_case_the_tests_own_connection_answers() -> None:
 
 
 class TestAsync:
-    async def test_the_twins(self, shop: Program) -> None:
+    async def test_the_twins(self, shop: Shop) -> None:
         await sync_to_async(shop_of_two)()
         assert names(await Cheap().aall()) == ["one", "two"]
         assert (await Cheap().aget(1)).name == "one"
@@ -379,14 +419,14 @@ class TestAsync:
         assert names(await Cheap().arefresh()) == ["one", "two"]
         await Cheap().aclear()
         assert names(await Cheap().aall()) == ["one", "two"]
-        await sync_to_async(connections.close_all)()
+        await sync_to_async(forget_connection)()
 
-    async def test_memory_answers_under_a_running_loop_too(self, shop: Program) -> None:
+    async def test_memory_answers_under_a_running_loop_too(self, shop: Shop) -> None:
         await sync_to_async(shop_of_two)()
         assert names(Cheap().all()) == ["one", "two"]
-        await sync_to_async(connections.close_all)()
+        await sync_to_async(forget_connection)()
 
-    async def test_the_loop_goes_on_meanwhile(self, shop: Program) -> None:
+    async def test_the_loop_goes_on_meanwhile(self, shop: Shop) -> None:
         ticks = 0
 
         async def tick() -> None:
@@ -399,17 +439,22 @@ class TestAsync:
         await Cheap().aall()
         ticking.cancel()
         assert ticks > 1
-        await sync_to_async(connections.close_all)()
+        await sync_to_async(forget_connection)()
+
+
+def forget_connection() -> None:
+    connections["default"].close()
+    del connections["default"]
 
 
 def shop_of_two() -> None:
-    connections["default"].close()  # this thread's may be on an older test's database
+    forget_connection()  # this thread's may be on an older test's database
     Product.objects.create(pk=1, name="one", price=1)
     Product.objects.create(pk=2, name="two", price=2)
 
 
 class TestRefreshAndClear:
-    def test_refresh_reads_all(self, shop: Program) -> None:
+    def test_refresh_reads_all(self, shop: Shop) -> None:
         shop.add_products(2)
         binding = Cheap()
         binding.all()
@@ -417,7 +462,7 @@ class TestRefreshAndClear:
             assert binding.refresh().keys() == [1, 2]
         assert reads.count > 0
 
-    def test_clear_forgets(self, shop: Program) -> None:
+    def test_clear_forgets(self, shop: Shop) -> None:
         shop.add_products(2)
         binding = Cheap()
         version = binding.version
@@ -459,7 +504,7 @@ class TestMessage:
         Heard.calls.clear()
         Heard.fails = False
 
-    def test_a_kept_binding_hears_each_change_once(self, shop: Program) -> None:
+    def test_a_kept_binding_hears_each_change_once(self, shop: Shop) -> None:
         shop.add_products(1)
         hub.keep(Heard())
         hub.keep(Heard())
@@ -472,7 +517,7 @@ class TestMessage:
             ("delete", {"id": 1}),
         ]
 
-    def test_changes_of_one_commit_come_one_by_one(self, shop: Program) -> None:
+    def test_changes_of_one_commit_come_one_by_one(self, shop: Shop) -> None:
         hub.keep(Heard())
         Heard.wait_for(1)
         with transaction.atomic():
@@ -482,7 +527,7 @@ class TestMessage:
 
     @pytest.mark.filterwarnings("ignore")
     def test_one_that_fails_hears_the_next_all_the_same(
-        self, shop: Program, caplog: pytest.LogCaptureFixture
+        self, shop: Shop, caplog: pytest.LogCaptureFixture
     ) -> None:
         Heard.fails = True
         hub.keep(Heard())
@@ -491,7 +536,7 @@ class TestMessage:
         Heard.wait_for(2)
         assert "Heard.message() failed" in caplog.text
 
-    def test_one_that_is_too_slow_is_told_all_anew(self, shop: Program) -> None:
+    def test_one_that_is_too_slow_is_told_all_anew(self, shop: Shop) -> None:
         with override_settings(BINDSERVER={"MAX_OUTBOX_BYTES": 300, "COMPARE_SECONDS": 3600}):
             hub.keep(Heard())
             Heard.wait_for(1)
@@ -509,7 +554,7 @@ class TestMessage:
 
 
 class TestProcesses:
-    def test_a_forked_child_begins_without_the_parents_threads(self, shop: Program) -> None:
+    def test_a_forked_child_begins_without_the_parents_threads(self, shop: Shop) -> None:
         shop.add_products(2)
         script = """
             import os, django
@@ -535,7 +580,7 @@ class TestProcesses:
         )
         assert done.stdout.split() == ["2", "2"], done.stderr
 
-    def test_importing_and_asking_in_a_script(self, shop: Program) -> None:
+    def test_importing_and_asking_in_a_script(self, shop: Shop) -> None:
         shop.add_products(2)
         script = "from bindserver import Binding; from tests.app.models import Product; "
         script += "b = Binding(model=Product); print(b.keys(), b.get(1).name)"
@@ -564,7 +609,7 @@ def test_a_hub_without_threads_stops() -> None:
     assert not stopped._cycles
 
 
-def test_the_answer_says_what_it_is(shop: Program) -> None:
+def test_the_answer_says_what_it_is(shop: Shop) -> None:
     shop.add_products(2)
     rows = Cheap().all()
     assert isinstance(rows, ModelRows)
