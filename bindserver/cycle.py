@@ -157,14 +157,17 @@ class Cycle:
         for item in items:
             if isinstance(item, HintWish):
                 source.compare() if item.changes is None else source.hint(item.changes)
-        turn = Turn(self._desk, source, self._pacer)
+        turn, whole = Turn(self._desk, source, self._pacer), False
         try:
             while not self._run_in_snapshot(turn, items, connection, source):
                 pass  # the schema was changed just before the snapshot
+            whole = True
         finally:
-            # What views have come to is theirs, whatever happened to the rest of the turn.
+            # What views have come to is theirs, whatever happened to the rest of the turn; but
+            # nobody has all of a state then, and so nobody is told that they have.
             if turn.outgoing:
-                self._post.send(turn.outgoing, turn.state(), self._desk.lagging())
+                behind = self._desk.lagging() if whole else self._desk.listeners()
+                self._post.send(turn.outgoing, turn.state(), behind)
         self._losses = 0
         self._turned_at = time.monotonic()
         if turn.unanswered:

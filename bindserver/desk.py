@@ -79,6 +79,15 @@ class Desk:
         moved = {o.ref.listener for live in views for o in live.openings if o.moved}
         return frozenset(behind | moved)
 
+    def listeners(self) -> frozenset[Listener]:
+        """Return all that have rows of a view, or wait for some."""
+        refs = [
+            ref
+            for live in self.catalogue.views()
+            for ref in (*live.audience, *(opening.ref for opening in live.openings))
+        ]
+        return frozenset(ref.listener for ref in refs)
+
     def obey(self, wish: OrderWish) -> None:
         """Have views read anew, and their subscribers answered as the order says."""
         for live in self.catalogue.views():
