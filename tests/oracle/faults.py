@@ -18,6 +18,7 @@ from django.apps import AppConfig
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver import cycle, live, loader, refresh, turn
+from bindserver.capture.log import log_of
 from bindserver.capture.sqlite import SQLiteLog
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
@@ -28,6 +29,7 @@ from bindserver.engine.subscription import State as SessionState
 from bindserver.engine.subscription import Subscription
 from bindserver.engine.view import View
 from bindserver.queries import Query
+from tests.oracle.database_faults import DATABASE_FAULTS, LOGS
 from tests.oracle.relay_faults import RELAY_FAULTS
 
 _turns = itertools.count()
@@ -65,7 +67,7 @@ def loader_position_late() -> None:
         def loading(self: loader.Loader, live: Any, known: Any, connection: Any) -> loader.Loaded:
             done: loader.Loaded = load(self, live, known, connection)
             time.sleep(0.02)
-            return dataclasses.replace(done, position=SQLiteLog(connection).position())
+            return dataclasses.replace(done, position=log_of(connection).position())
 
         return loading
 
@@ -76,13 +78,14 @@ def dropped_log_entry() -> None:
     """Now and then an entry of the change log is passed over."""
 
     def dropping(read: Any) -> Any:
-        def changes(self: SQLiteLog, since: Position) -> list[Change] | None:
+        def changes(self: Any, since: Position) -> list[Change] | None:
             found: list[Change] | None = read(self, since)
             return found[1:] if found and next(_turns) % 10 == 0 else found
 
         return changes
 
-    _patch(SQLiteLog, "changes", dropping)
+    for log in LOGS:
+        _patch(log, "changes", dropping)
 
 
 def deletes_forgotten_on_resume() -> None:
@@ -149,25 +152,6 @@ def _without_triggers(*marks: str) -> None:
         return making
 
     _patch(SQLiteLog, "_triggers", fewer)
-
-
-def epoch_not_checked() -> None:
-    """A cursor of another history, or of purged history, passes for proof."""
-
-    def trusting(read: Any) -> Any:
-        def changes(self: SQLiteLog, since: Position) -> list[Change] | None:
-            found: list[Change] | None = read(self, Position(epoch=self._epoch(), mark=since.mark))
-            return found
-
-        return changes
-
-    _patch(SQLiteLog, "changes", trusting)
-    setattr(SQLiteLog, "_holds", lambda self, number, nonce: True)
-
-
-def triggers_not_watched() -> None:
-    """Nobody looks whether the triggers are still there."""
-    setattr(SQLiteLog, "missing", lambda self, tables: [])
 
 
 def batch_split() -> None:
@@ -257,8 +241,6 @@ FAULTS: dict[str, Callable[[], None]] = {
         index_instead_of_place,
         no_eviction_triggers,
         old_key_forgotten,
-        epoch_not_checked,
-        triggers_not_watched,
         batch_split,
         slow_reader_skipped,
         joins_not_watched,
@@ -275,4 +257,4 @@ class Faults(AppConfig):
     label = "oracle"
 
     def ready(self) -> None:
-        {**FAULTS, **RELAY_FAULTS}[os.environ["ORACLE_FAULT"]]()
+        {**FAULTS, **DATABASE_FAULTS, **RELAY_FAULTS}[os.environ["ORACLE_FAULT"]]()

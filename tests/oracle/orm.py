@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 
-from django.db import transaction
+from django.db import DatabaseError, transaction
+from django.db.backends.signals import connection_created
 from django.db.models import F
 
 from tests.app.models import Category, Place, Product, Restaurant, Tag, Token, Word
+from tests.oracle.dialects import Dialect
+from tests.oracle.sessions import Refused
 from tests.oracle.writer import Writer
 
 
@@ -100,8 +104,28 @@ WRITES: list[Callable[[Writer], None]] = [
 
 
 def atomically(w: Writer, write: Callable[[Writer], None], *, commit: bool = True) -> None:
-    """Run a write in one transaction of Django's."""
-    with transaction.atomic():
-        write(w)
-        if not commit:
-            transaction.set_rollback(True)
+    """Run a write in one transaction of Django's.
+
+    Raises:
+        Refused: somebody else was there first.
+    """
+    try:
+        with transaction.atomic():
+            write(w)
+            if not commit:
+                transaction.set_rollback(True)
+    except DatabaseError as problem:
+        if w.dialect.concurrent and w.dialect.refuses(problem.__cause__):
+            raise Refused(str(problem)) from problem
+        raise
+
+
+def be_impatient(dialect: Dialect) -> None:
+    """Have Django's connections wait for locks as long as the oracle's own do."""
+
+    def say(sender: object, connection: Any, **_: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(dialect.patience)
+
+    if dialect.patience:
+        connection_created.connect(say, weak=False)

@@ -14,8 +14,9 @@ def insert_product(w: Writer) -> None:
         delete_product(w)
         return
     w.run(
-        "INSERT OR IGNORE INTO app_product(name, sku, price, stock, active, category_id) "
-        "VALUES (?, ?, ?, ?, ?, ?)",
+        w.dialect.ignoring(
+            "app_product(name, sku, price, stock, active, category_id) VALUES (?, ?, ?, ?, ?, ?)"
+        ),
         *(w.name(), w.sku(), w.price(), w.rng.randint(0, 5), w.rng.random() < 0.8, w.category()),
     )
 
@@ -45,7 +46,7 @@ def update_product(w: Writer) -> None:
 
 def update_many_products(w: Writer) -> None:
     change = w.rng.choice(
-        ["stock = 5 - stock", "price = price + 1", "name = substr(name, 2) || 'a'", "active = 1"]
+        ["stock = 5 - stock", "price = price + 1", "name = substr(name, 2) || 'a'", "active = true"]
     )
     w.run(
         f"UPDATE app_product SET {change} WHERE id % ? = ?",
@@ -65,26 +66,31 @@ def swap_products(w: Writer) -> None:
 
 
 def replace_product(w: Writer) -> None:
-    """INSERT OR REPLACE that evicts the row with the same sku."""
+    """The row with the same sku goes, or becomes this one."""
     sku = f"s{w.rng.randint(1, 40)}"
     w.run(
         "DELETE FROM app_product_tags WHERE product_id IN "
         "(SELECT id FROM app_product WHERE sku = ?)",
         sku,
     )
+    columns = ("name", "sku", "price", "stock", "active", "category_id")
     w.run(
-        "INSERT OR REPLACE INTO app_product(name, sku, price, stock, active, category_id) "
-        "VALUES (?, ?, ?, 1, 1, ?)",
+        w.dialect.replacing("app_product", columns, "?, ?, ?, 1, true, ?", "sku"),
         *(w.name(), sku, w.price(), w.category()),
     )
 
 
 def update_or_replace_product(w: Writer) -> None:
-    """UPDATE OR REPLACE that evicts another row by its sku."""
+    """A row takes another's sku: UPDATE OR REPLACE where there is that, which evicts the other."""
     key, other = w.pick("app_product"), w.pick("app_product")
     if key == other:
         return
     w.run("DELETE FROM app_product_tags WHERE product_id = ?", other)
+    if w.dialect.vendor != "sqlite":
+        ((sku,),) = w.session.rows("SELECT sku FROM app_product WHERE id = ?", other)
+        w.run("DELETE FROM app_product WHERE id = ?", other)
+        w.run("UPDATE app_product SET sku = ?, stock = stock + 1 WHERE id = ?", sku, key)
+        return
     w.run(
         "UPDATE OR REPLACE app_product SET sku = (SELECT sku FROM app_product WHERE id = ?), "
         "stock = stock + 1 WHERE id = ?",
@@ -93,9 +99,12 @@ def update_or_replace_product(w: Writer) -> None:
 
 
 def upsert_product(w: Writer) -> None:
+    columns, changed = ("name", "sku", "price", "stock", "active"), ("price", "name")
     w.run(
-        "INSERT INTO app_product(name, sku, price, stock, active) VALUES (?, ?, ?, 2, 1) "
-        "ON CONFLICT(sku) DO UPDATE SET price = excluded.price, name = excluded.name",
+        w.dialect.upserting(
+            *("app_product", columns, "?, ?, ?, 2, true", "sku"),
+            {name: f"{{new}}{name}" for name in changed},
+        ),
         *(w.name(), f"s{w.rng.randint(1, 40)}", w.price()),
     )
 
@@ -103,17 +112,20 @@ def upsert_product(w: Writer) -> None:
 def change_product_key(w: Writer) -> None:
     """The primary key changes, and rows that point at it with it; low keys get used again."""
     old, new = w.pick("app_product"), w.rng.randint(1, 60)
-    taken = w.db.execute("SELECT 1 FROM app_product WHERE id = ?", (new,)).fetchone()
+    taken = w.session.rows("SELECT 1 FROM app_product WHERE id = ?", new)
     if old == -1 or taken:
         return
-    w.run("UPDATE app_product_tags SET product_id = ? WHERE product_id = ?", new, old)
-    w.run("UPDATE app_product SET id = ? WHERE id = ?", new, old)
+    with w.unchecked():
+        w.run("UPDATE app_product_tags SET product_id = ? WHERE product_id = ?", new, old)
+        w.run("UPDATE app_product SET id = ? WHERE id = ?", new, old)
 
 
 def tag_product(w: Writer) -> None:
     w.run(
-        "INSERT OR IGNORE INTO app_product_tags(product_id, tag_id) "
-        "SELECT p.id, t.id FROM app_product p, app_tag t WHERE p.id = ? AND t.id = ?",
+        w.dialect.ignoring(
+            "app_product_tags(product_id, tag_id) "
+            "SELECT p.id, t.id FROM app_product p, app_tag t WHERE p.id = ? AND t.id = ?"
+        ),
         *(w.pick("app_product"), w.pick("app_tag")),
     )
 
@@ -169,7 +181,7 @@ def write_restaurant(w: Writer) -> None:
     kind, key = w.rng.random(), w.pick("app_restaurant", "place_ptr_id")
     if kind < 0.35 and not w.full("app_place"):
         w.run("INSERT INTO app_place(name) VALUES (?)", w.name())
-        w.run("INSERT INTO app_restaurant(place_ptr_id, seats) VALUES (last_insert_rowid(), 4)")
+        w.run(f"INSERT INTO app_restaurant(place_ptr_id, seats) VALUES ({w.dialect.new_place}, 4)")
     elif kind < 0.7:
         seats = w.rng.randint(1, 9)
         w.run("UPDATE app_restaurant SET seats = ? WHERE place_ptr_id = ?", seats, key)
@@ -194,12 +206,12 @@ def write_token(w: Writer) -> None:
 def write_word(w: Writer) -> None:
     kind, word = w.rng.random(), w.pick("app_word", "text")
     if kind < 0.5 and not w.full("app_word"):
-        w.run("INSERT OR REPLACE INTO app_word VALUES (?, 1)", w.word())
+        w.run(w.dialect.replacing("app_word", ("text", "count"), "?, 1", "text"), w.word())
     elif kind < 0.6:
         count = w.rng.choice([2**53 - 1, 2**53, -(2**60), 7])
         w.run("UPDATE app_word SET count = ? WHERE text = ?", count, word)
     elif kind < 0.8:
-        w.run("UPDATE OR REPLACE app_word SET text = ? WHERE text = ?", w.word(), word)
+        w.run(w.dialect.rename_word(), w.word(), word)
     else:
         w.run("DELETE FROM app_word WHERE text = ?", word)
 
@@ -211,7 +223,9 @@ def count_words(w: Writer) -> None:
 
 def count_word(w: Writer) -> None:
     w.run(
-        "INSERT INTO app_word VALUES (?, 1) ON CONFLICT(text) DO UPDATE SET count = count + 1",
+        w.dialect.upserting(
+            *("app_word", ("text", "count"), "?, 1", "text"), {"count": "app_word.count + 1"}
+        ),
         w.word() if not w.full("app_word") else w.pick("app_word", "text"),
     )
 
@@ -220,7 +234,7 @@ def fill_words(w: Writer) -> None:
     """Many rows at once, so that snapshots come in pages."""
     for number in range(w.rng.randint(20, 60)):
         if not w.full("app_word"):
-            w.run("INSERT OR IGNORE INTO app_word VALUES (?, ?)", w.word(), number)
+            w.run(w.dialect.ignoring("app_word(text, count) VALUES (?, ?)"), w.word(), number)
 
 
 def all_words(w: Writer) -> None:
@@ -242,6 +256,11 @@ WEIGHTS = [
     {"delete_category": 0.3, "fill_words": 0.3, "insert_product": 3.0}.get(write.__name__, 1.0)
     for write in TOGETHER
 ]
+
+
+def alone(w: Writer) -> list[Write]:
+    """Return the writes that need no transaction of their own."""
+    return ALONE
 
 
 def choose(w: Writer, most: int = 4) -> list[Write]:

@@ -1,9 +1,8 @@
-"""The server under test: one process at a time, over one database, with settings that vary."""
+"""The servers under test: processes on one database, each with settings that vary."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -24,62 +23,123 @@ PROFILES: dict[str, dict[str, Any]] = {
 TOO_SLOW = 4408
 
 
-class Service:
-    """Starts, stops and kills the server.
+class Node:
+    """One server process, with settings of the seed's choice.
 
     Args:
-        database: the SQLite file.
-        rng: chooses the settings of each process.
-        fault: the fault to plant, or None.
-        profile: the settings of all processes; None for the seed's choice at each start.
+        folder: where its log is.
+        number: tells it from the others.
+        url: the database's address.
+        module: the settings module.
+        environment: more for the process's environment.
+
+    Attributes:
+        shaken: whether it may not have found the database again yet.
     """
 
     def __init__(
-        self, database: Path, rng: random.Random, fault: str | None, profile: str | None
+        self, folder: Path, number: int, url: str, module: str, environment: dict[str, str]
     ) -> None:
-        self._database = database
-        self._rng = rng
-        self._module = "tests.oracle.faulty_settings" if fault else "tests.settings"
-        os.environ["ORACLE_FAULT"] = fault or ""
-        self._profiles = [profile] if profile else sorted(PROFILES)
-        self.profile = self._profiles[0]
-        self._server = self._make()
+        self.number = number
+        self.profile = "plain"
+        self.up = False
+        self.shaken = False
+        self._name = folder / f"server{number}"
+        self._how = (module, environment)
+        self._url = url
+        self.server = self._make()
 
     def _make(self) -> Server:
+        module, environment = self._how
         settings = {**QUICK, **PROFILES[self.profile]}
-        return Server(self._database, settings, self._module)
+        return Server(self._name, settings, module, environment, url=self._url)
 
     @property
     def url(self) -> str:
-        return self._server.ws
+        """Where its WebSocket is."""
+        return self.server.ws
 
     @property
     def may_close_with(self) -> frozenset[int]:
-        """The codes with which the server may close at its own wish."""
+        """The codes with which it may close at its own wish."""
         return frozenset({TOO_SLOW}) if self.profile == "narrow" else frozenset()
 
-    def migrate(self) -> None:
-        """Make the tables."""
-        self._server.manage("migrate", "--run-syncdb", "--verbosity", "0")
-
-    def install(self) -> None:
-        """Install the change log."""
-        self._server.manage("bindings", "capture", "install")
-
-    async def start(self) -> None:
-        """Start with settings of the seed's choice."""
-        self.profile = self._rng.choice(self._profiles)
-        self._server = self._make()
-        await asyncio.to_thread(self._server.start)
+    async def start(self, profile: str) -> None:
+        """Start with settings."""
+        self.profile = profile
+        self.server = self._make()
+        await asyncio.to_thread(self.server.start)
+        self.up = True
+        self.shaken = False
 
     async def stop(self, *, crash: bool) -> None:
         """End the process."""
-        await asyncio.to_thread(self._server.kill if crash else self._server.stop)
+        self.up = False
+        await asyncio.to_thread(self.server.kill if crash else self.server.stop)
 
     def log(self) -> str:
-        """Return what the server has said."""
-        path = self._server.log
-        return path.read_text() if path.exists() else ""
+        """Return what it has said."""
+        return self.server.log.read_text() if self.server.log.exists() else ""
+
+
+class Service:
+    """The server processes: starts, stops and kills them.
+
+    Args:
+        folder: where their logs are.
+        url: the database's address.
+        rng: chooses the settings of each process.
+        fault: the fault to plant, or None.
+        profile: the settings of all processes; None for the seed's choice at each start.
+        servers: how many there are.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        url: str,
+        rng: random.Random,
+        fault: str | None,
+        profile: str | None,
+        servers: int,
+    ) -> None:
+        self._rng = rng
+        module = "tests.oracle.faulty_settings" if fault else "tests.settings"
+        environment = {"ORACLE_FAULT": fault or ""}
+        self._profiles = [profile] if profile else sorted(PROFILES)
+        self.nodes = [Node(folder, n, url, module, environment) for n in range(servers)]
+
+    def migrate(self) -> None:
+        """Make the tables."""
+        self.nodes[0].server.prepare(capture=False)
+
+    def install(self) -> None:
+        """Install the change log."""
+        self.nodes[0].server.manage("bindings", "capture", "install")
+
+    async def start(self, *nodes: Node) -> None:
+        """Start processes with settings of the seed's choice; all, if none are named."""
+        chosen = nodes or tuple(self.nodes)
+        profiles = [self._rng.choice(self._profiles) for _ in chosen]
+        starts = [n.start(profile) for n, profile in zip(chosen, profiles, strict=True)]
+        await asyncio.gather(*starts)
+
+    async def stop(self) -> None:
+        """End all processes, as a crash would."""
+        for node in self.nodes:
+            await node.stop(crash=True)
+
+    def choose(self) -> Node:
+        """Choose a process that is up."""
+        return self._rng.choice([node for node in self.nodes if node.up])
+
+    def any(self) -> Node:
+        """Choose a process."""
+        return self._rng.choice(self.nodes)
+
+    def log(self) -> str:
+        """Return what the servers have said."""
+        return "\n".join(node.log() for node in self.nodes)
 
 
 def log_in() -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-import sqlite3
 import statistics
 import urllib.request
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from tests.oracle.homes import Home
 from tests.oracle.scribe import Scribe
+from tests.oracle.sessions import Session
 from tests.oracle.subscription import short
 from tests.oracle.tally import Tally
 from tests.oracle.truth import History, Name, canonical
@@ -48,7 +49,8 @@ class Several:
     """One run.
 
     Args:
-        folder: where the database and logs are.
+        home: the database.
+        folder: where the logs are.
         seed: what all choices follow from.
         fault: the fault to plant in every process, or None.
         profile: one of PROFILES; None for the seed's choice.
@@ -57,6 +59,7 @@ class Several:
 
     def __init__(
         self,
+        home: Home,
         folder: Path,
         seed: int,
         fault: str | None = None,
@@ -69,7 +72,6 @@ class Several:
         self.redis = Redis(folder)
         self._patience = patience
         self._healed: list[float] = []
-        database = folder / "oracle.sqlite3"
         module = "tests.oracle.faulty_settings" if fault else "tests.settings"
         environment = {
             "REDIS_URL": self.redis.url,
@@ -78,10 +80,12 @@ class Several:
         if self.profile != "calm":
             environment["CHANNEL_LAYER"] = "tests.oracle.lossy.LossyLayer"
         self.servers = [
-            Server(database, PROFILES[self.profile], module, environment) for _ in range(SERVERS)
+            Server(
+                *(folder / f"server{number}", PROFILES[self.profile], module, environment),
+                url=home.url,
+            )
+            for number in range(SERVERS)
         ]
-        for number, server in enumerate(self.servers):
-            server.log = folder / f"server{number}.log"
         self.servers[0].prepare(capture=False)
         environment |= {"BINDSERVER": self.servers[0].environment["BINDSERVER"]}
         environment |= {"DATABASE_URL": self.servers[0].environment["DATABASE_URL"]}
@@ -95,7 +99,7 @@ class Several:
             for number, server in enumerate(self.servers)
             for letter in "ab"
         ]
-        self._database = sqlite3.connect(database, isolation_level=None, timeout=20)
+        self._database = Session(home.url)
 
     async def run(self, seconds: float) -> None:
         """Take steps until the time is over.
@@ -151,7 +155,7 @@ class Several:
 
     def write_raw(self) -> None:
         """Write as another program would, of which nobody tells."""
-        self._database.execute("UPDATE app_product SET stock = stock + 1 WHERE id % 3 = 0")
+        self._database.run("UPDATE app_product SET stock = stock + 1 WHERE id % 3 = 0")
         self.tally.writes["raw"] += 1
 
     async def pause(self, most: float = 0.2) -> None:

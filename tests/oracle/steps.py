@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable
+from functools import partial
 
-from tests.oracle import orm, raw, transactions
+from tests.oracle import orm, raw, rebuilding, transactions
 from tests.oracle.machine import NEVER, Machine, Step
+from tests.oracle.sessions import Refused
 from tests.oracle.subscription import Phase
 
 STALL_WRITES = 60
@@ -26,35 +30,60 @@ async def burst(m: Machine) -> None:
 
 async def rolled_back(m: Machine) -> None:
     """A transaction is undone: nobody may see any of it."""
-    if m.rng.random() < 0.5:
-        transactions.atomically(m.writer, raw.choose(m.writer), commit=False)
-    else:
-        orm.atomically(m.writer, m.rng.choice(orm.WRITES), commit=False)
+    with contextlib.suppress(Refused):
+        if m.rng.random() < 0.5:
+            transactions.atomically(m.writer, raw.choose(m.writer), commit=False)
+        else:
+            orm.atomically(m.writer, m.rng.choice(orm.WRITES), commit=False)
     await m.pause()
 
 
 async def savepoint(m: Machine) -> None:
     """A part of a transaction is undone."""
-    transactions.in_savepoint(m.writer, raw.choose(m.writer), raw.choose(m.writer))
-    m.committed("savepoint")
+    kept, undone = raw.choose(m.writer), raw.choose(m.writer)
+    m.try_to("savepoint", lambda: transactions.in_savepoint(m.writer, kept, undone))
     await m.pause()
 
 
 async def long_transaction(m: Machine) -> None:
     """A write transaction stays open while others read and resume."""
-    m.writer.run("BEGIN IMMEDIATE")
-    for change in raw.choose(m.writer, 5):
-        change(m.writer)
-        await m.pause()
-    client = m.client()
-    if client.connected:
-        await m.subscribe(client, m.name_for(client))
-    await asyncio.sleep(0.03)
-    if m.rng.random() < 0.7:
-        m.writer.run("COMMIT")
-        m.committed("long transaction")
-    else:
-        m.writer.run("ROLLBACK")
+    with contextlib.suppress(Refused), transactions.transaction(m.writer):
+        for change in raw.choose(m.writer, 5):
+            change(m.writer)
+            await m.pause()
+        client = m.client()
+        if client.connected:
+            await m.subscribe(client, m.name_for(client))
+        await asyncio.sleep(0.03)
+        commits = m.rng.random() < 0.7
+        m.writer.run("COMMIT" if commits else "ROLLBACK")
+        if commits:
+            m.committed("long transaction")
+
+
+async def late_begins(m: Machine) -> None:
+    """Somebody writes, and does not commit yet."""
+    idle = [late for late in m.late if not late.open]
+    if idle:
+        with contextlib.suppress(Refused):
+            m.rng.choice(idle).begin()
+    await m.pause()
+
+
+async def late_writes(m: Machine) -> None:
+    """Somebody writes more in a transaction that has been open."""
+    for late in [late for late in m.late if late.open]:
+        with contextlib.suppress(Refused):
+            late.write(2)
+    await m.pause()
+
+
+async def late_ends(m: Machine) -> None:
+    """Somebody commits what was written before what others have committed, or undoes it."""
+    busy = [late for late in m.late if late.open]
+    if busy:
+        m.end_late(m.rng.choice(busy))
+    await m.pause()
 
 
 async def reconnect(m: Machine) -> None:
@@ -108,8 +137,8 @@ async def slow_reader(m: Machine) -> None:
     client = m.client()
     client.gate.clear()
     for _ in range(m.rng.randint(STALL_WRITES // 2, STALL_WRITES)):
-        transactions.atomically(m.writer, [raw.all_words, *raw.choose(m.writer, 2)])
-        m.committed("stalled")
+        writes = [raw.all_words, *raw.choose(m.writer, 2)]
+        m.try_to("stalled", partial(transactions.atomically, m.writer, writes))
         await asyncio.sleep(0.012)
     client.gate.set()
 
@@ -144,24 +173,42 @@ async def kill(m: Machine) -> None:
     await _restart(m, crash=True)
 
 
+async def kill_meanwhile(m: Machine) -> None:
+    """A server begins anew while others have written and not committed."""
+    for _ in m.late:
+        await late_begins(m)
+    m.write()
+    m.purge()
+    await _restart(m, crash=True)
+    await m.pause()
+    await m.settle()
+    m.finish_late()
+    await m.settle()  # before anything else is written, which might have rows read again
+
+
 async def _restart(m: Machine, *, crash: bool) -> None:
-    for client in m.clients:
+    node = m.service.any()
+    mine = [client for client in m.clients if client.node is node and client not in m.away]
+    for client in mine:
         client.may_close = True
-    stopping = asyncio.create_task(m.service.stop(crash=crash))
+    stopping = asyncio.create_task(node.stop(crash=crash))
     await m.writes(4)
     await stopping
+    for client in mine:
+        await client.drop(rudely=True)
+        if len(m.service.nodes) > 1 and m.rng.random() < 0.6:
+            await m.connect(client)
     await m.writes(4)
     if m.rng.random() < 0.2:
         m.purge()
     if m.rng.random() < 0.2:
-        _rebuild(m)
-    starting = asyncio.create_task(m.service.start())
+        await _rebuild(m)
+    starting = asyncio.create_task(m.service.start(node))
     await m.writes(10)
     await starting
-    m.tally.note(f"the server is up, with settings {m.service.profile!r}")
-    for client in m.clients:
-        await client.drop(rudely=True)
-        if client not in m.away:
+    m.tally.note(f"server {node.number} is up, with settings {node.profile!r}")
+    for client in mine:
+        if not client.connected:
             await m.connect(client)
 
 
@@ -173,33 +220,74 @@ async def purge(m: Machine) -> None:
 
 async def rebuild(m: Machine) -> None:
     """A migration makes a table anew, and the triggers are gone."""
-    _rebuild(m)
+    await _rebuild(m)
     await m.writes(4)
 
 
-def _rebuild(m: Machine) -> None:
-    transactions.rebuild(m.writer)
-    m.committed("rebuild")
+async def _rebuild(m: Machine) -> None:
+    m.finish_late()
+    rebuild = rebuilding.choose(m.writer)
+    await m.unseen("rebuild", rebuild.work, blind=rebuild.blind)
+
+
+async def restart_database(m: Machine) -> None:
+    """The database is ended, in order or as a crash would, and comes back."""
+    await m.until_answered()
+    m.disturbed = True
+    for node in m.service.nodes:
+        node.shaken = True
+    m.disconnect_writers()
+    await asyncio.to_thread(m.home.restart, crash=m.rng.random() < 0.5)
+    m.connect_writers()
     m.unprovable(NEVER)
+    await m.writes(6)
 
 
-STEPS: list[tuple[Step, float]] = [
-    (write, 50),
-    (burst, 4),
-    (rolled_back, 4),
-    (savepoint, 5),
-    (long_transaction, 3),
-    (reconnect, 5),
-    (reconnect_without_held, 2),
-    (leave, 1),
-    (subscribe, 8),
-    (unsubscribe, 2),
-    (slow_reader, 0.4),
-    (settle, 8),
-    (resume_at_rest, 1.5),
-    (restart, 0.35),
-    (kill, 0.35),
-    (purge, 0.5),
-    (rebuild, 0.5),
+async def redis_gone(m: Machine) -> None:
+    """Redis is killed, and comes back after writes."""
+    assert m.redis is not None
+    m.disturbed = True
+    m.redis.kill()
+    await m.writes(8)
+    await asyncio.to_thread(m.redis.start)
+    await m.writes(4)
+
+
+def _always(m: Machine) -> bool:
+    return True
+
+
+def _concurrent(m: Machine) -> bool:
+    return m.dialect.concurrent
+
+
+def _on_redis(m: Machine) -> bool:
+    return m.redis is not None
+
+
+STEPS: list[tuple[Step, float, Callable[[Machine], bool]]] = [
+    (write, 50, _always),
+    (burst, 4, _always),
+    (rolled_back, 4, _always),
+    (savepoint, 5, _always),
+    (long_transaction, 3, _always),
+    (late_begins, 12, _concurrent),
+    (late_writes, 3, _concurrent),
+    (late_ends, 8, _concurrent),
+    (reconnect, 5, _always),
+    (reconnect_without_held, 2, _always),
+    (leave, 1, _always),
+    (subscribe, 8, _always),
+    (unsubscribe, 2, _always),
+    (slow_reader, 0.4, _always),
+    (settle, 8, _always),
+    (resume_at_rest, 1.5, _always),
+    (restart, 0.35, _always),
+    (kill, 0.35, _always),
+    (purge, 0.5, _always),
+    (rebuild, 0.5, _always),
+    (kill_meanwhile, 0.25, _concurrent),
+    (restart_database, 0.25, _concurrent),
+    (redis_gone, 0.4, _on_redis),
 ]
-"""Each step and its weight."""
+"""Each step, its weight, and when it can be taken."""

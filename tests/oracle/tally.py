@@ -12,6 +12,7 @@ RECENT = 400
 FAULTS = frozenset(
     {"kill", "leave", "long_transaction", "purge", "rebuild", "reconnect"}
     | {"redis_gone", "redis_blinks", "server_crashes", "server_restarts", "writer_ends"}
+    | {"late_begins", "late_ends", "restart_database", "kill_meanwhile"}
     | {"reconnect_without_held", "restart", "rolled_back", "savepoint", "slow_reader"}
 )
 """The steps that disturb."""

@@ -7,12 +7,14 @@ serializer. `tests.oracle.crosscheck` holds them against Django and DRF.
 from __future__ import annotations
 
 import json
-import sqlite3
 import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
+
+from tests.oracle.dialects import Dialect
+from tests.oracle.sessions import Session
 
 Rows = list[dict[str, Any]]
 SAFE_INTEGER = 2**53 - 1
@@ -53,8 +55,8 @@ def _wide(value: int) -> int | str:
     return value if abs(value) <= SAFE_INTEGER else str(value)
 
 
-def _uuid(value: str) -> str:
-    return str(uuid.UUID(value))
+def _uuid(value: object) -> str:
+    return str(uuid.UUID(str(value)))
 
 
 def _list(value: str | None) -> list[str]:
@@ -85,7 +87,7 @@ SHAPES: dict[str, Shape] = {
         ("id", "stock"),
     ),
     "tagged": Shape(
-        "SELECT id, name, (SELECT json_group_array(t.name) FROM app_tag t JOIN app_product_tags m "
+        "SELECT id, name, (SELECT {list} FROM app_tag t JOIN app_product_tags m "
         "ON m.tag_id = t.id WHERE m.product_id = p.id) FROM app_product p ORDER BY id",
         ("id", "name", "tags"),
         (None, None, _list),
@@ -124,18 +126,20 @@ UNORDERED = {"tagged": "tags"}
 """Lists inside rows whose order no one has asked for."""
 
 
-def statement(name: Name) -> tuple[str, list[Any]]:
+def statement(name: Name, dialect: Dialect) -> tuple[str, list[Any]]:
     """Return the SQL of a view, and its arguments."""
     sql, arguments = SHAPES[name.event].sql, []
-    conditions = ["1"]
+    conditions = ["true"]
     params = name.parsed()
     if "category" in params:
         conditions.append("p.category_id = ?")
         arguments.append(params["category"])
     if "q" in params:
-        conditions.append("p.name LIKE ?")
+        conditions.append(f"p.name {dialect.like} ?")
         arguments.append(f"%{params['q']}%")
-    return sql.format(where=" AND ".join(conditions), user=name.user), arguments
+    return sql.format(
+        where=" AND ".join(conditions), user=name.user, list=dialect.list_of.format("t.name")
+    ), arguments
 
 
 class Version(NamedTuple):
@@ -150,10 +154,12 @@ class History:
 
     Attributes:
         state: the number of the newest committed state.
+        blind: whether what is held need not be a committed state for now.
     """
 
     def __init__(self, names: list[Name]) -> None:
         self.state = -1
+        self.blind = False
         self._lines: dict[Name, list[Version]] = {name: [] for name in names}
         self._raw: dict[Name, list[Any]] = {}
         self._rendered: dict[tuple[str, Any], dict[str, Any]] = {}
@@ -162,11 +168,12 @@ class History:
         """Return the views that are followed."""
         return list(self._lines)
 
-    def record(self, connection: sqlite3.Connection) -> None:
+    def record(self, session: Session) -> None:
         """Take the newest committed state down."""
         self.state += 1
         for name, line in self._lines.items():
-            raw = connection.execute(*statement(name)).fetchall()
+            sql, arguments = statement(name, session.dialect)
+            raw = session.rows(sql, *arguments)
             if self._raw.get(name) != raw:
                 self._raw[name] = raw
                 line.append(Version(self.state, [self._render(name.event, row) for row in raw]))

@@ -3,48 +3,67 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import uuid
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from tests.oracle.dialects import Dialect
+from tests.oracle.sessions import Session
 
 LETTERS = "abcdeéZ"
 MANY = 28
 """More rows than this in a table, and inserts delete instead."""
 MANY_WORDS = 230
+NOBODY: dict[str, Any] = {"app_token": "0" * 32, "app_word": "nobody"}
+"""What stands for the key of no row, where -1 is of another type."""
 
 
 class Writer:
     """Chooses rows and values by the seed, and writes.
 
     Args:
-        database: the SQLite file.
+        session: the connection to write on.
         rng: the run's randomness.
     """
 
-    def __init__(self, database: Path, rng: random.Random) -> None:
+    def __init__(self, session: Session, rng: random.Random) -> None:
         self.rng = rng
-        self.db = sqlite3.connect(database, isolation_level=None, timeout=20)
-        for pragma in ("journal_mode=WAL", "synchronous=OFF", "foreign_keys=ON"):
-            self.db.execute(f"PRAGMA {pragma}")
+        self.session = session
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the database wants it said."""
+        return self.session.dialect
+
+    @contextmanager
+    def unchecked(self) -> Iterator[None]:
+        """Let a key be changed before those that point at it are."""
+        for statement in self.dialect.unchecked(True):
+            self.run(statement)
+        try:
+            yield
+        finally:
+            for statement in self.dialect.unchecked(False):
+                self.run(statement)
 
     def run(self, sql: str, *arguments: Any) -> None:
         """Run one statement."""
-        self.db.execute(sql, arguments)
+        self.session.run(sql, *arguments)
 
     def pick(self, table: str, column: str = "id") -> Any:
         """Return the key of some row; of a row that there is not, if the table is empty."""
-        found = self.db.execute(f"SELECT {column} FROM {table} ORDER BY 1").fetchall()
-        return self.rng.choice(found)[0] if found else -1
+        found = self.session.rows(f"SELECT {column} FROM {table} ORDER BY 1")
+        return self.rng.choice(found)[0] if found else NOBODY.get(table, -1)
 
     def some(self, table: str, most: int = 4) -> list[Any]:
         """Return the keys of a few rows."""
-        found = [key for (key,) in self.db.execute(f"SELECT id FROM {table} ORDER BY 1")]
+        found = [key for (key,) in self.session.rows(f"SELECT id FROM {table} ORDER BY 1")]
         return self.rng.sample(found, min(len(found), self.rng.randint(1, most)))
 
     def count(self, table: str) -> int:
         """Return how many rows there are."""
-        return int(self.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+        return int(self.session.rows(f"SELECT count(*) FROM {table}")[0][0])
 
     def full(self, table: str) -> bool:
         """Tell whether the table has as many rows as it should."""

@@ -1,0 +1,69 @@
+"""Faults to plant in how a kind of database is followed, each of which the oracle must find."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from bindserver.capture import mysql
+from bindserver.capture.marks import Mark
+from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.postgresql import PostgreSQLLog, _gathered
+from bindserver.capture.snapshots import Mark as Snapshot
+from bindserver.capture.sqlite import SQLiteLog
+from bindserver.capture.triggers import LOG
+from bindserver.engine.changes import Change, Position
+
+LOGS = (SQLiteLog, PostgreSQLLog, MySQLLog)
+
+
+def id_over_last() -> None:
+    """What is new is asked as `id > last`, as if all committed in the order of their numbers."""
+
+    def changes(self: PostgreSQLLog, since: Position) -> list[Change] | None:
+        last = Snapshot.load(since.mark).entry[0]
+        sql = f"SELECT tbl, pks FROM {LOG} WHERE xid > %s::xid8"
+        return _gathered(self._rows(sql, (str(last),)))
+
+    setattr(PostgreSQLLog, "changes", changes)
+    setattr(mysql, "_after", lambda mark: f"id > {mark.high}")
+    setattr(Mark, "lacks", lambda self, number: number > self.high)
+
+
+def holes_not_inherited() -> None:
+    """Who begins takes the highest number, and not what was missing below it."""
+    kept = MySQLLog._kept_mark
+
+    def without(self: MySQLLog, facts: dict[str, Any]) -> Mark:
+        return replace(kept(self, facts), holes=())
+
+    setattr(MySQLLog, "_kept_mark", without)
+
+
+def epoch_not_checked() -> None:
+    """A cursor of another history, or of purged history, passes for proof."""
+    read = SQLiteLog.changes
+
+    def changes(self: SQLiteLog, since: Position) -> list[Change] | None:
+        return read(self, Position(epoch=self._epoch(), mark=since.mark))
+
+    setattr(SQLiteLog, "changes", changes)
+    setattr(SQLiteLog, "_holds", lambda self, number, nonce: True)
+    setattr(PostgreSQLLog, "_named", lambda self, epoch: "one")
+    setattr(Snapshot, "saw_all_below", lambda self, number: True)
+    setattr(MySQLLog, "_epoch", lambda self, facts: "one")
+
+
+def triggers_not_watched() -> None:
+    """Nobody who serves looks whether the triggers are still there."""
+    if "bindserver" in sys.argv:
+        for log in LOGS:
+            setattr(log, "missing", lambda self, tables: [])
+
+
+DATABASE_FAULTS: dict[str, Callable[[], None]] = {
+    fault.__name__: fault
+    for fault in (id_over_last, holes_not_inherited, epoch_not_checked, triggers_not_watched)
+}
