@@ -5,6 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 DATABASE_URL ?= sqlite:///bindserver.sqlite3
 SECONDS ?= 300
+DATABASE ?= sqlite
 SEED ?=
 CELLS ?=
 VENV := .venv
@@ -38,8 +39,8 @@ python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the P
 browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium
 	env -u DATABASE_URL -u DEBUG CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser
 
-oracle: $(VENV)/.dev ## Run the oracle for SECONDS, from SEED where given
-	$(BIN)/python -m tests.oracle --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+oracle: $(VENV)/.dev ## Run the oracle on DATABASE for SECONDS, from SEED where given
+	$(BIN)/python -m tests.oracle --database $(DATABASE) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
 
 matrix: .make/redis .make/postgresql ## Run the Python tests with each Python and Django there is here; CELLS names some
 	@python3 scripts/matrix.py $(CELLS)
