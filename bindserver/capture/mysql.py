@@ -52,6 +52,9 @@ LOCKED = {1205, 3572}
 
 TRUNCATE_SECONDS = 10.0
 
+HOLE_SECONDS = 30
+"""Servers have given up a hole before it is so old, if nothing can come in it any more."""
+
 
 class MySQLLog(Installer):
     """The change log of one MariaDB or MySQL database.
@@ -283,10 +286,19 @@ class MySQLLog(Installer):
         )
 
     def _unlocked(self, mark: Mark, before: int) -> int:
-        """Return up to where no hole of a mark has an entry that may be committed yet."""
+        """Return up to where no hole of a mark has an entry that may be committed yet.
+
+        Nor do the servers ask any more for what is in those: behind a hole that they do ask for
+        nothing could be proved to them, and big views would be loaded again and again.
+        """
         spans = [span for span in mark.holes if span[0] < before]
         free = set(self._free_of(spans[:PROBE_SPANS]))
-        return min([before, *(span[0] for span in spans if span not in free)])
+        recent = self._rows(
+            f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1",
+            (int(time.time() - HOLE_SECONDS),),
+        )
+        asked = int(recent[0][0]) if recent else before
+        return min([before, *(span[0] for span in spans if span not in free or span[0] >= asked)])
 
     def _keep_mark(self) -> Mark:
         """Keep the present mark in the database, for whoever begins, and return what is there."""

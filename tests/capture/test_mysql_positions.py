@@ -354,6 +354,21 @@ class TestProofs:
         assert log.changes(early) is None
         assert since(log, late) == {}
 
+    def test_what_servers_still_ask_for_is_not_purged_from_under_them(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        add(program, 1)
+        begin(another, 2).run("ROLLBACK")
+        add(program, 3)
+        position = log.position()
+        assert parse(position.mark).holes
+        add(program, 4)
+        log.purge(-10, 10_000, wait=True)
+        assert since(log, position) == keys(4)
+        self.age(program)
+        log.purge(-10, 10_000, wait=True)
+        assert log.changes(position) is None
+
     def test_a_late_commit_that_is_old_already_is_not_purged_unseen(
         self, log: MySQLLog, program: Program, another: Another
     ) -> None:
