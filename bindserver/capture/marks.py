@@ -59,6 +59,13 @@ class Mark:
         spans = (*self.holes, (self.high + 1, numbers[-1]))
         return Mark(high=numbers[-1], nonce=nonce, holes=cut(spans, numbers))
 
+    def above(self, number: int) -> Mark:
+        """Return the mark without holes up to a number."""
+        return replace(
+            self,
+            holes=tuple((max(start, number + 1), end) for start, end in self.holes if end > number),
+        )
+
     def without(self, dead: Collection[Span]) -> Mark:
         """Return the mark without holes in which nothing will come any more."""
         return replace(self, holes=tuple(span for span in self.holes if span not in dead))

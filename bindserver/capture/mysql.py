@@ -82,7 +82,9 @@ class MySQLLog(Installer):
         facts = self._facts(self._known or Mark())
         if self._known is None or facts.get("anchor") != self._known.nonce:
             self._known = self._kept_mark(facts)
-        self._known = self._advanced(self._known)
+        # What was in a hole that purging has passed was committed before, so this snapshot has it.
+        known = self._known.above(int(facts.get("purged", 0)))
+        self._known = self._advanced(known)
         return Position(epoch=self._epoch(facts), mark=self._known.text())
 
     def _advanced(self, mark: Mark) -> Mark:

@@ -24,7 +24,8 @@ FEWEST_RESTS = 2
 SETUPS = {
     "sqlite": ("--servers", "1"),
     "postgresql": ("--servers", "2", "--redis"),
-    "mysql": ("--servers", "2"),
+    # An open defect keeps big loads out: see the limits of MariaDB in docs/databases.md.
+    "mysql": ("--servers", "2", "--profile", "plain"),
 }
 """The databases, with the processes and what carries hints among them."""
 SEVERAL = ("postgresql", "mysql")
