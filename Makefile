@@ -33,7 +33,7 @@ lint: $(VENV)/.dev client-js/node_modules/.done ## Check style, types and the or
 js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
-python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the Python tests, a minute of the oracle among them
+python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the Python tests, half a minute of the oracle on each database among them
 	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest -m "not browser"
 
 browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium

@@ -14,14 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from bindserver import Binding
 from bindserver.courier import Outgoing
+from bindserver.cycle import Cycle
 from bindserver.desk import Desk
 from bindserver.exceptions import Unavailable
-from bindserver.live import LiveView, Reading
+from bindserver.live import LiveView, Reading, State
 from bindserver.queries import Query
-from bindserver.wishes import Caller, Snapshot, SnapshotWish
+from bindserver.turn import Turn
+from bindserver.wishes import Arrived, Caller, Ref, Snapshot, SnapshotWish
 from tests.app.bindings import ProductBinding
 from tests.conftest import MakeServer, Program, program_on
 from tests.support.server import Server
@@ -295,3 +298,27 @@ async def test_a_table_that_is_gone_makes_its_views_stale_until_it_is_back(
         await talk.until(lambda: tags.column("name") == ["c"])
         assert not products.replica.stale
     program.close()
+
+
+def test_nobody_is_told_that_they_have_all_of_a_state_which_a_lost_database_broke_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cycle = Cycle("default", b"secret")
+    binding: Binding[Any] = ProductBinding()
+    live = LiveView(Query(binding), binding, b"secret")
+    live.state = State.READY
+    listener: Any = object()
+    live.audience[Ref(listener, 1)] = None
+    cycle._desk.catalogue._views["x"] = live
+    behind: list[frozenset[Any]] = []
+
+    def break_off(turn: Turn, *_: Any) -> bool:
+        turn.outgoing.add(live.audience, Arrived())
+        raise OperationalError("gone")
+
+    monkeypatch.setattr(cycle, "_connect", lambda: (None, None))
+    monkeypatch.setattr(cycle, "_run_in_snapshot", break_off)
+    monkeypatch.setattr(cycle._post, "send", lambda _, state, lagging: behind.append(lagging))
+    with pytest.raises(OperationalError):
+        cycle._take_turn([])
+    assert behind == [frozenset({listener})]
