@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import hashlib
+import math
 import secrets
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -53,11 +54,13 @@ class Opening:
 
     Attributes:
         moved: whether it has rows of another view, which this one takes the place of.
+        at: when it began to wait, on the monotonic clock; the rows must be as new.
     """
 
     ref: Ref
     message: Subscribe
     moved: bool = False
+    at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,11 +70,13 @@ class Reading:
     Attributes:
         asked: the position at which they did; the rows must be as new.
         subject: who they are, to the catalogue.
+        at: when they did, on the monotonic clock.
     """
 
     wish: SnapshotWish | ReadWish
     asked: Position
     subject: Subject | None = None
+    at: float = field(default_factory=time.monotonic)
 
 
 class LiveView:
@@ -106,6 +111,7 @@ class LiveView:
             key=query.key,
         )
         self.position = self.compared = Position(epoch="", mark="")
+        self.loaded_at = -math.inf
         self.forget()
 
     @property
@@ -148,8 +154,9 @@ class LiveView:
         """Take note of the tables that reading it has read beside its own query."""
         self.whole_tables |= recorder.other
 
-    def load(self, rows: Rows, position: Position) -> Delta | None:
-        """Take all rows as they were at a position."""
+    def load(self, rows: Rows, position: Position, *, began: float | None = None) -> Delta | None:
+        """Take all rows as they were at a position; a big load says when it began."""
+        self.loaded_at = -math.inf if began is None else began
         delta = self.view.load(rows.fresh)
         self.keys = rows.keys
         self.instances = rows.instances
@@ -215,13 +222,22 @@ class LiveView:
         """Return the frame that says that its rows are the present ones."""
         return self.delta_frames(Delta(version=self.view.version, deletes=(), puts=()))[0]
 
-    def give_readers(self, proves: Callable[[Position, Position], bool]) -> None:
+    def take_openings(self, *, asked_before: float = math.inf) -> list[Opening]:
+        """Return those who began to wait for a first answer before a time; they wait no more."""
+        taken = [opening for opening in self.openings if opening.at < asked_before]
+        self.openings = [opening for opening in self.openings if opening.at >= asked_before]
+        return taken
+
+    def give_readers(
+        self, proves: Callable[[Position, Position], bool], *, asked_before: float = math.inf
+    ) -> None:
         """Answer those who wait for its rows once, and whom they are new enough for.
 
         Args:
             proves: as a source's `proves`.
+            asked_before: answers only those who asked before this time.
         """
-        ready = [r for r in self.readers if proves(self.compared, r.asked)]
+        ready = [r for r in self.readers if r.at < asked_before and proves(self.compared, r.asked)]
         self.readers = [r for r in self.readers if r not in ready]
         for reading in ready:
             if isinstance(reading.wish, SnapshotWish):

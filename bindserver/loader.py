@@ -7,6 +7,7 @@ present by what changed since.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import SimpleQueue
@@ -29,13 +30,32 @@ LOAD_PATIENCE = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """What a load came to: rows at a position, or what went wrong."""
+    """What a load came to: rows at a position, or what went wrong.
+
+    Attributes:
+        began: when, on the monotonic clock; what was committed before is in the rows.
+    """
 
     live: LiveView
     rows: Rows | None
     position: Position
     recorder: Recorder
+    began: float
     problem: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """A view to be loaded.
+
+    Attributes:
+        since: the position of the turn that wants it.
+        durable: whether the snapshot of the load can tell its position, which else is `since`.
+    """
+
+    live: LiveView
+    since: Position
+    durable: bool
 
 
 class Loader:
@@ -49,23 +69,17 @@ class Loader:
     def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
         self._alias = alias
         self._done = done
-        self._wanted: SimpleQueue[tuple[LiveView, Position | None] | None] = SimpleQueue()
+        self._wanted: SimpleQueue[Wanted | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def load(self, live: LiveView, position: Position | None) -> None:
-        """Load a view; the result comes through `done`.
-
-        Args:
-            live: the view.
-            position: what the rows are at least as new as, where the load's own snapshot cannot
-                tell its position.
-        """
+    def load(self, wanted: Wanted) -> None:
+        """Load a view; the result comes through `done`."""
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name=f"bindserver-loader-{self._alias}", daemon=True
             )
             self._thread.start()
-        self._wanted.put((live, position))
+        self._wanted.put(wanted)
 
     def stop(self) -> None:
         """End the thread when it has done what it is at."""
@@ -78,27 +92,30 @@ class Loader:
         try:
             while (wanted := self._wanted.get()) is not None:
                 with working:
-                    loaded = self._load(*wanted, connection)
+                    loaded = self._load(wanted, connection)
                 self._done(loaded)
         finally:
             connection.close()
 
-    def _load(
-        self, live: LiveView, known: Position | None, connection: BaseDatabaseWrapper
-    ) -> Loaded:
+    def _load(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> Loaded:
         pacer = Pacer(conf.QUERY_SECONDS * LOAD_PATIENCE)
-        recorder = Recorder()
-        position = known or Position(epoch="", mark="")
+        recorder, position, began = Recorder(), wanted.since, time.monotonic()
+        rows, problem = None, None
         try:
             connect(connection)
             with collector.resting(), snapshot(connection, pacer):
-                if known is None:
-                    position = log_of(connection).position()
+                if wanted.durable:
+                    position = log_of(connection).position(wanted.since)
                 with recorder.watching(self._alias):
-                    rows = live.query.load(recorder, pacer)
-        except Exception as problem:  # handed on: the cycle sets the view aside and logs it
+                    rows = wanted.live.query.load(recorder, pacer)
+        except Exception as failure:  # handed on: the cycle sets the view aside and logs it
             connection.close()
-            return Loaded(
-                live=live, rows=None, position=position, recorder=recorder, problem=problem
-            )
-        return Loaded(live=live, rows=rows, position=position, recorder=recorder)
+            problem = failure
+        return Loaded(
+            live=wanted.live,
+            rows=rows,
+            position=position,
+            recorder=recorder,
+            began=began,
+            problem=problem,
+        )

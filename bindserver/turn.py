@@ -18,7 +18,7 @@ from bindserver.engine.protocol import Code, Subscribe
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import Denied, TooManyRows, Unavailable
 from bindserver.live import LiveView, Opening, State, Subject
-from bindserver.loader import Loaded
+from bindserver.loader import Loaded, Wanted
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
 from bindserver.queries import OverBudget
@@ -114,8 +114,10 @@ class Turn:
         try:
             delta = refresh(live, what, self._position, self._pacer, self._desk.alias)
         except OverBudget:
+            self._answer_those_loaded_for(live)
             live.state = State.LOADING
-            self._desk.loader.load(live, None if self._source.durable else self._position)
+            durable = self._source.durable
+            self._desk.loader.load(Wanted(live=live, since=self._position, durable=durable))
             return
         self._publish(live, delta)
 
@@ -133,7 +135,7 @@ class Turn:
         def take(live: LiveView) -> None:
             if loaded.rows is None:
                 raise loaded.problem or Unavailable()
-            delta = live.load(loaded.rows, loaded.position)
+            delta = live.load(loaded.rows, loaded.position, began=loaded.began)
             self._publish(live, delta)
             if delta is None:
                 self.outgoing.add(live.audience, Arrived())
@@ -251,12 +253,24 @@ class Turn:
             self.unanswered = True
             return
         live.give_readers(self._source.proves)
-        for opening in live.openings:
-            frames = self._first_frames(live, opening.message)
-            live.audience[opening.ref] = None
-            answered = Answered(frames=frames, version=live.view.version)
-            self.outgoing.add([opening.ref], answered)
-        live.openings.clear()
+        for opening in live.take_openings():
+            self._open(live, opening)
+
+    def _answer_those_loaded_for(self, live: LiveView) -> None:
+        """Answer those who asked before a big load began, though more was written since than a
+        turn reads: while that goes on, each load leads to another, and nobody should wait for
+        the last one."""
+        if live.state is State.READY and self._source.watches(live.tables):
+            live.give_readers(self._source.proves, asked_before=live.loaded_at)
+            for opening in live.take_openings(asked_before=live.loaded_at):
+                self._open(live, opening)
+
+    def _open(self, live: LiveView, opening: Opening) -> None:
+        """Send a subscription its first frames; from now on it hears what the view does."""
+        frames = self._first_frames(live, opening.message)
+        live.audience[opening.ref] = None
+        answered = Answered(frames=frames, version=live.view.version)
+        self.outgoing.add([opening.ref], answered)
 
     def _first_frames(self, live: LiveView, message: Subscribe) -> tuple[Frame, ...]:
         cursor = cursors.load(message.cursor, self._desk.secret)

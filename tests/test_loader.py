@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
-from tests.conftest import MakeServer, program_on
+from tests.conftest import EVERY_DATABASE, MakeServer, program_on
+from tests.support.process import get
+from tests.support.server import Server
 from tests.support.talk import Talk, talking
+
+pytestmark = EVERY_DATABASE
 
 ROWS = 50_000
 
@@ -101,6 +108,40 @@ async def test_changes_during_a_load_are_not_lost(make_server: MakeServer) -> No
             await talk.until(lambda: following.column("stock")[:101] == [5] * 100 + [0])
             assert len(following.replica.held) == 20_000
     program.close()
+
+
+async def test_who_waits_for_a_view_is_answered_though_it_is_written_to_without_pause(
+    make_server: MakeServer,
+) -> None:
+    server = make_server(SYNC_ROWS=10)
+    program = program_on(server)
+    program.add_products(2000)
+    with server:
+        async with talking(server.ws) as talk, writing_without_pause(server):
+            products = await talk.follow("products", page_size=10_000)
+            assert len(products.replica.held) == 2000
+            status, body = await asyncio.to_thread(get, f"{server.http}products/")
+            assert (status, len(json.loads(body))) == (200, 2000)
+    program.close()
+
+
+@asynccontextmanager
+async def writing_without_pause(server: Server) -> AsyncIterator[None]:
+    """Change more rows than a turn reads, again and again, as long as the block lasts."""
+    over = threading.Event()
+
+    def write() -> None:
+        program = program_on(server)
+        while not over.is_set():
+            program.run("UPDATE app_product SET stock = stock + 1 WHERE id <= 50")
+        program.close()
+
+    writer = asyncio.create_task(asyncio.to_thread(write))
+    try:
+        yield
+    finally:
+        over.set()
+        await writer
 
 
 async def test_a_load_that_changes_nothing_does_not_hold_up_the_commit_mark(

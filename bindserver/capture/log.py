@@ -31,8 +31,12 @@ class Log(Protocol):
     def installed(self) -> bool:
         """Tell whether the log's tables are there."""
 
-    def position(self) -> Position:
-        """Return the position of the connection's snapshot."""
+    def position(self, since: Position | None = None) -> Position:
+        """Return the position of the connection's snapshot.
+
+        Args:
+            since: one that another connection was at before, to begin from where nothing is known.
+        """
 
     def changes(self, since: Position) -> list[Change] | None:
         """Return what changed since an older position, None when that cannot be proved."""

@@ -7,12 +7,11 @@ still be. A hole that was rolled back stays one until somebody proves that nothi
 
 from __future__ import annotations
 
-import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-TEXT_LENGTH = 220
+BRIEF_LENGTH = 220
 """How long a mark's text may be, so that a cursor with it is not longer than clients are sent."""
 
 Span = tuple[int, int]
@@ -74,19 +73,22 @@ class Mark:
         """Return at most so many spans that hold all holes, and perhaps more."""
         return merged(self.holes, most)
 
+    def is_ahead_of(self, other: Mark) -> bool:
+        """Tell whether it has seen, or given up, more than another mark of the same log."""
+        return (self.high, -_missing(self.holes)) > (other.high, -_missing(other.holes))
+
     def text(self) -> str:
-        """Return the mark as text. A long one holds fewer, larger holes, and so names an earlier
-        state; a digest of the exact ones tells it from any other."""
-        exact = self._text(self.holes)
-        if len(exact) <= TEXT_LENGTH:
-            return exact
-        digest = hashlib.sha256(repr(self.holes).encode()).hexdigest()[:12]
-        most = TEXT_LENGTH // 4
-        while True:
-            text = f"{self._text(merged(self.holes, most))}~{digest}"
-            if len(text) <= TEXT_LENGTH:
-                return text
-            most -= 1
+        """Return the mark as text."""
+        return self._text(self.holes)
+
+    def brief(self, length: int = BRIEF_LENGTH) -> str:
+        """Return it as a text of at most so many characters: one with fewer, larger holes, and so
+        an earlier mark, where its own is longer. To be told again of what one knows is harmless."""
+        text, most = self.text(), length // 4
+        while len(text) > length:
+            text = self._text(merged(self.holes, most))
+            most -= 1 + most // 10
+        return text
 
     def _text(self, holes: Iterable[Span]) -> str:
         parts = [f"{self.high - start:x}-{end - start:x}" for start, end in holes]
@@ -95,13 +97,17 @@ class Mark:
 
 def parse(text: str) -> Mark:
     """Return the mark that a text is of."""
-    high, nonce, *parts = text.partition("~")[0].split(".")
+    high, nonce, *parts = text.split(".")
     number = int(high, 16)
     holes = []
     for part in parts:
         below, length = (int(value, 16) for value in part.split("-"))
         holes.append((number - below, number - below + length))
     return Mark(high=number, nonce=int(nonce, 16), holes=tuple(holes))
+
+
+def _missing(spans: Iterable[Span]) -> int:
+    return sum(end - start + 1 for start, end in spans)
 
 
 def cut(spans: Iterable[Span], numbers: Sequence[int]) -> tuple[Span, ...]:

@@ -7,9 +7,9 @@ entry that is written and not committed is locked, so a read that would lock it 
 is one. It must have said so three times, seconds apart, for the moment between a number's giving
 out and the entry's writing.
 
-The marks of any process are the database's: one is kept there from time to time, and whoever
-begins (a new process, a big load) begins from it. An older mark is always right, as it only has
-more to read again.
+The marks of any process are the database's: one is kept there from time to time, and a new process
+begins from it; a big load begins from the cycle's own. An older mark is always right, as it only
+has more to read again.
 
 What was proved holds in one run of the database server: a crash may take back what was seen.
 """
@@ -19,7 +19,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import OperationalError
@@ -52,6 +52,9 @@ LOCKED = {1205, 3572}
 
 TRUNCATE_SECONDS = 10.0
 
+KEPT_LENGTH = 60_000
+"""How long the text of the kept mark may be; its column holds 65,535 bytes."""
+
 HOLE_SECONDS = 30
 """Servers have given up a hole before it is so old, if nothing can come in it any more."""
 
@@ -78,14 +81,16 @@ class MySQLLog(Installer):
 
     # Reading, inside a snapshot.
 
-    def position(self) -> Position:
-        facts = self._facts(self._known or Mark())
-        if self._known is None or facts.get("anchor") != self._known.nonce:
-            self._known = self._kept_mark(facts)
+    def position(self, since: Position | None = None) -> Position:
+        known = self._known or (parse(since.mark) if since is not None else Mark())
+        facts = self._facts(known)
+        epoch = self._epoch(facts)
+        ours = self._known is not None or (since is not None and since.epoch == epoch)
+        if not ours or facts.get("anchor") != known.nonce:
+            known = self._kept_mark(facts)
         # What was in a hole that purging has passed was committed before, so this snapshot has it.
-        known = self._known.above(int(facts.get("purged", 0)))
-        self._known = self._advanced(known)
-        return Position(epoch=self._epoch(facts), mark=self._known.text())
+        mark = self._known = self._advanced(known.above(int(facts.get("purged", 0))))
+        return Position(epoch=epoch, mark=mark.text(), brief=mark.brief())
 
     def _advanced(self, mark: Mark) -> Mark:
         """Return a mark with what can be seen now."""
@@ -110,7 +115,8 @@ class MySQLLog(Installer):
         if count[0][0] > MAX_ENTRIES:
             tables = self._rows(f"SELECT DISTINCT tbl FROM {LOG} WHERE {wanted}")
             return [Change(table=table, pks=None) for (table,) in tables]
-        return _changes(self._rows(f"SELECT tbl, pk, raw FROM {LOG} WHERE {wanted}"))
+        found = self._rows(f"SELECT id, tbl, pk, raw FROM {LOG} WHERE {wanted}")
+        return _changes(entry for number, *entry in found if mark.lacks(int(number)))
 
     def _facts(self, mark: Mark) -> dict[str, Any]:
         """Return what is kept beside the log, and the random number of a mark's newest entry."""
@@ -308,11 +314,13 @@ class MySQLLog(Installer):
         mark = self._advanced(self._known or self._kept_mark(self._facts(Mark())))
         text = self._facts(mark).get("mark")
         if text is None:
-            self._execute(f"INSERT IGNORE INTO {META} VALUES ('mark', %s)", (mark.text(),))
-        elif parse(text).high < mark.high or not self._is_here(parse(text)):
+            self._execute(
+                f"INSERT IGNORE INTO {META} VALUES ('mark', %s)", (mark.brief(KEPT_LENGTH),)
+            )
+        elif mark.is_ahead_of(parse(text)) or not self._is_here(parse(text)):
             self._execute(
                 f"UPDATE {META} SET value = %s WHERE name = 'mark' AND value = %s",
-                (mark.text(), text),
+                (mark.brief(KEPT_LENGTH), text),
             )
         return parse(self._facts(mark)["mark"])
 
@@ -332,7 +340,7 @@ def _within(spans: Sequence[Span]) -> str:
     )
 
 
-def _changes(entries: Sequence[tuple[str, str | None, bytes | None]]) -> list[Change]:
+def _changes(entries: Iterable[Sequence[Any]]) -> list[Change]:
     pks: dict[str, set[Any] | None] = {}
     for table, text, raw in entries:
         pk = text if text is not None else raw

@@ -97,7 +97,7 @@ class PostgreSQLLog:
         )
         return bool(found[0][0] == 2)
 
-    def position(self) -> Position:
+    def position(self, since: Position | None = None) -> Position:
         standby, snapshot, number, at, epoch = self._rows(POSITION)[0]
         if standby:
             raise OperationalError(STANDBY)

@@ -59,7 +59,7 @@ class SQLiteLog:
         )
         return bool(found[0][0] == 2)
 
-    def position(self) -> Position:
+    def position(self, since: Position | None = None) -> Position:
         newest = self._rows(f"SELECT id, nonce FROM {LOG} ORDER BY id DESC LIMIT 1")
         number, nonce = newest[0] if newest else NO_ENTRY
         return Position(epoch=self._epoch(), mark=f"{number}.{nonce}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +23,7 @@ from bindserver.dependencies import Recorder
 from bindserver.desk import Desk
 from bindserver.engine.changes import Change, Position
 from bindserver.live import LiveView
-from bindserver.loader import Loaded, Loader
+from bindserver.loader import Loaded, Loader, Wanted
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
 from bindserver.snapshot import guarded, reading_from
@@ -114,28 +115,35 @@ class InlineLoader(Loader):
 
     def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
         super().__init__(alias, done)
-        self._asked: list[tuple[LiveView, Position | None]] = []
+        self._asked: list[Wanted] = []
 
-    def load(self, live: LiveView, position: Position | None) -> None:
+    def load(self, wanted: Wanted) -> None:
         """Remember a view to load."""
-        self._asked.append((live, position))
+        self._asked.append(wanted)
 
     def work(self) -> None:
         """Load what was asked for; the results go to the next turn."""
         asked, self._asked = self._asked, []
-        for live, position in asked:
-            self._done(self._read(live, position or Position(epoch="", mark="")))
+        for wanted in asked:
+            self._done(self._read(wanted))
 
-    def _read(self, live: LiveView, position: Position) -> Loaded:
-        recorder = Recorder()
+    def _read(self, wanted: Wanted) -> Loaded:
+        recorder, began = Recorder(), time.monotonic()
         problem: Exception | None = None
         rows = None
         try:
             with guarded(self._alias), recorder.watching(self._alias):
-                rows = live.query.load(recorder, Pacer(math.inf))
+                rows = wanted.live.query.load(recorder, Pacer(math.inf))
         except Exception as raised:  # handed on: the turn sets the view aside and keeps it
             problem = raised
-        return Loaded(live=live, rows=rows, position=position, recorder=recorder, problem=problem)
+        return Loaded(
+            live=wanted.live,
+            rows=rows,
+            position=wanted.since,
+            recorder=recorder,
+            began=began,
+            problem=problem,
+        )
 
 
 class WholeSource(HintSource):

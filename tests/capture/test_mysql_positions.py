@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 from bindserver.capture import mysql
-from bindserver.capture.marks import Mark, parse
+from bindserver.capture.marks import BRIEF_LENGTH, Mark, parse
 from bindserver.capture.mysql import MySQLLog
 from bindserver.databases.mysql import MySQL
 from bindserver.engine.changes import Position
@@ -156,7 +156,7 @@ class TestLateCommits:
         assert logged is not None
         assert len(logged["app_product"] or ()) == 50_000
 
-    def test_the_mark_stays_short_with_very_many_holes(
+    def test_a_cursor_s_mark_stays_short_with_very_many_holes(
         self, log: MySQLLog, program: Program, another: Another
     ) -> None:
         late = begin(another, 1)
@@ -164,12 +164,14 @@ class TestLateCommits:
             add(program, number)
             add(late, number + 1)
         position = log.position()
-        assert len(position.mark) <= 240
-        assert len(parse(position.mark).holes) < 100
+        brief = Position(epoch=position.epoch, mark=position.brief)
+        assert len(brief.mark) <= BRIEF_LENGTH < len(position.mark)
         late.run("COMMIT")
-        logged = since(log, position)
+        numbers = {"1", *map(str, range(1001, 1401, 2))}
+        assert since(log, position) == {CATEGORY: numbers}
+        logged = since(log, brief)
         assert logged is not None
-        assert (logged[CATEGORY] or set()) >= {"1", *map(str, range(1001, 1401, 2))}
+        assert (logged[CATEGORY] or set()) > numbers
         assert log.position() != position
 
 
@@ -218,11 +220,35 @@ class TestHoles:
     ) -> None:
         late = begin(another, 1)
         add(program, 2)
-        log.position()
-        loader = MySQLLog(connections["default"])
-        position = loader.position()
+        wanted_at = log.position()
+        position = MySQLLog(connections["default"]).position(wanted_at)
         late.run("COMMIT")
         assert since(log, position) == keys(1)
+
+    def test_a_big_load_begins_from_what_the_cycle_knows(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        begin(another, 1).run("ROLLBACK")
+        add(program, 2)
+        log.position()
+        probe(log)
+        wanted_at = log.position()
+        assert MySQLLog(connections["default"]).position(wanted_at) == wanted_at
+        add(program, 3)
+        position = MySQLLog(connections["default"]).position(wanted_at)
+        assert not parse(position.mark).holes
+        assert position == log.position()
+
+    def test_a_big_load_that_begins_after_a_restore_takes_nothing_for_known(
+        self, log: MySQLLog, program: Program
+    ) -> None:
+        wanted_at = log.position()
+        log.renew()
+        high = parse(wanted_at.mark).high
+        foreign = Position(epoch=wanted_at.epoch, mark=Mark(high=high + 5, nonce=1).text())
+        add(program, 1)
+        for told in (wanted_at, foreign):
+            assert MySQLLog(connections["default"]).position(told) == log.position()
 
     def test_a_new_process_inherits_them_though_a_mark_was_kept_meanwhile(
         self, log: MySQLLog, program: Program, another: Another
@@ -248,6 +274,17 @@ class TestHoles:
         log.purge(1e6, 10, wait=True)
         process = MySQLLog(connections["default"])
         assert process.position() == log.position()
+
+    def test_the_kept_mark_loses_the_holes_that_were_given_up_though_nobody_writes(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        begin(another, 1).run("ROLLBACK")
+        add(program, 2)
+        log.position()
+        log.purge(1e6, 10, wait=True)
+        probe(log)
+        log.purge(1e6, 10, wait=True)
+        assert not parse(MySQLLog(connections["default"]).position().mark).holes
 
     def test_a_kept_mark_never_goes_back(
         self, log: MySQLLog, program: Program, another: Another

@@ -26,9 +26,6 @@ from tests.oracle.writer import Writer
 from tests.support.redis import Redis
 
 SETTLE_SECONDS = 12
-KEPT_SECONDS = 30
-"""The same where a big load begins at a mark that is kept every 10 seconds: a load behind which
-more was written than a turn reads may have to wait for the next."""
 CLIENTS = 4
 HOLES_SECONDS = 60.0
 """How long what was undone may count as what may come yet: a cursor with such a hole in what was
@@ -86,9 +83,6 @@ class Machine:
         self.writer = Writer(Session(home.url), self.rng)
         self.dialect = self.writer.dialect
         orm.be_impatient(self.dialect)
-        self._patience = SETTLE_SECONDS
-        if self.dialect.leaves_holes and not fault:
-            self._patience = KEPT_SECONDS
         self.late: list[Latecomer] = []
         self.history = History([*NAMES, MINE])
         cookie = log_in()
@@ -339,7 +333,7 @@ class Machine:
 
     async def until_equal(self) -> None:
         """Wait until no client is behind."""
-        until = time.monotonic() + self._patience
+        until = time.monotonic() + SETTLE_SECONDS
         while behind := [(c, s) for c in self.clients for s in c.behind()]:
             self.tally.check()
             if time.monotonic() > until:
@@ -351,7 +345,7 @@ class Machine:
         held = one.replica.rows if one.replica is not None else None
         return (
             f"{client.label}: {one.name} ({one.phase.value}) did not come to the newest state "
-            f"within {self._patience} s\nheld   {held}\n"
+            f"within {SETTLE_SECONDS} s\nheld   {held}\n"
             f"newest {self.history.newest(one.name).rows}"
         )
 

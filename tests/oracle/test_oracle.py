@@ -24,8 +24,7 @@ FEWEST_RESTS = 2
 SETUPS = {
     "sqlite": ("--servers", "1"),
     "postgresql": ("--servers", "2", "--redis"),
-    # An open defect keeps big loads out: see the limits of MariaDB in docs/databases.md.
-    "mysql": ("--servers", "2", "--profile", "plain"),
+    "mysql": ("--servers", "2"),
 }
 """The databases, with the processes and what carries hints among them."""
 SEVERAL = ("postgresql", "mysql")
