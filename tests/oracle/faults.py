@@ -64,14 +64,23 @@ def loader_position_late() -> None:
     """A big load takes its position when it has read the rows."""
 
     def late(load: Any) -> Any:
-        def loading(self: loader.Loader, live: Any, known: Any, connection: Any) -> loader.Loaded:
-            done: loader.Loaded = load(self, live, known, connection)
+        def loading(self: loader.Loader, wanted: Any, connection: Any) -> loader.Loaded:
+            done: loader.Loaded = load(self, wanted, connection)
             time.sleep(0.02)
             return dataclasses.replace(done, position=log_of(connection).position())
 
         return loading
 
     _patch(loader.Loader, "_load", late)
+
+
+def old_load_answers() -> None:
+    """A big load answers whoever waits, also those who asked after it had begun."""
+
+    def taking(take: Any) -> Any:
+        return lambda self, **kwargs: take(self)
+
+    _patch(live.LiveView, "take_openings", taking)
 
 
 def dropped_log_entry() -> None:
@@ -236,6 +245,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     for fault in (
         rows_outside_snapshot,
         loader_position_late,
+        old_load_answers,
         dropped_log_entry,
         deletes_forgotten_on_resume,
         index_instead_of_place,

@@ -37,6 +37,7 @@ ELSEWHERE = [
 ]
 PATHS = {
     "loader_position_late": ("--profile", "loader"),
+    "old_load_answers": ("--profile", "loader"),
     "slow_reader_skipped": ("--profile", "narrow"),
     "epoch_not_checked": ("--often", "rebuild,purge"),
     "triggers_not_watched": ("--often", "rebuild"),
