@@ -17,6 +17,7 @@ from tests.oracle.crosscheck import by_orm
 from tests.oracle.follower import Follower
 from tests.oracle.homes import Home
 from tests.oracle.latecomers import Latecomer
+from tests.oracle.proofs import NEVER, Proofs
 from tests.oracle.service import Service, log_in
 from tests.oracle.sessions import Refused, Session
 from tests.oracle.subscription import Phase, Subscription
@@ -27,9 +28,6 @@ from tests.support.redis import Redis
 
 SETTLE_SECONDS = 12
 CLIENTS = 4
-HOLES_SECONDS = 60.0
-"""How long what was undone may count as what may come yet: a cursor with such a hole in what was
-purged proves nothing. Servers need some 12 seconds to tell, this is more than enough."""
 LATECOMERS = 3
 OFTEN = 15
 ANN = 1
@@ -41,7 +39,6 @@ NAMES = [
 ]
 MINE = Name("mine", user=ANN)
 PROVEN = frozenset({"ok", "create", "update", "delete", "batch"})
-NEVER = 2**62
 NOTICE_SECONDS = 3.0
 """How long a write that fires no trigger may go unnoticed where no snapshot shows it."""
 PAUSES = (0.0, 0.0, 0.0, 0.001, 0.004, 0.012, 0.02)
@@ -91,10 +88,7 @@ class Machine:
             for number in range(CLIENTS)
         ]
         self.away: set[Follower] = set()
-        self.proof_since = 0
-        """A cursor of a later state than this can be proved."""
-        self._renewed_from = self._seen_epoch = ""
-        self._proof_at = 0.0
+        self.proofs = Proofs(self.writer, self.history)
         self.disturbed = False
         """Whether servers had reason to complain in their logs."""
 
@@ -225,9 +219,10 @@ class Machine:
         if blind:
             await self.settle()
         self.history.blind = blind
-        self._renewed_from, triggers = self._epoch(), self._triggers()
+        self.proofs.expect_renewal()
+        triggers = self._triggers()
         if self.try_to(what, work) or self.dialect.notices_late:
-            self.unprovable(NEVER)
+            self.unprovable()
         if blind:
             await self._until_noticed(triggers)
             await self.until_equal()
@@ -235,24 +230,13 @@ class Machine:
 
     async def _until_noticed(self, triggers: int) -> None:
         until = time.monotonic() + NOTICE_SECONDS
-        while self._epoch() == self._renewed_from or self._triggers() < triggers:
+        while not self.proofs.renewed() or self._triggers() < triggers:
             if time.monotonic() > until or not self.dialect.notices_late:
                 break  # nobody needs the table now
             await asyncio.sleep(0.02)
 
     def _triggers(self) -> int:
         return self.writer.count("information_schema.triggers") if self.dialect.notices_late else 0
-
-    def _at_rest(self) -> bool:
-        """Tell whether a new epoch has come where one must, and no other since the last look."""
-        if self.dialect.leaves_holes and time.monotonic() < self._proof_at:
-            return False
-        before, self._seen_epoch = self._seen_epoch, self._epoch()
-        return before == self._seen_epoch != self._renewed_from
-
-    def _epoch(self) -> str:
-        sql = "SELECT value FROM bindserver_meta WHERE name = 'epoch'"
-        return str(self.writer.session.rows(sql)[0][0])
 
     async def pause(self) -> None:
         """Let the clients read for a moment."""
@@ -290,19 +274,9 @@ class Machine:
     ) -> None:
         """Subscribe, and say which answers are right where that is known."""
         subscription = client.subscriptions.get(name)
-        proven = resume and held and self.provable(subscription)
+        proven = resume and held and self.proofs.hold(subscription)
         allowed = PROVEN if proven else None
         await client.subscribe(name, resume=resume, held=held, allowed=allowed)
-
-    def provable(self, subscription: Subscription | None) -> bool:
-        """Tell whether the server can prove what has changed since the subscription's cursor."""
-        return (
-            subscription is not None
-            and subscription.replica is not None
-            and subscription.replica.cursor is not None
-            and subscription.since > self.proof_since
-            and subscription.name.event != "mine"
-        )
 
     # Checking.
 
@@ -321,8 +295,7 @@ class Machine:
             for name, since in client.settle().items():
                 needed[name] = min(since, needed.get(name, since))
         self.history.forget(needed)
-        if self.proof_since == NEVER and self._at_rest():
-            self.proof_since = self.history.state
+        self.proofs.rest()
 
     async def until_answered(self) -> None:
         """Wait until nobody waits for an answer."""
@@ -362,12 +335,16 @@ class Machine:
             call_command("bindings", "capture", "purge", "--keep", "0", stdout=io.StringIO())
         except DatabaseError as problem:
             self.tally.differs(f"the change log could not be purged: {problem}")
-        self.unprovable(NEVER if self.dialect.leaves_holes else self.history.state)
-        self._proof_at = time.monotonic() + HOLES_SECONDS
+        self.proofs.purged()
+        self.expect_nothing()
 
-    def unprovable(self, state: int) -> None:
-        """Note that no cursor of a state up to this one can be proved any more."""
-        self.proof_since = max(self.proof_since, state)
+    def unprovable(self) -> None:
+        """Note that no cursor can be proved until all have come to rest."""
+        self.proofs.end(NEVER)
+        self.expect_nothing()
+
+    def expect_nothing(self) -> None:
+        """Take any answer for right that is on its way."""
         for client in self.clients:
             for subscription in client.subscriptions.values():
                 subscription.allowed = None

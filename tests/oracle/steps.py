@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.oracle import orm, raw, rebuilding, transactions
-from tests.oracle.machine import NEVER, Machine, Step
+from tests.oracle.machine import Machine, Step
 from tests.oracle.sessions import Refused
 from tests.oracle.subscription import Phase
 
@@ -239,7 +239,7 @@ async def restart_database(m: Machine) -> None:
     m.disconnect_writers()
     await asyncio.to_thread(m.home.restart, crash=m.rng.random() < 0.5)
     m.connect_writers()
-    m.unprovable(NEVER)
+    m.unprovable()
     await m.writes(6)
 
 
