@@ -10,6 +10,7 @@ SEED ?=
 CELLS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+DRIVER := $(if $(filter postgres%,$(DATABASE_URL)),postgresql,$(if $(filter mysql%,$(DATABASE_URL)),mysql))
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 
 .DEFAULT_GOAL := help
@@ -18,7 +19,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-run: $(VENV)/.run ## Serve the demo shop; takes PORT, HOST and DATABASE_URL
+run: $(VENV)/.run$(DRIVER:%=-%) ## Serve the demo shop; takes PORT, HOST and DATABASE_URL
 	@DEBUG=$${DEBUG-1} DEMO=1 DATABASE_URL=$(DATABASE_URL) $(BIN)/python manage.py serve_demo --host $(HOST) --port $(PORT)
 
 test: lint js-tests python-tests browser-tests ## Run linters, type checkers and every test
@@ -58,6 +59,17 @@ $(BIN)/python:
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@echo "Installing the server's packages ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server]"
+	@touch $@
+
+$(VENV)/.run-postgresql: pyproject.toml | $(BIN)/python
+	@echo "Installing the server's packages, with PostgreSQL's driver ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,postgresql]"
+	@touch $@
+
+$(VENV)/.run-mysql: pyproject.toml | $(BIN)/python
+	@sh scripts/need.sh mariadb_config "libmariadb-dev pkg-config gcc python3-dev" "MariaDB's client library"
+	@echo "Installing the server's packages, with MariaDB's driver ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,mysql]"
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml .make/mariadb | $(BIN)/python

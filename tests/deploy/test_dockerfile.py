@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.dockerfile import Instruction, environment, instructions
+from tests.support.postgresql import Cluster
 from tests.support.process import Process
 from tests.support.server import ROOT, free_port
 
@@ -145,6 +146,14 @@ def test_without_a_secret_it_does_not_start(manage: Manage) -> None:
     done = manage(*final("CMD").words, SECRET_KEY="")
     assert done.returncode == 1
     assert done.stderr.startswith("manage.py: SECRET_KEY is not set.")
+
+
+def test_it_has_postgresql_s_driver(manage: Manage, postgresql: Cluster) -> None:
+    url = postgresql.url(postgresql.make_database())
+    for command in (["migrate", "--noinput"], ["bindings", "capture", "install"]):
+        done = manage(*command, DATABASE_URL=url)
+        assert done.returncode == 0, done.stderr
+    assert "The change log watches" in done.stdout
 
 
 def test_it_serves_and_is_healthy_and_stops(image: Path, manage: Manage, tmp_path: Path) -> None:

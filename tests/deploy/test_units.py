@@ -1,4 +1,4 @@
-"""deploy/bindserver.service and deploy/compose.yaml, read as their programs would."""
+"""deploy/bindserver.service and the files for compose, read as their programs would."""
 
 from __future__ import annotations
 
@@ -67,10 +67,27 @@ def test_systemd_finds_the_unit_little_exposed(tmp_path: Path) -> None:
     assert "OK" in run_systemd(tmp_path, "security", "--offline=true", "--threshold=20")
 
 
-@pytest.fixture(scope="module")
-def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "deploy/compose.yaml").read_text())
+COMPOSE = {
+    "sqlite": ["compose.yaml"],
+    "postgresql": ["compose.yaml", "compose.postgresql.yaml"],
+}
+
+
+@pytest.fixture(scope="module", params=sorted(COMPOSE))
+def compose(request: pytest.FixtureRequest) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in COMPOSE[request.param]:
+        found = merge(found, yaml.safe_load((ROOT / "deploy" / name).read_text()))
     return found
+
+
+def merge(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Return two files as one, as compose takes them: maps are merged, all else is replaced."""
+    merged = {**one, **other}
+    for name in one.keys() & other.keys():
+        if isinstance(one[name], dict) and isinstance(other[name], dict):
+            merged[name] = merge(one[name], other[name])
+    return merged
 
 
 def test_every_service_can_be_had(compose: dict[str, Any]) -> None:
@@ -100,9 +117,21 @@ def test_volumes_are_declared_and_files_are_in_the_repository(compose: dict[str,
 
 def test_variables_are_those_of_the_docs(compose: dict[str, Any]) -> None:
     told = (ROOT / "docs/deployment.md").read_text()
-    for service in compose["services"].values():
+    ours = [service for service in compose["services"].values() if "build" in service]
+    for service in ours:
         for name in set(service.get("environment", {})) - {"PYTHONPATH"}:
             assert f"| `{name}` |" in told
+
+
+def test_all_that_touches_the_database_is_on_the_same_one() -> None:
+    base, added = (yaml.safe_load((ROOT / "deploy" / n).read_text()) for n in COMPOSE["postgresql"])
+    services = merge(base, added)["services"]
+    on = {
+        services[name]["environment"]["DATABASE_URL"] for name in ("migrate", "capture", "server")
+    }
+    assert len(on) == 1
+    assert services["postgres"]["environment"]["POSTGRES_DB"] in on.pop()
+    assert "postgres" in services["migrate"]["depends_on"]
 
 
 def test_what_nginx_is_told_to_replace_is_in_its_file(compose: dict[str, Any]) -> None:
