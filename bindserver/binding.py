@@ -341,6 +341,12 @@ def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
     raise BindingError(f"{name} has no model; write `model = YourModel` in it.")
 
 
+def makes_plain_serializer(binding: Binding[Any]) -> bool:
+    """Tell whether a binding's serializer is made from its `fields`, anew each time."""
+    own = type(binding).get_serializer_class is Binding.get_serializer_class
+    return own and binding.serializer_class is None
+
+
 def plain_serializer(
     model: type[Model], fields: Sequence[str] | str
 ) -> type[serializers.ModelSerializer[Any]]:

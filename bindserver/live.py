@@ -149,10 +149,10 @@ class LiveView:
         self.whole_tables |= recorder.other
 
     def load(self, rows: Rows, position: Position) -> Delta | None:
-        """Take all rows as they were at a position."""
+        """Take all rows as they were at a position; others may be given the same."""
         delta = self.view.load(rows.fresh)
-        self.keys = rows.keys
-        self.instances = rows.instances
+        self.keys = dict(rows.keys)
+        self.instances = dict(rows.instances)
         self.position = self.compared = position
         self.state = State.READY
         self.failures = 0

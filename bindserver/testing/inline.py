@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from bindserver.dependencies import Recorder
 from bindserver.desk import Desk
 from bindserver.engine.changes import Change, Position
 from bindserver.live import LiveView
-from bindserver.loader import Loaded, Loader
+from bindserver.loader import Loaded, Loader, read_whole
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
 from bindserver.snapshot import guarded, reading_from
@@ -69,36 +69,21 @@ class InlineCycle:
         while again or self._inbox:
             items = self._inbox.copy()
             self._inbox.clear()
-            turn = InlineTurn(self._desk, self._source, self._pacer, self.problems)
+            turn = Turn(self._desk, self._source, self._pacer, self._note)
             with _reading(self._alias), _quiet(self.problems):
                 turn.run(items)
                 self._loader.work()
             again = turn.unanswered
             _deliver(turn.outgoing)
 
+    def _note(self, problem: Exception) -> None:
+        self.problems.append(_cause(problem))
+
 
 def _deliver(outgoing: Outgoing) -> None:
     for refs, event in outgoing:
         for listener, number in refs:
             listener.hear(number, event)
-
-
-class InlineTurn(Turn):
-    """A turn that keeps what went wrong, for the test to see."""
-
-    def __init__(
-        self, desk: Desk, source: WholeSource, pacer: Pacer, problems: list[Exception]
-    ) -> None:
-        super().__init__(desk, source, pacer)
-        self._problems = problems
-
-    def _set_aside(self, live: LiveView, problem: Exception) -> None:
-        self._problems.append(_cause(problem))
-        super()._set_aside(live, problem)
-
-    def _failed(self, problem: Exception) -> str:
-        self._problems.append(_cause(problem))
-        return super()._failed(problem)
 
 
 def _cause(problem: Exception) -> Exception:
@@ -116,9 +101,9 @@ class InlineLoader(Loader):
         super().__init__(alias, done)
         self._asked: list[tuple[LiveView, Position | None]] = []
 
-    def load(self, live: LiveView, position: Position | None) -> None:
-        """Remember a view to load."""
-        self._asked.append((live, position))
+    def load(self, lives: Sequence[LiveView], position: Position | None) -> None:
+        """Remember views to load."""
+        self._asked.extend((live, position) for live in lives)
 
     def work(self) -> None:
         """Load what was asked for; the results go to the next turn."""
@@ -132,7 +117,7 @@ class InlineLoader(Loader):
         rows = None
         try:
             with guarded(self._alias), recorder.watching(self._alias):
-                rows = live.query.load(recorder, Pacer(math.inf))
+                [rows] = read_whole([live], recorder, Pacer(math.inf))
         except Exception as raised:  # handed on: the turn sets the view aside and keeps it
             problem = raised
         return Loaded(live=live, rows=rows, position=position, recorder=recorder, problem=problem)
