@@ -118,7 +118,7 @@ class Query:
         if self.sql and not self.whole:
             self._find_shape(binding, queryset, rendered)
 
-    def _render_json(self, binding: Binding[Any], columns: Sequence[str]) -> tuple[Hashable, ...]:
+    def _render_json(self, binding: Binding[Any], columns: Sequence[str]) -> tuple[Any, ...]:
         """Make the renderer and the identity; return what is equal for queries of one shape."""
         serializer_class = binding.get_serializer_class()
         context = binding.get_serializer_context()
@@ -134,7 +134,7 @@ class Query:
         return own, digest([served, row_format])
 
     def _find_shape(
-        self, binding: Binding[Any], queryset: QuerySet[Any], rendered: tuple[Hashable, ...]
+        self, binding: Binding[Any], queryset: QuerySet[Any], rendered: tuple[Any, ...]
     ) -> None:
         def identity(common: QuerySet[Any]) -> Hashable | None:
             sql, _ = compiled(common, self.alias, self.model)

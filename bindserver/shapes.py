@@ -146,6 +146,7 @@ def _is_plain(queryset: Any) -> bool:
 def _conditions(where: WhereNode, base: str, vendor: str) -> Mapping[str, tuple[Any, type]]:
     """Return the conditions that make the slot, and their columns' kinds, by column."""
     found: dict[str, tuple[Any, type]] = {}
+    item: Any
     if where.negated or where.connector != AND:
         return found
     for item in where.children:

@@ -92,8 +92,8 @@ class Turn:
             failed=self._isolation.failed,
         )
         for live, subject in self._left:
-            for wish in live.leave(subject):
-                reception.serve(wish)
+            for left in live.leave(subject):
+                reception.serve(left)
         for wish in wishes:
             reception.serve(wish)
 
