@@ -1,4 +1,4 @@
-"""What many views of one binding cost that differ only in an argument: read together, or one by one.
+"""What many views cost that differ only in an argument: read together, or one by one.
 
 Run with `python -m benchmarks.many_views --database sqlite`, `postgresql` or `mysql`. It starts
 what it needs, and ends by itself. One cycle in this process keeps a view for each category; another
@@ -137,7 +137,7 @@ def one_by_one() -> Callable[[], None]:
     from bindserver import queries
 
     shape_of = queries.shape_of
-    setattr(queries, "shape_of", lambda *_: (None, ()))  # noqa: B010
+    setattr(queries, "shape_of", lambda *_: None)  # noqa: B010
     return lambda: setattr(queries, "shape_of", shape_of)
 
 

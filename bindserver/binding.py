@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from django.db.models import Model, Q, QuerySet
@@ -341,15 +342,16 @@ def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
     raise BindingError(f"{name} has no model; write `model = YourModel` in it.")
 
 
-def makes_plain_serializer(binding: Binding[Any]) -> bool:
-    """Tell whether a binding's serializer is made from its `fields`, anew each time."""
-    own = type(binding).get_serializer_class is Binding.get_serializer_class
-    return own and binding.serializer_class is None
-
-
 def plain_serializer(
     model: type[Model], fields: Sequence[str] | str
 ) -> type[serializers.ModelSerializer[Any]]:
-    """Return a `ModelSerializer` of the model's named fields, or of "__all__"."""
+    """Return a `ModelSerializer` of the model's named fields, or of "__all__"; always the same."""
+    return _plain_serializer(model, tuple(fields) if isinstance(fields, list) else fields)
+
+
+@cache
+def _plain_serializer(
+    model: type[Model], fields: Sequence[str] | str
+) -> type[serializers.ModelSerializer[Any]]:
     meta = type("Meta", (), {"model": model, "fields": fields})
     return type(f"{model.__name__}Row", (serializers.ModelSerializer,), {"Meta": meta})

@@ -15,7 +15,7 @@ from bindserver.isolation import Isolation
 from bindserver.live import LiveView, State
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
-from bindserver.queries import Dealt, OverBudget
+from bindserver.queries import Dealt, OverBudget, Rows
 from bindserver.refresh import read_together, refresh, take
 from bindserver.sources import Source
 from bindserver.wishes import Arrived, Published
@@ -75,8 +75,8 @@ class Mover:
             self._publish(live, None)
             return
         # One that has failed is tried by itself, or it might fail them all.
-        shape = live.query.shape if live.state is not State.FAILED else None
-        key: Hashable = (shape.identity, what) if shape is not None else live.query.identity
+        kin = live.query.kin if live.state is not State.FAILED else None
+        key = live.query.identity if kin is None else (kin, what)
         groups.setdefault(key, (what, []))[1].append(live)
 
     def _what(self, live: LiveView) -> Touched:
@@ -106,7 +106,7 @@ class Mover:
             if dealt is None:
                 delta = refresh(live, what, *where)
             else:
-                delta = take(live, what, dealt[live.query.slot], *where)
+                delta = take(live, what, dealt.get(live.query.slot) or Rows(), *where)
         except OverBudget:
             self._have_loaded([live])
             return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
-from bindserver.binding import Binding, makes_plain_serializer
+from bindserver.binding import Binding
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine import protocol
@@ -21,7 +21,7 @@ from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindserverError, TooManyRows
 from bindserver.identity import digest, identify, path_of, prefetched
 from bindserver.pace import Pacer
-from bindserver.rendering import ModelRenderer, Renderer, Row, describe
+from bindserver.rendering import ModelRenderer, Renderer, Row
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, conditioned, ordered, why_whole
 
@@ -64,8 +64,8 @@ class Rows:
             self.instances[row.key] = row.instance
 
 
-Dealt = dict[Slot, Rows]
-"""The rows of each slot."""
+Dealt = Mapping[Slot, Rows]
+"""The rows of each slot; one without rows need not be there."""
 
 
 class Query:
@@ -84,8 +84,8 @@ class Query:
         sortable: whether rows bring sort values.
         whole: why it can only be read whole, or None.
         routes: equal for two queries whose rows are reached alike from changed rows.
-        shape: what it has in common with queries that it can be read together with, or None.
-        slot: what tells it from those.
+        kin: equal for two queries of one shape, which can be read together; None without one.
+        slot: what tells it from its kin.
     """
 
     def __init__(self, binding: Binding[Any], form: Form = Form.JSON) -> None:
@@ -101,48 +101,55 @@ class Query:
         if self.whole:
             self.sortable = False
         self._queryset = queryset[: self._limit] if self._limit else queryset
-        self.sql, self.paths = compiled(queryset, self.alias, self.model)
-        self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
+        self._compile(queryset)
         columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
         self._renderer: Renderer | ModelRenderer
         if form is Form.JSON:
-            rendered = self._render_json(binding, columns)
+            self._render_json(binding, columns)
         else:
             self._renderer = ModelRenderer(self.model, columns)
             made = [form.value, self.model._meta.label, self.max_rows, prefetched(queryset)]
             self.identity = self.fingerprint = digest([*_read(self, binding), *made])
-            rendered = ()
+            self._note_kin(binding, made)
         self.key = self._renderer.key
-        self.shape: Shape | None = None
-        self.slot: Slot = ()
-        if self.sql and not self.whole:
-            self._find_shape(binding, queryset, rendered)
 
-    def _render_json(self, binding: Binding[Any], columns: Sequence[str]) -> tuple[Any, ...]:
-        """Make the renderer and the identity; return what is equal for queries of one shape."""
+    def _compile(self, queryset: QuerySet[Any]) -> None:
+        """Find the shape and what the query reads: shape and slot together say the same as it."""
+        self._shape: Shape | None = None
+        self.slot: Slot = ()
+        if not self.whole and (found := shape_of(queryset, self.alias)) is not None:
+            self._shape, self.slot = found
+        common = queryset if self._shape is None else self._shape.queryset
+        self._common_sql, self.paths = compiled(common, self.alias, self.model)
+        if not self._common_sql:
+            self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
+        columns = self._shape.columns if self._shape is not None else ()
+        self.sql = f"{self._common_sql} {columns} {self.slot}"
+        self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
+
+    def _render_json(self, binding: Binding[Any], columns: Sequence[str]) -> None:
         serializer_class = binding.get_serializer_class()
         context = binding.get_serializer_context()
-        self._renderer = Renderer(self.model, serializer_class, context, columns)
+        renderer = Renderer(self.model, serializer_class, context, columns)
+        self._renderer = renderer
         served = [path_of(serializer_class), identify(context)]
         self.identity = digest([*_read(self, binding), *served])
-        row_format = describe(serializer_class(context=context))
+        row_format = renderer.row_format()
         self.fingerprint = digest(
             [self.identity, row_format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
         )[:16]
-        # A class that is made anew each time may hide what it does, but not one of our own.
-        own = None if makes_plain_serializer(binding) else serializer_class
-        return own, digest([served, row_format])
+        self._note_kin(binding, [self.max_rows, served, row_format], serializer_class)
 
-    def _find_shape(
-        self, binding: Binding[Any], queryset: QuerySet[Any], rendered: tuple[Any, ...]
+    def _note_kin(
+        self, binding: Binding[Any], made: list[Any], serializer_class: type | None = None
     ) -> None:
-        def identity(common: QuerySet[Any]) -> Hashable | None:
-            sql, _ = compiled(common, self.alias, self.model)
-            read = (type(binding), self.alias, type(common), self.model, sql, self.max_rows)
-            names = tuple(common._prefetch_related_lookups)  # type: ignore[attr-defined]
-            return (self.form, *read, names, *rendered) if sql else None
-
-        self.shape, self.slot = shape_of(queryset, self.alias, identity)
+        """Note by what a query is known that it can be read together with."""
+        self.kin: Hashable = None
+        if self._shape is not None:
+            classes = (type(binding), self.model, type(self._queryset), serializer_class)
+            names = prefetched(self._queryset)
+            read = [self.alias, self._common_sql, self._shape.columns, names]
+            self.kin = (*classes, digest([*read, *made]))
 
     @property
     def tables(self) -> set[str]:
@@ -183,12 +190,12 @@ class Query:
             NotDealt: it cannot be told which slot a row belongs to.
             Exception: the same as `load`; a slot may have as many rows as the binding allows.
         """
-        assert self.shape is not None
-        dealt: Dealt = {}
+        assert self._shape is not None
+        dealt: dict[Slot, Rows] = {}
         for some in _batches(list(wanted), SLOTS_PER_QUERY):
             left = None if budget is None else budget - sum(rows.count for rows in dealt.values())
-            slots = self.shape.slots(some)
-            dealt |= self._load(self.shape.among(some), slots, recorder, pacer, left)
+            slots = self._shape.slots(some)
+            dealt |= self._load(self._shape.among(some), slots, recorder, pacer, left)
         return dealt
 
     def _load(
@@ -199,7 +206,7 @@ class Query:
         pacer: Pacer,
         budget: int | None,
     ) -> Dealt:
-        dealt: Dealt = {slot: Rows() for slot in slots.wanted}
+        dealt = {slot: Rows() for slot in slots.wanted}
         recorder.expect_own()
         most = self.max_rows * len(dealt)
         most = most if budget is None else min(budget, most)
@@ -233,17 +240,18 @@ class Query:
         Raises:
             NotDealt: it cannot be told which slot a row belongs to.
         """
-        assert self.shape is not None
-        dealt: Dealt = {slot: Rows() for slot in wanted}
-        slots = self.shape.slots(wanted)
+        assert self._shape is not None
+        dealt: dict[Slot, Rows] = {}
+        slots = self._shape.slots(wanted)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             # More slots than keys are not worth naming: rows of others are read, and left.
-            common = self.shape.queryset if len(dealt) >= len(some) else self.shape.among(dealt)
+            few = len(wanted) < len(some)
+            common = self._shape.among(wanted) if few else self._shape.queryset
             recorder.expect_own()
             found = self._renderer.rows(common.filter(pk__in=some), pacer, slots)
             with closing(found):
                 for row in found:
-                    dealt[row.slot].add(row, self._sort(row))
+                    dealt.setdefault(row.slot, Rows()).add(row, self._sort(row))
         return dealt
 
     def ordered_pks(self, pacer: Pacer) -> list[Any]:

@@ -107,6 +107,10 @@ class Renderer:
         self.key, self._adds_key = _key_field(model, self._serializer)
         self._plain = _plain_columns(model, self._serializer)
 
+    def row_format(self) -> list[Any]:
+        """Return what the rows look like, as `describe` tells it."""
+        return describe(self._serializer)
+
     def rows(
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
     ) -> Generator[Row, None, None]:

@@ -9,7 +9,7 @@ dates and UUIDs where the database has types for them; no texts, which collation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,13 +66,11 @@ class Shape:
     """What queries have in common that differ only in their slots.
 
     Attributes:
-        identity: equal for queries whose rows can be read together.
         queryset: the rows of all slots.
         columns: the attribute names of the columns.
         kinds: the Python types of their values.
     """
 
-    identity: Hashable
     queryset: QuerySet[Any]
     columns: tuple[str, ...]
     kinds: tuple[type, ...]
@@ -102,32 +100,25 @@ class Shape:
         return self.queryset.filter(condition)
 
 
-def shape_of(
-    queryset: QuerySet[Any], alias: str, identify: Callable[[QuerySet[Any]], Hashable | None]
-) -> tuple[Shape | None, Slot]:
-    """Return the shape and the slot of a query that can be read by keys; no shape if it has none.
+def shape_of(queryset: QuerySet[Any], alias: str) -> tuple[Shape, Slot] | None:
+    """Return the shape and the slot of a query that can be read by keys; None if it has none.
 
     Args:
         queryset: its rows, in order.
         alias: the database.
-        identify: names what queries must have in common with one whose rows of all slots are
-            these; None if there can be no other.
     """
     if not _is_plain(queryset):
-        return None, ()
+        return None
     query = queryset.query
     conditions = _conditions(query.where, query.base_table, connections[alias].vendor)
     if not conditions:
-        return None, ()
+        return None
     columns = tuple(sorted(conditions))
     common = queryset.all()
     common.query.where = _without(query.where, {id(item) for item, _ in conditions.values()})
-    identity = identify(common)
-    if identity is None:
-        return None, ()
     kinds = tuple([conditions[name][1] for name in columns])
     slot = tuple([conditions[name][0].rhs for name in columns])
-    return Shape((columns, identity), common, columns, kinds), slot
+    return Shape(common, columns, kinds), slot
 
 
 def _is_plain(queryset: Any) -> bool:
@@ -155,7 +146,7 @@ def _conditions(where: WhereNode, base: str, vendor: str) -> Mapping[str, tuple[
                 found.setdefault(name, inner)
         elif (column := _column(item, base)) is not None:
             kind = _kind(column, vendor)
-            if kind is not None and type(item.rhs) is kind:
+            if type(item.rhs) is kind and _fits(item.rhs):
                 found.setdefault(column.attname, (item, kind))
     return found
 
@@ -176,6 +167,11 @@ def _kind(field: Any, vendor: str) -> type | None:
     if not type(field).__module__.startswith("django.db.models.fields"):
         return None
     return database_of(vendor).equated(field)
+
+
+def _fits(value: Any) -> bool:
+    """Tell whether every database can compare a column with a value, if it can at all."""
+    return not isinstance(value, int) or abs(value) < 2**63
 
 
 def _without(where: WhereNode, conditions: Collection[int]) -> WhereNode:

@@ -204,7 +204,7 @@ class InCategoryBinding(Binding[Product]):
 
 
 class PartBinding(Binding[Product]):
-    """Parts of one table, most of which are read together: by truth, by key, by nothing, by text."""
+    """Parts of one table, most of which are read together: by truth, key, nothing, or text."""
 
     model = Product
     event = "part"
