@@ -3,8 +3,9 @@
 Conditions like `category = 3`, which all rows of a query must meet, are its *slot*; the query
 without them is its *shape*. A row of the shape belongs to the one slot that its own columns name,
 so that one query reads for all slots, and each row is dealt to its own. That holds only where the
-database takes two values for equal exactly when Python does: whole numbers and truth values, and
-dates and UUIDs where the database has types for them; no texts, which collations compare.
+database takes two values for equal exactly when Python does: for whole numbers, and for dates and
+UUIDs where the database has types for them. Texts are compared by collations; and truth values on
+SQLite may be any number. There are only two of those: their conditions stay in the shape.
 """
 
 from __future__ import annotations
@@ -82,19 +83,13 @@ class Shape:
     def among(self, wanted: Collection[Slot]) -> QuerySet[Any]:
         """Return the rows of these slots, and no others."""
         values = [set(column) for column in zip(*wanted, strict=True)]
-        # A truth value is compared as itself: what SQLite holds may be true, and not 1.
-        listable = [index for index, kind in enumerate(self.kinds) if kind is not bool]
-        widest = max(listable, key=lambda index: len(values[index]), default=None)
-        condition = Q()
-        if widest is None:
-            for slot in wanted:
-                condition |= Q(**dict(zip(self.columns, slot, strict=True)))
-            return self.queryset.filter(condition)
+        widest = max(range(len(values)), key=lambda index: len(values[index]))
         listed: dict[Slot, list[Any]] = {}
         for slot in wanted:
             listed.setdefault(slot[:widest] + slot[widest + 1 :], []).append(slot[widest])
         name = self.columns[widest]
         others = self.columns[:widest] + self.columns[widest + 1 :]
+        condition = Q()
         for rest, some in listed.items():
             condition |= Q(**dict(zip(others, rest, strict=True)), **{f"{name}__in": some})
         return self.queryset.filter(condition)

@@ -66,10 +66,6 @@ class Usual:
         return _number if isinstance(field, (IntegerField, BooleanField)) else None
 
     def equated(self, field: Field[Any, Any]) -> type | None:
-        if hasattr(field, "from_db_value"):
-            return None
-        if isinstance(field, BooleanField):
-            return bool
         return int if isinstance(field, IntegerField) else None
 
 
