@@ -184,20 +184,20 @@ class TestKin:
 
     def test_are_not_queries_that_differ_in_anything_else(self) -> None:
         class Other(PartBinding):
-            event = None
+            event = "other"
 
         class Fewer(PartBinding):
-            event = None
+            event = "fewer"
             max_rows = 7
 
         class Personal(PartBinding):
-            event = None
+            event = "personal"
 
             def get_serializer_context(self) -> dict[str, Any]:
                 return {"category": self.params["category"]}
 
         class Renamed(PartBinding):
-            event = None
+            event = "renamed"
 
             def get_serializer_class(self) -> Any:
                 name = f"Row{self.params['category']}"
@@ -412,7 +412,7 @@ class TestTurns:
 
     def test_two_views_of_one_slot_do_not_share_what_they_remember(self, shop: Turning) -> None:
         class Noted(PartBinding):
-            event = None
+            event = "noted"
             params = {**PartBinding.params, "note": int}
 
             def filters(self) -> dict[str, Any]:
