@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from django.db.models import Model, Q, QuerySet
@@ -344,6 +345,13 @@ def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
 def plain_serializer(
     model: type[Model], fields: Sequence[str] | str
 ) -> type[serializers.ModelSerializer[Any]]:
-    """Return a `ModelSerializer` of the model's named fields, or of "__all__"."""
+    """Return a `ModelSerializer` of the model's named fields, or of "__all__"; always the same."""
+    return _plain_serializer(model, tuple(fields) if isinstance(fields, list) else fields)
+
+
+@cache
+def _plain_serializer(
+    model: type[Model], fields: Sequence[str] | str
+) -> type[serializers.ModelSerializer[Any]]:
     meta = type("Meta", (), {"model": model, "fields": fields})
     return type(f"{model.__name__}Row", (serializers.ModelSerializer,), {"Meta": meta})

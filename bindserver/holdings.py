@@ -22,7 +22,7 @@ from bindserver.conf import conf
 from bindserver.contextless import Contextless, Traits, binding_for, traits_of
 from bindserver.exceptions import Refusal, TooManyRows
 from bindserver.hub import hub
-from bindserver.queries import queryset_of, reads_alike
+from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Caller, Snapshot
 
 LONG_NUMBER = re.compile(r'"-?\d{16,}"')

@@ -111,7 +111,6 @@ class LiveView:
             key=query.key,
         )
         self.position = self.compared = Position(epoch="", mark="")
-        self.loaded_at = -math.inf
         self.forget()
 
     @property
@@ -130,6 +129,7 @@ class LiveView:
 
     def forget(self) -> None:
         """Forget the rows and the ring, as if it had never been read."""
+        self.loaded_at = -math.inf
         self.view = View(
             sortable=self.query.sortable,
             ring_bytes=conf.RING_BYTES if self.query.form is Form.JSON else 0,
@@ -155,11 +155,17 @@ class LiveView:
         self.whole_tables |= recorder.other
 
     def load(self, rows: Rows, position: Position, *, began: float | None = None) -> Delta | None:
-        """Take all rows as they were at a position; a big load says when it began."""
+        """Take all rows as they were at a position; others may be given the same.
+
+        Args:
+            rows: all there are.
+            position: the state that they are of.
+            began: when a big load of them began, on the monotonic clock.
+        """
         self.loaded_at = -math.inf if began is None else began
         delta = self.view.load(rows.fresh)
-        self.keys = rows.keys
-        self.instances = rows.instances
+        self.keys = dict(rows.keys)
+        self.instances = dict(rows.instances)
         self.position = self.compared = position
         self.state = State.READY
         self.failures = 0

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,11 +21,14 @@ from bindserver.engine.changes import Position
 from bindserver.forks import working
 from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
-from bindserver.queries import Rows
+from bindserver.queries import SLOTS_PER_QUERY, Rows
 from bindserver.snapshot import connect, open_connection, snapshot
 
 LOAD_PATIENCE = 6
 """A big load may take so many times as long as a query of the cycle."""
+
+VIEWS_AT_ONCE = SLOTS_PER_QUERY
+"""Views of one shape are loaded so many at a time, so that the first need not wait for the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +49,14 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """A view to be loaded.
+    """Views to be loaded together: some of one shape, or one of any.
 
     Attributes:
-        since: the position of the turn that wants it.
+        since: the position of the turn that wants them.
         durable: whether the snapshot of the load can tell its position, which else is `since`.
     """
 
-    live: LiveView
+    lives: Sequence[LiveView]
     since: Position
     durable: bool
 
@@ -73,13 +76,15 @@ class Loader:
         self._thread: threading.Thread | None = None
 
     def load(self, wanted: Wanted) -> None:
-        """Load a view; the result comes through `done`."""
+        """Load views; the results come through `done`."""
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self._run, name=f"bindserver-loader-{self._alias}", daemon=True
             )
             self._thread.start()
-        self._wanted.put(wanted)
+        for start in range(0, len(wanted.lives), VIEWS_AT_ONCE):
+            some = wanted.lives[start : start + VIEWS_AT_ONCE]
+            self._wanted.put(replace(wanted, lives=some))
 
     def stop(self) -> None:
         """End the thread when it has done what it is at."""
@@ -92,30 +97,52 @@ class Loader:
         try:
             while (wanted := self._wanted.get()) is not None:
                 with working:
-                    loaded = self._load(wanted, connection)
-                self._done(loaded)
+                    results = self._load_all(wanted, connection)
+                for loaded in results:
+                    self._done(loaded)
         finally:
             connection.close()
 
-    def _load(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> Loaded:
+    def _load_all(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
+        """Load views together; one by one if that fails, so that it fails one of them alone."""
+        results = self._load(wanted, connection)
+        if len(results) > 1 and results[0].problem is not None:
+            alone = [replace(wanted, lives=[live]) for live in wanted.lives]
+            results = [loaded for one in alone for loaded in self._load(one, connection)]
+        return results
+
+    def _load(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
         pacer = Pacer(conf.QUERY_SECONDS * LOAD_PATIENCE)
         recorder, position, began = Recorder(), wanted.since, time.monotonic()
-        rows, problem = None, None
+        dealt: list[Rows | None] = [None] * len(wanted.lives)
+        problem: Exception | None = None
         try:
             connect(connection)
             with collector.resting(), snapshot(connection, pacer):
                 if wanted.durable:
                     position = log_of(connection).position(wanted.since)
                 with recorder.watching(self._alias):
-                    rows = wanted.live.query.load(recorder, pacer)
-        except Exception as failure:  # handed on: the cycle sets the view aside and logs it
+                    dealt[:] = read_whole(wanted.lives, recorder, pacer)
+        except Exception as raised:  # handed on: the cycle sets the view aside and logs it
             connection.close()
-            problem = failure
-        return Loaded(
-            live=wanted.live,
-            rows=rows,
-            position=position,
-            recorder=recorder,
-            began=began,
-            problem=problem,
-        )
+            problem = raised
+        return [
+            Loaded(
+                live=live,
+                rows=rows,
+                position=position,
+                recorder=recorder,
+                began=began,
+                problem=problem,
+            )
+            for live, rows in zip(wanted.lives, dealt, strict=True)
+        ]
+
+
+def read_whole(lives: Sequence[LiveView], recorder: Recorder, pacer: Pacer) -> list[Rows]:
+    """Read all rows of one view, or of several of one shape in as few queries as that takes."""
+    query = lives[0].query
+    if len(lives) == 1:
+        return [query.load(recorder, pacer)]
+    dealt = query.load_together({live.query.slot for live in lives}, recorder, pacer)
+    return [dealt[live.query.slot] for live in lives]

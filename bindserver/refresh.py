@@ -1,61 +1,21 @@
-"""From changes to a view's next state: what to read again, reading it, and what a client missed."""
+"""A view's next state: what was touched is read again; and what a returning client missed."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Iterator, Sequence, Set
+from contextlib import contextmanager
 
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine import cursor as cursors
-from bindserver.engine.changes import Change, Key, Position
+from bindserver.engine.changes import Key, Position
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import TooManyRows
+from bindserver.history import History, Touched
 from bindserver.live import LiveView
 from bindserver.pace import Pacer
-from bindserver.queries import OverBudget, Query
+from bindserver.queries import Dealt, OverBudget, Rows
 from bindserver.snapshot import guarded
-
-
-@dataclass(slots=True)
-class Touched:
-    """Which of a view's rows changes may have touched: these keys, or any (`whole`)."""
-
-    pks: set[Hashable] = field(default_factory=set)
-    whole: bool = False
-
-    def __bool__(self) -> bool:
-        return self.whole or bool(self.pks)
-
-
-def touched(live: LiveView, changes: Sequence[Change] | None) -> Touched:
-    """Return what changes may have touched in a view; None stands for unknown changes."""
-    if changes is None:
-        return Touched(whole=True)
-    found = Touched()
-    for change in changes:
-        if change.table not in live.tables or found.whole:
-            continue
-        pks = None if change.table in live.whole_tables else _reached(live.query, change)
-        if pks is None:
-            found.whole = True
-        else:
-            found.pks |= pks
-    if found.pks and live.query.whole:
-        found.whole = True
-    return found
-
-
-def _reached(query: Query, change: Change) -> set[Hashable] | None:
-    """Return the primary keys in the query's model that a change reaches, None for any."""
-    if change.pks is None:
-        return None
-    if change.table == query.model._meta.db_table:
-        if query.paths.get(change.table) != ["pk"]:
-            return None
-        return query.primary_keys(change.pks)
-    with guarded(query.alias):
-        return query.reached(change.table, change.pks, conf.SYNC_ROWS)
 
 
 def refresh(
@@ -68,27 +28,72 @@ def refresh(
         TooManyRows: the view has outgrown its binding's limit.
         Exception: whatever a query or serializer raises.
     """
-    if not what:
+    with _learning([live], alias) as recorder:
+        if what.whole:
+            rows = live.query.load(recorder, pacer, budget=conf.SYNC_ROWS)
+            return live.load(rows, position)
+        _check_budget(what)
+        rows = live.query.read(what.pks, recorder, pacer)
+        return _step(live, what.pks, rows, position, pacer, recorder)
+
+
+def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias: str) -> Dealt:
+    """Read again, in one query, what was touched in views of one shape.
+
+    Raises:
+        OverBudget: there is so much to read that the loader should do it.
+        Exception: whatever a query or serializer raises; each view may be refreshed by itself.
+    """
+    query, slots = lives[0].query, {live.query.slot for live in lives}
+    with _learning(lives, alias) as recorder:
+        if what.whole:
+            return query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
+        _check_budget(what)
+        return query.read_together(what.pks, slots, recorder, pacer)
+
+
+def take(
+    live: LiveView, what: Touched, rows: Rows, position: Position, pacer: Pacer, alias: str
+) -> Delta | None:
+    """Move a view to `position` by its own rows of those that were read together.
+
+    Raises:
+        OverBudget, TooManyRows, Exception: as for `refresh`.
+    """
+    if what.whole:
+        return live.load(rows, position)
+    mine = live.keys.keys() & what.pks
+    if not rows.fresh and not mine:
         live.position = position
         return None
+    with _learning([live], alias) as recorder:
+        return _step(live, mine, rows, position, pacer, recorder)
+
+
+@contextmanager
+def _learning(lives: Sequence[LiveView], alias: str) -> Iterator[Recorder]:
+    """Read for views, and let them learn from which tables."""
     recorder = Recorder()
     with guarded(alias), recorder.watching(alias):
-        if what.whole:
-            delta = live.load(live.query.load(recorder, pacer, budget=conf.SYNC_ROWS), position)
-        else:
-            delta = _step(live, what.pks, position, pacer, recorder)
-    live.learn(recorder)
-    if len(live.view) > live.query.max_rows:
-        raise TooManyRows(live.query.max_rows)
-    return delta
+        yield recorder
+    for live in lives:
+        live.learn(recorder)
+
+
+def _check_budget(what: Touched) -> None:
+    if len(what.pks) > conf.SYNC_ROWS:
+        raise OverBudget
 
 
 def _step(
-    live: LiveView, pks: set[Hashable], position: Position, pacer: Pacer, recorder: Recorder
+    live: LiveView,
+    pks: Set[Hashable],
+    rows: Rows,
+    position: Position,
+    pacer: Pacer,
+    recorder: Recorder,
 ) -> Delta | None:
-    if len(pks) > conf.SYNC_ROWS:
-        raise OverBudget
-    rows = live.query.read(pks, recorder, pacer)
+    """Take the rows that were looked for by `pks`."""
     gone = pks - rows.keys.keys()
     gone_keys = [live.keys[pk] for pk in gone if pk in live.keys]
     listed: list[Key] | None = None
@@ -100,14 +105,17 @@ def _step(
             # A row came or went without a word, as by the passing of time: read all.
             return live.load(live.query.load(recorder, pacer, budget=conf.SYNC_ROWS), position)
         listed = [known[pk] for pk in ordered]
-    return live.step(rows, gone, listed, position)
+    delta = live.step(rows, gone, listed, position)
+    if len(live.view) > live.query.max_rows:
+        raise TooManyRows(live.query.max_rows)
+    return delta
 
 
 def missed(
     live: LiveView,
     cursor: cursors.Cursor | None,
     held: Sequence[Key] | None,
-    changes: Sequence[Change] | None,
+    history: History,
 ) -> Delta | None:
     """Return what brings a client from its cursor to the present, None where only `sync` can.
 
@@ -115,7 +123,7 @@ def missed(
         live: the view, at its present position.
         cursor: the client's, already known to be of this view.
         held: the keys of the rows that it has; None for a stream of events.
-        changes: what changed since the cursor's position, None when that cannot be proved.
+        history: what changed since.
     """
     if cursor is None:
         return None
@@ -124,9 +132,9 @@ def missed(
         return live.view.since(cursor.version) if remembered else None
     changed = live.view.touched_since(cursor.version) if remembered else None
     if changed is None:
-        if changes is None:
+        if history.since(cursor.position) is None:
             return None
-        what = touched(live, changes)
+        what = history.touched(live, cursor.position)
         if what.whole:
             changed = set(live.view.rows)
         else:

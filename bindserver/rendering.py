@@ -22,6 +22,7 @@ from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
 from bindserver.pace import Pacer
 from bindserver.rows import fingerprint
+from bindserver.shapes import ALL, Slot, Slots
 
 CHUNK_ROWS = 500
 SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
@@ -58,6 +59,7 @@ class Row:
         key: the same on the wire.
         text: the row as JSON text; for a model instance, its fingerprint.
         sort: the values of the sort columns.
+        slot: the slot that it belongs to.
         instance: the model instance, where that is what is wanted.
     """
 
@@ -65,6 +67,7 @@ class Row:
     key: Key
     text: str
     sort: tuple[Any, ...]
+    slot: Slot = ()
     instance: Model | None = None
 
 
@@ -104,40 +107,61 @@ class Renderer:
         self.key, self._adds_key = _key_field(model, self._serializer)
         self._plain = _plain_columns(model, self._serializer)
 
-    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Generator[Row, None, None]:
-        """Yield the queryset's rows in its order, pausing as `pacer` says."""
-        if self._plain is not None and not queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
-            return self._plain_rows(queryset, pacer, self._plain)
-        return self._model_rows(queryset, pacer)
+    def row_format(self) -> list[Any]:
+        """Return what the rows look like, as `describe` tells it."""
+        return describe(self._serializer)
 
-    def _model_rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Generator[Row, None, None]:
+    def rows(
+        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+    ) -> Generator[Row, None, None]:
+        """Yield the queryset's rows in its order, pausing as `pacer` says.
+
+        Args:
+            queryset: the rows.
+            pacer: rests, and stops what takes too long.
+            slots: which of them are wanted; others are read, and not rendered.
+        """
+        if self._plain is not None and not queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
+            return self._plain_rows(queryset, pacer, slots, self._plain)
+        return self._model_rows(queryset, pacer, slots)
+
+    def _model_rows(
+        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots
+    ) -> Generator[Row, None, None]:
         render = self._serializer.to_representation
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
-            sort = tuple([getattr(instance, name) for name in self._sort_columns])
-            yield self._row(instance.pk, render(instance), sort)
+            slot = slots.find(_attributes(instance, slots.columns))
+            if slot is not None:
+                sort = _attributes(instance, self._sort_columns)
+                yield self._row(instance.pk, render(instance), sort, slot)
             pacer.pause()
 
     def _plain_rows(
         self,
         queryset: QuerySet[Any],
         pacer: Pacer,
+        slots: Slots,
         columns: Sequence[tuple[str, str, serializers.Field[Any, Any, Any, Any] | None]],
     ) -> Generator[Row, None, None]:
-        names = [column for _, column, _ in columns]
-        values = queryset.values_list(self._pk_name, *self._sort_columns, *names)
-        start = 1 + len(self._sort_columns)
-        for record in values.iterator(chunk_size=CHUNK_ROWS):
-            data = {
-                name: value if value is None or field is None else field.to_representation(value)
-                for (name, _, field), value in zip(columns, record[start:], strict=True)
-            }
-            yield self._row(record[0], data, record[1:start])
+        names = [*self._sort_columns, *slots.columns, *[column for _, column, _ in columns]]
+        sorted_until = 1 + len(self._sort_columns)
+        start = sorted_until + len(slots.columns)
+        for record in queryset.values_list(self._pk_name, *names).iterator(chunk_size=CHUNK_ROWS):
+            slot = slots.find(record[sorted_until:start])
+            if slot is not None:
+                data = {
+                    name: value
+                    if value is None or field is None
+                    else field.to_representation(value)
+                    for (name, _, field), value in zip(columns, record[start:], strict=True)
+                }
+                yield self._row(record[0], data, record[1:sorted_until], slot)
             pacer.pause()
 
-    def _row(self, pk: Any, data: Any, sort: tuple[Any, ...]) -> Row:
+    def _row(self, pk: Any, data: Any, sort: tuple[Any, ...], slot: Slot) -> Row:
         if self._adds_key:
             data = {self.key: pk, **data}
-        return Row(pk, wire_key(data[self.key]), to_json(data), sort)
+        return Row(pk, wire_key(data[self.key]), to_json(data), sort, slot)
 
 
 class ModelRenderer:
@@ -152,13 +176,21 @@ class ModelRenderer:
         self.key = model._meta.pk.name
         self._sort_columns = tuple(sort_columns)
 
-    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Generator[Row, None, None]:
-        """Yield the queryset's rows in its order, pausing as `pacer` says."""
+    def rows(
+        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+    ) -> Generator[Row, None, None]:
+        """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
-            sort = tuple([getattr(instance, name) for name in self._sort_columns])
-            key = wire_key(instance.pk)
-            yield Row(instance.pk, key, fingerprint(instance), sort, instance)
+            slot = slots.find(_attributes(instance, slots.columns))
+            if slot is not None:
+                sort = _attributes(instance, self._sort_columns)
+                key = wire_key(instance.pk)
+                yield Row(instance.pk, key, fingerprint(instance), sort, slot, instance)
             pacer.pause()
+
+
+def _attributes(instance: Model, names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple([getattr(instance, name) for name in names])
 
 
 def wire_key(value: Any) -> Key:

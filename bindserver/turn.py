@@ -3,39 +3,28 @@
 from __future__ import annotations
 
 import hashlib
-import logging
-import secrets
-import time
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
 from bindserver.courier import Outgoing
-from bindserver.desk import EVERYTHING, Desk, mark_stale
+from bindserver.desk import EVERYTHING, Desk
 from bindserver.engine import cursor as cursors
-from bindserver.engine.changes import Change, Position
+from bindserver.engine.changes import Position
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Code, Subscribe
-from bindserver.engine.ring import Delta
-from bindserver.exceptions import Denied, TooManyRows, Unavailable
+from bindserver.exceptions import Denied
+from bindserver.history import History
+from bindserver.isolation import Isolation, nobody
 from bindserver.live import LiveView, Opening, State, Subject
-from bindserver.loader import Loaded, Wanted
+from bindserver.loader import Loaded
+from bindserver.moving import Mover
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
-from bindserver.queries import OverBudget
 from bindserver.reception import Reception
-from bindserver.refresh import Touched, missed, refresh, touched
+from bindserver.refresh import missed
 from bindserver.sources import Source
-from bindserver.wishes import (
-    Answered,
-    Arrived,
-    Ended,
-    Published,
-    Wish,
-)
-
-logger = logging.getLogger("bindserver")
-
-RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+from bindserver.wishes import Answered, Ended, Wish
 
 
 class Turn:
@@ -45,166 +34,84 @@ class Turn:
         desk: what lasts.
         source: says what changed.
         pacer: rests, and stops what takes too long.
+        note: hears what bindings and serializers have raised.
 
     Attributes:
         outgoing: the events that the turn came to.
         unanswered: whether another turn is needed at once.
     """
 
-    def __init__(self, desk: Desk, source: Source, pacer: Pacer) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        source: Source,
+        pacer: Pacer,
+        note: Callable[[Exception], None] = nobody,
+    ) -> None:
         self._desk = desk
         self._source = source
         self._pacer = pacer
         self.outgoing = Outgoing()
         self.unanswered = False
+        self._isolation = Isolation(source, pacer, self.outgoing, note)
         self._position = Position(epoch="", mark="")
-        self._changes: dict[Position, list[Change] | None] = {}
+        self._history = History(source, self._position)
         self._left: list[tuple[LiveView, Subject]] = []
 
     def run(self, items: Iterable[Wish | Loaded]) -> None:
         """Take loads, move views to the present, serve wishes, answer those who wait."""
         items = list(items)
         self._position = self._source.position()
+        self._history = History(self._source, self._position)
         self._resolve_subjects()  # first, so that nobody is told of a view that is theirs no more
+        mover = Mover(
+            desk=self._desk,
+            source=self._source,
+            history=self._history,
+            position=self._position,
+            pacer=self._pacer,
+            outgoing=self.outgoing,
+            isolation=self._isolation,
+        )
         for item in items:
             if isinstance(item, Loaded):
-                self._take(item)
+                mover.take(item)
+        self._serve([item for item in items if not isinstance(item, Loaded)])
+        wanted = [live for live in self._desk.catalogue.views() if live.wanted]
+        mover.move(wanted)
+        for live in wanted:
+            self._answer(live)
+
+    def _serve(self, wishes: Iterable[Wish]) -> None:
+        """Lead those who wish something to their views, and those whose views are others now."""
         reception = Reception(
             desk=self._desk,
             source=self._source,
             pacer=self._pacer,
             outgoing=self.outgoing,
             position=self._position,
-            failed=self._failed,
+            failed=self._isolation.failed,
         )
         for live, subject in self._left:
-            for wish in live.leave(subject):
-                reception.serve(wish)
-        for item in items:
-            if not isinstance(item, Loaded):
-                reception.serve(item)
-        for live in self._desk.catalogue.views():
-            if live.wanted:
-                self._bring_up(live)
-                self._answer(live)
+            for left in live.leave(subject):
+                reception.serve(left)
+        for wish in wishes:
+            reception.serve(wish)
 
     def state(self) -> str:
         """Return an opaque name of the committed state that the turn came to."""
         text = f"{self._position.epoch}.{self._position.mark}"
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
-    def _since(self, position: Position) -> list[Change] | None:
-        if position == self._position:
-            return []
-        if position not in self._changes:
-            self._changes[position] = self._source.changes(position)
-        return self._changes[position]
-
-    # Views.
-
-    def _bring_up(self, live: LiveView) -> None:
-        """Move a view to the present; load it if it has no rows yet."""
-        if live.state is not State.LOADING and not live.rests():
-            self._guarded(live, self._move)
-
-    def _move(self, live: LiveView) -> None:
-        what = Touched(whole=True)
-        if live.state is State.READY and not self._reads_unproved(live):
-            what = touched(live, self._since(live.position))
-        try:
-            delta = refresh(live, what, self._position, self._pacer, self._desk.alias)
-        except OverBudget:
-            self._answer_those_loaded_for(live)
-            live.state = State.LOADING
-            durable = self._source.durable
-            self._desk.loader.load(Wanted(live=live, since=self._position, durable=durable))
-            return
-        self._publish(live, delta)
-
-    def _reads_unproved(self, live: LiveView) -> bool:
-        """Tell whether somebody wants the rows as they are now, and memory might not have them."""
-        return not all(self._source.proves(live.compared, r.asked) for r in live.readers)
-
-    def _take(self, loaded: Loaded) -> None:
-        """Take a big load's rows; the turn brings them to the present."""
-        live = loaded.live
-        live.learn(loaded.recorder)
-        if live.state is State.FAILED:
-            return  # set aside meanwhile, to be read whole when its time comes
-
-        def take(live: LiveView) -> None:
-            if loaded.rows is None:
-                raise loaded.problem or Unavailable()
-            delta = live.load(loaded.rows, loaded.position, began=loaded.began)
-            self._publish(live, delta)
-            if delta is None:
-                self.outgoing.add(live.audience, Arrived())
-            if live.doubted:
-                live.doubt()  # the load may have begun before that was said
-
-        self._guarded(live, take)
-
-    def _guarded(self, live: LiveView, work: Callable[[LiveView], None]) -> None:
-        """Do something to a view; if that fails, the view alone is set aside."""
-        self._pacer.restart()
-        try:
-            work(live)
-        except TooManyRows as problem:
-            self._end(live, problem)
-        except Exception as problem:
-            self._source.position()  # raises if it is the database that is lost
-            self._set_aside(live, problem)
-
-    def _publish(self, live: LiveView, delta: Delta | None) -> None:
-        if delta is None and not live.stale:
-            return
-        live.stale = False
-        if live.audience:
-            frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
-            event = Published(frames=frames, version=live.view.version)
-            self.outgoing.add(live.audience, event)
-
-    def _set_aside(self, live: LiveView, problem: Exception) -> None:
-        reference = secrets.token_hex(4)
-        delay = RETRY_SECONDS[min(live.failures, len(RETRY_SECONDS) - 1)]
-        logger.error(
-            "bindserver: %s is set aside for %g s (reference %s)",
-            live.query.model.__name__,
-            delay,
-            reference,
-            exc_info=problem,
-        )
-        live.state = State.FAILED
-        live.failures += 1
-        live.retry_at = time.monotonic() + delay
-        mark_stale(live, self.outgoing)
-        live.fail_readers(Unavailable())
-
-    def _failed(self, problem: Exception) -> str:
-        """Log what a binding raised, and return what may be said of it to whoever asked."""
-        reference = secrets.token_hex(4)
-        logger.error("bindserver: a binding failed (reference %s)", reference, exc_info=problem)
-        return f"the server failed; reference {reference}"
-
-    def _end(self, live: LiveView, problem: TooManyRows) -> None:
-        """End the subscriptions of a view that has outgrown its limit."""
-        logger.error("bindserver: %s: %s", live.query.model.__name__, problem)
-        refs = [*live.audience, *(opening.ref for opening in live.openings)]
-        self.outgoing.add(refs, Ended(code=Code.TOO_LARGE))
-        live.fail_readers(problem)
-        live.openings.clear()
-        live.audience.clear()
-        live.state = State.NEW
-
     def _resolve_subjects(self) -> None:
         """Ask bindings again whose own reads may have changed; their subscribers get a sync."""
         for subject in self._desk.catalogue.subjects():
             if not subject.reads:
                 continue
-            if not subject.concerned(self._since(subject.position)):
+            if not subject.concerned(self._history.since(subject.position)):
                 subject.position = self._position
             elif subject.refs and not subject.live.rests():
-                self._guarded(subject.live, partial(self._move_subject, subject))
+                self._isolation.attempt(subject.live, partial(self._move_subject, subject))
             elif not subject.refs:
                 self._forget(subject)
 
@@ -220,8 +127,8 @@ class Turn:
             self._revoke(subject, Code.REVOKED)
             return
         except PermissionFailed as problem:
-            self._source.position()  # raises if it is the database that is lost
-            self._failed(problem)
+            self._isolation.see_database()
+            self._isolation.failed(problem)
             self._revoke(subject, Code.INTERNAL)
             return
         subject.position = self._position
@@ -247,37 +154,31 @@ class Turn:
         Where one of its tables is not watched yet, nobody knows what a cursor has missed: the next
         turn does.
         """
-        if live.state is not State.READY:
+        if live.state is State.LOADING:
+            # While more is written than a turn reads, each load leads to another. So whoever asked
+            # before the last one began is answered by what it came to.
+            asked_before = live.loaded_at
+        elif live.state is State.READY:
+            asked_before = math.inf
+        else:
+            return
+        if not (live.openings or live.readers):
             return
         if not self._source.watches(live.tables):
-            self.unanswered = True
+            self.unanswered |= live.state is State.READY
             return
-        live.give_readers(self._source.proves)
-        for opening in live.take_openings():
-            self._open(live, opening)
-
-    def _answer_those_loaded_for(self, live: LiveView) -> None:
-        """Answer those who asked before a big load began, though more was written since than a
-        turn reads: while that goes on, each load leads to another, and nobody should wait for
-        the last one."""
-        if live.state is State.READY and self._source.watches(live.tables):
-            live.give_readers(self._source.proves, asked_before=live.loaded_at)
-            for opening in live.take_openings(asked_before=live.loaded_at):
-                self._open(live, opening)
-
-    def _open(self, live: LiveView, opening: Opening) -> None:
-        """Send a subscription its first frames; from now on it hears what the view does."""
-        frames = self._first_frames(live, opening.message)
-        live.audience[opening.ref] = None
-        answered = Answered(frames=frames, version=live.view.version)
-        self.outgoing.add([opening.ref], answered)
+        live.give_readers(self._source.proves, asked_before=asked_before)
+        for opening in live.take_openings(asked_before=asked_before):
+            frames = self._first_frames(live, opening.message)
+            live.audience[opening.ref] = None
+            answered = Answered(frames=frames, version=live.view.version)
+            self.outgoing.add([opening.ref], answered)
 
     def _first_frames(self, live: LiveView, message: Subscribe) -> tuple[Frame, ...]:
         cursor = cursors.load(message.cursor, self._desk.secret)
         if cursor is not None and cursor.fingerprint != live.query.fingerprint:
             cursor = None
-        changes = self._since(cursor.position) if cursor is not None else None
-        delta = missed(live, cursor, message.held, changes)
+        delta = missed(live, cursor, message.held, self._history)
         if delta is None:
             return live.sync_frames(round_page_size(message.page_size))
         return live.delta_frames(delta)

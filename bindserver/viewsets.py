@@ -24,8 +24,8 @@ from bindserver.exceptions import InvalidParams
 from bindserver.holdings import asks_code, held, is_exact, paginates_sequences
 from bindserver.params import from_query
 from bindserver.permissions import asks_about_objects
-from bindserver.queries import queryset_of, reads_alike
 from bindserver.rendering import wire_key
+from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Snapshot
 
 

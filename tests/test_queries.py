@@ -15,8 +15,9 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.dependencies import Recorder
 from bindserver.exceptions import BindingError, TooManyRows
+from bindserver.identity import identify
 from bindserver.pace import Pacer
-from bindserver.queries import OverBudget, Query, identify
+from bindserver.queries import OverBudget, Query
 from bindserver.registry import registry
 from tests.app.bindings import (
     CatalogueBinding,

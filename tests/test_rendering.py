@@ -20,6 +20,7 @@ from bindserver.binding import plain_serializer
 from bindserver.exceptions import BindingError, QueryTimeout
 from bindserver.pace import Pacer
 from bindserver.rendering import NoRequest, Renderer, Row, describe, to_json, wire_key
+from bindserver.shapes import ALL, Slots
 from tests.app.models import Category, Product, Word
 
 UTC = datetime.UTC
@@ -117,8 +118,10 @@ def rendered(
 class _Model(Renderer):
     """Renders from model instances, whatever the fields."""
 
-    def rows(self, queryset: QuerySet[Any], pacer: Pacer) -> Generator[Row, None, None]:
-        return self._model_rows(queryset, pacer)
+    def rows(
+        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+    ) -> Generator[Row, None, None]:
+        return self._model_rows(queryset, pacer, slots)
 
 
 @pytest.mark.usefixtures("samples")

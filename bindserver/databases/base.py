@@ -40,6 +40,10 @@ class Database(Protocol):
         """Return what makes of a column's value, and 1 or -1 for the direction, a value that Python
         sorts as the database sorts the column; None where it cannot be told."""
 
+    def equated(self, field: Field[Any, Any]) -> type | None:
+        """Return the type of a column's values in Python, if the database takes two of them for
+        equal exactly when Python does; else None."""
+
 
 class Usual:
     """A database that is read in a transaction, and no more can be said."""
@@ -60,6 +64,9 @@ class Usual:
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
         return _number if isinstance(field, (IntegerField, BooleanField)) else None
+
+    def equated(self, field: Field[Any, Any]) -> type | None:
+        return int if isinstance(field, IntegerField) else None
 
 
 def _number(value: Any, sign: int) -> Any:

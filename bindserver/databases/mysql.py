@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from weakref import WeakKeyDictionary
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Field
 
 from bindserver.conf import conf
 from bindserver.databases.base import Usual
@@ -57,6 +59,11 @@ class MySQL(Usual):
             with connection.cursor() as cursor:
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             yield
+
+    def equated(self, field: Field[Any, Any]) -> type | None:
+        if field.get_internal_type() == "DateField":
+            return datetime.date
+        return super().equated(field)  # UUIDs may stand in columns of text
 
     def _limit(self, connection: BaseDatabaseWrapper, seconds: float) -> None:
         """Have the server end a statement that takes longer."""

@@ -62,6 +62,9 @@ class PostgreSQL(Usual):
             return super().sorting(field)
         return SORTINGS.get(field.get_internal_type()) or super().sorting(field)
 
+    def equated(self, field: Field[Any, Any]) -> type | None:
+        return EQUATED.get(field.get_internal_type()) or super().equated(field)
+
     @contextmanager
     def guard(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
         guard = _Guard(connection, stands=self._guarded.get(connection))
@@ -105,6 +108,9 @@ SORTINGS: dict[str, Sorting] = {
 }
 """By Django's names of field types. A column's values are of its type here, and not just text that
 looks so; texts stay out, as Python cannot repeat a collation."""
+
+EQUATED: dict[str, type] = {"DateField": datetime.date, "UUIDField": uuid.UUID}
+"""By the same names, what the types of other columns than numbers are in Python."""
 
 
 def _beginning(connection: Any, seconds: float) -> str:

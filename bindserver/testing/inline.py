@@ -23,7 +23,7 @@ from bindserver.dependencies import Recorder
 from bindserver.desk import Desk
 from bindserver.engine.changes import Change, Position
 from bindserver.live import LiveView
-from bindserver.loader import Loaded, Loader, Wanted
+from bindserver.loader import Loaded, Loader, Wanted, read_whole
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
 from bindserver.snapshot import guarded, reading_from
@@ -70,36 +70,21 @@ class InlineCycle:
         while again or self._inbox:
             items = self._inbox.copy()
             self._inbox.clear()
-            turn = InlineTurn(self._desk, self._source, self._pacer, self.problems)
+            turn = Turn(self._desk, self._source, self._pacer, self._note)
             with _reading(self._alias), _quiet(self.problems):
                 turn.run(items)
                 self._loader.work()
             again = turn.unanswered
             _deliver(turn.outgoing)
 
+    def _note(self, problem: Exception) -> None:
+        self.problems.append(_cause(problem))
+
 
 def _deliver(outgoing: Outgoing) -> None:
     for refs, event in outgoing:
         for listener, number in refs:
             listener.hear(number, event)
-
-
-class InlineTurn(Turn):
-    """A turn that keeps what went wrong, for the test to see."""
-
-    def __init__(
-        self, desk: Desk, source: WholeSource, pacer: Pacer, problems: list[Exception]
-    ) -> None:
-        super().__init__(desk, source, pacer)
-        self._problems = problems
-
-    def _set_aside(self, live: LiveView, problem: Exception) -> None:
-        self._problems.append(_cause(problem))
-        super()._set_aside(live, problem)
-
-    def _failed(self, problem: Exception) -> str:
-        self._problems.append(_cause(problem))
-        return super()._failed(problem)
 
 
 def _cause(problem: Exception) -> Exception:
@@ -118,28 +103,29 @@ class InlineLoader(Loader):
         self._asked: list[Wanted] = []
 
     def load(self, wanted: Wanted) -> None:
-        """Remember a view to load."""
+        """Remember views to load."""
         self._asked.append(wanted)
 
     def work(self) -> None:
         """Load what was asked for; the results go to the next turn."""
         asked, self._asked = self._asked, []
         for wanted in asked:
-            self._done(self._read(wanted))
+            for live in wanted.lives:
+                self._done(self._read(live, wanted.since))
 
-    def _read(self, wanted: Wanted) -> Loaded:
+    def _read(self, live: LiveView, position: Position) -> Loaded:
         recorder, began = Recorder(), time.monotonic()
         problem: Exception | None = None
         rows = None
         try:
             with guarded(self._alias), recorder.watching(self._alias):
-                rows = wanted.live.query.load(recorder, Pacer(math.inf))
+                [rows] = read_whole([live], recorder, Pacer(math.inf))
         except Exception as raised:  # handed on: the turn sets the view aside and keeps it
             problem = raised
         return Loaded(
-            live=wanted.live,
+            live=live,
             rows=rows,
-            position=wanted.since,
+            position=position,
             recorder=recorder,
             began=began,
             problem=problem,

@@ -203,6 +203,33 @@ class InCategoryBinding(Binding[Product]):
         return {"category": self.params["category"]}
 
 
+class PartBinding(Binding[Product]):
+    """Parts of one table, most of which are read together: by truth, key, nothing, or text."""
+
+    model = Product
+    event = "part"
+    fields = ["id", "name", "stock", "category", "active"]
+    ordering = ["-stock"]
+    params = {
+        "active": serializers.BooleanField(required=False),
+        "category": serializers.IntegerField(required=False, allow_null=True),
+        "name": serializers.CharField(required=False),
+    }
+
+    def filters(self) -> dict[str, Any]:
+        return dict(self.params)
+
+
+class TaggedInBinding(TaggedBinding):
+    """A part, with rows of another table in its rows."""
+
+    event = "tagged_in"
+    params = {"category": int}
+
+    def filters(self) -> dict[str, Any]:
+        return {"category": self.params["category"]}
+
+
 class StaffBinding(Binding[Product]):
     """What a user may see, by their own row alone."""
 

@@ -17,7 +17,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver import cycle, live, loader, refresh, turn
+from bindserver import cycle, history, live, loader, moving
 from bindserver.capture.log import log_of
 from bindserver.capture.sqlite import SQLiteLog
 from bindserver.engine import ring, view
@@ -56,18 +56,19 @@ def rows_outside_snapshot() -> None:
         return reading
 
     setattr(cycle, "snapshot", no_snapshot)
-    _patch(Query, "read", late)
-    _patch(Query, "load", late)
+    for name in ("read", "read_together", "load", "load_together"):
+        _patch(Query, name, late)
 
 
 def loader_position_late() -> None:
     """A big load takes its position when it has read the rows."""
 
     def late(load: Any) -> Any:
-        def loading(self: loader.Loader, wanted: Any, connection: Any) -> loader.Loaded:
-            done: loader.Loaded = load(self, wanted, connection)
+        def loading(self: loader.Loader, wanted: Any, connection: Any) -> Any:
+            results: list[loader.Loaded] = load(self, wanted, connection)
             time.sleep(0.02)
-            return dataclasses.replace(done, position=log_of(connection).position())
+            position = log_of(connection).position()
+            return [dataclasses.replace(loaded, position=position) for loaded in results]
 
         return loading
 
@@ -200,16 +201,44 @@ def joins_not_watched() -> None:
     """A change in a joined or prefetched table reaches no row."""
 
     def own_table(find: Any) -> Any:
-        def touched(view: live.LiveView, changes: list[Change] | None) -> refresh.Touched:
-            own = view.query.model._meta.db_table
-            few = None if changes is None else [c for c in changes if c.table == own]
-            found: refresh.Touched = find(view, few)
+        def touched(query: Query, whole: Any, changes: list[Change]) -> history.Touched:
+            own = query.model._meta.db_table
+            found: history.Touched = find(query, whole, [c for c in changes if c.table == own])
             return found
 
         return touched
 
-    _patch(refresh, "touched", own_table)
-    setattr(turn, "touched", refresh.touched)
+    _patch(history, "_touched", own_table)
+
+
+def moved_row_kept() -> None:
+    """A row that leaves one of several views that are read together stays where it was."""
+
+    def keeping(find: Any) -> Any:
+        def taking(view: live.LiveView, what: Any, rows: Any, *args: Any) -> Any:
+            mine = frozenset(pk for pk in what.pks if pk in rows.keys)
+            return find(view, dataclasses.replace(what, pks=mine), rows, *args)
+
+        return taking
+
+    _patch(moving, "take", keeping)
+
+
+def dealt_by_chance() -> None:
+    """A row that moves between views that are read together comes to none, now and then."""
+
+    def losing(read: Any) -> Any:
+        def reading(self: Query, *args: Any, **kwargs: Any) -> Any:
+            dealt = read(self, *args, **kwargs)
+            if next(_turns) % 5 == 0:
+                for rows in dealt.values():
+                    rows.fresh.clear()
+                    rows.keys.clear()
+            return dealt
+
+        return reading
+
+    _patch(Query, "read_together", losing)
 
 
 def old_sync() -> None:
@@ -254,6 +283,8 @@ FAULTS: dict[str, Callable[[], None]] = {
         batch_split,
         slow_reader_skipped,
         joins_not_watched,
+        moved_row_kept,
+        dealt_by_chance,
         old_sync,
         net_change_without_deletes,
     )

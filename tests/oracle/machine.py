@@ -35,7 +35,14 @@ NAMES = [
     *(Name(e) for e in ("products", "cheapest", "by_stock", "tagged", "restaurants", "places")),
     *(Name(e) for e in ("tokens", "words", "tags", "categories", "catalogue")),
     *(Name("catalogue", canonical(p)) for p in ({"category": 1}, {"category": 2}, {"q": "a"})),
-    Name("catalogue", canonical({"category": 1, "q": "b"})),
+    *(Name("catalogue", canonical({"category": n, "q": "b"})) for n in (1, 2)),
+    *(Name("tagged_in", canonical({"category": n})) for n in (1, 2, 3)),
+    *(Name("part", canonical({"category": n})) for n in (1, 2, 3, None)),
+    *(Name("part", canonical({"category": n, "active": True})) for n in (1, 2)),
+    *(Name("part", canonical(p)) for p in ({"active": True}, {"active": False})),
+    *(Name("part", canonical({"name": name})) for name in ("a", "b", "Z", "hidden")),
+    Name("part", canonical({"name": "a", "active": True})),
+    Name("part", canonical({"name": "a", "active": False})),
 ]
 MINE = Name("mine", user=ANN)
 PROVEN = frozenset({"ok", "create", "update", "delete", "batch"})

@@ -92,6 +92,19 @@ SHAPES: dict[str, Shape] = {
         ("id", "name", "tags"),
         (None, None, _list),
     ),
+    "tagged_in": Shape(
+        "SELECT id, name, (SELECT {list} FROM app_tag t JOIN app_product_tags m "
+        "ON m.tag_id = t.id WHERE m.product_id = p.id) FROM app_product p WHERE {where} "
+        "ORDER BY id",
+        ("id", "name", "tags"),
+        (None, None, _list),
+    ),
+    "part": Shape(
+        "SELECT id, name, stock, category_id, active FROM app_product p WHERE {where} "
+        "ORDER BY stock DESC, id",
+        ("id", "name", "stock", "category", "active"),
+        (None, None, None, None, bool),
+    ),
     "restaurants": Shape(
         "SELECT p.id, p.id, p.name, r.seats FROM app_restaurant r JOIN app_place p "
         "ON p.id = r.place_ptr_id ORDER BY p.id",
@@ -122,7 +135,7 @@ SHAPES: dict[str, Shape] = {
         ("id", "name", "category"),
     ),
 }
-UNORDERED = {"tagged": "tags"}
+UNORDERED = {"tagged": "tags", "tagged_in": "tags"}
 """Lists inside rows whose order no one has asked for."""
 
 
@@ -131,9 +144,16 @@ def statement(name: Name, dialect: Dialect) -> tuple[str, list[Any]]:
     sql, arguments = SHAPES[name.event].sql, []
     conditions = ["true"]
     params = name.parsed()
-    if "category" in params:
+    if params.get("category", 0) is None:
+        conditions.append("p.category_id IS NULL")
+    elif "category" in params:
         conditions.append("p.category_id = ?")
         arguments.append(params["category"])
+    if "active" in params:
+        conditions.append("p.active" if params["active"] else "NOT p.active")
+    if "name" in params:
+        conditions.append("p.name = ?")
+        arguments.append(params["name"])
     if "q" in params:
         conditions.append(f"p.name {dialect.like} ?")
         arguments.append(f"%{params['q']}%")

@@ -1,0 +1,145 @@
+"""Views are moved to the present: those of one shape together, in one query."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from functools import partial
+
+from bindserver.courier import Outgoing
+from bindserver.desk import Desk
+from bindserver.engine.changes import Position
+from bindserver.engine.ring import Delta
+from bindserver.exceptions import Unavailable
+from bindserver.history import WHOLE, History, Touched
+from bindserver.isolation import Isolation
+from bindserver.live import LiveView, State
+from bindserver.loader import Loaded, Wanted
+from bindserver.pace import Pacer
+from bindserver.queries import Dealt, OverBudget, Rows
+from bindserver.refresh import read_together, refresh, take
+from bindserver.sources import Source
+from bindserver.wishes import Arrived, Published
+
+Groups = dict[Hashable, tuple[Touched, list[LiveView]]]
+"""Views in which the same was touched, and which can be read together."""
+
+
+class Mover:
+    """Moves views to the state of a turn's snapshot.
+
+    Args:
+        desk: what lasts.
+        source: says how new rows must be.
+        history: what changed.
+        position: the snapshot's.
+        pacer: rests, and stops what takes too long.
+        outgoing: takes what subscribers are told.
+        isolation: keeps a view's failure its own.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        source: Source,
+        history: History,
+        position: Position,
+        pacer: Pacer,
+        outgoing: Outgoing,
+        isolation: Isolation,
+    ) -> None:
+        self._desk = desk
+        self._source = source
+        self._history = history
+        self._position = position
+        self._pacer = pacer
+        self._outgoing = outgoing
+        self._isolation = isolation
+
+    def move(self, views: Iterable[LiveView]) -> None:
+        """Move views to the present; load those that have no rows yet."""
+        groups: Groups = {}
+        for live in views:
+            if live.state is not State.LOADING and not live.rests():
+                self._isolation.attempt(live, partial(self._assign, groups))
+        for what, lives in groups.values():
+            dealt = self._read_together(lives, what) if len(lives) > 1 else None
+            for live in lives:
+                if live.state is not State.LOADING:
+                    self._isolation.attempt(live, partial(self._move, what, dealt))
+
+    def _assign(self, groups: Groups, live: LiveView) -> None:
+        """Put a view to those that it can be read with; let it pass if nothing has touched it."""
+        what = self._what(live)
+        if not what:
+            live.position = self._position
+            self._publish(live, None)
+            return
+        # One that has failed is tried by itself, or it might fail them all.
+        kin = live.query.kin if live.state is not State.FAILED else None
+        key = live.query.identity if kin is None else (kin, what)
+        groups.setdefault(key, (what, []))[1].append(live)
+
+    def _what(self, live: LiveView) -> Touched:
+        if live.state is not State.READY or self._reads_unproved(live):
+            return WHOLE
+        return self._history.touched(live, live.position)
+
+    def _reads_unproved(self, live: LiveView) -> bool:
+        """Tell whether somebody wants the rows as they are now, and memory might not have them."""
+        return not all(self._source.proves(live.compared, r.asked) for r in live.readers)
+
+    def _read_together(self, lives: Sequence[LiveView], what: Touched) -> Dealt | None:
+        """Return the rows of each slot; None where views are to be read one by one, because one
+        of them, which is not known yet, cannot be read."""
+        self._pacer.restart()
+        try:
+            return read_together(lives, what, self._pacer, self._desk.alias)
+        except OverBudget:
+            self._have_loaded(lives)
+        except Exception:
+            self._isolation.see_database()
+        return None
+
+    def _move(self, what: Touched, dealt: Dealt | None, live: LiveView) -> None:
+        where = (self._position, self._pacer, self._desk.alias)
+        try:
+            if dealt is None:
+                delta = refresh(live, what, *where)
+            else:
+                delta = take(live, what, dealt.get(live.query.slot) or Rows(), *where)
+        except OverBudget:
+            self._have_loaded([live])
+            return
+        self._publish(live, delta)
+
+    def _have_loaded(self, lives: Sequence[LiveView]) -> None:
+        for live in lives:
+            live.state = State.LOADING
+        durable = self._source.durable
+        self._desk.loader.load(Wanted(lives=lives, since=self._position, durable=durable))
+
+    def take(self, loaded: Loaded) -> None:
+        """Take a big load's rows; `move` brings them to the present."""
+        live = loaded.live
+        live.learn(loaded.recorder)
+        if live.state is not State.FAILED:  # else it is read whole when its time comes
+            self._isolation.attempt(live, partial(self._take, loaded))
+
+    def _take(self, loaded: Loaded, live: LiveView) -> None:
+        if loaded.rows is None:
+            raise loaded.problem or Unavailable()
+        delta = live.load(loaded.rows, loaded.position, began=loaded.began)
+        self._publish(live, delta)
+        if delta is None:
+            self._outgoing.add(live.audience, Arrived())
+        if live.doubted:
+            live.doubt()  # the load may have begun before that was said
+
+    def _publish(self, live: LiveView, delta: Delta | None) -> None:
+        if delta is None and not live.stale:
+            return
+        live.stale = False
+        if live.audience:
+            frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
+            event = Published(frames=frames, version=live.view.version)
+            self._outgoing.add(live.audience, event)

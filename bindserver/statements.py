@@ -1,0 +1,144 @@
+"""What a binding asks of the database: its queryset, in its order, and what that compiles to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.core.exceptions import EmptyResultSet
+from django.db import connections
+from django.db.models import Model, QuerySet
+
+from bindserver.binding import Binding
+from bindserver.databases import database_of
+from bindserver.databases.base import Sorting
+from bindserver.dependencies import Paths, paths_of
+from bindserver.exceptions import BindingError
+
+
+def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
+    """Return a binding's rows, in its order, as a queryset that can be filtered and sliced further.
+
+    Making one asks the binding for its queryset, which may read the database.
+    """
+    alias = binding.using or "default"
+    _, queryset = ordered(conditioned(binding).using(alias), binding.ordering, alias)
+    if binding.limit:
+        queryset = queryset[: binding.limit]
+    if not queryset.query.is_sliced:
+        return queryset
+    # What is sliced takes no further filter; its keys, as a subquery, say the same.
+    whole = queryset.all()
+    whole.query.clear_limits()
+    return whole.filter(pk__in=queryset.values("pk"))
+
+
+def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:
+    """Tell whether two querysets give the same rows in the same order, by their SQL.
+
+    Where one leaves the order of equals open, the other may settle it by the key.
+    """
+    return all(
+        (
+            one.model is other.model,
+            one.db == other.db == alias,
+            one._iterable_class is other._iterable_class,
+            one._result_cache is None and other._result_cache is None,
+            one.query.deferred_loading == other.query.deferred_loading,
+            _same(one._prefetch_related_lookups, other._prefetch_related_lookups),  # type: ignore[attr-defined]
+        )
+    ) and _statement(one, alias) == _statement(other, alias)
+
+
+def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    """Tell whether prefetches are the same: two `Prefetch` objects are equal too easily."""
+    return len(some) == len(others) and all(
+        a is b or (isinstance(a, str) and a == b) for a, b in zip(some, others, strict=True)
+    )
+
+
+def _statement(queryset: QuerySet[Any], alias: str) -> str:
+    _, in_order = ordered(queryset, None, alias)
+    return compiled(in_order, alias, in_order.model)[0]
+
+
+def conditioned(binding: Binding[Any]) -> QuerySet[Any]:
+    """Return the binding's queryset with its filters, excludes and `get_q`."""
+    queryset = binding.get_queryset()
+    if not isinstance(queryset, QuerySet):
+        raise BindingError(f"{type(binding).__name__}.get_queryset() returns a QuerySet.")
+    filters, excludes = binding.conditions("filters"), binding.conditions("excludes")
+    condition = binding.get_q()
+    if filters:
+        queryset = queryset.filter(**filters)
+    if excludes:
+        queryset = queryset.exclude(**excludes)
+    return queryset.filter(condition) if condition else queryset
+
+
+Directions = list[tuple[str, int, Sorting]]
+
+
+def ordered(
+    queryset: QuerySet[Any], ordering: Sequence[Any] | str | None, alias: str
+) -> tuple[Directions | None, QuerySet[Any]]:
+    """Order the queryset, its key last, and tell whether Python can repeat the order.
+
+    Returns:
+        (attribute, 1 or -1, how Python sorts it) of each order column or None, and the queryset.
+    """
+    if queryset.query.is_sliced or queryset.query.combinator:
+        return None, queryset
+    if ordering is None:
+        ordering = queryset.query.order_by or queryset.model._meta.ordering or ()
+    items: list[Any] = [ordering] if isinstance(ordering, str) else list(ordering)
+    pk = queryset.model._meta.pk
+    names = {item.lstrip("-") for item in items if isinstance(item, str)}
+    if not names & {"pk", pk.name, pk.attname}:
+        items.append("pk")
+    directions = [_direction(queryset.model, item, alias) for item in items]
+    repeatable = not (queryset.query.extra or queryset.query.extra_order_by)
+    if repeatable and all(direction is not None for direction in directions):
+        return [d for d in directions if d is not None], queryset.order_by(*items)
+    return None, queryset.order_by(*items)
+
+
+def _direction(model: type[Model], item: Any, alias: str) -> tuple[str, int, Sorting] | None:
+    """Return the attribute and sign of an order column that Python sorts as the database does, and
+    how."""
+    if not isinstance(item, str):
+        return None
+    name, sign = item.lstrip("-"), -1 if item.startswith("-") else 1
+    fields = {f.name: f for f in model._meta.concrete_fields} | {"pk": model._meta.pk}
+    column = fields.get(name)
+    if column is None or column.null:
+        return None
+    sorting = database_of(connections[alias].vendor).sorting(column)
+    return None if sorting is None else (column.attname, sign, sorting)
+
+
+def why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:
+    """Return why rows cannot be read by their keys, or None where they can."""
+    query = queryset.query
+    if limit or query.is_sliced:
+        return "it has a limit"
+    if query.combinator:
+        return "it is a union"
+    if any(getattr(a, "contains_over_clause", False) for a in query.annotations.values()):
+        return "it has window functions"
+    if query.distinct_fields:
+        return "it is distinct on some columns"
+    return None
+
+
+def compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[str, Paths]:
+    """Return the query's SQL with its arguments, and how its tables reach its rows."""
+    query = queryset.query.chain()
+    compiler = query.get_compiler(using=alias)
+    try:
+        # `as_sql` forgets the joins that it adds itself, for orderings and `select_related`.
+        compiler.pre_sql_setup()
+        sql, params = compiler.as_sql()
+    except EmptyResultSet:
+        return "", {model._meta.db_table: None}
+    return f"{sql} {params!r}", paths_of(query, sql, model)

@@ -1,0 +1,156 @@
+"""A cycle without its thread: turns are taken one at a time, on a connection as the cycle's is."""
+
+from __future__ import annotations
+
+import json
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from django.db import connections
+
+from bindserver.binding import Binding
+from bindserver.dependencies import known_tables
+from bindserver.desk import EVERYTHING, Desk
+from bindserver.engine.replica import Replica
+from bindserver.live import LiveView
+from bindserver.loader import Loaded
+from bindserver.pace import Pacer
+from bindserver.snapshot import connect, open_connection, snapshot
+from bindserver.sources import source_of
+from bindserver.turn import Turn
+from bindserver.wishes import (
+    Answered,
+    Caller,
+    Ended,
+    Event,
+    HintWish,
+    Published,
+    Ref,
+    Staled,
+    SubscribeWish,
+    Wish,
+)
+
+
+class Follower:
+    """Who follows one binding: hears events, and keeps what a client would.
+
+    Attributes:
+        actions: of what was sent, in order, since `clear`.
+        ended: whether its subscription was.
+    """
+
+    loop: Any = None
+
+    def __init__(self, key: str = "id") -> None:
+        self.replica = Replica(key)
+        self.actions: list[str] = []
+        self.ended = False
+
+    def hear(self, number: int, event: Event) -> None:
+        if isinstance(event, (Answered, Published)):
+            for frame in event.frames:
+                data = json.loads(frame.text)["data"]
+                self.actions.append(data["action"])
+                self.replica.apply(data)
+        elif isinstance(event, Staled):
+            self.actions.append("stale")
+        self.ended |= isinstance(event, Ended)
+
+    def settle(self, state: str) -> None:
+        """Nothing to do."""
+
+    def fail(self) -> None:
+        raise
+
+    def column(self, name: str) -> list[Any]:
+        return [row[name] for row in self.replica.rows]
+
+    def told(self) -> list[str]:
+        """Return the actions since this was asked last."""
+        told, self.actions = self.actions, []
+        return told
+
+
+class Turning:
+    """Takes turns; until it is left, this thread writes on the same connection.
+
+    Attributes:
+        statements: those that the last turn sent to read the tests' tables.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: SimpleQueue[Loaded] = SimpleQueue()
+        self.desk = Desk("default", b"secret", self._loaded.put)
+        self._pacer = Pacer(10)
+        self._usual = connections["default"]
+        self._connection = open_connection("default")
+        connect(self._connection)
+        self._source = source_of(self._connection)
+        self._source.prepare([table for table in known_tables() if table.startswith("app_")])
+        self._wishes: list[Wish] = []
+        self.statements: list[str] = []
+
+    def __enter__(self) -> Turning:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+        connections["default"] = self._usual
+
+    def follow(self, binding: Binding[Any]) -> Follower:
+        """Have a binding followed; the next turn answers."""
+        follower = Follower()
+        ref = Ref(follower, 1)
+        wish = SubscribeWish(ref=ref, caller=Caller(), message=EVERYTHING, instance=binding)
+        self._wishes.append(wish)
+        return follower
+
+    def ask(self, wish: Wish) -> None:
+        """Hand in a wish; the next turn serves it."""
+        self._wishes.append(wish)
+
+    def turn(self) -> None:
+        """Take a turn, and what others it takes until all is loaded."""
+        self.statements = []
+        while True:
+            items = [*self._wishes, *self._take_loaded()]
+            self._wishes.clear()
+            unanswered = self._turn(items)
+            self.desk.loader.stop()
+            self.desk.loader._thread = None
+            if self._loaded.empty() and not unanswered:
+                return
+
+    def _take_loaded(self) -> list[Loaded]:
+        taken = []
+        while True:
+            try:
+                taken.append(self._loaded.get_nowait())
+            except Empty:
+                return taken
+
+    def _turn(self, items: list[Wish | Loaded]) -> bool:
+        for item in items:
+            if isinstance(item, HintWish):
+                self._source.hint(item.changes or ())
+        self._source.prepare(self.desk.tables())
+        turn = Turn(self.desk, self._source, self._pacer)
+        with (
+            snapshot(self._connection, self._pacer),
+            self._connection.execute_wrapper(self._note),
+        ):
+            turn.run(items)
+        for refs, event in turn.outgoing:
+            for listener, number in refs:
+                listener.hear(number, event)
+        return turn.unanswered
+
+    def _note(self, execute: Any, sql: str, *arguments: Any) -> Any:
+        if "app_" in sql and "bindserver_" not in sql:
+            self.statements.append(sql)
+        return execute(sql, *arguments)
+
+    def views(self) -> list[LiveView]:
+        """Return all views."""
+        return self.desk.catalogue.views()
