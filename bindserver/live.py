@@ -138,7 +138,7 @@ class LiveView:
         self.incarnation = secrets.token_hex(6)
         self.keys: dict[Hashable, Key] = {}
         self.instances: dict[Key, Model] = {}
-        self._sync: dict[int, tuple[Frame, ...]] = {}
+        self._sync: dict[int, tuple[Position, tuple[Frame, ...]]] = {}
         self._digest: str | None = None
         self._listed: tuple[int | None, Mapping[Key, str]] = (None, {})
         self._kept: tuple[Model, ...] | None = None
@@ -196,7 +196,7 @@ class LiveView:
             self.modified = time.time()
             self._digest = None
             self._kept = None
-        self._sync.clear()  # its cursor names the position, which has moved in any case
+            self._sync.clear()
 
     def cursor(self) -> str:
         """Return the cursor of its present state."""
@@ -215,10 +215,15 @@ class LiveView:
         return self._encoder.delta(delta, self.cursor())
 
     def sync_frames(self, page_size: int) -> tuple[Frame, ...]:
-        """Return the frames of all its rows, made once for each page size and state."""
-        if page_size not in self._sync:
-            self._sync[page_size] = self._encoder.sync(self.view.texts(), self.cursor(), page_size)
-        return self._sync[page_size]
+        """Return the frames of all its rows, made once for each page size and version; the cursor
+        is of the present position, since others write, and the log is purged behind them."""
+        position, frames = self._sync.get(page_size, (None, ()))
+        if not frames:
+            frames = self._encoder.sync(self.view.texts(), self.cursor(), page_size)
+        elif position != self.position:
+            frames = self._encoder.renewed(frames, self.cursor())
+        self._sync[page_size] = self.position, frames
+        return frames
 
     def stale_frame(self) -> Frame:
         """Return the frame that says that its rows may be old."""

@@ -259,3 +259,26 @@ class TestWhatProvesNothing:
             assert told(again) == [("sync", None)]
             assert again.column("id") == [1, 2, 3, 4]
             assert told(await resume(server, "products", again)) == [("ok", None)]
+
+    async def test_who_comes_after_a_purge_can_prove_what_they_were_given(
+        self, make_server: MakeServer
+    ) -> None:
+        """Though the rows that they are sent were made for somebody before the purge."""
+        server = make_server()
+        program = program_on(server)
+        program.add_products(3)
+        with server:
+            async with talking(server.ws) as talk:
+                await talk.follow("products")
+                tags = await talk.follow("tags")
+                for number in range(1, 6):
+                    program.run("INSERT INTO app_tag VALUES (?, 'a')", number)
+                await talk.until(lambda: len(tags.replica.held) == 5)
+                program.age(1_000_000)
+                printed = server.manage("bindings", "capture", "purge")
+                assert re.match(r"Deleted [1-9]\d* entries", printed)
+                async with talking(server.ws) as late:
+                    given = await late.follow("products")
+        program.close()
+        with server:
+            assert told(await resume(server, "products", given)) == [("ok", None)]

@@ -68,6 +68,11 @@ class Encoder:
         """Return the whole queryset, in pages where it is large."""
         return self._pages("sync", rows, cursor, page_size)
 
+    def renewed(self, frames: Sequence[Frame], cursor: str) -> tuple[Frame, ...]:
+        """Return a `sync`'s frames with another cursor, for rows that are still the same."""
+        body, _, _ = frames[-1].text.rpartition(f'{self._params},"cursor":"')
+        return (*frames[:-1], Frame.of(f"{body}{self._tail(cursor)}"))
+
     def delta(self, delta: Delta, cursor: str) -> tuple[Frame, ...]:
         """Return a delta's frames: a single action, or a batch in one page or several.
 

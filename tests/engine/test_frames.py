@@ -168,3 +168,13 @@ def test_a_page_size_is_rounded_to_one_of_a_few(wish: int | None, size: int) -> 
 
 def test_a_key_is_json() -> None:
     assert [key_text(key) for key in (7, "7", 'a"b', None)] == ["7", '"7"', '"a\\"b"', "null"]
+
+
+@pytest.mark.parametrize("encoder", [ENCODER, FILTERED], ids=["plain", "params"])
+@pytest.mark.parametrize("count", [0, 1, 250])
+def test_a_sync_with_another_cursor_is_as_if_it_were_made_anew(
+    encoder: Encoder, count: int
+) -> None:
+    rows = [json.dumps({"sku": f'"cursor":"{number}"'}) for number in range(count)]
+    made = encoder.sync(rows, "c1", 100)
+    assert encoder.renewed(made, "c2") == encoder.sync(rows, "c2", 100)
