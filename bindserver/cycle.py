@@ -17,6 +17,7 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 
 from django.db import DatabaseError, Error
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -89,6 +90,10 @@ class Cycle:
         with self._bell:
             self._inbox.append(item)
             self._bell.notify()
+
+    def _put_back(self, items: Sequence[Wish | Loaded]) -> None:
+        with self._bell:
+            self._inbox.extendleft(reversed(items))
 
     # The thread.
 
@@ -166,11 +171,13 @@ class Cycle:
             # What views have come to is theirs, whatever happened to the rest of the turn; but
             # nobody has all of a state then, and so nobody is told that they have.
             if turn.outgoing:
-                behind = self._desk.lagging() if whole else self._desk.listeners()
+                behind = self._desk.lagging(turn.position) if whole else self._desk.listeners()
                 self._post.send(turn.outgoing, turn.state(), behind)
         self._losses = 0
         self._turned_at = time.monotonic()
-        if turn.unanswered:
+        if turn.postponed:
+            self._put_back(turn.postponed)
+        elif turn.unanswered:
             self._put(HintWish())
         self._do_chores(source)
 

@@ -17,11 +17,12 @@ from bindserver.capture.log import log_of
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
+from bindserver.exceptions import Overtaken
 from bindserver.forks import working
 from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
 from bindserver.queries import Rows
-from bindserver.snapshot import connect, open_connection, snapshot
+from bindserver.snapshot import connect, open_connection, snapshot, vouch
 
 LOAD_PATIENCE = 6
 """A big load may take so many times as long as a query of the cycle."""
@@ -77,15 +78,18 @@ class Loader:
         connection = open_connection(self._alias)
         try:
             while (wanted := self._wanted.get()) is not None:
-                with working:
-                    loaded = self._load(*wanted, connection)
+                loaded = None
+                while loaded is None:
+                    with working:
+                        loaded = self._load(*wanted, connection)
                 self._done(loaded)
         finally:
             connection.close()
 
     def _load(
         self, live: LiveView, known: Position | None, connection: BaseDatabaseWrapper
-    ) -> Loaded:
+    ) -> Loaded | None:
+        """Load a view, unless somebody overtakes the snapshot."""
         pacer = Pacer(conf.QUERY_SECONDS * LOAD_PATIENCE)
         recorder = Recorder()
         position = known or Position(epoch="", mark="")
@@ -96,6 +100,9 @@ class Loader:
                     position = log_of(connection).position()
                 with recorder.watching(self._alias):
                     rows = live.query.load(recorder, pacer)
+                vouch(self._alias, recorder.tables)
+        except Overtaken:
+            return None
         except Exception as problem:  # handed on: the cycle sets the view aside and logs it
             connection.close()
             return Loaded(

@@ -14,7 +14,7 @@ from bindserver.exceptions import TooManyRows
 from bindserver.live import LiveView
 from bindserver.pace import Pacer
 from bindserver.queries import OverBudget, Query
-from bindserver.snapshot import guarded
+from bindserver.snapshot import guarded, vouch
 
 
 @dataclass(slots=True)
@@ -55,7 +55,9 @@ def _reached(query: Query, change: Change) -> set[Hashable] | None:
             return None
         return query.primary_keys(change.pks)
     with guarded(query.alias):
-        return query.reached(change.table, change.pks, conf.SYNC_ROWS)
+        reached = query.reached(change.table, change.pks, conf.SYNC_ROWS)
+    vouch(query.alias, query.tables)
+    return reached
 
 
 def refresh(
@@ -66,6 +68,7 @@ def refresh(
     Raises:
         OverBudget: there is so much to read that the loader should do it.
         TooManyRows: the view has outgrown its binding's limit.
+        Overtaken: what was read may be newer than the snapshot; the view is as it was.
         Exception: whatever a query or serializer raises.
     """
     if not what:
@@ -74,13 +77,19 @@ def refresh(
     recorder = Recorder()
     with guarded(alias), recorder.watching(alias):
         if what.whole:
-            delta = live.load(live.query.load(recorder, pacer, budget=conf.SYNC_ROWS), position)
+            delta = _load(live, position, pacer, recorder)
         else:
             delta = _step(live, what.pks, position, pacer, recorder)
     live.learn(recorder)
     if len(live.view) > live.query.max_rows:
         raise TooManyRows(live.query.max_rows)
     return delta
+
+
+def _load(live: LiveView, position: Position, pacer: Pacer, recorder: Recorder) -> Delta | None:
+    rows = live.query.load(recorder, pacer, budget=conf.SYNC_ROWS)
+    vouch(live.query.alias, recorder.tables)
+    return live.load(rows, position)
 
 
 def _step(
@@ -98,8 +107,9 @@ def _step(
         known = {**live.keys, **rows.keys}
         if any(pk not in known for pk in ordered) or len(ordered) != len(known) - len(gone_keys):
             # A row came or went without a word, as by the passing of time: read all.
-            return live.load(live.query.load(recorder, pacer, budget=conf.SYNC_ROWS), position)
+            return _load(live, position, pacer, recorder)
         listed = [known[pk] for pk in ordered]
+    vouch(live.query.alias, recorder.tables)
     return live.step(rows, gone, listed, position)
 
 

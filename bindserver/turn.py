@@ -16,7 +16,7 @@ from bindserver.engine.changes import Change, Position
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.engine.ring import Delta
-from bindserver.exceptions import Denied, TooManyRows, Unavailable
+from bindserver.exceptions import Denied, Overtaken, TooManyRows, Unavailable
 from bindserver.live import LiveView, Opening, State, Subject
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
@@ -49,6 +49,8 @@ class Turn:
     Attributes:
         outgoing: the events that the turn came to.
         unanswered: whether another turn is needed at once.
+        postponed: what it must deal with first, in order.
+        position: the snapshot's.
     """
 
     def __init__(self, desk: Desk, source: Source, pacer: Pacer) -> None:
@@ -57,24 +59,28 @@ class Turn:
         self._pacer = pacer
         self.outgoing = Outgoing()
         self.unanswered = False
-        self._position = Position(epoch="", mark="")
+        self.postponed: list[Wish | Loaded] = []
+        self.position = Position(epoch="", mark="")
         self._changes: dict[Position, list[Change] | None] = {}
         self._left: list[tuple[LiveView, Subject]] = []
+        self._overtaken: list[LiveView] = []
 
     def run(self, items: Iterable[Wish | Loaded]) -> None:
         """Take loads, move views to the present, serve wishes, answer those who wait."""
         items = list(items)
-        self._position = self._source.position()
+        self.position = self._source.position()
         self._resolve_subjects()  # first, so that nobody is told of a view that is theirs no more
         for item in items:
-            if isinstance(item, Loaded):
+            if isinstance(item, Loaded) and item.live in self._overtaken:
+                self.postponed.append(item)
+            elif isinstance(item, Loaded):
                 self._take(item)
         reception = Reception(
             desk=self._desk,
             source=self._source,
             pacer=self._pacer,
             outgoing=self.outgoing,
-            position=self._position,
+            position=self.position,
             failed=self._failed,
         )
         for live, subject in self._left:
@@ -87,14 +93,15 @@ class Turn:
             if live.wanted:
                 self._bring_up(live)
                 self._answer(live)
+        self.postponed += reception.postponed
 
     def state(self) -> str:
         """Return an opaque name of the committed state that the turn came to."""
-        text = f"{self._position.epoch}.{self._position.mark}"
+        text = f"{self.position.epoch}.{self.position.mark}"
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def _since(self, position: Position) -> list[Change] | None:
-        if position == self._position:
+        if position == self.position:
             return []
         if position not in self._changes:
             self._changes[position] = self._source.changes(position)
@@ -104,18 +111,19 @@ class Turn:
 
     def _bring_up(self, live: LiveView) -> None:
         """Move a view to the present; load it if it has no rows yet."""
-        if live.state is not State.LOADING and not live.rests():
-            self._guarded(live, self._move)
+        if live.state is State.LOADING or live.rests() or live in self._overtaken:
+            return
+        self._guarded(live, self._move)
 
     def _move(self, live: LiveView) -> None:
         what = Touched(whole=True)
         if live.state is State.READY and not self._reads_unproved(live):
             what = touched(live, self._since(live.position))
         try:
-            delta = refresh(live, what, self._position, self._pacer, self._desk.alias)
+            delta = refresh(live, what, self.position, self._pacer, self._desk.alias)
         except OverBudget:
             live.state = State.LOADING
-            self._desk.loader.load(live, None if self._source.durable else self._position)
+            self._desk.loader.load(live, None if self._source.durable else self.position)
             return
         self._publish(live, delta)
 
@@ -149,6 +157,9 @@ class Turn:
             work(live)
         except TooManyRows as problem:
             self._end(live, problem)
+        except Overtaken:
+            self._overtaken.append(live)  # stays where it is, until there is another snapshot
+            self.unanswered = True
         except Exception as problem:
             self._source.position()  # raises if it is the database that is lost
             self._set_aside(live, problem)
@@ -200,7 +211,7 @@ class Turn:
             if not subject.reads:
                 continue
             if not subject.concerned(self._since(subject.position)):
-                subject.position = self._position
+                subject.position = self.position
             elif subject.refs and not subject.live.rests():
                 self._guarded(subject.live, partial(self._move_subject, subject))
             elif not subject.refs:
@@ -222,7 +233,7 @@ class Turn:
             self._failed(problem)
             self._revoke(subject, Code.INTERNAL)
             return
-        subject.position = self._position
+        subject.position = self.position
         if moved:
             self._left.append((live, subject))
             subject.live.openings.extend(
@@ -245,7 +256,7 @@ class Turn:
         Where one of its tables is not watched yet, nobody knows what a cursor has missed: the next
         turn does.
         """
-        if live.state is not State.READY:
+        if live.state is not State.READY or live in self._overtaken:
             return
         if not self._source.watches(live.tables):
             self.unanswered = True
@@ -263,7 +274,10 @@ class Turn:
         if cursor is not None and cursor.fingerprint != live.query.fingerprint:
             cursor = None
         changes = self._since(cursor.position) if cursor is not None else None
-        delta = missed(live, cursor, message.held, changes)
+        try:
+            delta = missed(live, cursor, message.held, changes)
+        except Overtaken:
+            delta = None
         if delta is None:
             return live.sync_frames(round_page_size(message.page_size))
         return live.delta_frames(delta)

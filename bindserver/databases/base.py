@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -36,6 +36,10 @@ class Database(Protocol):
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """Keep the snapshot whole when a statement inside fails."""
 
+    def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
+        """Tell, in a snapshot, whether what was read of these tables may be newer than it: where
+        tables are emptied, rewritten or replaced, some databases show that to older snapshots."""
+
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
         """Return what makes of a column's value, and 1 or -1 for the direction, a value that Python
         sorts as the database sorts the column; None where it cannot be told."""
@@ -57,6 +61,9 @@ class Usual:
 
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
+        return False
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
         return _number if isinstance(field, (IntegerField, BooleanField)) else None

@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.conf import conf
 from bindserver.databases.base import Usual
+from bindserver.exceptions import Overtaken
 from bindserver.pace import Pacer
 
 CONNECT_SECONDS = 10
@@ -21,6 +22,9 @@ READ_SECONDS = 5
 
 IDLE_SECONDS = 20.0
 """A connection that was not used for so long is tried out before it is trusted."""
+
+TABLE_CHANGED = 1412
+"""What InnoDB says of a table that was emptied or built anew after the snapshot was taken."""
 
 LONGEST = 6
 """The longest statement may take so many times QUERY_SECONDS: that of a big load."""
@@ -56,7 +60,8 @@ class MySQL(Usual):
         with transaction.atomic(using=connection.alias):
             with connection.cursor() as cursor:
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-            yield
+            with connection.execute_wrapper(_overtaking):
+                yield
 
     def _limit(self, connection: BaseDatabaseWrapper, seconds: float) -> None:
         """Have the server end a statement that takes longer."""
@@ -69,3 +74,13 @@ class MySQL(Usual):
             else:
                 cursor.execute("SET SESSION max_execution_time = %s", (int(seconds * 1000),))
         self._limits[connection] = (connection.connection, seconds)
+
+
+def _overtaking(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    """Run a statement, and tell by an error of ours that another snapshot would show the table."""
+    try:
+        return execute(sql, params, many, context)
+    except OperationalError as problem:
+        if problem.args[0] == TABLE_CHANGED:
+            raise Overtaken(str(problem)) from problem
+        raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from bindserver.databases.base import Sorting, Usual
+from bindserver.databases.overtaking import overtaken
 from bindserver.pace import Pacer
 
 LOCK_SECONDS = 1.0
@@ -56,6 +57,9 @@ class PostgreSQL(Usual):
                 yield
             finally:
                 del self._guarded[connection]
+
+    def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
+        return overtaken(connection, tables)
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
         if hasattr(field, "from_db_value"):
