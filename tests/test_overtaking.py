@@ -103,6 +103,12 @@ class Turns:
     def hear(self, number: int, event: Any) -> None:
         self.heard.append(event)
 
+    def fail(self) -> None:
+        raise AssertionError
+
+    def settle(self, state: str) -> None:
+        """Nothing: `behind` says for whom it would be called."""
+
     @property
     def frames(self) -> list[tuple[str, Any]]:
         """The action and payload of each frame that was heard, in order."""
