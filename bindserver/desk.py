@@ -129,7 +129,7 @@ class Desk:
                 outgoing.add([item.ref], Ended(code=Code.UNAVAILABLE))
             elif isinstance(item, OrderWish):
                 self.obey(item)
-            elif isinstance(item, Loaded):
+            elif isinstance(item, Loaded) and item.live.state is State.LOADING:
                 item.live.state = State.FAILED if len(item.live.view) else State.NEW
         refuse(items, outgoing)
         return outgoing

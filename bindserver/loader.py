@@ -23,6 +23,7 @@ from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
 from bindserver.queries import Rows
 from bindserver.snapshot import connect, open_connection, snapshot, vouch
+from bindserver.watchdog import Watchdog
 
 LOAD_PATIENCE = 6
 """A big load may take so many times as long as a query of the cycle."""
@@ -76,21 +77,23 @@ class Loader:
 
     def _run(self) -> None:
         connection = open_connection(self._alias)
+        watchdog = Watchdog(connection)
         try:
             while (wanted := self._wanted.get()) is not None:
                 loaded = None
                 while loaded is None:
-                    with working:
+                    with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
                         loaded = self._load(*wanted, connection)
                 self._done(loaded)
         finally:
+            watchdog.close()
             connection.close()
 
     def _load(
         self, live: LiveView, known: Position | None, connection: BaseDatabaseWrapper
     ) -> Loaded | None:
         """Load a view, unless somebody overtakes the snapshot."""
-        pacer = Pacer(conf.QUERY_SECONDS * LOAD_PATIENCE)
+        pacer = Pacer(_longest())
         recorder = Recorder()
         position = known or Position(epoch="", mark="")
         try:
@@ -109,3 +112,8 @@ class Loader:
                 live=live, rows=None, position=position, recorder=recorder, problem=problem
             )
         return Loaded(live=live, rows=rows, position=position, recorder=recorder)
+
+
+def _longest() -> float:
+    """Return how long a load may take, in seconds."""
+    return float(conf.QUERY_SECONDS * LOAD_PATIENCE)

@@ -135,8 +135,8 @@ class Turn:
         """Take a big load's rows; the turn brings them to the present."""
         live = loaded.live
         live.learn(loaded.recorder)
-        if live.state is State.FAILED:
-            return  # set aside meanwhile, to be read whole when its time comes
+        if live.state is not State.LOADING:
+            return  # set aside meanwhile, and perhaps read since, to newer rows than these
 
         def take(live: LiveView) -> None:
             if loaded.rows is None:

@@ -33,6 +33,9 @@ class Database(Protocol):
     ) -> AbstractContextManager[None]:
         """Read in one snapshot; nothing can be written, and nothing outlives the pacer's time."""
 
+    def socket_of(self, connection: BaseDatabaseWrapper) -> int | None:
+        """Return the descriptor of an open connection's socket; None where there is none."""
+
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """Keep the snapshot whole when a statement inside fails."""
 
@@ -58,6 +61,9 @@ class Usual:
     def reading(self, connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
         with transaction.atomic(using=connection.alias):
             yield
+
+    def socket_of(self, connection: BaseDatabaseWrapper) -> int | None:
+        return None
 
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         return nullcontext()

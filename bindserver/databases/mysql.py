@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,6 @@ from bindserver.databases.base import Usual
 from bindserver.exceptions import Overtaken
 from bindserver.pace import Pacer
 
-CONNECT_SECONDS = 10
 READ_SECONDS = 5
 """How much longer than the longest statement a silent server is waited for."""
 
@@ -42,7 +42,7 @@ class MySQL(Usual):
     def adapt(self, settings: dict[str, Any]) -> None:
         options = settings.setdefault("OPTIONS", {})
         options["isolation_level"] = "repeatable read"  # a snapshot is to be had in no other
-        options.setdefault("connect_timeout", CONNECT_SECONDS)
+        options.setdefault("connect_timeout", math.ceil(conf.STALE_SECONDS))
         options.setdefault("read_timeout", int(conf.QUERY_SECONDS * LONGEST) + READ_SECONDS)
 
     def connect(self, connection: BaseDatabaseWrapper) -> None:
@@ -62,6 +62,10 @@ class MySQL(Usual):
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
             with connection.execute_wrapper(_overtaking):
                 yield
+
+    def socket_of(self, connection: BaseDatabaseWrapper) -> int | None:
+        raw: Any = connection.connection
+        return None if raw is None else int(raw.fileno())
 
     def _limit(self, connection: BaseDatabaseWrapper, seconds: float) -> None:
         """Have the server end a statement that takes longer."""

@@ -92,6 +92,16 @@ class MariaDB:
         os.kill(int((self._folder / "pid").read_text()), how)
         self._process.wait(PATIENCE_SECONDS)
 
+    def pause(self) -> None:
+        """Have it do nothing, as on a machine that hangs."""
+        os.kill(int((self._folder / "pid").read_text()), signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """End a pause; runuser pauses with what it runs."""
+        assert self._process is not None
+        for pid in (self._process.pid, int((self._folder / "pid").read_text())):
+            os.kill(pid, signal.SIGCONT)
+
     def remove(self) -> None:
         """End it, and take its files away."""
         self.stop()
