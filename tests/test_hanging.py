@@ -137,10 +137,13 @@ class TestAServer:
         with Server(tmp_path / "patient", patient, url=home.url) as server:
             async with talking(server.ws) as talk:
                 await talk.follow("products")
+                await talk.silence(0.3)  # no turn, but looks at the log
                 with home.hanging():
                     async with talking(server.ws) as other:
                         await other.say("products")
-                        await other.ping(2)
+                        for _ in range(5):
+                            await asyncio.sleep(0.2)
+                            await other.ping(2)
 
     async def test_lets_a_long_query_end_that_may_take_so_long(
         self, home: Home, program: Any, server: Server
