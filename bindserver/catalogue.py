@@ -18,7 +18,7 @@ from bindserver.exceptions import Unavailable
 from bindserver.live import LiveView, Subject
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
-from bindserver.snapshot import guarded
+from bindserver.snapshot import guarded, vouch
 from bindserver.wishes import Caller, Ref
 
 SubjectKey = tuple[BindingClass, tuple[str, str, str], str, Form, bool, Binding[Any] | None]
@@ -67,6 +67,7 @@ class Catalogue:
 
         Raises:
             Refusal: the params are wrong, the caller may not, or there are too many views.
+            Overtaken: what that was told by may be newer than the snapshot.
         """
         instance = binding(user=caller.user, auth=caller.auth, params=params)
         return self._subject(instance, Form.JSON, params, position, trusted), instance
@@ -117,6 +118,7 @@ class Catalogue:
 
         Raises:
             Denied: the caller may not have it any more.
+            Overtaken: what that was told by may be newer than the snapshot.
         """
         user, auth = self._present(subject.caller), subject.caller.auth
         if subject.origin is not None:
@@ -142,6 +144,7 @@ class Catalogue:
         model = caller.user._meta.model  # its type may be a lazy wrapper's
         users = model._base_manager.using(caller.user._state.db or self._alias)
         user = users.filter(pk=caller.user.pk).first()
+        vouch(self._alias, self._table_of(caller))
         return user if getattr(user, "is_active", True) else None
 
     def _table_of(self, caller: Caller) -> set[str]:
@@ -161,16 +164,19 @@ class Catalogue:
         self, instance: Binding[Any], form: Form, trusted: bool
     ) -> tuple[LiveView, set[str]]:
         recorder = Recorder()
-        with guarded(self._alias), recorder.watching(self._alias):
-            if not trusted:
-                permissions.ask(instance)
-            query = Query(instance, form)
+        try:
+            with guarded(self._alias), recorder.watching(self._alias):
+                if not trusted:
+                    permissions.ask(instance)
+                query = Query(instance, form)
+        finally:  # a refusal, too, must be one of this snapshot
+            vouch(self._alias, recorder.tables)
         live = self._views.get(query.identity)
         if live is None:
             if len(self._views) >= conf.MAX_VIEWS:
                 raise Unavailable("the server holds as many views as it may; try again later")
             live = self._views[query.identity] = LiveView(query, instance, self._secret)
-        return live, recorder.own | recorder.other
+        return live, recorder.tables
 
     def reconsider(self, ref: Ref, caller: Caller, position: Position) -> Subject | None:
         """Put a subscription into the context of another caller; return its subject, if it is led

@@ -36,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "RING_BYTES": 1024 * 1024,
     "SLOW_CLIENT_SECONDS": 30.0,
     "SNAPSHOT_SECONDS": 30.0,
+    "STALE_SECONDS": 5.0,
     "SYNC_ROWS": 2_000,
     "WEBSOCKET_PATH": "/ws/",
 }

@@ -17,6 +17,8 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from django.db import DatabaseError, Error
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -31,6 +33,7 @@ from bindserver.pace import Pacer, collector
 from bindserver.snapshot import connect, open_connection, snapshot
 from bindserver.sources import Source, source_of
 from bindserver.turn import Turn
+from bindserver.watchdog import Watchdog
 from bindserver.wishes import HintWish, Wish
 
 logger = logging.getLogger("bindserver")
@@ -60,6 +63,7 @@ class Cycle:
         self._pacer = Pacer(conf.QUERY_SECONDS)
         self._desk = Desk(alias, secret, self._put)
         self._connection: BaseDatabaseWrapper | None = None
+        self._watchdog: Watchdog | None = None
         self._source: Source | None = None
         self._losses = 0
         self._retry_at = 0.0
@@ -90,6 +94,10 @@ class Cycle:
             self._inbox.append(item)
             self._bell.notify()
 
+    def _put_back(self, items: Sequence[Wish | Loaded]) -> None:
+        with self._bell:
+            self._inbox.extendleft(reversed(items))
+
     # The thread.
 
     def _run(self) -> None:
@@ -100,7 +108,8 @@ class Cycle:
                 break
             with working:
                 try:
-                    self._turn(items)
+                    with self._patience(conf.QUERY_SECONDS + conf.STALE_SECONDS):
+                        self._turn(items)
                 except Exception as problem:
                     self._lost(problem, items)
         self._desk.loader.stop()
@@ -108,12 +117,14 @@ class Cycle:
 
     def _wait(self) -> list[Wish | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""
-        with self._bell:
-            while not self._inbox and not self._stopping and not self._has_moved():
+        # Not with the bell in hand: an event loop that rings would wait for a silent database.
+        while not (self._inbox or self._stopping or self._has_moved()):
+            with self._bell:
                 timeout = self._timeout()
-                if timeout is not None and timeout <= 0:
+                if self._inbox or self._stopping or (timeout is not None and timeout <= 0):
                     break
                 self._bell.wait(timeout)
+        with self._bell:
             items = list(self._inbox)
             self._inbox.clear()
             return items
@@ -122,7 +133,7 @@ class Cycle:
         if self._source is None or not self._source.polls or not self._desk.watched():
             return False
         try:
-            with working:
+            with working, self._patience(conf.STALE_SECONDS):
                 return self._source.moved()
         except Error:
             return True  # the turn will meet the same error, and deal with it
@@ -166,11 +177,13 @@ class Cycle:
             # What views have come to is theirs, whatever happened to the rest of the turn; but
             # nobody has all of a state then, and so nobody is told that they have.
             if turn.outgoing:
-                behind = self._desk.lagging() if whole else self._desk.listeners()
+                behind = self._desk.lagging(turn.position) if whole else self._desk.listeners()
                 self._post.send(turn.outgoing, turn.state(), behind)
         self._losses = 0
         self._turned_at = time.monotonic()
-        if turn.unanswered:
+        if turn.postponed:
+            self._put_back(turn.postponed)
+        elif turn.unanswered:
             self._put(HintWish())
         self._do_chores(source)
 
@@ -201,18 +214,30 @@ class Cycle:
         except DatabaseError as problem:
             logger.warning("bindserver: the change log cannot be purged: %s", problem)
 
-    def _connect(self) -> tuple[BaseDatabaseWrapper, Source]:
+    def _patience(self, seconds: float) -> AbstractContextManager[None]:
+        """Wait so long at most for each answer of the database."""
+        if self._watchdog is None:
+            self._watchdog = Watchdog(self._open())
+        return self._watchdog.patience(seconds)
+
+    def _open(self) -> BaseDatabaseWrapper:
         if self._connection is None:
             self._connection = open_connection(self.alias)
+        return self._connection
+
+    def _connect(self) -> tuple[BaseDatabaseWrapper, Source]:
+        connection = self._open()
         if self._source is None:
-            connect(self._connection)
-            self._source = source_of(self._connection)
-        return self._connection, self._source
+            connect(connection)
+            self._source = source_of(connection)
+        return connection, self._source
 
     def _disconnect(self) -> None:
+        if self._watchdog is not None:
+            self._watchdog.close()
         if self._connection is not None:
             self._connection.close()
-        self._source = self._connection = None
+        self._source = self._connection = self._watchdog = None
 
     def _lost(self, problem: Exception, items: list[Wish | Loaded]) -> None:
         """Ride out a lost database: subscribers keep what they have, and hear that it is old."""

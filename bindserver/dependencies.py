@@ -48,6 +48,11 @@ class Recorder:
         self.other: set[str] = set()
         self._expects_own = False
 
+    @property
+    def tables(self) -> set[str]:
+        """All tables that were read, and perhaps some that were not."""
+        return self.own | self.other
+
     def expect_own(self) -> None:
         """Take the next statement for the view's own query."""
         self._expects_own = True

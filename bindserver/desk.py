@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from bindserver.catalogue import Catalogue
 from bindserver.courier import Outgoing
+from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Unavailable
 from bindserver.live import LiveView, Opening, State
@@ -70,11 +71,14 @@ class Desk:
             default=float("inf"),
         )
 
-    def lagging(self) -> frozenset[Listener]:
+    def lagging(self, position: Position) -> frozenset[Listener]:
         """Return the listeners that have rows of a view that is not at the present position."""
         views = self.catalogue.views()
         behind = {
-            ref.listener for live in views if live.state is not State.READY for ref in live.audience
+            ref.listener
+            for live in views
+            if live.state is not State.READY or live.position != position
+            for ref in live.audience
         }
         moved = {o.ref.listener for live in views for o in live.openings if o.moved}
         return frozenset(behind | moved)
@@ -125,7 +129,7 @@ class Desk:
                 outgoing.add([item.ref], Ended(code=Code.UNAVAILABLE))
             elif isinstance(item, OrderWish):
                 self.obey(item)
-            elif isinstance(item, Loaded):
+            elif isinstance(item, Loaded) and item.live.state is State.LOADING:
                 item.live.state = State.FAILED if len(item.live.view) else State.NEW
         refuse(items, outgoing)
         return outgoing

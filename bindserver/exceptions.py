@@ -14,6 +14,7 @@ BindserverError
 │   ├── CaptureBusy       not now: somebody holds a lock
 │   └── LogRemoved        it was there, and somebody took it away
 ├── QueryTimeout          a query or serializer took longer than it may
+├── Overtaken             a snapshot shows what is newer than itself
 └── CannotListen          the server cannot have the address it was told
 """
 
@@ -101,6 +102,11 @@ class LogRemoved(CaptureError):
 
 class QueryTimeout(BindserverError):
     """A query or a serializer took longer than `QUERY_SECONDS`."""
+
+
+class Overtaken(BindserverError):
+    """A table was emptied, rewritten or replaced after the snapshot that has read it was taken, and
+    before it was read: what was read may be no state at all. Read again in another snapshot."""
 
 
 class CannotListen(BindserverError):

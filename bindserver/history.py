@@ -13,7 +13,7 @@ from bindserver.conf import conf
 from bindserver.engine.changes import Change, Position
 from bindserver.live import LiveView
 from bindserver.queries import Query
-from bindserver.snapshot import guarded
+from bindserver.snapshot import guarded, vouch
 from bindserver.sources import Source
 
 
@@ -53,7 +53,11 @@ class History:
         return self._changes[position]
 
     def touched(self, live: LiveView, position: Position) -> Touched:
-        """Return what changed in a view since a position."""
+        """Return what changed in a view since a position.
+
+        Raises:
+            Overtaken: what was read to tell may be newer than the snapshot.
+        """
         changes = self.since(position)
         if changes is None:
             return WHOLE
@@ -89,4 +93,6 @@ def _reached(query: Query, change: Change) -> set[Hashable] | None:
             return None
         return query.primary_keys(change.pks)
     with guarded(query.alias):
-        return query.reached(change.table, change.pks, conf.SYNC_ROWS)
+        reached = query.reached(change.table, change.pks, conf.SYNC_ROWS)
+    vouch(query.alias, query.tables)
+    return reached

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from bindserver.courier import Outgoing
 from bindserver.desk import mark_stale
 from bindserver.engine.protocol import Code
-from bindserver.exceptions import TooManyRows, Unavailable
+from bindserver.exceptions import Overtaken, TooManyRows, Unavailable
 from bindserver.live import LiveView, State
 from bindserver.pace import Pacer
 from bindserver.sources import Source
@@ -33,6 +33,10 @@ class Isolation:
         pacer: stops what takes too long.
         outgoing: takes the word to a view's subscribers.
         note: hears what bindings and serializers have raised.
+
+    Attributes:
+        overtaken: the views that the turn's snapshot cannot show as they were: they stay where
+            they are, until there is another.
     """
 
     def __init__(
@@ -46,6 +50,7 @@ class Isolation:
         self._pacer = pacer
         self._outgoing = outgoing
         self._note = note
+        self.overtaken: set[LiveView] = set()
 
     def attempt(self, live: LiveView, work: Callable[[LiveView], None]) -> None:
         """Do something to a view; if that fails, the view alone is set aside."""
@@ -54,6 +59,8 @@ class Isolation:
             work(live)
         except TooManyRows as problem:
             self._end(live, problem)
+        except Overtaken:
+            self.overtaken.add(live)
         except Exception as problem:
             self.see_database()
             self._set_aside(live, problem)

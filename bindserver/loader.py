@@ -18,11 +18,13 @@ from bindserver.capture.log import log_of
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
+from bindserver.exceptions import Overtaken
 from bindserver.forks import working
 from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
 from bindserver.queries import SLOTS_PER_QUERY, Rows
-from bindserver.snapshot import connect, open_connection, snapshot
+from bindserver.snapshot import connect, open_connection, snapshot, vouch
+from bindserver.watchdog import Watchdog
 
 LOAD_PATIENCE = 6
 """A big load may take so many times as long as a query of the cycle."""
@@ -94,25 +96,34 @@ class Loader:
 
     def _run(self) -> None:
         connection = open_connection(self._alias)
+        watchdog = Watchdog(connection)
         try:
             while (wanted := self._wanted.get()) is not None:
-                with working:
+                with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
                     results = self._load_all(wanted, connection)
                 for loaded in results:
                     self._done(loaded)
         finally:
+            watchdog.close()
             connection.close()
 
     def _load_all(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
         """Load views together; one by one if that fails, so that it fails one of them alone."""
-        results = self._load(wanted, connection)
+        results = self._load_patiently(wanted, connection)
         if len(results) > 1 and results[0].problem is not None:
             alone = [replace(wanted, lives=[live]) for live in wanted.lives]
-            results = [loaded for one in alone for loaded in self._load(one, connection)]
+            results = [one for w in alone for one in self._load_patiently(w, connection)]
         return results
 
+    def _load_patiently(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
+        """Load views in another snapshot as often as somebody overtakes it."""
+        while True:
+            results = self._load(wanted, connection)
+            if not isinstance(results[0].problem, Overtaken):
+                return results
+
     def _load(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
-        pacer = Pacer(conf.QUERY_SECONDS * LOAD_PATIENCE)
+        pacer = Pacer(_longest())
         recorder, position, began = Recorder(), wanted.since, time.monotonic()
         dealt: list[Rows | None] = [None] * len(wanted.lives)
         problem: Exception | None = None
@@ -123,6 +134,7 @@ class Loader:
                     position = log_of(connection).position(wanted.since)
                 with recorder.watching(self._alias):
                     dealt[:] = read_whole(wanted.lives, recorder, pacer)
+                vouch(self._alias, recorder.tables)
         except Exception as raised:  # handed on: the cycle sets the view aside and logs it
             connection.close()
             problem = raised
@@ -146,3 +158,8 @@ def read_whole(lives: Sequence[LiveView], recorder: Recorder, pacer: Pacer) -> l
         return [query.load(recorder, pacer)]
     dealt = query.load_together({live.query.slot for live in lives}, recorder, pacer)
     return [dealt[live.query.slot] for live in lives]
+
+
+def _longest() -> float:
+    """Return how long a load may take, in seconds."""
+    return float(conf.QUERY_SECONDS * LOAD_PATIENCE)

@@ -59,13 +59,17 @@ class Mover:
         """Move views to the present; load those that have no rows yet."""
         groups: Groups = {}
         for live in views:
-            if live.state is not State.LOADING and not live.rests():
+            if live.state is not State.LOADING and not live.rests() and not self._stays(live):
                 self._isolation.attempt(live, partial(self._assign, groups))
         for what, lives in groups.values():
             dealt = self._read_together(lives, what) if len(lives) > 1 else None
             for live in lives:
-                if live.state is not State.LOADING:
+                if live.state is not State.LOADING and not self._stays(live):
                     self._isolation.attempt(live, partial(self._move, what, dealt))
+
+    def _stays(self, live: LiveView) -> bool:
+        """Tell whether a view is not to be moved in this snapshot."""
+        return live in self._isolation.overtaken
 
     def _assign(self, groups: Groups, live: LiveView) -> None:
         """Put a view to those that it can be read with; let it pass if nothing has touched it."""
@@ -122,7 +126,7 @@ class Mover:
         """Take a big load's rows; `move` brings them to the present."""
         live = loaded.live
         live.learn(loaded.recorder)
-        if live.state is not State.FAILED:  # else it is read whole when its time comes
+        if live.state is State.LOADING:  # else it was set aside, and perhaps read to newer rows
             self._isolation.attempt(live, partial(self._take, loaded))
 
     def _take(self, loaded: Loaded, live: LiveView) -> None:

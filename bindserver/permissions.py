@@ -17,7 +17,14 @@ from rest_framework.permissions import BasePermission, OperandHolder, SingleOper
 from rest_framework.request import Request
 
 from bindserver.binding import Binding
-from bindserver.exceptions import BindserverError, Denied, Forbidden, InvalidParams, Unauthenticated
+from bindserver.exceptions import (
+    BindserverError,
+    Denied,
+    Forbidden,
+    InvalidParams,
+    Overtaken,
+    Unauthenticated,
+)
 
 VIEW: Mapping[str, Any] = {"action": "list", "args": (), "detail": False, "kwargs": {}}
 """What a permission class may look for in a view, and finds in the binding while it is asked."""
@@ -32,6 +39,7 @@ def ask(binding: Binding[Any]) -> None:
 
     Raises:
         Denied: one of them refuses.
+        Overtaken: what they were told may be newer than the snapshot.
         PermissionFailed: one of them raised something else.
     """
     request = _request(binding)
@@ -45,7 +53,7 @@ def ask(binding: Binding[Any]) -> None:
         raise Unauthenticated(str(problem.detail)) from None
     except (exceptions.PermissionDenied, PermissionDenied, Http404) as problem:
         raise _refusal(binding, getattr(problem, "detail", None)) from None
-    except Denied:
+    except (Denied, Overtaken):
         raise
     except Exception as problem:
         raise PermissionFailed(

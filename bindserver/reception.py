@@ -11,7 +11,7 @@ from bindserver.desk import EVERYTHING, Desk
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import Code, canonical
-from bindserver.exceptions import Denied, Refusal, Unavailable
+from bindserver.exceptions import Denied, Overtaken, Refusal, Unavailable
 from bindserver.live import Opening, Reading, Subject
 from bindserver.pace import Pacer
 from bindserver.params import validate
@@ -49,6 +49,9 @@ class Reception:
         outgoing: takes the events that it comes to.
         position: the turn's.
         failed: takes what a binding raised, and returns what may be said of it.
+
+    Attributes:
+        postponed: the wishes that another snapshot is needed for, and all that came after them.
     """
 
     def __init__(
@@ -66,9 +69,19 @@ class Reception:
         self._outgoing = outgoing
         self._position = position
         self._failed = failed
+        self.postponed: list[Wish] = []
 
     def serve(self, wish: Wish) -> None:
         """Serve a wish, or have it wait for its view; a wish that fails is told so."""
+        if self.postponed:  # what is asked and taken back must stay in this order
+            self.postponed.append(wish)
+            return
+        try:
+            self._serve(wish)
+        except Overtaken:
+            self.postponed.append(wish)
+
+    def _serve(self, wish: Wish) -> None:
         match wish:
             case SubscribeWish():
                 self._refusing(wish.ref, lambda: self._subscribe(wish))
@@ -94,6 +107,8 @@ class Reception:
             work()
         except Refusal as refusal:
             self._outgoing.add([ref], Refused(code=refusal.code, detail=str(refusal)))
+        except Overtaken:
+            raise
         except Exception as problem:
             self._source.position()  # raises if it is the database that is lost
             detail = self._failed(problem)
@@ -128,6 +143,8 @@ class Reception:
             moved = catalogue.reconsider(wish.ref, wish.caller, self._position)
         except Refusal as refusal:
             code = Code.REVOKED if isinstance(refusal, Denied) else refusal.code
+        except Overtaken:
+            raise
         except Exception as problem:
             self._source.position()  # raises if it is the database that is lost
             self._failed(problem)
@@ -176,6 +193,8 @@ class Reception:
             subject = self._subject_of(wish)
         except Refusal as problem:
             wish.fail(problem)
+        except Overtaken:
+            raise
         except Exception as problem:
             self._source.position()  # raises if it is the database that is lost
             self._failed(problem)

@@ -15,7 +15,7 @@ from bindserver.history import History, Touched
 from bindserver.live import LiveView
 from bindserver.pace import Pacer
 from bindserver.queries import Dealt, OverBudget, Rows
-from bindserver.snapshot import guarded
+from bindserver.snapshot import guarded, vouch
 
 
 def refresh(
@@ -26,12 +26,12 @@ def refresh(
     Raises:
         OverBudget: there is so much to read that the loader should do it.
         TooManyRows: the view has outgrown its binding's limit.
+        Overtaken: what was read may be newer than the snapshot; the view is as it was.
         Exception: whatever a query or serializer raises.
     """
     with _learning([live], alias) as recorder:
         if what.whole:
-            rows = live.query.load(recorder, pacer, budget=conf.SYNC_ROWS)
-            return live.load(rows, position)
+            return _load(live, position, pacer, recorder)
         _check_budget(what)
         rows = live.query.read(what.pks, recorder, pacer)
         return _step(live, what.pks, rows, position, pacer, recorder)
@@ -47,9 +47,12 @@ def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias:
     query, slots = lives[0].query, {live.query.slot for live in lives}
     with _learning(lives, alias) as recorder:
         if what.whole:
-            return query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
-        _check_budget(what)
-        return query.read_together(what.pks, slots, recorder, pacer)
+            dealt = query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
+        else:
+            _check_budget(what)
+            dealt = query.read_together(what.pks, slots, recorder, pacer)
+        vouch(alias, recorder.tables)
+    return dealt
 
 
 def take(
@@ -85,6 +88,12 @@ def _check_budget(what: Touched) -> None:
         raise OverBudget
 
 
+def _load(live: LiveView, position: Position, pacer: Pacer, recorder: Recorder) -> Delta | None:
+    rows = live.query.load(recorder, pacer, budget=conf.SYNC_ROWS)
+    vouch(live.query.alias, recorder.tables)
+    return live.load(rows, position)
+
+
 def _step(
     live: LiveView,
     pks: Set[Hashable],
@@ -103,8 +112,9 @@ def _step(
         known = {**live.keys, **rows.keys}
         if any(pk not in known for pk in ordered) or len(ordered) != len(known) - len(gone_keys):
             # A row came or went without a word, as by the passing of time: read all.
-            return live.load(live.query.load(recorder, pacer, budget=conf.SYNC_ROWS), position)
+            return _load(live, position, pacer, recorder)
         listed = [known[pk] for pk in ordered]
+    vouch(live.query.alias, recorder.tables)
     delta = live.step(rows, gone, listed, position)
     if len(live.view) > live.query.max_rows:
         raise TooManyRows(live.query.max_rows)

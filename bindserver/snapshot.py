@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,6 +12,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.databases import database_of
+from bindserver.exceptions import Overtaken
 from bindserver.pace import Pacer
 
 _reading = threading.local()
@@ -77,6 +78,17 @@ def snapshot(connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
         connect(connection)
         with database_of(connection.vendor).reading(connection, pacer):
             yield
+
+
+def vouch(alias: str, tables: Collection[str]) -> None:
+    """Make sure that what this thread has read of some tables is what its snapshot saw.
+
+    Raises:
+        Overtaken: it may be newer.
+    """
+    connection = connections[alias]
+    if database_of(connection.vendor).overtaken(connection, tables):
+        raise Overtaken(f"changed after the snapshot: one of {', '.join(sorted(tables))}")
 
 
 @contextmanager

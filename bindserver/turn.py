@@ -13,7 +13,7 @@ from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Code, Subscribe
-from bindserver.exceptions import Denied
+from bindserver.exceptions import Denied, Overtaken
 from bindserver.history import History
 from bindserver.isolation import Isolation, nobody
 from bindserver.live import LiveView, Opening, State, Subject
@@ -39,6 +39,8 @@ class Turn:
     Attributes:
         outgoing: the events that the turn came to.
         unanswered: whether another turn is needed at once.
+        postponed: what it must deal with first, in order.
+        position: the snapshot's.
     """
 
     def __init__(
@@ -53,34 +55,38 @@ class Turn:
         self._pacer = pacer
         self.outgoing = Outgoing()
         self.unanswered = False
+        self.postponed: list[Wish | Loaded] = []
+        self.position = Position(epoch="", mark="")
         self._isolation = Isolation(source, pacer, self.outgoing, note)
-        self._position = Position(epoch="", mark="")
-        self._history = History(source, self._position)
+        self._history = History(source, self.position)
         self._left: list[tuple[LiveView, Subject]] = []
 
     def run(self, items: Iterable[Wish | Loaded]) -> None:
         """Take loads, move views to the present, serve wishes, answer those who wait."""
         items = list(items)
-        self._position = self._source.position()
-        self._history = History(self._source, self._position)
+        self.position = self._source.position()
+        self._history = History(self._source, self.position)
         self._resolve_subjects()  # first, so that nobody is told of a view that is theirs no more
         mover = Mover(
             desk=self._desk,
             source=self._source,
             history=self._history,
-            position=self._position,
+            position=self.position,
             pacer=self._pacer,
             outgoing=self.outgoing,
             isolation=self._isolation,
         )
         for item in items:
-            if isinstance(item, Loaded):
+            if isinstance(item, Loaded) and item.live in self._isolation.overtaken:
+                self.postponed.append(item)
+            elif isinstance(item, Loaded):
                 mover.take(item)
         self._serve([item for item in items if not isinstance(item, Loaded)])
         wanted = [live for live in self._desk.catalogue.views() if live.wanted]
         mover.move(wanted)
         for live in wanted:
             self._answer(live)
+        self.unanswered |= bool(self._isolation.overtaken)
 
     def _serve(self, wishes: Iterable[Wish]) -> None:
         """Lead those who wish something to their views, and those whose views are others now."""
@@ -89,7 +95,7 @@ class Turn:
             source=self._source,
             pacer=self._pacer,
             outgoing=self.outgoing,
-            position=self._position,
+            position=self.position,
             failed=self._isolation.failed,
         )
         for live, subject in self._left:
@@ -97,10 +103,11 @@ class Turn:
                 reception.serve(left)
         for wish in wishes:
             reception.serve(wish)
+        self.postponed += reception.postponed
 
     def state(self) -> str:
         """Return an opaque name of the committed state that the turn came to."""
-        text = f"{self._position.epoch}.{self._position.mark}"
+        text = f"{self.position.epoch}.{self.position.mark}"
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def _resolve_subjects(self) -> None:
@@ -109,7 +116,7 @@ class Turn:
             if not subject.reads:
                 continue
             if not subject.concerned(self._history.since(subject.position)):
-                subject.position = self._position
+                subject.position = self.position
             elif subject.refs and not subject.live.rests():
                 self._isolation.attempt(subject.live, partial(self._move_subject, subject))
             elif not subject.refs:
@@ -131,7 +138,7 @@ class Turn:
             self._isolation.failed(problem)
             self._revoke(subject, Code.INTERNAL)
             return
-        subject.position = self._position
+        subject.position = self.position
         if moved:
             self._left.append((live, subject))
             subject.live.openings.extend(
@@ -162,7 +169,7 @@ class Turn:
             asked_before = math.inf
         else:
             return
-        if not (live.openings or live.readers):
+        if not (live.openings or live.readers) or live in self._isolation.overtaken:
             return
         if not self._source.watches(live.tables):
             self.unanswered |= live.state is State.READY
@@ -178,7 +185,10 @@ class Turn:
         cursor = cursors.load(message.cursor, self._desk.secret)
         if cursor is not None and cursor.fingerprint != live.query.fingerprint:
             cursor = None
-        delta = missed(live, cursor, message.held, self._history)
+        try:
+            delta = missed(live, cursor, message.held, self._history)
+        except Overtaken:
+            delta = None
         if delta is None:
             return live.sync_frames(round_page_size(message.page_size))
         return live.delta_frames(delta)

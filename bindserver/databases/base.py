@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
@@ -33,8 +33,15 @@ class Database(Protocol):
     ) -> AbstractContextManager[None]:
         """Read in one snapshot; nothing can be written, and nothing outlives the pacer's time."""
 
+    def socket_of(self, connection: BaseDatabaseWrapper) -> int | None:
+        """Return the descriptor of an open connection's socket; None where there is none."""
+
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """Keep the snapshot whole when a statement inside fails."""
+
+    def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
+        """Tell, in a snapshot, whether what was read of these tables may be newer than it: where
+        tables are emptied, rewritten or replaced, some databases show that to older snapshots."""
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
         """Return what makes of a column's value, and 1 or -1 for the direction, a value that Python
@@ -59,8 +66,14 @@ class Usual:
         with transaction.atomic(using=connection.alias):
             yield
 
+    def socket_of(self, connection: BaseDatabaseWrapper) -> int | None:
+        return None
+
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
+        return False
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
         return _number if isinstance(field, (IntegerField, BooleanField)) else None

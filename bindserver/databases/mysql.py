@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import datetime
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from bindserver.conf import conf
 from bindserver.databases.base import Usual
+from bindserver.exceptions import Overtaken
 from bindserver.pace import Pacer
 
-CONNECT_SECONDS = 10
 READ_SECONDS = 5
 """How much longer than the longest statement a silent server is waited for."""
 
 IDLE_SECONDS = 20.0
 """A connection that was not used for so long is tried out before it is trusted."""
+
+TABLE_CHANGED = 1412
+"""What InnoDB says of a table that was emptied or built anew after the snapshot was taken."""
 
 LONGEST = 6
 """The longest statement may take so many times QUERY_SECONDS: that of a big load."""
@@ -40,7 +44,7 @@ class MySQL(Usual):
     def adapt(self, settings: dict[str, Any]) -> None:
         options = settings.setdefault("OPTIONS", {})
         options["isolation_level"] = "repeatable read"  # a snapshot is to be had in no other
-        options.setdefault("connect_timeout", CONNECT_SECONDS)
+        options.setdefault("connect_timeout", math.ceil(conf.STALE_SECONDS))
         options.setdefault("read_timeout", int(conf.QUERY_SECONDS * LONGEST) + READ_SECONDS)
 
     def connect(self, connection: BaseDatabaseWrapper) -> None:
@@ -58,7 +62,12 @@ class MySQL(Usual):
         with transaction.atomic(using=connection.alias):
             with connection.cursor() as cursor:
                 cursor.execute("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
-            yield
+            with connection.execute_wrapper(_overtaking):
+                yield
+
+    def socket_of(self, connection: BaseDatabaseWrapper) -> int | None:
+        raw: Any = connection.connection
+        return None if raw is None else int(raw.fileno())
 
     def equated(self, field: Field[Any, Any]) -> type | None:
         if field.get_internal_type() == "DateField":
@@ -76,3 +85,13 @@ class MySQL(Usual):
             else:
                 cursor.execute("SET SESSION max_execution_time = %s", (int(seconds * 1000),))
         self._limits[connection] = (connection.connection, seconds)
+
+
+def _overtaking(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+    """Run a statement, and tell by an error of ours that another snapshot would show the table."""
+    try:
+        return execute(sql, params, many, context)
+    except OperationalError as problem:
+        if problem.args[0] == TABLE_CHANGED:
+            raise Overtaken(str(problem)) from problem
+        raise

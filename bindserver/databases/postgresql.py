@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import math
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -14,14 +15,15 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
+from bindserver.conf import conf
 from bindserver.databases.base import Sorting, Usual
+from bindserver.databases.overtaking import overtaken
 from bindserver.pace import Pacer
 
 LOCK_SECONDS = 1.0
 """How long a read waits for a table that somebody has locked against readers."""
 
 PATIENCE: dict[str, Any] = {
-    "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
     "keepalives_count": 3,
@@ -40,7 +42,8 @@ class PostgreSQL(Usual):
         self._guarded: WeakKeyDictionary[BaseDatabaseWrapper, bool] = WeakKeyDictionary()
 
     def adapt(self, settings: dict[str, Any]) -> None:
-        options = {**PATIENCE, **settings.get("OPTIONS", {})}
+        soon = math.ceil(conf.STALE_SECONDS)
+        options = {"connect_timeout": soon, **PATIENCE, **settings.get("OPTIONS", {})}
         options.pop("pool", None)
         settings["OPTIONS"] = options
         settings["DISABLE_SERVER_SIDE_CURSORS"] = True  # three questions where one would do
@@ -56,6 +59,13 @@ class PostgreSQL(Usual):
                 yield
             finally:
                 del self._guarded[connection]
+
+    def socket_of(self, connection: BaseDatabaseWrapper) -> int | None:
+        raw: Any = connection.connection
+        return None if raw is None else int(raw.fileno())
+
+    def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
+        return overtaken(connection, tables)
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
         if hasattr(field, "from_db_value"):

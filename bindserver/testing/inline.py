@@ -74,6 +74,7 @@ class InlineCycle:
             with _reading(self._alias), _quiet(self.problems):
                 turn.run(items)
                 self._loader.work()
+            self._inbox[:0] = turn.postponed
             again = turn.unanswered
             _deliver(turn.outgoing)
 

@@ -22,6 +22,7 @@ from django.db import connections
 from django.db.utils import load_backend
 from pytest_django import DjangoDbBlocker
 
+from tests.support.process import pause
 from tests.support.server import Server, free_port
 from tests.support.visitors import Visitors
 
@@ -91,6 +92,16 @@ class MariaDB:
         assert self._process is not None
         os.kill(int((self._folder / "pid").read_text()), how)
         self._process.wait(PATIENCE_SECONDS)
+
+    def pause(self) -> None:
+        """Have it do nothing, as on a machine that hangs."""
+        pause(int((self._folder / "pid").read_text()))
+
+    def go_on(self) -> None:
+        """End a pause; runuser pauses with what it runs."""
+        assert self._process is not None
+        for pid in (self._process.pid, int((self._folder / "pid").read_text())):
+            os.kill(pid, signal.SIGCONT)
 
     def remove(self) -> None:
         """End it, and take its files away."""

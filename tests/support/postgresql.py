@@ -18,6 +18,7 @@ from typing import Any
 import psycopg
 from psycopg import sql as sqls
 
+from tests.support.process import pause
 from tests.support.server import free_port
 from tests.support.visitors import Visitors
 
@@ -81,18 +82,20 @@ class Cluster:
 
     def pause(self) -> None:
         """Have every process of it do nothing, as on a machine that hangs."""
-        self._signal_all(signal.SIGSTOP)
+        for pid in self._processes():
+            with contextlib.suppress(ProcessLookupError, FileNotFoundError):  # it has just ended
+                pause(pid)
 
     def go_on(self) -> None:
         """End a pause."""
-        self._signal_all(signal.SIGCONT)
+        for pid in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
-    def _signal_all(self, what: signal.Signals) -> None:
+    def _processes(self) -> list[int]:
         head = int((self._data / "postmaster.pid").read_text().split()[0])
         children = Path(f"/proc/{head}/task/{head}/children").read_text().split()
-        for pid in (head, *map(int, children)):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, what)
+        return [head, *map(int, children)]
 
     def make_database(self, template: str = "template0") -> str:
         """Make a database, as a copy of another that nobody uses, and return its name."""

@@ -110,6 +110,20 @@ class Process:
         self.stop()
 
 
+def pause(pid: int) -> None:
+    """Have a process do nothing, and return when all its threads do."""
+    os.kill(pid, signal.SIGSTOP)
+    while not all(_is_stopped(task) for task in Path(f"/proc/{pid}/task").iterdir()):
+        time.sleep(0.001)
+
+
+def _is_stopped(task: Path) -> bool:
+    try:
+        return (task / "stat").read_text().rpartition(")")[2].split()[0] in "TZ"
+    except (FileNotFoundError, ProcessLookupError):
+        return True  # it has ended
+
+
 def get(url: str, **headers: str) -> tuple[int, str]:
     """Return the status and the text of a page."""
     request = urllib.request.Request(url, headers=headers)

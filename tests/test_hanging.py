@@ -1,0 +1,296 @@
+"""A database that hangs: it is there, takes connections, and answers nothing. On servers of the
+tests' own, whose processes are stopped and go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import DatabaseError, connections
+from django.test import override_settings
+from pytest_django import DjangoDbBlocker
+
+from bindserver.binding import Binding
+from bindserver.capture.log import log_of
+from bindserver.live import LiveView
+from bindserver.loader import Loaded, Loader, Wanted
+from bindserver.queries import Query
+from bindserver.snapshot import open_connection
+from bindserver.watchdog import Watchdog
+from tests.app.bindings import WordBinding
+from tests.conftest import program_on
+from tests.support import mariadb
+from tests.support.mariadb import MariaDB
+from tests.support.postgresql import Cluster
+from tests.support.postgresql_fixtures import as_default, make_templates
+from tests.support.process import get
+from tests.support.server import Server
+from tests.support.talk import talking
+from tests.transports.test_rest import ask
+
+SETTINGS = {"QUERY_SECONDS": 2, "STALE_SECONDS": 1}
+SLEEP = {"postgresql": "SELECT pg_sleep({})", "mysql": "SELECT SLEEP({})"}
+
+
+class Home:
+    """A database server that can be stopped, and a database on it.
+
+    Args:
+        vendor: Django's name for its kind.
+        server: it.
+        url: the database's address.
+    """
+
+    def __init__(self, vendor: str, server: Cluster | MariaDB, url: str) -> None:
+        self.vendor = vendor
+        self.url = url
+        self._server = server
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let it answer nothing."""
+        self._server.pause()
+        try:
+            yield
+        finally:
+            self._server.go_on()
+
+    def pause(self) -> None:
+        self._server.pause()
+
+    def go_on(self) -> None:
+        self._server.go_on()
+
+
+@pytest.fixture(scope="module", params=["postgresql", "mysql"])
+def home(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Home]:
+    if request.param == "postgresql":
+        folder = Path(tempfile.mkdtemp(prefix="bindserver-pg-"))
+        cluster = Cluster(folder / "cluster").make().start()
+        template = make_templates(cluster, tmp_path_factory.mktemp("own"))[True]
+        yield Home("postgresql", cluster, cluster.url(cluster.make_database(template)))
+        cluster.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    server = MariaDB().start()
+    name = server.make()
+    server.load(name, request.getfixturevalue("maria_template")[True])
+    yield Home("mysql", server, server.url(name))
+    server.remove()
+
+
+@pytest.fixture
+def program(home: Home) -> Iterator[Any]:
+    program = program_on(Server(Path("unused"), url=home.url))
+    program.clean()
+    yield program
+    program.close()
+
+
+@pytest.fixture
+def server(home: Home, program: Any, tmp_path: Path) -> Iterator[Server]:
+    program.add_products(2)
+    with Server(tmp_path / "own", SETTINGS, url=home.url) as server:
+        yield server
+
+
+class TestAServer:
+    async def test_says_so_refuses_what_is_asked_and_heals_by_itself(
+        self, home: Home, program: Any, server: Server
+    ) -> None:
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products")
+            keys, cursor = products.replica.held, products.cursor
+            with home.hanging():
+                await talk.until(lambda: products.replica.stale)
+                await talk.say("tags", ref="meanwhile")
+                refused = await talk.hear_data("tags")
+                assert refused["payload"]["code"] == "unavailable"
+                answer = await asyncio.to_thread(ask, server, "/bindings/products/")
+                assert answer.status == 503
+                ready = await asyncio.to_thread(get, f"http://127.0.0.1:{server.port}/readyz")
+                assert ready[0] == 503
+                await talk.ping(1)
+            program.run("UPDATE app_product SET stock = 5")
+            await talk.until(lambda: products.column("stock") == [5, 5], 30)
+            assert not products.replica.stale
+            assert "sync" not in products.actions[1:]
+            again = await talk.follow("products", cursor=cursor, held=keys)
+            assert again.column("stock") == [5, 5]
+            ready = await asyncio.to_thread(get, f"http://127.0.0.1:{server.port}/readyz")
+            assert ready[0] == 200
+
+    async def test_takes_new_sockets_and_wishes_before_it_has_noticed(
+        self, home: Home, program: Any, tmp_path: Path
+    ) -> None:
+        patient = {**SETTINGS, "STALE_SECONDS": 6}
+        with Server(tmp_path / "patient", patient, url=home.url) as server:
+            async with talking(server.ws) as talk:
+                await talk.follow("products")
+                await talk.silence(0.3)  # no turn, but looks at the log
+                with home.hanging():
+                    async with talking(server.ws) as other:
+                        await other.say("products")
+                        for _ in range(5):
+                            await asyncio.sleep(0.2)
+                            await other.ping(2)
+
+    async def test_lets_a_long_query_end_that_may_take_so_long(
+        self, home: Home, program: Any, server: Server
+    ) -> None:
+        program.run("INSERT INTO app_word VALUES ('slow', 1)")
+        with slow_words(home, program, 1.5):
+            async with talking(server.ws) as talk:
+                words = await talk.follow("words")
+                assert words.column("text") == ["slow"]
+        assert "has not answered" not in server.log.read_text()
+
+    async def test_heals_when_it_hung_in_the_middle_of_a_query(
+        self, home: Home, program: Any, server: Server
+    ) -> None:
+        program.run("INSERT INTO app_word VALUES ('slow', 1)")
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products")
+            with slow_words(home, program, 1.5):
+                await talk.say("words")
+                await asyncio.sleep(0.7)  # now the turn reads them, or nothing is shown here
+                with home.hanging():
+                    await talk.until(lambda: products.replica.stale)
+                await talk.until(lambda: not products.replica.stale, 30)
+            words = await talk.follow("words")
+            assert words.column("text") == ["slow"]
+            assert "has not answered" in server.log.read_text()
+
+
+@contextmanager
+def slow_words(home: Home, program: Any, seconds: float) -> Iterator[None]:
+    """Let each read of the words take a while."""
+    sleep = SLEEP[home.vendor].format(seconds)
+    program.run("ALTER TABLE app_word RENAME TO quick_word")
+    program.run(
+        "CREATE VIEW app_word AS SELECT text, count FROM quick_word "
+        f"WHERE ({sleep.replace('SELECT pg', 'SELECT count(*) FROM pg')}) IS NOT NULL"
+    )
+    try:
+        yield
+    finally:
+        program.run("DROP VIEW app_word")
+        program.run("ALTER TABLE quick_word RENAME TO app_word")
+
+
+@pytest.fixture
+def at_home(home: Home, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """This process's "default" is the database that can hang."""
+    if home.vendor == "postgresql":
+        for _ in as_default(home.url, django_db_blocker):
+            yield
+        return
+    server = home._server
+    assert isinstance(server, MariaDB)
+    with mariadb.as_default(server, home.url.rpartition("/")[2], django_db_blocker):
+        yield
+
+
+@pytest.fixture
+def own(at_home: None) -> Iterator[Any]:
+    """A connection as a thread of ours has it."""
+    usual = connections["default"]
+    connection = open_connection("default")
+    yield connection
+    connection.close()
+    connections["default"] = usual
+
+
+@pytest.fixture
+def watchdog(own: Any) -> Iterator[Watchdog]:
+    watchdog = Watchdog(own)
+    yield watchdog
+    watchdog.close()
+
+
+def run(connection: Any, sql: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        cursor.fetchall()
+
+
+class TestAWatchdog:
+    def test_ends_a_call_that_gets_no_answer(
+        self, home: Home, own: Any, watchdog: Watchdog
+    ) -> None:
+        run(own, "SELECT 1")
+        with home.hanging(), watchdog.patience(0.5), pytest.raises(DatabaseError):
+            run(own, "SELECT 1")
+        own.close()
+        run(own, "SELECT 1")
+
+    def test_notices_a_connection_that_was_made_in_the_block(
+        self, home: Home, own: Any, watchdog: Watchdog
+    ) -> None:
+        with watchdog.patience(0.5):
+            run(own, "SELECT 1")
+            with home.hanging(), pytest.raises(DatabaseError):
+                run(own, "SELECT 1")
+
+    def test_gives_each_statement_all_the_time(
+        self, home: Home, own: Any, watchdog: Watchdog
+    ) -> None:
+        with watchdog.patience(1):
+            for _ in range(4):
+                run(own, SLEEP[home.vendor].format(0.4))
+
+    def test_leaves_a_connection_alone_that_waits_for_nothing(
+        self, home: Home, own: Any, watchdog: Watchdog
+    ) -> None:
+        with watchdog.patience(0.1):
+            run(own, "SELECT 1")
+        with home.hanging():
+            watchdog.look()
+            time.sleep(0.5)
+            watchdog.look()
+        run(own, "SELECT 1")
+
+    def test_its_thread_ends_with_the_last_one(self, own: Any) -> None:
+        watchdog = Watchdog(own)
+        names = {thread.name for thread in threading.enumerate()}
+        assert "bindserver-watchdog" in names
+        (thread,) = (t for t in threading.enumerate() if t.name == "bindserver-watchdog")
+        watchdog.close()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
+@override_settings(BINDSERVER={"QUERY_SECONDS": 0.2, "STALE_SECONDS": 0.5})
+def test_a_loader_comes_back_with_what_went_wrong(
+    home: Home, at_home: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binding: Binding[Any] = WordBinding()
+    live = LiveView(Query(binding), binding, b"secret")
+    load: Callable[..., Any] = live.query.load
+
+    def hang(*args: Any) -> Any:
+        home.pause()
+        return load(*args)
+
+    monkeypatch.setattr(live.query, "load", hang)
+    done: list[Loaded] = []
+    loader = Loader("default", done.append)
+    now = log_of(connections["default"]).position()
+    try:
+        loader.load(Wanted(lives=[live], since=now, durable=True))
+        loader.stop()
+    finally:
+        home.go_on()
+    (loaded,) = done
+    assert isinstance(loaded.problem, DatabaseError)
