@@ -280,6 +280,7 @@ class TestReading:
             query.load_together(slots, Recorder(), Pacer(10), 3),
             query.read_together(set(range(100)), slots, Recorder(), Pacer(10)),
             query.read_together({10, 11, 20, 21, 30}, slots, Recorder(), Pacer(10)),
+            query.load_together(slots | {(n, n) for n in range(50, 700)}, Recorder(), Pacer(10)),
         ):
             found = {slot: list(rows.fresh) for slot, rows in dealt.items() if rows.fresh}
             assert found == {(1, 0): [10], (2, 4): [21], (1, 4): [11]}
