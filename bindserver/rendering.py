@@ -130,7 +130,7 @@ class Renderer:
     ) -> Generator[Row, None, None]:
         render = self._serializer.to_representation
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
-            slot = slots.find(_attributes(instance, slots.columns))
+            slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
                 yield self._row(instance.pk, render(instance), sort, slot)
@@ -181,7 +181,7 @@ class ModelRenderer:
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
-            slot = slots.find(_attributes(instance, slots.columns))
+            slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
                 key = wire_key(instance.pk)
