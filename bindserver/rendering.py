@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from rest_framework import serializers
@@ -50,8 +49,7 @@ PLAIN_FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row, read and rendered.
 
     Attributes:
