@@ -25,8 +25,9 @@ from bindserver.registry import registry
 from bindserver.shapes import NotDealt, Slots, shape_of
 from bindserver.wishes import Caller, ReadWish, SnapshotWish
 from tests.app.bindings import CatalogueBinding, FragileSerializer, PartBinding, TaggedInBinding
-from tests.app.models import Category, Note, Product, Restaurant, Tag, Token
+from tests.app.models import Category, Note, Product, Restaurant, Tag
 from tests.support.turning import Follower, Turning
+from tests.test_rendering import Sample
 
 FIXTURES = {
     "sqlite": "database",
@@ -132,10 +133,16 @@ class TestShape:
         moment = datetime.datetime.now(datetime.UTC)
         assert slot_of(User.objects.filter(last_login=moment)) is None
 
-    def test_keys_that_the_database_has_a_type_for(self, each_database: str) -> None:
-        key = uuid.uuid4()
-        expected = (("id",), (key,)) if each_database == "postgresql" else None
-        assert slot_of(Token.objects.filter(pk=key)) == expected
+    def test_dates_and_uuids_where_the_database_has_types_for_them(
+        self, each_database: str
+    ) -> None:
+        key, day = uuid.uuid4(), datetime.date(2026, 2, 3)
+        dated, keyed = (
+            slot_of(Sample.objects.filter(**{name: value}))
+            for name, value in (("date", day), ("uid", key))
+        )
+        assert dated == (None if each_database == "sqlite" else (("date",), (day,)))
+        assert keyed == ((("uid",), (key,)) if each_database == "postgresql" else None)
 
     @pytest.mark.parametrize(
         "queryset",
@@ -143,11 +150,20 @@ class TestShape:
             Product.objects.only("name"),
             Product.objects.defer("name"),
             Product.objects.values("id"),
+            Product.objects.extra(select={"stock": "price"}),
             Product.objects.values("stock").annotate(n=Count("id")),
             Product.objects.prefetch_related(Prefetch("tags", Tag.objects.filter(name="a"))),
             Category(pk=3).product_set.all(),
         ],
-        ids=["only", "defer", "values", "groups", "a prefetch's own queryset", "a related manager"],
+        ids=[
+            "only",
+            "defer",
+            "values",
+            "extra",
+            "groups",
+            "a prefetch's own queryset",
+            "a related manager",
+        ],
     )
     def test_querysets_that_are_more_than_their_sql_have_none(
         self, queryset: QuerySet[Any]

@@ -87,7 +87,8 @@ class Turning:
         self._connection = open_connection("default")
         connect(self._connection)
         self._source = source_of(self._connection)
-        self._source.prepare([table for table in known_tables() if table.startswith("app_")])
+        there = known_tables().intersection(self._connection.introspection.table_names())
+        self._source.prepare([table for table in there if table.startswith("app_")])
         self._wishes: list[Wish] = []
         self.statements: list[str] = []
 
