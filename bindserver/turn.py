@@ -153,10 +153,12 @@ class Turn:
         Where one of its tables is not watched yet, nobody knows what a cursor has missed: the next
         turn does.
         """
-        if live.state is not State.READY or not (live.openings or live.readers):
+        if live.state is not State.READY:
             return
         if not self._source.watches(live.tables):
             self.unanswered = True
+            return
+        if not (live.openings or live.readers):
             return
         live.give_readers(self._source.proves)
         for opening in live.openings:

@@ -402,6 +402,16 @@ class TestTurns:
         assert second.column("tags") == [["old"], []]
         assert len(shop.statements) == 2  # the rows, and the tags of all
 
+    def test_a_table_that_is_found_late_is_watched_at_once(self, shop: Turning) -> None:
+        followers = [shop.follow(TaggedInBinding(params={"category": n})) for n in (8, 9)]
+        shop.turn()
+        shop.forget_table("app_product_tags")
+        Category.objects.create(pk=9, name="filled")
+        add(90, 9)
+        assert shop.take_one()
+        assert followers[1].column("id") == [90]
+        assert not shop.take_one()
+
     def test_a_joined_row_reaches_views_by_one_question(self, shop: Turning) -> None:
         followers = [
             shop.follow(CatalogueBinding(params={"category": number})) for number in range(1, 21)
