@@ -48,8 +48,11 @@ class Desk:
         self.loader = Loader(alias, put)
 
     def watched(self) -> bool:
-        """Tell whether anybody waits for what happens."""
-        return any(live.wanted for live in self.catalogue.views())
+        """Tell whether anybody waits for what happens: views that are being loaded move when they
+        have been, and a turn meanwhile would only hold up the loader."""
+        return any(
+            live.wanted and live.state is not State.LOADING for live in self.catalogue.views()
+        ) or any(subject.refs and subject.reads for subject in self.catalogue.subjects())
 
     def tables(self) -> set[str]:
         """Return every table that a change in would matter."""

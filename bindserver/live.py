@@ -123,9 +123,10 @@ class LiveView:
         return self.state is State.FAILED and time.monotonic() < self.retry_at
 
     @property
-    def tables(self) -> set[str]:
+    def tables(self) -> frozenset[str]:
         """Every table that it reads."""
-        return self.query.tables | self.whole_tables
+        own = self.query.tables
+        return own | self.whole_tables if self.whole_tables else own
 
     def forget(self) -> None:
         """Forget the rows and the ring, as if it had never been read."""

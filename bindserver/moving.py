@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 
@@ -19,6 +20,8 @@ from bindserver.queries import Dealt, OverBudget, Rows
 from bindserver.refresh import read_together, refresh, take
 from bindserver.sources import Source
 from bindserver.wishes import Arrived, Published
+
+logger = logging.getLogger("bindserver")
 
 Groups = dict[Hashable, tuple[Touched, list[LiveView]]]
 """Views in which the same was touched, and which can be read together."""
@@ -100,8 +103,9 @@ class Mover:
             return read_together(lives, what, self._pacer, self._desk.alias)
         except OverBudget:
             self._have_loaded(lives)
-        except Exception:
+        except Exception as problem:
             self._isolation.see_database()
+            logger.debug("bindserver: views are read one by one", exc_info=problem)
         return None
 
     def _move(self, what: Touched, dealt: Dealt | None, live: LiveView) -> None:

@@ -83,6 +83,7 @@ class Query:
         key: the name of the row field that holds the key.
         sortable: whether rows bring sort values.
         whole: why it can only be read whole, or None.
+        tables: the tables that its own SQL reads.
         routes: equal for two queries whose rows are reached alike from changed rows.
         kin: equal for two queries of one shape, which can be read together; None without one.
         slot: what tells it from its kin.
@@ -125,6 +126,7 @@ class Query:
             self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
         columns = self._shape.columns if self._shape is not None else ()
         self.sql = f"{self._common_sql} {columns} {self.slot}"
+        self.tables = frozenset({self.model._meta.db_table, *self.paths})
         self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
 
     def _render_json(self, binding: Binding[Any], columns: Sequence[str]) -> None:
@@ -150,11 +152,6 @@ class Query:
             names = prefetched(self._queryset)
             read = [self.alias, self._common_sql, self._shape.columns, names]
             self.kin = (*classes, digest([*read, *made]))
-
-    @property
-    def tables(self) -> set[str]:
-        """The tables that its own SQL reads."""
-        return {self.model._meta.db_table, *self.paths}
 
     def load(self, recorder: Recorder, pacer: Pacer, budget: int | None = None) -> Rows:
         """Read every row, in order.

@@ -9,8 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from rest_framework import serializers
@@ -50,8 +49,7 @@ PLAIN_FIELDS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One row, read and rendered.
 
     Attributes:
@@ -130,7 +128,7 @@ class Renderer:
     ) -> Generator[Row, None, None]:
         render = self._serializer.to_representation
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
-            slot = slots.find(_attributes(instance, slots.columns))
+            slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
                 yield self._row(instance.pk, render(instance), sort, slot)
@@ -181,7 +179,7 @@ class ModelRenderer:
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
-            slot = slots.find(_attributes(instance, slots.columns))
+            slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
                 key = wire_key(instance.pk)

@@ -126,6 +126,7 @@ def _is_plain(queryset: Any) -> bool:
         and vars(queryset).keys() <= vars(QuerySet(queryset.model)).keys()
         and query.deferred_loading == (frozenset(), True)
         and not isinstance(query.group_by, tuple)
+        and not query.extra
     )
 
 

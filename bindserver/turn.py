@@ -169,10 +169,12 @@ class Turn:
             asked_before = math.inf
         else:
             return
-        if not (live.openings or live.readers) or live in self._isolation.overtaken:
+        if live in self._isolation.overtaken:
             return
         if not self._source.watches(live.tables):
             self.unanswered |= live.state is State.READY
+            return
+        if not (live.openings or live.readers):
             return
         live.give_readers(self._source.proves, asked_before=asked_before)
         for opening in live.take_openings(asked_before=asked_before):

@@ -8,9 +8,16 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from bindserver import Binding
+from bindserver.desk import Desk
+from bindserver.live import LiveView, State
+from bindserver.queries import Query
+from bindserver.wishes import Ref
+from tests.app.bindings import ProductBinding
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.process import get
 from tests.support.server import Server
@@ -162,3 +169,19 @@ async def test_a_load_that_changes_nothing_does_not_hold_up_the_commit_mark(
         await talk.until(lambda: talk.heard[heard:] and talk.heard[-1]["event"] == "$commit")
         assert sorted(m["event"] for m in talk.heard[heard:]) == ["$commit", "categories", "tags"]
     program.close()
+
+
+def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
+    desk = Desk("default", b"secret", lambda loaded: None)
+    binding: Binding[Any] = ProductBinding()
+    live = LiveView(Query(binding), binding, b"secret")
+    desk.catalogue._views["x"] = live
+    listener: Any = object()
+    live.audience[Ref(listener, 1)] = None
+    assert desk.watched()
+    live.state = State.LOADING
+    assert not desk.watched()
+    other = LiveView(Query(binding), binding, b"secret")
+    other.audience[Ref(listener, 2)] = None
+    desk.catalogue._views["y"] = other
+    assert desk.watched()

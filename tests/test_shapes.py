@@ -25,8 +25,9 @@ from bindserver.registry import registry
 from bindserver.shapes import NotDealt, Slots, shape_of
 from bindserver.wishes import Caller, ReadWish, SnapshotWish
 from tests.app.bindings import CatalogueBinding, FragileSerializer, PartBinding, TaggedInBinding
-from tests.app.models import Category, Note, Product, Restaurant, Tag, Token
+from tests.app.models import Category, Note, Product, Restaurant, Tag
 from tests.support.turning import Follower, Turning
+from tests.test_rendering import Sample
 
 FIXTURES = {
     "sqlite": "database",
@@ -132,10 +133,16 @@ class TestShape:
         moment = datetime.datetime.now(datetime.UTC)
         assert slot_of(User.objects.filter(last_login=moment)) is None
 
-    def test_keys_that_the_database_has_a_type_for(self, each_database: str) -> None:
-        key = uuid.uuid4()
-        expected = (("id",), (key,)) if each_database == "postgresql" else None
-        assert slot_of(Token.objects.filter(pk=key)) == expected
+    def test_dates_and_uuids_where_the_database_has_types_for_them(
+        self, each_database: str
+    ) -> None:
+        key, day = uuid.uuid4(), datetime.date(2026, 2, 3)
+        dated, keyed = (
+            slot_of(Sample.objects.filter(**{name: value}))
+            for name, value in (("date", day), ("uid", key))
+        )
+        assert dated == (None if each_database == "sqlite" else (("date",), (day,)))
+        assert keyed == ((("uid",), (key,)) if each_database == "postgresql" else None)
 
     @pytest.mark.parametrize(
         "queryset",
@@ -143,11 +150,20 @@ class TestShape:
             Product.objects.only("name"),
             Product.objects.defer("name"),
             Product.objects.values("id"),
+            Product.objects.extra(select={"stock": "price"}),
             Product.objects.values("stock").annotate(n=Count("id")),
             Product.objects.prefetch_related(Prefetch("tags", Tag.objects.filter(name="a"))),
             Category(pk=3).product_set.all(),
         ],
-        ids=["only", "defer", "values", "groups", "a prefetch's own queryset", "a related manager"],
+        ids=[
+            "only",
+            "defer",
+            "values",
+            "extra",
+            "groups",
+            "a prefetch's own queryset",
+            "a related manager",
+        ],
     )
     def test_querysets_that_are_more_than_their_sql_have_none(
         self, queryset: QuerySet[Any]
@@ -196,12 +212,11 @@ class TestKin:
             def get_serializer_context(self) -> dict[str, Any]:
                 return {"category": self.params["category"]}
 
-        class Renamed(PartBinding):
-            event = "renamed"
+        class Anew(PartBinding):
+            event = "anew"
 
             def get_serializer_class(self) -> Any:
-                name = f"Row{self.params['category']}"
-                return type(name, (super().get_serializer_class(),), {})
+                return type("Row", (super().get_serializer_class(),), {})
 
         one = part(category=1)
         for other in (
@@ -212,7 +227,7 @@ class TestKin:
             assert kin(other) not in (None, kin(one))
         assert kin(one) != kin(one, Form.MODELS)
         assert kin(Fewer(params={"category": 1})) != kin(Other(params={"category": 1}))
-        for own in (Personal, Renamed):
+        for own in (Personal, Anew):
             assert kin(own(params={"category": 1})) != kin(own(params={"category": 2}))
 
     @pytest.mark.parametrize(
@@ -280,6 +295,7 @@ class TestReading:
             query.load_together(slots, Recorder(), Pacer(10), 3),
             query.read_together(set(range(100)), slots, Recorder(), Pacer(10)),
             query.read_together({10, 11, 20, 21, 30}, slots, Recorder(), Pacer(10)),
+            query.load_together(slots | {(n, n) for n in range(50, 700)}, Recorder(), Pacer(10)),
         ):
             found = {slot: list(rows.fresh) for slot, rows in dealt.items() if rows.fresh}
             assert found == {(1, 0): [10], (2, 4): [21], (1, 4): [11]}
@@ -384,6 +400,16 @@ class TestTurns:
         shop.turn()
         assert second.column("tags") == [["old"], []]
         assert len(shop.statements) == 2  # the rows, and the tags of all
+
+    def test_a_table_that_is_found_late_is_watched_at_once(self, shop: Turning) -> None:
+        followers = [shop.follow(TaggedInBinding(params={"category": n})) for n in (8, 9)]
+        shop.turn()
+        shop.forget_table("app_product_tags")
+        Category.objects.create(pk=9, name="filled")
+        add(90, 9)
+        assert shop.take_one()
+        assert followers[1].column("id") == [90]
+        assert not shop.take_one()
 
     def test_a_joined_row_reaches_views_by_one_question(self, shop: Turning) -> None:
         followers = [
@@ -492,20 +518,28 @@ class TestFailures:
         assert [f.told() for f in followers] == [["update"], [], []]
         assert len(shop.statements) == 1
 
+    def test_one_that_is_tried_again_does_not_fail_those_that_are_new(self, shop: Turning) -> None:
+        self.follow(shop)
+        Product.objects.filter(pk=20).update(name="broken")
+        shop.turn()
+        for live in shop.views():
+            live.retry_at = 0.0
+        late = [shop.follow(Fragile(params={"category": n})) for n in (8, 9)]
+        shop.turn()
+        assert len(shop.statements) == 2
+        assert [f.told() for f in late] == [["sync"], ["sync"]]
+
     def test_a_view_that_outgrows_its_limit_ends_alone(self, shop: Turning) -> None:
         class Few(Fragile):
             max_rows = 2
 
+        add(32, 3)
         followers = [shop.follow(Few(params={"category": n})) for n in (1, 2, 3)]
         shop.turn()
+        assert [f.ended for f in followers] == [False, False, True]
         add(12, 1)
         shop.turn()
-        assert [f.ended for f in followers] == [True, False, False]
-        add(22, 2)
-        late = [shop.follow(Few(params={"category": n})) for n in (2, 4)]
-        followers[1:] = []
-        shop.turn()
-        assert [f.ended for f in late] == [True, False]
+        assert [f.ended for f in followers] == [True, False, True]
 
 
 class TestLoads:

@@ -8,15 +8,14 @@ client that is a little behind gets the net change.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from bindserver.engine.changes import Key
 from bindserver.engine.places import ListedOrder, Sort, SortedOrder
 from bindserver.engine.ring import Delta, Put, Ring, net_of
 
 
-@dataclass(frozen=True, slots=True)
-class Fresh:
+class Fresh(NamedTuple):
     """One row as it was just read.
 
     Attributes:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connections
+from django.test.utils import CaptureQueriesContext
 
 from bindserver.capture import mysql
 from bindserver.capture.marks import BRIEF_LENGTH, Mark, parse
@@ -75,6 +76,16 @@ def probe(log: MySQLLog, times: int = mysql.PROBES) -> None:
     for _ in range(times):
         log._probe_at = 0.0
         log.commit_mark()
+
+
+def test_many_entries_in_a_row_are_counted_and_not_listed(log: MySQLLog, program: Program) -> None:
+    log.position()
+    add(program, *range(1, 60))
+    with CaptureQueriesContext(connections["default"]) as asked:
+        position = log.position()
+    assert not any("ORDER BY id" in item["sql"].rpartition("FROM")[2] for item in asked)
+    ((high, nonce),) = program.run("SELECT id, nonce FROM bindserver_log ORDER BY id DESC LIMIT 1")
+    assert parse(position.mark) == Mark(high=high, nonce=nonce)
 
 
 class TestLateCommits:

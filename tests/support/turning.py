@@ -16,7 +16,7 @@ from bindserver.live import LiveView
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
 from bindserver.snapshot import connect, open_connection, snapshot
-from bindserver.sources import source_of
+from bindserver.sources import LogSource, source_of
 from bindserver.turn import Turn
 from bindserver.wishes import (
     Answered,
@@ -87,7 +87,8 @@ class Turning:
         self._connection = open_connection("default")
         connect(self._connection)
         self._source = source_of(self._connection)
-        self._source.prepare([table for table in known_tables() if table.startswith("app_")])
+        there = known_tables().intersection(self._connection.introspection.table_names())
+        self._source.prepare([table for table in there if table.startswith("app_")])
         self._wishes: list[Wish] = []
         self.statements: list[str] = []
 
@@ -121,6 +122,15 @@ class Turning:
             self.desk.loader._thread = None
             if self._loaded.empty() and not unanswered:
                 return
+
+    def take_one(self) -> bool:
+        """Take one turn alone; tell whether it wants another at once."""
+        return self._turn([])
+
+    def forget_table(self, table: str) -> None:
+        """Let a table be one that nobody has found yet."""
+        assert isinstance(self._source, LogSource)
+        self._source._tables.discard(table)
 
     def _take_loaded(self) -> list[Loaded]:
         taken = []
