@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
-from django.db.backends.sqlite3.base import DatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
+from tests.support.default import as_default
 from tests.support.mariadb import Program as MariaDBProgram
 from tests.support.postgresql import PostgreSQLProgram
 from tests.support.server import Server
@@ -175,11 +174,16 @@ def sqlite_copies(template: dict[bool, Path]) -> Callable[[bool, Path], str]:
 
 def program_on(server: Server) -> Any:
     """Return another program that writes to a server's database."""
-    if server.url.startswith("postgresql:"):
-        return PostgreSQLProgram(server.url, TABLES)
-    if server.url.startswith("mysql:"):
-        return MariaDBProgram.at(server.url)
-    return Program(server.database)
+    return program_at(server.url)
+
+
+def program_at(url: str) -> Any:
+    """Return another program that writes to a database, by its address."""
+    if url.startswith("postgresql:"):
+        return PostgreSQLProgram(url, TABLES)
+    if url.startswith("mysql:"):
+        return MariaDBProgram.at(url)
+    return Program(Path(url.removeprefix("sqlite:///")))
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +208,8 @@ def database(
     """A database of the test's own, with a change log, as this process's "default"."""
     path = tmp_path / "own.sqlite3"
     shutil.copy(template[True], path)
-    yield from _as_default(path, django_db_blocker)
+    with as_default(f"sqlite:///{path}", django_db_blocker):
+        yield path
 
 
 @pytest.fixture
@@ -214,19 +219,5 @@ def bare_database(
     """The same without a change log."""
     path = tmp_path / "bare.sqlite3"
     shutil.copy(template[False], path)
-    yield from _as_default(path, django_db_blocker)
-
-
-def _as_default(path: Path, blocker: DjangoDbBlocker) -> Iterator[Path]:
-    usual = connections["default"]
-    shared = connections.settings["default"]  # what threads make connections of their own from
-    name, shared["NAME"] = shared["NAME"], str(path)
-    with blocker.unblock():
-        own = DatabaseWrapper(dict(shared), "default")
-        connections["default"] = own
-        try:
-            yield path
-        finally:
-            own.close()
-            connections["default"] = usual
-            shared["NAME"] = name
+    with as_default(f"sqlite:///{path}", django_db_blocker):
+        yield path
