@@ -113,6 +113,13 @@ EVERY_DATABASE = pytest.mark.every_database
 
 VENDORS = ("sqlite", "postgresql", "mysql")
 
+BARE = {
+    "mysql": "on_own_maria",
+    "postgresql": "bare_postgresql_database",
+    "sqlite": "bare_database",
+}
+"""Which fixture makes a database of a kind, without a change log, this process's "default"."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run such tests on each, if they have a server at all."""
