@@ -62,3 +62,9 @@ def another(url: str) -> Iterator[Another]:
 def program(another: Another) -> AnyProgram:
     """A program that writes to the database."""
     return another()
+
+
+@pytest.fixture
+def other(another: Another) -> AnyProgram:
+    """A second one."""
+    return another()

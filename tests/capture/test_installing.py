@@ -186,3 +186,11 @@ def test_the_command_shows_what_it_did_and_the_state(
     assert ("journal mode" in status) is (vendor == "sqlite")
     assert "Deleted 0 entries" in shown("purge", "--keep", "0")
     assert "DROP TABLE bindserver_log" in shown("remove")
+
+
+def test_a_database_without_a_log_of_its_kind_is_told_so() -> None:
+    class Elsewhere:
+        vendor, display_name = "oracle", "Oracle"
+
+    with pytest.raises(CaptureError, match=r"no change log for Oracle.*full compare"):
+        log_of(Elsewhere())  # type: ignore[arg-type]
