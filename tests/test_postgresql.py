@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import TABLES, MakeServer
+from tests.support.database_faults import FAULTS_ON_POSTGRESQL
 from tests.support.postgresql import Bouncer, Cluster, PostgreSQLProgram
-from tests.support.postgresql_faults import FAULTS
 from tests.support.postgresql_fixtures import make_templates
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
@@ -74,7 +74,7 @@ async def watch_sums(server: Server, program: PostgreSQLProgram) -> tuple[int, l
 
 @ON_POSTGRESQL
 class TestPlantedFaults:
-    @pytest.mark.parametrize("fault", sorted(FAULTS))
+    @pytest.mark.parametrize("fault", sorted(FAULTS_ON_POSTGRESQL))
     async def test_is_found(
         self,
         fault: str,
