@@ -16,6 +16,7 @@ from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Recons
 from bindserver.engine.frames import Frame, byte_length
 from bindserver.engine.limits import Allowance, Limits
 from bindserver.engine.outbox import Outbox
+from bindserver.engine.parsing import Malformed, parse
 from bindserver.engine.protocol import Closing, Code, Ref
 from bindserver.engine.subscription import State, Subscription
 from bindserver.engine.together import Turn
@@ -73,8 +74,8 @@ class Session:
             return
         self._refused_in_a_row = 0
         try:
-            message = protocol.parse(text)
-        except protocol.Malformed as problem:
+            message = parse(text)
+        except Malformed as problem:
             yield from self._on_malformed(problem)
             return
         yield from self._on_message(message)
@@ -115,7 +116,7 @@ class Session:
         self._asked[number] = message
         yield Ask(number=number, message=message)
 
-    def _on_malformed(self, problem: protocol.Malformed) -> Iterator[Effect]:
+    def _on_malformed(self, problem: Malformed) -> Iterator[Effect]:
         self._malformed += 1
         yield from self._tell(
             protocol.error(
