@@ -17,7 +17,7 @@ from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import Denied, TooManyRows, Unavailable
-from bindserver.live import LiveView, Opening, State, Subject
+from bindserver.live import LiveView, Opening, State
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
@@ -25,6 +25,7 @@ from bindserver.queries import OverBudget
 from bindserver.reception import Reception
 from bindserver.refresh import Touched, missed, refresh, touched
 from bindserver.sources import Source
+from bindserver.subject import Subject
 from bindserver.wishes import (
     Answered,
     Arrived,
