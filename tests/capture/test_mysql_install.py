@@ -14,7 +14,7 @@ from django.db import connections
 
 from bindserver.capture import mysql_install
 from bindserver.capture.mysql import MySQLLog
-from bindserver.capture.mysql_schema import name_of
+from bindserver.capture.mysql_trigger_sql import name_of
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureError
 from tests.capture.logged import WORD, since, wanted
