@@ -246,6 +246,14 @@ def test_every_module_has_its_line_in_the_architecture_and_no_other() -> None:
     assert {name for name in told if name.endswith(".py")} == modules()
 
 
+def test_modules_stand_in_order_and_once_each() -> None:
+    told = re.findall(r"^\| `([\w/]+\.py)` ", text_of("docs/architecture.md"), re.MULTILINE)
+    engine = [name for name in told if name.startswith("engine/")]
+    others = [name for name in told if not name.startswith("engine/")]
+    assert engine == sorted(set(engine))
+    assert others == sorted(set(others), key=lambda name: ("/" in name, name))
+
+
 def test_the_layers_in_the_architecture_are_those_that_the_linter_holds() -> None:
     linter = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]
     contract = next(c for c in linter["contracts"] if c["type"] == "layers")

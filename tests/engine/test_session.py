@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from bindserver.engine.frames import Frame
+from bindserver.engine.intake import FAILED_PROOF_COST
 from bindserver.engine.protocol import Code
-from bindserver.engine.session import FAILED_PROOF_COST
 from bindserver.engine.subscription import State
 from tests.engine.talk import ROOM, Talk
 
