@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from bindserver.registry import registry
 from tests.support.default import as_default
 from tests.support.mariadb import Program as MariaDBProgram
 from tests.support.postgresql import PostgreSQLProgram
 from tests.support.server import Server
+from tests.support.talk import Talk, talking
 from tests.support.visitors import Visitors
 
 pytest_plugins = [
@@ -209,14 +211,28 @@ def program(server: Server) -> Iterator[Program]:
 
 
 @pytest.fixture
+async def talk(server: Server, program: Program) -> AsyncIterator[Talk]:
+    """A connection to the module's server, whose database is empty."""
+    async with talking(server.ws) as talk:
+        yield talk
+
+
+@pytest.fixture
+def forget_bindings() -> Iterator[None]:
+    """Leave the registry as it was."""
+    known = registry.all()
+    yield
+    for binding in registry.all():
+        if binding not in known:
+            registry.remove(binding)
+
+
+@pytest.fixture
 def database(
     template: dict[bool, Path], tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Path]:
     """A database of the test's own, with a change log, as this process's "default"."""
-    path = tmp_path / "own.sqlite3"
-    shutil.copy(template[True], path)
-    with as_default(f"sqlite:///{path}", django_db_blocker):
-        yield path
+    yield from _own(template[True], tmp_path, django_db_blocker)
 
 
 @pytest.fixture
@@ -224,7 +240,11 @@ def bare_database(
     template: dict[bool, Path], tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Path]:
     """The same without a change log."""
-    path = tmp_path / "bare.sqlite3"
-    shutil.copy(template[False], path)
-    with as_default(f"sqlite:///{path}", django_db_blocker):
+    yield from _own(template[False], tmp_path, django_db_blocker)
+
+
+def _own(template: Path, folder: Path, blocker: DjangoDbBlocker) -> Iterator[Path]:
+    path = folder / "own.sqlite3"
+    shutil.copy(template, path)
+    with as_default(f"sqlite:///{path}", blocker):
         yield path

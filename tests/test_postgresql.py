@@ -6,7 +6,7 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,6 @@ from tests.support.talk import Following, Talk, talking
 from tests.test_resuming import resume, told
 
 ON_POSTGRESQL = pytest.mark.parametrize("vendor", ["postgresql"], indirect=True, scope="module")
-
-
-@pytest.fixture
-async def talk(server: Server, program: PostgreSQLProgram) -> AsyncIterator[Talk]:
-    async with talking(server.ws) as talk:
-        yield talk
 
 
 def rows_of(program: PostgreSQLProgram) -> list[tuple[Any, ...]]:

@@ -124,19 +124,20 @@ def test_each_subscriber_brings_their_own_context() -> None:
     assert len(live.subscribe("goods")) == 0
 
 
+class ByNameBinding(Binding[Product]):
+    model = Product
+    fields = ["id", "name"]
+    params = {"name": str}
+
+    def filters(self) -> dict[str, Any]:
+        return {"name": self.params["name"]}
+
+
 @pytest.mark.django_db
 def test_params_that_the_binding_takes_are_the_subscriber_s() -> None:
-    class InBinding(Binding[Product]):
-        model = Product
-        fields = ["id", "name"]
-        params = {"name": str}
-
-        def filters(self) -> dict[str, Any]:
-            return {"name": self.params["name"]}
-
     Product.objects.create(name="pen")
     Product.objects.create(name="ink")
-    make_view(binding=InBinding)
+    make_view(binding=ByNameBinding)
     live = Live()
     assert len(live.subscribe("goods", params={"name": "ink"})) == 1
     with pytest.raises(Refused):
@@ -145,17 +146,9 @@ def test_params_that_the_binding_takes_are_the_subscriber_s() -> None:
 
 @pytest.mark.django_db
 def test_params_that_the_view_gives_are_nobody_else_s() -> None:
-    class InBinding(Binding[Product]):
-        model = Product
-        fields = ["id", "name"]
-        params = {"name": str}
-
-        def filters(self) -> dict[str, Any]:
-            return {"name": self.params["name"]}
-
     Product.objects.create(name="pen")
     Product.objects.create(name="ink")
-    make_view(binding=InBinding(params={"name": "pen"}))
+    make_view(binding=ByNameBinding(params={"name": "pen"}))
     live = Live()
     assert [row["name"] for row in live.subscribe("goods").rows] == ["pen"]
     with pytest.raises(Refused, match="known: none"):

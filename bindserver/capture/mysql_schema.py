@@ -26,6 +26,7 @@ from bindserver.capture.mysql_trigger_sql import (
     name_of,
     quote,
 )
+from bindserver.capture.statements import ask
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureError
 
@@ -271,22 +272,6 @@ class Schema:
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
         return ask(self._connection, sql, params)
-
-
-def ask(
-    connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None
-) -> list[Any]:
-    """Run a query and return its rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
-
-
-def run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None) -> int:
-    """Run a statement and return how many rows it changed."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return int(cursor.rowcount)
 
 
 def _marks(items: Sequence[Any]) -> str:

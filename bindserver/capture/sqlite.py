@@ -17,6 +17,7 @@ from typing import Any
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import CaptureError
@@ -308,13 +309,10 @@ class SQLiteLog:
         return sorted(found)
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return list(cursor.fetchall())
+        return ask(self._connection, sql, params)
 
     def _run(self, sql: str, params: Sequence[Any] | None = None) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
+        run(self._connection, sql, params)
 
 
 def _prefix(table: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,13 +16,6 @@ from tests.support.server import Server
 from tests.support.talk import Talk, talking
 
 pytestmark = EVERY_DATABASE
-
-
-@pytest.fixture
-async def talk(server: Server, program: Program) -> AsyncIterator[Talk]:
-    """A connection to a server whose database is empty."""
-    async with talking(server.ws) as talk:
-        yield talk
 
 
 async def error_of(talk: Talk, event: str, text: str) -> dict[str, Any]:
