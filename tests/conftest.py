@@ -26,6 +26,7 @@ pytest_plugins = [
     "tests.support.chromium",
     "tests.support.mariadb_fixtures",
     "tests.support.postgresql_fixtures",
+    "tests.support.shop",
 ]
 
 TABLES: tuple[str, ...] = (
