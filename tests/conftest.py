@@ -187,6 +187,13 @@ def program_on(server: Server) -> Any:
     return program_at(server.url)
 
 
+def address_of(given: Path | str | MariaDBProgram) -> str:
+    """Return a database's address by what its fixture gives: a file, the address, a program."""
+    if isinstance(given, Path):
+        return f"sqlite:///{given}"
+    return given if isinstance(given, str) else given.url
+
+
 def program_at(url: str) -> Any:
     """Return another program that writes to a database, by its address."""
     if url.startswith("postgresql:"):

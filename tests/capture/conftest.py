@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from django.db import connections
 
 from bindserver.capture.log import Log, log_of
 from tests.capture.logged import Another, AnyProgram
-from tests.conftest import BARE, program_at
+from tests.conftest import BARE, address_of, program_at
 
 LOGGED = {
     "mysql": "on_copied_maria",
@@ -29,13 +28,6 @@ def url(vendor: str, request: pytest.FixtureRequest) -> str:
 def bare_url(vendor: str, request: pytest.FixtureRequest) -> str:
     """The same without a change log."""
     return address_of(request.getfixturevalue(BARE[vendor]))
-
-
-def address_of(given: Path | str | AnyProgram) -> str:
-    """Return a database's address by what its fixture gives: a file, the address, a program."""
-    if isinstance(given, Path):
-        return f"sqlite:///{given}"
-    return given if isinstance(given, str) else given.url
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,8 +12,7 @@ from django.test import override_settings
 
 from bindserver.dependencies import Recorder
 from bindserver.hub import hub
-from tests.conftest import Program
-from tests.support.postgresql import PostgreSQLProgram
+from tests.conftest import address_of, program_at
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,8 @@ FIXTURES = {
 @pytest.fixture(params=ALL)
 def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
     """Another program that writes to this process's database, of each kind, under each capture."""
-    given: Any = request.getfixturevalue(FIXTURES[request.param])
-    makers: dict[str, Callable[[], Shop]] = {
-        "sqlite": lambda: Shop(Program(given), f"sqlite:///{given}", lambda: Program(given)),
-        "postgresql": lambda: Shop(
-            PostgreSQLProgram(given), given, lambda: PostgreSQLProgram(given)
-        ),
-        "mysql": lambda: Shop(given.another(), given.url, given.another),
-    }
-    shop = makers[request.param.split()[0]]()
+    url = address_of(request.getfixturevalue(FIXTURES[request.param]))
+    shop = Shop(program_at(url), url, partial(program_at, url))
     with override_settings(BINDSERVER={"COMPARE_SECONDS": 3600}):
         yield shop
         hub.stop()
