@@ -15,10 +15,11 @@ from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import canonical
 from bindserver.exceptions import Unavailable
-from bindserver.live import LiveView, Subject
+from bindserver.live import LiveView
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
 from bindserver.snapshot import guarded, vouch
+from bindserver.subject import Subject
 from bindserver.wishes import Caller, Ref
 
 SubjectKey = tuple[BindingClass, tuple[str, str, str], str, Form, bool, Binding[Any] | None]

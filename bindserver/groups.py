@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
@@ -17,6 +17,21 @@ from channels.layers import get_channel_layer
 logger = logging.getLogger("bindserver")
 
 SEND_SECONDS = 10.0
+
+
+class Teller(Protocol):
+    """A binding or view that tells groups of its changes."""
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """The groups' names."""
+
+    def get_user_group(self) -> str | None:
+        """Return one more group."""
+
+    def serialize_message(self, action: str, payload: Any) -> Any:
+        """Return what the groups get as a change's payload."""
+
 
 _serving: list[asyncio.AbstractEventLoop] = []
 
@@ -63,3 +78,26 @@ def _loop() -> asyncio.AbstractEventLoop | None:
     except RuntimeError:
         return loop
     return None if here is loop else loop
+
+
+def groups_of(teller: Teller) -> list[str]:
+    """Return the groups that hear of a binding or view, each once."""
+    own = teller.get_user_group()
+    return list(dict.fromkeys([*teller.groups, *([own] if own else [])]))
+
+
+def tell_groups(teller: Teller, event: str, action: str, payload: Any) -> None:
+    """Send a change to the groups. Of a "sync" they get the word alone: what they know may be old,
+    and layers carry small messages only."""
+    data: dict[str, Any] = {"action": action}
+    if action != "sync":
+        data["payload"] = teller.serialize_message(action, payload)
+    send_to_groups(groups_of(teller), {"type": "bindserver.message", "event": event, "data": data})
+
+
+def tells(teller: Any, base: Any) -> bool:
+    """Tell whether a class of tellers has groups, or does something that its base does not."""
+    overridden = any(
+        getattr(teller, name) is not getattr(base, name) for name in ("message", "get_user_group")
+    )
+    return overridden or bool(teller.groups)

@@ -20,15 +20,14 @@ from bindserver.binding import Binding
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine import cursor as cursors
-from bindserver.engine.changes import Change, Key, Position
+from bindserver.engine.changes import Key, Position
 from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
 from bindserver.queries import Form, Query, Rows
-from bindserver.registry import BindingClass
 from bindserver.rows import ModelRows
-from bindserver.wishes import Caller, ReadWish, Ref, Snapshot, SnapshotWish
+from bindserver.wishes import ReadWish, Ref, Snapshot, SnapshotWish
 
 VERSION_BITS = 40
 """A view may come to so many versions before they reach those of the next one."""
@@ -75,7 +74,7 @@ class Reading:
 
     wish: SnapshotWish | ReadWish
     asked: Position
-    subject: Subject | None = None
+    subject: object = None
     at: float = field(default_factory=time.monotonic)
 
 
@@ -257,7 +256,7 @@ class LiveView:
             else:
                 reading.wish.give(self.model_rows())
 
-    def leave(self, subject: Subject) -> list[SnapshotWish | ReadWish]:
+    def leave(self, subject: object) -> list[SnapshotWish | ReadWish]:
         """Return what those wish who wait for rows once as this subject; they wait no more."""
         wishes = [r.wish for r in self.readers if r.subject is subject]
         self.readers = [r for r in self.readers if r.subject is not subject]
@@ -315,51 +314,3 @@ def model_rows(
     """Return a query's rows as Python is given them, as they were last changed at `modified`."""
     at = datetime.datetime.fromtimestamp(modified, datetime.UTC)
     return ModelRows(query.model, instances, version=digest, last_modified=at)
-
-
-@dataclass(slots=True, kw_only=True)
-class Subject:
-    """A binding in one context: who asks, with which params, and the view that they see.
-
-    Attributes:
-        origin: the binding that was asked, where its class alone does not say what it is.
-        form: what its rows are read as.
-        trusted: whether its permissions are asked elsewhere, or not at all.
-        reads: the tables that the binding read to make its queryset, and the user's; when one of
-            them changes, it is asked again.
-        asks_users: whether it read users' rows, and not just its own user's.
-        position: the state that it was asked in.
-        refs: the subscriptions that it serves.
-    """
-
-    binding: BindingClass
-    caller: Caller
-    params: dict[str, object]
-    origin: Binding[Any] | None = None
-    form: Form
-    trusted: bool = False
-    live: LiveView
-    reads: set[str]
-    asks_users: bool = False
-    position: Position
-    refs: dict[Ref, None] = field(default_factory=dict)
-
-    def is_served(self) -> bool:
-        """Tell whether anybody is subscribed, or waits for rows, as this subject."""
-        return bool(self.refs) or any(reading.subject is self for reading in self.live.readers)
-
-    def concerned(self, changes: Sequence[Change] | None) -> bool:
-        """Tell whether changes may make the binding's queryset another; None for unknown ones."""
-        if changes is None:
-            return True
-        return any(
-            change.table in self.reads and self._of_user(change) is not False for change in changes
-        )
-
-    def _of_user(self, change: Change) -> bool | None:
-        """Tell whether a change is of the caller's own row; None in a table of other things."""
-        user = self.caller.user
-        if self.asks_users or not isinstance(user, Model) or change.table != user._meta.db_table:
-            return None
-        to_python = user._meta.pk.to_python
-        return change.pks is None or any(to_python(key) == user.pk for key in change.pks)

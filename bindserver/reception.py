@@ -12,12 +12,13 @@ from bindserver.engine.changes import Position
 from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import Code, canonical
 from bindserver.exceptions import Denied, Overtaken, Refusal, Unavailable
-from bindserver.live import Opening, Reading, Subject
+from bindserver.live import Opening, Reading
 from bindserver.pace import Pacer
 from bindserver.params import validate
 from bindserver.queries import Form
 from bindserver.registry import registry
 from bindserver.sources import Source
+from bindserver.subject import Subject
 from bindserver.wishes import (
     Accepted,
     Answered,

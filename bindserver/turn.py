@@ -16,7 +16,7 @@ from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Denied, Overtaken
 from bindserver.history import History
 from bindserver.isolation import Isolation, nobody
-from bindserver.live import LiveView, Opening, State, Subject
+from bindserver.live import LiveView, Opening, State
 from bindserver.loader import Loaded
 from bindserver.moving import Mover
 from bindserver.pace import Pacer
@@ -24,6 +24,7 @@ from bindserver.permissions import PermissionFailed
 from bindserver.reception import Reception
 from bindserver.refresh import missed
 from bindserver.sources import Source
+from bindserver.subject import Subject
 from bindserver.wishes import Answered, Ended, Wish
 
 

@@ -6,25 +6,27 @@ import os
 import shutil
 import sqlite3
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connections
-from django.db.backends.sqlite3.base import DatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
+from bindserver.registry import registry
+from tests.support.default import as_default
 from tests.support.mariadb import Program as MariaDBProgram
 from tests.support.postgresql import PostgreSQLProgram
 from tests.support.server import Server
+from tests.support.talk import Talk, talking
 from tests.support.visitors import Visitors
 
 pytest_plugins = [
     "tests.support.chromium",
     "tests.support.mariadb_fixtures",
     "tests.support.postgresql_fixtures",
+    "tests.support.shop",
 ]
 
 TABLES: tuple[str, ...] = (
@@ -114,6 +116,13 @@ EVERY_DATABASE = pytest.mark.every_database
 
 VENDORS = ("sqlite", "postgresql", "mysql")
 
+BARE = {
+    "mysql": "on_own_maria",
+    "postgresql": "bare_postgresql_database",
+    "sqlite": "bare_database",
+}
+"""Which fixture makes a database of a kind, without a change log, this process's "default"."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run such tests on each, if they have a server at all."""
@@ -175,11 +184,23 @@ def sqlite_copies(template: dict[bool, Path]) -> Callable[[bool, Path], str]:
 
 def program_on(server: Server) -> Any:
     """Return another program that writes to a server's database."""
-    if server.url.startswith("postgresql:"):
-        return PostgreSQLProgram(server.url, TABLES)
-    if server.url.startswith("mysql:"):
-        return MariaDBProgram.at(server.url)
-    return Program(server.database)
+    return program_at(server.url)
+
+
+def address_of(given: Path | str | MariaDBProgram) -> str:
+    """Return a database's address by what its fixture gives: a file, the address, a program."""
+    if isinstance(given, Path):
+        return f"sqlite:///{given}"
+    return given if isinstance(given, str) else given.url
+
+
+def program_at(url: str) -> Any:
+    """Return another program that writes to a database, by its address."""
+    if url.startswith("postgresql:"):
+        return PostgreSQLProgram(url, TABLES)
+    if url.startswith("mysql:"):
+        return MariaDBProgram.at(url)
+    return Program(Path(url.removeprefix("sqlite:///")))
 
 
 @pytest.fixture(scope="module")
@@ -198,13 +219,28 @@ def program(server: Server) -> Iterator[Program]:
 
 
 @pytest.fixture
+async def talk(server: Server, program: Program) -> AsyncIterator[Talk]:
+    """A connection to the module's server, whose database is empty."""
+    async with talking(server.ws) as talk:
+        yield talk
+
+
+@pytest.fixture
+def forget_bindings() -> Iterator[None]:
+    """Leave the registry as it was."""
+    known = registry.all()
+    yield
+    for binding in registry.all():
+        if binding not in known:
+            registry.remove(binding)
+
+
+@pytest.fixture
 def database(
     template: dict[bool, Path], tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Path]:
     """A database of the test's own, with a change log, as this process's "default"."""
-    path = tmp_path / "own.sqlite3"
-    shutil.copy(template[True], path)
-    yield from _as_default(path, django_db_blocker)
+    yield from _own(template[True], tmp_path, django_db_blocker)
 
 
 @pytest.fixture
@@ -212,21 +248,11 @@ def bare_database(
     template: dict[bool, Path], tmp_path: Path, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[Path]:
     """The same without a change log."""
-    path = tmp_path / "bare.sqlite3"
-    shutil.copy(template[False], path)
-    yield from _as_default(path, django_db_blocker)
+    yield from _own(template[False], tmp_path, django_db_blocker)
 
 
-def _as_default(path: Path, blocker: DjangoDbBlocker) -> Iterator[Path]:
-    usual = connections["default"]
-    shared = connections.settings["default"]  # what threads make connections of their own from
-    name, shared["NAME"] = shared["NAME"], str(path)
-    with blocker.unblock():
-        own = DatabaseWrapper(dict(shared), "default")
-        connections["default"] = own
-        try:
-            yield path
-        finally:
-            own.close()
-            connections["default"] = usual
-            shared["NAME"] = name
+def _own(template: Path, folder: Path, blocker: DjangoDbBlocker) -> Iterator[Path]:
+    path = folder / "own.sqlite3"
+    shutil.copy(template, path)
+    with as_default(f"sqlite:///{path}", blocker):
+        yield path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,7 @@ from bindserver.queries import Query
 from bindserver.registry import registry
 from tests.app.models import Category, Product
 
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    """Leave the registry as it was."""
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 def names(binding: Binding[Any]) -> list[str]:

@@ -6,9 +6,7 @@ import json
 import sqlite3
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable
-
-import pytest
+from collections.abc import Callable
 
 from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
 from tests.support.server import Server
@@ -16,12 +14,6 @@ from tests.support.talk import Following, Talk, talking
 
 pytestmark = EVERY_DATABASE
 INSERT = "INSERT INTO app_product (id, name, sku, price, stock, active) VALUES (?, ?, ?, ?, ?, ?)"
-
-
-@pytest.fixture
-async def talk(server: Server, program: Program) -> AsyncIterator[Talk]:
-    async with talking(server.ws) as talk:
-        yield talk
 
 
 class TestWrites:

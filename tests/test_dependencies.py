@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,10 @@ from bindserver import Binding
 from bindserver.dependencies import Recorder, tables_in
 from bindserver.pace import Pacer
 from bindserver.queries import Query
-from bindserver.registry import registry
 from tests.app.bindings import CatalogueBinding, ProductBinding, RestaurantBinding, TaggedBinding
 from tests.app.models import Category, Membership, Place, Product, Restaurant, Tag
 
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 def paths(queryset: QuerySet[Any]) -> dict[str, list[str] | None]:

@@ -18,6 +18,7 @@ from django.core.management.base import CommandParser
 from rest_framework import serializers
 
 from bindserver import Binding, __version__, checks
+from bindserver.checks.bindings import CHECKS
 from bindserver.conf import DEFAULTS
 from bindserver.dependencies import Recorder
 from bindserver.engine.frames import PAGE_SIZES
@@ -91,7 +92,8 @@ def test_limits_in_the_wire_contract_are_settings() -> None:
 
 
 def test_every_system_check_is_documented_and_no_other() -> None:
-    ids = re.findall(r'"(bindserver\.[EW]\d+)"', Path(checks.__file__).read_text())
+    sources = [path.read_text() for path in Path(checks.__file__).parent.glob("*.py")]
+    ids = re.findall(r'"(bindserver\.[EW]\d+)"', "".join(sources))
     assert set(table(text_of("docs/checks.md"))) - {"id"} == set(ids)
 
 
@@ -244,6 +246,14 @@ def test_every_module_has_its_line_in_the_architecture_and_no_other() -> None:
     assert {name for name in told if name.endswith(".py")} == modules()
 
 
+def test_modules_stand_in_order_and_once_each() -> None:
+    told = re.findall(r"^\| `([\w/]+\.py)` ", text_of("docs/architecture.md"), re.MULTILINE)
+    engine = [name for name in told if name.startswith("engine/")]
+    others = [name for name in told if not name.startswith("engine/")]
+    assert engine == sorted(set(engine))
+    assert others == sorted(set(others), key=lambda name: ("/" in name, name))
+
+
 def test_the_layers_in_the_architecture_are_those_that_the_linter_holds() -> None:
     linter = tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]
     contract = next(c for c in linter["contracts"] if c["type"] == "layers")
@@ -338,7 +348,7 @@ def declared_in(code: str) -> type[Binding[Any]]:
 def test_the_readme_s_binding_works() -> None:
     code = next(code for code in snippets(ROOT / "README.md", "python") if "(Binding)" in code)
     binding = declared_in(code)
-    assert [problem for check in checks.CHECKS for problem in check(binding)] == []
+    assert [problem for check in CHECKS for problem in check(binding)] == []
     tea = Product.objects.create(name="tea", price=2)
     Product.objects.create(name="gone", active=False)
     Product.objects.create(name="beans", price=9)

@@ -8,7 +8,6 @@ import os
 import shutil
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,6 @@ from tests.conftest import MakeServer, Program, program_on
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 from tests.transports.test_rest import ask
-
-
-@pytest.fixture
-async def talk(server: Server, program: Program) -> AsyncIterator[Talk]:
-    async with talking(server.ws) as talk:
-        yield talk
 
 
 class TestABrokenBinding:

@@ -28,10 +28,10 @@ from bindserver.snapshot import open_connection
 from bindserver.watchdog import Watchdog
 from tests.app.bindings import WordBinding
 from tests.conftest import program_on
-from tests.support import mariadb
+from tests.support.default import as_default
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import Cluster
-from tests.support.postgresql_fixtures import as_default, make_templates
+from tests.support.postgresql_fixtures import make_templates
 from tests.support.process import get
 from tests.support.server import Server
 from tests.support.talk import talking
@@ -192,13 +192,7 @@ def slow_words(home: Home, program: Any, seconds: float) -> Iterator[None]:
 @pytest.fixture
 def at_home(home: Home, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
     """This process's "default" is the database that can hang."""
-    if home.vendor == "postgresql":
-        for _ in as_default(home.url, django_db_blocker):
-            yield
-        return
-    server = home._server
-    assert isinstance(server, MariaDB)
-    with mariadb.as_default(server, home.url.rpartition("/")[2], django_db_blocker):
+    with as_default(home.url, django_db_blocker):
         yield
 
 

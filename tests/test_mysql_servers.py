@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from bindserver.engine.replica import Replica
+from tests.support.database_faults import FAULTS_ON_MARIADB
 from tests.support.mariadb import MariaDB, Program, served
-from tests.support.mysql_faults import FAULTS
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 from tests.test_resuming import resume, told
@@ -333,7 +333,7 @@ class TestTwoServers:
 class TestFaults:
     """What the tests above show must be able to fail: each fault is planted, and found."""
 
-    @pytest.mark.parametrize("fault", [None, *sorted(FAULTS)])
+    @pytest.mark.parametrize("fault", [None, *sorted(FAULTS_ON_MARIADB)])
     async def test_are_found(
         self,
         maria: MariaDB,
@@ -345,8 +345,8 @@ class TestFaults:
     ) -> None:
         server = served(maria, maria_database, tmp_path)
         if fault is not None:
-            server.environment["DJANGO_SETTINGS_MODULE"] = "tests.support.mysql_faulty_settings"
-            server.environment["MYSQL_FAULT"] = fault
+            server.environment["DJANGO_SETTINGS_MODULE"] = "tests.support.faulty_settings"
+            server.environment["PLANTED_FAULT"] = fault
         program.add_products(20)
         writer.run("BEGIN")
         writer.run("UPDATE app_product SET stock = 7 WHERE id = 1")
@@ -355,7 +355,7 @@ class TestFaults:
             async with talking(server.ws) as talk:
                 found = await self.find(talk, program, writer)
         expected = {
-            "newest_number": {"open before", "open later"},
+            "id_over_last": {"open before", "open later"},
             "holes_not_inherited": {"open before"},
             "holes_given_up_unproved": {"open before"},
             "rows_outside_snapshot": {"torn"},

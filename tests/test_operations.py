@@ -16,12 +16,8 @@ from bindserver.discovery import tables_of
 from bindserver.exceptions import CaptureError
 from bindserver.operations import InstallCapture
 from bindserver.registry import registry
+from tests.conftest import BARE
 
-BARE = {
-    "mysql": "on_own_maria",
-    "sqlite": "bare_database",
-    "postgresql": "bare_postgresql_database",
-}
 LOGGED = {"mysql": "on_own_logged_maria", "sqlite": "database", "postgresql": "postgresql_database"}
 
 

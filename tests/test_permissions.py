@@ -20,7 +20,6 @@ from bindserver.exceptions import Forbidden, Unauthenticated
 from bindserver.hub import hub
 from bindserver.loader import Loader
 from bindserver.permissions import PermissionFailed, ask, asks_about_objects
-from bindserver.registry import registry
 from bindserver.wishes import Caller, Ended, ReconsiderWish, Ref
 from tests.app.bindings import MembersBinding, ShakyBinding
 from tests.app.models import Product, Tag
@@ -29,14 +28,7 @@ from tests.support.server import Server
 from tests.support.talk import Talk, talking
 from tests.transports.test_rest import ask as get
 
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 def binding_with(*classes: Any, user: Any = None, auth: Any = None) -> Binding[Product]:

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import os
-import subprocess
-import sys
-import textwrap
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -22,15 +17,12 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from bindserver import Binding
-from bindserver.dependencies import Recorder
 from bindserver.exceptions import TooManyRows
 from bindserver.hub import Hub, hub
 from bindserver.registry import registry
 from bindserver.rows import ModelRows
 from tests.app.models import Category, Product, Restaurant, Tag
-from tests.conftest import Program
-from tests.support.postgresql import PostgreSQLProgram
-from tests.support.server import ROOT
+from tests.support.shop import ReadsOfTable, Shop, names, proving
 
 
 class Cheap(Binding[Product]):
@@ -52,85 +44,6 @@ def _undeclared_afterwards() -> Iterator[None]:
     for binding in (Cheap, ByUser):
         if binding in registry.all():
             registry.remove(binding)
-
-
-@dataclass(frozen=True)
-class Shop:
-    """This process's database, and another program that writes to it.
-
-    Attributes:
-        url: the database's address.
-        another: makes another such program.
-    """
-
-    program: Any
-    url: str
-    another: Callable[[], Any]
-
-    def run(self, sql: str) -> None:
-        self.program.run(sql)
-
-    def add_products(self, count: int, first: int = 1, **values: Any) -> None:
-        self.program.add_products(count, first, **values)
-
-
-PROVING = ["sqlite log", "sqlite signals", "postgresql log", "mysql log"]
-"""Where memory can be proved to be as new as the database."""
-ALL = [*PROVING, "postgresql signals", "mysql signals"]
-FIXTURES = {
-    "sqlite log": "database",
-    "sqlite signals": "bare_database",
-    "postgresql log": "postgresql_database",
-    "postgresql signals": "bare_postgresql_database",
-    "mysql log": "on_maria",
-    "mysql signals": "on_own_maria",
-}
-
-
-@pytest.fixture(params=ALL)
-def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
-    """Another program that writes to this process's database, of each kind, under each capture."""
-    given: Any = request.getfixturevalue(FIXTURES[request.param])
-    makers: dict[str, Callable[[], Shop]] = {
-        "sqlite": lambda: Shop(Program(given), f"sqlite:///{given}", lambda: Program(given)),
-        "postgresql": lambda: Shop(
-            PostgreSQLProgram(given), given, lambda: PostgreSQLProgram(given)
-        ),
-        "mysql": lambda: Shop(given.another(), given.url, given.another),
-    }
-    shop = makers[request.param.split()[0]]()
-    with override_settings(BINDSERVER={"COMPARE_SECONDS": 3600}):
-        yield shop
-        hub.stop()
-    shop.program.close()
-
-
-proving = pytest.mark.parametrize("shop", PROVING, indirect=True)
-
-
-def names(rows: Any) -> list[str]:
-    return [row.name for row in rows]
-
-
-class ReadsOfTable:
-    """Counts the statements of views that read a table."""
-
-    def __init__(self, table: str) -> None:
-        self.table, self.count = table, 0
-
-    def __enter__(self) -> ReadsOfTable:
-        self._usual = Recorder.__call__
-        counter = self
-
-        def count(self: Recorder, execute: Any, sql: str, *args: Any) -> Any:
-            counter.count += counter.table in sql
-            return counter._usual(self, execute, sql, *args)
-
-        Recorder.__call__ = count  # type: ignore[method-assign, assignment]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        Recorder.__call__ = self._usual  # type: ignore[method-assign]
 
 
 class TestAll:
@@ -471,136 +384,6 @@ class TestRefreshAndClear:
             assert binding.keys() == [1, 2]
         assert reads.count > 0
         assert binding.version == version
-
-
-class Heard(Binding[Product]):
-    model = Product
-    fields = ["id", "name"]
-    ordering = ["id"]
-    calls: list[tuple[str, Any]] = []
-    changed = threading.Condition()
-    fails = False
-
-    def message(self, action: str, payload: Any) -> None:
-        with self.changed:
-            self.calls.append((action, payload))
-            self.changed.notify_all()
-        if self.fails:
-            raise ZeroDivisionError
-
-    @classmethod
-    def wait_for(cls, count: int) -> list[tuple[str, Any]]:
-        with cls.changed:
-            assert cls.changed.wait_for(lambda: len(cls.calls) >= count, timeout=15), cls.calls
-            return list(cls.calls)
-
-
-registry.remove(Heard)
-
-
-class TestMessage:
-    @pytest.fixture(autouse=True)
-    def _fresh(self) -> None:
-        Heard.calls.clear()
-        Heard.fails = False
-
-    def test_a_kept_binding_hears_each_change_once(self, shop: Shop) -> None:
-        shop.add_products(1)
-        hub.keep(Heard())
-        hub.keep(Heard())
-        assert Heard.wait_for(1) == [("sync", [{"id": 1, "name": "product 1"}])]
-        Product.objects.create(pk=2, name="two", price=1)
-        Heard.wait_for(2)
-        Product.objects.get(pk=1).delete()
-        assert Heard.wait_for(3)[1:] == [
-            ("create", {"id": 2, "name": "two"}),
-            ("delete", {"id": 1}),
-        ]
-
-    def test_changes_of_one_commit_come_one_by_one(self, shop: Shop) -> None:
-        hub.keep(Heard())
-        Heard.wait_for(1)
-        with transaction.atomic():
-            Product.objects.create(pk=1, name="one", price=1)
-            Product.objects.create(pk=2, name="two", price=1)
-        assert [action for action, _ in Heard.wait_for(3)] == ["sync", "create", "create"]
-
-    @pytest.mark.filterwarnings("ignore")
-    def test_one_that_fails_hears_the_next_all_the_same(
-        self, shop: Shop, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        Heard.fails = True
-        hub.keep(Heard())
-        Heard.wait_for(1)
-        Product.objects.create(pk=1, name="one", price=1)
-        Heard.wait_for(2)
-        assert "Heard.message() failed" in caplog.text
-
-    def test_one_that_is_too_slow_is_told_all_anew(self, shop: Shop) -> None:
-        with override_settings(BINDSERVER={"MAX_OUTBOX_BYTES": 300, "COMPARE_SECONDS": 3600}):
-            hub.keep(Heard())
-            Heard.wait_for(1)
-            with Heard.changed:  # so its next call has to wait
-                for pk in range(1, 40):
-                    Product.objects.create(pk=pk, name="x" * 20, price=1)
-                    hub.read(Heard()).result(timeout=10)
-            with Heard.changed:
-                told = Heard.changed.wait_for(
-                    lambda: any(a == "sync" and len(rows) == 39 for a, rows in Heard.calls),
-                    timeout=15,
-                )
-            assert told
-            assert len(Heard.calls) < 39
-
-
-class TestProcesses:
-    def test_a_forked_child_begins_without_the_parents_threads(self, shop: Shop) -> None:
-        shop.add_products(2)
-        script = """
-            import os, django
-            django.setup()
-            from bindserver import Binding
-            from tests.app.models import Product
-            from django.db import connections
-            print(len(Binding(model=Product)), flush=True)
-            connections.close_all()
-            child = os.fork()
-            if child == 0:
-                print(len(Binding(model=Product)), flush=True)
-                os._exit(0)
-            os.waitpid(child, 0)
-        """
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(script)],
-            cwd=ROOT,
-            env=environment(shop.url),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.stdout.split() == ["2", "2"], done.stderr
-
-    def test_importing_and_asking_in_a_script(self, shop: Shop) -> None:
-        shop.add_products(2)
-        script = "from bindserver import Binding; from tests.app.models import Product; "
-        script += "b = Binding(model=Product); print(b.keys(), b.get(1).name)"
-        done = subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v0", "-c", script],
-            cwd=ROOT,
-            env=environment(shop.url),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert done.stdout.strip() == "[1, 2] product 1", done.stderr
-
-
-def environment(url: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "DATABASE_URL": url,
-        "DJANGO_SETTINGS_MODULE": "tests.settings",
-    }
 
 
 def test_a_hub_without_threads_stops() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from bindserver.exceptions import BindingError, TooManyRows
 from bindserver.identity import identify
 from bindserver.pace import Pacer
 from bindserver.queries import OverBudget, Query
-from bindserver.registry import registry
 from tests.app.bindings import (
     CatalogueBinding,
     CheapBinding,
@@ -31,14 +29,7 @@ from tests.app.bindings import (
 )
 from tests.app.models import Category, Membership, Place, Product, Restaurant, Token, Word
 
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 def load(binding: Binding[Any], **kwargs: Any) -> list[Any]:

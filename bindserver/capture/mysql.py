@@ -28,7 +28,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.marks import Mark, Span, parse
 from bindserver.capture.mysql_install import Installer
-from bindserver.capture.mysql_schema import LOG, META, Schema
+from bindserver.capture.mysql_schema import Schema
+from bindserver.capture.mysql_trigger_sql import LOG, META
 from bindserver.engine.changes import Change, Position
 
 logger = logging.getLogger("bindserver")

@@ -12,7 +12,9 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.mysql_schema import LOG, META, TABLES, Schema, ask, quote, run
+from bindserver.capture.mysql_schema import Schema
+from bindserver.capture.mysql_trigger_sql import LOG, META, TABLES, quote
+from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureBusy, CaptureError
 

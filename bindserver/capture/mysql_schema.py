@@ -8,63 +8,30 @@ is told by its *identity*.
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.mysql_trigger_sql import (
+    EVENTS,
+    LOG,
+    PREFIX,
+    Cascades,
+    Trigger,
+    lines,
+    name_of,
+    quote,
+)
+from bindserver.capture.statements import ask
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureError
 
-LOG = "bindserver_log"
-META = "bindserver_meta"
-PREFIX = "bindserver__"
-MAX_NAME = 64
-
-TABLES = (
-    f"CREATE TABLE IF NOT EXISTS {LOG} (id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY, "
-    "tbl VARCHAR(64) NOT NULL, pk VARCHAR(3072), raw VARBINARY(3072), "
-    "nonce BIGINT UNSIGNED NOT NULL, at BIGINT UNSIGNED NOT NULL) "
-    "ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
-    f"CREATE TABLE IF NOT EXISTS {META} (name VARCHAR(80) NOT NULL PRIMARY KEY, "
-    "value TEXT NOT NULL) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin",
-)
-NUMBERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal"}
-TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"}
-TEXTS |= {"uuid", "inet4", "inet6", "date", "datetime", "timestamp", "time", "year"}
-BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
-EVENTS = (("ins", "INSERT"), ("upd", "UPDATE"), ("del", "DELETE"))
 ACTIVE = {"CASCADE", "SET NULL", "SET DEFAULT"}
 NO_PRIVILEGE = {1044, 1142, 1227}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trigger:
-    """A trigger: its table, when it fires, and what it does."""
-
-    table: str
-    event: str
-    body: str
-
-    def creating(self, name: str) -> str:
-        """Return the statement that makes it."""
-        return (
-            f"CREATE TRIGGER {quote(name)} AFTER {self.event} ON {quote(self.table)} "
-            f"FOR EACH ROW {self.body}"
-        )
-
-
-@dataclass(slots=True)
-class Cascades:
-    """What happens to other tables' rows when those of one are deleted, or their keys changed."""
-
-    delete: set[str] = field(default_factory=set)
-    update: dict[str, set[str]] = field(default_factory=dict)
 
 
 class Schema:
@@ -116,7 +83,8 @@ class Schema:
         for name in sorted(needed):
             item = keys.get(name) or Tracked(table=name, pk=self._keys.get(name, ""))
             for suffix, event in EVENTS:
-                body = "; ".join(self._lines(item, name, event))
+                kind = self._types.get((name, item.pk), "")
+                body = "; ".join(lines(item, kind, event, self.cascades(name)))
                 trigger = Trigger(table=name, event=event, body=f"BEGIN {body}; END")
                 found[name_of(item.table, suffix)] = trigger
         return found
@@ -302,80 +270,8 @@ class Schema:
             found |= fresh
         return found
 
-    # What triggers say.
-
-    def _lines(self, item: Tracked, name: str, event: str) -> Iterator[str]:
-        kind = self._types.get((name, item.pk), "")
-        if event != "DELETE":
-            yield _entry(item.table, "NEW", item.pk, kind)
-        if event == "DELETE":
-            yield _entry(item.table, "OLD", item.pk, kind)
-        if event == "UPDATE" and kind in NUMBERS | TEXTS | BYTES:
-            changed = _changed(item.pk)
-            yield f"IF {changed} THEN {_entry(item.table, 'OLD', item.pk, kind)}; END IF"
-        cascades = self.cascades(name)
-        if event == "DELETE":
-            for child in sorted(cascades.delete):
-                yield _entry(child, "", "", "")
-        if event == "UPDATE":
-            for column, children in sorted(cascades.update.items()):
-                lines = "; ".join(_entry(child, "", "", "") for child in sorted(children))
-                yield f"IF {_changed(column)} THEN {lines}; END IF"
-
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
         return ask(self._connection, sql, params)
-
-
-def _entry(table: str, side: str, pk: str, kind: str) -> str:
-    """Return the statement that logs a row's key, or any row's where the key cannot be told."""
-    text = raw = "NULL"
-    if kind in NUMBERS | TEXTS:
-        text = f"{side}.{quote(pk)}"
-    elif kind in BYTES:
-        raw = f"{side}.{quote(pk)}"
-    return (
-        f"INSERT INTO {LOG} (tbl, pk, raw, nonce, at) VALUES "
-        f"({literal(table)}, {text}, {raw}, FLOOR(RAND() * 9007199254740992), UNIX_TIMESTAMP())"
-    )
-
-
-def _changed(column: str) -> str:
-    """Return the condition that a column was changed, be it only by a letter's case."""
-    old, new = (f"CAST({side}.{quote(column)} AS BINARY)" for side in ("OLD", "NEW"))
-    return f"NOT ({old} <=> {new})"
-
-
-def name_of(table: str, suffix: str) -> str:
-    """Return the name of a table's trigger; that of a long name has a digest in it."""
-    name = f"{PREFIX}{table}__{suffix}"
-    if len(name) <= MAX_NAME:
-        return name
-    digest = hashlib.sha256(table.encode()).hexdigest()[:12]
-    return f"{PREFIX}{table[:30]}_{digest}__{suffix}"
-
-
-def ask(
-    connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None
-) -> list[Any]:
-    """Run a query and return its rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())
-
-
-def run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None = None) -> int:
-    """Run a statement and return how many rows it changed."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return int(cursor.rowcount)
-
-
-def quote(name: str) -> str:
-    return "`" + name.replace("`", "``") + "`"
-
-
-def literal(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
 def _marks(items: Sequence[Any]) -> str:

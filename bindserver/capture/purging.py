@@ -13,6 +13,7 @@ from typing import Any
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.statements import ask, run
 from bindserver.capture.triggers import LOG, META
 
 LOCK = 0x62696E65
@@ -80,13 +81,11 @@ class Purging:
 
     def _delete(self, horizon: int, batch: int) -> int:
         # The newest of the old entries stays: it is what positions of that time bear.
-        with self._connection.cursor() as cursor:
-            cursor.execute(
-                f"DELETE FROM {LOG} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {LOG} WHERE xid < "
-                f"(SELECT max(xid) FROM {LOG} WHERE xid < %s::xid8) ORDER BY xid LIMIT %s))",
-                (str(horizon), batch),
-            )
-            deleted = int(cursor.rowcount)
+        deleted = self._run(
+            f"DELETE FROM {LOG} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {LOG} WHERE xid < "
+            f"(SELECT max(xid) FROM {LOG} WHERE xid < %s::xid8) ORDER BY xid LIMIT %s))",
+            (str(horizon), batch),
+        )
         if deleted:
             self._run(
                 f"INSERT INTO {META} VALUES ('purged', %s) ON CONFLICT (name) DO UPDATE "
@@ -97,10 +96,7 @@ class Purging:
         return deleted
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return list(cursor.fetchall())
+        return ask(self._connection, sql, params)
 
-    def _run(self, sql: str, params: Sequence[Any] | None = None) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
+    def _run(self, sql: str, params: Sequence[Any] | None = None) -> int:
+        return run(self._connection, sql, params)

@@ -17,13 +17,13 @@ from typing import Any
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.sqlite_triggers import LOG, PREFIX, Triggers, prefix, quote
+from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import CaptureError
 
-LOG = "bindserver_log"
 META = "bindserver_meta"
-PREFIX = "bindserver__"
 MAX_ENTRIES = 200_000
 """More entries than this since a position are told by table, not by key."""
 
@@ -48,6 +48,7 @@ class SQLiteLog:
         self.tries = 1  # SQLite's own timeout is patience enough
         self.tell: Callable[[str], None] = lambda sentence: None
         self._connection = connection
+        self._triggers = Triggers(connection)
         self._inode: int | None = None
 
     # Reading, inside a snapshot.
@@ -126,22 +127,22 @@ class SQLiteLog:
     # Installing.
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
-        present = self._present()
+        present = self._triggers.present()
         return [
             tracked
             for tracked in tables
-            if any(present.get(name) != sql for name, sql in self._triggers(tracked))
+            if any(present.get(name) != sql for name, sql in self._triggers.wanted(tracked))
         ]
 
     def plan(self, tables: Collection[Tracked]) -> list[str]:
-        present = self._present()
+        present = self._triggers.present()
         statements = [] if self.installed() else list(TABLES)
         for tracked in tables:
-            wanted = dict(self._triggers(tracked))
+            wanted = dict(self._triggers.wanted(tracked))
             if all(present.get(name) == sql for name, sql in wanted.items()):
                 continue
-            stale = [name for name in present if name.startswith(_prefix(tracked.table))]
-            statements += [f"DROP TRIGGER {_quote(name)}" for name in stale]
+            stale = [name for name in present if name.startswith(prefix(tracked.table))]
+            statements += [f"DROP TRIGGER {quote(name)}" for name in stale]
             statements += wanted.values()
         return statements
 
@@ -160,7 +161,7 @@ class SQLiteLog:
         self._run(f"INSERT OR REPLACE INTO {META} VALUES ('epoch', %s)", (_new_epoch(),))
 
     def plan_removal(self) -> list[str]:
-        statements = [f"DROP TRIGGER {_quote(name)}" for name in self._present()]
+        statements = [f"DROP TRIGGER {quote(name)}" for name in self._triggers.present()]
         return [*statements, *(f"DROP TABLE {t}" for t in (LOG, META) if self.installed())]
 
     def remove(self) -> list[str]:
@@ -261,72 +262,11 @@ class SQLiteLog:
     def _journal_mode(self) -> str:
         return str(self._rows("PRAGMA journal_mode")[0][0]).lower()
 
-    def _present(self) -> dict[str, str]:
-        found = self._rows(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' "
-            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' ORDER BY name"
-        )
-        return {str(name): str(sql) for name, sql in found}
-
-    def _triggers(self, tracked: Tracked) -> Iterator[tuple[str, str]]:
-        """Yield the name and text of each trigger that a table needs."""
-        table, pk = tracked.table, _quote(tracked.pk)
-        log = f"INSERT INTO {LOG}(tbl, pk)"
-        named = _literal(table)
-        changed_key = f"{log} SELECT {named}, OLD.{pk} WHERE OLD.{pk} IS NOT NEW.{pk};"
-        bodies = {
-            "ins": ("AFTER INSERT", f"{log} VALUES ({named}, NEW.{pk});"),
-            "upd": ("AFTER UPDATE", f"{log} VALUES ({named}, NEW.{pk}); {changed_key}"),
-            "del": ("AFTER DELETE", f"{log} VALUES ({named}, OLD.{pk});"),
-        }
-        # REPLACE that evicts a row by a UNIQUE index fires no delete trigger.
-        for number, columns in enumerate(self._unique_columns(table, tracked.pk)):
-            evicted = " AND ".join(
-                f"{_quote(name)} = NEW.{_quote(name)} COLLATE {_quote(collation)}"
-                for name, collation in columns
-            )
-            find = f"{log} SELECT {named}, {pk} FROM {_quote(table)} WHERE {evicted}"
-            bodies[f"evi{number}"] = ("BEFORE INSERT", f"{find};")
-            bodies[f"evu{number}"] = ("BEFORE UPDATE", f"{find} AND {pk} IS NOT OLD.{pk};")
-        for suffix, (when, body) in bodies.items():
-            name = f"{_prefix(table)}{suffix}"
-            yield (
-                name,
-                f"CREATE TRIGGER {_quote(name)} {when} ON {_quote(table)} BEGIN {body} END",
-            )
-
-    def _unique_columns(self, table: str, pk: str) -> list[tuple[tuple[str, str], ...]]:
-        """Return (column, collation) of each UNIQUE index, the key's own and expressions apart."""
-        found = []
-        for row in self._rows(f"PRAGMA index_list({_quote(table)})"):
-            name, unique = row[1], row[2]
-            infos = self._rows(f"PRAGMA index_xinfo({_quote(name)})")
-            columns = tuple((info[2], info[4]) for info in infos if info[5])
-            names = [column for column, _ in columns]
-            if unique and names != [pk] and None not in names:
-                found.append(columns)
-        return sorted(found)
-
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return list(cursor.fetchall())
+        return ask(self._connection, sql, params)
 
     def _run(self, sql: str, params: Sequence[Any] | None = None) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
-
-
-def _prefix(table: str) -> str:
-    return f"{PREFIX}{table}__"
-
-
-def _quote(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+        run(self._connection, sql, params)
 
 
 def _new_epoch() -> str:

@@ -13,15 +13,13 @@ from collections.abc import Iterator, Mapping
 
 from bindserver.engine import protocol
 from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
-from bindserver.engine.frames import Frame, byte_length
-from bindserver.engine.limits import Allowance, Limits
+from bindserver.engine.frames import Frame
+from bindserver.engine.intake import Intake, Refusal
+from bindserver.engine.limits import Limits
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.protocol import Closing, Code, Ref
 from bindserver.engine.subscription import State, Subscription
-from bindserver.engine.together import Turn
-
-FAILED_PROOF_COST = 20
-"""What trying a wrong token costs of a client's allowance, in messages."""
+from bindserver.engine.together import Together
 
 
 class Session:
@@ -34,14 +32,12 @@ class Session:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._outbox = Outbox(limits.outbox_bytes)
-        self._allowance = Allowance(limits.messages_per_second, limits.messages_burst)
+        self._intake = Intake(limits)
         self._asked: dict[int, protocol.Subscribe | protocol.Unsubscribe] = {}
         self._subscriptions: dict[int, Subscription] = {}
         self._numbers: dict[tuple[str, str | None], int] = {}
         self._next_number = 1
-        self._malformed = 0
-        self._refused_in_a_row = 0
-        self._turn = Turn()
+        self._together = Together(self._outbox, self._subscriptions)
         self._closed = False
 
     @property
@@ -65,19 +61,14 @@ class Session:
         """
         if self._closed:
             return
-        if byte_length(text) > self._limits.message_bytes:
-            yield self._close(Closing.TOO_BIG, "message too big")
-            return
-        if not self._allowance.take(now):
-            yield from self._too_many()
-            return
-        self._refused_in_a_row = 0
-        try:
-            message = protocol.parse(text)
-        except protocol.Malformed as problem:
-            yield from self._on_malformed(problem)
-            return
-        yield from self._on_message(message)
+        match self._intake.take(text, now):
+            case Refusal(told=told, closing=closing):
+                if told is not None:
+                    yield from self._tell(told)
+                if closing is not None and not self._closed:
+                    yield self._close(*closing)
+            case message:
+                yield from self._on_message(message)
 
     def receive_binary(self) -> Iterator[Effect]:
         """Take a binary message: the contract has none."""
@@ -91,7 +82,7 @@ class Session:
             case protocol.Authenticate(token=token, ref=ref):
                 yield Prove(token=token, ref=ref)
             case protocol.Hello(want=want):
-                self._turn.want(want)
+                self._together.want(want)
             case protocol.Ping(data=data):
                 yield from self._tell(protocol.pong(data))
             case protocol.Ignored():
@@ -114,27 +105,6 @@ class Session:
         self._next_number += 1
         self._asked[number] = message
         yield Ask(number=number, message=message)
-
-    def _on_malformed(self, problem: protocol.Malformed) -> Iterator[Effect]:
-        self._malformed += 1
-        yield from self._tell(
-            protocol.error(
-                Code.MALFORMED,
-                str(problem),
-                event=problem.event,
-                ref=problem.ref,
-                params=problem.params,
-            )
-        )
-        if self._malformed >= self._limits.malformed and not self._closed:
-            yield self._close(Closing.TOO_MANY_MALFORMED, "too many malformed messages")
-
-    def _too_many(self) -> Iterator[Effect]:
-        self._refused_in_a_row += 1
-        if self._refused_in_a_row > self._limits.messages_burst:
-            yield self._close(Closing.TOO_MANY_MESSAGES, "too many messages")
-            return
-        yield from self._tell(protocol.error(Code.RATE_LIMITED, "too many messages; slow down"))
 
     # What the hub answers.
 
@@ -214,11 +184,7 @@ class Session:
         subscription.version = version
         subscription.behind = subscription.catching = False
         subscription.stale = None
-        self._turn.midway = True
-        if self._gathers():
-            self._turn.answers[number] = frames
-        else:
-            self._outbox.answer(number, frames)
+        self._together.answer(number, frames)
 
     # What happens to views.
 
@@ -227,48 +193,15 @@ class Session:
         subscription = self._subscriptions.get(number)
         if subscription is None or subscription.state is State.OPENING:
             return
-        self._turn.touched.add(number)
-        self._turn.midway = True
         subscription.stale = None
-        if not self._gathers():
-            self._push(subscription, frames, version)
-            return
-        if number in self._turn.deltas:
-            self._hand_over(begin=True)
-        self._turn.deltas[number] = (frames, version)
-
-    def _push(self, subscription: Subscription, frames: tuple[Frame, ...], version: int) -> None:
-        if subscription.state is State.LIVE and self._outbox.push(*frames):
-            subscription.version = version
-            return
-        if subscription.state is State.LIVE:
-            subscription.state = State.LAZY
-        subscription.behind = True
-
-    def _gathers(self) -> bool:
-        """Tell whether frames wait for the rest of their state, so that a mark can stand first."""
-        return self._turn.gathers and len(self._subscriptions) > 1
-
-    def _hand_over(self, *, begin: bool) -> None:
-        """Queue what was gathered: a mark if more belongs to it, the deltas, and then the answers.
-        A first answer behind the deltas shows no earlier state beside a later one."""
-        turn = self._turn
-        if (begin or turn.due is not None) and turn and not turn.begun:
-            self._outbox.mark(Frame.of(protocol.begin()))
-            turn.begun = True
-        for number, (frames, version) in turn.deltas.items():
-            self._push(self._subscriptions[number], frames, version)
-        for number, frames in turn.answers.items():
-            self._outbox.answer(number, frames)
-        turn.clear()
+        self._together.publish(subscription, frames, version)
 
     def stale(self, number: int, frame: Frame) -> Iterator[Effect]:
         """Take the word that the rows may be old until the next frame."""
         subscription = self._subscriptions.get(number)
         if subscription is None:
             return
-        if number in self._turn.deltas:
-            self._hand_over(begin=True)
+        self._together.let_pass(number)
         if subscription.state is State.PAGING:
             subscription.stale = frame
         else:
@@ -276,18 +209,11 @@ class Session:
 
     def committed(self, state: str) -> Iterator[Effect]:
         """Take the word that all frames of one committed state have been given."""
-        self._turn.midway = False
-        if self._turn:
-            self._hand_over(begin=self._turn.together)
-        self._turn.settle(state)
+        self._together.settle(state)
         yield from self._mark_commit()
 
     def _mark_commit(self) -> Iterator[Effect]:
-        """Send the mark that is due, unless one of the subscriptions still lags, or others are
-        ahead: some frames of the next state are here, and not yet all."""
-        if self._turn.due is None or any(sub.lags for sub in self._subscriptions.values()):
-            return
-        if (state := self._turn.end()) is not None:
+        if (state := self._together.end()) is not None:
             yield from self._tell(protocol.commit(state))
 
     def ended(self, number: int, code: Code) -> Iterator[Effect]:
@@ -312,7 +238,7 @@ class Session:
     ) -> Iterator[Effect]:
         """Take the word that the client's proof is none, or that it cannot be looked at."""
         if code is Code.UNAUTHENTICATED:
-            self._allowance.spend(FAILED_PROOF_COST)
+            self._intake.count_failed_proof()
         yield from self._tell(protocol.error(code, detail, event="$auth", ref=ref))
 
     def reconsider(self) -> Iterator[Effect]:
@@ -334,7 +260,7 @@ class Session:
 
     def has_work(self) -> bool:
         """Tell whether anything waits to be written, or to be asked for once all is written."""
-        return bool(self._outbox or self._turn) or any(
+        return bool(self._outbox or self._together) or any(
             sub.state is State.LAZY and not sub.catching for sub in self._subscriptions.values()
         )
 
@@ -343,8 +269,7 @@ class Session:
 
         The iterator ends after one frame; nothing yielded means that all is written.
         """
-        if self._turn:
-            self._hand_over(begin=True)  # the rest of the state is late: the mark says so
+        self._together.hand_over()  # the rest of the state is late
         while True:
             item = self._outbox.pop()
             if isinstance(item, Frame):
@@ -390,7 +315,7 @@ class Session:
     def _forget(self, number: int) -> Iterator[Effect]:
         subscription = self._subscriptions.pop(number)
         del self._numbers[subscription.event, subscription.params]
-        self._turn.forget(number)
+        self._together.forget(number)
         self._outbox.forget(number)
         yield Release(subscription=number)
 

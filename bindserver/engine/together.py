@@ -7,10 +7,13 @@ event loop, and the marks are sent only where they are needed.
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
+from bindserver.engine import protocol
 from bindserver.engine.frames import Frame
+from bindserver.engine.outbox import Outbox
+from bindserver.engine.subscription import State, Subscription
 
 
 @dataclass(slots=True, kw_only=True)
@@ -73,3 +76,101 @@ class Turn:
         """Let go of what is for a subscription that has ended."""
         self.deltas.pop(number, None)
         self.answers.pop(number, None)
+
+
+class Together:
+    """Brings one client's shared frames into its outbox, those of one committed state together.
+
+    Args:
+        outbox: the client's outbox.
+        subscriptions: the client's subscriptions by number, as they are at any time.
+    """
+
+    def __init__(self, outbox: Outbox, subscriptions: Mapping[int, Subscription]) -> None:
+        self._outbox = outbox
+        self._subscriptions = subscriptions
+        self._turn = Turn()
+
+    def __bool__(self) -> bool:
+        """Whether anything waits for the rest of its state."""
+        return bool(self._turn)
+
+    def want(self, wanted: Set[str]) -> None:
+        """Take the client's word which extras it wants."""
+        self._turn.want(wanted)
+
+    def answer(self, number: int, frames: tuple[Frame, ...]) -> None:
+        """Take the pages of an answer to a subscription."""
+        self._turn.midway = True
+        if self._gathers():
+            self._turn.answers[number] = frames
+        else:
+            self._outbox.answer(number, frames)
+
+    def publish(self, subscription: Subscription, frames: tuple[Frame, ...], version: int) -> None:
+        """Take a delta's frames, which bring the subscription to `version`."""
+        number = subscription.number
+        self._turn.touched.add(number)
+        self._turn.midway = True
+        if not self._gathers():
+            self._push(subscription, frames, version)
+            return
+        if number in self._turn.deltas:
+            self.hand_over()
+        self._turn.deltas[number] = (frames, version)
+
+    def let_pass(self, number: int) -> None:
+        """Queue what was gathered if some of it must stand before what a subscription hears now."""
+        if number in self._turn.deltas:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Queue what was gathered, though perhaps not all of its state is here: a mark says so."""
+        if self._turn:
+            self._hand_over(begin=True)
+
+    def settle(self, state: str) -> None:
+        """Take the word that all frames of one committed state have been given."""
+        self._turn.midway = False
+        if self._turn:
+            self._hand_over(begin=self._turn.together)
+        self._turn.settle(state)
+
+    def end(self) -> str | None:
+        """Return the state whose mark behind is to be sent now, and take it as sent.
+
+        None where none is due, where one of the subscriptions still lags, and where others are
+        ahead: some frames of the next state are here, and not yet all.
+        """
+        if self._turn.due is None or any(sub.lags for sub in self._subscriptions.values()):
+            return None
+        return self._turn.end()
+
+    def forget(self, number: int) -> None:
+        """Let go of what is for a subscription that has ended."""
+        self._turn.forget(number)
+
+    def _gathers(self) -> bool:
+        """Tell whether frames wait for the rest of their state, so that a mark can stand first."""
+        return self._turn.gathers and len(self._subscriptions) > 1
+
+    def _hand_over(self, *, begin: bool) -> None:
+        """Queue what was gathered: a mark if more belongs to it, the deltas, and then the answers.
+        A first answer behind the deltas shows no earlier state beside a later one."""
+        turn = self._turn
+        if (begin or turn.due is not None) and turn and not turn.begun:
+            self._outbox.mark(Frame.of(protocol.begin()))
+            turn.begun = True
+        for number, (frames, version) in turn.deltas.items():
+            self._push(self._subscriptions[number], frames, version)
+        for number, frames in turn.answers.items():
+            self._outbox.answer(number, frames)
+        turn.clear()
+
+    def _push(self, subscription: Subscription, frames: tuple[Frame, ...], version: int) -> None:
+        if subscription.state is State.LIVE and self._outbox.push(*frames):
+            subscription.version = version
+            return
+        if subscription.state is State.LIVE:
+            subscription.state = State.LAZY
+        subscription.behind = True

@@ -9,7 +9,10 @@ const kinds = (socket) => socket().messages.map(({ event }) => event);
 const last = (socket) => socket().messages.at(-1);
 const error = (code, more) => ({ action: "error", payload: { code, detail: "why" }, ...more });
 
-/** A client whose proofs are t1, t2 and so on; its connection is open. */
+/**
+ * A client whose proofs are t1, t2 and so on; its connection is open.
+ * @param {Record<string, any>} [options]
+ */
 async function opened({ auth, ...options } = {}) {
   const asked = [];
   const session = start({
@@ -27,6 +30,7 @@ async function opened({ auth, ...options } = {}) {
     clock.pass(milliseconds);
     await setImmediate();
   };
+  /** @param {number | null} [expires] */
   const proved = (expires = null) =>
     socket().says("$auth", { ref: last(socket).data.ref, expires });
   return { ...session, products, asked, pass, proved };

@@ -8,7 +8,11 @@ const copy = (value) => structuredClone(value);
 const update = (payload, cursor, more) => ({ action: "update", payload, cursor, ...more });
 const error = (code, more) => ({ action: "error", payload: { code, detail: "why" }, ...more });
 
-/** A collection of products, filled, and a count of its steps. */
+/**
+ * A collection of products, filled, and a count of its steps.
+ * @param {any[]} [rows]
+ * @param {Record<string, any>} [options]
+ */
 function filled(rows = [A, B], options = {}) {
   const session = start(options);
   const products = session.io.collection("products");

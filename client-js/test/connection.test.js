@@ -189,10 +189,8 @@ test("after close(), connect() goes on from there", () => {
 
 /** A window, as far as we look into one. */
 function page() {
-  const surroundings = new EventTarget();
-  surroundings.document = new EventTarget();
-  surroundings.document.visibilityState = "hidden";
-  return surroundings;
+  const document = Object.assign(new EventTarget(), { visibilityState: "hidden" });
+  return Object.assign(new EventTarget(), { document });
 }
 
 test("the network's return and the page's showing are hints", () => {
@@ -279,6 +277,7 @@ test("binary messages are a sign of life and nothing more", () => {
   assert.deepEqual(take(), []);
 });
 
+/** @type {[string, string | undefined, string][]} */
 const addresses = [
   ["/ws/", "https://shop.example/a/b?c#d", "wss://shop.example/ws/"],
   ["/ws/", "http://localhost:8000/", "ws://localhost:8000/ws/"],
@@ -294,11 +293,14 @@ for (const [url, base, expected] of addresses) {
   });
 }
 
-for (const [url, base] of [
+/** @type {[string, string | undefined][]} */
+const noAddresses = [
   ["/ws/", undefined],
   ["/ws/", "file:///tmp/page.html"],
   ["ftp://shop.example/", undefined],
-]) {
+];
+
+for (const [url, base] of noAddresses) {
   test(`${url} on ${base ?? "no page"} is no address`, () => {
     assert.throws(() => socketUrl(url, base), TypeError);
   });

@@ -9,6 +9,8 @@ import { connect } from "../src/index.js";
 /** A server of one binding, which speaks the contract as far as these tests go. */
 class Server {
   asked = [];
+  /** @type {any} */
+  server;
 
   async start(port = 0) {
     this.server = new WebSocketServer({ port });
@@ -53,7 +55,13 @@ class Server {
   }
 }
 
-/** Return a promise of the next data of an event. */
+/**
+ * Return a promise of the next data of an event.
+ * @param {any} io
+ * @param {string} event
+ * @param {(data: any) => boolean} [fits]
+ * @returns {Promise<any>}
+ */
 function next(io, event, fits = () => true) {
   return new Promise((resolve) => {
     const listener = (data) => {

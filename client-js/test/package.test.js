@@ -28,7 +28,8 @@ function complaint(file, args) {
     run(file, args);
     return "";
   } catch (error) {
-    return `${error.stdout}${error.stderr}`;
+    const { stdout, stderr } = /** @type {any} */ (error);
+    return `${stdout}${stderr}`;
   }
 }
 

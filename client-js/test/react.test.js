@@ -5,7 +5,7 @@ import { start } from "./surroundings.js";
 
 const window = new Window({ url: "http://shop.example/" });
 Object.assign(globalThis, { window, document: window.document, IS_REACT_ACT_ENVIRONMENT: true });
-globalThis.navigator ??= window.navigator;
+globalThis.navigator ??= /** @type {any} */ (window.navigator);
 after(() => window.close());
 
 const React = await import("react");
@@ -26,6 +26,7 @@ function stage() {
   return { element, show, text: () => element.textContent, leave: () => act(() => root.unmount()) };
 }
 
+/** @param {{ io: any, params?: any, options?: any, renders?: any[], key?: number }} props */
 function Rows({ io, params, options, renders }) {
   const { rows, status, get } = useCollection(io, "products", params, options);
   renders?.push({ rows, status, get });

@@ -88,7 +88,7 @@ const bad = {
   },
 };
 
-for (const [name, data] of Object.entries(bad)) {
+for (const [name, data] of Object.entries(/** @type {Record<string, any>} */ (bad))) {
   test(`refuses ${name}, and applies no part of it`, () => {
     const replica = filled(row(1));
     assert.throws(() => replica.apply({ ...data, cursor: "c2" }), BadFrame);

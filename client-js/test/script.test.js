@@ -11,7 +11,10 @@ const GENERATED = new URL("../../bindserver/static/bindserver/", import.meta.url
 const BUDGET = 6_000;
 const script = readFileSync(new URL("io.js", GENERATED), "utf8");
 
-/** Run the script as a page's classic script, and return the page. */
+/**
+ * Run the script as a page's classic script, and return the page.
+ * @param {{ href?: string, url?: string }} [where]
+ */
 function page({ href = "https://shop.example/cart/", url } = {}) {
   FakeSocket.all = [];
   const window = {
@@ -91,7 +94,7 @@ test("a page without a host is told what is missing", () => {
 });
 
 test("the bundled module exports connect", async () => {
-  const module = await import(new URL("bindserver.mjs", GENERATED));
+  const module = await import(new URL("bindserver.mjs", GENERATED).href);
   assert.deepEqual(Object.keys(module), ["connect"]);
   const io = module.connect("ws://shop.example/ws/", { WebSocket: FakeSocket });
   assert.equal(io.status, "idle");

@@ -278,7 +278,7 @@ test("a listener that throws harms neither the others nor the client", () => {
 test("a listener's error goes to the page's reportError where there is one", (t) => {
   const reported = [];
   globalThis.reportError = (problem) => reported.push(problem.message);
-  t.after(() => delete globalThis.reportError);
+  t.after(() => Reflect.deleteProperty(globalThis, "reportError"));
   const { io } = start();
   io.on("status", () => {
     throw new Error("mine");

@@ -57,6 +57,14 @@ export class FakeSocket {
   static all = [];
   sent = [];
   closed = false;
+  /** @type {any} */
+  onopen = null;
+  /** @type {any} */
+  onmessage = null;
+  /** @type {any} */
+  onclose = null;
+  /** @type {any} */
+  onerror = null;
 
   constructor(url, protocols) {
     Object.assign(this, { url, protocols });
@@ -104,7 +112,10 @@ export class FakeSocket {
   }
 }
 
-/** Return a client with its clock, and functions to look at what happened. */
+/**
+ * Return a client with its clock, and functions to look at what happened.
+ * @param {Record<string, any>} [options]
+ */
 export function start(options = {}) {
   const clock = new Clock();
   FakeSocket.all = [];

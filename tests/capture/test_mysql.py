@@ -1,65 +1,27 @@
-"""The change log on MariaDB: which writes it names."""
+"""What is special to the writes that the change log on MariaDB names."""
 
 from __future__ import annotations
 
-import MySQLdb
 import pytest
-from django.db import connections, transaction
-from django.db.models import Value
 
 from bindserver.capture.mysql import MySQLLog
-from bindserver.capture.tables import Tracked, tracked
-from bindserver.engine.changes import Position
-from tests.app.models import Category, Product, Restaurant, Tag, Token, Word
+from bindserver.capture.tables import Tracked
+from tests.capture.logged import CATEGORY, PRODUCT, WORD, since
 from tests.support.mariadb import MariaDB, Program
 
-CATEGORY, PRODUCT, TAGS, WORD = "app_category", "app_product", "app_product_tags", "app_word"
-Logged = dict[str, set[object] | None]
+
+@pytest.fixture(scope="module")
+def vendor() -> str:
+    return "mysql"
 
 
 @pytest.fixture
-def log(on_maria: Program) -> MySQLLog:
-    return MySQLLog(connections["default"])
-
-
-@pytest.fixture
-def program(on_maria: Program) -> Program:
-    return on_maria
-
-
-def since(log: MySQLLog, position: Position) -> Logged | None:
-    """Return the keys logged since a position, by table; None for any key."""
-    changes = log.changes(position)
-    if changes is None:
-        return None
-    return {c.table: None if c.pks is None else set(c.pks) for c in changes}
+def url(on_maria: Program) -> str:
+    """The module's database, emptied."""
+    return on_maria.url
 
 
 class TestLogging:
-    """Each kind of write, by whatever program, is named by its keys."""
-
-    def test_insert_update_and_delete(self, log: MySQLLog, program: Program) -> None:
-        for sql in (
-            "INSERT INTO app_category (id, name) VALUES (7, 'a')",
-            "UPDATE app_category SET name = 'b' WHERE id = 7",
-            "DELETE FROM app_category WHERE id = 7",
-        ):
-            position = log.position()
-            program.run(sql)
-            assert since(log, position) == {CATEGORY: {"7"}}
-
-    def test_the_orm_and_its_bulk_calls(self, log: MySQLLog) -> None:
-        position = log.position()
-        Category.objects.bulk_create([Category(id=n, name="a") for n in (1, 2, 3)])
-        Category.objects.filter(id__gt=1).update(name="b")
-        assert since(log, position) == {CATEGORY: {"1", "2", "3"}}
-
-    def test_a_changed_key_is_named_old_and_new(self, log: MySQLLog, program: Program) -> None:
-        program.run("INSERT INTO app_word VALUES ('old', 1)")
-        position = log.position()
-        program.run("UPDATE app_word SET text = 'new'")
-        assert since(log, position) == {WORD: {"old", "new"}}
-
     def test_a_key_that_changes_by_case_alone_is_named_old_and_new(
         self, log: MySQLLog, program: Program
     ) -> None:
@@ -77,24 +39,13 @@ class TestLogging:
         program.run("DELETE FROM app_word")
         assert since(log, position) == {WORD: {"Ab ", "straße", "😀'\\"}}
 
-    def test_replace_by_key(self, log: MySQLLog, program: Program) -> None:
+    def test_replace_by_a_key_that_is_the_same_to_the_collation(
+        self, log: MySQLLog, program: Program
+    ) -> None:
         program.run("INSERT INTO app_word VALUES ('a', 1)")
         position = log.position()
         program.run("REPLACE INTO app_word VALUES ('A', 2)")
         assert since(log, position) == {WORD: {"a", "A"}}
-
-    def test_replace_names_the_row_that_a_unique_index_evicts(
-        self, log: MySQLLog, program: Program
-    ) -> None:
-        program.add_products(2)
-        program.run("UPDATE app_product SET sku = 'x' WHERE id = 1")
-        position = log.position()
-        program.run(
-            "REPLACE INTO app_product (id, name, sku, price, stock, active) "
-            "VALUES (9, 'n', 'x', 1, 1, 1)"
-        )
-        assert program.run("SELECT id FROM app_product") == [(2,), (9,)]
-        assert since(log, position) == {PRODUCT: {"1", "9"}}
 
     def test_upsert_names_the_row_that_it_updates(self, log: MySQLLog, program: Program) -> None:
         program.run("INSERT INTO app_word VALUES ('a', 1)")
@@ -133,66 +84,6 @@ class TestLogging:
         logged = since(log, position)
         assert logged is not None
         assert len(logged[WORD] or ()) >= 1
-
-    def test_delete_without_where(self, log: MySQLLog, program: Program) -> None:
-        program.add_products(50)
-        position = log.position()
-        program.run("DELETE FROM app_product")
-        assert since(log, position) == {PRODUCT: {str(n) for n in range(1, 51)}}
-
-    def test_many_to_many_rows(self, log: MySQLLog) -> None:
-        log.install(tracked([TAGS]))
-        product, tag = Product.objects.create(name="a"), Tag.objects.create(name="t")
-        position = log.position()
-        product.tags.add(tag)
-        logged = since(log, position)
-        assert logged is not None
-        assert set(logged) == {TAGS}
-
-    def test_a_multi_table_child_names_both_tables(self, log: MySQLLog) -> None:
-        position = log.position()
-        restaurant = Restaurant.objects.create(name="a", seats=4)
-        both: Logged = {"app_place": {str(restaurant.pk)}, "app_restaurant": {str(restaurant.pk)}}
-        assert since(log, position) == both
-
-    def test_an_update_by_an_expression(self, log: MySQLLog) -> None:
-        product = Product.objects.create(name="a")
-        position = log.position()
-        Product.objects.update(name=Value("b"))
-        assert since(log, position) == {PRODUCT: {str(product.pk)}}
-
-    def test_what_is_rolled_back_leaves_nothing(self, log: MySQLLog, program: Program) -> None:
-        position = log.position()
-        program.run("BEGIN")
-        program.run("INSERT INTO app_category (name) VALUES ('never')")
-        program.run("ROLLBACK")
-        assert log.position() == position
-        assert since(log, position) == {}
-
-    def test_what_a_savepoint_rolls_back_leaves_nothing(self, log: MySQLLog) -> None:
-        position = log.position()
-        with transaction.atomic():
-            kept = Category.objects.create(name="kept")
-            try:
-                with transaction.atomic():
-                    Category.objects.create(name="never")
-                    raise LookupError
-            except LookupError:
-                pass
-        assert since(log, position) == {CATEGORY: {str(kept.pk)}}
-
-    def test_a_refused_write_leaves_nothing(self, log: MySQLLog, program: Program) -> None:
-        program.run("INSERT INTO app_word VALUES ('a', 1)")
-        position = log.position()
-        with pytest.raises(MySQLdb.IntegrityError):
-            program.run("INSERT INTO app_word VALUES ('c', 2), ('a', 2)")
-        assert since(log, position) == {}
-
-    def test_the_log_holds_keys_and_no_contents(self, log: MySQLLog, program: Program) -> None:
-        program.run("INSERT INTO app_category (id, name) VALUES (5, 'a secret')")
-        row = program.run("SELECT * FROM bindserver_log ORDER BY id DESC LIMIT 1")[0]
-        assert row[1:3] == (CATEGORY, "5")
-        assert "a secret" not in row
 
     def test_writers_in_every_sql_mode_and_isolation(self, log: MySQLLog, program: Program) -> None:
         position = log.position()
@@ -253,19 +144,6 @@ class TestKeysOfEveryType:
         position = log.position()
         program.run("INSERT INTO odd VALUES (0.1, 1)")
         assert since(log, position) == {"odd": None}
-
-    def test_a_uuid_key_of_django_s_is_found_again(self, log: MySQLLog) -> None:
-        position = log.position()
-        token = Token.objects.create(label="a")
-        logged = since(log, position)
-        assert logged is not None
-        (raw,) = logged["app_token"] or {None}
-        assert Token._meta.pk.to_python(raw) == token.pk
-
-    def test_a_word_key_is_found_again(self, log: MySQLLog) -> None:
-        position = log.position()
-        Word.objects.create(text="Ünï")
-        assert since(log, position) == {WORD: {"Ünï"}}
 
 
 class TestCascades:

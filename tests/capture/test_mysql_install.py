@@ -1,4 +1,4 @@
-"""Installing the change log on MariaDB: what it does, what it refuses, and in which words."""
+"""What is special to installing the change log on MariaDB, and to tables that are changed there."""
 
 from __future__ import annotations
 
@@ -10,32 +10,27 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from django.core.management import call_command
 from django.db import connections
 
 from bindserver.capture import mysql_install
-from bindserver.capture.log import has_log
 from bindserver.capture.mysql import MySQLLog
-from bindserver.capture.mysql_schema import name_of
-from bindserver.capture.tables import Tracked, tracked
-from bindserver.discovery import tables_of
+from bindserver.capture.mysql_trigger_sql import name_of
+from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureError
-from bindserver.registry import registry
-from tests.capture.test_mysql import since
+from tests.capture.logged import WORD, since, wanted
 from tests.support.mariadb import MariaDB, Program
 from tests.support.server import ROOT
 
-CATEGORY, WORD = "app_category", "app_word"
+
+@pytest.fixture(scope="module")
+def vendor() -> str:
+    return "mysql"
 
 
 @pytest.fixture
-def log(on_own_maria: Program) -> MySQLLog:
-    return MySQLLog(connections["default"])
-
-
-@pytest.fixture
-def program(on_own_maria: Program) -> Program:
-    return on_own_maria
+def url(bare_url: str) -> str:
+    """A database without a change log."""
+    return bare_url
 
 
 @pytest.fixture
@@ -53,51 +48,13 @@ def unprivileged(maria: MariaDB, program: Program, log: MySQLLog) -> Iterator[My
     program.run("DROP USER app@'127.0.0.1'")
 
 
-def tables() -> list[Tracked]:
-    return tracked(tables_of(registry.all(), "default"))
-
-
 class TestInstalling:
-    def test_a_second_install_runs_nothing_and_keeps_the_epoch(self, log: MySQLLog) -> None:
-        assert not has_log(connections["default"])
-        assert log.install(tables())
-        assert has_log(connections["default"])
-        epoch = log.position().epoch
-        assert log.install(tables()) == []
-        assert MySQLLog(connections["default"]).install(tables()) == []
-        assert log.position().epoch == epoch
-        assert log.missing(tables()) == []
-
-    def test_a_plan_changes_nothing_and_is_what_is_run(self, log: MySQLLog) -> None:
-        planned = log.plan(tables())
-        assert planned[0].startswith("CREATE TABLE")
-        assert any(statement.startswith("CREATE TRIGGER") for statement in planned)
-        assert not log.installed()
-        assert log.install(tables()) == planned
-
-    def test_removing_leaves_nothing_of_ours(self, log: MySQLLog, program: Program) -> None:
-        log.install(tables())
-        planned = log.plan_removal()
-        assert log.installed()
-        assert log.remove() == planned
-        assert program.run("SHOW TRIGGERS") == []
-        assert program.run("SHOW TABLES LIKE 'bindserver%'") == []
-        program.add_products(1)
-        assert log.remove() == []
-
-    def test_after_removing_and_installing_old_positions_prove_nothing(self, log: MySQLLog) -> None:
-        log.install(tables())
-        position = log.position()
-        log.remove()
-        log.install(tables())
-        assert log.changes(position) is None
-
     def test_a_user_s_own_triggers_stay_and_go_on(self, log: MySQLLog, program: Program) -> None:
         program.run(
             "CREATE TRIGGER own AFTER INSERT ON app_word FOR EACH ROW "
             "INSERT INTO app_tag (name) VALUES (NEW.text)"
         )
-        log.install(tables())
+        log.install(wanted())
         position = log.position()
         program.run("INSERT INTO app_word VALUES ('a', 1)")
         assert since(log, position) == {WORD: {"a"}, "app_tag": {"1"}}
@@ -108,7 +65,7 @@ class TestInstalling:
     def test_writes_of_users_who_may_not_touch_the_log_are_seen(
         self, maria: MariaDB, log: MySQLLog, program: Program
     ) -> None:
-        log.install(tables())
+        log.install(wanted())
         name = str(connections["default"].settings_dict["NAME"])
         program.run("CREATE OR REPLACE USER writer@'127.0.0.1'")
         program.run(f"GRANT SELECT, INSERT ON {name}.app_word TO writer@'127.0.0.1'")
@@ -127,58 +84,29 @@ class TestInstalling:
         assert name_of(table, "ins") != name_of(table + "y", "ins")
         program.run(f"CREATE TABLE {table} (id INT PRIMARY KEY)")
         program.run("CREATE TABLE `odd `` 'name%%s` (id INT PRIMARY KEY)".replace("%%", "%"))
-        wanted = [Tracked(table=table, pk="id"), Tracked(table="odd ` 'name%s", pk="id")]
-        log.install(wanted)
+        tables = [Tracked(table=table, pk="id"), Tracked(table="odd ` 'name%s", pk="id")]
+        log.install(tables)
         position = log.position()
         program.run(f"INSERT INTO {table} VALUES (1)")
         program.run("INSERT INTO `odd `` 'name%s` VALUES (2)")
         assert since(log, position) == {table: {"1"}, "odd ` 'name%s": {"2"}}
-        assert log.missing(wanted) == []
-
-    def test_two_at_once_install_once(self, log: MySQLLog, program: Program) -> None:
-        env = {
-            **os.environ,
-            "DATABASE_URL": "mysql://root@127.0.0.1:{PORT}/{NAME}".format(
-                **connections["default"].settings_dict
-            ),
-            "DJANGO_SETTINGS_MODULE": "tests.settings",
-        }
-        command = [sys.executable, "manage.py", "bindings", "capture", "install"]
-        both = [
-            subprocess.Popen(command, cwd=ROOT, env=env, stdout=-1, stderr=-1, text=True)
-            for _ in range(2)
-        ]
-        said = [process.communicate() for process in both]
-        assert [process.returncode for process in both] == [0, 0], said
-        assert log.missing(tables()) == []
+        assert log.missing(tables) == []
 
 
 class TestRefusals:
-    def test_tables_that_were_never_migrated(self, log: MySQLLog, program: Program) -> None:
-        program.run("DROP TABLE app_word")
-        with pytest.raises(CaptureError, match=r"No such tables: app_word\. Run .*migrate"):
-            log.install(tables())
-        assert not log.installed()
-
     def test_a_table_without_transactions(self, log: MySQLLog, program: Program) -> None:
         program.run("ALTER TABLE app_word ENGINE=MyISAM")
         with pytest.raises(CaptureError, match=r"MyISAM, which has no transactions.*InnoDB"):
-            log.install(tables())
+            log.install(wanted())
         assert not log.installed()
 
-    def test_a_view(self, log: MySQLLog, program: Program) -> None:
-        program.run("RENAME TABLE app_word TO elsewhere")
-        program.run("CREATE VIEW app_word AS SELECT * FROM elsewhere")
-        with pytest.raises(CaptureError, match=r"app_word is a database view.*behind it"):
-            log.install(tables())
-
     def test_a_replica(self, log: MySQLLog, program: Program) -> None:
-        log.install(tables())
+        log.install(wanted())
         program.run("SET GLOBAL read_only = 1")
         try:
             assert not log.installed()
             with pytest.raises(CaptureError, match="read only, as a replica is"):
-                log.install(tables())
+                log.install(wanted())
         finally:
             program.run("SET GLOBAL read_only = 0")
         assert log.installed()
@@ -189,7 +117,7 @@ class TestRefusals:
         program.run("SET GLOBAL auto_increment_increment = 2")
         try:
             with pytest.raises(CaptureError, match="one of several that are written to"):
-                log.install(tables())
+                log.install(wanted())
         finally:
             program.run("SET GLOBAL auto_increment_increment = 1")
 
@@ -199,7 +127,7 @@ class TestRefusals:
         name = connections["default"].settings_dict["NAME"]
         program.run(f"REVOKE TRIGGER ON {name}.* FROM app@'127.0.0.1'")
         with pytest.raises(CaptureError, match=r"refused: .*needs CREATE, DROP and TRIGGER"):
-            unprivileged.install(tables())
+            unprivileged.install(wanted())
 
     def test_a_binary_log_and_no_super(self, maria_template: dict[bool, str]) -> None:
         server = MariaDB("--log-bin=binlog", "--binlog-format=MIXED").start()
@@ -229,11 +157,11 @@ class TestRefusals:
         program.run("BEGIN")
         program.run("SELECT * FROM app_word")
         with pytest.raises(CaptureError, match=r"app_word.*could not have its table"):
-            log.install(tables())
+            log.install(wanted())
         assert "1 more tries" in told[0]
         program.run("COMMIT")
-        assert log.install(tables())
-        assert log.missing(tables()) == []
+        assert log.install(wanted())
+        assert log.missing(wanted()) == []
 
     def test_a_table_that_is_let_go_of_meanwhile_is_waited_for(
         self, log: MySQLLog, program: Program, monkeypatch: pytest.MonkeyPatch
@@ -244,7 +172,7 @@ class TestRefusals:
         done = threading.Timer(1.5, program.run, ["COMMIT"])
         done.start()
         log.tries = 10
-        assert log.install(tables())
+        assert log.install(wanted())
         done.join()
 
     def test_leave_the_session_s_settings_as_they_were(
@@ -253,7 +181,7 @@ class TestRefusals:
         with connections["default"].cursor() as cursor:
             cursor.execute("SELECT @@sql_mode, @@lock_wait_timeout, @@innodb_lock_wait_timeout")
             before = cursor.fetchone()
-            log.install(tables())
+            log.install(wanted())
             log.purge(0, 10, wait=True)
             cursor.execute("SELECT @@sql_mode, @@lock_wait_timeout, @@innodb_lock_wait_timeout")
             assert cursor.fetchone() == before
@@ -262,7 +190,7 @@ class TestRefusals:
 class TestChangedTables:
     @pytest.fixture(autouse=True)
     def installed(self, log: MySQLLog) -> None:
-        log.install(tables())
+        log.install(wanted())
         log.position()
 
     @pytest.mark.parametrize(
@@ -279,7 +207,7 @@ class TestChangedTables:
     def test_is_noticed_and_begins_a_new_epoch(
         self, log: MySQLLog, program: Program, sql: str
     ) -> None:
-        missing = [item for item in tables() if item.table == WORD]
+        missing = [item for item in wanted() if item.table == WORD]
         position, mark = log.position(), log.schema_mark()
         assert log.missing(missing) == []
         time.sleep(1.1)  # times are kept in whole seconds
@@ -299,15 +227,15 @@ class TestChangedTables:
             "CREATE TABLE parts (id INT PRIMARY KEY) PARTITION BY RANGE (id) "
             "(PARTITION p0 VALUES LESS THAN (10), PARTITION p1 VALUES LESS THAN (20))"
         )
-        wanted = [Tracked(table="parts", pk="id")]
-        log.install(wanted)
+        tables = [Tracked(table="parts", pk="id")]
+        log.install(tables)
         program.run("INSERT INTO parts VALUES (1), (11)")
         program.run("ALTER TABLE parts TRUNCATE PARTITION p0")
-        assert log.missing(wanted) == wanted
-        log.install(wanted)
+        assert log.missing(tables) == tables
+        log.install(tables)
         program.run("CREATE TABLE swap (id INT PRIMARY KEY)")
         program.run("ALTER TABLE parts EXCHANGE PARTITION p1 WITH TABLE swap")
-        assert log.missing(wanted) == wanted
+        assert log.missing(tables) == tables
 
     def test_analyzing_a_table_or_restarting_the_look_changes_nothing(
         self, log: MySQLLog, program: Program
@@ -315,15 +243,15 @@ class TestChangedTables:
         program.run("ANALYZE TABLE app_word")
         program.run("INSERT INTO app_word VALUES ('a', 1)")
         program.run("FLUSH TABLES")
-        assert MySQLLog(connections["default"]).missing(tables()) == []
+        assert MySQLLog(connections["default"]).missing(wanted()) == []
 
     def test_a_log_that_was_emptied_by_hand(self, log: MySQLLog, program: Program) -> None:
         program.run("INSERT INTO app_word VALUES ('a', 1), ('b', 1), ('c', 1)")
         log.purge(-10, 2, wait=True)
         position = log.position()
         program.run("TRUNCATE TABLE bindserver_log")
-        assert log.missing(tables()) == tables()
-        log.install(tables())
+        assert log.missing(wanted()) == wanted()
+        log.install(wanted())
         assert log.changes(position) is None
         position = log.position()
         program.run("INSERT INTO app_word VALUES ('d', 1)")
@@ -336,7 +264,7 @@ class TestWithoutTheProcessPrivilege:
     ) -> None:
         monkeypatch.setattr("bindserver.capture.mysql.TRUNCATE_SECONDS", 0.0)
         log = unprivileged
-        log.install(tables())
+        log.install(wanted())
         assert "PROCESS" in log.status()["more"]["TRUNCATE"]
         position = log.position()
         self.look(log)
@@ -354,11 +282,11 @@ class TestWithoutTheProcessPrivilege:
     def test_a_server_and_an_installer_with_it_agree(
         self, unprivileged: MySQLLog, program: Program
     ) -> None:
-        unprivileged.install(tables())
+        unprivileged.install(wanted())
         connection = connections["default"]
         connection.close()
         connection.settings_dict["USER"] = "root"
-        assert MySQLLog(connection).missing(tables()) == []
+        assert MySQLLog(connection).missing(wanted()) == []
         connection.close()
         connection.settings_dict["USER"] = "app"
 
@@ -366,21 +294,3 @@ class TestWithoutTheProcessPrivilege:
     def look(log: MySQLLog) -> None:
         log._look_at = 0.0
         log.commit_mark()
-
-
-class TestTheCommand:
-    def test_shows_what_it_did_and_the_state(
-        self, log: MySQLLog, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        call_command("bindings", "capture", "install", "--dry-run")
-        assert "CREATE TRIGGER `bindserver__app_word__ins`" in capsys.readouterr().out
-        call_command("bindings", "capture", "install")
-        assert "The change log watches" in capsys.readouterr().out
-        call_command("bindings", "capture", "status")
-        shown = capsys.readouterr().out
-        assert "missing triggers: none" in shown
-        assert "journal mode" not in shown
-        call_command("bindings", "capture", "purge", "--keep", "0")
-        assert "Deleted 0 entries" in capsys.readouterr().out
-        call_command("bindings", "capture", "remove")
-        assert "DROP TABLE bindserver_log" in capsys.readouterr().out

@@ -1,9 +1,8 @@
-"""Positions on MariaDB: entries that are committed late, and what proves nothing."""
+"""What is special to positions on MariaDB: holes, and what is remembered of them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 from django.db import connections
@@ -12,15 +11,20 @@ from django.test.utils import CaptureQueriesContext
 from bindserver.capture import mysql
 from bindserver.capture.marks import BRIEF_LENGTH, Mark, parse
 from bindserver.capture.mysql import MySQLLog
-from bindserver.databases.mysql import MySQL
 from bindserver.engine.changes import Position
-from bindserver.pace import Pacer
-from bindserver.snapshot import open_connection, snapshot
-from tests.capture.test_mysql import since
+from tests.capture.logged import CATEGORY, Another, add, begin, keys, since
 from tests.support.mariadb import MariaDB, Program
 
-CATEGORY = "app_category"
-Another = Callable[[], Program]
+
+@pytest.fixture(scope="module")
+def vendor() -> str:
+    return "mysql"
+
+
+@pytest.fixture
+def url(on_maria: Program) -> str:
+    """The module's database, emptied."""
+    return on_maria.url
 
 
 @pytest.fixture
@@ -33,42 +37,6 @@ def log(on_maria: Program) -> MySQLLog:
     mark = Mark(high=high, nonce=nonce).text()
     on_maria.run("INSERT INTO bindserver_meta VALUES ('mark', %s)", mark)
     return MySQLLog(connections["default"])
-
-
-@pytest.fixture
-def program(on_maria: Program) -> Program:
-    return on_maria
-
-
-@pytest.fixture
-def another(maria: MariaDB, maria_database: str) -> Iterator[Another]:
-    """Makes more programs that write to the database."""
-    made: list[Program] = []
-
-    def make() -> Program:
-        made.append(Program(maria, maria_database))
-        return made[-1]
-
-    yield make
-    for program in made:
-        program.close()
-
-
-def add(program: Program, *numbers: int) -> None:
-    for number in numbers:
-        program.run("INSERT INTO app_category (id, name) VALUES (%s, 'a')", number)
-
-
-def begin(another: Another, *numbers: int) -> Program:
-    """Return a program with a transaction that is open, in which it has written."""
-    program = another()
-    program.run("BEGIN")
-    add(program, *numbers)
-    return program
-
-
-def keys(*numbers: int) -> dict[str, set[object] | None]:
-    return {CATEGORY: {str(n) for n in numbers}} if numbers else {}
 
 
 def probe(log: MySQLLog, times: int = mysql.PROBES) -> None:
@@ -89,20 +57,10 @@ def test_many_entries_in_a_row_are_counted_and_not_listed(log: MySQLLog, program
 
 
 class TestLateCommits:
-    def test_a_lower_number_that_commits_later_is_seen(
-        self, log: MySQLLog, program: Program, another: Another
-    ) -> None:
-        late = begin(another, 1)
-        add(program, 2)
-        position = log.position()
-        late.run("COMMIT")
-        assert since(log, position) == keys(1)
-        assert since(log, log.position()) == {}
-
     def test_a_reader_of_all_above_the_newest_number_would_lose_it(
         self, log: MySQLLog, program: Program, another: Another
     ) -> None:
-        """The fault that all this is about: the test above must be able to fail."""
+        """The fault that all this is about: what is tested of late commits must be able to fail."""
         late = begin(another, 1)
         add(program, 2)
         mark = parse(log.position().mark)
@@ -111,29 +69,6 @@ class TestLateCommits:
             epoch=log.position().epoch, mark=Mark(high=mark.high, nonce=mark.nonce).text()
         )
         assert since(log, naive) == {}
-
-    def test_commits_in_every_order(
-        self, log: MySQLLog, program: Program, another: Another
-    ) -> None:
-        position = log.position()
-        open_ = [begin(another, number) for number in (1, 2, 3, 4)]
-        seen: list[dict[str, set[object] | None] | None] = []
-        for number in (3, 1, 4, 2):
-            open_[number - 1].run("COMMIT")
-            seen.append(since(log, position))
-            position = log.position()
-        assert seen == [keys(3), keys(1), keys(4), keys(2)]
-
-    def test_parts_of_one_transaction_before_and_after_others(
-        self, log: MySQLLog, program: Program, another: Another
-    ) -> None:
-        late = begin(another, 1)
-        add(program, 2)
-        add(late, 3)
-        add(program, 4)
-        position = log.position()
-        late.run("COMMIT")
-        assert since(log, position) == keys(1, 3)
 
     def test_a_prepared_transaction_of_nobody_is_waited_for(
         self, log: MySQLLog, program: Program, another: Another
@@ -317,33 +252,6 @@ class TestLooking:
         log._poll_at = 0.0
         return log.commit_mark() != mark
 
-    def test_a_commit_is_noticed_and_a_turn_later_no_more(
-        self, log: MySQLLog, program: Program
-    ) -> None:
-        log.position()
-        mark = log.commit_mark()
-        assert not self.moved(log, mark)
-        add(program, 1)
-        assert self.moved(log, mark)
-        mark = log.commit_mark()
-        log.position()
-        assert not self.moved(log, mark)
-
-    def test_the_late_commit_of_a_lower_number_is_noticed(
-        self, log: MySQLLog, program: Program, another: Another
-    ) -> None:
-        first, second = begin(another, 1), begin(another, 2)
-        add(program, 3)
-        log.position()
-        mark = log.commit_mark()
-        assert not self.moved(log, mark)
-        first.run("COMMIT")
-        assert self.moved(log, mark)
-        mark = log.commit_mark()
-        log.position()
-        second.run("COMMIT")
-        assert self.moved(log, mark)
-
     def test_what_is_committed_while_the_log_is_purged_is_noticed(
         self, log: MySQLLog, program: Program, another: Another
     ) -> None:
@@ -380,28 +288,6 @@ class TestLooking:
 
 
 class TestProofs:
-    def test_the_empty_log_is_a_position_too(self, log: MySQLLog, program: Program) -> None:
-        program.run("DELETE FROM bindserver_log")
-        position = log.position()
-        add(program, 1, 2)
-        assert since(log, position) == keys(1, 2)
-
-    def test_another_epoch_proves_nothing(self, log: MySQLLog) -> None:
-        position = Position(epoch="another", mark=log.position().mark)
-        assert log.changes(position) is None
-        position = log.position()
-        log.renew()
-        assert log.changes(position) is None
-
-    def test_a_purged_position_proves_nothing(self, log: MySQLLog, program: Program) -> None:
-        early = log.position()
-        add(program, 1, 2)
-        late = log.position()
-        self.age(program)
-        assert log.purge(60, 10_000, wait=True) > 0
-        assert log.changes(early) is None
-        assert since(log, late) == {}
-
     def test_what_servers_still_ask_for_is_not_purged_from_under_them(
         self, log: MySQLLog, program: Program, another: Another
     ) -> None:
@@ -413,7 +299,7 @@ class TestProofs:
         add(program, 4)
         log.purge(-10, 10_000, wait=True)
         assert since(log, position) == keys(4)
-        self.age(program)
+        program.age(3600)
         log.purge(-10, 10_000, wait=True)
         assert log.changes(position) is None
 
@@ -424,7 +310,7 @@ class TestProofs:
         late = begin(another, 1)
         add(program, 2, 3)
         position = log.position()
-        self.age(program)
+        program.age(3600)
         log.purge(60, 10_000, wait=True)
         late.run("UPDATE bindserver_log SET at = 1 WHERE tbl = 'app_category' AND pk = '1'")
         late.run("COMMIT")
@@ -435,36 +321,11 @@ class TestProofs:
         log.purge(0, 10_000, wait=True)
         assert log.changes(position) is None
 
-    def test_purging_takes_the_oldest_entries_only_and_spares_the_newest(
-        self, log: MySQLLog, program: Program
-    ) -> None:
-        add(program, *range(1, 10))
-        self.age(program)
-        add(program, 20, 21, 22)
-        assert log.purge(60, 4, wait=True) == 4
-        assert log.purge(60, 1000, wait=True) == 6
-        assert log.purge(60, 1000, wait=True) == 0
-        self.age(program)
-        log.purge(60, 1000, wait=True)
-        assert log.status()["entries"] == 1
-
-    def test_purging_does_not_pass_an_open_transaction(
-        self, log: MySQLLog, program: Program, another: Another
-    ) -> None:
-        add(program, 1)
-        late = begin(another, 2)
-        add(program, 3, 4)
-        position = log.position()
-        self.age(program)
-        log.purge(60, 1000, wait=True)
-        late.run("COMMIT")
-        assert since(log, position) == keys(2)
-
     def test_purging_gives_up_at_once_where_another_process_purges(
         self, log: MySQLLog, program: Program, another: Another
     ) -> None:
         add(program, 1, 2, 3)
-        self.age(program)
+        program.age(3600)
         other = another()
         name = program.run("SELECT LEFT(SHA2(CONCAT(DATABASE(), ' ', 'purge'), 256), 40)")[0][0]
         other.run("SELECT GET_LOCK(%s, 0)", name)
@@ -488,14 +349,6 @@ class TestProofs:
         assert fresh.changes(lost) is None
         assert since(fresh, shared) == keys(20, 21, 22)
 
-    def test_very_many_entries_are_told_by_table(
-        self, log: MySQLLog, program: Program, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(mysql, "MAX_ENTRIES", 10)
-        position = log.position()
-        add(program, *range(1, 12))
-        assert since(log, position) == {CATEGORY: None}
-
     def test_a_new_run_of_the_server_is_a_new_epoch(self, log: MySQLLog) -> None:
         position = log.position()
         log._run = (connections["default"].connection, "another run")
@@ -506,72 +359,3 @@ class TestProofs:
         for _ in range(5):
             connections["default"].close()
             assert MySQLLog(connections["default"]).position() == position
-
-    @staticmethod
-    def age(program: Program) -> None:
-        """Let the entries that can be seen be an hour older; others are locked."""
-        for (number,) in program.run("SELECT id FROM bindserver_log"):
-            program.run("UPDATE bindserver_log SET at = at - 3600 WHERE id = %s", number)
-
-
-class TestSnapshots:
-    def test_position_log_and_rows_are_of_one_snapshot(
-        self, log: MySQLLog, program: Program
-    ) -> None:
-        usual = connections["default"]
-        own = open_connection("default")
-        try:
-            mine = MySQLLog(own)
-            with snapshot(own, Pacer(10)):
-                add(program, 1)  # before anything was read
-                first = mine.position()
-                with own.cursor() as cursor:
-                    cursor.execute("SELECT COUNT(*) FROM app_category")
-                    assert cursor.fetchone() == (0,)
-                assert since(mine, first) == {}
-            with snapshot(own, Pacer(10)):
-                assert since(mine, first) == keys(1)
-        finally:
-            own.close()
-            connections["default"] = usual
-
-    def test_nothing_can_be_written_in_one(self, log: MySQLLog) -> None:
-        own = open_connection("default")
-        usual = connections["default"]
-        try:
-            with (
-                pytest.raises(Exception, match="READ ONLY"),
-                snapshot(own, Pacer(10)),
-                own.cursor() as cursor,
-            ):
-                cursor.execute("INSERT INTO app_category (name) VALUES ('no')")
-        finally:
-            own.close()
-            connections["default"] = usual
-
-    def test_a_statement_that_takes_too_long_is_ended_and_the_snapshot_stays(
-        self, log: MySQLLog
-    ) -> None:
-        own = open_connection("default")
-        usual = connections["default"]
-        try:
-            with snapshot(own, Pacer(0.2)), own.cursor() as cursor:
-                with pytest.raises(Exception, match="max_statement_time"):
-                    cursor.execute("SELECT SLEEP(30)")
-                cursor.execute("SELECT COUNT(*) FROM app_category")
-                assert cursor.fetchone() == (0,)
-        finally:
-            own.close()
-            connections["default"] = usual
-
-    def test_a_connection_that_the_server_has_ended_meanwhile_is_made_anew(
-        self, log: MySQLLog, program: Program, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr("bindserver.databases.mysql.IDLE_SECONDS", -1.0)
-        connection, database = connections["default"], MySQL()
-        database.connect(connection)
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT CONNECTION_ID()")
-            program.run(f"KILL {cursor.fetchone()[0]}")
-        database.connect(connection)
-        assert log.position()

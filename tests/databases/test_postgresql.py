@@ -19,20 +19,16 @@ from django.db.models import (
 
 from bindserver.databases.postgresql import PostgreSQL
 from bindserver.pace import Pacer
-from bindserver.snapshot import guarded, open_connection, snapshot
+from bindserver.snapshot import guarded, snapshot
 from bindserver.testing.live import Live
 from tests.app.models import Product, Word
+from tests.databases.conftest import ask
 from tests.support.postgresql import PostgreSQLProgram
 
 
 @pytest.fixture
-def own(postgresql_database: str) -> Iterator[Any]:
-    """A connection as the cycle's thread has it."""
-    usual = connections["default"]
-    connection = open_connection("default")
-    yield connection
-    connection.close()
-    connections["default"] = usual
+def url(postgresql_database: str) -> str:
+    return postgresql_database
 
 
 @pytest.fixture
@@ -40,12 +36,6 @@ def program(postgresql_database: str) -> Iterator[PostgreSQLProgram]:
     program = PostgreSQLProgram(postgresql_database)
     yield program
     program.close()
-
-
-def ask(connection: Any, sql: str) -> list[Any]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql)
-        return list(cursor.fetchall())
 
 
 class TestASnapshot:

@@ -44,14 +44,7 @@ from tests.drf.pairs import (
     SometimesAskingSerializer,
 )
 
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 @pytest.fixture(params=["log", "signals"])

@@ -19,14 +19,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver import cycle, history, live, loader, moving
 from bindserver.capture.log import log_of
-from bindserver.capture.sqlite import SQLiteLog
+from bindserver.capture.sqlite_triggers import Triggers
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.ring import Delta
-from bindserver.engine.session import Session
 from bindserver.engine.subscription import State as SessionState
 from bindserver.engine.subscription import Subscription
+from bindserver.engine.together import Together
 from bindserver.engine.view import View
 from bindserver.queries import Query
 from tests.oracle.database_faults import DATABASE_FAULTS, LOGS
@@ -139,7 +139,7 @@ def old_key_forgotten() -> None:
     """An UPDATE of the primary key logs the new one only."""
 
     def trimming(triggers: Any) -> Any:
-        def making(self: SQLiteLog, tracked: Any) -> Iterator[tuple[str, str]]:
+        def making(self: Triggers, tracked: Any) -> Iterator[tuple[str, str]]:
             for name, sql in triggers(self, tracked):
                 if name.endswith("__upd"):
                     first, _, _ = sql.partition(" INSERT INTO bindserver_log(tbl, pk) SELECT")
@@ -149,19 +149,19 @@ def old_key_forgotten() -> None:
 
         return making
 
-    _patch(SQLiteLog, "_triggers", trimming)
+    _patch(Triggers, "wanted", trimming)
 
 
 def _without_triggers(*marks: str) -> None:
     def fewer(triggers: Any) -> Any:
-        def making(self: SQLiteLog, tracked: Any) -> Iterator[tuple[str, str]]:
+        def making(self: Triggers, tracked: Any) -> Iterator[tuple[str, str]]:
             for name, sql in triggers(self, tracked):
                 if not any(mark in name for mark in marks):
                     yield name, sql
 
         return making
 
-    _patch(SQLiteLog, "_triggers", fewer)
+    _patch(Triggers, "wanted", fewer)
 
 
 def batch_split() -> None:
@@ -187,14 +187,14 @@ def slow_reader_skipped() -> None:
     """What a slow client has no room for is dropped."""
 
     def dropping(push: Any) -> Any:
-        def pushing(self: Session, found: Subscription, frames: Any, version: int) -> None:
+        def pushing(self: Together, found: Subscription, frames: Any, version: int) -> None:
             push(self, found, frames, version)
             if found.state is SessionState.LAZY and not found.catching:
                 found.state, found.behind = SessionState.LIVE, False
 
         return pushing
 
-    _patch(Session, "_push", dropping)
+    _patch(Together, "_push", dropping)
 
 
 def joins_not_watched() -> None:

@@ -10,5 +10,5 @@ from tests.settings import INSTALLED_APPS
 INSTALLED_APPS = [app for app in INSTALLED_APPS if app != "tests.app"]
 INSTALLED_APPS += ["tests.pgbench"]
 if os.environ.get("PLANTED_FAULT"):
-    INSTALLED_APPS += ["tests.support.postgresql_faults.PlantedFault"]
+    INSTALLED_APPS += ["tests.support.database_faults.PlantedFault"]
 ROOT_URLCONF = "tests.pgbench.urls"

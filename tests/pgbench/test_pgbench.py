@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.database_faults import FAULTS_ON_POSTGRESQL
 from tests.support.postgresql import Cluster
-from tests.support.postgresql_faults import FAULTS
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 
@@ -167,7 +167,7 @@ async def test_a_client_that_subscribes_in_the_middle_agrees_from_its_first_stat
     assert customer.states > 1
 
 
-@pytest.mark.parametrize("fault", sorted(FAULTS))
+@pytest.mark.parametrize("fault", sorted(FAULTS_ON_POSTGRESQL))
 async def test_a_planted_fault_is_found(bank: Bank, fault: str) -> None:
     with bank.serve(fault) as faulty:
         async with talking(faulty.ws) as talk:

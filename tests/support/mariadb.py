@@ -17,10 +17,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import MySQLdb
-from asgiref.sync import SyncToAsync
-from django.db import connections
-from django.db.utils import load_backend
-from pytest_django import DjangoDbBlocker
 
 from tests.support.process import pause
 from tests.support.server import Server, free_port
@@ -207,7 +203,8 @@ class Program(Visitors):
 
     def age(self, seconds: int) -> None:
         """Let the change log believe that so much time has passed."""
-        self.run("UPDATE bindserver_log SET at = at - %s", seconds)
+        for (number,) in self.run("SELECT id FROM bindserver_log"):  # others may be locked
+            self.run("UPDATE bindserver_log SET at = at - %s WHERE id = %s", seconds, number)
 
     def close(self) -> None:
         self._connection.close()
@@ -230,42 +227,3 @@ def prepare(server: Server, *, capture: bool = True) -> None:
     """Make the tables: those that others refer to first."""
     server.manage("migrate", "--verbosity", "0")
     server.prepare(capture=capture)
-
-
-@contextmanager
-def as_default(server: MariaDB, database: str, blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let a database be this process's "default"."""
-    usual, shared = connections["default"], connections.settings["default"]
-    own = {
-        **shared,
-        "ENGINE": "django.db.backends.mysql",
-        "NAME": database,
-        "USER": "root",
-        "PASSWORD": "",
-        "HOST": "127.0.0.1",
-        "PORT": str(server.port),
-        "OPTIONS": {},
-    }
-    with blocker.unblock():
-        connections.settings["default"] = own
-        wrapper = load_backend(own["ENGINE"]).DatabaseWrapper(dict(own), "default")
-        connections["default"] = wrapper
-        _forget_elsewhere()
-        try:
-            yield
-        finally:
-            _forget_elsewhere()
-            wrapper.close()
-            connections["default"] = usual
-            connections.settings["default"] = shared
-
-
-def _forget_elsewhere() -> None:
-    """Let the thread that async code calls Django on connect anew: it keeps its connections."""
-
-    def forget() -> None:
-        if connections.settings and hasattr(connections._connections, "default"):  # type: ignore[attr-defined]
-            connections["default"].close()
-            del connections["default"]
-
-    SyncToAsync.single_thread_executor.submit(forget).result()

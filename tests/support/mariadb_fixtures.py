@@ -14,6 +14,7 @@ from bindserver.capture.tables import tracked
 from bindserver.discovery import tables_of
 from bindserver.registry import registry
 from tests.support import mariadb
+from tests.support.default import as_default
 
 
 @pytest.fixture(scope="session")
@@ -52,7 +53,7 @@ def on_maria(
     """The module's MariaDB database, empty, as "default"; and another program that writes to it."""
     program = mariadb.Program(maria, maria_database)
     program.clean()
-    with mariadb.as_default(maria, maria_database, django_db_blocker):
+    with as_default(program.url, django_db_blocker):
         yield program
     program.close()
 
@@ -75,11 +76,19 @@ def on_own_logged_maria(
         yield program
 
 
+@pytest.fixture
+def on_copied_maria(
+    maria: mariadb.MariaDB, maria_template: dict[bool, str], django_db_blocker: DjangoDbBlocker
+) -> Iterator[mariadb.Program]:
+    """A copy of one with a change log, in a tenth of the time; to install again makes it anew."""
+    yield from _own(maria, maria_template[True], django_db_blocker)
+
+
 def _own(server: mariadb.MariaDB, dump: str, blocker: DjangoDbBlocker) -> Iterator[mariadb.Program]:
     name = server.make()
     server.load(name, dump)
     program = mariadb.Program(server, name)
-    with mariadb.as_default(server, name, blocker):
+    with as_default(program.url, blocker):
         yield program
     program.close()
 

@@ -7,12 +7,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import dj_database_url
 import pytest
-from django.db import connections
-from django.db.backends.postgresql.base import DatabaseWrapper
 from pytest_django import DjangoDbBlocker
 
+from tests.support.default import as_default
 from tests.support.postgresql import Cluster, write_as_sqlite_does
 from tests.support.server import Server
 
@@ -55,14 +53,9 @@ def postgresql_copies(
     """Make PostgreSQL databases with (True) or without a change log; returns their addresses."""
 
     def copy_of(capture: bool, path: Path) -> str:
-        return postgresql.url(make_copy(postgresql, postgresql_templates[capture], capture=capture))
+        return postgresql.url(postgresql.make_database(postgresql_templates[capture]))
 
     return copy_of
-
-
-def make_copy(cluster: Cluster, template: str, *, capture: bool) -> str:
-    """Copy a database."""
-    return cluster.make_database(template)
 
 
 @pytest.fixture
@@ -72,9 +65,7 @@ def postgresql_database(
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[str]:
     """A database of the test's own, with a change log, as this process's "default"."""
-    name = make_copy(postgresql, postgresql_templates[True], capture=True)
-    yield from as_default(postgresql.url(name), django_db_blocker)
-    postgresql.drop_database(name)
+    yield from _own(postgresql, postgresql_templates[True], django_db_blocker)
 
 
 @pytest.fixture
@@ -84,25 +75,11 @@ def bare_postgresql_database(
     django_db_blocker: DjangoDbBlocker,
 ) -> Iterator[str]:
     """The same without a change log."""
-    name = make_copy(postgresql, postgresql_templates[False], capture=False)
-    yield from as_default(postgresql.url(name), django_db_blocker)
-    postgresql.drop_database(name)
+    yield from _own(postgresql, postgresql_templates[False], django_db_blocker)
 
 
-def as_default(url: str, blocker: DjangoDbBlocker) -> Iterator[str]:
-    """Have "default" be another database for a while, in every thread."""
-    usual = connections["default"]
-    shared = connections.settings["default"]  # what threads make connections of their own from
-    before = dict(shared)
-    parsed = dict(dj_database_url.parse(url))
-    with blocker.unblock():
-        shared.update(parsed, OPTIONS={})
-        own = DatabaseWrapper(dict(shared), "default")
-        connections["default"] = own
-        try:
-            yield url
-        finally:
-            own.close()
-            connections["default"] = usual
-            shared.clear()
-            shared.update(before)
+def _own(cluster: Cluster, template: str, blocker: DjangoDbBlocker) -> Iterator[str]:
+    name = cluster.make_database(template)
+    with as_default(cluster.url(name), blocker) as url:
+        yield url
+    cluster.drop_database(name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -16,26 +15,16 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.hub import hub
-from bindserver.registry import registry
 from bindserver.testing import Live, Refused
 from tests.app import bindings as app
 from tests.app.models import Category, Membership, Product, Tag, Word
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
 
 
 @pytest.fixture
 def live() -> Live:
     return Live()
-
-
-@pytest.fixture(autouse=True)
-def known_bindings() -> Iterator[None]:
-    before = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in before:
-            registry.remove(binding)
 
 
 def names(rows: list[dict[str, Any]]) -> list[Any]:
@@ -427,50 +416,3 @@ async def test_async_tests_wait_for_it(live: Live) -> None:
     heard = await live.asettle()
     assert heard == {c: c.frames[1:]}
     assert names(c.rows) == ["pen"]
-
-
-class TestKeeping:
-    class TellingBinding(Binding[Product]):
-        model = Product
-        fields = ["id", "name"]
-        told: list[tuple[str, Any]]
-
-        def message(self, action: str, payload: Any) -> None:
-            if payload and "broken" in str(payload):
-                raise RuntimeError("a mistake in the hook")
-            self.told.append((action, payload))
-
-    @pytest.fixture
-    def telling(self) -> Any:
-        return type("Telling", (self.TellingBinding,), {"told": []})
-
-    def test_message_hears_each_change(self, live: Live, telling: Any) -> None:
-        live.keep(telling)
-        pen = Product.objects.create(name="pen")
-        ink = Product.objects.create(name="ink")
-        assert telling.told == [("sync", [])]
-        live.settle()
-        rows = [{"id": pen.pk, "name": "pen"}, {"id": ink.pk, "name": "ink"}]
-        assert telling.told[1:] == [("create", row) for row in rows]
-
-    def test_message_may_write(self, live: Live, telling: Any) -> None:
-        class LoggingBinding(telling):  # type: ignore[misc]
-            def message(self, action: str, payload: Any) -> None:
-                Tag.objects.create(name=action)
-
-        live.keep(LoggingBinding())
-        assert [tag.name for tag in Tag.objects.all()] == ["sync"]
-
-    def test_what_message_raises_is_raised_and_harms_nobody(self, live: Live, telling: Any) -> None:
-        live.keep(telling)
-        c = live.subscribe(app.ProductBinding)
-        Product.objects.create(name="broken")
-        with pytest.raises(RuntimeError, match="a mistake in the hook"):
-            live.settle()
-        assert names(c.rows) == ["broken"]
-
-    def test_a_long_sync_is_told_as_one(self, live: Live, telling: Any) -> None:
-        Product.objects.bulk_create(Product(name=str(n)) for n in range(1500))
-        live.keep(telling)
-        ((action, rows),) = telling.told
-        assert (action, len(rows)) == ("sync", 1500)

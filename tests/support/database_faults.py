@@ -1,4 +1,4 @@
-"""Faults to plant in a server on MariaDB, each of which a test must find."""
+"""Faults to plant in a server on PostgreSQL or MariaDB, each of which a test must find."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from django.apps import AppConfig
@@ -14,21 +13,9 @@ from django.apps import AppConfig
 from bindserver.capture.marks import Mark
 from bindserver.capture.mysql import MySQLLog
 from bindserver.databases.mysql import MySQL
+from bindserver.databases.postgresql import PostgreSQL
 from bindserver.queries import Query
-
-
-def _put(owner: Any, name: str, thing: Any) -> None:
-    setattr(owner, name, thing)
-
-
-def newest_number() -> None:
-    """What is new is asked as `id > last`, as if transactions committed in their numbers' order."""
-    seen = Mark.seen
-
-    def without_holes(self: Mark, numbers: Any, nonce: int) -> Mark:
-        return replace(seen(self, numbers, nonce), holes=())
-
-    _put(Mark, "seen", without_holes)
+from tests.oracle.database_faults import id_over_last
 
 
 def holes_not_inherited() -> None:
@@ -38,13 +25,13 @@ def holes_not_inherited() -> None:
         rows = self._rows("SELECT id, nonce FROM bindserver_log ORDER BY id DESC LIMIT 1")
         return Mark(high=int(rows[0][0]), nonce=int(rows[0][1])) if rows else Mark()
 
-    _put(MySQLLog, "_kept_mark", newest)
+    setattr(MySQLLog, "_kept_mark", newest)
 
 
 def holes_given_up_unproved() -> None:
     """A hole is given up without a look whether its entry may be committed yet."""
-    _put(MySQLLog, "_holds", lambda self, spans: False)
-    _put(MySQLLog, "_retire", _give_up_all)
+    setattr(MySQLLog, "_holds", lambda self, spans: False)
+    setattr(MySQLLog, "_retire", _give_up_all)
 
 
 def _give_up_all(self: MySQLLog) -> None:
@@ -56,7 +43,7 @@ def rows_outside_snapshot() -> None:
     """Position, changes and rows are each read as they are by then."""
 
     @contextmanager
-    def reading(self: MySQL, connection: Any, pacer: Any) -> Iterator[None]:
+    def reading(self: object, connection: Any, pacer: Any) -> Iterator[None]:
         yield
 
     def late(read: Any) -> Any:
@@ -74,26 +61,26 @@ def rows_outside_snapshot() -> None:
 
         return slowly
 
-    _put(MySQL, "reading", reading)
-    _put(Query, "read", late(Query.read))
+    for database in (MySQL, PostgreSQL):
+        setattr(database, "reading", reading)
+    setattr(Query, "read", late(Query.read))
 
 
-FAULTS: dict[str, Callable[[], None]] = {
-    fault.__name__: fault
-    for fault in (
-        newest_number,
-        holes_not_inherited,
-        holes_given_up_unproved,
-        rows_outside_snapshot,
-    )
-}
+def _named(*faults: Callable[[], None]) -> dict[str, Callable[[], None]]:
+    return {fault.__name__: fault for fault in faults}
 
 
-class MySQLFault(AppConfig):
+FAULTS_ON_POSTGRESQL = _named(id_over_last, rows_outside_snapshot)
+FAULTS_ON_MARIADB = _named(
+    id_over_last, holes_not_inherited, holes_given_up_unproved, rows_outside_snapshot
+)
+
+
+class PlantedFault(AppConfig):
     """Plants the fault that the environment names."""
 
     name = "tests.support"
-    label = "mysql_fault"
+    label = "planted_fault"
 
     def ready(self) -> None:
-        FAULTS[os.environ["MYSQL_FAULT"]]()
+        {**FAULTS_ON_POSTGRESQL, **FAULTS_ON_MARIADB}[os.environ["PLANTED_FAULT"]]()

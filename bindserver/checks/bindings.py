@@ -1,4 +1,4 @@
-"""System checks: mistakes in bindings and settings, said before the server starts."""
+"""Checks of bindings: what was declared, and cannot be served."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from functools import partial
 from typing import Any
 
 from channels.layers import get_channel_layer
-from django.apps import apps
-from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
@@ -20,72 +18,14 @@ from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
 
 from bindserver.binding import model_of, plain_serializer
-from bindserver.conf import conf
 from bindserver.databases import DATABASES
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 from bindserver.params import RESERVED_NAMES, field_of
 from bindserver.permissions import asks_about_objects
 from bindserver.registry import BindingClass, registry
 
-TAG = "bindserver"
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
 Check = Callable[[BindingClass], Iterator[CheckMessage]]
-
-
-def register() -> None:
-    """Have Django run the checks."""
-    checks.register(check_settings, TAG)
-    checks.register(check_channel_layer, TAG)
-    checks.register(check_bindings, TAG)
-    checks.register(check_server, TAG)
-    checks.register(check_databases, TAG, checks.Tags.database)
-
-
-def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check the BINDSERVER setting."""
-    return [
-        Error(problem, hint="docs/settings.md lists every setting.", id="bindserver.E001")
-        for problem in conf.problems()
-    ]
-
-
-def check_server(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check for apps that bindings need, and for servers that are not at their best with them."""
-    found: list[CheckMessage] = []
-    if not apps.is_installed("django.contrib.auth"):
-        found.append(
-            Error(
-                "A subscriber is a user, and django.contrib.auth is not installed.",
-                hint='Add "django.contrib.auth" and "django.contrib.contenttypes" to '
-                "INSTALLED_APPS; nobody need ever log in.",
-                id="bindserver.E021",
-            )
-        )
-    if apps.is_installed("daphne"):
-        found.append(
-            checks.Warning(
-                "daphne takes all that is written to a client into memory, however slowly it "
-                "reads.",
-                hint='Serve with `manage.py bindserver` or uvicorn, and take "daphne" out of '
-                "INSTALLED_APPS.",
-                id="bindserver.W011",
-            )
-        )
-    return found
-
-
-def check_channel_layer(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check that the channel layer is one that hints travel well by."""
-    layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
-    if layers.get("default", {}).get("BACKEND") != "channels_redis.core.RedisChannelLayer":
-        return []
-    return [
-        checks.Warning(
-            "RedisChannelLayer drops messages in silence when more than 100 wait.",
-            hint="Use channels_redis.pubsub.RedisPubSubChannelLayer; see docs/processes.md.",
-            id="bindserver.W020",
-        )
-    ]
 
 
 def check_bindings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -99,20 +39,6 @@ def check_bindings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
                 break  # what comes after builds on what failed
     found.extend(_twins(registry.published()))
     return found
-
-
-def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check that the bindings' databases have what the capture needs."""
-    used = {binding.using or "default" for binding in registry.all()}
-    return [
-        checks.Warning(
-            f"Database {alias!r} is an SQLite database in memory: other connections cannot see it.",
-            hint="Name a file in DATABASES.",
-            id="bindserver.W001",
-        )
-        for alias in sorted(used & set(databases or ()))
-        if connections[alias].vendor == "sqlite" and connections[alias].is_in_memory_db()  # type: ignore[attr-defined]
-    ]
 
 
 def _twins(bindings: Sequence[BindingClass]) -> Iterator[CheckMessage]:

@@ -1,0 +1,74 @@
+"""What tests ask of a change log, whatever the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from bindserver.capture.log import Log
+from bindserver.capture.tables import Tracked, tracked
+from bindserver.discovery import tables_of
+from bindserver.engine.changes import Position
+from bindserver.registry import registry
+
+CATEGORY, PRODUCT, TAGS, WORD = "app_category", "app_product", "app_product_tags", "app_word"
+Logged = dict[str, set[Any] | None]
+
+
+class AnyProgram(Protocol):
+    """Another program, which writes to a database of any kind with plain SQL."""
+
+    url: str
+
+    def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]: ...
+
+    def add_products(self, count: int, first: int = 1, **values: Any) -> None: ...
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    def age(self, seconds: int) -> None: ...
+
+    def close(self) -> None: ...
+
+
+Another = Callable[[], AnyProgram]
+
+
+def since(log: Log, position: Position) -> Logged | None:
+    """Return the keys logged since a position, by table, numbers as text; None for any row."""
+    changes = log.changes(position)
+    if changes is None:
+        return None
+    return {
+        change.table: None if change.pks is None else {_key(pk) for pk in change.pks}
+        for change in changes
+    }
+
+
+def _key(pk: Any) -> Any:
+    return str(pk) if isinstance(pk, int) else pk
+
+
+def wanted() -> list[Tracked]:
+    """Return the tables that the tests' bindings read."""
+    return tracked(tables_of(registry.all(), "default"))
+
+
+def add(program: AnyProgram, *numbers: int) -> None:
+    """Write categories with these keys, one after the other."""
+    for number in numbers:
+        program.run(f"INSERT INTO app_category (id, name) VALUES ({number}, 'a')")
+
+
+def begin(another: Another, *numbers: int) -> AnyProgram:
+    """Return a program with an open transaction, in which it has written such categories."""
+    program = another()
+    program.run("BEGIN")
+    add(program, *numbers)
+    return program
+
+
+def keys(*numbers: int) -> Logged:
+    """Return what the log says of such categories."""
+    return {CATEGORY: {str(number) for number in numbers}} if numbers else {}

@@ -1,0 +1,182 @@
+"""What positions of the change log prove, and what purging leaves, on every kind of database."""
+
+from __future__ import annotations
+
+import pytest
+
+from bindserver.capture import mysql
+from bindserver.capture.log import Log
+from bindserver.engine.changes import Position
+from tests.capture.logged import Another, AnyProgram, Logged, add, begin, keys, since
+from tests.conftest import EVERY_DATABASE
+
+WITH_CONCURRENT_WRITERS = pytest.mark.parametrize("vendor", ["postgresql", "mysql"], indirect=True)
+WITH_NUMBERED_ENTRIES = pytest.mark.parametrize("vendor", ["sqlite", "mysql"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def looks_are_never_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have every look on MariaDB be a look, however busy this machine is."""
+    monkeypatch.setattr(mysql, "SLOW_POLL_SECONDS", 60.0)
+
+
+@EVERY_DATABASE
+class TestProofs:
+    def test_the_empty_log_is_a_position_too(self, log: Log, program: AnyProgram) -> None:
+        position = log.position()
+        assert since(log, position) == {}
+        add(program, 1, 2)
+        assert since(log, position) == keys(1, 2)
+
+    def test_a_position_sees_what_came_after_it_and_no_more(
+        self, log: Log, program: AnyProgram
+    ) -> None:
+        positions = [log.position()]
+        for number in (1, 2, 3):
+            add(program, number)
+            positions.append(log.position())
+        assert [since(log, position) for position in positions] == [
+            keys(1, 2, 3),
+            keys(2, 3),
+            keys(3),
+            {},
+        ]
+
+    def test_another_epoch_proves_nothing(self, log: Log) -> None:
+        position = log.position()
+        assert log.changes(position) == []
+        assert log.changes(Position(epoch="another", mark=position.mark)) is None
+
+    def test_a_new_epoch_ends_what_the_one_before_could_prove(
+        self, log: Log, program: AnyProgram
+    ) -> None:
+        add(program, 1)
+        position = log.position()
+        log.renew()
+        assert log.position().epoch != position.epoch
+        assert log.changes(position) is None
+
+    def test_a_log_that_was_deleted_from_proves_nothing(
+        self, log: Log, program: AnyProgram
+    ) -> None:
+        add(program, 1)
+        position = log.position()
+        program.run("DELETE FROM bindserver_log")
+        assert log.changes(position) is None
+
+    def test_a_commit_is_noticed_and_a_turn_later_no_more(
+        self, log: Log, program: AnyProgram
+    ) -> None:
+        log.position()
+        mark = log.commit_mark()
+        assert not log.moved(mark)
+        add(program, 1)
+        assert log.moved(mark)
+        mark = log.commit_mark()
+        log.position()
+        assert not log.moved(mark)
+
+
+@EVERY_DATABASE
+class TestPurging:
+    def test_a_purged_position_proves_nothing(self, log: Log, program: AnyProgram) -> None:
+        empty = log.position()
+        add(program, 1)
+        early = log.position()
+        add(program, 2)
+        program.age(3600)
+        late = log.position()
+        assert log.purge(60, 1000, wait=True) == 1
+        assert log.changes(empty) is None
+        assert log.changes(early) is None
+        assert since(log, late) == {}
+
+    def test_takes_the_oldest_entries_only_and_spares_the_newest(
+        self, log: Log, program: AnyProgram, vendor: str
+    ) -> None:
+        add(program, *range(1, 11))
+        assert log.purge(60, 1000, wait=True) == 0
+        program.age(3600)
+        add(program, 11)
+        young = log.position()
+        add(program, 12, 13)
+        assert log.purge(60, 4, wait=True) == 4
+        newest_of_the_old = vendor == "postgresql"  # which stays there
+        assert log.purge(60, 1000, wait=False) == 6 - newest_of_the_old
+        assert log.purge(60, 1000, wait=False) == 0
+        assert since(log, young) == keys(12, 13)
+        program.age(3600)
+        log.purge(60, 1000, wait=True)
+        assert log.status()["entries"] == 1
+
+
+@WITH_NUMBERED_ENTRIES
+def test_an_old_entry_among_young_ones_stays(log: Log, program: AnyProgram) -> None:
+    """A clock that was set back must not tear a hole into the log."""
+    add(program, 1, 2, 3)
+    program.run("UPDATE bindserver_log SET at = 1 WHERE id = 2")
+    assert log.purge(60, 1000, wait=True) == 0
+
+
+@WITH_CONCURRENT_WRITERS
+class TestLateCommits:
+    """The classic lost row: one that began earlier and is committed later than others."""
+
+    def test_is_not_lost(self, log: Log, program: AnyProgram, another: Another) -> None:
+        early = log.position()
+        late = begin(another, 1)
+        add(program, 2)
+        between = log.position()
+        assert since(log, early) == keys(2)
+        assert since(log, between) == {}
+        late.run("COMMIT")
+        assert since(log, between) == keys(1)
+        assert since(log, early) == keys(1, 2)
+        assert since(log, log.position()) == {}
+
+    def test_in_every_order(self, log: Log, another: Another) -> None:
+        position = log.position()
+        writers = [begin(another, number) for number in (1, 2, 3, 4)]
+        seen: list[Logged | None] = []
+        for number in (3, 1, 4, 2):
+            writers[number - 1].run("COMMIT")
+            seen.append(since(log, position))
+            position = log.position()
+        assert seen == [keys(3), keys(1), keys(4), keys(2)]
+
+    def test_parts_of_one_transaction_before_and_after_others(
+        self, log: Log, program: AnyProgram, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2)
+        add(late, 3)
+        add(program, 4)
+        position = log.position()
+        late.run("COMMIT")
+        assert since(log, position) == keys(1, 3)
+
+    def test_wakes_whoever_looks(self, log: Log, program: AnyProgram, another: Another) -> None:
+        first, second = begin(another, 1), begin(another, 2)
+        add(program, 3)
+        log.position()
+        mark = log.commit_mark()
+        assert not log.moved(mark)
+        first.run("COMMIT")
+        assert log.moved(mark)
+        mark = log.commit_mark()
+        log.position()
+        second.run("COMMIT")
+        assert log.moved(mark)
+
+    def test_purging_takes_nothing_that_a_long_transaction_may_still_commit(
+        self, log: Log, program: AnyProgram, another: Another
+    ) -> None:
+        add(program, 1)
+        late = begin(another, 2)
+        add(program, 3, 4)
+        program.age(3600)
+        position = log.position()
+        log.purge(60, 1000, wait=True)
+        late.run("COMMIT")
+        log.purge(60, 1000, wait=True)
+        assert since(log, position) == keys(2)
