@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -31,11 +31,15 @@ class Source:
 def test_no_look_walks_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
     walks: list[str] = []
 
-    def walked(name: str, found: object) -> Any:
-        return lambda desk: walks.append(name) or found
+    def walk(found: bool | float) -> Callable[[Desk], bool | float]:
+        def walked(desk: Desk) -> bool | float:
+            walks.append(type(found).__name__)
+            return found
 
-    monkeypatch.setattr(Desk, "watched", walked("watched", True))
-    monkeypatch.setattr(Desk, "due", walked("due", float("inf")))
+        return walked
+
+    monkeypatch.setattr(Desk, "watched", walk(True))
+    monkeypatch.setattr(Desk, "due", walk(float("inf")))
     cycle, source = Cycle("default", b"secret"), Source()
     cycle._source = source  # type: ignore[assignment]
     cycle._chores_at = float("inf")
