@@ -1,10 +1,9 @@
 """What the change log costs: writes with the triggers against writes without, a server that waits,
 and the time from a commit to a client.
 
-Run with `python -m benchmarks.capture_cost --database postgresql`. It starts a database server of
-its own on a free port of 127.0.0.1, and ends by itself. Throughput is measured in turns, with and
-without the triggers, in one run: the ratio says more than the numbers. Another kind of database is
-another class with the methods of `PostgreSQL`.
+Run with `python -m benchmarks.capture_cost --database sqlite`, `postgresql` or `mysql`. It starts
+what it needs on free ports of 127.0.0.1, and ends by itself. Throughput is measured in turns, with
+and without the triggers, in one run: the ratio says more than the numbers.
 """
 
 from __future__ import annotations
@@ -12,136 +11,67 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
-import shutil
 import statistics
-import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.support.postgresql import (
-    Cluster,
-    PostgreSQLProgram,
-    find_binaries,
-    write_as_sqlite_does,
-)
-from tests.support.server import Server
+from benchmarks.homes import HOMES, Home, Place, cpu_of
+from benchmarks.load import Script
 
 PRODUCTS = 10_000
+IDLE_SECONDS = 10
 SCRIPTS = {
-    "one UPDATE by key": "\\set id random(1, 10000)\n"
-    "UPDATE app_product SET stock = stock + 1 WHERE id = :id;\n",
-    "INSERT, UPDATE and DELETE in a transaction": "\\set id random(1, 10000)\nBEGIN;\n"
-    "INSERT INTO app_tag (name) VALUES ('a');\n"
-    "UPDATE app_product SET stock = stock + 1 WHERE id = :id;\n"
-    "DELETE FROM app_tag WHERE id = (SELECT min(id) FROM app_tag);\nCOMMIT;\n",
-    "one UPDATE of 100 rows": "\\set id random(1, 9900)\n"
-    "UPDATE app_product SET stock = stock + 1 WHERE id BETWEEN :id AND :id + 99;\n",
+    "one UPDATE by key": Script(
+        statements=("UPDATE app_product SET stock = stock + 1 WHERE id = :id",), highest=PRODUCTS
+    ),
+    "INSERT, UPDATE and DELETE in a transaction": Script(
+        statements=(
+            "INSERT INTO app_tag (name) VALUES ('a')",
+            "UPDATE app_product SET stock = stock + 1 WHERE id = :id",
+            "DELETE FROM app_tag WHERE id = :last",
+        ),
+        highest=PRODUCTS,
+    ),
+    "one UPDATE of 100 rows": Script(
+        statements=("UPDATE app_product SET stock = stock + 1 WHERE id BETWEEN :id AND :id + 99",),
+        highest=PRODUCTS - 99,
+    ),
 }
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class PostgreSQL:
-    """One server of PostgreSQL, with a database that has triggers and one that has none.
-
-    Args:
-        folder: for its files.
-        durable: whether a commit waits for the disk, as it does in production.
-    """
-
-    def __init__(self, folder: Path, *, durable: bool) -> None:
-        self._cluster = Cluster(folder / "cluster").make().start()
-        if durable:
-            with self._cluster.connect() as connection:
-                connection.execute("ALTER SYSTEM SET fsync = on")
-                connection.execute("SELECT pg_reload_conf()")
-        self._names = {}
-        for logged in (False, True):
-            name = self._names[logged] = self._cluster.make_database()
-            with self._cluster.connect(name) as connection:
-                write_as_sqlite_does(connection)
-            Server(folder / name, url=self._cluster.url(name)).prepare(capture=logged)
-            self.program(logged).add_products(PRODUCTS)
-
-    def url(self, logged: bool) -> str:
-        """Return the address of a database."""
-        return self._cluster.url(self._names[logged])
-
-    def program(self, logged: bool) -> PostgreSQLProgram:
-        """Return another program that writes."""
-        return PostgreSQLProgram(self.url(logged))
-
-    def writes_per_second(self, logged: bool, script: str, writers: int, seconds: int) -> float:
-        """Return how many transactions of a script several writers do at full speed."""
-        folder = find_binaries()
-        assert folder is not None
-        path = self._cluster.folder / "script.sql"
-        path.write_text(script)
-        done = subprocess.run(
-            [folder / "pgbench", "-n", "-M", "prepared", "-c", str(writers), "-T", str(seconds),
-             "-f", path, self.url(logged)],
-            capture_output=True, text=True, check=True,
-        )  # fmt: skip
-        found = re.search(r"tps = ([\d.]+)", done.stdout)
-        assert found, done.stdout
-        return float(found[1])
-
-    def server_cpu(self) -> float:
-        """Return how long the database has computed for the server, in seconds."""
-        with self._cluster.connect() as connection:
-            pids = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE application_name = 'bindserver'"
-            ).fetchall()
-        return sum(cpu_of(pid) for (pid,) in pids)
-
-    def stop(self) -> None:
-        """End it."""
-        self._cluster.stop("immediate")
-
-
-DATABASES: dict[str, Callable[..., PostgreSQL]] = {"postgresql": PostgreSQL}
-
-
-def cpu_of(pid: int) -> float:
-    """Return how long a process has computed, in seconds."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
-
-
-def throughput(database: PostgreSQL, writers: int, seconds: int, rounds: int) -> None:
+def throughput(home: Home, places: dict[bool, Place], options: argparse.Namespace) -> None:
     """Print the ratio of writes with the triggers to writes without."""
     for name, script in SCRIPTS.items():
-        with_log, without = [], []
-        for _ in range(rounds):
-            without.append(database.writes_per_second(False, script, writers, seconds))
-            with_log.append(database.writes_per_second(True, script, writers, seconds))
-        ratio = statistics.median(a / b for a, b in zip(with_log, without, strict=True))
+        rates: dict[bool, list[float]] = {False: [], True: []}
+        for number in range(options.rounds):
+            for logged in (False, True) if number % 2 else (True, False):
+                rate = home.rate(places[logged], script, options.writers, options.seconds)
+                rates[logged].append(rate)
+        ratios = [a / b for a, b in zip(rates[True], rates[False], strict=True)]
         print(
-            f"{name}, {writers} writers: {statistics.median(with_log):.0f}/s with the log, "
-            f"{statistics.median(without):.0f}/s without: ratio {ratio:.2f}",
+            f"{name}, {options.writers} writers: {statistics.median(rates[True]):.0f}/s with the "
+            f"log, {statistics.median(rates[False]):.0f}/s without: "
+            f"ratio {statistics.median(ratios):.2f}",
             flush=True,
         )
 
 
-def idle(database: PostgreSQL, folder: Path, seconds: float) -> None:
+def idle(home: Home, place: Place, seconds: float) -> None:
     """Print what a server computes while a client follows and nobody writes."""
     from websockets.sync.client import connect
 
-    with (
-        Server(folder / "idle", url=database.url(True)) as server,
-        connect(server.ws, max_size=None) as client,
-    ):
+    with place.server as server, connect(server.ws, max_size=None) as client:
         client.send('{"event":"by_stock"}')
         client.recv()
-        time.sleep(2)
-        began, own, its = time.perf_counter(), cpu_of(server.pid), database.server_cpu()
+        time.sleep(3)
+        began, own, its = time.perf_counter(), cpu_of(server.pid), home.computed()
         time.sleep(seconds)
         took = time.perf_counter() - began
-        own, its = (cpu_of(server.pid) - own) / took, (database.server_cpu() - its) / took
+        own, its = (cpu_of(server.pid) - own) / took, (home.computed() - its) / took
     print(f"idle: the server {own:.1%} of a core, the database {its:.1%}", flush=True)
 
 
@@ -159,19 +89,19 @@ def _following(url: str) -> Iterator[Any]:
         hub.stop()
 
 
-def latency(database: PostgreSQL, writes: int) -> None:
+def latency(place: Place, writes: int) -> None:
     """Print the times from a commit to a subscriber in this process, with hints and without."""
-    with _following(database.url(True)) as hub:
-        asyncio.run(_latency(hub, database, writes))
+    with _following(place.url) as hub:
+        asyncio.run(_latency(hub, place, writes))
 
 
-async def _latency(hub: Any, database: PostgreSQL, writes: int) -> None:
+async def _latency(hub: Any, place: Place, writes: int) -> None:
     from bindserver.engine.protocol import Subscribe
     from bindserver.wishes import Caller, Ref
     from tests.app.models import Product
     from tests.support.ear import Ear
 
-    ear, program = Ear(), database.program(True)
+    ear, program = Ear(), place.program()
     hub.subscribe(Ref(ear, 1), Caller(), Subscribe(event="by_stock", params={}))
     await ear.until(lambda: ear.actions)
 
@@ -203,25 +133,36 @@ async def _latency(hub: Any, database: PostgreSQL, writes: int) -> None:
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--database", choices=sorted(DATABASES), default="postgresql")
-    parser.add_argument("--writers", type=int, default=4, help="how many write at once")
-    parser.add_argument("--seconds", type=int, default=4, help="how long each part takes")
-    parser.add_argument("--rounds", type=int, default=3, help="how often throughput is measured")
+    parser.add_argument("--database", choices=sorted(HOMES), default="postgresql")
+    parser.add_argument(
+        "--writers", type=int, default=4, help="how many write at once; on SQLite it is always one"
+    )
+    parser.add_argument("--seconds", type=int, default=2, help="how long each part takes")
+    parser.add_argument("--rounds", type=int, default=7, help="how often throughput is measured")
     parser.add_argument(
         "--no-fsync",
         action="store_true",
         help="have commits not wait for the disk: the triggers' share is then the largest",
     )
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="bindserver-cost-"))
-    database = DATABASES[options.database](folder, durable=not options.no_fsync)
-    try:
-        throughput(database, options.writers, options.seconds, options.rounds)
-        idle(database, folder, options.seconds * 2)
-        latency(database, 200)
-    finally:
-        database.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+    if options.database == "sqlite":
+        options.writers = 1
+    with tempfile.TemporaryDirectory(prefix="bindserver-cost-") as folder:
+        home = HOMES[options.database](Path(folder), durable=not options.no_fsync)
+        try:
+            places = {logged: _filled(home.make(logged=logged)) for logged in (False, True)}
+            throughput(home, places, options)
+            idle(home, places[True], IDLE_SECONDS)
+            latency(places[True], 200)
+        finally:
+            home.stop()
+
+
+def _filled(place: Place) -> Place:
+    program = place.program()
+    program.add_products(PRODUCTS)
+    program.close()
+    return place
 
 
 if __name__ == "__main__":

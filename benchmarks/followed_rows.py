@@ -13,70 +13,24 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 
+from benchmarks.homes import HOMES, Place
 from bindserver.engine.replica import Replica
-from tests.conftest import Program
-from tests.support.mariadb import MariaDB
-from tests.support.mariadb import Program as MariaDBProgram
-from tests.support.postgresql import Cluster, PostgreSQLProgram, write_as_sqlite_does
-from tests.support.server import Server
 
 ROWS = 20_000
 AT_ONCE = 200
 EVENTS = {"by_stock": "plain fields", "catalogue": "a DRF serializer with a join"}
 
 
-@contextmanager
-def on_sqlite(folder: Path) -> Iterator[tuple[Server, Any]]:
-    """Serve an SQLite database; yield the server and how another program is made."""
-    server = Server(folder / "db.sqlite3")
-    with sqlite3.connect(server.database) as database:
-        database.execute("PRAGMA journal_mode=WAL")
-    server.prepare()
-    yield server, (Program, server.database)
-
-
-@contextmanager
-def on_postgresql(folder: Path) -> Iterator[tuple[Server, Any]]:
-    """The same with PostgreSQL."""
-    cluster = Cluster(folder / "cluster").make().start()
-    try:
-        name = cluster.make_database()
-        with cluster.connect(name) as connection:
-            write_as_sqlite_does(connection)
-        server = Server(folder / "server", url=cluster.url(name)).prepare()
-        yield server, (PostgreSQLProgram, cluster.url(name))
-    finally:
-        cluster.stop("immediate")
-
-
-@contextmanager
-def on_mysql(folder: Path) -> Iterator[tuple[Server, Any]]:
-    """The same with MariaDB."""
-    maria = MariaDB().start()
-    try:
-        name = maria.make()
-        server = Server(folder / "server", url=maria.url(name)).prepare()
-        yield server, (MariaDBProgram, maria, name)
-    finally:
-        maria.remove()
-
-
-DATABASES = {"sqlite": on_sqlite, "postgresql": on_postgresql, "mysql": on_mysql}
-
-
-def write_for(seconds: float, begun: Any, written: Any, kind: Any, *arguments: Any) -> None:
+def write_for(seconds: float, begun: Any, written: Any, place: Place) -> None:
     """Change rows at full speed, in a process of its own."""
-    program = kind(*arguments)
+    program = place.program()
     begun.wait()
     first, until = 1, time.monotonic() + seconds
     while time.monotonic() < until:
@@ -97,16 +51,13 @@ async def take(ws: ClientConnection, replica: Replica) -> int:
     return len(payload) if isinstance(payload, list) else int(payload is not None)
 
 
-async def measure(server: Server, event: str, seconds: float, program: Any) -> None:
+async def measure(place: Place, event: str, seconds: float) -> None:
     """Follow a writer, and print how fast."""
-    kind, *arguments = program
-    reader = kind(*arguments)
+    reader = place.program()
     written, begun = multiprocessing.Value("q", 0), multiprocessing.Event()
-    writer = multiprocessing.Process(
-        target=write_for, args=(seconds, begun, written, kind, *arguments)
-    )
+    writer = multiprocessing.Process(target=write_for, args=(seconds, begun, written, place))
     writer.start()
-    async with connect(server.ws, max_size=None) as ws:
+    async with connect(place.server.ws, max_size=None) as ws:
         replica = Replica("id")
         await ws.send(json.dumps({"event": event}))
         while len(replica.rows) < ROWS:
@@ -132,20 +83,21 @@ async def measure(server: Server, event: str, seconds: float, program: Any) -> N
 def main() -> None:
     """Measure both kinds of binding on one kind of database."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.followed_rows", description=__doc__)
-    parser.add_argument("--database", choices=sorted(DATABASES), default="sqlite")
+    parser.add_argument("--database", choices=sorted(HOMES), default="sqlite")
     parser.add_argument("--seconds", type=float, default=8)
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="bindserver-bench-") as folder,
-        DATABASES[options.database](Path(folder)) as (server, program),
-    ):
-        kind, *arguments = program
-        filler = kind(*arguments)
-        filler.add_products(ROWS)
-        filler.close()
-        with server:
-            for event in EVENTS:
-                asyncio.run(measure(server, event, options.seconds, program))
+    with tempfile.TemporaryDirectory(prefix="bindserver-bench-") as folder:
+        home = HOMES[options.database](Path(folder), durable=False)
+        try:
+            place = home.make()
+            filler = place.program()
+            filler.add_products(ROWS)
+            filler.close()
+            with place.server:
+                for event in EVENTS:
+                    asyncio.run(measure(place, event, options.seconds))
+        finally:
+            home.stop()
 
 
 if __name__ == "__main__":

@@ -42,6 +42,8 @@ RECONNECT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 CHORES_SECONDS = 10.0
 BUSY_CHORES_SECONDS = 0.2
 
+NEVER = float("inf")
+
 QUIET_SECONDS = 2.0
 """When nothing was written for so long, the log is looked at half as often."""
 
@@ -117,20 +119,25 @@ class Cycle:
 
     def _wait(self) -> list[Wish | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""
+        # Asked once and not at each look: only a turn changes what is watched, and until when.
+        until, often = self._until(), self._often()
         # Not with the bell in hand: an event loop that rings would wait for a silent database.
-        while not (self._inbox or self._stopping or self._has_moved()):
+        while not (self._inbox or self._stopping or self._has_moved(often)):
             with self._bell:
-                timeout = self._timeout()
-                if self._inbox or self._stopping or (timeout is not None and timeout <= 0):
+                now = time.monotonic()
+                if self._inbox or self._stopping or until <= now:
                     break
-                self._bell.wait(timeout)
+                quiet = now >= self._turned_at + QUIET_SECONDS
+                timeout = min(until - now, 2 * often if quiet else often)
+                self._bell.wait(timeout if timeout < NEVER else None)
         with self._bell:
             items = list(self._inbox)
             self._inbox.clear()
             return items
 
-    def _has_moved(self) -> bool:
-        if self._source is None or not self._source.polls or not self._desk.watched():
+    def _has_moved(self, often: float) -> bool:
+        """Look for commits, if they are to be looked for."""
+        if self._source is None or often == NEVER:
             return False
         try:
             with working, self._patience(conf.STALE_SECONDS):
@@ -138,21 +145,21 @@ class Cycle:
         except Error:
             return True  # the turn will meet the same error, and deal with it
 
-    def _timeout(self) -> float | None:
-        """Return how long to sleep, in seconds; None for as long as nobody rings."""
-        now = time.monotonic()
-        if self._source is None:
-            return max(0.0, self._retry_at - now) if self._losses else None
-        if not self._desk.watched():
-            return max(0.0, self._chores_at - now) if self._desk.catalogue.views() else None
-        due = [self._chores_at, self._desk.due()]
-        if (compare_at := self._source.due()) is not None:
-            due.append(compare_at)
-        timeout = max(0.0, min(due) - now)
-        if not self._source.polls:
-            return timeout
+    def _often(self) -> float:
+        """Return how long to sleep between two looks, in seconds."""
+        if self._source is None or not self._source.polls or not self._desk.watched():
+            return NEVER
         often: float = conf.LOG_POLL_SECONDS
-        return min(timeout, often if now < self._turned_at + QUIET_SECONDS else 2 * often)
+        return often
+
+    def _until(self) -> float:
+        """Return when a turn is due by the monotonic clock, whether or not anybody rings."""
+        if self._source is None:
+            return self._retry_at if self._losses else NEVER
+        if not self._desk.watched():
+            return self._chores_at if self._desk.catalogue.views() else NEVER
+        compare_at = self._source.due()
+        return min(self._chores_at, self._desk.due(), NEVER if compare_at is None else compare_at)
 
     def _turn(self, items: list[Wish | Loaded]) -> None:
         """Take a turn, by signals if somebody has removed the change log."""

@@ -33,7 +33,8 @@ class Gate:
     def __exit__(self, *_: object) -> None:
         with self._changed:
             self._working -= 1
-            self._changed.notify_all()
+            if self._closed:
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Let nobody begin, and wait until all who work have done."""

@@ -1,4 +1,10 @@
-"""The SQL of PostgreSQL's change log: a function for each watched table, and its triggers."""
+"""The SQL of PostgreSQL's change log: functions for each watched table, and their triggers.
+
+They run with the rights of whoever installed them, in the writer's session. Therefore each name in
+them is told with its schema, types and operators too: a writer's `search_path` leads nowhere else.
+To set a path of their own (`SET search_path` of the function) would be as safe, and make each call
+take a tenth longer.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +24,27 @@ NAME_BYTES = 50
 STATEMENT_KEYS = 100_000
 """More keys than this in one statement are told by table: the triggers' memory has a bound."""
 
+_AS_JSON = "(pg_catalog.to_jsonb({pk}) OPERATOR(pg_catalog.#>>) '{{}}')"
+_AS_TEXT = '({pk}::pg_catalog.text COLLATE pg_catalog."C")'
+
 KEYS = {
-    "bpchar": "(to_jsonb({pk}) #>> '{{}}')",  # a cast would cut trailing blanks off
-    "inet": "host({pk})",
-    "date": "(to_jsonb({pk}) #>> '{{}}')",  # the same, whatever the writer's DateStyle
-    "timestamp": "(to_jsonb({pk}) #>> '{{}}')",
-    "timestamptz": "(to_jsonb({pk}) #>> '{{}}')",
-    "citext": "{pk}::text",
+    "bpchar": _AS_JSON,  # a cast would cut trailing blanks off
+    "inet": "pg_catalog.host({pk})",
+    "date": _AS_JSON,  # the same, whatever the writer's DateStyle
+    "timestamp": _AS_JSON,
+    "timestamptz": _AS_JSON,
+    "citext": _AS_TEXT,  # two keys that a collation holds for equal are two to us
+    "text": _AS_TEXT,
+    "varchar": _AS_TEXT,
     **{
-        name: f"{{pk}}::{name}"
-        for name in ("int2", "int4", "int8", "numeric", "text", "varchar", "uuid", "bool", "time")
+        name: f"{{pk}}::pg_catalog.{name}"
+        for name in ("int2", "int4", "int8", "numeric", "uuid", "bool", "time")
     },
 }
 """How keys are gathered, to become text that Django reads again; of other types any row is
 logged."""
+
+ENUM_KEY = "{pk}::pg_catalog.text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,81 +79,98 @@ def stem(table: str) -> str:
     return f"{PREFIX}{table}__"
 
 
-def function_of(function: str, log: str, tracked: Tracked, key: str | None) -> list[str]:
-    """Return the statements that make a table's trigger function."""
-    into = f"INSERT INTO {log} (tbl, pks)"
-    named = _literal(tracked.table)
-    any_row = f"{into} VALUES ({named}, NULL);"
-    if key is None:
-        statement = _any_rows(into, named)
-        row = any_row
-    else:
-        statement = _key_rows(into, named, key, quoted(tracked.pk))
-        row = _one_row(into, named, key, quoted(tracked.pk))
-    body = (
-        f"BEGIN IF TG_LEVEL = 'ROW' THEN {row} ELSE {statement} "
-        f"ELSE {any_row} END IF; END IF; RETURN NULL; END"
-    )
-    tag = "$bindserver$"
-    while tag in body:
-        tag = f"{tag[:-1]}_$"
-    return [
-        f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
-        f"SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS {tag}{body}{tag}",
-        f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC",
-    ]
+def functions_of(log: str, schema: str, tracked: Tracked, key: str | None) -> Iterator[str]:
+    """Yield the statements that make a table's trigger functions, one for each trigger.
 
-
-def _any_rows(into: str, named: str) -> str:
-    """Return what logs that any row may have changed, if one has."""
-    tables = {"INSERT": NEW, "UPDATE": NEW, "DELETE": OLD}
-    return _chosen(
-        {
-            event: f"{into} SELECT {named}, NULL WHERE EXISTS (SELECT FROM {table});"
-            for event, table in tables.items()
-        }
-    )
-
-
-def _key_rows(into: str, named: str, key: str, column: str) -> str:
-    """Return what logs the keys of a statement's rows.
-
-    They are gathered up to a bound, so that a statement of any size fits into memory. An UPDATE
-    leaves old and new rows in the same order: where no key was changed the two lists are equal.
+    Args:
+        log: the log's full name.
+        schema: where they go, quoted.
+        tracked: the table.
+        key: the SQL of its key, "{pk}" for the column; None if it cannot be told as text.
     """
+    into = f"INSERT INTO {log} (tbl, pks)"
+    for suffix, work in _work(into, _literal(tracked.table), key, quoted(tracked.pk)).items():
+        function = function_of(schema, tracked, suffix, key)
+        body = f"#variable_conflict use_column\nBEGIN {work} RETURN NULL; END"
+        tag = "$bindserver$"
+        while tag in body:
+            tag = f"{tag[:-1]}_$"
+        yield (
+            f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql "
+            f"SECURITY DEFINER AS {tag}{body}{tag}"
+        )
+        yield f"REVOKE ALL ON FUNCTION {function}() FROM PUBLIC"
 
-    def keys(table: str) -> str:
-        few = f"SELECT {key.format(pk=column)} AS k FROM {table} LIMIT {STATEMENT_KEYS + 1}"
-        return f"(SELECT array_agg(k) AS keys FROM ({few}) AS few)"
 
-    def logged(source: str) -> str:
-        told = f"CASE WHEN cardinality(keys) <= {STATEMENT_KEYS} THEN keys::text[] END"
-        return f"{into} SELECT {named}, {told} FROM {source} AS found WHERE keys IS NOT NULL;"
+def function_of(schema: str, tracked: Tracked, suffix: str, key: str | None) -> str:
+    """Return the full name of the function that a trigger calls."""
+    told = "any" if key is None else "key"
+    return f"{schema}.{quoted(f'{stem(tracked.table)}{suffix}_{told}')}"
 
-    both = "CASE WHEN n.keys = o.keys THEN n.keys ELSE n.keys || o.keys END AS keys"
-    events = {
-        "INSERT": logged(keys(NEW)),
-        "UPDATE": logged(f"(SELECT {both} FROM {keys(NEW)} AS n, {keys(OLD)} AS o)"),
-        "DELETE": logged(keys(OLD)),
+
+def _work(into: str, named: str, key: str | None, column: str) -> dict[str, str]:
+    """Return what is done by each trigger, by its suffix."""
+    any_row = f"{into} VALUES ({named}, NULL);"
+    always = {"tru": any_row, "row": any_row}
+    if key is None:
+        tables = {"ins": NEW, "upd": NEW, "del": OLD}
+        some = f"{into} SELECT {named}, NULL WHERE EXISTS"
+        return always | {suffix: f"{some} (SELECT FROM {tables[suffix]});" for suffix in tables}
+    select, pk = f"{into} SELECT {named}", key.format(pk=column)
+    return always | {
+        "ins": _keys_of(select, NEW, pk),
+        "upd": _keys_of_update(select, pk),
+        "del": _keys_of(select, OLD, pk),
+        "row": _key_of_row(into, named, key, column),
     }
-    return _chosen(events)
 
 
-def _one_row(into: str, named: str, key: str, column: str) -> str:
+# The keys are gathered up to a bound, so that a statement of any size fits into memory. `OFFSET 0`
+# has the planner gather them once, wherever they are named.
+_COUNT = "pg_catalog.cardinality(keys)"
+_MANY = f"{_COUNT} OPERATOR(pg_catalog.>) {STATEMENT_KEYS}"
+
+
+def _gathered(table: str, key: str) -> str:
+    return f"ARRAY(SELECT {key} FROM {table} LIMIT {STATEMENT_KEYS + 1})"
+
+
+def _keys_of(into: str, table: str, key: str) -> str:
+    """Return what logs the keys of a statement's rows."""
+    return (
+        f"{into}, CASE WHEN {_MANY} THEN NULL ELSE keys::pg_catalog.text[] END "
+        f"FROM (SELECT {_gathered(table, key)} AS keys OFFSET 0) AS found "
+        f"WHERE {_COUNT} OPERATOR(pg_catalog.>) 0;"
+    )
+
+
+def _keys_of_update(into: str, key: str) -> str:
+    """Return what logs the keys of an UPDATE's rows, the old ones too if any is another.
+
+    It leaves old and new rows in the same order: where no key was changed the lists are equal.
+    """
+    return (
+        f"{into}, CASE WHEN {_MANY} THEN NULL "
+        "WHEN keys OPERATOR(pg_catalog.=) before THEN keys::pg_catalog.text[] "
+        f"WHEN {_COUNT} OPERATOR(pg_catalog.<=) {STATEMENT_KEYS // 2} "
+        "THEN (keys OPERATOR(pg_catalog.||) before)::pg_catalog.text[] END "
+        f"FROM (SELECT {_gathered(NEW, key)} AS keys, {_gathered(OLD, key)} AS before OFFSET 0) "
+        f"AS found WHERE {_COUNT} OPERATOR(pg_catalog.>) 0;"
+    )
+
+
+def _key_of_row(into: str, named: str, key: str, column: str) -> str:
     """Return what logs the keys of one row that a subscription applies."""
-    new, old = (f"({key.format(pk=f'{row}.{column}')})::text" for row in ("NEW", "OLD"))
+    new, old = (f"({key.format(pk=f'{row}.{column}')})::pg_catalog.text" for row in ("NEW", "OLD"))
     keys = {"INSERT": new, "UPDATE": f"{new}, {old}", "DELETE": old}
-    events = {event: f"{into} VALUES ({named}, ARRAY[{some}]);" for event, some in keys.items()}
-    return f"{_chosen(events)} END IF;"
+    cases = [
+        f"TG_OP OPERATOR(pg_catalog.=) '{event}' THEN {into} VALUES ({named}, ARRAY[{some}]);"
+        for event, some in keys.items()
+    ]
+    return f"IF {' ELSIF '.join(cases)} END IF;"
 
 
-def _chosen(events: dict[str, str]) -> str:
-    """Return an IF, without its end, that runs what belongs to the event."""
-    cases = [f"TG_OP = '{event}' THEN {what}" for event, what in events.items()]
-    return f"IF {' ELSIF '.join(cases)}"
-
-
-def triggers_of(function: str, tracked: Tracked, relation: Relation) -> Iterator[str]:
+def triggers_of(schema: str, tracked: Tracked, relation: Relation) -> Iterator[str]:
     """Yield the statements that make the triggers of one relation.
 
     All fire in every session, replication's too. Only what a subscription applies row by row fires
@@ -157,13 +187,13 @@ def triggers_of(function: str, tracked: Tracked, relation: Relation) -> Iterator
     for suffix, event in wanted.items():
         yield (
             f"CREATE TRIGGER {names[suffix]} {event} FOR EACH STATEMENT "
-            f"EXECUTE FUNCTION {function}()"
+            f"EXECUTE FUNCTION {function_of(schema, tracked, suffix, relation.key)}()"
         )
     modes = [f"ENABLE ALWAYS TRIGGER {names[suffix]}" for suffix in wanted]
     if relation.kind == "r":
         yield (
             f"CREATE TRIGGER {names['row']} AFTER INSERT OR UPDATE OR DELETE ON {relation.quoted} "
-            f"FOR EACH ROW EXECUTE FUNCTION {function}()"
+            f"FOR EACH ROW EXECUTE FUNCTION {function_of(schema, tracked, 'row', relation.key)}()"
         )
         modes.append(f"ENABLE REPLICA TRIGGER {names['row']}")
     yield f"ALTER TABLE ONLY {relation.quoted} {', '.join(modes)}"

@@ -1,6 +1,6 @@
 """The triggers of PostgreSQL's change log: which are wanted where, and whether they are there.
 
-For each watched table there is a function, and triggers on every relation that its rows may come
+For each watched table there are functions, and triggers on every relation that its rows may come
 or go by: itself, its partitions and heirs (which may be written to directly), and its ancestors.
 
 What was seen when they were put there is written down as a signature: relations, columns, triggers
@@ -18,10 +18,11 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.tables import Tracked
 from bindserver.capture.trigger_sql import (
+    ENUM_KEY,
     KEYS,
     PREFIX,
     Relation,
-    function_of,
+    functions_of,
     quoted,
     stem,
     triggers_of,
@@ -35,7 +36,7 @@ KINDS = {
     "m": "is a materialized view; watch the tables behind it",
     "f": "is a foreign table: what others write on its own server is not seen from here",
 }
-DESIGN = "1"
+DESIGN = "2"
 """Goes into signatures; another one has every trigger made anew."""
 
 TREE = """
@@ -214,16 +215,13 @@ class Triggers:
         """Return the statements that put a table's triggers in place, whatever is there."""
         log, schema = self._home()
         found: list[str] = []
-        made: set[str] = set()
+        made: set[str | None] = set()
         for relation in self._relations([tracked]):
-            function = (
-                f"{schema}.{quoted(stem(tracked.table) + ('key' if relation.key else 'any'))}"
-            )
-            if function not in made:
-                made.add(function)
-                found += function_of(function, log, tracked, relation.key)
+            if relation.key not in made:
+                made.add(relation.key)
+                found += functions_of(log, schema, tracked, relation.key)
             found += [f"DROP TRIGGER {quoted(n)} ON {relation.quoted}" for n in relation.triggers]
-            found += triggers_of(function, tracked, relation)
+            found += triggers_of(schema, tracked, relation)
         return found
 
     def removal(self) -> Iterator[tuple[str, list[str]]]:
@@ -265,7 +263,7 @@ class Triggers:
                 kind=kind,
                 owner=owner,
                 owned=owned,
-                key=KEYS.get(key, "{pk}::text" if sort == "e" else None),
+                key=KEYS.get(key, ENUM_KEY if sort == "e" else None),
                 triggers=tuple(triggers),
             )
             for name, schema, relation, kind, owner, owned, key, sort, triggers in self._rows(

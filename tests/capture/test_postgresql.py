@@ -11,6 +11,7 @@ from bindserver.capture.postgresql import PostgreSQLLog
 from bindserver.capture.tables import Tracked
 from tests.capture.logged import CATEGORY, PRODUCT, WORD, since
 from tests.support.postgresql import Cluster, PostgreSQLProgram, wait_for
+from tests.support.trap import set_trap
 
 THINGS = [Tracked(table="things", pk="id")]
 
@@ -100,6 +101,99 @@ class TestLogging:
         program.run("RESET ROLE")
         program.run("REVOKE ALL ON public.app_word FROM clerk")
         assert since(log, position) == {WORD: {"a"}}
+
+    @pytest.mark.parametrize(
+        ("kind", "keys"),
+        [
+            ("int", ("1", "2", "3")),
+            ("text", ("a", "b", "c")),
+            ("char(3)", ("a  ", "b  ", "c  ")),
+            ("date", ("2026-02-03", "2026-02-04", "2026-02-05")),
+            ("inet", ("10.0.0.1", "10.0.0.2", "10.0.0.3")),
+            ("mood", ("sad", "glad", "calm")),
+            ("uuid", tuple(str(uuid.UUID(int=n)) for n in (1, 2, 3))),
+            ("bytea", None),
+        ],
+    )
+    def test_a_writers_search_path_leads_the_triggers_nowhere(
+        self,
+        log: PostgreSQLLog,
+        program: PostgreSQLProgram,
+        kind: str,
+        keys: tuple[str, str, str] | None,
+    ) -> None:
+        """They have the rights of whoever installed them, and so must run nobody else's code."""
+        program.run("CREATE TYPE mood AS ENUM ('sad', 'glad', 'calm')")
+        program.run(f"CREATE TABLE things (id {kind} PRIMARY KEY)")
+        program.run("DROP ROLE IF EXISTS clerk")
+        program.run("CREATE ROLE clerk")
+        program.run("GRANT ALL ON things TO clerk")
+        log.install(THINGS)
+        set_trap(program)
+        one, two, three = (f"'{key}'" for key in keys or ("a", "b", "c"))
+        position = log.position()
+        program.run("SET ROLE clerk")
+        program.run("SET search_path = trap, pg_temp, pg_catalog")
+        with pytest.raises(psycopg.errors.RaiseException, match="SPRUNG"):
+            program.run("SELECT 'a'::pg_catalog.text = 'b'::pg_catalog.text")
+        table = "public.things"
+        for write in (
+            f"INSERT INTO {table} VALUES ({one}), ({two})",
+            f"UPDATE {table} SET id = {three} WHERE id OPERATOR(pg_catalog.=) {one}",
+            f"UPDATE {table} SET id = id",
+            f"DELETE FROM {table} WHERE id OPERATOR(pg_catalog.=) {two}",
+        ):
+            program.run(write)
+        assert since(log, position) == {"things": None if keys is None else set(keys)}
+        program.run("RESET ROLE")  # as a subscription does it, row by row
+        program.run("ALTER TABLE public.things ENABLE ALWAYS TRIGGER bindserver__things__row")
+        program.run("SET ROLE clerk")
+        program.run(f"UPDATE {table} SET id = {one}")
+        program.run(f"TRUNCATE {table}")
+        assert since(log, position) == {"things": None}
+        program.run("RESET ROLE")
+        program.run("REVOKE ALL ON public.things FROM clerk")
+
+    def test_keys_that_a_collation_holds_for_equal_are_two(
+        self, log: PostgreSQLLog, program: PostgreSQLProgram
+    ) -> None:
+        program.run(
+            "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', "
+            "deterministic = false)"
+        )
+        program.run("CREATE TABLE things (id text COLLATE loose PRIMARY KEY)")
+        log.install(THINGS)
+        program.run("INSERT INTO things VALUES ('a')")
+        position = log.position()
+        program.run("UPDATE things SET id = 'A'")
+        assert since(log, position) == {"things": {"a", "A"}}
+
+    @pytest.mark.parametrize("name", ["found", "tg_op", "new", "keys", "before", "bindserver_new"])
+    def test_a_key_whose_column_has_a_name_that_the_functions_use(
+        self, log: PostgreSQLLog, program: PostgreSQLProgram, name: str
+    ) -> None:
+        program.run(f'CREATE TABLE things ("{name}" int PRIMARY KEY)')
+        log.install([Tracked(table="things", pk=name)])
+        position = log.position()
+        program.run("INSERT INTO things VALUES (1)")
+        program.run(f'UPDATE things SET "{name}" = 2')
+        program.run("DELETE FROM things")
+        assert since(log, position) == {"things": {"1", "2"}}
+
+    def test_very_many_changed_keys_are_told_by_table(
+        self, log: PostgreSQLLog, program: PostgreSQLProgram
+    ) -> None:
+        program.run("CREATE TABLE things (id int PRIMARY KEY)")
+        log.install(THINGS)
+        program.run("INSERT INTO things SELECT generate_series(1, 50001)")
+        position = log.position()
+        program.run("UPDATE things SET id = -id WHERE id < 50001")
+        found = since(log, position)
+        assert found is not None
+        assert len(found["things"] or ()) == 100_000
+        position = log.position()
+        program.run("UPDATE things SET id = -id")
+        assert since(log, position) == {"things": None}
 
     def test_a_session_of_replication_and_what_a_subscription_applies(
         self, log: PostgreSQLLog, program: PostgreSQLProgram

@@ -139,7 +139,7 @@ class TestPositions:
         [
             "DROP TRIGGER bindserver__app_word__upd ON app_word",
             "ALTER TABLE app_word ENABLE TRIGGER bindserver__app_word__row",
-            "CREATE OR REPLACE FUNCTION bindserver__app_word__key() RETURNS trigger "
+            "CREATE OR REPLACE FUNCTION bindserver__app_word__upd_key() RETURNS trigger "
             "LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'",
             "ALTER TABLE app_word ALTER count TYPE numeric USING count + 1",
             "ALTER TABLE app_word RENAME TO elsewhere",
