@@ -68,6 +68,7 @@ class Cycle:
         self._watchdog: Watchdog | None = None
         self._source: Source | None = None
         self._losses = 0
+        self._told: type[Exception] | None = None
         self._retry_at = 0.0
         self._chores_at = 0.0
         self._turned_at = 0.0
@@ -251,7 +252,8 @@ class Cycle:
         delay = RECONNECT_SECONDS[min(self._losses, len(RECONNECT_SECONDS) - 1)]
         self._retry_at = time.monotonic() + delay
         self._losses += 1
-        if self._losses == 1:
+        if self._losses == 1 or type(problem) is not self._told:  # it may have come back a standby
+            self._told = type(problem)
             logger.error("bindserver: database %r is out of reach", self.alias, exc_info=problem)
         self._disconnect()
         outgoing = self._desk.out_of_reach(items)

@@ -56,15 +56,16 @@ def address(plan: Plan, port: int) -> str:
 def _capture(alias: str) -> tuple[str, str]:
     """Return a database's capture, and what it sees and what would better it."""
     try:
-        name = source_of(connections[alias]).name
+        source = source_of(connections[alias])
+        source.position()  # raises where the log cannot be followed, as on a standby
     except BindserverError as problem:
         return "none", str(problem)
     finally:
         connections[alias].close()
-    if name == "log":
-        return name, "change log, every committed write is seen"
+    if source.name == "log":
+        return source.name, "change log, every committed write is seen"
     whose = "of all processes on the channel layer" if reaches_others() else "of this process"
-    return name, (
+    return source.name, (
         f"signals, ORM writes {whose} at once and all others within "
         f"{conf.COMPARE_SECONDS:g} s; `manage.py bindings capture install` sees every write"
     )

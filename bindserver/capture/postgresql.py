@@ -104,7 +104,7 @@ class PostgreSQLLog:
     def position(self, since: Position | None = None) -> Position:
         standby, snapshot, number, at, epoch = self._rows(POSITION)[0]
         if standby:
-            raise OperationalError(STANDBY)
+            raise CaptureError(STANDBY)
         mark = Mark.of(snapshot, (int(number or 0), at or 0))
         return Position(epoch=self._named(epoch), mark=mark.dump(), brief=mark.brief())
 

@@ -80,6 +80,34 @@ class Cluster:
         self.stop(mode)
         self.start()
 
+    def standby(self, folder: Path) -> Cluster:
+        """Return a streaming standby of it, made by pg_basebackup and started."""
+        other = Cluster(folder)
+        folder.mkdir()
+        folder.chmod(0o777)
+        self._run("pg_basebackup", "-D", other._data, "-R", "-c", "fast", "-d", self.url(USER))
+        with (other._data / "postgresql.conf").open("a") as conf:
+            conf.write(f"port = {other.port}\nunix_socket_directories = '{folder}'\n")
+        return other.start()
+
+    def is_as_new_as(self, primary: Cluster) -> bool:
+        """Tell whether a standby has all that its primary has committed."""
+        with primary.connect() as there, self.connect() as here:
+            mark = there.execute("SELECT pg_current_wal_lsn()::text").fetchall()[0]
+            return bool(
+                here.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", mark).fetchall()[0][0]
+            )
+
+    def promote(self) -> None:
+        """Make a standby a server that takes writes."""
+        self._run("pg_ctl", "-D", self._data, "-w", "promote")
+
+    def demote(self) -> None:
+        """Start it anew as a standby, of nobody in particular."""
+        self.stop()
+        (self._data / "standby.signal").touch()
+        self.start()
+
     def pause(self) -> None:
         """Have every process of it do nothing, as on a machine that hangs."""
         for pid in self._processes():
