@@ -1,4 +1,4 @@
-"""Standbys of PostgreSQL, refused while they are, and followed when they have taken over; and another
+"""Standbys of PostgreSQL, refused while they are, and followed when they take over; and another
 server of MariaDB behind the same address.
 """
 
