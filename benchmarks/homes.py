@@ -165,7 +165,8 @@ class MySQL:
                 host=address.hostname, port=address.port, user="root",
                 db=address.path.lstrip("/"), autocommit=True,
             )  # fmt: skip
-            return connection.query
+            query: Execute = connection.query
+            return query
 
         told = script.told("LAST_INSERT_ID()")
         return transactions_per_second(connect, told, writers, seconds)

@@ -69,7 +69,8 @@ def transactions_per_second(
     for process in processes:
         process.join()
         assert process.exitcode == 0, "a writer failed"
-    return sum(counts.get() for _ in processes) / seconds
+    done = sum(int(counts.get()) for _ in processes)
+    return done / seconds
 
 
 def _write(

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from benchmarks.followed_rows import DATABASES
+from benchmarks.homes import HOMES, Place
 
 CHANGES = 40
 MOVED = ", category_id = CASE category_id WHEN ? THEN 1 ELSE category_id + 1 END"
@@ -137,7 +137,7 @@ def one_by_one() -> Callable[[], None]:
     """Have no two views read together; return what ends that."""
     from bindserver import queries
 
-    shape_of = queries.shape_of
+    shape_of = getattr(queries, "shape_of")  # noqa: B009
     setattr(queries, "shape_of", lambda *_: None)  # noqa: B010
     return lambda: setattr(queries, "shape_of", shape_of)
 
@@ -160,27 +160,32 @@ def compare(event: str, views: int, each: int, program: Any) -> None:
 def main() -> None:
     """Measure both kinds of binding on one kind of database."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.many_views", description=__doc__)
-    parser.add_argument("--database", choices=sorted(DATABASES), default="sqlite")
+    parser.add_argument("--database", choices=sorted(HOMES), default="sqlite")
     parser.add_argument("--views", type=int, default=1000)
     parser.add_argument("--rows", type=int, default=5, help="in each view")
     options = parser.parse_args()
-    with (
-        tempfile.TemporaryDirectory(prefix="bindserver-bench-") as folder,
-        DATABASES[options.database](Path(folder)) as (server, (kind, *arguments)),
-    ):
-        os.environ["DATABASE_URL"] = server.url
-        os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
-        import django
+    with tempfile.TemporaryDirectory(prefix="bindserver-bench-") as folder:
+        home = HOMES[options.database](Path(folder), durable=False)
+        try:
+            run(home.make(), options.views, options.rows)
+        finally:
+            home.stop()
 
-        django.setup()
-        program = kind(*arguments)
-        for number in range(1, options.views + 1):
-            program.run("INSERT INTO app_category VALUES (?, ?)", number, f"category {number}")
-            first = 1 + (number - 1) * options.rows
-            program.add_products(options.rows, first=first, category_id=number)
-        for event in EVENTS:
-            compare(event, options.views, options.rows, program)
-        program.close()
+
+def run(place: Place, views: int, each: int) -> None:
+    """Fill a database, and measure both kinds of binding on it."""
+    os.environ["DATABASE_URL"] = place.url
+    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    import django
+
+    django.setup()
+    program = place.program()
+    for number in range(1, views + 1):
+        program.run("INSERT INTO app_category VALUES (?, ?)", number, f"category {number}")
+        program.add_products(each, first=1 + (number - 1) * each, category_id=number)
+    for event in EVENTS:
+        compare(event, views, each, program)
+    program.close()
 
 
 if __name__ == "__main__":
