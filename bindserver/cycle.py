@@ -72,6 +72,7 @@ class Cycle:
         self._retry_at = 0.0
         self._chores_at = 0.0
         self._turned_at = 0.0
+        self._behind_since: float | None = None
         self._thread = threading.Thread(
             target=self._run, name=f"bindserver-cycle-{alias}", daemon=True
         )
@@ -92,6 +93,11 @@ class Cycle:
         """Hand in a wish, from any thread."""
         self._put(wish)
 
+    def lag(self) -> float:
+        """Return for how many seconds views have not been known to be as the database is."""
+        since = self._behind_since
+        return 0.0 if since is None else time.monotonic() - since
+
     def _put(self, item: Wish | Loaded) -> None:
         with self._bell:
             self._inbox.append(item)
@@ -109,12 +115,15 @@ class Cycle:
             if self._stopping:
                 refuse(items)
                 break
+            self._fall_behind()
             with working:
                 try:
                     with self._patience(conf.QUERY_SECONDS + conf.STALE_SECONDS):
                         self._turn(items)
                 except Exception as problem:
                     self._lost(problem, items)
+                else:
+                    self._behind_since = None
         self._desk.loader.stop()
         self._disconnect()
 
@@ -140,11 +149,20 @@ class Cycle:
         """Look for commits, if they are to be looked for."""
         if self._source is None or often == NEVER:
             return False
+        self._fall_behind()
         try:
             with working, self._patience(conf.STALE_SECONDS):
-                return self._source.moved()
+                moved = self._source.moved()
         except Error:
             return True  # the turn will meet the same error, and deal with it
+        if not moved:
+            self._behind_since = None
+        return moved
+
+    def _fall_behind(self) -> None:
+        """Take views for old until the database says that they are not."""
+        if self._behind_since is None:
+            self._behind_since = time.monotonic()
 
     def _often(self) -> float:
         """Return how long to sleep between two looks, in seconds."""

@@ -140,6 +140,14 @@ class Hub:
             if alias in (None, known):
                 cycle.ask(HintWish(changes=None))
 
+    def lag(self, alias: str) -> float:
+        """Return for how many seconds a database's views have not been known to be as it is.
+
+        0 where nobody follows it here.
+        """
+        cycle = self._cycles.get(alias)
+        return 0.0 if cycle is None else cycle.lag()
+
     def sync(self, events: Collection[str] | None = None) -> None:
         """Read the views of these events anew, and send their subscribers all rows.
 

@@ -5,6 +5,8 @@ tests' own, whose processes are stopped and go on.
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import shutil
 import tempfile
 import threading
@@ -105,6 +107,14 @@ def server(home: Home, program: Any, tmp_path: Path) -> Iterator[Server]:
         yield server
 
 
+async def problems_of(server: Server) -> dict[str, str]:
+    """Return why a server is not ready."""
+    status, text = await asyncio.to_thread(get, f"http://127.0.0.1:{server.port}/readyz")
+    problems: dict[str, str] = json.loads(text).get("problems", {})
+    assert status == (503 if problems else 200)
+    return problems
+
+
 class TestAServer:
     async def test_says_so_refuses_what_is_asked_and_heals_by_itself(
         self, home: Home, program: Any, server: Server
@@ -119,8 +129,12 @@ class TestAServer:
                 assert refused["payload"]["code"] == "unavailable"
                 answer = await asyncio.to_thread(ask, server, "/bindings/products/")
                 assert answer.status == 503
-                ready = await asyncio.to_thread(get, f"http://127.0.0.1:{server.port}/readyz")
-                assert ready[0] == 503
+                problems = await problems_of(server)
+                assert problems["database default"]
+                async with asyncio.timeout(30):
+                    while "views of default" not in (problems := await problems_of(server)):
+                        await asyncio.sleep(0.1)
+                assert re.fullmatch(r"\d+ s behind", problems["views of default"])
                 await talk.ping(1)
             program.run("UPDATE app_product SET stock = 5")
             await talk.until(lambda: products.column("stock") == [5, 5], 30)
@@ -128,8 +142,7 @@ class TestAServer:
             assert "sync" not in products.actions[1:]
             again = await talk.follow("products", cursor=cursor, held=keys)
             assert again.column("stock") == [5, 5]
-            ready = await asyncio.to_thread(get, f"http://127.0.0.1:{server.port}/readyz")
-            assert ready[0] == 200
+            assert await problems_of(server) == {}
 
     async def test_takes_new_sockets_and_wishes_before_it_has_noticed(
         self, home: Home, program: Any, tmp_path: Path

@@ -18,6 +18,8 @@ from channels.layers import channel_layers
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from bindserver.conf import conf
+from bindserver.hub import hub
 from bindserver.registry import registry
 from bindserver.snapshot import connect, open_connection
 
@@ -55,11 +57,13 @@ class HealthChecks:
                 await respond(scope, send, 200, {"status": "ready"})
 
     async def _problems(self) -> dict[str, str]:
-        """Return what is out of reach."""
+        """Return what is out of reach, and which views are not caught up."""
         names = [f"database {alias}" for alias in watched_databases()]
         names += ["channel layer"] if has_channel_layer() else []
         answers = await asyncio.gather(*(self._problem(name) for name in names))
-        return {name: problem for name, problem in zip(names, answers, strict=True) if problem}
+        behind = {f"views of {alias}": _lag(alias) for alias in watched_databases()}
+        found = {**dict(zip(names, answers, strict=True)), **behind}
+        return {name: problem for name, problem in found.items() if problem}
 
     async def _problem(self, name: str) -> str:
         """Ask once, however many probes there are: one that hangs must not become many."""
@@ -74,6 +78,12 @@ class HealthChecks:
             return ""
         logger.warning("bindserver: not ready: %s: %s", name, problem)
         return "out of reach"
+
+
+def _lag(alias: str) -> str:
+    """Return for how long views have been behind, where that is longer than any query may take."""
+    lag = hub.lag(alias)
+    return f"{lag:.0f} s behind" if lag > conf.QUERY_SECONDS + conf.STALE_SECONDS else ""
 
 
 def watched_databases() -> list[str]:
