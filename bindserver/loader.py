@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
@@ -93,9 +94,9 @@ class Loader:
     ) -> list[Loaded]:
         """Load views together; one by one if that fails, so that it fails one of them alone."""
         results = self._load(lives, known, connection)
-        if len(lives) > 1 and results[0].problem is not None:
-            results = [loaded for live in lives for loaded in self._load([live], known, connection)]
-        return results
+        if len(lives) == 1 or results[0].problem is None or not _is_there(connection):
+            return results
+        return [loaded for live in lives for loaded in self._load([live], known, connection)]
 
     def _load(
         self, lives: Sequence[LiveView], known: Position | None, connection: BaseDatabaseWrapper
@@ -119,6 +120,15 @@ class Loader:
             Loaded(live=live, rows=rows, position=position, recorder=recorder, problem=problem)
             for live, rows in zip(lives, dealt, strict=True)
         ]
+
+
+def _is_there(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether the database can be reached; if not, that is what went wrong for all."""
+    try:
+        connect(connection)
+    except DatabaseError:
+        return False
+    return True
 
 
 def read_whole(lives: Sequence[LiveView], recorder: Recorder, pacer: Pacer) -> list[Rows]:

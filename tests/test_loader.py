@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connections
 
 from bindserver import Binding
 from bindserver.desk import Desk
 from bindserver.live import LiveView, State
+from bindserver.loader import Loader
 from bindserver.queries import Query
+from bindserver.snapshot import open_connection
 from bindserver.wishes import Ref
-from tests.app.bindings import ProductBinding
+from tests.app.bindings import PartBinding, ProductBinding
 from tests.conftest import MakeServer, program_on
 from tests.support.talk import Talk, talking
 
@@ -144,3 +148,30 @@ def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
     other.audience[Ref(listener, 2)] = None
     desk.catalogue._views["y"] = other
     assert desk.watched()
+
+
+def test_views_are_not_tried_one_by_one_when_the_database_is_gone(database: Path) -> None:
+    class Counting(Loader):
+        asked: list[int] = []
+
+        def _load(self, lives: Any, *args: Any) -> Any:
+            self.asked.append(len(lives))
+            return super()._load(lives, *args)
+
+    bindings: list[Binding[Any]] = [PartBinding(params={"category": n}) for n in (1, 2)]
+    lives = [LiveView(Query(binding), binding, b"secret") for binding in bindings]
+    usual = connections["default"]
+    connection = open_connection("default")
+    loader = Counting("default", lambda loaded: None)
+    away = database.with_suffix(".away")
+    try:
+        assert [loaded.problem for loaded in loader._load_all(lives, None, connection)] == [
+            None
+        ] * 2
+        database.rename(away)
+        problems = [loaded.problem for loaded in loader._load_all(lives, None, connection)]
+        assert all(isinstance(problem, OperationalError) for problem in problems)
+        assert loader.asked == [2, 2]
+    finally:
+        connection.close()
+        connections["default"] = usual
