@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
+from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
@@ -110,10 +111,10 @@ class Loader:
     def _load_all(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
         """Load views together; one by one if that fails, so that it fails one of them alone."""
         results = self._load_patiently(wanted, connection)
-        if len(results) > 1 and results[0].problem is not None:
-            alone = [replace(wanted, lives=[live]) for live in wanted.lives]
-            results = [one for w in alone for one in self._load_patiently(w, connection)]
-        return results
+        if len(results) == 1 or results[0].problem is None or not _is_there(connection):
+            return results
+        alone = [replace(wanted, lives=[live]) for live in wanted.lives]
+        return [loaded for one in alone for loaded in self._load_patiently(one, connection)]
 
     def _load_patiently(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
         """Load views in another snapshot as often as somebody overtakes it."""
@@ -149,6 +150,15 @@ class Loader:
             )
             for live, rows in zip(wanted.lives, dealt, strict=True)
         ]
+
+
+def _is_there(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether the database can be reached; if not, that is what went wrong for all."""
+    try:
+        connect(connection)
+    except DatabaseError:
+        return False
+    return True
 
 
 def read_whole(lives: Sequence[LiveView], recorder: Recorder, pacer: Pacer) -> list[Rows]:

@@ -8,16 +8,21 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import OperationalError, connections
 
 from bindserver import Binding
+from bindserver.capture.log import log_of
 from bindserver.desk import Desk
 from bindserver.live import LiveView, State
+from bindserver.loader import Loader, Wanted
 from bindserver.queries import Query
+from bindserver.snapshot import open_connection
 from bindserver.wishes import Ref
-from tests.app.bindings import ProductBinding
+from tests.app.bindings import PartBinding, ProductBinding
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.process import get
 from tests.support.server import Server
@@ -185,3 +190,29 @@ def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
     other.audience[Ref(listener, 2)] = None
     desk.catalogue._views["y"] = other
     assert desk.watched()
+
+
+def test_views_are_not_tried_one_by_one_when_the_database_is_gone(database: Path) -> None:
+    class Counting(Loader):
+        asked: list[int] = []
+
+        def _load(self, wanted: Wanted, *args: Any) -> Any:
+            self.asked.append(len(wanted.lives))
+            return super()._load(wanted, *args)
+
+    bindings: list[Binding[Any]] = [PartBinding(params={"category": n}) for n in (1, 2)]
+    lives = [LiveView(Query(binding), binding, b"secret") for binding in bindings]
+    usual = connections["default"]
+    wanted = Wanted(lives=lives, since=log_of(usual).position(), durable=True)
+    connection = open_connection("default")
+    loader = Counting("default", lambda loaded: None)
+    away = database.with_suffix(".away")
+    try:
+        assert [one.problem for one in loader._load_all(wanted, connection)] == [None, None]
+        database.rename(away)
+        problems = [one.problem for one in loader._load_all(wanted, connection)]
+        assert all(isinstance(problem, OperationalError) for problem in problems)
+        assert loader.asked == [2, 2]
+    finally:
+        connection.close()
+        connections["default"] = usual
