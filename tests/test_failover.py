@@ -1,5 +1,6 @@
-"""Standbys of PostgreSQL, refused while they are, and followed when they take over; and another
-server of MariaDB behind the same address.
+"""Standbys of PostgreSQL: refused while they are, and followed when they have taken over.
+
+And another server of MariaDB behind the same address.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from bindserver.capture.postgresql import PostgreSQLLog, _gathered
 from bindserver.capture.snapshots import Mark as Snapshot
 from bindserver.capture.sqlite import SQLiteLog
 from bindserver.capture.triggers import LOG
+from bindserver.databases.postgresql import PostgreSQL
 from bindserver.engine.changes import Change, Position
 
 LOGS = (SQLiteLog, PostgreSQLLog, MySQLLog)
@@ -63,7 +64,18 @@ def triggers_not_watched() -> None:
             setattr(log, "missing", lambda self, tables: [])
 
 
+def overtaking_not_noticed() -> None:
+    """Rows are taken of tables that were emptied or replaced after the snapshot was taken."""
+    setattr(PostgreSQL, "overtaken", lambda self, connection, tables: False)
+
+
 DATABASE_FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
-    for fault in (id_over_last, holes_not_inherited, epoch_not_checked, triggers_not_watched)
+    for fault in (
+        id_over_last,
+        holes_not_inherited,
+        epoch_not_checked,
+        triggers_not_watched,
+        overtaking_not_noticed,
+    )
 }

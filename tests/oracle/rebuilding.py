@@ -64,11 +64,10 @@ def _remake(w: Writer, *, table: str, made: str, indexes: list[str]) -> None:
 
 
 def _on_postgresql(w: Writer, table: str, write: Write) -> Rebuild:
-    # A snapshot of before finds a new table, or a truncated one, empty.
     kinds: list[Callable[..., None]] = [_copy, _truncate] if table in ALONE else [_untrigger]
     change = w.rng.choice([*kinds, _untrigger])
     work = partial(atomically, w, [partial(change, table=table), write])
-    return Rebuild(work, blind=change is not _untrigger)
+    return Rebuild(work, blind=False)
 
 
 def _truncate(w: Writer, *, table: str) -> None:

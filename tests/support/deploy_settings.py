@@ -1,0 +1,5 @@
+"""The tests' settings at another deploy of the project: DEPLOY names what it has changed."""
+
+from tests.settings import *  # noqa: F403
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.deploys.Deploy"]  # noqa: F405
