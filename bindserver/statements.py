@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Model, QuerySet
+from django.db.models import Model, QuerySet, Subquery
 
 from bindserver.binding import Binding
 from bindserver.databases import database_of
@@ -30,7 +30,16 @@ def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
     # What is sliced takes no further filter; its keys, as a subquery, say the same.
     whole = queryset.all()
     whole.query.clear_limits()
-    return whole.filter(pk__in=queryset.values("pk"))
+    keys: Any = queryset.values("pk")
+    if not connections[alias].features.allow_sliced_subqueries_with_in:
+        keys = Limited(keys)
+    return whole.filter(pk__in=keys)
+
+
+class Limited(Subquery):
+    """A subquery with a limit, for MariaDB and MySQL, which take it in an IN one level deeper."""
+
+    template = "(SELECT * FROM (%(subquery)s) AS limited)"
 
 
 def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:

@@ -43,6 +43,7 @@ from tests.drf.pairs import (
     ProductSerializer,
     SometimesAskingSerializer,
 )
+from tests.support.mariadb import Program as MariaDBProgram
 
 pytestmark = pytest.mark.usefixtures("forget_bindings")
 
@@ -176,6 +177,16 @@ class TestFromMemory:
         assert get(cheap, pk=1).status_code == 200
         assert count() == 0
         assert get(cheap, pk=4).status_code == 404
+
+    def test_a_binding_s_limit_is_the_viewset_s_on_mariadb_too(
+        self, on_maria: MariaDBProgram
+    ) -> None:
+        on_maria.add_products(5)
+        cheap = type("Cheap", (BoundModelViewSet,), {"binding": CheapBinding, **FILTERS})
+        assert [row["id"] for row in get(cheap).data] == [1, 2, 3]
+        assert names(get(cheap, "/?name=product 2")) == ["product 2"]
+        assert get(cheap, pk=4).status_code == 404
+        hub.stop()
 
     def test_params_come_from_the_query(self, shop: Path) -> None:
         toys = Category.objects.create(name="toys")
