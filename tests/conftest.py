@@ -25,6 +25,7 @@ pytest_plugins = [
     "tests.support.chromium",
     "tests.support.mariadb_fixtures",
     "tests.support.postgresql_fixtures",
+    "tests.support.turning_fixtures",
 ]
 
 TABLES: tuple[str, ...] = (
