@@ -179,6 +179,11 @@ class LiveView:
         self._changed(delta)
         return delta
 
+    def stay(self, position: Position) -> None:
+        """Take the word that it is at a later position as it was before."""
+        self.position = position
+        self._sync.clear()  # its cursor might be of a state that nothing is known about any more
+
     def _changed(self, delta: Delta | None) -> None:
         if delta is not None:
             self.modified = time.time()

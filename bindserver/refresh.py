@@ -64,7 +64,7 @@ def take(
         return live.load(rows, position)
     mine = live.keys.keys() & what.pks
     if not rows.fresh and not mine:
-        live.position = position
+        live.stay(position)
         return None
     with _learning([live], alias) as recorder:
         return _step(live, mine, rows, position, pacer, recorder)

@@ -12,6 +12,7 @@ from django.db.models import F
 from django.test import override_settings
 
 from bindserver import Binding
+from bindserver.engine.cursor import load
 from bindserver.live import State
 from bindserver.registry import registry
 from bindserver.wishes import Caller, ReadWish, SnapshotWish
@@ -61,6 +62,20 @@ class TestTurns:
         assert (first.told(), second.told(), third.told()) == ([], ["delete"], ["batch"])
         assert len(shop.statements) == 1
         assert (second.column("id"), third.column("id")) == ([21], [31, 40])
+
+    def test_whoever_comes_to_a_view_that_stayed_as_it_was_gets_its_present_cursor(
+        self, shop: Turning
+    ) -> None:
+        before = [shop.follow(part(category=number)) for number in (1, 2)]
+        shop.turn()
+        Product.objects.filter(pk=20).update(stock=5)
+        shop.turn()
+        late = shop.follow(part(category=1))
+        shop.turn()
+        assert late.replica.rows == before[0].replica.rows
+        known = load(late.replica.cursor, b"secret")
+        assert known is not None
+        assert known.position == shop.views()[0].position
 
     def test_truth_values_are_no_slots_and_right_all_the_same(self, shop: Turning) -> None:
         on, off = shop.follow(part(active=True)), shop.follow(part(active=False))
