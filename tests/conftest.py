@@ -27,6 +27,7 @@ pytest_plugins = [
     "tests.support.mariadb_fixtures",
     "tests.support.postgresql_fixtures",
     "tests.support.shop",
+    "tests.support.turning_fixtures",
 ]
 
 TABLES: tuple[str, ...] = (

@@ -30,6 +30,8 @@ from bindserver.wishes import (
     SubscribeWish,
     Wish,
 )
+from tests.app.bindings import PartBinding
+from tests.app.models import Product
 
 
 class Follower:
@@ -164,3 +166,13 @@ class Turning:
     def views(self) -> list[LiveView]:
         """Return all views."""
         return self.desk.catalogue.views()
+
+
+def part(**params: Any) -> PartBinding:
+    return PartBinding(params=params)
+
+
+def add(pk: int, category: int | None = None, **values: Any) -> Product:
+    return Product.objects.create(
+        pk=pk, **{"name": f"product {pk}", "category_id": category, **values}
+    )

@@ -1,0 +1,42 @@
+"""Turns to take, on databases of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.app.models import Category
+from tests.support.turning import Turning, add
+
+FIXTURES = {
+    "sqlite": "database",
+    "postgresql": "postgresql_database",
+    "mysql": "on_maria",
+}
+
+
+@pytest.fixture(params=sorted(FIXTURES))
+def each_database(request: pytest.FixtureRequest) -> str:
+    """A database of each kind, with a change log, as this process's own."""
+    request.getfixturevalue(FIXTURES[request.param])
+    return str(request.param)
+
+
+@pytest.fixture
+def shop(each_database: str) -> Iterator[Turning]:
+    """Three categories with two products each, and turns to take."""
+    for number in (1, 2, 3):
+        Category.objects.create(pk=number, name=f"category {number}")
+        add(number * 10, number)
+        add(number * 10 + 1, number, active=False)
+    with Turning() as turning:
+        yield turning
+
+
+@pytest.fixture
+def sqlite_shop(database: Path) -> Iterator[Turning]:
+    """Turns to take on SQLite."""
+    with Turning() as turning:
+        yield turning
