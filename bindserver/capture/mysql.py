@@ -2,10 +2,8 @@
 
 An entry's number is given out when it is written and seen when it is committed, and no snapshot can
 be asked for. So what a snapshot has seen is a `Mark`: the highest number, and the holes below it.
-Each snapshot asks for the holes again. A hole is given up when nothing can come in it any more: an
-entry that is written and not committed is locked, so a read that would lock it says whether there
-is one. It must have said so three times, seconds apart, for the moment between a number's giving
-out and the entry's writing.
+Each snapshot asks for the holes again. One is given up when nothing can come in it any more, which
+`holes` finds out.
 
 The marks of any process are the database's: one is kept there from time to time, and a new process
 begins from it; a big load begins from the cycle's own. An older mark is always right, as it only
@@ -19,14 +17,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.marks import Mark, Span, parse
+from bindserver.capture.holes import LOCKED, PROBE_SPANS, Holes, within
+from bindserver.capture.marks import Mark, parse
 from bindserver.capture.mysql_install import Installer
 from bindserver.capture.mysql_schema import Schema
 from bindserver.capture.mysql_trigger_sql import LOG, META
@@ -41,16 +40,10 @@ RANGES = 100
 """How many spans one query names; more are merged to larger ones."""
 
 SCHEMA_SECONDS = 1.0
-PROBE_SECONDS = 4.0
-PROBES = 3
-PROBE_SPANS = 500
 SLOW_POLL_SECONDS = 0.01
 POLL_SHARE = 20
 """A look that takes long, as past many entries that are not committed yet, is taken so much less
 often that looks take a twentieth of the time."""
-
-LOCKED = {1205, 3572}
-"""What a row's being locked is called: by MariaDB, by MySQL."""
 
 TRUNCATE_SECONDS = 10.0
 
@@ -72,8 +65,7 @@ class MySQLLog(Installer):
         super().__init__(connection)
         self._known: Mark | None = None
         self._run: tuple[object, str] = (None, "")
-        self._free: dict[Span, int] = {}
-        self._probe_at = 0.0
+        self._holes = Holes(connection)
         self._schema: str | None = None
         self._truncates: int | None = None
         self._renew_at: float | None = None
@@ -179,8 +171,7 @@ class MySQLLog(Installer):
         now = time.monotonic()
         if now >= self._look_at:
             self._look()
-        if self._known.holes and now >= self._probe_at:
-            self._retire()
+        self._known = self._holes.retire(self._known)
         if now >= self._poll_at:
             self._polled = self._poll(self._known)
             spent = time.monotonic() - now
@@ -201,7 +192,7 @@ class MySQLLog(Installer):
             self._turn += 1
             first = self._turn * RANGES % len(known.holes) if len(known.holes) > RANGES else 0
             some = known.holes[first : first + RANGES]
-            sql = f"({sql}) UNION ALL (SELECT id FROM {LOG} WHERE {_within(some)} LIMIT 1)"
+            sql = f"({sql}) UNION ALL (SELECT id FROM {LOG} WHERE {within(some)} LIMIT 1)"
         # Asked a hundred times a second: Django's cursor would cost ten times the question.
         self._connection.ensure_connection()
         raw: Any = self._connection.connection
@@ -229,39 +220,6 @@ class MySQLLog(Installer):
             self.renew()
             self._renew_at = None if due else time.monotonic() + TRUNCATE_SECONDS
         self._truncates = count
-
-    def _retire(self) -> None:
-        """Give up holes in which nothing will come any more."""
-        assert self._known is not None
-        self._probe_at = time.monotonic() + PROBE_SECONDS
-        spans = self._known.holes[:PROBE_SPANS]
-        free = set(self._free_of(spans))
-        self._free = {span: self._free.get(span, 0) + 1 for span in free}
-        dead = {span for span, times in self._free.items() if times >= PROBES}
-        if dead:
-            self._known = self._known.without(dead)
-
-    def _free_of(self, spans: Sequence[Span]) -> Iterator[Span]:
-        """Yield those spans in which no entry is, be it locked by who may commit it yet."""
-        if not spans:
-            return
-        if not self._holds(spans):
-            yield from spans
-        elif len(spans) > 1:
-            middle = len(spans) // 2
-            yield from self._free_of(spans[:middle])
-            yield from self._free_of(spans[middle:])
-
-    def _holds(self, spans: Sequence[Span]) -> bool:
-        # READ COMMITTED locks no gap, which would keep writers out.
-        self._execute("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        sql = f"SELECT id FROM {LOG} WHERE {_within(spans)} LIMIT 1 FOR UPDATE NOWAIT"
-        try:
-            return bool(self._rows(sql))
-        except OperationalError as problem:
-            if problem.args[0] not in LOCKED:
-                raise
-            return True
 
     # Purging.
 
@@ -310,7 +268,7 @@ class MySQLLog(Installer):
         nothing could be proved to them, and big views would be loaded again and again.
         """
         spans = [span for span in mark.holes if span[0] < before]
-        free = set(self._free_of(spans[:PROBE_SPANS]))
+        free = set(self._holes.free_of(spans[:PROBE_SPANS]))
         recent = self._rows(
             f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1",
             (int(time.time() - HOLE_SECONDS),),
@@ -341,13 +299,7 @@ class MySQLLog(Installer):
 def _after(mark: Mark) -> str:
     """Return the condition for entries that a mark may lack."""
     spans = mark.ranges(RANGES)
-    return f"{_within(spans)} OR id > {mark.high}" if spans else f"id > {mark.high}"
-
-
-def _within(spans: Sequence[Span]) -> str:
-    return " OR ".join(
-        f"id = {start}" if start == end else f"id BETWEEN {start} AND {end}" for start, end in spans
-    )
+    return f"{within(spans)} OR id > {mark.high}" if spans else f"id > {mark.high}"
 
 
 def _changes(entries: Iterable[Sequence[Any]]) -> list[Change]:

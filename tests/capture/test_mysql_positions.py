@@ -8,7 +8,7 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from bindserver.capture import mysql
+from bindserver.capture import holes, mysql
 from bindserver.capture.marks import BRIEF_LENGTH, Mark, parse
 from bindserver.capture.mysql import MySQLLog
 from bindserver.engine.changes import Position
@@ -39,10 +39,10 @@ def log(on_maria: Program) -> MySQLLog:
     return MySQLLog(connections["default"])
 
 
-def probe(log: MySQLLog, times: int = mysql.PROBES) -> None:
+def probe(log: MySQLLog, times: int = holes.PROBES) -> None:
     """Let the log look after its holes, as it does every few seconds."""
     for _ in range(times):
-        log._probe_at = 0.0
+        log._holes._probe_at = 0.0
         log.commit_mark()
 
 
@@ -129,7 +129,7 @@ class TestHoles:
         begin(another, 1).run("ROLLBACK")
         add(program, 2)
         assert parse(log.position().mark).holes
-        probe(log, mysql.PROBES - 1)
+        probe(log, holes.PROBES - 1)
         assert parse(log.position().mark).holes
         probe(log, 1)
         assert not parse(log.position().mark).holes

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.apps import AppConfig
 
+from bindserver.capture.holes import Holes
 from bindserver.capture.marks import Mark
 from bindserver.capture.mysql import MySQLLog
 from bindserver.databases.mysql import MySQL
@@ -30,13 +31,7 @@ def holes_not_inherited() -> None:
 
 def holes_given_up_unproved() -> None:
     """A hole is given up without a look whether its entry may be committed yet."""
-    setattr(MySQLLog, "_holds", lambda self, spans: False)
-    setattr(MySQLLog, "_retire", _give_up_all)
-
-
-def _give_up_all(self: MySQLLog) -> None:
-    assert self._known is not None
-    self._known = self._known.without(set(self._free_of(self._known.holes)))
+    setattr(Holes, "retire", lambda self, mark: mark.without(mark.holes))
 
 
 def rows_outside_snapshot() -> None:
