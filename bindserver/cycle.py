@@ -203,7 +203,11 @@ class Cycle:
             # What views have come to is theirs, whatever happened to the rest of the turn; but
             # nobody has all of a state then, and so nobody is told that they have.
             if turn.outgoing:
-                behind = self._desk.lagging(turn.position) if whole else self._desk.listeners()
+                behind = (
+                    self._desk.lagging(turn.position, source.unseen())
+                    if whole
+                    else self._desk.listeners()
+                )
                 self._post.send(turn.outgoing, turn.state(), behind)
         self._losses = 0
         self._turned_at = time.monotonic()

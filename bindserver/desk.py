@@ -74,13 +74,16 @@ class Desk:
             default=float("inf"),
         )
 
-    def lagging(self, position: Position) -> frozenset[Listener]:
-        """Return the listeners that have rows of a view that is not at the present position."""
+    def lagging(self, position: Position, unseen: frozenset[str]) -> frozenset[Listener]:
+        """Return the listeners that have rows of a view that is not at the present position, or may
+        not be, as it reads a table whose changes are not seen."""
         views = self.catalogue.views()
         behind = {
             ref.listener
             for live in views
-            if live.state is not State.READY or live.position != position
+            if live.state is not State.READY
+            or live.position != position
+            or not unseen.isdisjoint(live.tables)
             for ref in live.audience
         }
         moved = {o.ref.listener for live in views for o in live.openings if o.moved}

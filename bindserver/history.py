@@ -42,13 +42,16 @@ class History:
     def __init__(self, source: Source, position: Position) -> None:
         self._source = source
         self._position = position
-        self._changes: dict[Position, list[Change] | None] = {position: []}
+        self._suspected = source.suspected()
+        self._unseen = source.unseen()
+        self._changes: dict[Position, list[Change] | None] = {position: self._suspected}
         self._touched: dict[Position, dict[tuple[str, frozenset[str]], Touched]] = {position: {}}
 
     def since(self, position: Position) -> list[Change] | None:
         """Return what changed since a position, None when that cannot be proved."""
         if position not in self._changes:
-            self._changes[position] = self._source.changes(position)
+            changes = self._source.changes(position)
+            self._changes[position] = None if changes is None else [*changes, *self._suspected]
             self._touched[position] = {}
         return self._changes[position]
 
@@ -66,7 +69,12 @@ class History:
         if asked not in known:
             known[asked] = _touched(live.query, live.whole_tables, changes)
         what = known[asked]
-        return WHOLE if what and live.query.whole else what
+        # Where some changes are not seen, rows that are read again would stand beside older ones.
+        return WHOLE if what and (live.query.whole or self.is_unsure_of(live)) else what
+
+    def is_unsure_of(self, live: LiveView) -> bool:
+        """Tell whether a view reads a table whose changes are not seen."""
+        return bool(self._unseen) and not self._unseen.isdisjoint(live.tables)
 
 
 def _touched(query: Query, whole_tables: Collection[str], changes: Iterable[Change]) -> Touched:

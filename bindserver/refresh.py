@@ -145,7 +145,7 @@ def missed(
         if history.since(cursor.position) is None:
             return None
         what = history.touched(live, cursor.position)
-        if what.whole:
+        if what.whole or history.is_unsure_of(live):
             changed = set(live.view.rows)
         else:
             changed = {live.keys[pk] for pk in what.pks if pk in live.keys}

@@ -43,6 +43,12 @@ class Source(Protocol):
     def watches(self, tables: Collection[str]) -> bool:
         """Tell whether all that can be seen of these tables' changes is seen."""
 
+    def unseen(self) -> frozenset[str]:
+        """Return the tables whose changes are not seen for the time being."""
+
+    def suspected(self) -> list[Change]:
+        """Return the changes that there may be in those, where it is time to compare them."""
+
     def position(self) -> Position:
         """Return the position of the present snapshot."""
 
@@ -108,9 +114,21 @@ class LogSource:
         self._cannot_watch: set[str] = set()
         self._retry_at = float("inf")
         self._schema_at = 0.0
+        self._compare_at = float("inf")
+        self._compares = False
 
     def prepare(self, tables: Collection[str]) -> None:
         """Reinstall triggers that a migration took away, and watch tables found meanwhile."""
+        self._see_to_triggers(tables)
+        self._compares = time.monotonic() >= self._compare_at
+        if not self._cannot_watch:
+            self._compare_at = float("inf")
+        elif self._compares or self._compare_at == float("inf"):
+            busy = self._retry_at < float("inf")
+            seconds = SUSPECT_SECONDS if busy else conf.COMPARE_SECONDS
+            self._compare_at = time.monotonic() + seconds
+
+    def _see_to_triggers(self, tables: Collection[str]) -> None:
         self._commit_mark = self._log.commit_mark()
         mark = self._log.schema_mark()
         self._schema_at = time.monotonic() + SCHEMA_SECONDS
@@ -156,6 +174,12 @@ class LogSource:
     def watches(self, tables: Collection[str]) -> bool:
         return self._tables.issuperset(tables)
 
+    def unseen(self) -> frozenset[str]:
+        return frozenset(self._cannot_watch)
+
+    def suspected(self) -> list[Change]:
+        return [Change(table=table, pks=None) for table in self._cannot_watch if self._compares]
+
     def position(self) -> Position:
         return self._log.position()
 
@@ -180,7 +204,8 @@ class LogSource:
         return self._log.moved(self._commit_mark)
 
     def due(self) -> float | None:
-        return None if self._retry_at == float("inf") else self._retry_at
+        at = min(self._retry_at, self._compare_at)
+        return None if at == float("inf") else at
 
     def purge(self) -> bool:
         return self._log.purge(conf.LOG_KEEP_SECONDS, PURGE_BATCH, wait=False) == PURGE_BATCH
@@ -193,6 +218,9 @@ SCHEMA_SECONDS = 1.0
 
 BUSY_SECONDS = 5.0
 """How long to wait before triggers are tried again on a table that somebody has locked."""
+
+SUSPECT_SECONDS = 1.0
+"""How often to compare views that read such a table meanwhile."""
 
 HISTORY_TURNS = 10_000
 """How many turns' hints are remembered, for views that a loader is reading meanwhile."""
@@ -240,6 +268,12 @@ class HintSource:
 
     def watches(self, tables: Collection[str]) -> bool:
         return True
+
+    def unseen(self) -> frozenset[str]:
+        return frozenset()
+
+    def suspected(self) -> list[Change]:
+        return []
 
     def position(self) -> Position:
         return Position(epoch=self._epoch, mark=str(self._number))

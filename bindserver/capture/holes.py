@@ -1,8 +1,8 @@
 """Holes in the numbers of MariaDB's and MySQL's log: which of them may still be filled.
 
-An entry that is written and not committed is locked by its transaction, so a read that would lock it
-and does not wait tells whether there is one: it fails where somebody may commit it yet, it finds it
-where somebody just has, and it finds nothing where there is nothing. It must have found nothing
+An entry that is written and not committed is locked by its transaction. So a read that would lock
+it and does not wait tells whether there is one: it fails where somebody may commit it yet, it finds
+it where somebody just has, and it finds nothing where there is nothing. It must have found nothing
 several times, seconds apart, for the moment between a number's giving out and the entry's writing.
 """
 

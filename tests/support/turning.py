@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connections
 
 from bindserver.binding import Binding
+from bindserver.capture.mysql import MySQLLog
 from bindserver.dependencies import known_tables
 from bindserver.desk import EVERYTHING, Desk
 from bindserver.engine.replica import Replica
@@ -101,9 +102,9 @@ class Turning:
         self._connection.close()
         connections["default"] = self._usual
 
-    def follow(self, binding: Binding[Any]) -> Follower:
+    def follow(self, binding: Binding[Any], key: str = "id") -> Follower:
         """Have a binding followed; the next turn answers."""
-        follower = Follower()
+        follower = Follower(key)
         ref = Ref(follower, 1)
         wish = SubscribeWish(ref=ref, caller=Caller(), message=EVERYTHING, instance=binding)
         self._wishes.append(wish)
@@ -133,6 +134,26 @@ class Turning:
         """Let a table be one that nobody has found yet."""
         assert isinstance(self._source, LogSource)
         self._source._tables.discard(table)
+
+    @property
+    def source(self) -> LogSource:
+        """What the turns ask about changes."""
+        assert isinstance(self._source, LogSource)
+        return self._source
+
+    def look_at_schema(self) -> None:
+        """Have the next turn look at the schema, where it else does once a second."""
+        log = self.source._log
+        if isinstance(log, MySQLLog):
+            log._look()
+
+    def compare_suspects(self) -> None:
+        """Have the next turn compare what reads tables that cannot be watched."""
+        self.source._compare_at = 0.0
+
+    def try_triggers_again(self) -> None:
+        """Have the next turn try to put triggers where it could not."""
+        self.source._retry_at = 0.0
 
     def _take_loaded(self) -> list[Loaded]:
         taken = []

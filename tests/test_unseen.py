@@ -1,0 +1,112 @@
+"""Tables that cannot be watched for a while: views that read them are compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from bindserver.exceptions import CaptureBusy
+from tests.app.bindings import CatalogueBinding, TagBinding, WordBinding
+from tests.app.models import Category, Product, Tag, Word
+from tests.support.turning import Turning
+
+TRIGGERS = {
+    "sqlite": "SELECT 'DROP TRIGGER ' || name FROM sqlite_master "
+    "WHERE type = 'trigger' AND tbl_name = '{table}'",
+    "postgresql": "SELECT format('DROP TRIGGER %%I ON {table}', tgname) FROM pg_trigger "
+    "WHERE tgrelid = '{table}'::regclass AND tgname LIKE 'bindserver%%'",
+    "mysql": "SELECT CONCAT('DROP TRIGGER ', trigger_name) FROM information_schema.triggers "
+    "WHERE trigger_schema = DATABASE() AND event_object_table = '{table}'",
+}
+
+
+def drop_triggers(table: str) -> None:
+    """Do what a table that is built anew does to its triggers."""
+    with connection.cursor() as cursor:
+        cursor.execute(TRIGGERS[connection.vendor].format(table=table), [])
+        for (statement,) in cursor.fetchall():
+            cursor.execute(statement)
+
+
+@pytest.fixture
+def refuse(shop: Turning, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Have nobody put triggers on anything, until it is called again."""
+    log: Any = shop.source._log
+    install = log.install
+
+    def refusing(tables: Any) -> Any:
+        raise CaptureBusy("somebody holds a lock")
+
+    def switch(*, on: bool) -> None:
+        monkeypatch.setattr(log, "install", refusing if on else install)
+
+    return switch
+
+
+def test_a_view_is_compared_from_time_to_time_until_its_table_is_watched_again(
+    shop: Turning, refuse: Any
+) -> None:
+    words, tags = shop.follow(WordBinding(), "text"), shop.follow(TagBinding())
+    shop.turn()
+    drop_triggers("app_word")
+    refuse(on=True)
+    Word.objects.create(text="missed")
+    shop.look_at_schema()
+    shop.turn()
+    assert words.column("text") == ["missed"]
+    assert shop.source.unseen() == {"app_word"}
+
+    Word.objects.create(text="more")
+    shop.compare_suspects()
+    shop.turn()
+    assert words.column("text") == ["missed", "more"]
+
+    refuse(on=False)
+    Word.objects.create(text="now")
+    shop.try_triggers_again()
+    shop.turn()
+    assert words.column("text") == ["missed", "more", "now"]
+    assert shop.source.unseen() == frozenset()
+    Word.objects.create(text="then")
+    shop.turn()
+    assert words.column("text") == ["missed", "more", "now", "then"]
+    assert tags.told() == ["sync"]
+
+
+def test_rows_that_are_read_again_never_stand_beside_older_ones(shop: Turning, refuse: Any) -> None:
+    """One row of the joined table is seen to change, and a row of the other is not."""
+    products = shop.follow(CatalogueBinding())
+    shop.turn()
+    drop_triggers("app_product")
+    refuse(on=True)
+    shop.look_at_schema()
+    shop.turn()
+    assert shop.source.unseen() == {"app_product"}
+    products.told()
+    Product.objects.filter(pk=30).update(stock=7)
+    Category.objects.filter(pk=1).update(name="another")
+    shop.turn()
+    assert products.told() == ["batch"]
+    found = {row["id"]: (row["category_name"], row["stock"]) for row in products.replica.rows}
+    assert found[10][0] == "another"
+    assert found[30][1] == 7
+
+
+def test_nobody_who_follows_it_is_told_that_they_have_all_of_a_state(
+    shop: Turning, refuse: Any
+) -> None:
+    words, tags = shop.follow(WordBinding(), "text"), shop.follow(TagBinding())
+    shop.turn()
+    drop_triggers("app_word")
+    refuse(on=True)
+    shop.look_at_schema()
+    shop.turn()
+    Word.objects.create(text="unseen")
+    Tag.objects.create(name="seen")
+    shop.turn()
+    assert tags.column("name") == ["seen"]
+    behind = shop.desk.lagging(shop.source.position(), shop.source.unseen())
+    assert words in behind
+    assert tags not in behind
