@@ -87,12 +87,14 @@ class Mover:
         groups.setdefault(key, (what, []))[1].append(live)
 
     def _what(self, live: LiveView) -> Touched:
-        if live.state is not State.READY or self._reads_unproved(live):
+        if live.state is not State.READY or self._may_be_old_to_who_waits(live):
             return WHOLE
         return self._history.touched(live, live.position)
 
-    def _reads_unproved(self, live: LiveView) -> bool:
+    def _may_be_old_to_who_waits(self, live: LiveView) -> bool:
         """Tell whether somebody wants the rows as they are now, and memory might not have them."""
+        if (live.openings or live.readers) and self._history.is_unsure_of(live):
+            return True
         return not all(self._source.proves(live.compared, r.asked) for r in live.readers)
 
     def _read_together(self, lives: Sequence[LiveView], what: Touched) -> Dealt | None:

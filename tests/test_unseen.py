@@ -75,6 +75,19 @@ def test_a_view_is_compared_from_time_to_time_until_its_table_is_watched_again(
     assert tags.told() == ["sync"]
 
 
+def test_whoever_comes_gets_the_rows_as_they_are_now(shop: Turning, refuse: Any) -> None:
+    shop.follow(WordBinding(), "text")
+    shop.turn()
+    drop_triggers("app_word")
+    refuse(on=True)
+    shop.look_at_schema()
+    shop.turn()
+    Word.objects.create(text="unseen")
+    late = shop.follow(WordBinding(), "text")
+    shop.turn()
+    assert late.column("text") == ["unseen"]
+
+
 def test_rows_that_are_read_again_never_stand_beside_older_ones(shop: Turning, refuse: Any) -> None:
     """One row of the joined table is seen to change, and a row of the other is not."""
     products = shop.follow(CatalogueBinding())
