@@ -42,7 +42,7 @@ BUSY_CHORES_SECONDS = 0.2
 NEVER = float("inf")
 
 QUIET_SECONDS = 2.0
-"""When nothing was written for so long, the log is looked at half as often."""
+"""When nothing was written for so long, it counts as quiet."""
 
 
 class Cycle:
@@ -92,6 +92,11 @@ class Cycle:
             self._inbox.append(item)
             self._bell.notify()
 
+    def _ring(self) -> None:
+        """Have a waiting thread look at once."""
+        with self._bell:
+            self._bell.notify()
+
     # The thread.
 
     def _run(self) -> None:
@@ -111,35 +116,35 @@ class Cycle:
     def _wait(self) -> list[Wish | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""
         # Asked once and not at each look: only a turn changes what is watched, and until when.
-        until, often = self._until(), self._often()
+        until, source = self._until(), self._looked_at()
         with self._bell:
-            while not self._inbox and not self._stopping and not self._has_moved(often):
+            while not self._inbox and not self._stopping and not self._has_moved(source):
                 now = time.monotonic()
                 if until <= now:
                     break
                 quiet = now >= self._turned_at + QUIET_SECONDS
-                timeout = min(until - now, 2 * often if quiet else often)
+                pause = NEVER if source is None else source.pause(quiet=quiet)
+                timeout = min(until - now, pause)
                 self._bell.wait(timeout if timeout < NEVER else None)
             items = list(self._inbox)
             self._inbox.clear()
             return items
 
-    def _has_moved(self, often: float) -> bool:
-        """Look for commits, if they are to be looked for."""
-        if self._source is None or often == NEVER:
+    def _looked_at(self) -> Source | None:
+        """Return the source, if commits are to be looked for in it."""
+        if self._source is None or not self._source.polls or not self._desk.watched():
+            return None
+        return self._source
+
+    @staticmethod
+    def _has_moved(source: Source | None) -> bool:
+        if source is None:
             return False
         try:
             with working:
-                return self._source.moved()
+                return source.moved()
         except Error:
             return True  # the turn will meet the same error, and deal with it
-
-    def _often(self) -> float:
-        """Return how long to sleep between two looks, in seconds."""
-        if self._source is None or not self._source.polls or not self._desk.watched():
-            return NEVER
-        often: float = conf.LOG_POLL_SECONDS
-        return often
 
     def _until(self) -> float:
         """Return when a turn is due by the monotonic clock, whether or not anybody rings."""
@@ -156,7 +161,7 @@ class Cycle:
             self._take_turn(items)
         except LogRemoved:
             logger.warning("bindserver: the change log of %r was removed", self.alias)
-            self._source = None
+            self._drop_source()
             self._take_turn(items)
 
     def _take_turn(self, items: list[Wish | Loaded]) -> None:
@@ -214,12 +219,19 @@ class Cycle:
         if self._source is None:
             connect(self._connection)
             self._source = source_of(self._connection)
+            self._source.listen(self._ring)
         return self._connection, self._source
 
     def _disconnect(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        self._source = self._connection = None
+        self._connection = None
+        self._drop_source()
+
+    def _drop_source(self) -> None:
+        if self._source is not None:
+            self._source.close()
+        self._source = None
 
     def _lost(self, problem: Exception, items: list[Wish | Loaded]) -> None:
         """Ride out a lost database: subscribers keep what they have, and hear that it is old."""
