@@ -45,7 +45,7 @@ BUSY_CHORES_SECONDS = 0.2
 NEVER = float("inf")
 
 QUIET_SECONDS = 2.0
-"""When nothing was written for so long, the log is looked at half as often."""
+"""When nothing was written for so long, it counts as quiet."""
 
 
 class Cycle:
@@ -73,6 +73,7 @@ class Cycle:
         self._chores_at = 0.0
         self._turned_at = 0.0
         self._behind_since: float | None = None
+        self._rung = False
         self._thread = threading.Thread(
             target=self._run, name=f"bindserver-cycle-{alias}", daemon=True
         )
@@ -107,6 +108,12 @@ class Cycle:
         with self._bell:
             self._inbox.extendleft(reversed(items))
 
+    def _ring(self) -> None:
+        """Have a waiting thread look at once, or the present look followed by another."""
+        with self._bell:
+            self._rung = True
+            self._bell.notify()
+
     # The thread.
 
     def _run(self) -> None:
@@ -130,29 +137,37 @@ class Cycle:
     def _wait(self) -> list[Wish | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""
         # Asked once and not at each look: only a turn changes what is watched, and until when.
-        until, often = self._until(), self._often()
+        until, source = self._until(), self._looked_at()
         # Not with the bell in hand: an event loop that rings would wait for a silent database.
-        while not (self._inbox or self._stopping or self._has_moved(often)):
+        while not (self._inbox or self._stopping or self._has_moved(source)):
             with self._bell:
                 now = time.monotonic()
                 if self._inbox or self._stopping or until <= now:
                     break
                 quiet = now >= self._turned_at + QUIET_SECONDS
-                timeout = min(until - now, 2 * often if quiet else often)
-                self._bell.wait(timeout if timeout < NEVER else None)
+                pause = NEVER if source is None else source.pause(quiet=quiet)
+                timeout = min(until - now, pause)
+                if not self._rung:
+                    self._bell.wait(timeout if timeout < NEVER else None)
+                self._rung = False
         with self._bell:
             items = list(self._inbox)
             self._inbox.clear()
             return items
 
-    def _has_moved(self, often: float) -> bool:
-        """Look for commits, if they are to be looked for."""
-        if self._source is None or often == NEVER:
+    def _looked_at(self) -> Source | None:
+        """Return the source, if commits are to be looked for in it."""
+        if self._source is None or not self._source.polls or not self._desk.watched():
+            return None
+        return self._source
+
+    def _has_moved(self, source: Source | None) -> bool:
+        if source is None:
             return False
         self._fall_behind()
         try:
             with working, self._patience(conf.STALE_SECONDS):
-                moved = self._source.moved()
+                moved = source.moved()
         except Error:
             return True  # the turn will meet the same error, and deal with it
         if not moved:
@@ -163,13 +178,6 @@ class Cycle:
         """Take views for old until the database says that they are not."""
         if self._behind_since is None:
             self._behind_since = time.monotonic()
-
-    def _often(self) -> float:
-        """Return how long to sleep between two looks, in seconds."""
-        if self._source is None or not self._source.polls or not self._desk.watched():
-            return NEVER
-        often: float = conf.LOG_POLL_SECONDS
-        return often
 
     def _until(self) -> float:
         """Return when a turn is due by the monotonic clock, whether or not anybody rings."""
@@ -186,7 +194,7 @@ class Cycle:
             self._take_turn(items)
         except LogRemoved:
             logger.warning("bindserver: the change log of %r was removed", self.alias)
-            self._source = None
+            self._drop_source()
             self._take_turn(items)
 
     def _take_turn(self, items: list[Wish | Loaded]) -> None:
@@ -260,6 +268,7 @@ class Cycle:
         if self._source is None:
             connect(connection)
             self._source = source_of(connection)
+            self._source.listen(self._ring)
         return connection, self._source
 
     def _disconnect(self) -> None:
@@ -267,7 +276,13 @@ class Cycle:
             self._watchdog.close()
         if self._connection is not None:
             self._connection.close()
-        self._source = self._connection = self._watchdog = None
+        self._connection = self._watchdog = None
+        self._drop_source()
+
+    def _drop_source(self) -> None:
+        if self._source is not None:
+            self._source.close()
+        self._source = None
 
     def _lost(self, problem: Exception, items: list[Wish | Loaded]) -> None:
         """Ride out a lost database: subscribers keep what they have, and hear that it is old."""

@@ -6,7 +6,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,6 +16,7 @@ from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import CaptureBusy, CaptureError, LogRemoved
+from bindserver.notices import Notices
 from bindserver.snapshot import connect
 
 logger = logging.getLogger("bindserver")
@@ -69,14 +70,27 @@ class Source(Protocol):
     def compare(self) -> None:
         """Take the word that changes may have gone unseen."""
 
+    def listen(self, ring: Callable[[], None]) -> None:
+        """Have it rung when somebody commits, from any thread, if the database can tell."""
+
     def moved(self) -> bool:
         """Tell whether anybody has committed since the last look."""
+
+    def pause(self, *, quiet: bool) -> float:
+        """Return how long to wait between two looks, in seconds.
+
+        Args:
+            quiet: whether nothing was written for a while.
+        """
 
     def due(self) -> float | None:
         """Return when, on the monotonic clock, a look is due without a hint."""
 
     def purge(self) -> bool:
         """Let go of some old history; tell whether there may be more."""
+
+    def close(self) -> None:
+        """End what works besides."""
 
 
 def source_of(connection: BaseDatabaseWrapper) -> Source:
@@ -116,6 +130,7 @@ class LogSource:
         self._schema_at = 0.0
         self._compare_at = float("inf")
         self._compares = False
+        self._notices: Notices | None = None
 
     def prepare(self, tables: Collection[str]) -> None:
         """Reinstall triggers that a migration took away, and watch tables found meanwhile."""
@@ -195,10 +210,26 @@ class LogSource:
     def compare(self) -> None:
         """Nothing: the log has seen them."""
 
+    def listen(self, ring: Callable[[], None]) -> None:
+        if self._connection.vendor == "postgresql":
+            self._notices = Notices(self._connection, ring)
+
+    def pause(self, *, quiet: bool) -> float:
+        if self._notices is not None and self._notices.heard():
+            return NOTIFIED_SECONDS
+        often: float = conf.LOG_POLL_SECONDS
+        return 2 * often if quiet else often
+
+    def close(self) -> None:
+        if self._notices is not None:
+            self._notices.close()
+
     def moved(self) -> bool:
         connect(self._connection)  # raises if the database's file is another by now
         if time.monotonic() >= self._schema_at:
             self._schema_at = time.monotonic() + SCHEMA_SECONDS
+            if self._notices is not None:
+                self._notices.tend()
             if not self.prepared():
                 return True  # rows may have come or gone with it, and nothing was logged
         return self._log.moved(self._commit_mark)
@@ -215,6 +246,9 @@ PURGE_BATCH = 1000
 
 SCHEMA_SECONDS = 1.0
 """How often to look whether the schema was changed, while nobody writes."""
+
+NOTIFIED_SECONDS = 1.0
+"""How often to look at the log where the database tells of each commit."""
 
 BUSY_SECONDS = 5.0
 """How long to wait before triggers are tried again on a table that somebody has locked."""
@@ -300,11 +334,20 @@ class HintSource:
         """Have the next look compare everything, whenever that was due."""
         self._compare_at = time.monotonic()
 
+    def listen(self, ring: Callable[[], None]) -> None:
+        """Nothing: whoever commits tells by a hint."""
+
     def moved(self) -> bool:
         return False
+
+    def pause(self, *, quiet: bool) -> float:
+        return float("inf")
 
     def due(self) -> float | None:
         return self._compare_at
 
     def purge(self) -> bool:
         return False
+
+    def close(self) -> None:
+        """Nothing works besides."""

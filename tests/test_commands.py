@@ -131,6 +131,13 @@ def test_an_unknown_database_is_an_error() -> None:
         run("capture", "status", "--database", "other")
 
 
+def test_notifications_are_for_install_and_for_postgresql() -> None:
+    with pytest.raises(CommandError, match="are for `install`"):
+        run("capture", "status", "--notify")
+    with pytest.raises(CommandError, match="is for PostgreSQL; other databases cannot"):
+        run("capture", "install", "--notify")
+
+
 def test_an_unknown_action_is_an_error() -> None:
     with pytest.raises(CommandError, match="invalid choice: 'dance'"):
         run("capture", "dance")

@@ -24,6 +24,9 @@ class Source:
         self.looks += 1
         return self.looks == LOOKS
 
+    def pause(self, *, quiet: bool) -> float:
+        return 0.001
+
     def due(self) -> float | None:
         return None
 

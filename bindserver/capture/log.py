@@ -23,10 +23,12 @@ class Log(Protocol):
     Attributes:
         tries: how often `install` and `remove` ask for a lock that somebody holds.
         tell: hears in a sentence why they wait.
+        notify: whether `install` has commits notify, where a database can; None leaves it as it is.
     """
 
     tries: int
     tell: Callable[[str], None]
+    notify: bool | None
 
     def installed(self) -> bool:
         """Tell whether the log's tables are there."""

@@ -46,6 +46,7 @@ class Installer:
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.tries = 1
         self.tell: Callable[[str], None] = lambda sentence: None
+        self.notify: bool | None = None
         self._connection = connection
         self._watched: set[str] = set()
         self._look_at = 0.0

@@ -20,6 +20,7 @@ from typing import Any
 from django.db import DatabaseError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.notifying import Notifying
 from bindserver.capture.purging import Purging
 from bindserver.capture.snapshots import Mark
 from bindserver.capture.tables import Tracked
@@ -77,14 +78,17 @@ class PostgreSQLLog:
         tries: how often `install` and `remove` ask for a lock that somebody holds.
         lock_seconds: how long they wait for it each time, and in between.
         tell: hears in a sentence why they wait.
+        notify: whether `install` has commits notify; None leaves that as it is.
     """
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.lock_seconds = LOCK_SECONDS
         self.tries = 1
         self.tell: Callable[[str], None] = lambda sentence: None
+        self.notify: bool | None = None
         self._connection = connection
         self._triggers = Triggers(connection)
+        self._notifying = Notifying(connection)
         self._own_epoch = ""
         self._schema: object = None
         self._marked: object = None
@@ -175,7 +179,7 @@ class PostgreSQLLog:
         statements = [] if self.installed() else self._triggers.log_tables()
         for tracked in self.missing(tables) if not statements else tables:
             statements += self._triggers.statements(tracked)
-        return statements
+        return statements + self._notifying.plan(self.notify)
 
     def install(self, tables: Collection[Tracked]) -> list[str]:
         self._triggers.demand(tables)
@@ -188,7 +192,15 @@ class PostgreSQLLog:
                 return self._watch(tracked)
 
             done += self._patiently(tracked.table, watch)
+        if self._notifying.plan(self.notify):
+            done += self._patiently("the change log", self._switch_notifying)
         return done
+
+    def _switch_notifying(self) -> list[str]:
+        statements = self._notifying.plan(self.notify)
+        for statement in statements:
+            self._run(statement)
+        return statements
 
     def _make_log(self) -> list[str]:
         if self.installed():
@@ -294,6 +306,7 @@ class PostgreSQLLog:
             "tables": self._triggers.recorded(),
             "more": {
                 "size": size,
+                "notifications": "on" if self._notifying.is_on() else "off",
                 "open transactions": f"{len(mark.open)}, the oldest {mark.xmax - mark.xmin} back",
             },
         }

@@ -47,6 +47,7 @@ class SQLiteLog:
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.tries = 1  # SQLite's own timeout is patience enough
         self.tell: Callable[[str], None] = lambda sentence: None
+        self.notify: bool | None = None
         self._connection = connection
         self._triggers = Triggers(connection)
         self._inode: int | None = None

@@ -213,7 +213,7 @@ class Triggers:
 
     def statements(self, tracked: Tracked) -> list[str]:
         """Return the statements that put a table's triggers in place, whatever is there."""
-        log, schema = self._home()
+        log, schema = self.home()
         found: list[str] = []
         made: set[str | None] = set()
         for relation in self._relations([tracked]):
@@ -244,7 +244,7 @@ class Triggers:
         statements = [f"DROP FUNCTION {function}" for (function,) in functions]
         yield "the change log", [*statements, f"DROP TABLE {LOG}", f"DROP TABLE {META}"]
 
-    def _home(self) -> tuple[str, str]:
+    def home(self) -> tuple[str, str]:
         """Return the log's full name and its schema, quoted; where it would be if it is not yet."""
         found = self._rows(
             "SELECT quote_ident(coalesce((SELECT relnamespace::regnamespace::text FROM pg_class "

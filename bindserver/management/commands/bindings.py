@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import datetime
 from collections.abc import Iterable
@@ -71,6 +72,12 @@ class Command(BaseCommand):
             metavar="SECONDS",
             help="purge: keep entries younger than this (default: LOG_KEEP_SECONDS)",
         )
+        capture.add_argument(
+            "--notify",
+            action=argparse.BooleanOptionalAction,
+            default=None,
+            help="install: have commits notify servers (PostgreSQL; default: as it is)",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["room"] == "list":
@@ -84,6 +91,7 @@ class Command(BaseCommand):
             raise CommandError(f"There is no database {alias!r} in DATABASES.")
         try:
             log = log_of(connections[alias])
+            log.notify = _notify(alias, options)
             log.tries, log.tell = LOCK_TRIES, self.stderr.write
             getattr(self, f"_{options['action']}")(log, alias, options)
         except CaptureError as problem:
@@ -188,6 +196,16 @@ class Command(BaseCommand):
         for statement in statements:
             self.stdout.write(f"{statement};")
         self.stdout.write(self.style.SUCCESS(sentence))
+
+
+def _notify(alias: str, options: dict[str, Any]) -> bool | None:
+    """Return whether commits are to notify; None where nothing is said of it."""
+    wanted: bool | None = options["notify"]
+    if wanted is not None and options["action"] != "install":
+        raise CommandError("--notify and --no-notify are for `install`.")
+    if wanted and connections[alias].vendor != "postgresql":
+        raise CommandError("--notify is for PostgreSQL; other databases cannot notify.")
+    return wanted
 
 
 def _elsewhere(binding: BindingClass) -> str:
