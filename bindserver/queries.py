@@ -134,13 +134,11 @@ class Query:
         context = binding.get_serializer_context()
         renderer = Renderer(self.model, serializer_class, context, columns)
         self._renderer = renderer
-        served = [path_of(serializer_class), identify(context)]
+        # Two serializers of one name may be made for the fields that a binding is given.
+        served = [path_of(serializer_class), identify(context), renderer.row_format()]
         self.identity = digest([*_read(self, binding), *served])
-        row_format = renderer.row_format()
-        self.fingerprint = digest(
-            [self.identity, row_format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
-        )[:16]
-        self._note_kin(binding, [self.max_rows, served, row_format], serializer_class)
+        self.fingerprint = digest([self.identity, settings.LANGUAGE_CODE, settings.TIME_ZONE])[:16]
+        self._note_kin(binding, [self.max_rows, served], serializer_class)
 
     def _note_kin(
         self, binding: Binding[Any], made: list[Any], serializer_class: type | None = None

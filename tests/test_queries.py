@@ -47,6 +47,13 @@ class TestIdentity:
         assert one.identity == other.identity
         assert one.fingerprint == other.fingerprint
 
+    def test_fields_that_a_binding_is_given_make_another(self) -> None:
+        one: Binding[Any] = Binding(model=Product, fields=["id"])
+        other: Binding[Any] = Binding(model=Product, fields=["id", "name"])
+        assert Query(one).identity != Query(other).identity
+        same: Binding[Any] = Binding(model=Product, fields=["id", "name"])
+        assert Query(other).identity == Query(same).identity
+
     def test_params_that_filter_make_another(self) -> None:
         one = Query(CatalogueBinding(params={"category": 1}))
         other = Query(CatalogueBinding(params={"category": 2}))

@@ -1,0 +1,111 @@
+"""Changes as hints tell them, where there is no log."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Collection
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.log import LOGS, log_of
+from bindserver.conf import conf
+from bindserver.engine.changes import Change, Position
+from bindserver.snapshot import connect
+
+HISTORY_TURNS = 10_000
+"""How many turns' hints are remembered, for views that a loader is reading meanwhile."""
+
+
+class HintSource:
+    """Changes as hints tell them, and a full compare from time to time for all that they miss."""
+
+    name = "signals"
+    polls = False
+    durable = False
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self._connection = connection
+        self._commit_mark: object = None
+        self._committed = 0
+        self._epoch = secrets.token_hex(8)
+        self._number = 0
+        self._pending: list[Change] = []
+        self._history: deque[tuple[int, list[Change]]] = deque(maxlen=HISTORY_TURNS)
+        self._compared = 0
+        self._compare_at: float = time.monotonic() + conf.COMPARE_SECONDS
+
+    def prepare(self, tables: Collection[str]) -> None:
+        self._number += 1
+        self._history.append((self._number, self._pending))
+        self._pending = []
+        mark = self._look()
+        if mark != self._commit_mark:
+            self._commit_mark = mark
+            self._committed = self._number
+        if time.monotonic() >= self._compare_at:
+            self._compare_at = time.monotonic() + conf.COMPARE_SECONDS
+            self._compared = self._number
+
+    def _look(self) -> object:
+        """Return a value that differs when somebody has committed, as far as one can be had."""
+        connect(self._connection)
+        if self._connection.vendor not in LOGS:
+            return object()
+        return log_of(self._connection).commit_mark()
+
+    def prepared(self) -> bool:
+        return True
+
+    def watches(self, tables: Collection[str]) -> bool:
+        return True
+
+    def unseen(self) -> frozenset[str]:
+        return frozenset()
+
+    def suspected(self) -> list[Change]:
+        return []
+
+    def position(self) -> Position:
+        return Position(epoch=self._epoch, mark=str(self._number))
+
+    def proves(self, compared: Position, asked: Position) -> bool:
+        """Tell whether nobody has committed in between; hints alone prove nothing."""
+        return compared.epoch == asked.epoch and int(compared.mark) >= min(
+            int(asked.mark), self._committed
+        )
+
+    def changes(self, since: Position) -> list[Change] | None:
+        """Return the hints since a look of ours; nothing where a full compare is due since."""
+        if since.epoch != self._epoch:
+            return None
+        number = int(since.mark)
+        if number < self._compared or number + 1 < self._history[0][0]:
+            return None
+        return [change for turn, told in self._history if turn > number for change in told]
+
+    def hint(self, changes: Collection[Change]) -> None:
+        self._pending.extend(changes)
+
+    def compare(self) -> None:
+        """Have the next look compare everything, whenever that was due."""
+        self._compare_at = time.monotonic()
+
+    def listen(self, ring: Callable[[], None]) -> None:
+        """Nothing: whoever commits tells by a hint."""
+
+    def moved(self) -> bool:
+        return False
+
+    def pause(self, *, quiet: bool) -> float:
+        return float("inf")
+
+    def due(self) -> float | None:
+        return self._compare_at
+
+    def purge(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        """Nothing works besides."""
