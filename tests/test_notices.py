@@ -10,10 +10,10 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from bindserver import sources
 from bindserver.capture.notifying import CHANNEL, Notifying
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub import Hub
+from bindserver.sources import LogSource
 from bindserver.wishes import Caller, Ref
 from tests.support.ear import Ear
 from tests.support.postgresql import Bouncer, Cluster, PostgreSQLProgram
@@ -65,9 +65,9 @@ class Follower:
         return self.ear.replica.rows
 
     @property
-    def source(self) -> sources.LogSource:
+    def source(self) -> LogSource:
         found = self.hub._cycles["default"]._source
-        assert isinstance(found, sources.LogSource)
+        assert isinstance(found, LogSource)
         return found
 
     async def until_it_rests(self, seconds: float) -> None:
@@ -158,7 +158,7 @@ class TestListening:
     @pytest.fixture(autouse=True)
     def never_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without being told, a server that trusts in notifications sees nothing."""
-        monkeypatch.setattr(sources, "NOTIFIED_SECONDS", NEVER)
+        monkeypatch.setattr("bindserver.sources.log.NOTIFIED_SECONDS", NEVER)
         monkeypatch.setattr("bindserver.cycle.CHORES_SECONDS", NEVER)
 
     async def test_a_write_of_another_program_wakes(self, follower: Follower) -> None:
@@ -185,7 +185,7 @@ class TestListening:
         await switch_meanwhile("--notify")
         await follower.until_it_rests(NEVER)
         await follower.sees_writes()
-        monkeypatch.setattr(sources, "NOTIFIED_SECONDS", 0.5)
+        monkeypatch.setattr("bindserver.sources.log.NOTIFIED_SECONDS", 0.5)
         await follower.sees_writes()  # which has it look every half second from here on
         await switch_meanwhile("--no-notify")
         await follower.until_it_rests(0.01)
