@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import re
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -98,11 +99,18 @@ class TestLookingAfter:
     def test_status_shows_figures(self) -> None:
         Category.objects.create(name="a")
         lines = dict(line.split(": ", 1) for line in run("capture", "status").splitlines())
-        assert lines["entries"] == "1"
+        assert re.fullmatch(r"1, about \d+\Wbytes", lines["entries"])
+        assert lines["purging"] == "up to date"
         assert lines["missing triggers"] == "none"
         assert lines["journal mode"] == "wal"
         assert lines["newest"].endswith(" UTC")
         assert "app_product" in lines["tables"]
+
+    def test_status_says_when_nobody_purges(self) -> None:
+        Category.objects.create(name="a")
+        with connections["default"].cursor() as cursor:
+            cursor.execute("UPDATE bindserver_log SET at = at - 200000")
+        assert re.search(r"purging: 1\d{5} s behind; is a server running", run("capture", "status"))
 
     def test_status_names_missing_triggers(self) -> None:
         with connections["default"].cursor() as cursor:

@@ -75,8 +75,8 @@ class Log(Protocol):
         """
 
     def status(self) -> dict[str, Any]:
-        """Return figures for people: epoch, entries, oldest, newest, tables, and in "more" what
-        there is to say of this kind of database."""
+        """Return figures for people: epoch, entries, about how many bytes, oldest, newest, tables,
+        and in "more" what there is to say of this kind of database."""
 
     def schema_mark(self) -> object:
         """Return a value that differs when the database's schema was changed."""

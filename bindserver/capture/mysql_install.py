@@ -126,10 +126,16 @@ class Installer:
         count, oldest, newest = self._rows(f"SELECT COUNT(*), MIN(at), MAX(at) FROM {LOG}")[0]
         epoch = self._rows(f"SELECT value FROM {META} WHERE name = 'epoch'")
         schema = Schema(self._connection)
+        size = self._rows(
+            "SELECT data_length + index_length FROM information_schema.tables "
+            "WHERE table_schema = DATABASE() AND table_name = %s",
+            (LOG,),
+        )[0][0]
         return {
             "installed": True,
             "epoch": str(epoch[0][0]) if epoch else "",
             "entries": count,
+            "bytes": int(size),
             "oldest": None if oldest is None else int(oldest),
             "newest": None if newest is None else int(newest),
             "tables": sorted({trigger.table for trigger in schema.triggers.values()}),

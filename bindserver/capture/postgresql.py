@@ -292,7 +292,7 @@ class PostgreSQLLog:
             return {"installed": False}
         count, oldest, newest, size = self._rows(
             "SELECT count(*), extract(epoch FROM min(at))::float8, "
-            f"extract(epoch FROM max(at))::float8, pg_size_pretty(pg_total_relation_size('{LOG}')) "
+            f"extract(epoch FROM max(at))::float8, pg_total_relation_size('{LOG}') "
             f"FROM {LOG}"
         )[0]
         epoch, snapshot = self._rows(f"SELECT {EPOCH}, pg_current_snapshot()::text")[0]
@@ -301,11 +301,11 @@ class PostgreSQLLog:
             "installed": True,
             "epoch": self._named(epoch),
             "entries": count,
+            "bytes": size,
             "oldest": oldest,
             "newest": newest,
             "tables": self._triggers.recorded(),
             "more": {
-                "size": size,
                 "notifications": "on" if self._notifying.is_on() else "off",
                 "open transactions": f"{len(mark.open)}, the oldest {mark.xmax - mark.xmin} back",
             },

@@ -36,6 +36,9 @@ TABLES = (
 )
 NO_ENTRY = (0, 0)
 
+ENTRY_BYTES = 24
+"""What an entry takes besides its texts."""
+
 
 class SQLiteLog:
     """The change log of one SQLite database.
@@ -226,7 +229,9 @@ class SQLiteLog:
     def status(self) -> dict[str, Any]:
         if not self.installed():
             return {"installed": False}
-        count, oldest, newest = self._rows(f"SELECT count(*), min(at), max(at) FROM {LOG}")[0]
+        count, oldest, newest, texts = self._rows(
+            f"SELECT count(*), min(at), max(at), total(length(tbl) + length(pk)) FROM {LOG}"
+        )[0]
         tables = self._rows(
             "SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger' "
             f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' ORDER BY 1"
@@ -235,6 +240,7 @@ class SQLiteLog:
             "installed": True,
             "epoch": self._epoch(),
             "entries": count,
+            "bytes": int(texts) + count * ENTRY_BYTES,
             "oldest": oldest,
             "newest": newest,
             "tables": [table for (table,) in tables],

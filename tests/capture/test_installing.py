@@ -102,6 +102,7 @@ class TestInstalling:
         Category.objects.create(name="a")
         status = installed.status()
         assert status["entries"] == 1
+        assert 0 < status["bytes"] < 1_000_000
         assert abs(status["oldest"] - time.time()) < 5
         assert status["newest"] == status["oldest"]
         installed.renew()

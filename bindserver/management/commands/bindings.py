@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
+from django.template.defaultfilters import filesizeformat
 from django.urls import NoReverseMatch, reverse
 
 from bindserver.binding import model_of
@@ -25,6 +27,9 @@ from bindserver.sources import source_of
 from bindserver.wishes import Order
 
 PURGE_BATCH = 5000
+
+PURGE_PATIENCE_SECONDS = 60.0
+"""How far purging may be behind before it is told."""
 REPLY_SECONDS = 1.0
 """How long running servers may take to answer."""
 ORDERS = {
@@ -164,11 +169,12 @@ class Command(BaseCommand):
         wanted = tracked(tables_of(registry.all(), alias))
         missing = [item.table for item in log.missing(wanted)]
         self.stdout.write(f"epoch: {status['epoch']}")
-        self.stdout.write(f"entries: {status['entries']}")
+        self.stdout.write(f"entries: {status['entries']}, about {filesizeformat(status['bytes'])}")
         for name in ("oldest", "newest"):
             if status[name] is not None:
                 at = datetime.datetime.fromtimestamp(status[name], datetime.UTC)
                 self.stdout.write(f"{name}: {at:%Y-%m-%d %H:%M:%S} UTC")
+        self.stdout.write(f"purging: {_purging(status['oldest'])}")
         self.stdout.write(f"tables: {', '.join(status['tables']) or 'none'}")
         self.stdout.write(f"missing triggers: {', '.join(missing) or 'none'}")
         for name, value in status["more"].items():
@@ -206,6 +212,14 @@ def _notify(alias: str, options: dict[str, Any]) -> bool | None:
     if wanted and connections[alias].vendor != "postgresql":
         raise CommandError("--notify is for PostgreSQL; other databases cannot notify.")
     return wanted
+
+
+def _purging(oldest: float | None) -> str:
+    """Return how far purging is behind what the setting says."""
+    late = 0.0 if oldest is None else time.time() - oldest - conf.LOG_KEEP_SECONDS
+    if late < max(PURGE_PATIENCE_SECONDS, conf.LOG_KEEP_SECONDS / 10):
+        return "up to date"
+    return f"{late:.0f} s behind; is a server running, whose role may delete entries?"
 
 
 def _elsewhere(binding: BindingClass) -> str:
