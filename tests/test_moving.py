@@ -31,135 +31,135 @@ def forget_bindings() -> Iterator[None]:
 
 
 class TestTurns:
-    def test_one_changed_row_is_one_query_for_all_views(self, shop: Turning) -> None:
-        followers = [shop.follow(part(category=number)) for number in range(1, 41)]
-        shop.turn()
-        assert len(shop.statements) == 1
+    def test_one_changed_row_is_one_query_for_all_views(self, turning: Turning) -> None:
+        followers = [turning.follow(part(category=number)) for number in range(1, 41)]
+        turning.turn()
+        assert len(turning.statements) == 1
         assert [f.told() for f in followers] == [["sync"]] * 40
         Product.objects.filter(pk=10).update(stock=7)
-        shop.turn()
-        assert len(shop.statements) == 1
+        turning.turn()
+        assert len(turning.statements) == 1
         assert [f.told() for f in followers] == [["update"], *[[]] * 39]
         assert followers[0].column("stock") == [7, 0]
 
     def test_a_row_that_moves_leaves_one_and_comes_to_another_in_one_state(
-        self, shop: Turning
+        self, turning: Turning
     ) -> None:
-        first, second, third = (shop.follow(part(category=n)) for n in (1, 2, 3))
-        shop.turn()
+        first, second, third = (turning.follow(part(category=n)) for n in (1, 2, 3))
+        turning.turn()
         for follower in (first, second, third):
             follower.told()
         Product.objects.filter(pk=10).update(category=2)
-        shop.turn()
+        turning.turn()
         assert (first.told(), second.told(), third.told()) == (["delete"], ["create"], [])
         assert (first.column("id"), second.column("id")) == ([11], [10, 20, 21])
         Product.objects.filter(pk=10).update(category=None)
-        shop.turn()
+        turning.turn()
         assert (first.told(), second.told(), third.told()) == ([], ["delete"], [])
         Product.objects.filter(pk__in=[20, 30]).delete()
         add(40, 3)
-        shop.turn()
+        turning.turn()
         assert (first.told(), second.told(), third.told()) == ([], ["delete"], ["batch"])
-        assert len(shop.statements) == 1
+        assert len(turning.statements) == 1
         assert (second.column("id"), third.column("id")) == ([21], [31, 40])
 
     def test_whoever_comes_to_a_view_that_stayed_as_it_was_gets_its_present_cursor(
-        self, shop: Turning
+        self, turning: Turning
     ) -> None:
-        before = [shop.follow(part(category=number)) for number in (1, 2)]
-        shop.turn()
+        before = [turning.follow(part(category=number)) for number in (1, 2)]
+        turning.turn()
         Product.objects.filter(pk=20).update(stock=5)
-        shop.turn()
-        late = shop.follow(part(category=1))
-        shop.turn()
+        turning.turn()
+        late = turning.follow(part(category=1))
+        turning.turn()
         assert late.replica.rows == before[0].replica.rows
         known = load(late.replica.cursor, b"secret")
         assert known is not None
-        assert known.position == shop.views()[0].position
+        assert known.position == turning.views()[0].position
 
-    def test_truth_values_are_no_slots_and_right_all_the_same(self, shop: Turning) -> None:
-        on, off = shop.follow(part(active=True)), shop.follow(part(active=False))
-        both = [shop.follow(part(active=True, category=n)) for n in (1, 2)]
-        shop.turn()
-        assert len(shop.statements) == 3
+    def test_truth_values_are_no_slots_and_right_all_the_same(self, turning: Turning) -> None:
+        on, off = turning.follow(part(active=True)), turning.follow(part(active=False))
+        both = [turning.follow(part(active=True, category=n)) for n in (1, 2)]
+        turning.turn()
+        assert len(turning.statements) == 3
         assert (on.column("id"), off.column("id")) == ([10, 20, 30], [11, 21, 31])
         Product.objects.filter(pk=20).update(active=False)
-        shop.turn()
+        turning.turn()
         assert (on.column("id"), off.column("id")) == ([10, 30], [11, 20, 21, 31])
         assert [f.column("id") for f in both] == [[10], []]
 
-    def test_texts_are_the_database_s_to_compare(self, shop: Turning) -> None:
+    def test_texts_are_the_database_s_to_compare(self, turning: Turning) -> None:
         add(1, name="word"), add(2, name="WORD"), add(3, name="word ")
-        low, high = shop.follow(part(name="word")), shop.follow(part(name="WORD"))
-        shop.turn()
-        assert len(shop.statements) == 2
+        low, high = turning.follow(part(name="word")), turning.follow(part(name="WORD"))
+        turning.turn()
+        assert len(turning.statements) == 2
         before = [low.column("id"), high.column("id")]
         mixed = connections["default"].vendor == "mysql"
         assert before == ([[1, 2, 3]] * 2 if mixed else [[1], [2]])
         Product.objects.filter(pk__lte=3).update(stock=1)
-        shop.turn()
+        turning.turn()
         assert [low.column("id"), high.column("id")] == before
         assert low.column("stock") == [1] * len(before[0])
 
-    def test_views_that_stand_at_different_positions_come_to_one(self, shop: Turning) -> None:
-        first = shop.follow(part(category=1))
-        shop.turn()
+    def test_views_that_stand_at_different_positions_come_to_one(self, turning: Turning) -> None:
+        first = turning.follow(part(category=1))
+        turning.turn()
         Product.objects.filter(pk=20).update(stock=3)
-        second = shop.follow(part(category=2))
-        shop.turn()
+        second = turning.follow(part(category=2))
+        turning.turn()
         Product.objects.filter(pk__in=[10, 20]).update(stock=4)
-        shop.turn()
-        assert len(shop.statements) == 1
+        turning.turn()
+        assert len(turning.statements) == 1
         assert (first.column("stock"), second.column("stock")) == ([4, 0], [4, 0])
 
-    def test_what_many_to_many_rows_touch_is_read_together(self, shop: Turning) -> None:
-        first, second = (shop.follow(TaggedInBinding(params={"category": n})) for n in (1, 2))
-        shop.turn()
+    def test_what_many_to_many_rows_touch_is_read_together(self, turning: Turning) -> None:
+        first, second = (turning.follow(TaggedInBinding(params={"category": n})) for n in (1, 2))
+        turning.turn()
         tag = Tag.objects.create(name="new")
         Product.objects.get(pk=20).tags.add(tag)
-        shop.turn()
+        turning.turn()
         assert (first.column("tags"), second.column("tags")) == ([[], []], [["new"], []])
         Tag.objects.update(name="old")
-        shop.turn()
+        turning.turn()
         assert second.column("tags") == [["old"], []]
-        assert len(shop.statements) == 2  # the rows, and the tags of all
+        assert len(turning.statements) == 2  # the rows, and the tags of all
 
-    def test_a_table_that_is_found_late_is_watched_at_once(self, shop: Turning) -> None:
-        followers = [shop.follow(TaggedInBinding(params={"category": n})) for n in (8, 9)]
-        shop.turn()
-        shop.forget_table("app_product_tags")
+    def test_a_table_that_is_found_late_is_watched_at_once(self, turning: Turning) -> None:
+        followers = [turning.follow(TaggedInBinding(params={"category": n})) for n in (8, 9)]
+        turning.turn()
+        turning.forget_table("app_product_tags")
         Category.objects.create(pk=9, name="filled")
         add(90, 9)
-        assert shop.take_one()
+        assert turning.take_one()
         assert followers[1].column("id") == [90]
-        assert not shop.take_one()
+        assert not turning.take_one()
 
-    def test_a_joined_row_reaches_views_by_one_question(self, shop: Turning) -> None:
+    def test_a_joined_row_reaches_views_by_one_question(self, turning: Turning) -> None:
         followers = [
-            shop.follow(CatalogueBinding(params={"category": number})) for number in range(1, 21)
+            turning.follow(CatalogueBinding(params={"category": number})) for number in range(1, 21)
         ]
-        texts = [shop.follow(CatalogueBinding(params={"q": text})) for text in ("a", "product")]
-        shop.turn()
+        texts = [turning.follow(CatalogueBinding(params={"q": text})) for text in ("a", "product")]
+        turning.turn()
         Category.objects.filter(pk=2).update(name="other")
-        shop.turn()
+        turning.turn()
         assert followers[1].column("category_name") == ["other"] * 2
         assert followers[0].column("category_name") == ["category 1"] * 2
         assert texts[1].column("category_name").count("other") == 2
-        questions = [sql for sql in shop.statements if "category_name" not in sql]
-        reached = [sql for sql in shop.statements if "name" not in sql.split("FROM")[0]]
-        assert len(questions) == len(shop.statements)
+        questions = [sql for sql in turning.statements if "category_name" not in sql]
+        reached = [sql for sql in turning.statements if "name" not in sql.split("FROM")[0]]
+        assert len(questions) == len(turning.statements)
         assert len([sql for sql in reached if "ORDER BY" not in sql]) == 1
 
-    def test_python_s_own_views_are_read_together(self, shop: Turning) -> None:
+    def test_python_s_own_views_are_read_together(self, turning: Turning) -> None:
         wishes = [ReadWish(instance=part(category=number)) for number in (1, 2, 3)]
         for wish in wishes:
-            shop.ask(wish)
-        shop.turn()
-        assert len(shop.statements) == 1
+            turning.ask(wish)
+        turning.turn()
+        assert len(turning.statements) == 1
         rows = [wish.answer.result(0) for wish in wishes]
         assert [[row.pk for row in some] for some in rows] == [[10, 11], [20, 21], [30, 31]]
 
-    def test_two_views_of_one_slot_do_not_share_what_they_remember(self, shop: Turning) -> None:
+    def test_two_views_of_one_slot_do_not_share_what_they_remember(self, turning: Turning) -> None:
         class Noted(PartBinding):
             event = "noted"
             params = {**PartBinding.params, "note": int}
@@ -167,13 +167,13 @@ class TestTurns:
             def filters(self) -> dict[str, Any]:
                 return {"category": self.params["category"]}
 
-        both = [shop.follow(Noted(params={"category": 1, "note": n})) for n in (1, 2)]
-        shop.turn()
-        assert len(shop.statements) == 1
+        both = [turning.follow(Noted(params={"category": 1, "note": n})) for n in (1, 2)]
+        turning.turn()
+        assert len(turning.statements) == 1
         for write in ({"stock": 1}, {"category": 2}, {"category": 1}):
             Product.objects.filter(pk=10).update(**write)
-            shop.turn()
-            one, other = shop.views()
+            turning.turn()
+            one, other = turning.views()
             assert one.keys == other.keys
             assert one.keys is not other.keys
             assert both[0].replica.rows == both[1].replica.rows
@@ -196,96 +196,100 @@ class TestFailures:
     def quiet(self, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.CRITICAL, "bindserver")
 
-    def follow(self, shop: Turning) -> list[Follower]:
-        followers = [shop.follow(Fragile(params={"category": n})) for n in (1, 2, 3)]
-        shop.turn()
+    def follow(self, turning: Turning) -> list[Follower]:
+        followers = [turning.follow(Fragile(params={"category": n})) for n in (1, 2, 3)]
+        turning.turn()
         for follower in followers:
             assert follower.told() == ["sync"]
         return followers
 
-    def test_a_row_that_cannot_be_rendered_harms_its_view_alone(self, shop: Turning) -> None:
-        first, second, third = self.follow(shop)
+    def test_a_row_that_cannot_be_rendered_harms_its_view_alone(self, turning: Turning) -> None:
+        first, second, third = self.follow(turning)
         Product.objects.filter(pk=20).update(name="broken")
         Product.objects.filter(pk=30).update(name="fine")
-        shop.turn()
+        turning.turn()
         assert (first.told(), second.told(), third.told()) == ([], ["stale"], ["update"])
         Product.objects.filter(pk=10).update(name="good")
-        shop.turn()
+        turning.turn()
         assert (first.told(), second.told(), third.told()) == (["update"], [], [])
-        assert len(shop.statements) == 1
+        assert len(turning.statements) == 1
         Product.objects.filter(pk=20).update(name="mended")
-        for live in shop.views():
+        for live in turning.views():
             live.retry_at = 0.0
-        shop.turn()
+        turning.turn()
         assert (first.told(), second.told(), third.told()) == ([], ["update"], [])
 
-    def test_at_the_first_load_too(self, shop: Turning) -> None:
+    def test_at_the_first_load_too(self, turning: Turning) -> None:
         Product.objects.filter(pk=20).update(name="broken")
-        followers = [shop.follow(Fragile(params={"category": n})) for n in (1, 2, 3)]
-        shop.turn()
+        followers = [turning.follow(Fragile(params={"category": n})) for n in (1, 2, 3)]
+        turning.turn()
         assert [f.told() for f in followers] == [["sync"], ["stale"], ["sync"]]
 
-    def test_and_in_the_loader(self, shop: Turning) -> None:
+    def test_and_in_the_loader(self, turning: Turning) -> None:
         Product.objects.filter(pk=20).update(name="broken")
         with override_settings(BINDSERVER={"SYNC_ROWS": 1}):
-            followers = [shop.follow(Fragile(params={"category": n})) for n in (1, 2, 3)]
-            shop.turn()
+            followers = [turning.follow(Fragile(params={"category": n})) for n in (1, 2, 3)]
+            turning.turn()
         assert [f.told() for f in followers] == [["sync"], ["stale"], ["sync"]]
 
-    def test_a_row_that_nobody_follows_is_not_rendered(self, shop: Turning) -> None:
-        followers = self.follow(shop)
+    def test_a_row_that_nobody_follows_is_not_rendered(self, turning: Turning) -> None:
+        followers = self.follow(turning)
         Category.objects.create(pk=9, name="unfollowed")
         add(90, 9, name="broken")
         Product.objects.filter(pk=10).update(name="good")
-        shop.turn()
+        turning.turn()
         assert [f.told() for f in followers] == [["update"], [], []]
-        assert len(shop.statements) == 1
+        assert len(turning.statements) == 1
 
-    def test_one_that_is_tried_again_does_not_fail_those_that_are_new(self, shop: Turning) -> None:
-        self.follow(shop)
+    def test_one_that_is_tried_again_does_not_fail_those_that_are_new(
+        self, turning: Turning
+    ) -> None:
+        self.follow(turning)
         Product.objects.filter(pk=20).update(name="broken")
-        shop.turn()
-        for live in shop.views():
+        turning.turn()
+        for live in turning.views():
             live.retry_at = 0.0
-        late = [shop.follow(Fragile(params={"category": n})) for n in (8, 9)]
-        shop.turn()
-        assert len(shop.statements) == 2
+        late = [turning.follow(Fragile(params={"category": n})) for n in (8, 9)]
+        turning.turn()
+        assert len(turning.statements) == 2
         assert [f.told() for f in late] == [["sync"], ["sync"]]
 
-    def test_a_view_that_outgrows_its_limit_ends_alone(self, shop: Turning) -> None:
+    def test_a_view_that_outgrows_its_limit_ends_alone(self, turning: Turning) -> None:
         class Few(Fragile):
             max_rows = 2
 
         add(32, 3)
-        followers = [shop.follow(Few(params={"category": n})) for n in (1, 2, 3)]
-        shop.turn()
+        followers = [turning.follow(Few(params={"category": n})) for n in (1, 2, 3)]
+        turning.turn()
         assert [f.ended for f in followers] == [False, False, True]
         add(12, 1)
-        shop.turn()
+        turning.turn()
         assert [f.ended for f in followers] == [True, False, True]
 
 
 class TestLoads:
-    def test_what_is_too_much_for_a_turn_is_loaded_together_elsewhere(self, shop: Turning) -> None:
+    def test_what_is_too_much_for_a_turn_is_loaded_together_elsewhere(
+        self, turning: Turning
+    ) -> None:
         with override_settings(BINDSERVER={"SYNC_ROWS": 3}):
-            followers = [shop.follow(part(category=number)) for number in range(1, 11)]
-            shop.turn()
-            assert len(shop.statements) == 1  # that which found it too much
+            followers = [turning.follow(part(category=number)) for number in range(1, 11)]
+            turning.turn()
+            assert len(turning.statements) == 1  # that which found it too much
             assert [f.column("id") for f in followers[:4]] == [[10, 11], [20, 21], [30, 31], []]
             Product.objects.update(stock=F("id"))
-            shop.turn()
+            turning.turn()
         assert [f.column("stock") for f in followers[:3]] == [[11, 10], [21, 20], [31, 30]]
-        assert all(live.state is State.READY for live in shop.views())
+        assert all(live.state is State.READY for live in turning.views())
 
-    def test_http_s_own_wishes_are_served_by_the_same_read(self, shop: Turning) -> None:
+    def test_http_s_own_wishes_are_served_by_the_same_read(self, turning: Turning) -> None:
         wishes = [
             SnapshotWish(binding=PartBinding, caller=Caller(), params={"category": n})
             for n in (1, 2)
         ]
         for wish in wishes:
-            shop.ask(wish)
-        shop.turn()
-        assert len(shop.statements) == 1
+            turning.ask(wish)
+        turning.turn()
+        assert len(turning.statements) == 1
         assert [list(wish.answer.result(0).rows) for wish in wishes] == [[10, 11], [20, 21]]
 
 
@@ -301,21 +305,21 @@ class Stocked(Binding[Product]):
 
 
 def test_what_sqlite_holds_in_a_column_of_another_kind_is_read_by_itself(
-    sqlite_shop: Turning,
+    sqlite_turning: Turning,
 ) -> None:
     add(1, stock=1), add(2, stock=2)
-    views = [sqlite_shop.follow(Stocked(params={"stock": n})) for n in (1, 2)]
-    sqlite_shop.turn()
+    views = [sqlite_turning.follow(Stocked(params={"stock": n})) for n in (1, 2)]
+    sqlite_turning.turn()
     with connections["default"].cursor() as cursor:
         cursor.execute("UPDATE app_product SET stock = 1.5 WHERE id = 2")
     Product.objects.filter(pk=1).update(name="other")
-    sqlite_shop.turn()
+    sqlite_turning.turn()
     assert [f.column("name") for f in views] == [["other"], []]
-    assert len(sqlite_shop.statements) == 3  # together, and then each
+    assert len(sqlite_turning.statements) == 3  # together, and then each
 
 
-def test_an_argument_that_no_column_holds_harms_nobody_else(sqlite_shop: Turning) -> None:
+def test_an_argument_that_no_column_holds_harms_nobody_else(sqlite_turning: Turning) -> None:
     add(1, stock=7)
-    views = [sqlite_shop.follow(Stocked(params={"stock": n})) for n in (7, 2**40, 2**70)]
-    sqlite_shop.turn()
+    views = [sqlite_turning.follow(Stocked(params={"stock": n})) for n in (7, 2**40, 2**70)]
+    sqlite_turning.turn()
     assert [f.column("id") for f in views] == [[1], [], []]

@@ -214,7 +214,7 @@ class TestReading:
             with pytest.raises(NotDealt):
                 slots.find((strange,))
 
-    def test_each_slot_s_rows_in_order(self, shop: Turning) -> None:
+    def test_each_slot_s_rows_in_order(self, turning: Turning) -> None:
         for pk in (12, 22):
             add(pk, pk // 10, stock=5)
         query = Query(part(category=1))
@@ -225,13 +225,13 @@ class TestReading:
             (77,): [],
         }
 
-    def test_no_more_than_the_budget_of_all_slots(self, shop: Turning) -> None:
+    def test_no_more_than_the_budget_of_all_slots(self, turning: Turning) -> None:
         query = Query(part(category=1))
         assert query.load_together({(1,), (2,)}, Recorder(), Pacer(10), 4)
         with pytest.raises(OverBudget):
             query.load_together({(1,), (2,)}, Recorder(), Pacer(10), 3)
 
-    def test_more_slots_and_keys_than_one_query_names(self, shop: Turning) -> None:
+    def test_more_slots_and_keys_than_one_query_names(self, turning: Turning) -> None:
         query, slots = Query(part(category=1)), {(number,) for number in range(1, 1203)}
         dealt = query.load_together(slots, Recorder(), Pacer(10), 100)
         assert sum(rows.count for rows in dealt.values()) == 6
@@ -240,7 +240,7 @@ class TestReading:
         few = query.read_together(set(range(1, 1203)), {(1,), (3,)}, Recorder(), Pacer(10))
         assert sorted(few) == [(1,), (3,)]
 
-    def test_slots_of_several_columns(self, shop: Turning) -> None:
+    def test_slots_of_several_columns(self, turning: Turning) -> None:
         Product.objects.filter(active=False).update(stock=4)
         query = Query(InBoth(params={"category": 1, "stock": 4}))
         slots = {(1, 0), (2, 4), (9, 0), (1, 4)}
@@ -253,7 +253,7 @@ class TestReading:
             found = {slot: list(rows.fresh) for slot, rows in dealt.items() if rows.fresh}
             assert found == {(1, 0): [10], (2, 4): [21], (1, 4): [11]}
 
-    def test_model_instances_are_dealt_too(self, shop: Turning) -> None:
+    def test_model_instances_are_dealt_too(self, turning: Turning) -> None:
         dealt = Query(part(category=1), Form.MODELS).load_together(
             {(1,), (2,)}, Recorder(), Pacer(10)
         )

@@ -31,9 +31,9 @@ def drop_triggers(table: str) -> None:
 
 
 @pytest.fixture
-def refuse(shop: Turning, monkeypatch: pytest.MonkeyPatch) -> Any:
+def refuse(turning: Turning, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Have nobody put triggers on anything, until it is called again."""
-    log: Any = shop.source._log
+    log: Any = turning.source._log
     install = log.install
 
     def refusing(tables: Any) -> Any:
@@ -46,61 +46,63 @@ def refuse(shop: Turning, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_view_is_compared_from_time_to_time_until_its_table_is_watched_again(
-    shop: Turning, refuse: Any
+    turning: Turning, refuse: Any
 ) -> None:
-    words, tags = shop.follow(WordBinding(), "text"), shop.follow(TagBinding())
-    shop.turn()
+    words, tags = turning.follow(WordBinding(), "text"), turning.follow(TagBinding())
+    turning.turn()
     drop_triggers("app_word")
     refuse(on=True)
     Word.objects.create(text="missed")
-    shop.look_at_schema()
-    shop.turn()
+    turning.look_at_schema()
+    turning.turn()
     assert words.column("text") == ["missed"]
-    assert shop.source.unseen() == {"app_word"}
+    assert turning.source.unseen() == {"app_word"}
 
     Word.objects.create(text="more")
-    shop.compare_suspects()
-    shop.turn()
+    turning.compare_suspects()
+    turning.turn()
     assert words.column("text") == ["missed", "more"]
 
     refuse(on=False)
     Word.objects.create(text="now")
-    shop.try_triggers_again()
-    shop.turn()
+    turning.try_triggers_again()
+    turning.turn()
     assert words.column("text") == ["missed", "more", "now"]
-    assert shop.source.unseen() == frozenset()
+    assert turning.source.unseen() == frozenset()
     Word.objects.create(text="then")
-    shop.turn()
+    turning.turn()
     assert words.column("text") == ["missed", "more", "now", "then"]
     assert tags.told() == ["sync"]
 
 
-def test_whoever_comes_gets_the_rows_as_they_are_now(shop: Turning, refuse: Any) -> None:
-    shop.follow(WordBinding(), "text")
-    shop.turn()
+def test_whoever_comes_gets_the_rows_as_they_are_now(turning: Turning, refuse: Any) -> None:
+    turning.follow(WordBinding(), "text")
+    turning.turn()
     drop_triggers("app_word")
     refuse(on=True)
-    shop.look_at_schema()
-    shop.turn()
+    turning.look_at_schema()
+    turning.turn()
     Word.objects.create(text="unseen")
-    late = shop.follow(WordBinding(), "text")
-    shop.turn()
+    late = turning.follow(WordBinding(), "text")
+    turning.turn()
     assert late.column("text") == ["unseen"]
 
 
-def test_rows_that_are_read_again_never_stand_beside_older_ones(shop: Turning, refuse: Any) -> None:
+def test_rows_that_are_read_again_never_stand_beside_older_ones(
+    turning: Turning, refuse: Any
+) -> None:
     """One row of the joined table is seen to change, and a row of the other is not."""
-    products = shop.follow(CatalogueBinding())
-    shop.turn()
+    products = turning.follow(CatalogueBinding())
+    turning.turn()
     drop_triggers("app_product")
     refuse(on=True)
-    shop.look_at_schema()
-    shop.turn()
-    assert shop.source.unseen() == {"app_product"}
+    turning.look_at_schema()
+    turning.turn()
+    assert turning.source.unseen() == {"app_product"}
     products.told()
     Product.objects.filter(pk=30).update(stock=7)
     Category.objects.filter(pk=1).update(name="another")
-    shop.turn()
+    turning.turn()
     assert products.told() == ["batch"]
     found = {row["id"]: (row["category_name"], row["stock"]) for row in products.replica.rows}
     assert found[10][0] == "another"
@@ -108,18 +110,18 @@ def test_rows_that_are_read_again_never_stand_beside_older_ones(shop: Turning, r
 
 
 def test_nobody_who_follows_it_is_told_that_they_have_all_of_a_state(
-    shop: Turning, refuse: Any
+    turning: Turning, refuse: Any
 ) -> None:
-    words, tags = shop.follow(WordBinding(), "text"), shop.follow(TagBinding())
-    shop.turn()
+    words, tags = turning.follow(WordBinding(), "text"), turning.follow(TagBinding())
+    turning.turn()
     drop_triggers("app_word")
     refuse(on=True)
-    shop.look_at_schema()
-    shop.turn()
+    turning.look_at_schema()
+    turning.turn()
     Word.objects.create(text="unseen")
     Tag.objects.create(name="seen")
-    shop.turn()
+    turning.turn()
     assert tags.column("name") == ["seen"]
-    behind = shop.desk.lagging(shop.source.position(), shop.source.unseen())
+    behind = turning.desk.lagging(turning.source.position(), turning.source.unseen())
     assert words in behind
     assert tags not in behind

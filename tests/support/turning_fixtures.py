@@ -25,7 +25,7 @@ def each_database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def shop(each_database: str) -> Iterator[Turning]:
+def turning(each_database: str) -> Iterator[Turning]:
     """Three categories with two products each, and turns to take."""
     for number in (1, 2, 3):
         Category.objects.create(pk=number, name=f"category {number}")
@@ -36,7 +36,7 @@ def shop(each_database: str) -> Iterator[Turning]:
 
 
 @pytest.fixture
-def sqlite_shop(database: Path) -> Iterator[Turning]:
+def sqlite_turning(database: Path) -> Iterator[Turning]:
     """Turns to take on SQLite."""
     with Turning() as turning:
         yield turning
