@@ -59,7 +59,7 @@ class Turn:
         self.postponed: list[Wish | Loaded] = []
         self.position = Position(epoch="", mark="")
         self._isolation = Isolation(source, pacer, self.outgoing, note)
-        self._history = History(source, self.position)
+        self._history: History
         self._left: list[tuple[LiveView, Subject]] = []
 
     def run(self, items: Iterable[Wish | Loaded]) -> None:
