@@ -422,6 +422,7 @@ class TestALostDatabase:
                 own.stop(how)
                 await talk.until(lambda: products.replica.stale)
                 await talk.ping()
+                await asyncio.sleep(1.1)  # runs of one second are not told apart
                 own.start()
                 program = Program(own, name)
                 program.run("UPDATE app_product SET stock = 5 WHERE id = 2")
