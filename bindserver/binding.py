@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from django.db.models import Model, Q, QuerySet
@@ -17,6 +17,9 @@ from bindserver.exceptions import BindingError
 from bindserver.rows import ModelRows
 
 M = TypeVar("M", bound=Model)
+
+SERIALIZERS_KEPT = 1000
+"""How many serializers that were made of plain fields are kept, to be made once."""
 
 DECLARED = frozenset(
     {
@@ -349,7 +352,7 @@ def plain_serializer(
     return _plain_serializer(model, tuple(fields) if isinstance(fields, list) else fields)
 
 
-@cache
+@lru_cache(maxsize=SERIALIZERS_KEPT)
 def _plain_serializer(
     model: type[Model], fields: Sequence[str] | str
 ) -> type[serializers.ModelSerializer[Any]]:
