@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument(
         "--signals", action="store_true", help="several processes on one Redis, without a log"
     )
+    parser.add_argument("--rests", type=int, default=1, help="how often to come to rest at least")
     parser.add_argument("--patience", type=float, default=15, help="seconds to come to rest in")
     options = parser.parse_args()
     seed = random.randrange(10**9) if options.seed is None else options.seed
@@ -64,7 +65,7 @@ def _run_several(home: Home, folder: Path, seed: int, options: argparse.Namespac
 
     several = Several(home, folder, seed, options.fault, options.profile, options.patience)
     try:
-        asyncio.run(several.run(options.seconds))
+        asyncio.run(several.run(options.seconds, options.rests))
     except Different:
         print(several.report())
         print(f"\nthe servers' logs:\n{several.log()[-LOG_SHOWN:]}")

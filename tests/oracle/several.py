@@ -101,8 +101,8 @@ class Several:
         ]
         self._database = Session(home.url)
 
-    async def run(self, seconds: float) -> None:
-        """Take steps until the time is over.
+    async def run(self, seconds: float, rests: int) -> None:
+        """Take steps until the time is over and everybody came to rest as often as was asked for.
 
         Raises:
             Different: a replica is not what it must be.
@@ -116,7 +116,7 @@ class Several:
             loop = asyncio.get_running_loop()
             until = loop.time() + seconds
             await self.write(20)
-            while loop.time() < until:
+            while loop.time() < until or len(self._healed) < rests - 1:
                 await self._step()
                 self.tally.check()
             await self.settle()

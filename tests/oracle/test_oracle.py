@@ -95,7 +95,8 @@ def test_a_planted_fault_is_found(database: str, fault: str) -> None:
 
 @pytest.mark.parametrize("profile", sorted(PROFILES))
 def test_several_processes_under_signals_come_to_the_table_s_rows(profile: str) -> None:
-    code, output = run(SIGNALS_SECONDS, "--signals", "--profile", profile)
+    rests = ("--rests", str(FEWEST_RESTS))
+    code, output = run(SIGNALS_SECONDS, "--signals", "--profile", profile, *rests)
     assert code == 0, output
     assert figure("differences", output) == 0
     assert figure("rests", output) >= FEWEST_RESTS
