@@ -8,6 +8,8 @@ SECONDS ?= 300
 DATABASE ?= sqlite
 SEED ?=
 CELLS ?=
+JOBS ?= 3
+AT_ONCE = -n $(JOBS) --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 DRIVER := $(if $(filter postgres%,$(DATABASE_URL)),postgresql,$(if $(filter mysql%,$(DATABASE_URL)),mysql))
@@ -35,10 +37,10 @@ js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
 python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the Python tests, half a minute of the oracle on each database among them
-	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest -m "not browser"
+	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest $(AT_ONCE) -m "not browser"
 
 browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium
-	env -u DATABASE_URL -u DEBUG CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest -m browser
+	env -u DATABASE_URL -u DEBUG CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest $(AT_ONCE) -m browser
 
 oracle: $(VENV)/.dev ## Run the oracle on DATABASE for SECONDS, from SEED where given
 	$(BIN)/python -m tests.oracle --database $(DATABASE) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
