@@ -293,6 +293,7 @@ class Cycle:
             self._told = type(problem)
             logger.error("bindserver: database %r is out of reach", self.alias, exc_info=problem)
         self._disconnect()
+        self._desk.loader.give_up()
         outgoing = self._desk.out_of_reach(items)
         if outgoing:
             self._post.send(outgoing, "", frozenset())

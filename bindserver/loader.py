@@ -77,6 +77,9 @@ class Loader:
         self._done = done
         self._wanted: SimpleQueue[Wanted | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._watchdog: Watchdog | None = None
+        self._pacer = Pacer(0)
+        self._stopping = False
 
     def load(self, wanted: Wanted) -> None:
         """Load views; the results come through `done`."""
@@ -89,17 +92,25 @@ class Loader:
             some = wanted.lives[start : start + VIEWS_AT_ONCE]
             self._wanted.put(replace(wanted, lives=some))
 
+    def give_up(self) -> None:
+        """Let what is being loaded fail now: the database has been lost, to others too."""
+        if self._watchdog is not None:
+            self._watchdog.give_up()
+
     def stop(self) -> None:
-        """End the thread when it has done what it is at."""
+        """End the thread, and what it is at."""
         if self._thread is not None:
+            self._stopping = True
+            self._pacer.expire()
+            self.give_up()
             self._wanted.put(None)
             self._thread.join()
 
     def _run(self) -> None:
         connection = open_connection(self._alias)
-        watchdog = Watchdog(connection)
+        watchdog = self._watchdog = Watchdog(connection)
         try:
-            while (wanted := self._wanted.get()) is not None:
+            while (wanted := self._wanted.get()) is not None and not self._stopping:
                 with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
                     results = self._load_all(wanted, connection)
                 for loaded in results:
@@ -111,7 +122,9 @@ class Loader:
     def _load_all(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
         """Load views together; one by one if that fails, so that it fails one of them alone."""
         results = self._load_patiently(wanted, connection)
-        if len(results) == 1 or results[0].problem is None or not _is_there(connection):
+        if len(results) == 1 or results[0].problem is None:
+            return results
+        if self._stopping or not _is_there(connection):
             return results
         alone = [replace(wanted, lives=[live]) for live in wanted.lives]
         return [loaded for one in alone for loaded in self._load_patiently(one, connection)]
@@ -120,11 +133,13 @@ class Loader:
         """Load views in another snapshot as often as somebody overtakes it."""
         while True:
             results = self._load(wanted, connection)
-            if not isinstance(results[0].problem, Overtaken):
+            if self._stopping or not isinstance(results[0].problem, Overtaken):
                 return results
 
     def _load(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
-        pacer = Pacer(_longest())
+        pacer = self._pacer = Pacer(_longest())
+        if self._stopping:
+            pacer.expire()
         recorder, position, began = Recorder(), wanted.since, time.monotonic()
         dealt: list[Rows | None] = [None] * len(wanted.lives)
         problem: Exception | None = None

@@ -87,17 +87,25 @@ class Watchdog:
 
     def look(self) -> None:
         """End the connection if somebody has waited too long on it."""
-        held, patience = self._socket, self._patience
-        if held is None or self._ended or time.monotonic() < self._until:
+        if self._socket is None or self._ended or time.monotonic() < self._until:
             return
-        self._ended = True
         logger.warning(
             "bindserver: database %r has not answered for %g s; the connection is ended",
             self._connection.alias,
-            patience,
+            self._patience,
         )
-        with contextlib.suppress(OSError):  # it is gone already
-            held.shutdown(socket.SHUT_RDWR)
+        self._end()
+
+    def give_up(self) -> None:
+        """End the connection if somebody waits on it, however short a time; from any thread."""
+        if self._until < math.inf:
+            self._end()
+
+    def _end(self) -> None:
+        self._ended, held = True, self._socket
+        if held is not None:
+            with contextlib.suppress(OSError):  # it is gone already
+                held.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Watch no more."""

@@ -14,7 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import DatabaseError, connections
@@ -25,12 +27,14 @@ from bindserver.binding import Binding
 from bindserver.capture.log import log_of
 from bindserver.live import LiveView
 from bindserver.loader import Loaded, Loader, Wanted
+from bindserver.pace import Pacer
 from bindserver.queries import Query
 from bindserver.snapshot import open_connection
 from bindserver.watchdog import Watchdog
 from tests.app.bindings import WordBinding
 from tests.conftest import program_on
 from tests.support.default import as_default
+from tests.support.forwarder import Forwarder
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import Cluster
 from tests.support.postgresql_fixtures import make_templates
@@ -186,6 +190,30 @@ class TestAServer:
             assert "has not answered" in server.log.read_text()
 
 
+async def test_what_a_silent_connection_was_loading_is_loaded_by_another(
+    home: Home, program: Any, tmp_path: Path
+) -> None:
+    program.run("INSERT INTO app_word VALUES ('slow', 1), ('slower', 2), ('slowest', 3)")
+    port = urlsplit(home.url).port
+    assert port is not None
+    address = Forwarder(port)
+    patient = {"QUERY_SECONDS": 60, "STALE_SECONDS": 1, "SYNC_ROWS": 2}
+    url = home.url.replace(str(port), str(address.port))
+    with Server(tmp_path / "patient", patient, url=url) as server:
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products")
+            with slow_words(home, program, 1.5):
+                await talk.say("words")
+                await talk.hear_data("$subscribed")  # the turn has left them to the loader
+                await asyncio.sleep(0.3)
+                address.silence()
+                await talk.until(lambda: products.replica.stale)
+                await talk.until(lambda: not products.replica.stale, 30)
+                words = talk.following("words")
+                await talk.until(lambda: words.column("text") == ["slow", "slower", "slowest"], 30)
+    address.close()
+
+
 @contextmanager
 def slow_words(home: Home, program: Any, seconds: float) -> Iterator[None]:
     """Let each read of the words take a while."""
@@ -278,26 +306,58 @@ class TestAWatchdog:
         assert not thread.is_alive()
 
 
-@override_settings(BINDSERVER={"QUERY_SECONDS": 0.2, "STALE_SECONDS": 0.5})
-def test_a_loader_comes_back_with_what_went_wrong(
+@pytest.fixture
+def loading(
     home: Home, at_home: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    binding: Binding[Any] = WordBinding()
-    live = LiveView(Query(binding), binding, b"secret")
-    load: Callable[..., Any] = live.query.load
+) -> Iterator[Callable[..., tuple[Loader, SimpleQueue[Loaded]]]]:
+    """Begin a load, in the middle of which the database hangs, or rows are read without end."""
+    loaders: list[Loader] = []
 
-    def hang(*args: Any) -> Any:
-        home.pause()
-        return load(*args)
+    def begin(endless: bool = False) -> tuple[Loader, SimpleQueue[Loaded]]:
+        binding: Binding[Any] = WordBinding()
+        live = LiveView(Query(binding), binding, b"secret")
+        load: Callable[..., Any] = live.query.load
+        begun = threading.Event()
 
-    monkeypatch.setattr(live.query, "load", hang)
-    done: list[Loaded] = []
-    loader = Loader("default", done.append)
-    now = log_of(connections["default"]).position()
-    try:
-        loader.load(Wanted(lives=[live], since=now, durable=True))
+        def hang(recorder: Any, pacer: Pacer) -> Any:
+            if not endless:
+                home.pause()
+            begun.set()
+            while endless:
+                pacer.pause()
+            return load(recorder, pacer)
+
+        monkeypatch.setattr(live.query, "load", hang)
+        done: SimpleQueue[Loaded] = SimpleQueue()
+        now = log_of(connections["default"]).position()
+        loaders.append(Loader("default", done.put))
+        loaders[-1].load(Wanted(lives=[live], since=now, durable=True))
+        assert begun.wait(10)
+        return loaders[-1], done
+
+    yield begin
+    home.go_on()
+    for loader in loaders:
         loader.stop()
-    finally:
-        home.go_on()
-    (loaded,) = done
-    assert isinstance(loaded.problem, DatabaseError)
+
+
+class TestALoader:
+    @override_settings(BINDSERVER={"QUERY_SECONDS": 0.2, "STALE_SECONDS": 0.5})
+    def test_comes_back_with_what_went_wrong(self, loading: Any) -> None:
+        _, done = loading()
+        assert isinstance(done.get(timeout=20).problem, DatabaseError)
+
+    @override_settings(BINDSERVER={"QUERY_SECONDS": 60, "STALE_SECONDS": 1})
+    def test_gives_up_at_once_what_another_has_found_to_be_lost(self, loading: Any) -> None:
+        loader, done = loading()
+        loader.give_up()
+        assert isinstance(done.get(timeout=20).problem, DatabaseError)
+
+    @override_settings(BINDSERVER={"QUERY_SECONDS": 60, "STALE_SECONDS": 1})
+    @pytest.mark.parametrize("endless", [False, True])
+    def test_is_stopped_in_the_middle_of_a_load(self, loading: Any, endless: bool) -> None:
+        loader, _ = loading(endless)
+        stopping = threading.Thread(target=loader.stop, daemon=True)
+        stopping.start()
+        stopping.join(20)
+        assert not stopping.is_alive()

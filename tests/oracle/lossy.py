@@ -10,19 +10,21 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 
 LOST, DOUBLED, DELAYED = 0.12, 0.12, 0.12
 
+_rng = random.Random(os.getpid())
+"""One for the process: with one for each layer, who begins anew would lose the same again."""
+
 
 class LossyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
     """Redis pub/sub, with some of what is sent to groups lost, doubled, or out of order."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._rng = random.Random(os.getpid())
         self._delayed: list[Any] = []
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send a message, or not; then those that were delayed."""
         layer = self._get_layer()
-        chance = self._rng.random()
+        chance = _rng.random()
         if chance < LOST:
             return
         if chance < LOST + DELAYED:

@@ -21,6 +21,7 @@ class Forwarder:
         self.port = free_port()
         self._target = target
         self._open: set[socket.socket] = set()
+        self._silent: set[socket.socket] = set()
         self._listening = socket.create_server(("127.0.0.1", self.port))
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -30,6 +31,10 @@ class Forwarder:
         for end in list(self._open):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def silence(self) -> None:
+        """Carry nothing any more on the connections that are open, as if their host were gone."""
+        self._silent |= self._open
 
     def close(self) -> None:
         """Take no more connections, and end those that there are."""
@@ -59,6 +64,7 @@ class Forwarder:
                 while self._carry_some(selector):
                     pass
         self._open -= {near, far}
+        self._silent -= {near, far}
 
     def _carry_some(self, selector: selectors.BaseSelector) -> bool:
         for key, _ in selector.select():
@@ -67,5 +73,6 @@ class Forwarder:
             data = end.recv(65536)
             if not data:
                 return False
-            key.data.sendall(data)
+            if end not in self._silent:
+                key.data.sendall(data)
         return True
