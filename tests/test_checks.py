@@ -72,6 +72,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "an event and no fields": ("E008", {"model": Product, "event": "wrong"}),
     "an unknown field": ("E009", {**GOOD, "fields": ["id", "nonsense"]}),
     "fields that are a string": ("E009", {**GOOD, "fields": "name"}),
+    "fields in no order": ("E009", {**GOOD, "fields": {"id", "name"}}),
     "a serializer that is none": (
         "E009",
         {"model": Product, "event": "wrong", "serializer_class": Product},

@@ -221,6 +221,10 @@ class MySQLLog(Installer):
             self._renew_at = None if due else time.monotonic() + TRUNCATE_SECONDS
         self._truncates = count
 
+    def status(self) -> dict[str, Any]:
+        shown = super().status()
+        return {**shown, "epoch": self._epoch(self._facts(Mark()))} if shown["installed"] else shown
+
     # Purging.
 
     def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:

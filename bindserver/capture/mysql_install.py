@@ -124,7 +124,6 @@ class Installer:
         if not self._has_tables():
             return {"installed": False}
         count, oldest, newest = self._rows(f"SELECT COUNT(*), MIN(at), MAX(at) FROM {LOG}")[0]
-        epoch = self._rows(f"SELECT value FROM {META} WHERE name = 'epoch'")
         schema = Schema(self._connection)
         size = self._rows(
             "SELECT data_length + index_length FROM information_schema.tables "
@@ -133,7 +132,6 @@ class Installer:
         )[0][0]
         return {
             "installed": True,
-            "epoch": str(epoch[0][0]) if epoch else "",
             "entries": count,
             "bytes": int(size),
             "oldest": None if oldest is None else int(oldest),

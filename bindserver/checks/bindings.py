@@ -123,7 +123,8 @@ def _check_serializer(binding: BindingClass) -> Iterator[CheckMessage]:
 
 
 def _check_fields(binding: BindingClass) -> Iterator[CheckMessage]:
-    if isinstance(binding.fields, str) and binding.fields != "__all__":
+    named = binding.fields is None or isinstance(binding.fields, list | tuple)
+    if not named and binding.fields != "__all__":
         problem = f'{binding.__name__}.fields is a list of names, or "__all__".'
     else:
         problem = _serializer_problem(binding)

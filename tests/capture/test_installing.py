@@ -105,6 +105,7 @@ class TestInstalling:
         assert 0 < status["bytes"] < 1_000_000
         assert abs(status["oldest"] - time.time()) < 5
         assert status["newest"] == status["oldest"]
+        assert status["epoch"] == installed.position().epoch
         installed.renew()
         assert installed.status()["epoch"] != status["epoch"]
 
