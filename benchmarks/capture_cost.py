@@ -24,6 +24,8 @@ from benchmarks.load import Script
 
 PRODUCTS = 10_000
 IDLE_SECONDS = 10
+SETTLE_SECONDS = 3
+"""A server has then become quiet, and found out whether it is notified."""
 SCRIPTS = {
     "one UPDATE by key": Script(
         statements=("UPDATE app_product SET stock = stock + 1 WHERE id = :id",), highest=PRODUCTS
@@ -67,7 +69,7 @@ def idle(home: Home, place: Place, seconds: float) -> None:
     with place.server as server, connect(server.ws, max_size=None) as client:
         client.send('{"event":"by_stock"}')
         client.recv()
-        time.sleep(3)
+        time.sleep(SETTLE_SECONDS)
         began, own, its = time.perf_counter(), cpu_of(server.pid), home.computed()
         time.sleep(seconds)
         took = time.perf_counter() - began
@@ -104,6 +106,7 @@ async def _latency(hub: Any, place: Place, writes: int) -> None:
     ear, program = Ear(), place.program()
     hub.subscribe(Ref(ear, 1), Caller(), Subscribe(event="by_stock", params={}))
     await ear.until(lambda: ear.actions)
+    await asyncio.sleep(SETTLE_SECONDS)
 
     def by_another(number: int) -> float:
         program.run("UPDATE app_product SET stock = ? WHERE id = 5", 10**6 + number)
@@ -144,13 +147,20 @@ def main() -> None:
         action="store_true",
         help="have commits not wait for the disk: the triggers' share is then the largest",
     )
+    parser.add_argument(
+        "--notify", action="store_true", help="have PostgreSQL notify of commits as well"
+    )
     options = parser.parse_args()
+    if options.notify and options.database != "postgresql":
+        parser.error("--notify is for --database postgresql")
     if options.database == "sqlite":
         options.writers = 1
     with tempfile.TemporaryDirectory(prefix="bindserver-cost-") as folder:
         home = HOMES[options.database](Path(folder), durable=not options.no_fsync)
         try:
             places = {logged: _filled(home.make(logged=logged)) for logged in (False, True)}
+            if options.notify:
+                places[True].server.manage("bindings", "capture", "install", "--notify")
             throughput(home, places, options)
             idle(home, places[True], IDLE_SECONDS)
             latency(places[True], 200)

@@ -11,9 +11,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from django.db import connections
+from pytest_django import DjangoDbBlocker
 
+from bindserver.capture.log import log_of
 from bindserver.engine.replica import Replica
 from tests.support.database_faults import FAULTS_ON_MARIADB
+from tests.support.default import as_default
 from tests.support.mariadb import MariaDB, Program, served
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
@@ -422,7 +426,6 @@ class TestALostDatabase:
                 own.stop(how)
                 await talk.until(lambda: products.replica.stale)
                 await talk.ping()
-                await asyncio.sleep(1.1)  # runs of one second are not told apart
                 own.start()
                 program = Program(own, name)
                 program.run("UPDATE app_product SET stock = 5 WHERE id = 2")
@@ -436,6 +439,20 @@ class TestALostDatabase:
             async with talking(server.ws) as talk:
                 again = await talk.follow("products", cursor=old, held=[1, 2, 3])
                 assert told(again) == [("sync", None)]  # and this one cannot know
+
+    def test_runs_that_follow_at_once_are_told_apart(
+        self, own: MariaDB, maria_template: dict[bool, str], django_db_blocker: DjangoDbBlocker
+    ) -> None:
+        name = own.make()
+        own.load(name, maria_template[True])
+        epochs = set()
+        with as_default(own.url(name), django_db_blocker):
+            for _ in range(4):
+                epochs.add(log_of(connections["default"]).position().epoch)
+                connections["default"].close()
+                own.stop(signal.SIGKILL)
+                own.start()
+        assert len(epochs) == 4
 
     async def test_connections_that_are_killed_are_made_anew(
         self, talk: Talk, program: Program

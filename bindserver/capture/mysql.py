@@ -50,6 +50,9 @@ TRUNCATE_SECONDS = 10.0
 KEPT_LENGTH = 60_000
 """How long the text of the kept mark may be; its column holds 65,535 bytes."""
 
+YOUNG_SECONDS = 0.05
+"""How long to wait before looking again whether a run of the database server is a second old."""
+
 HOLE_SECONDS = 30
 """Servers have given up a hole before it is so old, if nothing can come in it any more."""
 
@@ -151,12 +154,18 @@ class MySQLLog(Installer):
         return self._run[1]
 
     def _ask_run(self) -> str:
+        """Name the run by the second in which it began.
+
+        No run is named in that second, so the next one begins in a later one, if any was named.
+        """
         while True:  # until both looks fall into one second of the server's clock
             before = self._rows("SELECT UNIX_TIMESTAMP(), @@server_id, @@hostname, @@port")[0]
-            uptime = self._rows("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1]
+            uptime = int(self._rows("SHOW GLOBAL STATUS LIKE 'Uptime'")[0][1])
             after = self._rows("SELECT UNIX_TIMESTAMP()")[0][0]
-            if before[0] == after:
-                return f"{int(after) - int(uptime)} {before[1:]}"
+            if before[0] == after and uptime:
+                return f"{int(after) - uptime} {before[1:]}"
+            if not uptime:
+                time.sleep(YOUNG_SECONDS)
 
     # Looking, between snapshots.
 
