@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -242,12 +243,11 @@ class TestAView:
             return load(*args)
 
         monkeypatch.setattr(live.query, "load", overtaken_once)
-        done: list[Loaded] = []
+        done: SimpleQueue[Loaded] = SimpleQueue()
         loader = turns.cycle._desk.loader
-        monkeypatch.setattr(loader, "_done", done.append)
+        monkeypatch.setattr(loader, "_done", done.put)
         loader.load(Wanted(lives=[live], since=live.position, durable=True))
-        loader.stop()
-        ((loaded),) = done
+        loaded = done.get(timeout=20)
         assert loaded.rows is not None
         assert list(loaded.rows.fresh) == [9]
         assert next(times) == 2

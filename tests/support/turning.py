@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 from django.db import connections
@@ -13,7 +13,7 @@ from bindserver.capture.mysql import MySQLLog
 from bindserver.dependencies import known_tables
 from bindserver.desk import EVERYTHING, Desk
 from bindserver.engine.replica import Replica
-from bindserver.live import LiveView
+from bindserver.live import LiveView, State
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer
 from bindserver.snapshot import connect, open_connection, snapshot
@@ -75,6 +75,10 @@ class Follower:
         return told
 
 
+LOAD_SECONDS = 20
+"""A load must be done within this time."""
+
+
 class Turning:
     """Takes turns; until it is left, this thread writes on the same connection.
 
@@ -99,6 +103,7 @@ class Turning:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.desk.loader.stop()
         self._connection.close()
         connections["default"] = self._usual
 
@@ -117,13 +122,14 @@ class Turning:
     def turn(self) -> None:
         """Take a turn, and what others it takes until all is loaded."""
         self.statements = []
+        loaded: list[Loaded] = []
         while True:
-            items = [*self._wishes, *self._take_loaded()]
+            items = [*self._wishes, *loaded]
             self._wishes.clear()
             unanswered = self._turn(items)
-            self.desk.loader.stop()
-            self.desk.loader._thread = None
-            if self._loaded.empty() and not unanswered:
+            loading = [live for live in self.views() if live.state is State.LOADING]
+            loaded = [self._loaded.get(timeout=LOAD_SECONDS) for _ in loading]
+            if not loaded and not unanswered:
                 return
 
     def take_one(self) -> bool:
@@ -154,14 +160,6 @@ class Turning:
     def try_triggers_again(self) -> None:
         """Have the next turn try to put triggers where it could not."""
         self.source._retry_at = 0.0
-
-    def _take_loaded(self) -> list[Loaded]:
-        taken = []
-        while True:
-            try:
-                taken.append(self._loaded.get_nowait())
-            except Empty:
-                return taken
 
     def _turn(self, items: list[Wish | Loaded]) -> bool:
         for item in items:
