@@ -70,7 +70,7 @@ class Catalogue:
             Refusal: the params are wrong, the caller may not, or there are too many views.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        instance = binding(user=caller.user, auth=caller.auth, params=params)
+        instance = self._instance_of(binding, caller, caller.user, params)
         return self._subject(instance, Form.JSON, params, position, trusted), instance
 
     def resolve_instance(self, instance: Binding[Any], form: Form, position: Position) -> Subject:
@@ -121,11 +121,11 @@ class Catalogue:
             Denied: the caller may not have it any more.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        user, auth = self._present(subject.caller), subject.caller.auth
+        user = self._present(subject.caller)
         if subject.origin is not None:
             instance = subject.origin.seen_by(user)
         else:
-            instance = subject.binding(user=user, auth=auth, params=subject.params)
+            instance = self._instance_of(subject.binding, subject.caller, user, subject.params)
         live, reads = self._view_of(instance, subject.form, subject.trusted)
         subject.reads = reads | self._table_of(subject.caller)
         subject.asks_users = bool(reads & self._table_of(subject.caller))
@@ -137,6 +137,12 @@ class Catalogue:
         subject.live = live
         return True
 
+    def _instance_of(
+        self, binding: BindingClass, caller: Caller, user: Any, params: Mapping[str, Any]
+    ) -> Binding[Any]:
+        with guarded(self._alias):  # fields of params may look for rows
+            return binding(user=user, auth=caller.auth, params=params)
+
     def _present(self, caller: Caller) -> Any:
         """Return the caller's user as the row is now, since old ones remember permissions; None
         for one that is gone or inactive."""
@@ -144,7 +150,8 @@ class Catalogue:
             return caller.user
         model = caller.user._meta.model  # its type may be a lazy wrapper's
         users = model._base_manager.using(caller.user._state.db or self._alias)
-        user = users.filter(pk=caller.user.pk).first()
+        with guarded(self._alias):
+            user = users.filter(pk=caller.user.pk).first()
         vouch(self._alias, self._table_of(caller))
         return user if getattr(user, "is_active", True) else None
 

@@ -17,6 +17,7 @@ from bindserver.pace import Pacer
 from bindserver.params import validate
 from bindserver.queries import Form
 from bindserver.registry import registry
+from bindserver.snapshot import guarded
 from bindserver.sources import Source
 from bindserver.subject import Subject
 from bindserver.wishes import (
@@ -159,7 +160,8 @@ class Reception:
 
     def _unsubscribe(self, wish: UnsubscribeWish) -> None:
         binding = registry.get(wish.message.event)
-        _, wire = validate(binding.params, wish.message.params)
+        with guarded(self._desk.alias):
+            _, wire = validate(binding.params, wish.message.params)
         event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
         self._outgoing.add([wish.ref], event)
 

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
+import pytest
 from django.contrib.auth.models import User
+from rest_framework import serializers
 
+from bindserver import Binding
 from bindserver.catalogue import Catalogue
 from bindserver.engine.changes import Position
-from bindserver.wishes import Caller
+from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
+from bindserver.wishes import (
+    Caller,
+    Event,
+    ReconsiderWish,
+    Ref,
+    Refused,
+    SubscribeWish,
+    UnsubscribeWish,
+    Wish,
+)
 from tests.app.bindings import ProductBinding
+from tests.app.models import Product, Word
+from tests.support.turning import Follower, Turning, add
 
 
 def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> None:
@@ -22,3 +40,92 @@ def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> No
     catalogue.let_go()
     assert len(catalogue.views()) == 1
     assert catalogue.subjects() == []
+
+
+class Asker(Follower):
+    """Who hears what is said to a wish."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[Event] = []
+
+    def hear(self, number: int, event: Event) -> None:
+        super().hear(number, event)
+        self.heard.append(event)
+
+
+@pytest.fixture
+def postgresql_turning(postgresql_database: str) -> Iterator[Turning]:
+    with Turning() as turning:
+        yield turning
+
+
+@pytest.mark.usefixtures("forget_bindings")
+class TestATableThatSomebodyHasLocked:
+    """What is asked about a caller fails alone, in a snapshot that serves everybody."""
+
+    @pytest.fixture
+    def products(self, postgresql_turning: Turning) -> Follower:
+        add(1)
+        products = postgresql_turning.follow(ProductBinding())
+        postgresql_turning.turn()
+        return products
+
+    @pytest.fixture
+    def about_word(self) -> type[Binding[Product]]:
+        class AboutWordBinding(Binding[Product]):
+            model = Product
+            event = "about_word"
+            fields = ["id"]
+            params = {"word": serializers.PrimaryKeyRelatedField(queryset=Word.objects.all())}
+
+        return AboutWordBinding
+
+    def take(self, turning: Turning, url: str, table: str, wish: Wish) -> None:
+        with psycopg.connect(url) as locker:
+            locker.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            Product.objects.update(stock=7)
+            turning.ask(wish)
+            turning.turn()
+
+    def test_the_caller_s_own_row(
+        self, postgresql_turning: Turning, postgresql_database: str, products: Follower
+    ) -> None:
+        caller, asker = Caller(user=User.objects.create(username="ann")), Asker()
+        message = Subscribe(event="members", params={})
+        wish = SubscribeWish(ref=Ref(asker, 1), caller=caller, message=message)
+        self.take(postgresql_turning, postgresql_database, "auth_user", wish)
+        assert products.column("stock") == [7]
+        assert [getattr(event, "code", None) for event in asker.heard] == [Code.INTERNAL]
+
+    def test_the_caller_s_own_row_when_they_have_proved_anew_who_they_are(
+        self, postgresql_turning: Turning, postgresql_database: str, products: Follower
+    ) -> None:
+        ann, eve = (Caller(user=User.objects.create(username=name)) for name in ("ann", "eve"))
+        asker, message = Asker(), Subscribe(event="members", params={})
+        ref = Ref(asker, 1)
+        postgresql_turning.ask(SubscribeWish(ref=ref, caller=ann, message=message))
+        postgresql_turning.turn()
+        wish = ReconsiderWish(ref=ref, caller=eve)
+        self.take(postgresql_turning, postgresql_database, "auth_user", wish)
+        assert products.column("stock") == [7]
+        assert asker.ended
+
+    def test_the_rows_that_params_name(
+        self,
+        postgresql_turning: Turning,
+        postgresql_database: str,
+        products: Follower,
+        about_word: type[Binding[Product]],
+    ) -> None:
+        asker, params = Asker(), {"word": "a"}
+        messages: list[Any] = [
+            Subscribe(event="about_word", params=params),
+            Unsubscribe(event="about_word", params=params),
+        ]
+        for kind, message in zip((SubscribeWish, UnsubscribeWish), messages, strict=True):
+            given = {"caller": Caller()} if kind is SubscribeWish else {}
+            wish = kind(ref=Ref(asker, 1), message=message, **given)
+            self.take(postgresql_turning, postgresql_database, "app_word", wish)
+        assert products.column("stock") == [7]
+        assert [type(event) for event in asker.heard] == [Refused, Refused]
