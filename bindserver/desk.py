@@ -135,7 +135,7 @@ class Desk:
                 outgoing.add([item.ref], Ended(code=Code.UNAVAILABLE))
             elif isinstance(item, OrderWish):
                 self.obey(item)
-            elif isinstance(item, Loaded) and item.live.state is State.LOADING:
+            elif isinstance(item, Loaded) and item.live.awaits(item.began):
                 item.live.state = State.FAILED if len(item.live.view) else State.NEW
         refuse(items, outgoing)
         return outgoing

@@ -93,6 +93,7 @@ class LiveView:
         self.binding = type(binding)
         self.state = State.NEW
         self.doubted = False
+        self._awaits_since = -math.inf
         self.whole_tables: set[str] = set()
         self.audience: dict[Ref, None] = {}
         self.openings: list[Opening] = []
@@ -120,6 +121,15 @@ class LiveView:
     def rests(self) -> bool:
         """Tell whether it is set aside, and not to be tried again yet."""
         return self.state is State.FAILED and time.monotonic() < self.retry_at
+
+    def await_load(self) -> None:
+        """Have the loader's rows waited for, in place of any that it is reading already."""
+        self.state = State.LOADING
+        self._awaits_since = time.monotonic()
+
+    def awaits(self, began: float) -> bool:
+        """Tell whether a big load that began at a time, on the monotonic clock, is waited for."""
+        return self.state is State.LOADING and began >= self._awaits_since
 
     @property
     def tables(self) -> frozenset[str]:

@@ -124,7 +124,7 @@ class Mover:
 
     def _have_loaded(self, lives: Sequence[LiveView]) -> None:
         for live in lives:
-            live.state = State.LOADING
+            live.await_load()
         durable = self._source.durable
         self._desk.loader.load(Wanted(lives=lives, since=self._position, durable=durable))
 
@@ -132,7 +132,7 @@ class Mover:
         """Take a big load's rows; `move` brings them to the present."""
         live = loaded.live
         live.learn(loaded.recorder)
-        if live.state is State.LOADING:  # else it was set aside, and perhaps read to newer rows
+        if live.awaits(loaded.began):  # else it was set aside, and perhaps read to newer rows
             self._isolation.attempt(live, partial(self._take, loaded))
 
     def _take(self, loaded: Loaded, live: LiveView) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 from django.db import connections
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.test import override_settings
 
 from bindserver import Binding
 from bindserver.engine.cursor import load
 from bindserver.live import State
+from bindserver.loader import Loaded, Wanted
 from bindserver.registry import registry
 from bindserver.wishes import Caller, ReadWish, SnapshotWish
 from tests.app.bindings import CatalogueBinding, FragileSerializer, PartBinding, TaggedInBinding
@@ -291,6 +292,57 @@ class TestLoads:
         turning.turn()
         assert len(turning.statements) == 1
         assert [list(wish.answer.result(0).rows) for wish in wishes] == [[10, 11], [20, 21]]
+
+
+class Tagged(Binding[Product]):
+    """Looks at tags, and may fail over them."""
+
+    model = Product
+    fields = ["id", "stock"]
+    broken = False
+
+    def get_queryset(self) -> QuerySet[Product]:
+        assert not self.broken
+        Tag.objects.exists()
+        return super().get_queryset()
+
+
+def test_a_load_that_was_begun_for_an_earlier_need_takes_no_view_back(
+    turning: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[Wanted] = []
+    monkeypatch.setattr(turning.desk.loader, "load", wanted.append)
+    follower, shown = turning.follow(Tagged()), [0]
+
+    def take(*loaded: Loaded) -> None:
+        turning._turn([*turning._wishes, *loaded])
+        turning._wishes.clear()
+        shown.extend(follower.column("stock")[:1])
+
+    def load(number: int) -> Loaded:
+        (loaded,) = turning.desk.loader._load(wanted[number], turning._connection)
+        return loaded
+
+    with override_settings(BINDSERVER={"SYNC_ROWS": 1}):
+        take()
+        first = load(0)
+        monkeypatch.setattr(Tagged, "broken", True)
+        Tag.objects.create(name="new")
+        take()  # set aside while it is being loaded
+        monkeypatch.setattr(Tagged, "broken", False)
+        (live,) = turning.views()
+        live.retry_at = 0.0
+        take()  # and to be loaded once more
+        take(first)
+        second = load(1)
+        Product.objects.filter(pk=10).update(stock=5)
+        take()
+        Product.objects.update(stock=6)
+        take()
+        take(second)
+    take(load(-1))
+    assert shown == sorted(shown)
+    assert shown[-1] == 6
 
 
 class Stocked(Binding[Product]):
