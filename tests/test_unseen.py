@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
+from django.test import override_settings
 
 from bindserver.exceptions import CaptureBusy
-from tests.app.bindings import CatalogueBinding, TagBinding, WordBinding
+from bindserver.live import State
+from tests.app.bindings import CatalogueBinding, ProductBinding, TagBinding, WordBinding
 from tests.app.models import Category, Product, Tag, Word
-from tests.support.turning import Turning
+from tests.support.turning import Turning, add
 
 TRIGGERS = {
     "sqlite": "SELECT 'DROP TRIGGER ' || name FROM sqlite_master "
@@ -125,3 +128,29 @@ def test_nobody_who_follows_it_is_told_that_they_have_all_of_a_state(
     behind = turning.desk.lagging(turning.source.position(), turning.source.unseen())
     assert words in behind
     assert tags not in behind
+
+
+def test_big_views_arrive_for_a_role_that_only_reads_and_has_missed_something(
+    postgresql_database: str,
+) -> None:
+    with psycopg.connect(postgresql_database, autocommit=True) as owner, Turning() as turning:
+        add(1), add(2), add(3)
+        turning.follow(WordBinding(), "text")
+        products = turning.follow(ProductBinding())
+        turning.turn()
+        owner.execute("CREATE ROLE spectator")
+        owner.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO spectator")
+        connection.cursor().execute("SET ROLE spectator")
+        owner.execute("ALTER TABLE app_word DISABLE TRIGGER USER")
+        turning.turn()
+        assert turning.source.unseen() == {"app_word"}
+        owner.execute("UPDATE app_product SET stock = 7")
+        with override_settings(BINDSERVER={"SYNC_ROWS": 2}):
+            turning.take_one()
+            loaded = turning.next_load()
+            turning.take_one(loaded)
+        assert products.column("stock") == [7, 7, 7]
+        assert [live.state for live in turning.views()] == [State.READY] * 2
+        connection.cursor().execute("RESET ROLE")
+        owner.execute("DROP OWNED BY spectator")
+        owner.execute("DROP ROLE spectator")

@@ -42,6 +42,9 @@ EPOCH = (
     "(SELECT oid FROM pg_database WHERE datname = current_database()), "
     f"pg_relation_filenode('{LOG}'), extract(epoch FROM pg_postmaster_start_time())))"
 )
+EPOCH_LENGTH = 20
+"""How much of that is in a position; behind it stands what a role that only reads has added."""
+
 SNAPSHOT = "SELECT pg_current_snapshot()::text"
 TUPLES_OK = 2
 """What libpq says of an answer that has rows."""
@@ -106,6 +109,8 @@ class PostgreSQLLog:
         return bool(found[0][0] == 2)
 
     def position(self, since: Position | None = None) -> Position:
+        if since is not None:
+            self._own_epoch = since.epoch[EPOCH_LENGTH:]
         standby, snapshot, number, at, epoch = self._rows(POSITION)[0]
         if standby:
             raise CaptureError(STANDBY)
@@ -123,7 +128,7 @@ class PostgreSQLLog:
         return _gathered((table, pks) for _, _, _, table, pks in found if table is not None)
 
     def _named(self, epoch: str) -> str:
-        return f"{epoch[:20]}{self._own_epoch}"
+        return f"{epoch[:EPOCH_LENGTH]}{self._own_epoch}"
 
     def schema_mark(self) -> object:
         # Every change of the schema changes the snapshot, which is ten times cheaper to ask.

@@ -132,9 +132,13 @@ class Turning:
             if not loaded and not unanswered:
                 return
 
-    def take_one(self) -> bool:
-        """Take one turn alone; tell whether it wants another at once."""
-        return self._turn([])
+    def take_one(self, *loaded: Loaded) -> bool:
+        """Take one turn alone, with these loads; tell whether it wants another at once."""
+        return self._turn([*loaded])
+
+    def next_load(self) -> Loaded:
+        """Wait for what the loader is reading."""
+        return self._loaded.get(timeout=LOAD_SECONDS)
 
     def forget_table(self, table: str) -> None:
         """Let a table be one that nobody has found yet."""
