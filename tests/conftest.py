@@ -38,6 +38,7 @@ TABLES: tuple[str, ...] = (
     "app_restaurant",
 )
 TABLES += ("app_parcel", "app_tallshelf", "app_shelf", "app_note")
+TABLES += ("app_stretch", "app_moment")
 TABLES += ("app_place", "app_token", "app_word", "app_membership", "auth_user", "django_session")
 
 

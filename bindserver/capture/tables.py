@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.apps import apps
-from django.db.models import CompositePrimaryKey
+from django.conf import settings
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import CompositePrimaryKey, DateTimeField, DurationField
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -33,3 +36,28 @@ def tracked(tables: Iterable[str]) -> list[Tracked]:
         and not isinstance(model._meta.pk, CompositePrimaryKey)
     }
     return sorted(found)
+
+
+def untold(connection: BaseDatabaseWrapper) -> frozenset[str]:
+    """Return the tables whose keys Python cannot tell by what this database holds, which is all
+    that a trigger sees: any of their rows may be meant."""
+    return frozenset(
+        model._meta.db_table
+        for model in apps.get_models(include_auto_created=True)
+        if _is_held_otherwise(model._meta.pk, connection)
+    )
+
+
+def _is_held_otherwise(field: Any, connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether a column's values need more than the field's `to_python` to be Python's."""
+    while field.is_relation:
+        field = field.target_field
+    features = connection.features
+    return (
+        hasattr(field, "from_db_value")
+        or (isinstance(field, DurationField) and not features.has_native_duration_field)
+        # A time without its zone would be taken for one in the project's own.
+        or (
+            isinstance(field, DateTimeField) and settings.USE_TZ and not features.supports_timezones
+        )
+    )

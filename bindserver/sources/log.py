@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection
+from dataclasses import replace
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import Log
-from bindserver.capture.tables import Tracked, tracked
+from bindserver.capture.tables import Tracked, tracked, untold
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import CaptureBusy, CaptureError, LogRemoved
@@ -43,6 +44,7 @@ class LogSource:
     def __init__(self, connection: BaseDatabaseWrapper, log: Log) -> None:
         self._connection = connection
         self._log = log
+        self._untold = untold(connection)
         self._commit_mark: object = None
         self._schema_mark: object = None
         self._tables: set[str] = set()
@@ -123,7 +125,10 @@ class LogSource:
         return True
 
     def changes(self, since: Position) -> list[Change] | None:
-        return self._log.changes(since)
+        changes = self._log.changes(since)
+        if changes is None or not self._untold:
+            return changes
+        return [replace(c, pks=None) if c.table in self._untold else c for c in changes]
 
     def hint(self, changes: Collection[Change]) -> None:
         """Nothing: being woken is all that a hint is good for, the log knows the rest."""

@@ -53,6 +53,20 @@ class Word(models.Model):
     count = models.BigIntegerField(default=0)
 
 
+class Moment(models.Model):
+    """A key that most databases hold otherwise than Python does."""
+
+    at = models.DateTimeField(primary_key=True)
+    text = models.CharField(max_length=50, default="")
+
+
+class Stretch(models.Model):
+    """Another one, and a row that is reached by the first."""
+
+    length = models.DurationField(primary_key=True)
+    moment = models.ForeignKey(Moment, on_delete=models.CASCADE)
+
+
 class Membership(models.Model):
     """Which categories a user may see."""
 
