@@ -56,12 +56,17 @@ class Desk:
 
     def tables(self) -> set[str]:
         """Return every table that a change in would matter."""
-        tables: set[str] = set()
+        tables = self.reads()
         for live in self.catalogue.views():
             tables |= live.tables
-        for subject in self.catalogue.subjects():
-            tables |= subject.reads
         return tables
+
+    def reads(self) -> set[str]:
+        """Return every table that is read to tell who may see which rows."""
+        reads: set[str] = set()
+        for subject in self.catalogue.subjects():
+            reads |= subject.reads
+        return reads
 
     def due(self) -> float:
         """Return when the next view that was set aside is to be tried again."""

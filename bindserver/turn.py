@@ -88,6 +88,8 @@ class Turn:
         for live in wanted:
             self._answer(live)
         self.unanswered |= bool(self._isolation.overtaken)
+        if items:  # who was asked about may have been told by what nobody watches yet
+            self.unanswered |= not self._source.watches(self._desk.reads())
 
     def _serve(self, wishes: Iterable[Wish]) -> None:
         """Lead those who wish something to their views, and those whose views are others now."""
@@ -140,6 +142,7 @@ class Turn:
             self._revoke(subject, Code.INTERNAL)
             return
         subject.position = self.position
+        self.unanswered |= not self._source.watches(subject.reads)
         if moved:
             self._left.append((live, subject))
             subject.live.openings.extend(

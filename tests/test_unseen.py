@@ -9,11 +9,13 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
+from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import CaptureBusy
 from bindserver.live import State
+from bindserver.wishes import Caller, Ref, SubscribeWish
 from tests.app.bindings import CatalogueBinding, ProductBinding, TagBinding, WordBinding
 from tests.app.models import Category, Product, Tag, Word
-from tests.support.turning import Turning, add
+from tests.support.turning import Follower, Turning, add
 
 TRIGGERS = {
     "sqlite": "SELECT 'DROP TRIGGER ' || name FROM sqlite_master "
@@ -128,6 +130,19 @@ def test_nobody_who_follows_it_is_told_that_they_have_all_of_a_state(
     behind = turning.desk.lagging(turning.source.position(), turning.source.unseen())
     assert words in behind
     assert tags not in behind
+
+
+def test_what_permission_classes_read_is_watched_at_once_too(turning: Turning) -> None:
+    turning.follow(ProductBinding())
+    turning.turn()
+    drop_triggers("app_tag")
+    turning.forget_table("app_tag")
+    turning.look_at_schema()
+    follower, message = Follower(), Subscribe(event="shaky", params={})
+    turning.ask(SubscribeWish(ref=Ref(follower, 1), caller=Caller(), message=message))
+    turning.turn()
+    assert follower.told() == ["sync"]
+    assert turning.source.watches({"app_tag"})
 
 
 def test_big_views_arrive_for_a_role_that_only_reads_and_has_missed_something(
