@@ -183,8 +183,9 @@ class Cycle:
         """Return when a turn is due by the monotonic clock, whether or not anybody rings."""
         if self._source is None:
             return self._retry_at if self._losses else NEVER
-        if not self._desk.watched():
-            return self._chores_at if self._desk.catalogue.views() else NEVER
+        if not self._desk.watched():  # a log grows whether or not anybody looks at views
+            keeps = self._source.polls or self._desk.catalogue.views()
+            return self._chores_at if keeps else NEVER
         compare_at = self._source.due()
         return min(self._chores_at, self._desk.due(), NEVER if compare_at is None else compare_at)
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+from django.test import override_settings
 
 from bindserver.cycle import Cycle
 from bindserver.desk import Desk
+from bindserver.wishes import HintWish
+from tests.conftest import Program
 
 LOOKS = 20
 
@@ -49,3 +54,24 @@ def test_no_look_walks_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cycle._wait() == []
     assert source.looks == LOOKS
     assert len(walks) < 4
+
+
+@override_settings(BINDSERVER={"LOG_KEEP_SECONDS": -5})
+def test_the_log_is_purged_while_nobody_looks_at_anything(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bindserver.cycle.CHORES_SECONDS", 0.05)
+    cycle, program = Cycle("default", b"secret"), Program(database)
+    program.add_products(3)
+    cycle.start()
+    try:
+        cycle.ask(HintWish())
+        for number in (1, 2):
+            program.run("UPDATE app_product SET stock = ?", number)
+            deadline = time.monotonic() + 10
+            while program.run("SELECT count(*) FROM bindserver_log") != [(1,)]:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+    finally:
+        cycle.stop()
+        program.close()
