@@ -5,17 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import LOGS, log_of
 from bindserver.conf import conf
-from bindserver.engine.changes import Change, Position
+from bindserver.engine.changes import Change, Gathered, Position
 from bindserver.snapshot import connect
 
 HISTORY_TURNS = 10_000
-"""How many turns' hints are remembered, for views that a loader is reading meanwhile."""
+HISTORY_KEYS = 200_000
+"""How many turns' hints are remembered, and how many keys in them, for views that a loader is
+reading meanwhile."""
 
 
 class HintSource:
@@ -31,15 +33,15 @@ class HintSource:
         self._committed = 0
         self._epoch = secrets.token_hex(8)
         self._number = 0
-        self._pending: list[Change] = []
-        self._history: deque[tuple[int, list[Change]]] = deque(maxlen=HISTORY_TURNS)
+        self._pending = Gathered(conf.SYNC_ROWS)  # more keys are not read one by one
+        self._history: deque[tuple[int, tuple[Change, ...]]] = deque()
+        self._keys = 0
         self._compared = 0
         self._compare_at: float = time.monotonic() + conf.COMPARE_SECONDS
 
     def prepare(self, tables: Collection[str]) -> None:
         self._number += 1
-        self._history.append((self._number, self._pending))
-        self._pending = []
+        self._remember(self._pending.take())
         mark = self._look()
         if mark != self._commit_mark:
             self._commit_mark = mark
@@ -47,6 +49,15 @@ class HintSource:
         if time.monotonic() >= self._compare_at:
             self._compare_at = time.monotonic() + conf.COMPARE_SECONDS
             self._compared = self._number
+
+    def _remember(self, told: tuple[Change, ...]) -> None:
+        """Remember what this turn was told, and forget what is too much to remember."""
+        self._history.append((self._number, told))
+        self._keys += _keys_in(told)
+        while len(self._history) > 1 and (
+            self._keys > HISTORY_KEYS or len(self._history) > HISTORY_TURNS
+        ):
+            self._keys -= _keys_in(self._history.popleft()[1])
 
     def _look(self) -> object:
         """Return a value that differs when somebody has committed, as far as one can be had."""
@@ -86,7 +97,7 @@ class HintSource:
         return [change for turn, told in self._history if turn > number for change in told]
 
     def hint(self, changes: Collection[Change]) -> None:
-        self._pending.extend(changes)
+        self._pending.add(changes)
 
     def compare(self) -> None:
         """Have the next look compare everything, whenever that was due."""
@@ -109,3 +120,7 @@ class HintSource:
 
     def close(self) -> None:
         """Nothing works besides."""
+
+
+def _keys_in(changes: Iterable[Change]) -> int:
+    return sum(len(change.pks) for change in changes if change.pks is not None)
