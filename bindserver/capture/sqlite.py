@@ -7,7 +7,6 @@ bears another number, belongs to another history (a restored backup), and proves
 
 from __future__ import annotations
 
-import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -53,7 +52,6 @@ class SQLiteLog:
         self.notify: bool | None = None
         self._connection = connection
         self._triggers = Triggers(connection)
-        self._inode: int | None = None
 
     # Reading, inside a snapshot.
 
@@ -104,7 +102,6 @@ class SQLiteLog:
         return self._rows("PRAGMA schema_version")[0][0]
 
     def commit_mark(self) -> object:
-        self._demand_same_file()
         # Asked a hundred times a second: Django's cursor would cost ten times the question.
         self._connection.ensure_connection()
         raw: Any = self._connection.connection
@@ -112,21 +109,6 @@ class SQLiteLog:
 
     def moved(self, mark: object) -> bool:
         return self.commit_mark() != mark
-
-    def _demand_same_file(self) -> None:
-        """See that the connection's file is still the one of that name: a backup may have been put
-        in its place, and the connection would go on reading the old one."""
-        name = str(self._connection.settings_dict["NAME"])
-        if name.startswith("file:"):
-            return
-        try:
-            present = os.stat(name).st_ino  # noqa: PTH116  (a hundred times a second)
-        except FileNotFoundError:
-            raise OperationalError("the database file is gone") from None
-        if self._inode is None:
-            self._inode = present
-        elif present != self._inode:
-            raise OperationalError("another database file is in the place of this one")
 
     # Installing.
 
