@@ -11,6 +11,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.statements import ask
 from bindserver.capture.triggers import LOG, Triggers
 
 CHANNEL = "bindserver_log"
@@ -62,6 +63,4 @@ class Notifying:
         return str(found[0][0]) if found else None
 
     def _rows(self, sql: str, params: Sequence[Any]) -> list[Any]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return list(cursor.fetchall())
+        return ask(self._connection, sql, params)

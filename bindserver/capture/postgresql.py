@@ -23,6 +23,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.notifying import Notifying
 from bindserver.capture.purging import Purging
 from bindserver.capture.snapshots import Mark
+from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.capture.triggers import LOG, META, Triggers
 from bindserver.engine.changes import Change, Position
@@ -317,13 +318,10 @@ class PostgreSQLLog:
         }
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return list(cursor.fetchall())
+        return ask(self._connection, sql, params)
 
     def _run(self, sql: str, params: Sequence[Any] | None = None) -> None:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
+        run(self._connection, sql, params)
 
 
 def _gathered(entries: Iterable[tuple[str, list[str] | None]]) -> list[Change]:

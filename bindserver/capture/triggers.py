@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.statements import ask
 from bindserver.capture.tables import Tracked
 from bindserver.capture.trigger_sql import (
     ENUM_KEY,
@@ -277,9 +278,7 @@ class Triggers:
         return names, [stem(name) for name in names], [quote(name) for name in names]
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
-        with self._connection.cursor() as cursor:
-            cursor.execute(sql, params)
-            return list(cursor.fetchall())
+        return ask(self._connection, sql, params)
 
 
 def _signed(tracked: Tracked, signature: str) -> str:
