@@ -21,7 +21,9 @@ from django.db.models import Model
 from django.db.models.sql.datastructures import Join
 
 IDENTIFIER = re.compile(r"[^\W\d][\w$]*")
-SOURCE = re.compile(r"\b(?:FROM|JOIN)\s+[(\s]*[\"`]?([^\s\"`,()]+)", re.IGNORECASE)
+SOURCE = re.compile(
+    r"\b(?:FROM|JOIN)\s+[(\s]*(?:\"([^\"]+)\"|`([^`]+)`|([^\s\"`,()]+))", re.IGNORECASE
+)
 
 
 @cache
@@ -30,9 +32,16 @@ def known_tables() -> frozenset[str]:
     return frozenset(model._meta.db_table for model in apps.get_models(include_auto_created=True))
 
 
+@cache
+def _odd_tables() -> frozenset[str]:
+    """Return those whose names are more than one word, as old databases have them."""
+    return frozenset(name for name in known_tables() if not IDENTIFIER.fullmatch(name))
+
+
 def tables_in(sql: str) -> set[str]:
     """Return the models' tables that a statement may read: a superset of those it does."""
-    return set(known_tables().intersection(IDENTIFIER.findall(sql)))
+    found = set(known_tables().intersection(IDENTIFIER.findall(sql)))
+    return found.union(name for name in _odd_tables() if name in sql)
 
 
 class Recorder:
@@ -98,7 +107,7 @@ def paths_of(query: Any, sql: str, model: type[Model]) -> Paths:
     for alias, source in active.items():
         lookups[alias] = _lookup(source, lookups)
         explained.setdefault(source.table_name, []).append(lookups[alias])
-    mentions = Counter(SOURCE.findall(sql))
+    mentions = Counter("".join(name) for name in SOURCE.findall(sql))
     paths: dict[str, list[str] | None] = {}
     for table in {model._meta.db_table, *explained, *tables_in(sql)}:
         known = explained.get(table, [])

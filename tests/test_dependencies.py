@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 
 from bindserver import Binding
-from bindserver.dependencies import Recorder, tables_in
+from bindserver.dependencies import Recorder, _odd_tables, known_tables, tables_in
 from bindserver.pace import Pacer
 from bindserver.queries import Query
 from tests.app.bindings import CatalogueBinding, ProductBinding, RestaurantBinding, TaggedBinding
@@ -106,6 +107,29 @@ def test_a_subquery_of_its_own_table_reaches_any() -> None:
 def test_tables_are_found_whatever_the_quoting() -> None:
     sql = 'SELECT 1 FROM "app_product" a, `app_tag` JOIN (app_category) ON x = app_placeholder.y'
     assert tables_in(sql) == {"app_product", "app_tag", "app_category"}
+
+
+@pytest.fixture
+def old_category() -> Iterator[type[Category]]:
+    """The categories' table under a name as old databases have them."""
+    usual = Category._meta.db_table
+    Category._meta.db_table = "Stock categories (1997)"
+    for known in (known_tables, _odd_tables):
+        known.cache_clear()
+    yield Category
+    Category._meta.db_table = usual
+    for known in (known_tables, _odd_tables):
+        known.cache_clear()
+
+
+def test_tables_whose_names_are_several_words_are_found_too(old_category: type[Category]) -> None:
+    name = old_category._meta.db_table
+    assert tables_in(f'SELECT 1 FROM "{name}" JOIN app_tag') == {name, "app_tag"}
+    joined = Product.objects.filter(category__name="a")
+    assert paths(joined)[name] == ["category__pk"]
+    within = old_category.objects.filter(name="b")
+    assert paths(Product.objects.filter(category__in=within))[name] is None
+    assert paths(joined.filter(category__in=within))[name] is None
 
 
 @pytest.mark.usefixtures("database")
