@@ -35,8 +35,8 @@ class Isolation:
         note: hears what bindings and serializers have raised.
 
     Attributes:
-        overtaken: the views that the turn's snapshot cannot show as they were: they stay where
-            they are, until there is another.
+        staying: the views that stay where they are until there is another snapshot: the turn's
+            cannot show them as they were, or has been open for long enough.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Isolation:
         self._pacer = pacer
         self._outgoing = outgoing
         self._note = note
-        self.overtaken: set[LiveView] = set()
+        self.staying: set[LiveView] = set()
 
     def attempt(self, live: LiveView, work: Callable[[LiveView], None]) -> None:
         """Do something to a view; if that fails, the view alone is set aside."""
@@ -60,7 +60,7 @@ class Isolation:
         except TooManyRows as problem:
             self._end(live, problem)
         except Overtaken:
-            self.overtaken.add(live)
+            self.staying.add(live)
         except Exception as problem:
             self.see_database()
             self._set_aside(live, problem)

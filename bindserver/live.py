@@ -101,6 +101,7 @@ class LiveView:
         self.stale = False
         self.failures = 0
         self.retry_at = 0.0
+        self.moved_at = -math.inf
         self.used_at = time.monotonic()
         self.modified = time.time()
         self._secret = secret

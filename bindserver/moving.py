@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 
+from bindserver.conf import conf
 from bindserver.courier import Outgoing
 from bindserver.desk import Desk
 from bindserver.engine.changes import Position
@@ -59,26 +61,37 @@ class Mover:
         self._isolation = isolation
 
     def move(self, views: Iterable[LiveView]) -> None:
-        """Move views to the present; load those that have no rows yet."""
+        """Move views to the present; load those that have no rows yet.
+
+        A snapshot is not held for long, however many views there are: those that it leaves where
+        they are come first in the next one.
+        """
         groups: Groups = {}
-        for live in views:
+        until, late = time.monotonic() + conf.QUERY_SECONDS, False
+        for live in sorted(views, key=lambda live: live.moved_at):
             if live.state is not State.LOADING and not live.rests() and not self._stays(live):
                 self._isolation.attempt(live, partial(self._assign, groups))
         for what, lives in groups.values():
+            if late:
+                self._isolation.staying.update(lives)
+                continue
             dealt = self._read_together(lives, what) if len(lives) > 1 else None
             for live in lives:
                 if live.state is not State.LOADING and not self._stays(live):
                     self._isolation.attempt(live, partial(self._move, what, dealt))
+                live.moved_at = time.monotonic()
+            late = time.monotonic() >= until
 
     def _stays(self, live: LiveView) -> bool:
         """Tell whether a view is not to be moved in this snapshot."""
-        return live in self._isolation.overtaken
+        return live in self._isolation.staying
 
     def _assign(self, groups: Groups, live: LiveView) -> None:
         """Put a view to those that it can be read with; let it pass if nothing has touched it."""
         what = self._what(live)
         if not what:
             live.position = self._position
+            live.moved_at = time.monotonic()
             self._publish(live, None)
             return
         # One that has failed is tried by itself, or it might fail them all.

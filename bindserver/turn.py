@@ -78,7 +78,7 @@ class Turn:
             isolation=self._isolation,
         )
         for item in items:
-            if isinstance(item, Loaded) and item.live in self._isolation.overtaken:
+            if isinstance(item, Loaded) and item.live in self._isolation.staying:
                 self.postponed.append(item)
             elif isinstance(item, Loaded):
                 mover.take(item)
@@ -87,7 +87,7 @@ class Turn:
         mover.move(wanted)
         for live in wanted:
             self._answer(live)
-        self.unanswered |= bool(self._isolation.overtaken)
+        self.unanswered |= bool(self._isolation.staying)
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not self._source.watches(self._desk.reads())
 
@@ -173,7 +173,7 @@ class Turn:
             asked_before = math.inf
         else:
             return
-        if live in self._isolation.overtaken:
+        if live in self._isolation.staying:
             return
         if not self._source.watches(live.tables):
             self.unanswered |= live.state is State.READY

@@ -17,8 +17,15 @@ from bindserver.live import State
 from bindserver.loader import Loaded, Wanted
 from bindserver.registry import registry
 from bindserver.wishes import Caller, ReadWish, SnapshotWish
-from tests.app.bindings import CatalogueBinding, FragileSerializer, PartBinding, TaggedInBinding
-from tests.app.models import Category, Product, Tag
+from tests.app.bindings import (
+    CatalogueBinding,
+    FragileSerializer,
+    PartBinding,
+    TagBinding,
+    TaggedInBinding,
+    WordBinding,
+)
+from tests.app.models import Category, Product, Tag, Word
 from tests.support.turning import Follower, Turning, add, part
 
 
@@ -150,6 +157,22 @@ class TestTurns:
         reached = [sql for sql in turning.statements if "name" not in sql.split("FROM")[0]]
         assert len(questions) == len(turning.statements)
         assert len([sql for sql in reached if "ORDER BY" not in sql]) == 1
+
+    def test_a_snapshot_is_not_held_for_all_that_there_is_to_read(self, turning: Turning) -> None:
+        Tag.objects.create(name="old"), Word.objects.create(text="one")
+        products = turning.follow(part())
+        tags, words = turning.follow(TagBinding()), turning.follow(WordBinding(), "text")
+        turning.turn()
+        for follower in (products, tags, words):
+            follower.told()
+        Tag.objects.update(name="new"), Word.objects.update(count=7)
+        with override_settings(BINDSERVER={"QUERY_SECONDS": 0}):
+            for number, moved in enumerate((products, tags, words), start=1):
+                Product.objects.filter(pk=10).update(stock=number)
+                assert turning.take_one()
+                assert moved.told() == ["update"]
+        turning.turn()
+        assert products.column("stock")[0] == 3
 
     def test_python_s_own_views_are_read_together(self, turning: Turning) -> None:
         wishes = [ReadWish(instance=part(category=number)) for number in (1, 2, 3)]
