@@ -72,6 +72,7 @@ class MySQLLog(Installer):
         self._schema: str | None = None
         self._truncates: int | None = None
         self._renew_at: float | None = None
+        self._renewals = 0
         self._turn = 0
         self._polled: object = None
         self._poll_at = 0.0
@@ -79,6 +80,7 @@ class MySQLLog(Installer):
     # Reading, inside a snapshot.
 
     def position(self, since: Position | None = None) -> Position:
+        self.demand_sight()
         known = self._known or (parse(since.mark) if since is not None else Mark())
         facts = self._facts(known)
         epoch = self._epoch(facts)
@@ -185,7 +187,7 @@ class MySQLLog(Installer):
             self._polled = self._poll(self._known)
             spent = time.monotonic() - now
             self._poll_at = now + spent * POLL_SHARE if spent > SLOW_POLL_SECONDS else 0.0
-        return (self._schema, self._polled)
+        return (self._schema, self._polled, self._renewals)
 
     def moved(self, mark: object) -> bool:
         return self.commit_mark() != mark
@@ -227,6 +229,7 @@ class MySQLLog(Installer):
         if self._truncates not in (None, count) or due:
             logger.warning("bindserver: a table may have been truncated; a new epoch")
             self.renew()
+            self._renewals += 1
             self._renew_at = None if due else time.monotonic() + TRUNCATE_SECONDS
         self._truncates = count
 

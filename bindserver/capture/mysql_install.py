@@ -12,8 +12,8 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.mysql_schema import Schema
-from bindserver.capture.mysql_trigger_sql import LOG, META, TABLES, quote
+from bindserver.capture.mysql_schema import NO_PRIVILEGE, Schema
+from bindserver.capture.mysql_trigger_sql import LOG, META, TABLES, name_of, quote
 from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureBusy, CaptureError
@@ -22,15 +22,15 @@ LOCK_SECONDS = 1
 LOCK_REST_SECONDS = 1.0
 INSTALL_SECONDS = 60
 LOCK_TIMEOUT = 1205
+NOT_SHOWN = 1227
+NO_SUCH_TRIGGER = 1360
 TABLE_PREFIX = "table:"
 REASONS = {
     1419: (
         "the server writes a binary log, and lets nobody without SUPER make triggers. Install as "
         "an administrator, or have one run `SET GLOBAL log_bin_trust_function_creators = 1`"
     ),
-    1142: "the database user lacks a privilege: it needs CREATE, DROP and TRIGGER to install",
-    1044: "the database user may not use this database so",
-    1227: "the database user lacks a privilege",
+    **dict.fromkeys((1044, 1142, NOT_SHOWN), "the database user lacks a privilege"),
     1290: "the server is read only",
     1836: "the server is read only",
 }
@@ -50,6 +50,7 @@ class Installer:
         self._connection = connection
         self._watched: set[str] = set()
         self._look_at = 0.0
+        self._shown_on: object = None
 
     def installed(self) -> bool:
         """Tell whether the log's tables are there, and this is the server that is written to.
@@ -60,17 +61,52 @@ class Installer:
         return self._has_tables() and not self._rows("SELECT @@read_only")[0][0]
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        self.demand_sight()
         self._watched |= {item.table for item in tables}
         schema = Schema(self._connection)
         without = schema.missing(tables)
         kept = self._identities()
-        if not _same(kept.get(LOG), schema.identity(LOG)):
+        if _is_another(kept.get(LOG), schema.identity(LOG)):
             return list(tables)
+        pairs = {item: (kept.get(item.table), schema.identity(item.table)) for item in tables}
         return [
             item
-            for item in tables
-            if item in without or not _same(kept.get(item.table), schema.identity(item.table))
+            for item, pair in pairs.items()
+            if item in without or _is_another(*pair) or _is_unsure(*pair)
         ]
+
+    def demand_sight(self) -> None:
+        """See, once for each connection, that this user is shown triggers: one who is not could
+        not tell whether they are there.
+
+        Raises:
+            CaptureError: it is not.
+        """
+        raw = self._connection.connection
+        if raw is not None and self._shown_on is raw:
+            return
+        watched = sorted(self._identities().keys() - {LOG})
+        try:
+            if watched:
+                self._rows(f"SHOW CREATE TRIGGER {quote(name_of(watched[0], 'ins'))}")
+        except DatabaseError as problem:
+            if problem.args[0] == NOT_SHOWN:
+                raise CaptureError(
+                    "The change log cannot be followed: this database user is not shown whether "
+                    f"its triggers are there. {self._grant()}"
+                ) from problem
+            if problem.args[0] != NO_SUCH_TRIGGER:
+                raise
+        self._shown_on = self._connection.connection
+
+    def _grant(self) -> str:
+        """Return how to give the present user what log and server need."""
+        database, user = self._rows("SELECT DATABASE(), CURRENT_USER()")[0]
+        name, _, host = str(user).rpartition("@")
+        return (
+            "It needs `GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, TRIGGER ON "
+            f"{quote(str(database))}.* TO {quote(name)}@{quote(host)}`."
+        )
 
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         schema = Schema(self._connection)
@@ -165,17 +201,13 @@ class Installer:
 
         While it waits, others wait behind it.
         """
-        what = f"`{statement[:60]} ...`"
+        what = _shown(statement)
         for left in reversed(range(self.tries)):
             try:
                 self._execute(statement)
                 return
             except DatabaseError as problem:
-                number = problem.args[0] if problem.args else 0
-                if number in REASONS:
-                    reason = f"{REASONS[number]}. ({problem.args[-1]})"
-                    raise CaptureError(f"{what} was refused: {reason}") from problem
-                if number != LOCK_TIMEOUT:
+                if not problem.args or problem.args[0] != LOCK_TIMEOUT:
                     raise
                 self.tell(f"{what} waits for its table, which is in use; {left} more tries")
             if left:
@@ -251,7 +283,7 @@ class Installer:
 
     def _keep_identities(self, tables: Collection[Tracked]) -> None:
         schema = Schema(self._connection)
-        if not _same(self._identities().get(LOG), schema.identity(LOG)):
+        if _is_another(self._identities().get(LOG), schema.identity(LOG)):
             # Another log: what was kept about numbers was about those of the one before.
             self._execute(f"DELETE FROM {META} WHERE name <> 'epoch'")
         for table in (LOG, *(item.table for item in tables)):
@@ -264,11 +296,35 @@ class Installer:
         return ask(self._connection, sql, params)
 
     def _execute(self, sql: str, params: Sequence[Any] | None = None) -> int:
-        return run(self._connection, sql, params)
+        """Run a statement, and return how many rows it changed.
+
+        Raises:
+            CaptureError: it was refused; the message says what to do.
+        """
+        try:
+            return run(self._connection, sql, params)
+        except DatabaseError as problem:
+            number = problem.args[0] if problem.args else 0
+            if number not in REASONS:
+                raise
+            advice = f" {self._grant()}" if number in NO_PRIVILEGE else ""
+            raise CaptureError(
+                f"{_shown(sql)} was refused: {REASONS[number]}. ({problem.args[-1]}){advice}"
+            ) from problem
 
 
-def _same(kept: Any, found: list[Any]) -> bool:
-    """Tell whether a table is the one that it was; a user may not be shown its tablespaces."""
+def _shown(statement: str) -> str:
+    """Return so much of a statement that people recognize it."""
+    return f"`{statement[:60]} ...`"
+
+
+def _is_another(kept: Any, found: list[Any]) -> bool:
+    """Tell whether a table is not the one that it was, as far as its user is shown."""
     if kept is None or kept[:2] != found[:2]:
-        return False
-    return kept[2] is None or found[2] is None or kept[2] == found[2]
+        return True
+    return None not in (kept[2], found[2]) and bool(kept[2] != found[2])
+
+
+def _is_unsure(kept: Any, found: list[Any]) -> bool:
+    """Tell whether one who was shown no tablespaces has kept what is told by them now."""
+    return bool(kept[2] is None and found[2] is not None)
