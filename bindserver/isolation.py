@@ -13,12 +13,17 @@ from bindserver.engine.protocol import Code
 from bindserver.exceptions import Overtaken, TooManyRows, Unavailable
 from bindserver.live import LiveView, State
 from bindserver.pace import Pacer
+from bindserver.snapshot import locked
 from bindserver.sources import Source
 from bindserver.wishes import Ended
 
 logger = logging.getLogger("bindserver")
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
+
+LOCKED_SECONDS = 5.0
+"""A view that could not be read because of a lock is tried again after so long at most: locks
+end by themselves, and each try holds up the others for a moment."""
 
 
 def nobody(problem: Exception) -> None:
@@ -29,6 +34,7 @@ class Isolation:
     """Does something to one view after the other in a turn, whatever happens to one of them.
 
     Args:
+        alias: the database.
         source: tells whether it is the database that is lost.
         pacer: stops what takes too long.
         outgoing: takes the word to a view's subscribers.
@@ -41,11 +47,13 @@ class Isolation:
 
     def __init__(
         self,
+        alias: str,
         source: Source,
         pacer: Pacer,
         outgoing: Outgoing,
         note: Callable[[Exception], None] = nobody,
     ) -> None:
+        self._alias = alias
         self._source = source
         self._pacer = pacer
         self._outgoing = outgoing
@@ -82,15 +90,20 @@ class Isolation:
 
     def _set_aside(self, live: LiveView, problem: Exception) -> None:
         self._note(problem)
-        reference = secrets.token_hex(4)
         delay = RETRY_SECONDS[min(live.failures, len(RETRY_SECONDS) - 1)]
-        logger.error(
-            "bindserver: %s is set aside for %g s (reference %s)",
-            live.query.model.__name__,
-            delay,
-            reference,
-            exc_info=problem,
-        )
+        name = live.query.model.__name__
+        if locked(self._alias, problem):
+            delay = min(delay, LOCKED_SECONDS)
+            logger.warning(
+                "bindserver: %s is set aside for %g s: somebody has locked a table that it reads",
+                *(name, delay),
+            )
+        else:
+            logger.error(
+                "bindserver: %s is set aside for %g s (reference %s)",
+                *(name, delay, secrets.token_hex(4)),
+                exc_info=problem,
+            )
         live.state = State.FAILED
         live.failures += 1
         live.retry_at = time.monotonic() + delay

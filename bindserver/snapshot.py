@@ -91,6 +91,11 @@ def vouch(alias: str, tables: Collection[str]) -> None:
         raise Overtaken(f"changed after the snapshot: one of {', '.join(sorted(tables))}")
 
 
+def locked(alias: str, problem: Exception) -> bool:
+    """Tell whether a read failed because somebody has locked a table against readers."""
+    return database_of(connections[alias].vendor).locked(problem)
+
+
 @contextmanager
 def guarded(alias: str) -> Iterator[None]:
     """Keep this thread's snapshot whole when a statement inside fails: on some databases an error

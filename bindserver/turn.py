@@ -58,7 +58,7 @@ class Turn:
         self.unanswered = False
         self.postponed: list[Wish | Loaded] = []
         self.position = Position(epoch="", mark="")
-        self._isolation = Isolation(source, pacer, self.outgoing, note)
+        self._isolation = Isolation(desk.alias, source, pacer, self.outgoing, note)
         self._history: History
         self._left: list[tuple[LiveView, Subject]] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from django.test import override_settings
 
 from bindserver import Binding
 from bindserver.engine.cursor import load
+from bindserver.isolation import LOCKED_SECONDS
 from bindserver.live import State
 from bindserver.loader import Loaded, Wanted
 from bindserver.registry import registry
@@ -21,6 +23,7 @@ from tests.app.bindings import (
     CatalogueBinding,
     FragileSerializer,
     PartBinding,
+    ProductBinding,
     TagBinding,
     TaggedInBinding,
     WordBinding,
@@ -398,3 +401,31 @@ def test_an_argument_that_no_column_holds_harms_nobody_else(sqlite_turning: Turn
     views = [sqlite_turning.follow(Stocked(params={"stock": n})) for n in (7, 2**40, 2**70)]
     sqlite_turning.turn()
     assert [f.column("id") for f in views] == [[1], [], []]
+
+
+LOCKS = {
+    "mysql": "LOCK TABLES app_product WRITE",
+    "postgresql": "BEGIN; LOCK TABLE app_product IN ACCESS EXCLUSIVE MODE",
+}
+
+
+@pytest.mark.parametrize("each_database", sorted(LOCKS), indirect=True)
+def test_a_view_whose_table_is_locked_is_tried_again_before_long(
+    each_database: str, turning: Turning, caplog: pytest.LogCaptureFixture
+) -> None:
+    products = turning.follow(ProductBinding())
+    turning.turn()
+    (live,) = turning.views()
+    live.failures = 100
+    Product.objects.update(stock=7)
+    locker = connections["default"].copy()
+    with locker.cursor() as cursor:
+        cursor.execute(LOCKS[each_database])
+    turning.turn()
+    locker.close()
+    assert 0 < live.retry_at - time.monotonic() <= LOCKED_SECONDS
+    assert "somebody has locked a table" in caplog.text
+    assert products.told() == ["sync", "stale"]
+    live.retry_at = 0
+    turning.turn()
+    assert set(products.column("stock")) == {7}

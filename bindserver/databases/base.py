@@ -14,6 +14,9 @@ from bindserver.pace import Pacer
 
 Sorting = Callable[[Any, int], Any]
 
+LOCK_SECONDS = 1.0
+"""How long a read waits for a table that somebody has locked against readers."""
+
 
 class Database(Protocol):
     """How one kind of database is read in one snapshot, on a connection of a thread's own."""
@@ -38,6 +41,9 @@ class Database(Protocol):
 
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         """Keep the snapshot whole when a statement inside fails."""
+
+    def locked(self, problem: Exception) -> bool:
+        """Tell whether a read failed because somebody has locked a table against readers."""
 
     def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
         """Tell, in a snapshot, whether what was read of these tables may be newer than it: where
@@ -71,6 +77,9 @@ class Usual:
 
     def guard(self, connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def locked(self, problem: Exception) -> bool:
+        return False
 
     def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
         return False

@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from bindserver.conf import conf
-from bindserver.databases.base import Usual
+from bindserver.databases.base import LOCK_SECONDS, Usual
 from bindserver.exceptions import Overtaken
 from bindserver.pace import Pacer
 
@@ -27,6 +27,9 @@ IDLE_SECONDS = 20.0
 
 TABLE_CHANGED = 1412
 """What InnoDB says of a table that was emptied or built anew after the snapshot was taken."""
+
+LOCK_WAIT_TIMEOUT = 1205
+"""How the server says that a lock was not to be had in time."""
 
 LONGEST = 6
 """The longest statement may take so many times QUERY_SECONDS: that of a big load."""
@@ -69,17 +72,21 @@ class MySQL(Usual):
         raw: Any = connection.connection
         return None if raw is None else int(raw.fileno())
 
+    def locked(self, problem: Exception) -> bool:
+        return isinstance(problem, OperationalError) and problem.args[0] == LOCK_WAIT_TIMEOUT
+
     def equated(self, field: Field[Any, Any]) -> type | None:
         if field.get_internal_type() == "DateField":
             return datetime.date
         return super().equated(field)  # UUIDs may stand in columns of text
 
     def _limit(self, connection: BaseDatabaseWrapper, seconds: float) -> None:
-        """Have the server end a statement that takes longer."""
+        """Have the server end a statement that takes longer, or waits for a locked table."""
         if self._limits.get(connection) == (connection.connection, seconds):
             return
         wrapper: Any = connection
         with connection.cursor() as cursor:
+            cursor.execute("SET SESSION lock_wait_timeout = %s", (math.ceil(LOCK_SECONDS),))
             if wrapper.mysql_is_mariadb:
                 cursor.execute("SET SESSION max_statement_time = %s", (seconds,))
             else:

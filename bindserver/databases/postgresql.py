@@ -16,12 +16,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Field
 
 from bindserver.conf import conf
-from bindserver.databases.base import Sorting, Usual
+from bindserver.databases.base import LOCK_SECONDS, Sorting, Usual
 from bindserver.databases.overtaking import overtaken
 from bindserver.pace import Pacer
 
-LOCK_SECONDS = 1.0
-"""How long a read waits for a table that somebody has locked against readers."""
+NOT_AVAILABLE = "55P03"
+"""How PostgreSQL says that a lock was not to be had in time."""
 
 PATIENCE: dict[str, Any] = {
     "keepalives_idle": 5,
@@ -63,6 +63,9 @@ class PostgreSQL(Usual):
     def socket_of(self, connection: BaseDatabaseWrapper) -> int | None:
         raw: Any = connection.connection
         return None if raw is None else int(raw.fileno())
+
+    def locked(self, problem: Exception) -> bool:
+        return getattr(problem.__cause__, "sqlstate", None) == NOT_AVAILABLE
 
     def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
         return overtaken(connection, tables)
