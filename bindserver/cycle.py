@@ -20,13 +20,13 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from django.db import DatabaseError, Error
+from django.db import DatabaseError, Error, InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.conf import conf
 from bindserver.courier import Post
 from bindserver.desk import Desk, refuse
-from bindserver.exceptions import LogRemoved
+from bindserver.exceptions import BindserverError, CaptureError, LogRemoved
 from bindserver.forks import working
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer, collector
@@ -218,6 +218,8 @@ class Cycle:
                     else self._desk.listeners()
                 )
                 self._post.send(turn.outgoing, turn.state(), behind)
+        if self._losses:
+            logger.warning("bindserver: database %r is followed again", self.alias)
         self._losses = 0
         self._turned_at = time.monotonic()
         if turn.postponed:
@@ -250,7 +252,7 @@ class Cycle:
         try:
             if source.purge():
                 self._chores_at = time.monotonic() + BUSY_CHORES_SECONDS
-        except DatabaseError as problem:
+        except (DatabaseError, CaptureError) as problem:
             logger.warning("bindserver: the change log cannot be purged: %s", problem)
 
     def _patience(self, seconds: float) -> AbstractContextManager[None]:
@@ -292,9 +294,16 @@ class Cycle:
         self._losses += 1
         if self._losses == 1 or type(problem) is not self._told:  # it may have come back a standby
             self._told = type(problem)
-            logger.error("bindserver: database %r is out of reach", self.alias, exc_info=problem)
+            self._tell_loss(problem)
         self._disconnect()
         self._desk.loader.give_up()
         outgoing = self._desk.out_of_reach(items)
         if outgoing:
             self._post.send(outgoing, "", frozenset())
+
+    def _tell_loss(self, problem: Exception) -> None:
+        if isinstance(problem, OperationalError | InterfaceError | BindserverError):
+            (first, *_) = str(problem).strip().splitlines() or [type(problem).__name__]
+            logger.error("bindserver: database %r cannot be followed: %s", self.alias, first)
+        else:
+            logger.error("bindserver: a turn on %r failed", self.alias, exc_info=problem)

@@ -69,6 +69,10 @@ class TestALostDatabase:
             async with talking(own.ws) as other:
                 again = await other.follow("products", cursor=cursor, held=keys)
                 assert again.column("stock")[-1:] == [5]
+        said = own.log.read_text()
+        assert said.count("cannot be followed: ") == 1
+        assert said.count("is followed again") == 1
+        assert "Traceback" not in said, said
 
     async def test_that_was_restored_from_an_older_copy_is_noticed(
         self, cluster: Cluster, own: Server

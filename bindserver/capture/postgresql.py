@@ -151,7 +151,8 @@ class PostgreSQLLog:
         libpq = getattr(connection.connection, "pgconn", None)
         if libpq is None or connection.in_atomic_block or not connection.autocommit:
             return None
-        found = libpq.exec_(SNAPSHOT.encode())
+        with connection.wrap_database_errors:
+            found = libpq.exec_(SNAPSHOT.encode())
         return found.get_value(0, 0).decode() if found.status == TUPLES_OK else None
 
     def moved(self, mark: object) -> bool:
