@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 from bindserver.binding import Binding
+from bindserver.conf import conf
 from bindserver.courier import Outgoing
 from bindserver.desk import EVERYTHING, Desk
 from bindserver.engine.changes import Position
@@ -17,7 +19,7 @@ from bindserver.pace import Pacer
 from bindserver.params import validate
 from bindserver.queries import Form
 from bindserver.registry import registry
-from bindserver.snapshot import guarded
+from bindserver.snapshot import guarded, locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
 from bindserver.wishes import (
@@ -72,16 +74,23 @@ class Reception:
         self._position = position
         self._failed = failed
         self.postponed: list[Wish] = []
+        self._until = time.monotonic() + conf.QUERY_SECONDS
+        self._late = False
 
     def serve(self, wish: Wish) -> None:
-        """Serve a wish, or have it wait for its view; a wish that fails is told so."""
-        if self.postponed:  # what is asked and taken back must stay in this order
+        """Serve a wish, or have it wait for its view; a wish that fails is told so.
+
+        A snapshot is not held for long, however many wishes there are: the others wait for the
+        next one.
+        """
+        if self.postponed or self._late:  # what is asked and taken back must stay in this order
             self.postponed.append(wish)
             return
         try:
             self._serve(wish)
         except Overtaken:
             self.postponed.append(wish)
+        self._late = time.monotonic() >= self._until
 
     def _serve(self, wish: Wish) -> None:
         match wish:
@@ -113,8 +122,13 @@ class Reception:
             raise
         except Exception as problem:
             self._source.position()  # raises if it is the database that is lost
-            detail = self._failed(problem)
-            self._outgoing.add([ref], Refused(code=Code.INTERNAL, detail=detail))
+            self._outgoing.add([ref], self._refused(problem))
+
+    def _refused(self, problem: Exception) -> Refused:
+        """Return what may be said of a wish that failed."""
+        if locked(self._desk.alias, problem):
+            return Refused(code=Code.UNAVAILABLE, detail=str(Unavailable()))
+        return Refused(code=Code.INTERNAL, detail=self._failed(problem))
 
     def _subscribe(self, wish: SubscribeWish) -> None:
         catalogue = self._desk.catalogue
@@ -149,8 +163,7 @@ class Reception:
             raise
         except Exception as problem:
             self._source.position()  # raises if it is the database that is lost
-            self._failed(problem)
-            code = Code.INTERNAL
+            code = self._refused(problem).code
         else:
             if moved is not None:
                 moved.live.openings.append(Opening(wish.ref, EVERYTHING, moved=True))

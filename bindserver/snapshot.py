@@ -92,8 +92,14 @@ def vouch(alias: str, tables: Collection[str]) -> None:
 
 
 def locked(alias: str, problem: Exception) -> bool:
-    """Tell whether a read failed because somebody has locked a table against readers."""
-    return database_of(connections[alias].vendor).locked(problem)
+    """Tell whether a read failed, be it a permission's, because somebody has locked a table
+    against readers."""
+    database, reason = database_of(connections[alias].vendor), problem
+    while not database.locked(reason):
+        if not isinstance(reason.__cause__, Exception):
+            return False
+        reason = reason.__cause__
+    return True
 
 
 @contextmanager

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from bindserver.conf import conf
 from bindserver.courier import Outgoing
 from bindserver.desk import EVERYTHING, Desk
 from bindserver.engine import cursor as cursors
@@ -23,6 +25,7 @@ from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
 from bindserver.reception import Reception
 from bindserver.refresh import missed
+from bindserver.snapshot import locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
 from bindserver.wishes import Answered, Ended, Wish
@@ -114,14 +117,22 @@ class Turn:
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     def _resolve_subjects(self) -> None:
-        """Ask bindings again whose own reads may have changed; their subscribers get a sync."""
+        """Ask bindings again whose own reads may have changed; their subscribers get a sync.
+
+        A snapshot is not held for long, however many there are: the views of the others stay where
+        they are until the next one.
+        """
+        until, late = time.monotonic() + conf.QUERY_SECONDS, False
         for subject in self._desk.catalogue.subjects():
             if not subject.reads:
                 continue
             if not subject.concerned(self._history.since(subject.position)):
                 subject.position = self.position
+            elif subject.refs and late:
+                self._isolation.staying.add(subject.live)
             elif subject.refs and not subject.live.rests():
                 self._isolation.attempt(subject.live, partial(self._move_subject, subject))
+                late = time.monotonic() >= until
             elif not subject.refs:
                 self._forget(subject)
 
@@ -137,6 +148,8 @@ class Turn:
             self._revoke(subject, Code.REVOKED)
             return
         except PermissionFailed as problem:
+            if locked(self._desk.alias, problem):
+                raise  # nobody knows that a right is gone: the view waits
             self._isolation.see_database()
             self._isolation.failed(problem)
             self._revoke(subject, Code.INTERNAL)

@@ -18,6 +18,7 @@ from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.wishes import (
     Caller,
     Event,
+    HintWish,
     ReconsiderWish,
     Ref,
     Refused,
@@ -26,7 +27,7 @@ from bindserver.wishes import (
     Wish,
 )
 from tests.app.bindings import ProductBinding
-from tests.app.models import Product, Word
+from tests.app.models import Product, Tag, Word
 from tests.support.turning import Follower, Turning, add
 
 
@@ -96,7 +97,7 @@ class TestATableThatSomebodyHasLocked:
         wish = SubscribeWish(ref=Ref(asker, 1), caller=caller, message=message)
         self.take(postgresql_turning, postgresql_database, "auth_user", wish)
         assert products.column("stock") == [7]
-        assert [getattr(event, "code", None) for event in asker.heard] == [Code.INTERNAL]
+        assert [getattr(event, "code", None) for event in asker.heard] == [Code.UNAVAILABLE]
 
     def test_the_caller_s_own_row_when_they_have_proved_anew_who_they_are(
         self, postgresql_turning: Turning, postgresql_database: str, products: Follower
@@ -110,6 +111,24 @@ class TestATableThatSomebodyHasLocked:
         self.take(postgresql_turning, postgresql_database, "auth_user", wish)
         assert products.column("stock") == [7]
         assert asker.ended
+
+    def test_a_right_is_not_taken_for_gone(
+        self, postgresql_turning: Turning, postgresql_database: str, products: Follower
+    ) -> None:
+        asker, message = Asker(), Subscribe(event="shaky", params={})
+        wish = SubscribeWish(ref=Ref(asker, 1), caller=Caller(), message=message)
+        postgresql_turning.ask(wish)
+        postgresql_turning.turn()
+        Tag.objects.create(name="new")
+        self.take(postgresql_turning, postgresql_database, "app_tag", HintWish())
+        assert products.column("stock") == [7]
+        assert asker.told() == ["sync", "stale"]
+        assert not asker.ended
+        for live in postgresql_turning.views():
+            live.retry_at = 0
+        Product.objects.update(name="renamed")
+        postgresql_turning.turn()
+        assert asker.column("name") == ["renamed"]
 
     def test_the_rows_that_params_name(
         self,

@@ -14,11 +14,12 @@ from django.test import override_settings
 
 from bindserver import Binding
 from bindserver.engine.cursor import load
+from bindserver.engine.protocol import Subscribe
 from bindserver.isolation import LOCKED_SECONDS
 from bindserver.live import State
 from bindserver.loader import Loaded, Wanted
 from bindserver.registry import registry
-from bindserver.wishes import Caller, ReadWish, SnapshotWish
+from bindserver.wishes import Caller, ReadWish, Ref, SnapshotWish, SubscribeWish
 from tests.app.bindings import (
     CatalogueBinding,
     FragileSerializer,
@@ -176,6 +177,30 @@ class TestTurns:
                 assert moved.told() == ["update"]
         turning.turn()
         assert products.column("stock")[0] == 3
+
+    def test_nor_for_all_who_wish_something(self, turning: Turning) -> None:
+        followers = [turning.follow(part(category=number)) for number in (1, 2, 3)]
+        with override_settings(BINDSERVER={"QUERY_SECONDS": 0}):
+            for number in (1, 2, 3):
+                assert turning.take_one() is (number < 3)
+                assert [f.told() for f in followers].count(["sync"]) == 1
+        assert [f.column("id") for f in followers] == [[10, 11], [20, 21], [30, 31]]
+
+    def test_nor_to_ask_again_who_may_see_what(self, turning: Turning) -> None:
+        followers = [Follower() for _ in range(3)]
+        for number, follower in enumerate(followers, start=1):
+            message = Subscribe(event="shaky", params={"category": number})
+            turning.ask(SubscribeWish(ref=Ref(follower, 1), caller=Caller(), message=message))
+        turning.turn()
+        Tag.objects.create(name="closed")
+        Product.objects.update(name="for nobody's eyes any more")
+        for follower in followers:
+            follower.told()
+        with override_settings(BINDSERVER={"QUERY_SECONDS": 0}):
+            for number in (1, 2, 3):
+                turning.take_one()
+                assert [follower.ended for follower in followers].count(True) == number
+        assert [follower.told() for follower in followers] == [[], [], []]
 
     def test_python_s_own_views_are_read_together(self, turning: Turning) -> None:
         wishes = [ReadWish(instance=part(category=number)) for number in (1, 2, 3)]

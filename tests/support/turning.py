@@ -96,7 +96,7 @@ class Turning:
         self._source = source_of(self._connection)
         there = known_tables().intersection(self._connection.introspection.table_names())
         self._source.prepare([table for table in there if table.startswith("app_")])
-        self._wishes: list[Wish] = []
+        self._wishes: list[Wish | Loaded] = []
         self.statements: list[str] = []
 
     def __enter__(self) -> Turning:
@@ -127,14 +127,16 @@ class Turning:
             items = [*self._wishes, *loaded]
             self._wishes.clear()
             unanswered = self._turn(items)
-            loading = [live for live in self.views() if live.state is State.LOADING]
+            here = {item.live for item in self._wishes if isinstance(item, Loaded)}
+            loading = {live for live in self.views() if live.state is State.LOADING} - here
             loaded = [self._loaded.get(timeout=LOAD_SECONDS) for _ in loading]
-            if not loaded and not unanswered:
+            if not loaded and not unanswered and not self._wishes:
                 return
 
     def take_one(self, *loaded: Loaded) -> bool:
-        """Take one turn alone, with these loads; tell whether it wants another at once."""
-        return self._turn([*loaded])
+        """Take one turn alone; tell whether it wants another at once."""
+        items, self._wishes = [*self._wishes, *loaded], []
+        return self._turn(items) or bool(self._wishes)
 
     def next_load(self) -> Loaded:
         """Wait for what the loader is reading."""
@@ -176,6 +178,7 @@ class Turning:
             self._connection.execute_wrapper(self._note),
         ):
             turn.run(items)
+        self._wishes[:0] = turn.postponed
         for refs, event in turn.outgoing:
             for listener, number in refs:
                 listener.hear(number, event)
