@@ -16,8 +16,8 @@ from bindserver.conf import DEFAULTS
 
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
-SECRET_LENGTH = 50
-"""The same as in Django's own deployment check."""
+SECRET_LENGTH, SECRET_KINDS = 50, 5
+"""How many characters it has, and how many that differ; as in Django's own deployment check."""
 
 DEVELOPMENT_KEY = "for-development-only-and-known-to-everybody"
 
@@ -100,9 +100,10 @@ class Environment:
             problem = "is not set"
         elif key.startswith("django-insecure-") or key == DEVELOPMENT_KEY:
             problem = "is the one for development"
-        elif len(key) < SECRET_LENGTH or len(set(key)) < 5:
+        elif len(key) < SECRET_LENGTH or len(set(key)) < SECRET_KINDS:
             problem = (
-                f"is too easy to guess: it has fewer than {SECRET_LENGTH} characters, or 5 kinds"
+                f"is too easy to guess: it has fewer than {SECRET_LENGTH} characters, or fewer than "
+                f"{SECRET_KINDS} different ones"
             )
         else:
             return key

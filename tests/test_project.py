@@ -63,6 +63,10 @@ class TestProduction:
         assert "Give the server a long random one" in line
         assert secret not in line or not secret
 
+    def test_says_what_makes_a_secret_too_easy(self) -> None:
+        told = "it has fewer than 50 characters, or fewer than 5 different ones. "
+        assert told in refusal("bindserver", SECRET_KEY="abcd" * 25)
+
     def test_the_secret_may_be_in_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text(PRODUCTION["SECRET_KEY"] + "\n")
         assert manage("check", SECRET_KEY_FILE=str(tmp_path / "secret")).returncode == 0
