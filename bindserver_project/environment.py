@@ -107,8 +107,8 @@ class Environment:
             problem = "is the one for development"
         elif len(key) < SECRET_LENGTH or len(set(key)) < SECRET_KINDS:
             problem = (
-                f"is too easy to guess: it has fewer than {SECRET_LENGTH} characters, or fewer than "
-                f"{SECRET_KINDS} different ones"
+                f"is too easy to guess: it has fewer than {SECRET_LENGTH} characters, "
+                f"or fewer than {SECRET_KINDS} different ones"
             )
         else:
             return key
