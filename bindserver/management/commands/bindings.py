@@ -19,8 +19,14 @@ from bindserver.capture.log import Log, log_of
 from bindserver.capture.tables import tracked
 from bindserver.conf import conf
 from bindserver.discovery import tables_of
-from bindserver.exceptions import BindserverError, CaptureError, UnknownEvent
+from bindserver.exceptions import (
+    BindserverError,
+    CaptureError,
+    DatabaseUnusable,
+    UnknownEvent,
+)
 from bindserver.orders import give
+from bindserver.reasons import demand, explained
 from bindserver.registry import BindingClass, registry
 from bindserver.relay import reaches_others
 from bindserver.sources import source_of
@@ -98,9 +104,11 @@ class Command(BaseCommand):
             log = log_of(connections[alias])
             log.notify = _notify(alias, options)
             log.tries, log.tell = LOCK_TRIES, self.stderr.write
-            getattr(self, f"_{options['action']}")(log, alias, options)
-        except CaptureError as problem:
-            raise CommandError(str(problem)) from None
+            demand(alias)
+            with explained(alias):
+                getattr(self, f"_{options['action']}")(log, alias, options)
+        except (CaptureError, DatabaseUnusable) as problem:
+            raise CommandError(str(problem)) from problem
 
     def _give(self, order: Order, events: list[str]) -> None:
         """Have all running servers do something, and say how many will."""
@@ -242,6 +250,7 @@ def _capture(alias: str) -> str:
     if alias not in connections:
         return "there is no such database in DATABASES"
     try:
-        return source_of(connections[alias]).name
+        with explained(alias):
+            return source_of(connections[alias]).name
     except (BindserverError, DatabaseError) as problem:
         return f"none ({problem})"
