@@ -55,7 +55,22 @@ class TestInstalling:
     def test_says_which_tables_are_watched(self) -> None:
         printed = run("capture", "install")
         assert "The change log watches app_category, " in printed
-        assert "app_product" in printed
+        assert "app_product: triggers made\n" in printed
+        assert "CREATE" not in printed
+
+    def test_says_what_was_put_back(self) -> None:
+        run("capture", "install")
+        with connections["default"].cursor() as cursor:
+            cursor.execute('DROP TRIGGER "bindserver__app_word__upd"')
+        first, last = run("capture", "install").splitlines()
+        assert first == "app_word: triggers made"
+        assert last.startswith("The change log watches ")
+
+    def test_prints_the_sql_that_it_runs_where_that_is_asked_for(self) -> None:
+        planned = run("capture", "install", "--dry-run").splitlines()
+        assert run("capture", "install", verbosity=2).splitlines()[:-1] == planned[:-1]
+        planned = run("capture", "remove", "--dry-run").splitlines()
+        assert run("capture", "remove", verbosity=2).splitlines()[:-1] == planned[:-1]
 
     def test_again_says_that_all_is_in_place(self) -> None:
         run("capture", "install")
