@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
 from django.core.management.base import CommandError
 from django.db import connections
 from django.test import override_settings
@@ -159,6 +159,17 @@ def test_notifications_are_for_install_and_for_postgresql() -> None:
         run("capture", "status", "--notify")
     with pytest.raises(CommandError, match="is for PostgreSQL; other databases cannot"):
         run("capture", "install", "--notify")
+
+
+def test_help_says_of_each_action_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        load_command_class("bindserver", "bindings").run_from_argv(
+            ["manage.py", "bindings", "capture", "--help"]
+        )
+    lines = capsys.readouterr().out.splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines[lines.index("actions:") + 1 :])
+    assert list(told) == ["install", "status", "remove", "purge"]
+    assert told["purge"] == "delete old entries of the log"
 
 
 def test_an_unknown_action_is_an_error() -> None:

@@ -44,6 +44,13 @@ ORDERS = {
     Order.CLEAR: "have them forget what they hold in memory of bindings",
 }
 
+ACTIONS = {
+    "install": "make the log's two tables, and the triggers that are missing or wrong",
+    "status": "show what is installed, how large and how old the log is, and what is missing",
+    "remove": "take triggers and tables away; bindings follow signals from then on",
+    "purge": "delete old entries of the log",
+}
+
 OWN_TABLES = "bindserver_log, bindserver_meta"
 
 LOCK_TRIES = 100
@@ -65,20 +72,23 @@ class Command(BaseCommand):
             asked.add_argument(
                 "events", nargs="*", metavar="event", help="bindings' events (default: all)"
             )
-        capture = rooms.add_parser("capture", help="the change log of a database")
-        capture.add_argument(
-            "action",
-            choices=["install", "status", "remove", "purge"],
-            help="install triggers and two tables; show them; take them away; "
-            "delete old log entries",
+        capture = rooms.add_parser(
+            "capture",
+            help="the change log of a database",
+            description="Look after the change log of a database.",
+            epilog="\n".join(
+                ["actions:", *(f"  {name:9}{what}" for name, what in ACTIONS.items())]
+            ),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        capture.add_argument("action", choices=[*ACTIONS], help="what to do, see below")
         capture.add_argument(
             "--database", default=DEFAULT_DB_ALIAS, help="the database's alias (default: default)"
         )
         capture.add_argument(
             "--dry-run",
             action="store_true",
-            help="install, remove: print the SQL that would be run; purge: what would go",
+            help="change nothing: print the SQL of install or remove, or what purge would do",
         )
         capture.add_argument(
             "--verbosity",
