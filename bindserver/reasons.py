@@ -28,7 +28,7 @@ ADVICE = {
         "Its folder has to be there, and this user to have the right to write in it."
     ),
     r"file is not a database": "Name another file.",
-    r"invalid connection option|invalid .* value": "Correct the database's OPTIONS.",
+    r"invalid (connection option|keyword argument|.* value)": "Correct the database's OPTIONS.",
 }
 """What to do, by what stands in the driver's words; MariaDB's and MySQL's begin with a number."""
 
@@ -65,7 +65,10 @@ def demand(alias: str) -> None:
         DatabaseUnusable: it cannot be reached, or refuses.
     """
     with explained(alias):
-        connections[alias].ensure_connection()
+        try:
+            connections[alias].ensure_connection()
+        except TypeError as problem:  # so some drivers refuse an option that they do not know
+            raise DatabaseUnusable(_sentences(alias, problem)) from problem
 
 
 def _is_cut_off(alias: str) -> bool:
@@ -77,7 +80,7 @@ def _is_refused(problem: DatabaseError) -> bool:
     return isinstance(problem, (OperationalError, MigrationSchemaMissing)) or code == FORBIDDEN
 
 
-def _sentences(alias: str, problem: DatabaseError) -> str:
+def _sentences(alias: str, problem: Exception) -> str:
     words = _words(problem)
     reason = words[-1].splitlines()[0].strip().rstrip(".")
     said = f"Database {alias!r} ({_place(alias)}) cannot be used: {reason}."

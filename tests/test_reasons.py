@@ -116,8 +116,22 @@ class TestMariaDB:
         line = told(f"mysql://me:hunter2@127.0.0.1:{free_port()}/shop", command)
         assert line.endswith(f"(115). {UNREACHED}")
 
+    def test_options_that_the_driver_does_not_know_are_to_be_corrected(
+        self, maria: MariaDB
+    ) -> None:
+        line = told(maria.url("mysql") + "?a=1&b=2")
+        assert line.endswith("Correct the database's OPTIONS.")
+
 
 class TestSQLite:
+    @STARTING
+    def test_options_that_the_driver_does_not_know_are_to_be_corrected(
+        self, tmp_path: Path, command: list[str]
+    ) -> None:
+        line = told(f"sqlite:///{tmp_path}/shop.sqlite3?a=1", command)
+        assert "'a' is an invalid keyword argument" in line
+        assert line.endswith("Correct the database's OPTIONS.")
+
     @STARTING
     def test_a_folder_that_is_not_there_is_told_so(
         self, tmp_path: Path, command: list[str]

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS
 
 from bindserver.exceptions import DatabaseUnusable
-from bindserver.reasons import explained
+from bindserver.reasons import demand, explained
 from bindserver_project.shop.demo import demo_login
 
 
@@ -24,6 +24,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
+            demand(DEFAULT_DB_ALIAS)
             with explained(DEFAULT_DB_ALIAS):
                 self._prepare()
         except DatabaseUnusable as problem:
