@@ -9,11 +9,13 @@ DATABASE ?= sqlite
 SEED ?=
 CELLS ?=
 JOBS ?= 3
-AT_ONCE = -n $(JOBS) --dist loadfile --no-loadscope-reorder
+AT_ONCE = -n $(call quoted,$(JOBS)) --dist loadfile --no-loadscope-reorder
 VENV := .venv
 BIN := $(VENV)/bin
 DRIVER := $(if $(filter postgres%,$(DATABASE_URL)),postgresql,$(if $(filter mysql%,$(DATABASE_URL)),mysql))
 CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
+# What somebody gave is one word of the shell's, whatever stands in it.
+quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint python-tests js-tests browser-tests oracle matrix format clean
@@ -22,7 +24,8 @@ help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run$(DRIVER:%=-%) ## Serve the demo shop; takes PORT, HOST and DATABASE_URL
-	@DEBUG=$${DEBUG-1} DEMO=1 DATABASE_URL=$(DATABASE_URL) $(BIN)/python manage.py serve_demo --host $(HOST) --port $(PORT)
+	@DEBUG=$${DEBUG-1} DEMO=1 DATABASE_URL=$(call quoted,$(value DATABASE_URL)) \
+		$(BIN)/python manage.py serve_demo --host $(call quoted,$(HOST)) --port $(call quoted,$(PORT))
 
 test: lint js-tests python-tests browser-tests ## Run linters, type checkers and every test
 
@@ -40,13 +43,14 @@ python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the P
 	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest $(AT_ONCE) -m "not browser"
 
 browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium
-	env -u DATABASE_URL -u DEBUG CHROMIUM=$(CHROMIUM) $(BIN)/python -m pytest $(AT_ONCE) -m browser
+	env -u DATABASE_URL -u DEBUG CHROMIUM=$(call quoted,$(CHROMIUM)) $(BIN)/python -m pytest $(AT_ONCE) -m browser
 
 oracle: $(VENV)/.dev ## Run the oracle on DATABASE for SECONDS, from SEED where given
-	$(BIN)/python -m tests.oracle --database $(DATABASE) --seconds $(SECONDS) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.oracle --database $(call quoted,$(DATABASE)) --seconds $(call quoted,$(SECONDS)) \
+		$(if $(SEED),--seed $(call quoted,$(SEED)))
 
 matrix: .make/redis .make/postgresql ## Run the Python tests with each Python and Django there is here; CELLS names some
-	@python3 scripts/matrix.py $(CELLS)
+	@python3 scripts/matrix.py $(foreach cell,$(CELLS),$(call quoted,$(cell)))
 
 format: $(VENV)/.dev ## Put Python code in order
 	$(BIN)/ruff check --fix .
@@ -56,7 +60,7 @@ clean: ## Remove what was installed and made
 	rm -rf $(VENV) .make .matrix client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
-	@sh scripts/make-venv.sh $(PYTHON) $(VENV)
+	@sh scripts/make-venv.sh $(call quoted,$(PYTHON)) $(VENV)
 
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@echo "Installing the server's packages ..."
@@ -105,5 +109,5 @@ client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
 	@mkdir -p .make && touch $@
 
 .make/chromium:
-	@CHROMIUM=$(CHROMIUM) sh scripts/need.sh chromium chromium "Chromium"
+	@CHROMIUM=$(call quoted,$(CHROMIUM)) sh scripts/need.sh chromium chromium "Chromium"
 	@mkdir -p .make && touch $@

@@ -15,6 +15,7 @@ BindserverError
 │   └── LogRemoved        it was there, and somebody took it away
 ├── QueryTimeout          a query or serializer took longer than it may
 ├── Overtaken             a snapshot shows what is newer than itself
+├── DatabaseUnusable      a database cannot be reached, or refuses
 └── CannotListen          the server cannot have the address it was told
 """
 
@@ -107,6 +108,10 @@ class QueryTimeout(BindserverError):
 class Overtaken(BindserverError):
     """A table was emptied, rewritten or replaced after the snapshot that has read it was taken, and
     before it was read: what was read may be no state at all. Read again in another snapshot."""
+
+
+class DatabaseUnusable(BindserverError):
+    """A database cannot be reached, or refuses; the message says which, why and what to do."""
 
 
 class CannotListen(BindserverError):

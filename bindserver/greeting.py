@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from bindserver.conf import conf
-from bindserver.exceptions import BindserverError
+from bindserver.exceptions import CaptureError
+from bindserver.reasons import explained
 from bindserver.registry import registry
 from bindserver.relay import reaches_others
 from bindserver.server import Plan
@@ -24,6 +25,9 @@ def greet(plan: Plan, port: int) -> Iterator[str]:
     Args:
         plan: what is going to be served.
         port: where, when the plan leaves it open.
+
+    Raises:
+        DatabaseUnusable: a database cannot be reached, or refuses.
     """
     yield f"bindserver: {address(plan, port)}"
     captures = {alias: _capture(alias) for alias in databases()}
@@ -56,9 +60,10 @@ def address(plan: Plan, port: int) -> str:
 def _capture(alias: str) -> tuple[str, str]:
     """Return a database's capture, and what it sees and what would better it."""
     try:
-        source = source_of(connections[alias])
-        source.position()  # raises where the log cannot be followed, as on a standby
-    except BindserverError as problem:
+        with explained(alias):
+            source = source_of(connections[alias])
+            source.position()  # raises where the log cannot be followed, as on a standby
+    except CaptureError as problem:
         return "none", str(problem)
     finally:
         connections[alias].close()

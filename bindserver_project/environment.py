@@ -16,8 +16,8 @@ from bindserver.conf import DEFAULTS
 
 YES, NO = {"1", "true", "yes", "on"}, {"", "0", "false", "no", "off"}
 
-SECRET_LENGTH = 50
-"""The same as in Django's own deployment check."""
+SECRET_LENGTH, SECRET_KINDS = 50, 5
+"""How many characters it has, and how many that differ; as in Django's own deployment check."""
 
 DEVELOPMENT_KEY = "for-development-only-and-known-to-everybody"
 
@@ -26,6 +26,11 @@ OWN = {"BINDSERVER_APPS"}
 FOREIGN = re.compile(r"BINDSERVER_(SERVICE_|PORT(_|$))")
 """What Kubernetes and Docker put into the environment for a service named "bindserver"."""
 
+DATABASES = (
+    "a URL such as sqlite:////srv/shop.sqlite3 for SQLite, "
+    "postgresql://user:password@host:5432/shop for PostgreSQL, "
+    "mysql://user:password@host:3306/shop for MariaDB, and the same for MySQL"
+)
 SQLITE_OPTIONS = {
     "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     "timeout": 20,
@@ -100,9 +105,10 @@ class Environment:
             problem = "is not set"
         elif key.startswith("django-insecure-") or key == DEVELOPMENT_KEY:
             problem = "is the one for development"
-        elif len(key) < SECRET_LENGTH or len(set(key)) < 5:
+        elif len(key) < SECRET_LENGTH or len(set(key)) < SECRET_KINDS:
             problem = (
-                f"is too easy to guess: it has fewer than {SECRET_LENGTH} characters, or 5 kinds"
+                f"is too easy to guess: it has fewer than {SECRET_LENGTH} characters, "
+                f"or fewer than {SECRET_KINDS} different ones"
             )
         else:
             return key
@@ -125,16 +131,16 @@ class Environment:
         """Return the database that a URL names, with SQLite set up for many readers.
 
         Raises:
-            ImproperlyConfigured: the URL is none. It is not quoted, for it may hold a password.
+            ImproperlyConfigured: the URL is none, or lacks the database's name. It is not quoted,
+                for it may hold a password.
         """
         url = self.text(name, default)
         try:
             database: dict[str, Any] = dict(dj_database_url.parse(url))
         except ValueError:
-            raise ImproperlyConfigured(
-                f"{name} is a URL such as sqlite:////srv/shop.sqlite3 or "
-                "postgres://user:password@host/name."
-            ) from None
+            raise ImproperlyConfigured(f"{name} is {DATABASES}.") from None
+        if not database["NAME"] and "service" not in database.get("OPTIONS", {}):
+            raise ImproperlyConfigured(f"{name} lacks the name of a database. It is {DATABASES}.")
         if database["ENGINE"] == "django.db.backends.sqlite3":
             database["OPTIONS"] = SQLITE_OPTIONS | database.get("OPTIONS", {})
         return database

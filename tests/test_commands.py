@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
 from django.core.management.base import CommandError
 from django.db import connections
 from django.test import override_settings
@@ -55,7 +55,22 @@ class TestInstalling:
     def test_says_which_tables_are_watched(self) -> None:
         printed = run("capture", "install")
         assert "The change log watches app_category, " in printed
-        assert "app_product" in printed
+        assert "app_product: triggers made\n" in printed
+        assert "CREATE" not in printed
+
+    def test_says_what_was_put_back(self) -> None:
+        run("capture", "install")
+        with connections["default"].cursor() as cursor:
+            cursor.execute('DROP TRIGGER "bindserver__app_word__upd"')
+        first, last = run("capture", "install").splitlines()
+        assert first == "app_word: triggers made"
+        assert last.startswith("The change log watches ")
+
+    def test_prints_the_sql_that_it_runs_where_that_is_asked_for(self) -> None:
+        planned = run("capture", "install", "--dry-run").splitlines()
+        assert run("capture", "install", verbosity=2).splitlines()[:-1] == planned[:-1]
+        planned = run("capture", "remove", "--dry-run").splitlines()
+        assert run("capture", "remove", verbosity=2).splitlines()[:-1] == planned[:-1]
 
     def test_again_says_that_all_is_in_place(self) -> None:
         run("capture", "install")
@@ -144,6 +159,17 @@ def test_notifications_are_for_install_and_for_postgresql() -> None:
         run("capture", "status", "--notify")
     with pytest.raises(CommandError, match="is for PostgreSQL; other databases cannot"):
         run("capture", "install", "--notify")
+
+
+def test_help_says_of_each_action_what_it_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        load_command_class("bindserver", "bindings").run_from_argv(
+            ["manage.py", "bindings", "capture", "--help"]
+        )
+    lines = capsys.readouterr().out.splitlines()
+    told = dict(line.split(maxsplit=1) for line in lines[lines.index("actions:") + 1 :])
+    assert list(told) == ["install", "status", "remove", "purge"]
+    assert told["purge"] == "delete old entries of the log"
 
 
 def test_an_unknown_action_is_an_error() -> None:

@@ -127,6 +127,30 @@ def test_names_that_no_param_may_have_are_named(page: str) -> None:
     assert names in text_of(page).replace("\n", " ")
 
 
+def test_what_is_served_is_not_among_what_is_not_served_yet() -> None:
+    waiting = re.findall(r"\*\*Not served yet:\*\*.*?\n\n", text_of("docs/protocol.md"), re.DOTALL)
+    assert len(waiting) == 1
+    named = set(re.findall(r"`(/\w+)/?`", waiting[0]))
+    assert named
+    served = text_of("bindserver/transports/health.py")
+    assert not {path for path in named if f'"{path}"' in served}
+
+
+def test_every_mode_of_postgresql_s_triggers_is_documented() -> None:
+    installed = section("docs/databases.md", "### What is installed")
+    modes = set(re.findall(r"ENABLE \w+", text_of("bindserver/capture/trigger_sql.py")))
+    assert modes == set(re.findall(r"`(ENABLE \w+)`", installed))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_says_a_thing_twice(page: Path) -> None:
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    lines = [line for line in prose.splitlines() if not line.startswith(("|", "#"))]
+    sentences = re.split(r"(?<=\.)\s+", re.sub(r"\s+", " ", " ".join(lines)))
+    long = [sentence for sentence in sentences if len(sentence) > 40]
+    assert {sentence for sentence in long if long.count(sentence) > 1} == set()
+
+
 def test_examples_use_no_reserved_event() -> None:
     events = set(re.findall(r'event = "(\w+)"', text_of("docs/bindings.md")))
     assert events

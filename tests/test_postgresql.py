@@ -236,9 +236,10 @@ class TestSeveralServers:
 class TestCommands:
     def test_install_shows_its_plan_and_status_what_there_is(self, make_server: MakeServer) -> None:
         server = make_server(capture=False)
-        planned = server.manage("bindings", "capture", "install", "--dry-run")
+        install = ("bindings", "capture", "install")
+        planned = server.manage(*install, "--dry-run")
         assert "No change log" in server.manage("bindings", "capture", "status")
-        installed = server.manage("bindings", "capture", "install")
+        installed = server.manage(*install, "--verbosity", "2")
         assert planned.splitlines()[:-1] == installed.splitlines()[:-1]
         assert planned.splitlines()[-1].startswith("Would watch app_category")
         program = PostgreSQLProgram(server.url)
@@ -246,7 +247,7 @@ class TestCommands:
         shown = server.manage("bindings", "capture", "status")
         assert "missing triggers: app_word\n" in shown
         assert re.search(r"^entries: \d+, about [\d.,]+\s\w+$", shown, re.MULTILINE)
-        removed = server.manage("bindings", "capture", "remove")
+        removed = server.manage("bindings", "capture", "remove", "--verbosity", "2")
         assert "DROP TABLE bindserver_log" in removed
         program.close()
 

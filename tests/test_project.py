@@ -63,6 +63,10 @@ class TestProduction:
         assert "Give the server a long random one" in line
         assert secret not in line or not secret
 
+    def test_says_what_makes_a_secret_too_easy(self) -> None:
+        told = "it has fewer than 50 characters, or fewer than 5 different ones. "
+        assert told in refusal("bindserver", SECRET_KEY="abcd" * 25)
+
     def test_the_secret_may_be_in_a_file(self, tmp_path: Path) -> None:
         (tmp_path / "secret").write_text(PRODUCTION["SECRET_KEY"] + "\n")
         assert manage("check", SECRET_KEY_FILE=str(tmp_path / "secret")).returncode == 0
@@ -101,10 +105,27 @@ class TestVariables:
         sqlite = Environment({}).database("DATABASE_URL", "sqlite:///x.db?timeout=3")
         assert "journal_mode=WAL" in sqlite["OPTIONS"]["init_command"]
 
-    def test_a_url_that_is_none_is_not_repeated(self) -> None:
-        line = refusal(DEBUG="1", DATABASE_URL="oracel://me:hunter2@db/shop")
+    @pytest.mark.parametrize("url", ["oracel://me:hunter2@db/shop", "foo://", "shop.sqlite3"])
+    def test_a_url_that_is_none_is_not_repeated_and_four_are_shown(self, url: str) -> None:
+        line = refusal(DEBUG="1", DATABASE_URL=url)
         assert line.startswith("manage.py: DATABASE_URL is a URL such as ")
+        for example in ("sqlite:////", "postgresql://", "mysql://"):
+            assert example in line
+        for kind in ("SQLite", "PostgreSQL", "MariaDB", "MySQL"):
+            assert f" for {kind}" in line
         assert "hunter2" not in line
+
+    @pytest.mark.parametrize("url", ["postgres://shop", "mysql://me:hunter2@db/"])
+    def test_a_url_that_names_no_database_is_told_so(self, url: str) -> None:
+        line = refusal(DEBUG="1", DATABASE_URL=url)
+        told = "manage.py: DATABASE_URL lacks the name of a database. It is a URL such as "
+        assert line.startswith(told)
+        assert "hunter2" not in line
+
+    def test_a_service_of_postgresql_s_names_its_database_itself(self) -> None:
+        url = "postgresql:///?service=shop"
+        found = Environment({"DATABASE_URL": url}).database("DATABASE_URL", "")
+        assert found["OPTIONS"] == {"service": "shop"}
 
     def test_name_redis(self) -> None:
         layer = Environment({"REDIS_URL": "redis://r:6379/1"}).channel_layers("REDIS_URL")[

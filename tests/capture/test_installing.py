@@ -182,12 +182,23 @@ def test_the_command_shows_what_it_did_and_the_state(
 
     quote = "`" if vendor == "mysql" else '"'
     assert f"CREATE TRIGGER {quote}bindserver__app_word__ins" in shown("install", "--dry-run")
-    assert "The change log watches" in shown("install")
+    *made, sentence = shown("install").splitlines()
+    assert made[0] == "bindserver_log, bindserver_meta: made"
+    assert "app_word: triggers made" in made
+    assert sentence.startswith("The change log watches")
+    assert [line.partition(":")[0] for line in made[1:]] == sentence[23:-1].split(", ")
+    for again in (shown("install"), shown("install", "--dry-run")):
+        assert again == f"All in place: the change log watches {sentence[23:]}\n"
     status = shown("status")
     assert "missing triggers: none" in status
     assert ("journal mode" in status) is (vendor == "sqlite")
     assert "Deleted 0 entries" in shown("purge", "--keep", "0")
-    assert "DROP TABLE bindserver_log" in shown("remove")
+    assert "DROP TABLE bindserver_log" in shown("remove", "--dry-run")
+    *removed, sentence = shown("remove").splitlines()
+    assert "app_word: triggers removed" in removed
+    assert removed[-1] == "bindserver_log, bindserver_meta: removed"
+    assert len(removed) == len(made)
+    assert sentence == "The change log is removed; bindings follow signals now."
 
 
 def test_a_database_without_a_log_of_its_kind_is_told_so() -> None:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import datetime
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -16,11 +16,17 @@ from django.urls import NoReverseMatch, reverse
 
 from bindserver.binding import model_of
 from bindserver.capture.log import Log, log_of
-from bindserver.capture.tables import tracked
+from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.discovery import tables_of
-from bindserver.exceptions import BindserverError, CaptureError, UnknownEvent
+from bindserver.exceptions import (
+    BindserverError,
+    CaptureError,
+    DatabaseUnusable,
+    UnknownEvent,
+)
 from bindserver.orders import give
+from bindserver.reasons import demand, explained
 from bindserver.registry import BindingClass, registry
 from bindserver.relay import reaches_others
 from bindserver.sources import source_of
@@ -37,6 +43,15 @@ ORDERS = {
     Order.BUMP: "have them read bindings anew and send what differed",
     Order.CLEAR: "have them forget what they hold in memory of bindings",
 }
+
+ACTIONS = {
+    "install": "make the log's two tables, and the triggers that are missing or wrong",
+    "status": "show what is installed, how large and how old the log is, and what is missing",
+    "remove": "take triggers and tables away; bindings follow signals from then on",
+    "purge": "delete old entries of the log",
+}
+
+OWN_TABLES = "bindserver_log, bindserver_meta"
 
 LOCK_TRIES = 100
 """How often to ask for a table that is in use; each time its writers may wait for a moment."""
@@ -57,18 +72,30 @@ class Command(BaseCommand):
             asked.add_argument(
                 "events", nargs="*", metavar="event", help="bindings' events (default: all)"
             )
-        capture = rooms.add_parser("capture", help="the change log of a database")
-        capture.add_argument(
-            "action",
-            choices=["install", "status", "remove", "purge"],
-            help="install triggers and two tables; show them; take them away; "
-            "delete old log entries",
+        capture = rooms.add_parser(
+            "capture",
+            help="the change log of a database",
+            description="Look after the change log of a database.",
+            epilog="\n".join(
+                ["actions:", *(f"  {name:9}{what}" for name, what in ACTIONS.items())]
+            ),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        capture.add_argument("action", choices=[*ACTIONS], help="what to do, see below")
         capture.add_argument(
             "--database", default=DEFAULT_DB_ALIAS, help="the database's alias (default: default)"
         )
         capture.add_argument(
-            "--dry-run", action="store_true", help="print the SQL and change nothing"
+            "--dry-run",
+            action="store_true",
+            help="change nothing: print the SQL of install or remove, or what purge would do",
+        )
+        capture.add_argument(
+            "--verbosity",
+            type=int,
+            choices=range(4),
+            default=argparse.SUPPRESS,
+            help="2: print the SQL that is run",
         )
         capture.add_argument(
             "--keep",
@@ -98,9 +125,11 @@ class Command(BaseCommand):
             log = log_of(connections[alias])
             log.notify = _notify(alias, options)
             log.tries, log.tell = LOCK_TRIES, self.stderr.write
-            getattr(self, f"_{options['action']}")(log, alias, options)
-        except CaptureError as problem:
-            raise CommandError(str(problem)) from None
+            demand(alias)
+            with explained(alias):
+                getattr(self, f"_{options['action']}")(log, alias, options)
+        except (CaptureError, DatabaseUnusable) as problem:
+            raise CommandError(str(problem)) from problem
 
     def _give(self, order: Order, events: list[str]) -> None:
         """Have all running servers do something, and say how many will."""
@@ -151,11 +180,12 @@ class Command(BaseCommand):
     def _install(self, log: Log, alias: str, options: dict[str, Any]) -> None:
         tables = tracked(tables_of(registry.all(), alias))
         names = ", ".join(item.table for item in tables) or "no table"
-        if options["dry_run"]:
-            self._show(log.plan(tables), f"Would watch {names}.")
-        elif statements := log.install(tables):
-            shown = statements if options["verbosity"] else ()
-            self._show(shown, f"The change log watches {names}.")
+        made = _made(log, tables)
+        dry = options["dry_run"]
+        statements = log.plan(tables) if dry else log.install(tables)
+        if statements:
+            will = "Would watch" if dry else "The change log watches"
+            self._show(made, statements, f"{will} {names}.", options)
         elif options["verbosity"]:
             self.stdout.write(f"All in place: the change log watches {names}.")
 
@@ -181,10 +211,13 @@ class Command(BaseCommand):
             self.stdout.write(f"{name}: {value}")
 
     def _remove(self, log: Log, alias: str, options: dict[str, Any]) -> None:
+        removed = _removed(log)
         if options["dry_run"]:
-            self._show(log.plan_removal(), "Would remove the change log.")
+            statements, sentence = log.plan_removal(), "Would remove the change log."
         else:
-            self._show(log.remove(), "The change log is removed; bindings follow signals now.")
+            statements = log.remove()
+            sentence = "The change log is removed; bindings follow signals now."
+        self._show(removed, statements, sentence, options)
 
     def _purge(self, log: Log, alias: str, options: dict[str, Any]) -> None:
         if not log.installed():
@@ -198,10 +231,33 @@ class Command(BaseCommand):
             deleted += some
         self.stdout.write(f"Deleted {deleted} entries older than {keep:g} s.")
 
-    def _show(self, statements: Iterable[str], sentence: str) -> None:
-        for statement in statements:
-            self.stdout.write(f"{statement};")
+    def _show(
+        self,
+        lines: Iterable[str],
+        statements: Iterable[str],
+        sentence: str,
+        options: dict[str, Any],
+    ) -> None:
+        """Print what is done: in SQL where that is asked for, else a line for each table."""
+        if options["dry_run"] or options["verbosity"] > 1:
+            lines = [f"{statement};" for statement in statements]
+        for line in lines if options["verbosity"] else ():
+            self.stdout.write(line)
         self.stdout.write(self.style.SUCCESS(sentence))
+
+
+def _made(log: Log, tables: Collection[Tracked]) -> list[str]:
+    """Return what `install` is going to make."""
+    own = [] if log.installed() else [f"{OWN_TABLES}: made"]
+    return [*own, *(f"{item.table}: triggers made" for item in log.missing(tables))]
+
+
+def _removed(log: Log) -> list[str]:
+    """Return what `remove` is going to take away."""
+    status = log.status()
+    if not status["installed"]:
+        return []
+    return [*(f"{table}: triggers removed" for table in status["tables"]), f"{OWN_TABLES}: removed"]
 
 
 def _notify(alias: str, options: dict[str, Any]) -> bool | None:
@@ -242,6 +298,7 @@ def _capture(alias: str) -> str:
     if alias not in connections:
         return "there is no such database in DATABASES"
     try:
-        return source_of(connections[alias]).name
+        with explained(alias):
+            return source_of(connections[alias]).name
     except (BindserverError, DatabaseError) as problem:
         return f"none ({problem})"

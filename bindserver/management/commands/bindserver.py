@@ -12,7 +12,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import autoreload
 
-from bindserver.exceptions import CannotListen
+from bindserver.exceptions import CannotListen, DatabaseUnusable
 
 
 class Command(BaseCommand):
@@ -51,8 +51,8 @@ class Command(BaseCommand):
             return
         try:
             self._serve(options)
-        except CannotListen as problem:
-            raise CommandError(str(problem)) from None
+        except (CannotListen, DatabaseUnusable) as problem:
+            raise CommandError(str(problem)) from problem
 
     def _serve_until_changed(self, options: dict[str, Any]) -> None:
         """Serve, and leave what is wrong to be mended: the next change starts it anew."""
@@ -63,13 +63,16 @@ class Command(BaseCommand):
             self.stderr.write(self.style.ERROR(str(problem)))
             self.stderr.flush()
             os._exit(1)  # only this ends the reloader from a thread
-        except CommandError as problem:
+        except (CommandError, DatabaseUnusable) as problem:
             self.stderr.write(self.style.ERROR(str(problem)))
 
     def _serve(self, options: dict[str, Any]) -> None:
         from bindserver.greeting import databases, greet
+        from bindserver.reasons import demand
         from bindserver.server import listen, serve
 
+        for alias in databases():
+            demand(alias)
         if not options["skip_checks"]:
             self.check(databases=databases())
         plan = _plan(options)
