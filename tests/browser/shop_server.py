@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+from tests.support.server import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30
@@ -111,9 +112,3 @@ class ShopServer:
             "PYTHONUNBUFFERED": "1",
             **self.settings,
         }
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
