@@ -72,6 +72,9 @@ class Installer:
             if item in without or not _same(kept.get(item.table), schema.identity(item.table))
         ]
 
+    def accept(self, tables: Collection[Tracked]) -> None:
+        """Nothing: what lacks nothing is as it was."""
+
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         schema = Schema(self._connection)
         statements = [] if self._has_tables() else list(TABLES)
