@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import pytest
 from django.db import connections
 
+from bindserver.capture.log import log_of
 from bindserver.capture.postgresql import PostgreSQLLog
 from bindserver.capture.tables import Tracked
 from tests.capture.logged import since
-from tests.support.postgresql import PostgreSQLProgram
+from tests.support.postgresql import PostgreSQLProgram, wait_for
 
 THINGS = [Tracked(table="things", pk="id")]
 
@@ -212,6 +214,24 @@ class TestWhatMayHaveChangedValues:
         assert since(things, position) == {"things": {"5"}}
 
 
+def test_what_somebody_else_wrote_down_meanwhile_is_left_alone(
+    things: PostgreSQLLog, program: PostgreSQLProgram, other: PostgreSQLProgram
+) -> None:
+    def accept() -> None:
+        log_of(connections["default"]).accept(THINGS)
+        connections["default"].close()
+
+    program.run("ALTER TABLE things ALTER v SET DEFAULT 1")
+    thread = threading.Thread(target=accept)
+    with program.transaction():
+        program.run("UPDATE bindserver_meta SET value = 'later' WHERE name = 'table:things'")
+        thread.start()
+        wait_for(lambda: other.run("SELECT 1 FROM pg_locks WHERE NOT granted"))
+    thread.join()
+    noted = program.run("SELECT value FROM bindserver_meta WHERE name = 'table:things'")
+    assert noted == [("later",)]
+
+
 class TestARoleThatOnlyReads:
     @pytest.fixture(autouse=True)
     def reading(self, things: PostgreSQLLog, program: PostgreSQLProgram) -> Iterator[None]:
@@ -233,6 +253,16 @@ class TestARoleThatOnlyReads:
             assert things.missing(THINGS) == []
             things.accept(THINGS)
         assert program.run("SELECT * FROM bindserver_meta ORDER BY 1") == noted
+
+    def test_in_a_session_that_may_write_nothing_it_is_the_same(
+        self, things: PostgreSQLLog, program: PostgreSQLProgram
+    ) -> None:
+        program.run("ALTER TABLE things ALTER v SET DEFAULT 1")
+        with connections["default"].cursor() as cursor:
+            cursor.execute("RESET ROLE")
+            cursor.execute("SET default_transaction_read_only = on")
+            things.accept(THINGS)
+            cursor.execute("RESET default_transaction_read_only")
 
     def test_sees_what_may_have_changed_values(
         self, things: PostgreSQLLog, program: PostgreSQLProgram
