@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,17 @@ from tests.support.talk import Following, Talk, talking
 from tests.test_resuming import resume, told
 
 ON_POSTGRESQL = pytest.mark.parametrize("vendor", ["postgresql"], indirect=True, scope="module")
+
+HARMLESS = (
+    "ALTER TABLE app_product ADD COLUMN fresh int NOT NULL DEFAULT 5",
+    "ALTER TABLE app_product ALTER stock SET DEFAULT 7",
+    "ALTER TABLE app_product ALTER name TYPE varchar(130)",
+)
+BACK = (
+    "ALTER TABLE app_product DROP COLUMN fresh",
+    "ALTER TABLE app_product ALTER stock DROP DEFAULT",
+)
+"""Changes of a table that leave all values as they are, and what undoes them."""
 
 
 def rows_of(program: PostgreSQLProgram) -> list[tuple[Any, ...]]:
@@ -61,6 +73,16 @@ async def watch_sums(server: Server, program: PostgreSQLProgram) -> tuple[int, l
                 wrong.append(sum(products.column("stock")))
         await writers
         return frames, wrong, held(products) != rows_of(program)
+
+
+@contextmanager
+def a_role_that_only_reads(program: PostgreSQLProgram) -> Iterator[str]:
+    """Yield the database's address for a role that may read the tables there are."""
+    program.run("DROP ROLE IF EXISTS reader")
+    program.run("CREATE ROLE reader LOGIN")
+    program.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
+    yield program.url.replace("postgres@", "reader@")
+    program.run("DROP OWNED BY reader")
 
 
 @ON_POSTGRESQL
@@ -270,11 +292,11 @@ class TestCommands:
         program = PostgreSQLProgram(owned.url, TABLES)
         program.add_products(1)
         owned.manage("bindings", "capture", "install")
-        program.run("DROP ROLE IF EXISTS reader")
-        program.run("CREATE ROLE reader LOGIN")
-        program.run("GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader")
-        url = owned.url.replace("postgres@", "reader@")
-        with Server(tmp_path / "own", url=url) as server, owned:
+        with (
+            a_role_that_only_reads(program) as url,
+            Server(tmp_path / "own", url=url) as server,
+            owned,
+        ):
             async with talking(server.ws) as talk:
                 products = await talk.follow("products")
                 for number in range(1, 4):
@@ -282,7 +304,32 @@ class TestCommands:
                     await talk.until(lambda n=number: products.column("stock") == [n])  # type: ignore[misc]
             assert told(await resume(owned, "products", products)) == [("ok", None)]
             assert "cannot be purged" not in server.log.read_text()
-        program.run("DROP OWNED BY reader")
+        program.close()
+
+    async def test_one_whose_role_only_reads_complains_of_no_change_that_does_no_harm(
+        self, make_server: MakeServer, tmp_path: Path
+    ) -> None:
+        owned = make_server()
+        program = PostgreSQLProgram(owned.url, TABLES)
+        program.add_products(2)
+        owned.manage("bindings", "capture", "install")
+        with (
+            a_role_that_only_reads(program) as url,
+            Server(tmp_path / "own", url=url) as server,
+            owned,
+        ):
+            async with talking(server.ws) as talk:
+                products = await talk.follow("products")
+                for number, sql in enumerate(HARMLESS, 1):
+                    program.run(sql)
+                    program.run("UPDATE app_product SET stock = ? WHERE id = 1", number)
+                    await talk.until(lambda n=number: products.column("stock") == [n, 0])  # type: ignore[misc]
+            program.run("UPDATE app_product SET stock = 9 WHERE id = 2")
+            assert told(await resume(owned, "products", products)) == [("update", 2)]
+            assert "missing triggers: none" in owned.manage("bindings", "capture", "status")
+            for one in (server, owned):
+                assert "installing" not in one.log.read_text()
+                assert "not seen" not in one.log.read_text()
         program.close()
 
     async def test_signals_alone_do_too(self, make_server: MakeServer) -> None:
@@ -350,6 +397,22 @@ class TestSchemaChanges:
         program.run("UPDATE app_product SET stock = 3 WHERE id = 2")
         await talk.until(lambda: products.column("stock") == [0, 3])
         program.run("ALTER TABLE app_product DROP COLUMN more")
+
+    async def test_a_client_moves_on_past_a_change_that_does_no_harm(
+        self, talk: Talk, server: Server, program: PostgreSQLProgram, tmp_path: Path
+    ) -> None:
+        program.add_products(3)
+        async with talking(server.ws) as elsewhere:
+            old = await elsewhere.follow("products")
+        products, begin = await talk.follow("products"), len(server.log.read_text())
+        for number, sql in enumerate((*HARMLESS, *BACK), 1):
+            program.run(sql)
+            program.run("UPDATE app_product SET stock = ? WHERE id = 2", number)
+            await talk.until(lambda n=number: products.column("stock") == [0, n, 0])  # type: ignore[misc]
+        with Server(tmp_path / "other", url=server.url) as other:
+            assert told(await resume(other, "products", old)) == [("update", 2)]
+            assert "installing" not in other.log.read_text()
+        assert "installing" not in server.log.read_text()[begin:]
 
     async def test_values_that_a_change_of_type_rewrites_are_seen(
         self, talk: Talk, program: PostgreSQLProgram

@@ -14,7 +14,7 @@ from bindserver.reasons import explained
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import Cluster
 from tests.support.server import free_port
-from tests.test_project import refusal
+from tests.test_project import manage, refusal
 
 DEMO = ["serve_demo", "--port", "0"]
 COMMANDS = [DEMO, ["bindserver", "--no-reload", "--port", "0"], ["bindings", "capture", "install"]]
@@ -69,6 +69,16 @@ class TestPostgreSQL:
         line = told(f"postgresql://guest@127.0.0.1:{cluster.port}/postgres")
         assert "permission denied for schema public. As the owner" in line
         assert '`GRANT CREATE ON SCHEMA public TO "guest"`' in line
+
+    def test_a_role_that_may_not_read_the_log_needs_a_grant(self, cluster: Cluster) -> None:
+        name = cluster.make_database()
+        for command in (["migrate"], ["bindings", "capture", "install"]):
+            done = manage(*command, DEBUG="1", DEMO="1", DATABASE_URL=cluster.url(name))
+            assert done.returncode == 0, done.stderr
+        url = f"postgresql://guest@127.0.0.1:{cluster.port}/{name}"
+        line = told(url, ["bindserver", "--no-reload", "--port", "0"])
+        assert "permission denied for table bindserver_" in line
+        assert line.endswith(". Have its owner grant that, or take another role.")
 
     @STARTING
     def test_a_server_that_is_down_is_looked_for(self, command: list[str]) -> None:

@@ -46,6 +46,10 @@ class Log(Protocol):
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         """Return those of `tables` whose triggers are not, or not rightly, in place."""
 
+    def accept(self, tables: Collection[Tracked]) -> None:
+        """Take note, as far as this role may, of what was done to those that lack nothing, lest it
+        look like harm together with what is done later."""
+
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         """Return the statements by which `install` would bring the triggers in place."""
 

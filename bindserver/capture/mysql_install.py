@@ -108,6 +108,9 @@ class Installer:
             f"{quote(str(database))}.* TO {quote(name)}@{quote(host)}`."
         )
 
+    def accept(self, tables: Collection[Tracked]) -> None:
+        """Nothing: what lacks nothing is as it was."""
+
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         schema = Schema(self._connection)
         statements = [] if self._has_tables() else list(TABLES)

@@ -182,6 +182,9 @@ class PostgreSQLLog:
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         return self._triggers.missing(tables)
 
+    def accept(self, tables: Collection[Tracked]) -> None:
+        self._triggers.accept(tables)
+
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         statements = [] if self.installed() else self._triggers.log_tables()
         for tracked in self.missing(tables) if not statements else tables:
@@ -199,6 +202,7 @@ class PostgreSQLLog:
                 return self._watch(tracked)
 
             done += self._patiently(tracked.table, watch)
+        self.accept(tables)
         if self._notifying.plan(self.notify):
             done += self._patiently("the change log", self._switch_notifying)
         return done

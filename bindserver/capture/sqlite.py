@@ -120,6 +120,9 @@ class SQLiteLog:
             if any(present.get(name) != sql for name, sql in self._triggers.wanted(tracked))
         ]
 
+    def accept(self, tables: Collection[Tracked]) -> None:
+        """Nothing: what lacks nothing is as it was."""
+
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         present = self._triggers.present()
         statements = [] if self.installed() else list(TABLES)

@@ -3,10 +3,10 @@
 For each watched table there are functions, and triggers on every relation that its rows may come
 or go by: itself, its partitions and heirs (which may be written to directly), and its ancestors.
 
-What was seen when they were put there is written down as a signature: relations, columns, triggers
-and functions, each with the transaction that last touched it. Triggers that somebody switched off
-and on again, a partition that was attached or dropped, and a column that was rewritten, all of
-which change rows past every trigger, thus do not go unnoticed.
+What was seen when they were put there is written down: relations, triggers and functions, each with
+the transaction that last touched it, and columns. Triggers that somebody switched off and on again,
+a partition that was attached or dropped, and a column that was rewritten, all of which change rows
+past every trigger, thus do not go unnoticed. What did no harm is written down as it comes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.statements import ask
+from bindserver.capture.sightings import SIGHTINGS, TREE, Sighting
+from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.capture.trigger_sql import (
     ENUM_KEY,
@@ -37,35 +38,6 @@ KINDS = {
     "m": "is a materialized view; watch the tables behind it",
     "f": "is a foreign table: what others write on its own server is not seen from here",
 }
-DESIGN = "2"
-"""Goes into signatures; another one has every trigger made anew."""
-
-TREE = """
-WITH RECURSIVE wanted AS (
-  SELECT name, stem, to_regclass(quoted)::oid AS oid
-  FROM unnest(%s::text[], %s::text[], %s::text[]) AS given(name, stem, quoted)
-), down AS (
-  SELECT name, stem, oid FROM wanted WHERE oid IS NOT NULL
-  UNION SELECT d.name, d.stem, i.inhrelid FROM down d JOIN pg_inherits i ON i.inhparent = d.oid
-), up AS (
-  SELECT name, stem, oid FROM wanted WHERE oid IS NOT NULL
-  UNION SELECT u.name, u.stem, i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.oid
-), related AS (SELECT * FROM down UNION SELECT * FROM up)
-"""
-SIGNATURES = (
-    TREE
-    + """
-SELECT r.name, md5(string_agg(concat_ws(':', c.oid, c.relkind, c.relpersistence,
-  (SELECT string_agg(a.xmin::text, ',' ORDER BY a.attnum) FROM pg_attribute a
-   WHERE a.attrelid = c.oid AND a.attnum > 0),
-  (SELECT string_agg(concat_ws('.', t.tgname, t.tgenabled, t.xmin, p.xmin), ',' ORDER BY t.tgname)
-   FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-   WHERE t.tgrelid = c.oid AND t.tgname IN
-     (r.stem || 'ins', r.stem || 'upd', r.stem || 'del', r.stem || 'tru', r.stem || 'row'))
-), ';' ORDER BY c.oid)), array_agg(c.oid::bigint)
-FROM related r JOIN pg_class c ON c.oid = r.oid GROUP BY 1
-"""
-)
 MARK = f"""
 SELECT to_regclass('{LOG}')::oid, to_regclass('{META}')::oid,
   ARRAY(SELECT to_regclass(quoted)::oid FROM unnest(%s::text[]) AS quoted),
@@ -74,11 +46,13 @@ SELECT to_regclass('{LOG}')::oid, to_regclass('{META}')::oid,
    WHERE t.tgrelid = ANY(seen.oids) AND starts_with(t.tgname, '{PREFIX}')),
   (SELECT sum(hashtext(concat_ws('.', attrelid, attnum, xmin))::bigint)
    FROM pg_attribute WHERE attrelid = ANY(seen.oids) AND attnum > 0),
+  (SELECT sum(hashtext(concat_ws('.', oid, relfilenode))::bigint)
+   FROM pg_class WHERE oid = ANY(seen.oids)),
   (SELECT sum(hashtext(concat_ws('.', inhrelid, inhparent))::bigint)
    FROM pg_inherits WHERE inhparent = ANY(seen.oids) OR inhrelid = ANY(seen.oids))
 FROM (SELECT %s::oid[] AS oids) AS seen
 """
-"""Differs when a signature does, and is asked in every turn: signatures take ten times as long."""
+"""Differs when a sighting does, and is asked in every turn: sightings take ten times as long."""
 
 RELATIONS = (
     TREE
@@ -122,33 +96,41 @@ class Triggers:
         return len(self._names), len(self._seen)
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
-        """Return those of the tables that are not as `record` saw them; watch them all from now."""
+        """Return those of the tables whose triggers are not what they must be, or whose values may
+        have been changed past them since `record`; watch them all from now."""
         self._names |= {tracked.table for tracked in tables}
         if self._rows("SELECT to_regclass(%s)", (META,))[0][0] is None:
             return list(tables)
-        present = self._signatures(tables)
-        recorded = dict(
-            self._rows(
-                f"SELECT substr(name, 7), value FROM {META} WHERE name = ANY(%s)",
-                ([f"table:{tracked.table}" for tracked in tables],),
-            )
+        vouched = {tracked for tracked, _, _ in self._vouched(tables)}
+        return [tracked for tracked in tables if tracked not in vouched]
+
+    def accept(self, tables: Collection[Tracked]) -> None:
+        """Write down what was done to the tables without harm, as far as this role may."""
+        if not self._may_record():
+            return
+        for tracked, seen, present in self._vouched(tables):
+            following = seen.followed_by(present)
+            if following != seen:
+                # Not where somebody else has written down something later meanwhile.
+                run(
+                    self._connection,
+                    f"UPDATE {META} SET value = %s WHERE name = %s AND value = %s",
+                    (following.dump(), f"table:{tracked.table}", seen.dump()),
+                )
+
+    def _may_record(self) -> bool:
+        sql = (
+            "SELECT has_table_privilege(%s, 'UPDATE') "
+            "AND NOT current_setting('transaction_read_only')::bool"
         )
-        return [
-            tracked
-            for tracked in tables
-            if tracked.table not in present
-            or recorded.get(tracked.table) != _signed(tracked, present[tracked.table])
-        ]
+        return bool(self._rows(sql, (META,))[0][0])
 
     def record(self, tracked: Tracked) -> None:
         """Write down that all is in place on a table as it is now."""
         self._rows(
             f"INSERT INTO {META} VALUES (%s, %s) "
             "ON CONFLICT (name) DO UPDATE SET value = excluded.value RETURNING name",
-            (
-                f"table:{tracked.table}",
-                _signed(tracked, self._signatures([tracked])[tracked.table]),
-            ),
+            (f"table:{tracked.table}", self._sightings([tracked])[tracked].dump()),
         )
 
     def recorded(self) -> list[str]:
@@ -156,12 +138,29 @@ class Triggers:
         sql = f"SELECT substr(name, 7) FROM {META} WHERE starts_with(name, 'table:') ORDER BY 1"
         return [name for (name,) in self._rows(sql)]
 
-    def _signatures(self, tables: Collection[Tracked]) -> dict[str, str]:
+    def _vouched(self, tables: Collection[Tracked]) -> list[tuple[Tracked, Sighting, Sighting]]:
+        """Return the tables that what was written down vouches for, with that and what is now."""
+        names = [f"table:{tracked.table}" for tracked in tables]
+        sql = f"SELECT substr(name, 7), value FROM {META} WHERE name = ANY(%s)"
+        recorded = {name: Sighting.load(text) for name, text in self._rows(sql, (names,))}
+        found = []
+        for tracked, present in self._sightings(tables).items():
+            seen = recorded.get(tracked.table)
+            if seen is not None and seen.vouches_for(present):
+                found.append((tracked, seen, present))
+        return found
+
+    def _sightings(self, tables: Collection[Tracked]) -> dict[Tracked, Sighting]:
         if not tables:
             return {}
-        found = self._rows(SIGNATURES, self._given(tables))
-        self._seen.update(*(oids for _, _, oids in found))
-        return {name: signature for name, signature, _ in found}
+        rows = self._rows(SIGHTINGS, self._given(tables))
+        self._seen.update(*(oids for _, oids, *_ in rows))
+        found = {name: texts for name, _, *texts in rows}
+        return {
+            tracked: Sighting.read(tracked.pk, *found[tracked.table])
+            for tracked in tables
+            if tracked.table in found
+        }
 
     # What is wanted.
 
@@ -279,7 +278,3 @@ class Triggers:
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
         return ask(self._connection, sql, params)
-
-
-def _signed(tracked: Tracked, signature: str) -> str:
-    return f"{DESIGN}:{tracked.pk}:{signature}"

@@ -86,6 +86,7 @@ class LogSource:
             logger.warning("bindserver: installing missing triggers on %s; a new epoch", names)
             if self._install(missing):
                 mark = None  # the schema is another now: look once more
+        self._log.accept(wanted)
         self._tables |= unknown
         self._schema_mark = mark
 
