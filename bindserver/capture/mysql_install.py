@@ -95,6 +95,8 @@ class Installer:
                     "The change log cannot be followed: this database user is not shown whether "
                     f"its triggers are there. {self._grant()}"
                 ) from problem
+            if problem.args[0] == LOCK_TIMEOUT:
+                return  # somebody has the table for themselves; the next time tells
             if problem.args[0] != NO_SUCH_TRIGGER:
                 raise
         self._shown_on = self._connection.connection
