@@ -4,7 +4,8 @@
 column that was there before a new entry in the catalogue (`ALTER COLUMN TYPE`), or has a column's
 name mean another column, type or collation. All else leaves the values as they are: TRUNCATE,
 which is logged, VACUUM FULL and CLUSTER give a new file alone, a default or a longer `varchar` a
-new entry alone, and a new column is no client's yet.
+new entry alone, and a new column is no client's yet. A column that was renamed is told, so that
+whoever reads it by its old name learns of that.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ DESIGN = "3"
 
 GONE = ["", ""]
 """What is kept of a column that went, so that no other takes its name unnoticed."""
+
+Columns = Mapping[str, Sequence[str]]
 
 TREE = """
 WITH RECURSIVE wanted AS (
@@ -71,7 +74,7 @@ class Sighting:
     pk: str
     triggers: str
     files: Mapping[str, str]
-    columns: Mapping[str, Mapping[str, Sequence[str]]]
+    columns: Mapping[str, Columns]
 
     @classmethod
     def read(cls, pk: str, triggers: str, files: str, columns: str) -> Sighting:
@@ -100,6 +103,8 @@ class Sighting:
         before, after = self.columns[relation], later.columns[relation]
         if self.pk in before and self.pk not in after:
             return False  # the functions name it
+        if _kinds(before, but=after) & _kinds(after, but=before):
+            return False  # one was renamed, and who reads it is to learn of that
         rewritten = self.files[relation] != later.files[relation]
         for name in before.keys() & after.keys():
             (kind, touched), (kind_now, touched_now) = before[name], after[name]
@@ -114,3 +119,8 @@ class Sighting:
             for relation, found in later.columns.items()
         }
         return replace(later, columns=columns)
+
+
+def _kinds(columns: Columns, *, but: Columns) -> set[str]:
+    """Return what those columns are whose names the others do not have."""
+    return {columns[name][0] for name in columns.keys() - but.keys()}

@@ -21,7 +21,6 @@ HARMLESS = [
     "ALTER TABLE things ADD more int NOT NULL DEFAULT 5",
     "ALTER TABLE things ADD more uuid DEFAULT gen_random_uuid()",  # writes the table anew
     "ALTER TABLE things DROP spare",
-    "ALTER TABLE things RENAME spare TO other",
     "ALTER TABLE things ALTER name SET DEFAULT 'x'",
     "ALTER TABLE things ALTER v SET NOT NULL",
     "ALTER TABLE things ALTER v SET STATISTICS 10",
@@ -41,6 +40,7 @@ HARMFUL = [
     "ALTER TABLE things ALTER name TYPE varchar(130) USING upper(name)",
     "ALTER TABLE things ALTER name TYPE varchar(5)",
     'ALTER TABLE things ALTER name TYPE varchar(100) COLLATE "POSIX"',  # another order
+    "ALTER TABLE things RENAME v TO x",
     "ALTER TABLE things DROP v, ADD v int DEFAULT 7",
     "ALTER TABLE things RENAME v TO x; ALTER TABLE things RENAME spare TO v",
     "ALTER TABLE things ALTER id TYPE bigint",
@@ -149,22 +149,14 @@ class TestWhatMayHaveChangedValues:
         assert things.missing(THINGS) == []
         assert things.changes(position) is None
 
-    @pytest.mark.parametrize(
-        ("away", "back"),
-        [
-            ("DROP v", "ADD v int DEFAULT 7"),
-            ("ALTER v TYPE int USING v + 1; ALTER TABLE things RENAME v TO x", "RENAME x TO v"),
-        ],
-    )
     def test_a_name_that_went_and_comes_back_is_another_column_s(
-        self, things: PostgreSQLLog, program: PostgreSQLProgram, away: str, back: str
+        self, things: PostgreSQLLog, program: PostgreSQLProgram
     ) -> None:
-        with program.transaction():
-            run(program, f"ALTER TABLE things {away}")
+        program.run("ALTER TABLE things DROP v")
         assert things.missing(THINGS) == []  # nobody can be served what is not there
         for _ in range(2):
             things.accept(THINGS)
-        program.run(f"ALTER TABLE things {back}")
+        program.run("ALTER TABLE things ADD v int DEFAULT 7")
         assert things.missing(THINGS) == THINGS
 
     def test_how_a_generated_column_is_computed(
