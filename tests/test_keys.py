@@ -8,20 +8,10 @@ from typing import Any
 from django.db import connection, models
 from django.test.utils import isolate_apps
 
-from bindserver import Binding
 from bindserver.capture import tables
+from tests.app.bindings import MomentBinding, StretchBinding
 from tests.app.models import Moment, Stretch
 from tests.support.turning import Turning
-
-
-class MomentBinding(Binding[Moment]):
-    model = Moment
-    fields = ["at", "text"]
-
-
-class StretchBinding(Binding[Stretch]):
-    queryset = Stretch.objects.select_related("moment").order_by("moment__text")
-    fields = ["length", "moment"]
 
 
 def test_moments_and_stretches_of_time_are_followed(turning: Turning) -> None:

@@ -12,12 +12,14 @@ from bindserver import Binding
 from tests.app.models import (
     Category,
     Membership,
+    Moment,
     Note,
     Parcel,
     Place,
     Product,
     Restaurant,
     Shelf,
+    Stretch,
     Tag,
     TallShelf,
     Token,
@@ -349,3 +351,17 @@ class ParcelBinding(Binding[Parcel]):
     model = Parcel
     event = "parcels"
     fields = ["id", "name", "category"]
+
+
+class MomentBinding(Binding[Moment]):
+    """Its key is a moment, which not every database holds as Python does."""
+
+    model = Moment
+    fields = ["at", "text"]
+
+
+class StretchBinding(Binding[Stretch]):
+    """Its key is a stretch of time."""
+
+    queryset = Stretch.objects.select_related("moment").order_by("moment__text")
+    fields = ["length", "moment"]
