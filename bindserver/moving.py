@@ -20,6 +20,7 @@ from bindserver.loader import Loaded, Wanted
 from bindserver.pace import Pacer
 from bindserver.queries import Dealt, OverBudget, Rows
 from bindserver.refresh import read_together, refresh, take
+from bindserver.snapshot import locked
 from bindserver.sources import Source
 from bindserver.wishes import Arrived, Published
 
@@ -59,6 +60,7 @@ class Mover:
         self._pacer = pacer
         self._outgoing = outgoing
         self._isolation = isolation
+        self._locked: dict[frozenset[str], Exception] = {}
 
     def move(self, views: Iterable[LiveView]) -> None:
         """Move views to the present; load those that have no rows yet.
@@ -72,15 +74,15 @@ class Mover:
             if live.state is not State.LOADING and not live.rests() and not self._stays(live):
                 self._isolation.attempt(live, partial(self._assign, groups))
         for what, lives in groups.values():
-            if late:
-                self._isolation.staying.update(lives)
-                continue
-            dealt = self._read_together(lives, what) if len(lives) > 1 else None
+            alone = late or len(lives) == 1 or lives[0].tables in self._locked
+            dealt = None if alone else self._read_together(lives, what)
             for live in lives:
-                if live.state is not State.LOADING and not self._stays(live):
+                if late and dealt is None:
+                    self._isolation.staying.add(live)
+                elif live.state is not State.LOADING and not self._stays(live):
                     self._isolation.attempt(live, partial(self._move, what, dealt))
-                live.moved_at = time.monotonic()
-            late = time.monotonic() >= until
+                    live.moved_at = time.monotonic()
+                    late = live.moved_at >= until
 
     def _stays(self, live: LiveView) -> bool:
         """Tell whether a view is not to be moved in this snapshot."""
@@ -120,11 +122,14 @@ class Mover:
             self._have_loaded(lives)
         except Exception as problem:
             self._isolation.see_database()
+            self._note_lock(lives[0], problem)
             logger.debug("bindserver: views are read one by one", exc_info=problem)
         return None
 
     def _move(self, what: Touched, dealt: Dealt | None, live: LiveView) -> None:
         where = (self._position, self._pacer, self._desk.alias)
+        if dealt is None and live.tables in self._locked:
+            raise self._locked[live.tables]
         try:
             if dealt is None:
                 delta = refresh(live, what, *where)
@@ -133,7 +138,15 @@ class Mover:
         except OverBudget:
             self._have_loaded([live])
             return
+        except Exception as problem:
+            self._note_lock(live, problem)
+            raise
         self._publish(live, delta)
+
+    def _note_lock(self, live: LiveView, problem: Exception) -> None:
+        """Have no other view wait in this turn for the lock that this one has waited for."""
+        if locked(self._desk.alias, problem):
+            self._locked[live.tables] = problem
 
     def _have_loaded(self, lives: Sequence[LiveView]) -> None:
         for live in lives:

@@ -442,15 +442,21 @@ def test_a_view_whose_table_is_locked_is_tried_again_before_long(
     turning.turn()
     (live,) = turning.views()
     live.failures = 100
+    parts = [turning.follow(part(category=number)) for number in (1, 2, 3)]
+    turning.turn()
     Product.objects.update(stock=7)
     locker = connections["default"].copy()
     with locker.cursor() as cursor:
         cursor.execute(LOCKS[each_database])
     turning.turn()
     locker.close()
+    assert len(turning.statements) == 1  # nobody waits for what another has waited for
+    assert [each.told()[-1] for each in parts] == ["stale"] * 3
     assert 0 < live.retry_at - time.monotonic() <= LOCKED_SECONDS
     assert "somebody has locked a table" in caplog.text
     assert products.told() == ["sync", "stale"]
-    live.retry_at = 0
+    for each in turning.views():
+        each.retry_at = 0
     turning.turn()
     assert set(products.column("stock")) == {7}
+    assert [set(each.column("stock")) for each in parts] == [{7}] * 3

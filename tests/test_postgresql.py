@@ -18,6 +18,8 @@ from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 from tests.test_resuming import resume, told
 
+Beside = tuple[Server, Server, PostgreSQLProgram]
+
 ON_POSTGRESQL = pytest.mark.parametrize("vendor", ["postgresql"], indirect=True, scope="module")
 
 HARMLESS = (
@@ -73,6 +75,11 @@ async def watch_sums(server: Server, program: PostgreSQLProgram) -> tuple[int, l
                 wrong.append(sum(products.column("stock")))
         await writers
         return frames, wrong, held(products) != rows_of(program)
+
+
+async def shows(talk: Talk, products: Following, stocks: list[int]) -> None:
+    """Hear messages until a client has these."""
+    await talk.until(lambda: products.column("stock") == stocks)
 
 
 @contextmanager
@@ -285,30 +292,9 @@ class TestCommands:
             assert "was removed" in server.log.read_text()
         program.close()
 
-    async def test_a_server_whose_role_only_reads_follows_too(
-        self, make_server: MakeServer, tmp_path: Path
-    ) -> None:
-        owned = make_server()
-        program = PostgreSQLProgram(owned.url, TABLES)
-        program.add_products(1)
-        owned.manage("bindings", "capture", "install")
-        with (
-            a_role_that_only_reads(program) as url,
-            Server(tmp_path / "own", url=url) as server,
-            owned,
-        ):
-            async with talking(server.ws) as talk:
-                products = await talk.follow("products")
-                for number in range(1, 4):
-                    program.run("UPDATE app_product SET stock = ?", number)
-                    await talk.until(lambda n=number: products.column("stock") == [n])  # type: ignore[misc]
-            assert told(await resume(owned, "products", products)) == [("ok", None)]
-            assert "cannot be purged" not in server.log.read_text()
-        program.close()
-
-    async def test_one_whose_role_only_reads_complains_of_no_change_that_does_no_harm(
-        self, make_server: MakeServer, tmp_path: Path
-    ) -> None:
+    @pytest.fixture
+    def beside(self, make_server: MakeServer, tmp_path: Path) -> Iterator[Beside]:
+        """A server whose role only reads, beside one that is the owner's, and another program."""
         owned = make_server()
         program = PostgreSQLProgram(owned.url, TABLES)
         program.add_products(2)
@@ -318,19 +304,35 @@ class TestCommands:
             Server(tmp_path / "own", url=url) as server,
             owned,
         ):
-            async with talking(server.ws) as talk:
-                products = await talk.follow("products")
-                for number, sql in enumerate(HARMLESS, 1):
-                    program.run(sql)
-                    program.run("UPDATE app_product SET stock = ? WHERE id = 1", number)
-                    await talk.until(lambda n=number: products.column("stock") == [n, 0])  # type: ignore[misc]
-            program.run("UPDATE app_product SET stock = 9 WHERE id = 2")
-            assert told(await resume(owned, "products", products)) == [("update", 2)]
-            assert "missing triggers: none" in owned.manage("bindings", "capture", "status")
-            for one in (server, owned):
-                assert "installing" not in one.log.read_text()
-                assert "not seen" not in one.log.read_text()
+            yield server, owned, program
         program.close()
+
+    async def test_a_server_whose_role_only_reads_follows_too(self, beside: Beside) -> None:
+        server, owned, program = beside
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products")
+            for number in range(1, 4):
+                program.run("UPDATE app_product SET stock = ?", number)
+                await shows(talk, products, [number, number])
+        assert told(await resume(owned, "products", products)) == [("ok", None)]
+        assert "cannot be purged" not in server.log.read_text()
+
+    async def test_one_whose_role_only_reads_complains_of_no_change_that_does_no_harm(
+        self, beside: Beside
+    ) -> None:
+        server, owned, program = beside
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products")
+            for number, sql in enumerate(HARMLESS, 1):
+                program.run(sql)
+                program.run("UPDATE app_product SET stock = ? WHERE id = 1", number)
+                await shows(talk, products, [number, 0])
+        program.run("UPDATE app_product SET stock = 9 WHERE id = 2")
+        assert told(await resume(owned, "products", products)) == [("update", 2)]
+        assert "missing triggers: none" in owned.manage("bindings", "capture", "status")
+        for one in (server, owned):
+            assert "installing" not in one.log.read_text()
+            assert "not seen" not in one.log.read_text()
 
     async def test_signals_alone_do_too(self, make_server: MakeServer) -> None:
         server = make_server(capture=False, COMPARE_SECONDS=1).start()
@@ -408,7 +410,7 @@ class TestSchemaChanges:
         for number, sql in enumerate((*HARMLESS, *BACK), 1):
             program.run(sql)
             program.run("UPDATE app_product SET stock = ? WHERE id = 2", number)
-            await talk.until(lambda n=number: products.column("stock") == [0, n, 0])  # type: ignore[misc]
+            await shows(talk, products, [0, number, 0])
         with Server(tmp_path / "other", url=server.url) as other:
             assert told(await resume(other, "products", old)) == [("update", 2)]
             assert "installing" not in other.log.read_text()
