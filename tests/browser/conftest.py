@@ -33,8 +33,11 @@ def shop(seeded_shop: Path, tmp_path: Path) -> Iterator[ShopServer]:
 
 
 @pytest.fixture
-def window(chromium: Browser) -> Iterator[BrowserContext]:
-    """A browser window of one visitor; a page that raises an error fails the test."""
+def window(chromium: Browser, shop: ShopServer) -> Iterator[BrowserContext]:
+    """A browser window of one visitor; a page that raises an error fails the test.
+
+    It closes before the shop is killed: a page that is still loading then raises errors.
+    """
     context = chromium.new_context(viewport={"width": 1200, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []

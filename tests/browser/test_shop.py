@@ -176,6 +176,7 @@ def test_an_edit_in_the_admin_shows(window: BrowserContext, page: Page) -> None:
     admin.locator("#id_form-0-price").fill("55.25")
     admin.get_by_role("button", name="Save").first.click()
     expect(cell_of(page, RADIO, "price")).to_have_text("€55.25")
+    expect(admin.get_by_text("1 product was changed successfully.")).to_be_visible()
 
 
 def test_a_write_is_on_the_page_in_a_fraction_of_a_second(page: Page, shop: ShopServer) -> None:

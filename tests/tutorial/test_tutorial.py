@@ -149,6 +149,7 @@ def use_the_admin(follower: Follower, board: Page) -> None:
         admin.get_by_label("Dish").fill(dish)
         admin.get_by_role("button", name="Save", exact=True).click()
         expect(board.locator("#board")).to_contain_text(dish)
+        expect(admin.locator(".messagelist .success")).to_contain_text("added successfully")
     expect(board.locator("#count")).to_have_text("3")
     assert dishes(board) == [
         "Table 4 Croque monsieur",
@@ -162,6 +163,8 @@ def use_the_admin(follower: Follower, board: Page) -> None:
     admin.get_by_role("button", name="Save", exact=True).click()
     expect(board.locator("#count")).to_have_text("2")
     assert "Table 5 Soup of the day" not in dishes(board)
+    expect(admin.locator(".messagelist .success")).to_contain_text("changed successfully")
+    admin.close()  # the server is stopped soon, and a page that is still loading raises errors
 
 
 def come_back(follower: Follower, board: Page) -> None:
