@@ -51,6 +51,7 @@ def open_connection(alias: str) -> BaseDatabaseWrapper:
     settings = copy.deepcopy(connections.settings[alias])
     settings["NAME"] = known.settings_dict["NAME"]
     settings["CONN_MAX_AGE"] = None
+    settings["AUTOCOMMIT"] = True  # else no snapshot ever ends, or, on SQLite, there is none
     database_of(known.vendor).adapt(settings)
     wrapper: BaseDatabaseWrapper = type(known)(settings, alias)
     connections[alias] = wrapper
