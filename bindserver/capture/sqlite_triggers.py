@@ -23,12 +23,14 @@ class Triggers:
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
 
-    def present(self) -> dict[str, str]:
-        """Return the text of each of our triggers that is there, by name."""
+    def present(self, table: str | None = None) -> dict[str, str]:
+        """Return the text of each of our triggers that is there, by name: all, or a table's."""
         found = ask(
             self._connection,
             "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' "
-            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' ORDER BY name",
+            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' "
+            "AND (%s IS NULL OR tbl_name = %s COLLATE NOCASE) ORDER BY name",
+            (table, table),
         )
         return {str(name): str(sql) for name, sql in found}
 
@@ -53,7 +55,7 @@ class Triggers:
             bodies[f"evi{number}"] = ("BEFORE INSERT", f"{find};")
             bodies[f"evu{number}"] = ("BEFORE UPDATE", f"{find} AND {pk} IS NOT OLD.{pk};")
         for suffix, (when, body) in bodies.items():
-            name = f"{prefix(table)}{suffix}"
+            name = f"{PREFIX}{table}__{suffix}"
             yield (
                 name,
                 f"CREATE TRIGGER {quote(name)} {when} ON {quote(table)} BEGIN {body} END",
@@ -70,11 +72,6 @@ class Triggers:
             if unique and names != [pk] and None not in names:
                 found.append(columns)
         return sorted(found)
-
-
-def prefix(table: str) -> str:
-    """Return how the names of a table's triggers begin."""
-    return f"{PREFIX}{table}__"
 
 
 def quote(name: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from django.db import connections
 
 from bindserver.capture.sqlite import SQLiteLog
-from bindserver.capture.tables import tracked
+from bindserver.capture.tables import Tracked, tracked
 from bindserver.exceptions import CaptureError
 from tests.app.models import Product, Token
 from tests.capture.logged import CATEGORY, PRODUCT, keys, since, wanted
@@ -161,6 +161,17 @@ class TestRebuiltTables:
         position = log.position()
         program.run("REPLACE INTO app_category (id, name) VALUES (2, 'a')")
         assert since(log, position) == keys(1, 2)
+
+    def test_new_triggers_of_a_table_leave_those_of_another_whose_name_goes_on(
+        self, log: SQLiteLog, program: Program
+    ) -> None:
+        program.run("CREATE TABLE app (id INTEGER PRIMARY KEY)")
+        program.run("CREATE TABLE app__part (id INTEGER PRIMARY KEY)")
+        tables = [Tracked(table="app", pk="id"), Tracked(table="app__part", pk="id")]
+        log.install(tables)
+        program.run("DROP TRIGGER bindserver__app__ins")
+        log.install(tables)
+        assert log.missing(tables) == []
 
 
 def rebuild(program: Program) -> None:
