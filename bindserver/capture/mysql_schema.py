@@ -108,9 +108,9 @@ class Schema:
     def identity(self, table: str) -> list[Any]:
         """Return what tells a table from one that was built anew or emptied by TRUNCATE."""
         name = self._named(table)
-        created = self._created.get(name, 0)
+        created, file = self._made.get(name, (0, name))
         mine = [at for owner, at in self._trigger_times if owner == name]
-        return [float(created or 0), mine, self.spaces.get(name)]
+        return [float(created or 0), mine, self.spaces.get(file)]
 
     def mark(self, tables: Collection[str]) -> str:
         """Return a text that differs when one of these tables was changed."""
@@ -157,27 +157,32 @@ class Schema:
         return {self._named(name): (str(kind), str(engine)) for name, kind, engine in found}
 
     @cached_property
-    def _created(self) -> dict[str, Any]:
+    def _made(self) -> dict[str, tuple[Any, str]]:
+        """When our tables were made, and their files' names: those have but letters and digits."""
         names = sorted({table for table, _ in self._trigger_times} | {LOG})
         found = self._rows(
-            "SELECT TABLE_NAME, UNIX_TIMESTAMP(CREATE_TIME) FROM information_schema.TABLES "
+            f"SELECT TABLE_NAME, UNIX_TIMESTAMP(CREATE_TIME), {_file_of('TABLE_NAME')} "
+            "FROM information_schema.TABLES "
             f"WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN ({_marks(names)})",
             names,
         )
-        return {self._named(name): created for name, created in found}
+        return {self._named(name): (made, self._named(file)) for name, made, file in found}
 
     @cached_property
     def spaces(self) -> dict[str, list[int]]:
-        """The tablespaces of tables and their partitions: TRUNCATE gives new ones.
+        """The tablespaces of tables and their partitions, by the files' names: TRUNCATE gives new
+        ones.
 
         Nothing for a user without the PROCESS privilege.
         """
         wrapper: Any = self._connection
         catalogue = "INNODB_SYS_TABLES" if wrapper.mysql_is_mariadb else "INNODB_TABLES"
         try:
+            folder = self._rows(f"SELECT CONCAT({_file_of('DATABASE()')}, '/')")[0][0]
             found = self._rows(
                 f"SELECT NAME, SPACE FROM information_schema.{catalogue} "
-                "WHERE LEFT(NAME, LENGTH(DATABASE()) + 1) = CONCAT(DATABASE(), '/') ORDER BY NAME"
+                "WHERE LEFT(NAME, CHAR_LENGTH(%s)) = %s ORDER BY NAME",
+                (folder, folder),
             )
         except OperationalError as problem:
             if problem.args[0] not in NO_PRIVILEGE:
@@ -185,8 +190,8 @@ class Schema:
             return {}
         spaces: dict[str, list[int]] = {}
         for name, space in found:
-            table = str(name).partition("/")[2].partition("#")[0]
-            spaces.setdefault(self._named(table), []).append(int(space))
+            file = str(name).partition("/")[2].partition("#")[0]
+            spaces.setdefault(self._named(file), []).append(int(space))
         return spaces
 
     @cached_property
@@ -272,6 +277,11 @@ class Schema:
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
         return ask(self._connection, sql, params)
+
+
+def _file_of(name: str) -> str:
+    """Return the SQL of how a name is written in names of files."""
+    return f"CONVERT(CAST(CONVERT({name} USING filename) AS BINARY) USING ascii)"
 
 
 def _marks(items: Sequence[Any]) -> str:

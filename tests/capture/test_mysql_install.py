@@ -14,6 +14,7 @@ from django.db import connections
 
 from bindserver.capture import mysql_install
 from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.mysql_schema import Schema
 from bindserver.capture.mysql_trigger_sql import name_of
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureError
@@ -219,6 +220,24 @@ class TestChangedTables:
         log.install(missing)
         assert log.changes(position) is None
         assert log.missing(missing) == []
+
+    def test_one_whose_name_no_file_can_have(self, log: MySQLLog, program: Program) -> None:
+        program.run("CREATE TABLE `größte teile-2#$` (id INT PRIMARY KEY)")
+        tables = [Tracked(table="größte teile-2#$", pk="id")]
+        log.install(tables)
+        program.run("INSERT INTO `größte teile-2#$` VALUES (1)")
+        assert log.missing(tables) == []
+        program.run("TRUNCATE TABLE `größte teile-2#$`")
+        assert log.missing(tables) == tables
+
+    def test_of_a_database_whose_name_no_folder_can_have(self, program: Program) -> None:
+        program.run("CREATE OR REPLACE DATABASE `my-shop`")
+        program.run("CREATE TABLE `my-shop`.one (id INT PRIMARY KEY)")
+        with connections["default"].cursor() as cursor:
+            cursor.execute("USE `my-shop`")
+        assert set(Schema(connections["default"]).spaces) == {"one"}
+        connections["default"].close()
+        program.run("DROP DATABASE `my-shop`")
 
     def test_partitions_that_are_emptied_or_exchanged(
         self, log: MySQLLog, program: Program
