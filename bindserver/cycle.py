@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from django.db import DatabaseError, Error, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.conf import conf
@@ -168,7 +168,7 @@ class Cycle:
         try:
             with working, self._patience(conf.STALE_SECONDS):
                 moved = source.moved()
-        except Error:
+        except Exception:
             return True  # the turn will meet the same error, and deal with it
         if not moved:
             self._behind_since = None

@@ -56,6 +56,20 @@ def test_no_look_walks_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(walks) < 4
 
 
+def test_a_look_that_fails_in_whatever_way_is_left_to_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken(Source):
+        def moved(self) -> bool:
+            raise AttributeError("never to end the thread")
+
+    monkeypatch.setattr(Desk, "watched", lambda desk: True)
+    cycle = Cycle("default", b"secret")
+    cycle._source = Broken()  # type: ignore[assignment]
+    cycle._chores_at = float("inf")
+    assert cycle._wait() == []
+
+
 @override_settings(BINDSERVER={"LOG_KEEP_SECONDS": -5})
 def test_the_log_is_purged_while_nobody_looks_at_anything(
     database: Path, monkeypatch: pytest.MonkeyPatch

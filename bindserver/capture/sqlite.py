@@ -105,7 +105,8 @@ class SQLiteLog:
         # Asked a hundred times a second: Django's cursor would cost ten times the question.
         self._connection.ensure_connection()
         raw: Any = self._connection.connection
-        return raw.execute("PRAGMA data_version").fetchone()[0]
+        with self._connection.wrap_database_errors:
+            return raw.execute("PRAGMA data_version").fetchone()[0]
 
     def moved(self, mark: object) -> bool:
         return self.commit_mark() != mark

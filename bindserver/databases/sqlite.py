@@ -42,7 +42,8 @@ class SQLite(Usual):
     @contextmanager
     def reading(self, connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
         raw: Any = connection.connection
-        raw.execute("PRAGMA query_only = ON")
+        with connection.wrap_database_errors:
+            raw.execute("PRAGMA query_only = ON")
         raw.set_progress_handler(pacer.expired, PROGRESS_STEPS)
         try:
             with transaction.atomic(using=connection.alias):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import Error, connections
 
 from bindserver.capture import mysql
 from bindserver.capture.log import Log
@@ -75,6 +76,16 @@ class TestProofs:
         mark = log.commit_mark()
         log.position()
         assert not log.moved(mark)
+
+
+    def test_a_look_at_a_lost_connection_raises_what_django_does(self, log: Log) -> None:
+        log.position()
+        log.commit_mark()
+        connection = connections["default"]
+        connection.connection.close()
+        with pytest.raises(Error):
+            log.commit_mark()
+        connection.connection = None
 
 
 @EVERY_DATABASE
