@@ -18,7 +18,7 @@ from bindserver.exceptions import Unavailable
 from bindserver.live import LiveView
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
-from bindserver.snapshot import guarded, vouch
+from bindserver.snapshot import guarded, home_of, vouch
 from bindserver.subject import Subject
 from bindserver.wishes import Caller, Ref
 
@@ -149,7 +149,7 @@ class Catalogue:
         if not isinstance(caller.user, Model):
             return caller.user
         model = caller.user._meta.model  # its type may be a lazy wrapper's
-        users = model._base_manager.using(caller.user._state.db or self._alias)
+        users = model._base_manager.using(self._database_of(caller.user))
         with guarded(self._alias):
             user = users.filter(pk=caller.user.pk).first()
         vouch(self._alias, self._table_of(caller))
@@ -158,9 +158,16 @@ class Catalogue:
     def _table_of(self, caller: Caller) -> set[str]:
         """Return the table that the caller's user is in, if it is in this database."""
         user = caller.user
-        if isinstance(user, Model) and user._state.db in (None, self._alias):
+        if isinstance(user, Model) and self._database_of(user) == self._alias:
             return {user._meta.db_table}
         return set()
+
+    def _database_of(self, user: Model) -> str:
+        """Return the database that a user's row is in: this one, if the row came from a replica of
+        it, which may show what was true a while ago."""
+        if home_of(user._meta.model) == self._alias:
+            return self._alias
+        return user._state.db or self._alias
 
     def forget(self, subject: Subject) -> None:
         """Drop a subject that serves nobody."""

@@ -20,7 +20,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
-from django.db import DatabaseError, InterfaceError, OperationalError
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.conf import conf
@@ -133,6 +133,7 @@ class Cycle:
                     self._behind_since = None
         self._desk.loader.stop()
         self._disconnect()
+        connections.close_all()  # this thread's: bindings may have read from other databases
 
     def _wait(self) -> list[Wish | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""

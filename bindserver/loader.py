@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from django.db import DatabaseError
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
@@ -117,7 +117,7 @@ class Loader:
                     self._done(loaded)
         finally:
             watchdog.close()
-            connection.close()
+            connections.close_all()  # this thread's: serializers may have read from others
 
     def _load_all(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
         """Load views together; one by one if that fails, so that it fails one of them alone."""

@@ -19,11 +19,12 @@ _reading = threading.local()
 
 
 class SnapshotRouter:
-    """Keeps reads of a snapshot in it, whatever the project's own routers say."""
+    """Keeps reads of a snapshot in it, whatever the project's own routers say; all but those of
+    models that they keep in another database altogether."""
 
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         alias: str | None = getattr(_reading, "alias", None)
-        return alias
+        return None if alias is None or _is_elsewhere(model, alias) else alias
 
     def db_for_write(self, model: Any, **hints: Any) -> str | None:
         return None
@@ -33,6 +34,22 @@ class SnapshotRouter:
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         return None
+
+
+def _is_elsewhere(model: Any, alias: str) -> bool:
+    """Tell whether the project's routers write a model to another database, and migrate it not to
+    this one. (By the first alone, a second name of one database would be another.)"""
+    return home_of(model) not in (None, alias) and not router.allow_migrate_model(alias, model)
+
+
+def home_of(model: Any) -> str | None:
+    """Return the database that the project's routers write a model to; None if they do not say."""
+    for known in router.routers:
+        choose = getattr(known, "db_for_write", None)
+        home: str | None = None if choose is None else choose(model)
+        if home is not None:
+            return home
+    return None
 
 
 def route_snapshots() -> None:
@@ -77,8 +94,19 @@ def snapshot(connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
     """Read in one snapshot; nothing can be written, and nothing outlives the pacer's time."""
     with reading_from(connection.alias):
         connect(connection)
-        with database_of(connection.vendor).reading(connection, pacer):
-            yield
+        try:
+            with database_of(connection.vendor).reading(connection, pacer):
+                yield
+        finally:
+            _let_go_of_others(connection)
+
+
+def _let_go_of_others(connection: BaseDatabaseWrapper) -> None:
+    """Do to this thread's connections to other databases what Django does at a request's end, which
+    never comes here: one that was lost would stay so."""
+    for other in connections.all(initialized_only=True):
+        if other is not connection:
+            other.close_if_unusable_or_obsolete()
 
 
 def vouch(alias: str, tables: Collection[str]) -> None:

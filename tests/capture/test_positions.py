@@ -77,7 +77,6 @@ class TestProofs:
         log.position()
         assert not log.moved(mark)
 
-
     def test_a_look_at_a_lost_connection_raises_what_django_does(self, log: Log) -> None:
         log.position()
         log.commit_mark()
