@@ -243,23 +243,27 @@ class MySQLLog(Installer):
         with self._alone("purge", 30 if wait else 0) as mine:
             if not mine:
                 return 0
+            wrapper: Any = self._connection
             usual = self._rows("SELECT @@innodb_lock_wait_timeout")[0]
             self._execute("SET SESSION innodb_lock_wait_timeout = 1")
+            # Who reads what is not committed would keep a mark that has seen it.
+            self._execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             try:
-                return self._purge(int(time.time() - keep_seconds), batch)
+                return self._purge(keep_seconds, batch)
             except OperationalError as problem:
                 if wait or problem.args[0] not in LOCKED:
                     raise
                 return 0
             finally:
                 self._execute("SET SESSION innodb_lock_wait_timeout = %s", usual)
+                level = wrapper.isolation_level or "REPEATABLE READ"
+                self._execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
 
-    def _purge(self, cutoff: int, batch: int) -> int:
+    def _purge(self, keep_seconds: float, batch: int) -> int:
         # Entries go from the oldest on, never past one that is locked: it would be missing in what
         # is left. Nor past the kept mark, whose newest entry is what it is proved by.
         kept = self._keep_mark()
-        young = self._rows(f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1", (cutoff,))
-        before = min([kept.high, *[int(number) for (number,) in young]])
+        before = min(kept.high, self._first_younger(keep_seconds, kept.high))
         before = self._unlocked(kept, before)
         oldest = self._rows(
             f"SELECT id FROM {LOG} WHERE id < %s ORDER BY id LIMIT %s", (before, batch)
@@ -285,12 +289,20 @@ class MySQLLog(Installer):
         """
         spans = [span for span in mark.holes if span[0] < before]
         free = set(self._holes.free_of(spans[:PROBE_SPANS]))
-        recent = self._rows(
-            f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1",
-            (int(time.time() - HOLE_SECONDS),),
-        )
-        asked = int(recent[0][0]) if recent else before
+        asked = self._first_younger(HOLE_SECONDS, before)
         return min([before, *(span[0] for span in spans if span not in free or span[0] >= asked)])
+
+    def _first_younger(self, seconds: float, otherwise: int) -> int:
+        """Return the first entry that is younger, by the clock that has dated it.
+
+        One from the future was dated when that was wrong, and holds up nothing.
+        """
+        found = self._rows(
+            f"SELECT id FROM {LOG} WHERE at BETWEEN FLOOR(UNIX_TIMESTAMP() - %s) "
+            "AND UNIX_TIMESTAMP() + %s ORDER BY id LIMIT 1",
+            (seconds, max(seconds, 0.0)),
+        )
+        return int(found[0][0]) if found else otherwise
 
     def _keep_mark(self) -> Mark:
         """Keep the present mark in the database, for whoever begins, and return what is there."""

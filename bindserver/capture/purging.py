@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.statements import ask, run
+from bindserver.capture.statements import abreast, ask, run
 from bindserver.capture.triggers import LOG, META
 
 LOCK = 0x62696E65
@@ -38,23 +37,34 @@ class Purging:
 
         With `wait` false, give up at once when somebody else purges.
         """
-        with transaction.atomic(using=self._connection.alias):
+        with abreast(self._connection):
             if not wait and not self._may_purge():
                 return 0  # a server with a role that only reads; somebody else does it
             if wait:
                 self._rows("SELECT pg_advisory_xact_lock(%s)::text", (LOCK,))
             elif not self._rows("SELECT pg_try_advisory_xact_lock(%s)", (LOCK,))[0][0]:
                 return 0
+            self._forget_the_future(keep_seconds)
             self._remember(keep_seconds)
             horizon = self._horizon(keep_seconds)
             return self._delete(horizon, batch) if horizon else 0
 
     def _may_purge(self) -> bool:
         found = self._rows(
-            "SELECT has_table_privilege(%s, 'DELETE') AND has_table_privilege(%s, 'INSERT')",
+            "SELECT has_table_privilege(%s, 'DELETE') AND has_table_privilege(%s, 'INSERT') "
+            "AND NOT current_setting('transaction_read_only')::bool",
             (LOG, META),
         )
         return bool(found[0][0])
+
+    def _forget_the_future(self, keep_seconds: float) -> None:
+        """Forget what was written down by a clock that was wrong: nothing would be purged, or
+        written down, until that time has come."""
+        self._run(
+            f"DELETE FROM {META} WHERE starts_with(name, 'seen:') "
+            "AND value::numeric > extract(epoch FROM clock_timestamp()) + %s",
+            (max(keep_seconds, 0.0),),
+        )
 
     def _remember(self, keep_seconds: float) -> None:
         """Write down, now and then, below which id all transactions have ended by now."""

@@ -163,10 +163,12 @@ class SQLiteLog:
 
     def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
         # Entries go from the oldest on without a gap, so that a position whose entry is here has
-        # all later ones too. The newest entry stays: it is the anchor of the present position.
+        # all later ones too. The newest entry stays: it is the anchor of the present position. One
+        # from the future was written by a clock that was wrong, and holds up nothing.
+        now = time.time()
         young = self._rows(
-            f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1",
-            (int(time.time() - keep_seconds),),
+            f"SELECT id FROM {LOG} WHERE at BETWEEN %s AND %s ORDER BY id LIMIT 1",
+            (int(now - keep_seconds), int(now + max(keep_seconds, 0.0))),
         )
         newest = self._rows(f"SELECT max(id) FROM {LOG}")[0][0] or 0
         before = min(young[0][0], newest) if young else newest

@@ -303,6 +303,31 @@ class TestProofs:
         log.purge(-10, 10_000, wait=True)
         assert log.changes(position) is None
 
+    def test_nor_where_a_clock_of_ours_is_ahead_of_the_database_s(
+        self, log: MySQLLog, program: Program, another: Another, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2, 3)
+        position = log.position()
+        late.run("ROLLBACK")
+        now = time.time()
+        monkeypatch.setattr(time, "time", lambda: now + 3600)
+        log.purge(60, 100, wait=True)
+        assert since(log, position) == {}
+
+    def test_what_is_not_committed_is_not_kept_as_seen_by_who_may_read_it(
+        self, log: MySQLLog, program: Program, another: Another
+    ) -> None:
+        late = begin(another, 1)
+        add(program, 2)
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ UNCOMMITTED")
+        log.purge(60, 100, wait=True)
+        fresh = MySQLLog(connections["default"])
+        position = fresh.position()
+        late.run("COMMIT")
+        assert since(fresh, position) == keys(1)
+
     def test_a_late_commit_that_is_old_already_is_not_purged_unseen(
         self, log: MySQLLog, program: Program, another: Another
     ) -> None:

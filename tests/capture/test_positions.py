@@ -101,6 +101,14 @@ class TestPurging:
         assert log.changes(early) is None
         assert since(log, late) == {}
 
+    def test_is_not_held_up_by_what_was_dated_when_a_clock_was_ahead(
+        self, log: Log, program: AnyProgram
+    ) -> None:
+        add(program, 1)
+        program.age(-1_000_000)
+        add(program, 2, 3)
+        assert log.purge(60, 10, wait=True) + log.purge(-10, 10, wait=True) == 2
+
     def test_takes_the_oldest_entries_only_and_spares_the_newest(
         self, log: Log, program: AnyProgram, vendor: str
     ) -> None:
