@@ -17,13 +17,13 @@ import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from django.db import DatabaseError, OperationalError, transaction
+from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.notifying import Notifying
 from bindserver.capture.purging import Purging
 from bindserver.capture.snapshots import Mark
-from bindserver.capture.statements import ask, run
+from bindserver.capture.statements import abreast, ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.capture.triggers import LOG, META, Triggers
 from bindserver.engine.changes import Change, Position
@@ -237,7 +237,7 @@ class PostgreSQLLog:
         """Do something that needs a lock on a table, and never make its writers queue for long."""
         for left in reversed(range(self.tries)):
             try:
-                with transaction.atomic(using=self._connection.alias):
+                with abreast(self._connection):
                     usual = self._rows("SELECT current_setting('lock_timeout')")[0][0]
                     self._set("lock_timeout", f"{int(self.lock_seconds * 1000)}ms")
                     self._rows("SELECT pg_advisory_xact_lock(%s)::text", (LOCK,))
@@ -263,7 +263,7 @@ class PostgreSQLLog:
 
     def renew(self) -> None:
         try:
-            with transaction.atomic(using=self._connection.alias):
+            with abreast(self._connection):
                 self._run(
                     f"INSERT INTO {META} VALUES ('epoch', %s) "
                     "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
@@ -278,7 +278,11 @@ class PostgreSQLLog:
             self._own_epoch = secrets.token_hex(2)  # a role that only reads can do so much
 
     def _may_write(self) -> bool:
-        return bool(self._rows("SELECT has_table_privilege(%s, 'INSERT')", (META,))[0][0])
+        sql = (
+            "SELECT has_table_privilege(%s, 'INSERT') "
+            "AND NOT current_setting('transaction_read_only')::bool"
+        )
+        return bool(self._rows(sql, (META,))[0][0])
 
     def plan_removal(self) -> list[str]:
         return [statement for _, some in self._triggers.removal() for statement in some]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from django.db import connections
 
@@ -55,6 +57,36 @@ class TestInstalling:
             CaptureError, match=r"may not make tables in schema 'public'.*GRANT CRE"
         ):
             PostgreSQLLog(connections["default"]).install(wanted())
+
+    @pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+    def test_several_at_once_agree_whatever_isolation_is_usual(
+        self, bare_postgresql_database: str, level: str
+    ) -> None:
+        program = PostgreSQLProgram(bare_postgresql_database)
+        name = program.run("SELECT current_database()")[0][0]
+        program.run(f"ALTER DATABASE {name} SET default_transaction_isolation = '{level}'")
+        barrier, problems = threading.Barrier(3), list[Exception]()
+
+        def install() -> None:
+            connection = connections["default"]
+            log = PostgreSQLLog(connection)
+            log.tries = 100
+            connection.ensure_connection()
+            barrier.wait()
+            try:
+                log.install(wanted())
+            except Exception as problem:
+                problems.append(problem)
+            connection.close()
+
+        threads = [threading.Thread(target=install) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        program.close()
+        assert problems == []
+        assert PostgreSQLLog(connections["default"]).missing(wanted()) == []
 
     def test_a_table_that_is_in_use_is_tried_again_and_then_given_up(
         self, log: PostgreSQLLog, program: PostgreSQLProgram, other: PostgreSQLProgram

@@ -191,6 +191,17 @@ class TestPurging:
         log.purge(0, 1000, wait=True)
         assert log.status()["entries"] <= 2
 
+    def test_where_transactions_only_read_nothing_is_written_and_doubts_still_count(
+        self, log: PostgreSQLLog
+    ) -> None:
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SET default_transaction_read_only = on")
+        position = log.position()
+        assert log.purge(-10, 10, wait=False) == 0
+        log.accept(wanted())
+        log.renew()
+        assert log.changes(position) is None
+
     def test_a_role_that_only_reads_can_still_doubt(
         self, log: PostgreSQLLog, program: PostgreSQLProgram
     ) -> None:
