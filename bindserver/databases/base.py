@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -16,6 +18,10 @@ Sorting = Callable[[Any, int], Any]
 
 LOCK_SECONDS = 1.0
 """How long a read waits for a table that somebody has locked against readers."""
+
+
+IDLE_SECONDS = 20.0
+"""A connection that was not used for so long is tried out before it is trusted."""
 
 
 class Database(Protocol):
@@ -61,10 +67,19 @@ class Database(Protocol):
 class Usual:
     """A database that is read in a transaction, and no more can be said."""
 
+    def __init__(self) -> None:
+        self._used: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
+
     def adapt(self, settings: dict[str, Any]) -> None:
         pass
 
     def connect(self, connection: BaseDatabaseWrapper) -> None:
+        now = time.monotonic()
+        idle = now - self._used.get(connection, now)
+        self._used[connection] = now
+        # Servers end connections that nobody uses for a while, without a word.
+        if idle > IDLE_SECONDS and connection.connection and not connection.is_usable():
+            connection.close()
         connection.ensure_connection()
 
     @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,9 +21,6 @@ from bindserver.pace import Pacer
 READ_SECONDS = 5
 """How much longer than the longest statement a silent server is waited for."""
 
-IDLE_SECONDS = 20.0
-"""A connection that was not used for so long is tried out before it is trusted."""
-
 TABLE_CHANGED = 1412
 """What InnoDB says of a table that was emptied or built anew after the snapshot was taken."""
 
@@ -39,7 +35,7 @@ class MySQL(Usual):
     """A MariaDB or MySQL database."""
 
     def __init__(self) -> None:
-        self._used: WeakKeyDictionary[BaseDatabaseWrapper, float] = WeakKeyDictionary()
+        super().__init__()
         self._writing: WeakKeyDictionary[BaseDatabaseWrapper, Any] = WeakKeyDictionary()
         self._limits: WeakKeyDictionary[BaseDatabaseWrapper, tuple[Any, float]] = (
             WeakKeyDictionary()
@@ -52,13 +48,7 @@ class MySQL(Usual):
         options.setdefault("read_timeout", int(conf.QUERY_SECONDS * LONGEST) + READ_SECONDS)
 
     def connect(self, connection: BaseDatabaseWrapper) -> None:
-        now = time.monotonic()
-        idle = now - self._used.get(connection, now)
-        self._used[connection] = now
-        # The server ends connections that are idle for its `wait_timeout`, without a word.
-        if idle > IDLE_SECONDS and connection.connection and not connection.is_usable():
-            connection.close()
-        connection.ensure_connection()
+        super().connect(connection)
         if self._writing.get(connection) is not connection.connection:
             # Purging and triggers are ours to write, whatever is usual: privileges set the limits.
             with connection.cursor() as cursor:

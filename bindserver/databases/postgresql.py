@@ -39,6 +39,7 @@ class PostgreSQL(Usual):
     """A PostgreSQL database. All that is set is set for one transaction, as PgBouncer wants it."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._guarded: WeakKeyDictionary[BaseDatabaseWrapper, bool] = WeakKeyDictionary()
 
     def adapt(self, settings: dict[str, Any]) -> None:

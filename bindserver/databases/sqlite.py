@@ -22,6 +22,7 @@ class SQLite(Usual):
     """An SQLite database. Reads begin DEFERRED, or each would lock writers out."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._files: WeakKeyDictionary[BaseDatabaseWrapper, _File] = WeakKeyDictionary()
 
     def adapt(self, settings: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_the_snapshot_stays(own: An
 def test_a_connection_that_the_server_has_ended_meanwhile_is_made_anew(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bindserver.databases.mysql.IDLE_SECONDS", -1.0)
+    monkeypatch.setattr("bindserver.databases.base.IDLE_SECONDS", -1.0)
     connection, database = connections["default"], MySQL()
     database.connect(connection)
     program.run(f"KILL {ask(connection, 'SELECT CONNECTION_ID()')[0][0]}")

@@ -19,7 +19,7 @@ from django.db.models import (
 
 from bindserver.databases.postgresql import PostgreSQL
 from bindserver.pace import Pacer
-from bindserver.snapshot import guarded, snapshot
+from bindserver.snapshot import connect, guarded, snapshot
 from bindserver.testing.live import Live
 from tests.app.models import Product, Word
 from tests.databases.conftest import ask
@@ -99,6 +99,16 @@ class TestASnapshot:
                 ask(connection, "SELECT 1")
             with pytest.raises(DatabaseError, match="does not exist"), transaction.atomic():
                 connection.cursor().execute("RELEASE SAVEPOINT bindserver_guard")
+
+    def test_a_connection_that_the_server_has_ended_meanwhile_is_made_anew(
+        self, own: Any, program: PostgreSQLProgram, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bindserver.databases.base.IDLE_SECONDS", -1.0)
+        connect(own)
+        pid = ask(own, "SELECT pg_backend_pid()")[0][0]
+        program.run("SELECT pg_terminate_backend(?, 5000)", pid)
+        with snapshot(own, Pacer(10)):
+            assert ask(own, "SELECT 1") == [(1,)]
 
     def test_a_connection_of_ours_knows_that_hosts_go_away(self, own: Any) -> None:
         parameters = own.get_connection_params()
