@@ -17,27 +17,20 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
-from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.holes import LOCKED, PROBE_SPANS, Holes, within
+from bindserver.capture.holes import Holes, within
 from bindserver.capture.marks import Mark, parse
+from bindserver.capture.mysql_entries import RANGES, Entries
 from bindserver.capture.mysql_install import Installer
+from bindserver.capture.mysql_purging import Purging
 from bindserver.capture.mysql_schema import Schema
-from bindserver.capture.mysql_trigger_sql import LOG, META
+from bindserver.capture.mysql_trigger_sql import LOG
 from bindserver.engine.changes import Change, Position
 
 logger = logging.getLogger("bindserver")
-
-MAX_ENTRIES = 200_000
-"""More entries than this since a position are told by table, not by key."""
-
-RANGES = 100
-"""How many spans one query names; more are merged to larger ones."""
 
 SCHEMA_SECONDS = 1.0
 SLOW_POLL_SECONDS = 0.01
@@ -47,14 +40,8 @@ often that looks take a twentieth of the time."""
 
 TRUNCATE_SECONDS = 10.0
 
-KEPT_LENGTH = 60_000
-"""How long the text of the kept mark may be; its column holds 65,535 bytes."""
-
 YOUNG_SECONDS = 0.05
 """How long to wait before looking again whether a run of the database server is a second old."""
-
-HOLE_SECONDS = 30
-"""Servers have given up a hole before it is so old, if nothing can come in it any more."""
 
 
 class MySQLLog(Installer):
@@ -68,6 +55,7 @@ class MySQLLog(Installer):
         super().__init__(connection)
         self._known: Mark | None = None
         self._run: tuple[object, str] = (None, "")
+        self._entries = Entries(connection)
         self._holes = Holes(connection)
         self._schema: str | None = None
         self._truncates: int | None = None
@@ -82,32 +70,18 @@ class MySQLLog(Installer):
     def position(self, since: Position | None = None) -> Position:
         self.demand_sight()
         known = self._known or (parse(since.mark) if since is not None else Mark())
-        facts = self._facts(known)
+        facts = self._entries.facts(known)
         epoch = self._epoch(facts)
         ours = self._known is not None or (since is not None and since.epoch == epoch)
         if not ours or facts.get("anchor") != known.nonce:
-            known = self._kept_mark(facts)
+            known = self._entries.kept_mark(facts)
         # What was in a hole that purging has passed was committed before, so this snapshot has it.
-        mark = self._known = self._advanced(known.above(int(facts.get("purged", 0))))
+        mark = self._known = self._entries.advanced(known.above(int(facts.get("purged", 0))))
         return Position(epoch=epoch, mark=mark.text(), brief=mark.brief())
-
-    def _advanced(self, mark: Mark) -> Mark:
-        """Return a mark with what can be seen now."""
-        if not mark.holes:
-            count, newest, nonce = self._rows(
-                f"SELECT COUNT(*), MAX(id), (SELECT nonce FROM {LOG} ORDER BY id DESC LIMIT 1) "
-                f"FROM {LOG} WHERE id > %s",
-                (mark.high,),
-            )[0]
-            if count == int(newest or mark.high) - mark.high:  # no number is missing
-                return replace(mark, high=int(newest), nonce=int(nonce)) if count else mark
-        found = self._rows(f"SELECT id, nonce FROM {LOG} WHERE {_after(mark)} ORDER BY id")
-        fresh = [(int(number), int(nonce)) for number, nonce in found if mark.lacks(int(number))]
-        return mark.seen([number for number, _ in fresh], fresh[-1][1]) if fresh else mark
 
     def changes(self, since: Position) -> list[Change] | None:
         mark = parse(since.mark)
-        facts = self._facts(mark)
+        facts = self._entries.facts(mark)
         proved = (
             since.epoch == self._epoch(facts)
             and (mark.high == 0 or facts.get("anchor") == mark.nonce)
@@ -115,34 +89,7 @@ class MySQLLog(Installer):
         )
         if not proved:
             return None
-        wanted = _after(mark)
-        count = self._rows(
-            f"SELECT COUNT(*) FROM (SELECT 1 FROM {LOG} WHERE {wanted} LIMIT {MAX_ENTRIES + 1}) few"
-        )
-        if count[0][0] > MAX_ENTRIES:
-            tables = self._rows(f"SELECT DISTINCT tbl FROM {LOG} WHERE {wanted}")
-            return [Change(table=table, pks=None) for (table,) in tables]
-        found = self._rows(f"SELECT id, tbl, pk, raw FROM {LOG} WHERE {wanted}")
-        return _changes(entry for number, *entry in found if mark.lacks(int(number)))
-
-    def _facts(self, mark: Mark) -> dict[str, Any]:
-        """Return what is kept beside the log, and the random number of a mark's newest entry."""
-        found = self._rows(
-            f"SELECT name, value FROM {META} WHERE name IN ('epoch', 'purged', 'mark') "
-            f"UNION ALL SELECT 'anchor', nonce FROM {LOG} WHERE id = %s",
-            (mark.high,),
-        )
-        facts = {str(name): value for name, value in found}
-        if "anchor" in facts:
-            facts["anchor"] = int(facts["anchor"])
-        elif mark.high == 0:
-            facts["anchor"] = 0
-        return facts
-
-    def _kept_mark(self, facts: dict[str, Any]) -> Mark:
-        """Return the mark that is kept in the database, or that of having seen nothing."""
-        mark = parse(facts["mark"]) if "mark" in facts else Mark()
-        return mark if self._facts(mark).get("anchor") == mark.nonce else Mark()
+        return self._entries.changes(mark)
 
     def _epoch(self, facts: dict[str, Any]) -> str:
         text = f"{facts.get('epoch', '')} {self._server_run()}"
@@ -234,112 +181,10 @@ class MySQLLog(Installer):
         self._truncates = count
 
     def status(self) -> dict[str, Any]:
-        shown = super().status()
-        return {**shown, "epoch": self._epoch(self._facts(Mark()))} if shown["installed"] else shown
-
-    # Purging.
+        figures = super().status()
+        if figures["installed"]:
+            figures["epoch"] = self._epoch(self._entries.facts(Mark()))
+        return figures
 
     def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
-        with self._alone("purge", 30 if wait else 0) as mine:
-            if not mine:
-                return 0
-            wrapper: Any = self._connection
-            usual = self._rows("SELECT @@innodb_lock_wait_timeout")[0]
-            self._execute("SET SESSION innodb_lock_wait_timeout = 1")
-            # Who reads what is not committed would keep a mark that has seen it.
-            self._execute("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            try:
-                return self._purge(keep_seconds, batch)
-            except OperationalError as problem:
-                if wait or problem.args[0] not in LOCKED:
-                    raise
-                return 0
-            finally:
-                self._execute("SET SESSION innodb_lock_wait_timeout = %s", usual)
-                level = wrapper.isolation_level or "REPEATABLE READ"
-                self._execute(f"SET SESSION TRANSACTION ISOLATION LEVEL {level}")
-
-    def _purge(self, keep_seconds: float, batch: int) -> int:
-        # Entries go from the oldest on, never past one that is locked: it would be missing in what
-        # is left. Nor past the kept mark, whose newest entry is what it is proved by.
-        kept = self._keep_mark()
-        before = min(kept.high, self._first_younger(keep_seconds, kept.high))
-        before = self._unlocked(kept, before)
-        oldest = self._rows(
-            f"SELECT id FROM {LOG} WHERE id < %s ORDER BY id LIMIT %s", (before, batch)
-        )
-        if not oldest:
-            return 0
-        last = int(oldest[-1][0])
-        self._execute(
-            f"INSERT INTO {META} VALUES ('purged', %s) ON DUPLICATE KEY UPDATE "
-            "value = GREATEST(CAST(value AS UNSIGNED), CAST(VALUES(value) AS UNSIGNED))",
-            (str(last),),
-        )
-        # The limit keeps the server from looking at, and so waiting for, the entry behind.
-        return self._execute(
-            f"DELETE FROM {LOG} WHERE id <= %s ORDER BY id LIMIT %s", (last, len(oldest))
-        )
-
-    def _unlocked(self, mark: Mark, before: int) -> int:
-        """Return up to where no hole of a mark has an entry that may be committed yet.
-
-        Nor do the servers ask any more for what is in those: behind a hole that they do ask for
-        nothing could be proved to them, and big views would be loaded again and again.
-        """
-        spans = [span for span in mark.holes if span[0] < before]
-        free = set(self._holes.free_of(spans[:PROBE_SPANS]))
-        asked = self._first_younger(HOLE_SECONDS, before)
-        return min([before, *(span[0] for span in spans if span not in free or span[0] >= asked)])
-
-    def _first_younger(self, seconds: float, otherwise: int) -> int:
-        """Return the first entry that is younger, by the clock that has dated it.
-
-        One from the future was dated when that was wrong, and holds up nothing.
-        """
-        found = self._rows(
-            f"SELECT id FROM {LOG} WHERE at BETWEEN FLOOR(UNIX_TIMESTAMP() - %s) "
-            "AND UNIX_TIMESTAMP() + %s ORDER BY id LIMIT 1",
-            (seconds, max(seconds, 0.0)),
-        )
-        return int(found[0][0]) if found else otherwise
-
-    def _keep_mark(self) -> Mark:
-        """Keep the present mark in the database, for whoever begins, and return what is there."""
-        # The cycle's own mark stays: what moved on since then is for its next turn to see.
-        mark = self._advanced(self._known or self._kept_mark(self._facts(Mark())))
-        text = self._facts(mark).get("mark")
-        if text is None:
-            self._execute(
-                f"INSERT IGNORE INTO {META} VALUES ('mark', %s)", (mark.brief(KEPT_LENGTH),)
-            )
-        elif mark.is_ahead_of(parse(text)) or not self._is_here(parse(text)):
-            self._execute(
-                f"UPDATE {META} SET value = %s WHERE name = 'mark' AND value = %s",
-                (mark.brief(KEPT_LENGTH), text),
-            )
-        return parse(self._facts(mark)["mark"])
-
-    def _is_here(self, mark: Mark) -> bool:
-        return bool(self._facts(mark).get("anchor") == mark.nonce)
-
-
-def _after(mark: Mark) -> str:
-    """Return the condition for entries that a mark may lack."""
-    spans = mark.ranges(RANGES)
-    return f"{within(spans)} OR id > {mark.high}" if spans else f"id > {mark.high}"
-
-
-def _changes(entries: Iterable[Sequence[Any]]) -> list[Change]:
-    pks: dict[str, set[Any] | None] = {}
-    for table, text, raw in entries:
-        pk = text if text is not None else raw
-        known = pks.setdefault(table, set())
-        if pk is None:
-            pks[table] = None
-        elif known is not None:
-            known.add(pk)
-    return [
-        Change(table=table, pks=None if found is None else frozenset(found))
-        for table, found in pks.items()
-    ]
+        return Purging(self._connection, self._known).purge(keep_seconds, batch, wait=wait)

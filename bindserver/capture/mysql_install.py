@@ -6,15 +6,22 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.mysql_schema import NO_PRIVILEGE, Schema
+from bindserver.capture.mysql_schema import Schema
+from bindserver.capture.mysql_session import (
+    NOT_SHOWN,
+    alone,
+    execute,
+    grant,
+    making_triggers,
+    shown,
+)
 from bindserver.capture.mysql_trigger_sql import LOG, META, TABLES, name_of, quote
-from bindserver.capture.statements import ask, run
+from bindserver.capture.statements import ask
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureBusy, CaptureError
 
@@ -22,18 +29,8 @@ LOCK_SECONDS = 1
 LOCK_REST_SECONDS = 1.0
 INSTALL_SECONDS = 60
 LOCK_TIMEOUT = 1205
-NOT_SHOWN = 1227
 NO_SUCH_TRIGGER = 1360
 TABLE_PREFIX = "table:"
-REASONS = {
-    1419: (
-        "the server writes a binary log, and lets nobody without SUPER make triggers. Install as "
-        "an administrator, or have one run `SET GLOBAL log_bin_trust_function_creators = 1`"
-    ),
-    **dict.fromkeys((1044, 1142, NOT_SHOWN), "the database user lacks a privilege"),
-    1290: "the server is read only",
-    1836: "the server is read only",
-}
 
 
 class Installer:
@@ -93,22 +90,13 @@ class Installer:
             if problem.args[0] == NOT_SHOWN:
                 raise CaptureError(
                     "The change log cannot be followed: this database user is not shown whether "
-                    f"its triggers are there. {self._grant()}"
+                    f"its triggers are there. {grant(self._connection)}"
                 ) from problem
             if problem.args[0] == LOCK_TIMEOUT:
                 return  # somebody has the table for themselves; the next time tells
             if problem.args[0] != NO_SUCH_TRIGGER:
                 raise
         self._shown_on = self._connection.connection
-
-    def _grant(self) -> str:
-        """Return how to give the present user what log and server need."""
-        database, user = self._rows("SELECT DATABASE(), CURRENT_USER()")[0]
-        name, _, host = str(user).rpartition("@")
-        return (
-            "It needs `GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, TRIGGER ON "
-            f"{quote(str(database))}.* TO {quote(name)}@{quote(host)}`."
-        )
 
     def accept(self, tables: Collection[Tracked]) -> None:
         """Nothing: what lacks nothing is as it was."""
@@ -128,7 +116,7 @@ class Installer:
     def install(self, tables: Collection[Tracked]) -> list[str]:
         self._demand_server()
         Schema(self._connection).demand(tables)
-        with self._alone("install", INSTALL_SECONDS) as mine:
+        with alone(self._connection, "install", INSTALL_SECONDS) as mine:
             if not mine:
                 raise CaptureBusy("Another process is installing the change log; try again.")
             statements = self.plan(tables)
@@ -136,7 +124,7 @@ class Installer:
                 return []
             if self._has_tables():
                 self.renew()  # first too: if this is broken off, nothing is proved by what was
-            with self._settings():
+            with making_triggers(self._connection, LOCK_SECONDS):
                 for statement in statements:
                     self._define(statement)
             self._keep_identities(tables)
@@ -155,7 +143,7 @@ class Installer:
 
     def remove(self) -> list[str]:
         statements = self.plan_removal()
-        with self._settings():
+        with making_triggers(self._connection, LOCK_SECONDS):
             for statement in statements:
                 self._define(statement)
         return statements
@@ -206,7 +194,7 @@ class Installer:
 
         While it waits, others wait behind it.
         """
-        what = _shown(statement)
+        what = shown(statement)
         for left in reversed(range(self.tries)):
             try:
                 self._execute(statement)
@@ -221,27 +209,6 @@ class Installer:
             f"{what} could not have its table: a transaction that has used it is open for long. "
             "Try again when it has ended; what was installed until now stays, and does no harm."
         )
-
-    @contextmanager
-    def _settings(self) -> Iterator[None]:
-        """Wait for locks shortly; and let triggers have no SQL mode, which is kept with them."""
-        usual = self._rows("SELECT @@sql_mode, @@lock_wait_timeout")[0]
-        self._execute("SET SESSION sql_mode = '', lock_wait_timeout = %s", (LOCK_SECONDS,))
-        try:
-            yield
-        finally:
-            self._execute("SET SESSION sql_mode = %s, lock_wait_timeout = %s", usual)
-
-    @contextmanager
-    def _alone(self, work: str, seconds: float) -> Iterator[bool]:
-        """Tell whether nobody else does this work on the database, and keep it so."""
-        name = self._rows("SELECT LEFT(SHA2(CONCAT(DATABASE(), ' ', %s), 256), 40)", (work,))[0][0]
-        mine = bool(self._rows("SELECT GET_LOCK(%s, %s)", (name, seconds))[0][0])
-        try:
-            yield mine
-        finally:
-            if mine:
-                self._rows("SELECT RELEASE_LOCK(%s)", (name,))
 
     def _demand_server(self) -> None:
         names = ("read_only", "wsrep_on", "auto_increment_increment")
@@ -301,26 +268,7 @@ class Installer:
         return ask(self._connection, sql, params)
 
     def _execute(self, sql: str, params: Sequence[Any] | None = None) -> int:
-        """Run a statement, and return how many rows it changed.
-
-        Raises:
-            CaptureError: it was refused; the message says what to do.
-        """
-        try:
-            return run(self._connection, sql, params)
-        except DatabaseError as problem:
-            number = problem.args[0] if problem.args else 0
-            if number not in REASONS:
-                raise
-            advice = f" {self._grant()}" if number in NO_PRIVILEGE else ""
-            raise CaptureError(
-                f"{_shown(sql)} was refused: {REASONS[number]}. ({problem.args[-1]}){advice}"
-            ) from problem
-
-
-def _shown(statement: str) -> str:
-    """Return so much of a statement that people recognize it."""
-    return f"`{statement[:60]} ...`"
+        return execute(self._connection, sql, params)
 
 
 def _is_another(kept: Any, found: list[Any]) -> bool:

@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.sqlite_triggers import LOG, PREFIX, Triggers, quote
 from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
-from bindserver.engine.changes import Change, Position
+from bindserver.engine.changes import Change, Position, gathered
 from bindserver.exceptions import CaptureError
 
 META = "bindserver_meta"
@@ -79,12 +79,9 @@ class SQLiteLog:
         )
         if count[0][0] > MAX_ENTRIES:
             tables = self._rows(f"SELECT DISTINCT tbl FROM {LOG} WHERE id > %s", (number,))
-            return [Change(table=table, pks=None) for (table,) in tables]
+            return gathered((table, None) for (table,) in tables)
         entries = self._rows(f"SELECT DISTINCT tbl, pk FROM {LOG} WHERE id > %s", (number,))
-        pks: dict[str, set[Any]] = {}
-        for table, pk in entries:
-            pks.setdefault(table, set()).add(pk)
-        return [Change(table=table, pks=frozenset(found)) for table, found in pks.items()]
+        return gathered((table, (pk,)) for table, pk in entries)
 
     def _holds(self, number: int, nonce: int) -> bool:
         """Tell whether the entry is a part of this history, and all after it are here."""

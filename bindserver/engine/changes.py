@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable
+import math
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 
 Key = int | str
@@ -46,7 +47,7 @@ class Gathered:
         most: how many keys of one table are remembered; past it any row may have changed.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: float = math.inf) -> None:
         self._most = most
         self._keys: dict[str, set[Hashable] | None] = {}
 
@@ -56,15 +57,19 @@ class Gathered:
     def add(self, changes: Iterable[Change]) -> None:
         """Put changes to what is there."""
         for change in changes:
-            known = self._keys.setdefault(change.table, set())
-            if known is None:
-                continue
-            if change.pks is None or len(known) + len(change.pks) > 2 * self._most:
-                self._keys[change.table] = None
-                continue
-            known |= change.pks
-            if len(known) > self._most:
-                self._keys[change.table] = None
+            self.note(change.table, change.pks)
+
+    def note(self, table: str, pks: Collection[Hashable] | None) -> None:
+        """Put keys of a table to what is there; None stands for any row."""
+        known = self._keys.setdefault(table, set())
+        if known is None:
+            return
+        if pks is None or len(known) + len(pks) > 2 * self._most:
+            self._keys[table] = None
+            return
+        known.update(pks)
+        if len(known) > self._most:
+            self._keys[table] = None
 
     def take(self) -> tuple[Change, ...]:
         """Return all changes, one for each table, and forget them."""
@@ -74,3 +79,15 @@ class Gathered:
         )
         self._keys.clear()
         return taken
+
+
+def gathered(entries: Iterable[tuple[str, Collection[Hashable] | None]]) -> list[Change]:
+    """Return one change for each table of a log's entries: all keys that they name, or any row.
+
+    Args:
+        entries: tables with the keys of some rows; None stands for any row.
+    """
+    found = Gathered()
+    for table, pks in entries:
+        found.note(table, pks)
+    return list(found.take())

@@ -14,7 +14,7 @@ from tests.conftest import EVERY_DATABASE
 
 WITH_REPLACE = pytest.mark.parametrize("vendor", ["sqlite", "mysql"], indirect=True)
 MANY = {
-    "mysql": "bindserver.capture.mysql.MAX_ENTRIES",
+    "mysql": "bindserver.capture.mysql_entries.MAX_ENTRIES",
     "postgresql": "bindserver.capture.postgresql.MAX_KEYS",
     "sqlite": "bindserver.capture.sqlite.MAX_ENTRIES",
 }

@@ -7,15 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bindserver.capture import mysql
+from bindserver.capture import mysql_entries
 from bindserver.capture.marks import Mark
 from bindserver.capture.mysql import MySQLLog
-from bindserver.capture.postgresql import PostgreSQLLog, _gathered
+from bindserver.capture.mysql_entries import Entries
+from bindserver.capture.postgresql import PostgreSQLLog
 from bindserver.capture.snapshots import Mark as Snapshot
 from bindserver.capture.sqlite import SQLiteLog
 from bindserver.capture.triggers import LOG
 from bindserver.databases.postgresql import PostgreSQL
-from bindserver.engine.changes import Change, Position
+from bindserver.engine.changes import Change, Position, gathered
 
 LOGS = (SQLiteLog, PostgreSQLLog, MySQLLog)
 
@@ -26,21 +27,21 @@ def id_over_last() -> None:
     def changes(self: PostgreSQLLog, since: Position) -> list[Change] | None:
         last = Snapshot.load(since.mark).entry[0]
         sql = f"SELECT tbl, pks FROM {LOG} WHERE xid > %s::xid8"
-        return _gathered(self._rows(sql, (str(last),)))
+        return gathered(self._rows(sql, (str(last),)))
 
     setattr(PostgreSQLLog, "changes", changes)
-    setattr(mysql, "_after", lambda mark: f"id > {mark.high}")
+    setattr(mysql_entries, "_after", lambda mark: f"id > {mark.high}")
     setattr(Mark, "lacks", lambda self, number: number > self.high)
 
 
 def holes_not_inherited() -> None:
     """Who begins takes the highest number, and not what was missing below it."""
-    kept = MySQLLog._kept_mark
+    kept = Entries.kept_mark
 
-    def without(self: MySQLLog, facts: dict[str, Any]) -> Mark:
+    def without(self: Entries, facts: dict[str, Any]) -> Mark:
         return replace(kept(self, facts), holes=())
 
-    setattr(MySQLLog, "_kept_mark", without)
+    setattr(Entries, "kept_mark", without)
 
 
 def epoch_not_checked() -> None:

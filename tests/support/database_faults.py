@@ -12,7 +12,7 @@ from django.apps import AppConfig
 
 from bindserver.capture.holes import Holes
 from bindserver.capture.marks import Mark
-from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.mysql_entries import Entries
 from bindserver.databases.mysql import MySQL
 from bindserver.databases.postgresql import PostgreSQL
 from bindserver.queries import Query
@@ -22,11 +22,11 @@ from tests.oracle.database_faults import id_over_last
 def holes_not_inherited() -> None:
     """Whoever begins takes the newest entry, and knows of no number below it that is open."""
 
-    def newest(self: MySQLLog, facts: Any) -> Mark:
+    def newest(self: Entries, facts: Any) -> Mark:
         rows = self._rows("SELECT id, nonce FROM bindserver_log ORDER BY id DESC LIMIT 1")
         return Mark(high=int(rows[0][0]), nonce=int(rows[0][1])) if rows else Mark()
 
-    setattr(MySQLLog, "_kept_mark", newest)
+    setattr(Entries, "kept_mark", newest)
 
 
 def holes_given_up_unproved() -> None:

@@ -1,0 +1,192 @@
+"""Brings the change log into a PostgreSQL database, and takes it away."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+from django.db import DatabaseError, OperationalError
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.notifying import Notifying
+from bindserver.capture.statements import abreast, ask, run
+from bindserver.capture.tables import Tracked
+from bindserver.capture.triggers import LOG, META, Triggers
+from bindserver.exceptions import CaptureBusy, CaptureError
+
+LOCK_SECONDS = 0.2
+"""How long a table's writers may be held up by one try to put triggers on it."""
+
+LOCK = 0x62696E64
+"""The advisory lock of whoever installs."""
+
+NEXT = "pg_snapshot_xmax(pg_current_snapshot())"
+"""The first transaction that has not begun yet."""
+
+
+class Installer:
+    """What a log does to the schema.
+
+    Args:
+        connection: Django's wrapper of the connection to use.
+
+    Attributes:
+        tries: how often `install` and `remove` ask for a lock that somebody holds.
+        lock_seconds: how long they wait for it each time, and in between.
+        tell: hears in a sentence why they wait.
+        notify: whether `install` has commits notify; None leaves that as it is.
+        own_epoch: stands behind the epoch where a role that only reads has begun one.
+    """
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.lock_seconds = LOCK_SECONDS
+        self.tries = 1
+        self.tell: Callable[[str], None] = lambda sentence: None
+        self.notify: bool | None = None
+        self.own_epoch = ""
+        self._connection = connection
+        self._triggers = Triggers(connection)
+        self._notifying = Notifying(connection)
+
+    def installed(self) -> bool:
+        # Not `to_regclass`: a session may remember for a transaction that there is no such name.
+        found = self._rows(
+            "SELECT count(*) FROM pg_class WHERE relname IN (%s, %s) AND pg_table_is_visible(oid)",
+            (LOG, META),
+        )
+        return bool(found[0][0] == 2)
+
+    def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        return self._triggers.missing(tables)
+
+    def accept(self, tables: Collection[Tracked]) -> None:
+        self._triggers.accept(tables)
+
+    def plan(self, tables: Collection[Tracked]) -> list[str]:
+        statements = [] if self.installed() else self._triggers.log_tables()
+        for tracked in self.missing(tables) if not statements else tables:
+            statements += self._triggers.statements(tracked)
+        return statements + self._notifying.plan(self.notify)
+
+    def install(self, tables: Collection[Tracked]) -> list[str]:
+        self._triggers.demand(tables)
+        done: list[str] = []
+        if not self.installed():
+            done += self._patiently("the change log", self._make_log)
+        for tracked in self.missing(tables):
+
+            def watch(tracked: Tracked = tracked) -> list[str]:
+                return self._watch(tracked)
+
+            done += self._patiently(tracked.table, watch)
+        self.accept(tables)
+        if self._notifying.plan(self.notify):
+            done += self._patiently("the change log", self._switch_notifying)
+        return done
+
+    def _switch_notifying(self) -> list[str]:
+        statements = self._notifying.plan(self.notify)
+        for statement in statements:
+            self._run(statement)
+        return statements
+
+    def _make_log(self) -> list[str]:
+        if self.installed():
+            return []  # somebody else was faster
+        statements = self._triggers.log_tables()
+        for statement in statements:
+            self._run(statement)
+        self.renew()
+        return statements
+
+    def _watch(self, tracked: Tracked) -> list[str]:
+        """Put triggers on a table; with them, in one transaction, begins a new epoch."""
+        if not self.missing([tracked]):
+            return []
+        statements = self._triggers.statements(tracked)
+        for statement in statements:
+            self._run(statement)
+        self._triggers.record(tracked)
+        self.renew()
+        return statements
+
+    def _patiently(self, what: str, work: Callable[[], list[str]]) -> list[str]:
+        """Do something that needs a lock on a table, and never make its writers queue for long."""
+        for left in reversed(range(self.tries)):
+            try:
+                with abreast(self._connection):
+                    usual = self._rows("SELECT current_setting('lock_timeout')")[0][0]
+                    self._set("lock_timeout", f"{int(self.lock_seconds * 1000)}ms")
+                    self._rows("SELECT pg_advisory_xact_lock(%s)::text", (LOCK,))
+                    done = work()
+                    self._set("lock_timeout", usual)  # a migration's transaction goes on
+                    return done
+            except OperationalError as problem:
+                if not _waited_too_long(problem):
+                    raise
+                self.tell(f"{what} is in use; {left} more tries")
+            except DatabaseError as problem:
+                raise CaptureError(f"{what} cannot be watched: {problem}".strip()) from problem
+            if left:
+                time.sleep(self.lock_seconds)
+        raise CaptureBusy(
+            f"Somebody holds a lock on {what}: a transaction that has written to it and stays "
+            "open, or a change of its schema. Try again, or see who by "
+            "`SELECT pid, query, xact_start FROM pg_stat_activity ORDER BY xact_start`."
+        )
+
+    def _set(self, name: str, value: str) -> None:
+        self._rows("SELECT set_config(%s, %s, true)", (name, value))
+
+    def renew(self) -> None:
+        try:
+            with abreast(self._connection):
+                self._run(
+                    f"INSERT INTO {META} VALUES ('epoch', %s) "
+                    "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                    (secrets.token_hex(8),),
+                )
+                # A dump from elsewhere brings entries and marks of transactions that are yet to be.
+                self._run(f"DELETE FROM {META} WHERE name = 'purged' OR starts_with(name, 'seen:')")
+                self._run(f"DELETE FROM {LOG} WHERE xid >= {NEXT}")
+        except DatabaseError:
+            if self._may_write():
+                raise
+            self.own_epoch = secrets.token_hex(2)  # a role that only reads can do so much
+
+    def _may_write(self) -> bool:
+        sql = (
+            "SELECT has_table_privilege(%s, 'INSERT') "
+            "AND NOT current_setting('transaction_read_only')::bool"
+        )
+        return bool(self._rows(sql, (META,))[0][0])
+
+    def plan_removal(self) -> list[str]:
+        return [statement for _, some in self._triggers.removal() for statement in some]
+
+    def remove(self) -> list[str]:
+        done: list[str] = []
+        for what, statements in self._triggers.removal():
+
+            def work(statements: list[str] = statements) -> list[str]:
+                for statement in statements:
+                    self._run(statement)
+                return statements
+
+            done += self._patiently(what, work)
+        return done
+
+    def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
+        return ask(self._connection, sql, params)
+
+    def _run(self, sql: str, params: Sequence[Any] | None = None) -> None:
+        run(self._connection, sql, params)
+
+
+def _waited_too_long(problem: OperationalError) -> bool:
+    """Tell whether a lock was not to be had in time (55P03), or others waited for ours (40P01)."""
+    cause: Any = problem.__cause__
+    code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
+    return code in ("55P03", "40P01")
