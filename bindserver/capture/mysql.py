@@ -29,6 +29,7 @@ from bindserver.capture.marks import Mark, parse
 from bindserver.capture.mysql_install import Installer
 from bindserver.capture.mysql_schema import Schema
 from bindserver.capture.mysql_trigger_sql import LOG, META
+from bindserver.capture.plans import PurgePlan
 from bindserver.engine.changes import Change, Position
 
 logger = logging.getLogger("bindserver")
@@ -239,6 +240,15 @@ class MySQLLog(Installer):
 
     # Purging.
 
+    def plan_purge(self, keep_seconds: float) -> PurgePlan:
+        text, present = self._marks_to_keep()
+        mark = parse(text or "") if present is None else parse(present.brief(KEPT_LENGTH))
+        count, oldest, last = self._rows(
+            f"SELECT COUNT(*), MIN(at), MAX(id) FROM {LOG} WHERE id < %s",
+            (self._stays_from(mark, int(time.time() - keep_seconds)),),
+        )[0]
+        return PurgePlan(entries=int(count), oldest=oldest, last=f"entry {last}")
+
     def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
         with self._alone("purge", 30 if wait else 0) as mine:
             if not mine:
@@ -255,12 +265,7 @@ class MySQLLog(Installer):
                 self._execute("SET SESSION innodb_lock_wait_timeout = %s", usual)
 
     def _purge(self, cutoff: int, batch: int) -> int:
-        # Entries go from the oldest on, never past one that is locked: it would be missing in what
-        # is left. Nor past the kept mark, whose newest entry is what it is proved by.
-        kept = self._keep_mark()
-        young = self._rows(f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1", (cutoff,))
-        before = min([kept.high, *[int(number) for (number,) in young]])
-        before = self._unlocked(kept, before)
+        before = self._stays_from(self._keep_mark(), cutoff)
         oldest = self._rows(
             f"SELECT id FROM {LOG} WHERE id < %s ORDER BY id LIMIT %s", (before, batch)
         )
@@ -276,6 +281,15 @@ class MySQLLog(Installer):
         return self._execute(
             f"DELETE FROM {LOG} WHERE id <= %s ORDER BY id LIMIT %s", (last, len(oldest))
         )
+
+    def _stays_from(self, kept: Mark, cutoff: int) -> int:
+        """Return the number of the oldest entry that is kept.
+
+        Entries go from the oldest on, never past one that is locked: it would be missing in what
+        is left. Nor past the kept mark, whose newest entry is what it is proved by.
+        """
+        young = self._rows(f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1", (cutoff,))
+        return self._unlocked(kept, min([kept.high, *[int(number) for (number,) in young]]))
 
     def _unlocked(self, mark: Mark, before: int) -> int:
         """Return up to where no hole of a mark has an entry that may be committed yet.
@@ -294,19 +308,27 @@ class MySQLLog(Installer):
 
     def _keep_mark(self) -> Mark:
         """Keep the present mark in the database, for whoever begins, and return what is there."""
-        # The cycle's own mark stays: what moved on since then is for its next turn to see.
+        text, present = self._marks_to_keep()
+        if present is not None:
+            brief = present.brief(KEPT_LENGTH)
+            if text is None:
+                self._execute(f"INSERT IGNORE INTO {META} VALUES ('mark', %s)", (brief,))
+            else:
+                self._execute(
+                    f"UPDATE {META} SET value = %s WHERE name = 'mark' AND value = %s",
+                    (brief, text),
+                )
+        return parse(self._facts(Mark())["mark"])
+
+    def _marks_to_keep(self) -> tuple[str | None, Mark | None]:
+        """Return the text of the mark that is kept, if any, and the present one, if that is better.
+
+        The cycle's own mark stays: what moved on since then is for its next turn to see.
+        """
         mark = self._advanced(self._known or self._kept_mark(self._facts(Mark())))
         text = self._facts(mark).get("mark")
-        if text is None:
-            self._execute(
-                f"INSERT IGNORE INTO {META} VALUES ('mark', %s)", (mark.brief(KEPT_LENGTH),)
-            )
-        elif mark.is_ahead_of(parse(text)) or not self._is_here(parse(text)):
-            self._execute(
-                f"UPDATE {META} SET value = %s WHERE name = 'mark' AND value = %s",
-                (mark.brief(KEPT_LENGTH), text),
-            )
-        return parse(self._facts(mark)["mark"])
+        better = text is None or mark.is_ahead_of(parse(text)) or not self._is_here(parse(text))
+        return text, mark if better else None
 
     def _is_here(self, mark: Mark) -> bool:
         return bool(self._facts(mark).get("anchor") == mark.nonce)

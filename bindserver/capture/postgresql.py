@@ -21,6 +21,7 @@ from django.db import DatabaseError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.notifying import Notifying
+from bindserver.capture.plans import PurgePlan
 from bindserver.capture.purging import Purging
 from bindserver.capture.snapshots import Mark
 from bindserver.capture.statements import ask, run
@@ -297,6 +298,9 @@ class PostgreSQLLog:
 
     def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
         return Purging(self._connection).purge(keep_seconds, batch, wait=wait)
+
+    def plan_purge(self, keep_seconds: float) -> PurgePlan:
+        return Purging(self._connection).plan(keep_seconds)
 
     def status(self) -> dict[str, Any]:
         if not self.installed():

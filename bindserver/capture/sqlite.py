@@ -16,6 +16,7 @@ from typing import Any
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.plans import PurgePlan
 from bindserver.capture.sqlite_triggers import LOG, PREFIX, Triggers, prefix, quote
 from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
@@ -160,15 +161,28 @@ class SQLiteLog:
                 self._run(statement)
         return statements
 
-    def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
-        # Entries go from the oldest on without a gap, so that a position whose entry is here has
-        # all later ones too. The newest entry stays: it is the anchor of the present position.
+    def plan_purge(self, keep_seconds: float) -> PurgePlan:
+        count, oldest, last = self._rows(
+            f"SELECT count(*), min(at), max(id) FROM {LOG} WHERE id < %s",
+            (self._stays_from(keep_seconds),),
+        )[0]
+        return PurgePlan(entries=count, oldest=oldest, last=f"entry {last}")
+
+    def _stays_from(self, keep_seconds: float) -> int:
+        """Return the number of the oldest entry that is kept.
+
+        Entries go from the oldest on without a gap, so that a position whose entry is here has all
+        later ones too. The newest entry stays: it is the anchor of the present position.
+        """
         young = self._rows(
             f"SELECT id FROM {LOG} WHERE at >= %s ORDER BY id LIMIT 1",
             (int(time.time() - keep_seconds),),
         )
-        newest = self._rows(f"SELECT max(id) FROM {LOG}")[0][0] or 0
-        before = min(young[0][0], newest) if young else newest
+        newest = int(self._rows(f"SELECT max(id) FROM {LOG}")[0][0] or 0)
+        return min(int(young[0][0]), newest) if young else newest
+
+    def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
+        before = self._stays_from(keep_seconds)
         oldest = self._rows(f"SELECT min(id) FROM {LOG}")[0][0] or 0
         if oldest >= before:
             return 0
