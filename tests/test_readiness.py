@@ -253,8 +253,10 @@ async def gates(each_database: str, forget_bindings: None) -> AsyncIterator[Gate
 
 
 def _write(name: str) -> None:
-    Category.objects.update_or_create(pk=1, defaults={"name": name})
-    connections.close_all()
+    try:
+        Category.objects.update_or_create(pk=1, defaults={"name": name})
+    finally:
+        connections.close_all()
 
 
 async def test_the_lag_is_that_of_the_view_furthest_behind(gates: Gates) -> None:
