@@ -1,4 +1,9 @@
-"""A real Chromium, started once for all tests that want one."""
+"""A real Chromium, started once for each module whose tests want one.
+
+Playwright's synchronous calls keep an event loop running in this thread for as long as it is
+there, and no asynchronous test can run meanwhile. So it ends with the module, and a module's tests
+are of one kind.
+"""
 
 from __future__ import annotations
 
@@ -22,8 +27,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """The browser; windows are its contexts."""
     if not Path(CHROMIUM).exists():
         pytest.fail("no Chromium here: set CHROMIUM to its path")
     with sync_playwright() as playwright:
