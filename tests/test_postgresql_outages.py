@@ -139,7 +139,7 @@ class TestALostDatabase:
             cluster.pause()
             try:
                 await asyncio.sleep(1)
-                await talk.ping(2)
+                await talk.ping(4)  # before the server gives the connection up
             finally:
                 cluster.go_on()
             program = PostgreSQLProgram(own.url)
