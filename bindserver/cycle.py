@@ -32,6 +32,7 @@ from bindserver.loader import Loaded
 from bindserver.pace import Pacer, collector
 from bindserver.snapshot import connect, open_connection, snapshot
 from bindserver.sources import Source, source_of
+from bindserver.standing import Standing, Stragglers, stragglers
 from bindserver.turn import Turn
 from bindserver.watchdog import Watchdog
 from bindserver.wishes import HintWish, Wish
@@ -73,6 +74,7 @@ class Cycle:
         self._chores_at = 0.0
         self._turned_at = 0.0
         self._behind_since: float | None = None
+        self._stragglers: tuple[Stragglers, ...] = ()
         self._rung = False
         self._thread = threading.Thread(
             target=self._run, name=f"bindserver-cycle-{alias}", daemon=True
@@ -95,9 +97,15 @@ class Cycle:
         self._put(wish)
 
     def lag(self) -> float:
-        """Return for how many seconds views have not been known to be as the database is."""
-        since = self._behind_since
-        return 0.0 if since is None else time.monotonic() - since
+        """Return for how many seconds the view furthest behind has not been known to be as the
+        database is, of those that are neither set aside nor being loaded."""
+        behind = [s.since for s in self._stragglers if s.standing is Standing.BEHIND]
+        since, now = self._behind_since, time.monotonic()
+        return now - min([now if since is None else since, *behind])
+
+    def stragglers(self) -> tuple[Stragglers, ...]:
+        """Return the views that the last turn has not brought to what the database holds."""
+        return self._stragglers
 
     def _put(self, item: Wish | Loaded) -> None:
         with self._bell:
@@ -209,6 +217,7 @@ class Cycle:
             while not self._run_in_snapshot(turn, items, connection, source):
                 pass  # the schema was changed just before the snapshot
             whole = True
+            self._note_stragglers(turn)
         finally:
             # What views have come to is theirs, whatever happened to the rest of the turn; but
             # nobody has all of a state then, and so nobody is told that they have.
@@ -228,6 +237,11 @@ class Cycle:
         elif turn.unanswered:
             self._put(HintWish())
         self._do_chores(source)
+
+    def _note_stragglers(self, turn: Turn) -> None:
+        """Note how views stand, for threads that may not look at them."""
+        since = time.monotonic() if self._behind_since is None else self._behind_since
+        self._stragglers = stragglers(self._desk.catalogue.views(), turn.position, since)
 
     def _run_in_snapshot(
         self,

@@ -20,6 +20,7 @@ from bindserver.forks import on_fork
 from bindserver.herald import Herald
 from bindserver.registry import BindingClass, registry
 from bindserver.rows import ModelRows
+from bindserver.standing import Stragglers
 from bindserver.wishes import (
     Caller,
     CatchUpWish,
@@ -141,12 +142,18 @@ class Hub:
                 cycle.ask(HintWish(changes=None))
 
     def lag(self, alias: str) -> float:
-        """Return for how many seconds a database's views have not been known to be as it is.
+        """Return for how many seconds the view of a database that is furthest behind has not been
+        known to be as it is, of those that are neither set aside nor being loaded.
 
         0 where nobody follows it here.
         """
         cycle = self._cycles.get(alias)
         return 0.0 if cycle is None else cycle.lag()
+
+    def stragglers(self, alias: str) -> tuple[Stragglers, ...]:
+        """Return the views of a database that are not as it is, by event and how they stand."""
+        cycle = self._cycles.get(alias)
+        return () if cycle is None else cycle.stragglers()
 
     def sync(self, events: Collection[str] | None = None) -> None:
         """Read the views of these events anew, and send their subscribers all rows.

@@ -102,6 +102,7 @@ class LiveView:
         self.failures = 0
         self.retry_at = 0.0
         self.moved_at = -math.inf
+        self.behind_since: float | None = None
         self.used_at = time.monotonic()
         self.modified = time.time()
         self._secret = secret
@@ -178,6 +179,8 @@ class LiveView:
         self.keys = dict(rows.keys)
         self.instances = dict(rows.instances)
         self.position = self.compared = position
+        if began is not None and self.behind_since is not None:
+            self.behind_since = began
         self.state = State.READY
         self.failures = 0
         self._changed(delta)

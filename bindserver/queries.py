@@ -304,6 +304,7 @@ def _read(query: Query, binding: Binding[Any]) -> list[Any]:
     """Return what says which rows a query reads, and for which binding."""
     return [
         path_of(type(binding)),
+        binding.event,  # one function may make classes of one name
         query.alias,
         query.sql,
         query._limit,

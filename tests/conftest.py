@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from bindserver.registry import registry
+from tests.support import opened
 from tests.support.default import as_default
 from tests.support.mariadb import Program as MariaDBProgram
 from tests.support.postgresql import PostgreSQLProgram
@@ -56,8 +56,7 @@ class Program(Visitors):
         self._connection = sqlite3.connect(
             path, timeout=20, isolation_level=None, check_same_thread=False
         )
-        # Whoever forgets to close it, on whichever thread that comes to light.
-        weakref.finalize(self, self._connection.close)
+        opened.note(self)
         self._connection.execute("PRAGMA foreign_keys = ON")
 
     def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
@@ -86,6 +85,7 @@ class Program(Visitors):
         return _Transaction(self)
 
     def close(self) -> None:
+        opened.forget(self)
         self._connection.close()
 
 
@@ -98,6 +98,13 @@ class _Transaction:
 
     def __exit__(self, kind: object, *_: object) -> None:
         self._program.run("COMMIT" if kind is None else "ROLLBACK")
+
+
+@pytest.fixture(autouse=True)
+def close_programs() -> Iterator[None]:
+    """Close the programs that a test has opened, though it failed before it could."""
+    with opened.closing():
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -43,6 +43,26 @@ def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> No
     assert catalogue.subjects() == []
 
 
+def made(name: str) -> type[Binding[Product]]:
+    """Make a binding as a project's own function may, which makes several."""
+
+    class Made(Binding[Product]):
+        model = Product
+        event = name
+        fields = ["id"]
+
+    return Made
+
+
+def test_bindings_that_one_function_makes_have_each_a_view(
+    database: Path, forget_bindings: None
+) -> None:
+    catalogue, position = Catalogue("default", b"secret"), Position(epoch="", mark="")
+    for binding in (made("one"), made("other")):
+        catalogue.resolve(binding, Caller(), {}, position)
+    assert [live.event for live in catalogue.views()] == ["one", "other"]
+
+
 class Asker(Follower):
     """Who hears what is said to a wish."""
 

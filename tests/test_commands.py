@@ -138,8 +138,13 @@ class TestLookingAfter:
         with connections["default"].cursor() as cursor:
             cursor.execute("UPDATE bindserver_log SET at = 1")
         dry = run("capture", "purge", "--dry-run", "--keep", "60")
-        assert dry == "Would delete entries older than 60 s.\n"
+        assert re.fullmatch(
+            r"Would delete 2 entries older than 60 s: up to entry 2, the oldest \d{9,} s old\.\n",
+            dry,
+        )
         assert run("capture", "purge", "--keep", "60") == "Deleted 2 entries older than 60 s.\n"
+        dry = run("capture", "purge", "--dry-run", "--keep", "60")
+        assert dry == "Would delete 0 entries older than 60 s.\n"
 
     def test_removing_says_so(self) -> None:
         dry = run("capture", "remove", "--dry-run")

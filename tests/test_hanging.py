@@ -7,8 +7,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,7 +34,7 @@ from tests.conftest import program_on
 from tests.support.default import as_default
 from tests.support.forwarder import Forwarder
 from tests.support.mariadb import MariaDB
-from tests.support.postgresql import Cluster
+from tests.support.postgresql import Cluster, own_cluster
 from tests.support.postgresql_fixtures import make_templates
 from tests.support.process import get
 from tests.support.server import Server
@@ -82,18 +80,17 @@ def home(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Home]:
     if request.param == "postgresql":
-        folder = Path(tempfile.mkdtemp(prefix="bindserver-pg-"))
-        cluster = Cluster(folder / "cluster").make().start()
-        template = make_templates(cluster, tmp_path_factory.mktemp("own"))[True]
-        yield Home("postgresql", cluster, cluster.url(cluster.make_database(template)))
-        cluster.stop("immediate")
-        shutil.rmtree(folder, ignore_errors=True)
+        with own_cluster() as cluster:
+            template = make_templates(cluster, tmp_path_factory.mktemp("own"))[True]
+            yield Home("postgresql", cluster, cluster.url(cluster.make_database(template)))
         return
     server = MariaDB().start()
-    name = server.make()
-    server.load(name, request.getfixturevalue("maria_template")[True])
-    yield Home("mysql", server, server.url(name))
-    server.remove()
+    try:
+        name = server.make()
+        server.load(name, request.getfixturevalue("maria_template")[True])
+        yield Home("mysql", server, server.url(name))
+    finally:
+        server.remove()
 
 
 @pytest.fixture

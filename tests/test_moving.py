@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -445,11 +446,10 @@ def test_a_view_whose_table_is_locked_is_tried_again_before_long(
     parts = [turning.follow(part(category=number)) for number in (1, 2, 3)]
     turning.turn()
     Product.objects.update(stock=7)
-    locker = connections["default"].copy()
-    with locker.cursor() as cursor:
-        cursor.execute(LOCKS[each_database])
-    turning.turn()
-    locker.close()
+    with closing(connections["default"].copy()) as locker:
+        with locker.cursor() as cursor:
+            cursor.execute(LOCKS[each_database])
+        turning.turn()
     assert len(turning.statements) == 1  # nobody waits for what another has waited for
     assert [each.told()[-1] for each in parts] == ["stale"] * 3
     assert 0 < live.retry_at - time.monotonic() <= LOCKED_SECONDS

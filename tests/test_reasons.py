@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -109,10 +110,9 @@ class TestMariaDB:
     @pytest.mark.parametrize("right", ["USAGE", "SELECT"])
     def test_a_user_with_too_few_rights_needs_a_grant(self, maria: MariaDB, right: str) -> None:
         name = maria.make()
-        administrator = maria.connect("")
         on = "*.*" if right == "USAGE" else f"{name}.*"
-        administrator.query(f"GRANT {right} ON {on} TO few{name} IDENTIFIED BY 'hunter2'")
-        administrator.close()
+        with closing(maria.connect("")) as administrator:
+            administrator.query(f"GRANT {right} ON {on} TO few{name} IDENTIFIED BY 'hunter2'")
         line = told(f"mysql://few{name}:hunter2@127.0.0.1:{maria.port}/{name}")
         assert f"`GRANT ALL ON {name}.* TO few{name}`." in line
         assert ("CREATE command denied" in line) is (right == "SELECT")

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.plans import PurgePlan
 from bindserver.capture.postgresql import PostgreSQLLog
 from bindserver.capture.sqlite import SQLiteLog
 from bindserver.capture.tables import Tracked
@@ -77,6 +78,9 @@ class Log(Protocol):
 
         With `wait` false, give up at once when another connection is writing.
         """
+
+    def plan_purge(self, keep_seconds: float) -> PurgePlan:
+        """Return what `purge` would delete, however many calls it took; changes nothing."""
 
     def status(self) -> dict[str, Any]:
         """Return figures for people: epoch, entries, about how many bytes, oldest, newest, tables,

@@ -28,6 +28,7 @@ from bindserver.capture.mysql_install import Installer
 from bindserver.capture.mysql_purging import Purging
 from bindserver.capture.mysql_schema import Schema
 from bindserver.capture.mysql_trigger_sql import LOG
+from bindserver.capture.plans import PurgePlan
 from bindserver.engine.changes import Change, Position
 
 logger = logging.getLogger("bindserver")
@@ -185,6 +186,9 @@ class MySQLLog(Installer):
         if figures["installed"]:
             figures["epoch"] = self._epoch(self._entries.facts(Mark()))
         return figures
+
+    def plan_purge(self, keep_seconds: float) -> PurgePlan:
+        return Purging(self._connection, self._known).plan(keep_seconds)
 
     def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
         return Purging(self._connection, self._known).purge(keep_seconds, batch, wait=wait)

@@ -14,6 +14,7 @@ from bindserver.capture.marks import Mark, parse
 from bindserver.capture.mysql_entries import Entries
 from bindserver.capture.mysql_session import alone, execute, purging
 from bindserver.capture.mysql_trigger_sql import LOG, META
+from bindserver.capture.plans import PurgePlan
 from bindserver.capture.statements import ask
 
 PATIENCE_SECONDS = 30
@@ -56,12 +57,18 @@ class Purging:
                     raise
                 return 0
 
+    def plan(self, keep_seconds: float) -> PurgePlan:
+        """Return what `purge` would delete, however many calls it took."""
+        text, present = self._marks_to_keep()
+        kept = parse(text or "") if present is None else parse(present.brief(KEPT_LENGTH))
+        count, oldest, last = self._rows(
+            f"SELECT COUNT(*), MIN(at), MAX(id) FROM {LOG} WHERE id < %s",
+            (self._stays_from(kept, keep_seconds),),
+        )[0]
+        return PurgePlan(entries=int(count), oldest=oldest, last=f"entry {last}")
+
     def _purge(self, keep_seconds: float, batch: int) -> int:
-        # Entries go from the oldest on, never past one that is locked: it would be missing in what
-        # is left. Nor past the kept mark, whose newest entry is what it is proved by.
-        kept = self._keep_mark()
-        before = min(kept.high, self._first_younger(keep_seconds, kept.high))
-        before = self._unlocked(kept, before)
+        before = self._stays_from(self._keep_mark(), keep_seconds)
         oldest = self._rows(
             f"SELECT id FROM {LOG} WHERE id < %s ORDER BY id LIMIT %s", (before, batch)
         )
@@ -77,6 +84,15 @@ class Purging:
         return self._execute(
             f"DELETE FROM {LOG} WHERE id <= %s ORDER BY id LIMIT %s", (last, len(oldest))
         )
+
+    def _stays_from(self, kept: Mark, keep_seconds: float) -> int:
+        """Return the number of the oldest entry that is kept.
+
+        Entries go from the oldest on, never past one that is locked: it would be missing in what
+        is left. Nor past the kept mark, whose newest entry is what it is proved by.
+        """
+        before = min(kept.high, self._first_younger(keep_seconds, kept.high))
+        return self._unlocked(kept, before)
 
     def _unlocked(self, mark: Mark, before: int) -> int:
         """Return up to where no hole of a mark has an entry that may be committed yet.
@@ -103,21 +119,28 @@ class Purging:
 
     def _keep_mark(self) -> Mark:
         """Keep the present mark in the database, for whoever begins, and return what is there."""
-        # The cycle's own mark stays: what moved on since then is for its next turn to see.
-        mark = self._entries.advanced(
-            self._known or self._entries.kept_mark(self._entries.facts(Mark()))
-        )
-        text = self._entries.facts(mark).get("mark")
-        if text is None:
-            self._execute(
-                f"INSERT IGNORE INTO {META} VALUES ('mark', %s)", (mark.brief(KEPT_LENGTH),)
-            )
-        elif mark.is_ahead_of(parse(text)) or not self._entries.is_here(parse(text)):
-            self._execute(
-                f"UPDATE {META} SET value = %s WHERE name = 'mark' AND value = %s",
-                (mark.brief(KEPT_LENGTH), text),
-            )
-        return parse(self._entries.facts(mark)["mark"])
+        text, present = self._marks_to_keep()
+        if present is not None:
+            brief = present.brief(KEPT_LENGTH)
+            if text is None:
+                self._execute(f"INSERT IGNORE INTO {META} VALUES ('mark', %s)", (brief,))
+            else:
+                self._execute(
+                    f"UPDATE {META} SET value = %s WHERE name = 'mark' AND value = %s",
+                    (brief, text),
+                )
+        return parse(self._entries.facts(Mark())["mark"])
+
+    def _marks_to_keep(self) -> tuple[str | None, Mark | None]:
+        """Return the text of the mark that is kept, if any, and the present one, if that is better.
+
+        The cycle's own mark stays: what moved on since then is for its next turn to see.
+        """
+        entries = self._entries
+        mark = entries.advanced(self._known or entries.kept_mark(entries.facts(Mark())))
+        text = entries.facts(mark).get("mark")
+        better = text is None or mark.is_ahead_of(parse(text)) or not entries.is_here(parse(text))
+        return text, mark if better else None
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
         return ask(self._connection, sql, params)

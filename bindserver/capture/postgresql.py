@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.plans import PurgePlan
 from bindserver.capture.postgresql_install import NEXT, Installer
 from bindserver.capture.purging import Purging
 from bindserver.capture.snapshots import Mark
@@ -146,6 +147,9 @@ class PostgreSQLLog(Installer):
 
     def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
         return Purging(self._connection).purge(keep_seconds, batch, wait=wait)
+
+    def plan_purge(self, keep_seconds: float) -> PurgePlan:
+        return Purging(self._connection).plan(keep_seconds)
 
     def status(self) -> dict[str, Any]:
         if not self.installed():

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.plans import PurgePlan
 from bindserver.capture.statements import abreast, ask, run
 from bindserver.capture.triggers import LOG, META
 
@@ -20,6 +21,9 @@ LOCK = 0x62696E65
 
 MARKS_KEPT = 24
 """How many snapshots of the time that the log is kept for are remembered, to purge by."""
+
+NEWEST_OLD = f"(SELECT max(xid) FROM {LOG} WHERE xid < %s::xid8)"
+"""The newest entry that was over at a horizon. It stays: positions of that time bear it."""
 
 
 class Purging:
@@ -48,6 +52,18 @@ class Purging:
             self._remember(keep_seconds)
             horizon = self._horizon(keep_seconds)
             return self._delete(horizon, batch) if horizon else 0
+
+    def plan(self, keep_seconds: float) -> PurgePlan:
+        """Return what `purge` would delete, however many calls it took."""
+        seen: list[object] = [*self._seen(keep_seconds)]
+        if keep_seconds <= 0:  # what a purge would write down first is old enough
+            seen = [self._rows("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")[0][0]]
+        count, oldest, last = self._rows(
+            "SELECT count(*), extract(epoch FROM min(at))::float8, max(xid)::text "
+            f"FROM {LOG} WHERE xid < {NEWEST_OLD}",
+            (str(seen[0] if seen else 0),),
+        )[0]
+        return PurgePlan(entries=count, oldest=oldest, last=f"transaction {last}")
 
     def _may_purge(self) -> bool:
         found = self._rows(
@@ -79,21 +95,25 @@ class Purging:
 
     def _horizon(self, keep_seconds: float) -> int | None:
         """Return the newest such id that is old enough, and forget the older ones."""
+        seen = self._seen(keep_seconds)
+        if len(seen) > 1:
+            names = [f"seen:{number}" for number in seen[1:]]
+            self._run(f"DELETE FROM {META} WHERE name = ANY(%s)", (names,))
+        return seen[0] if seen else None
+
+    def _seen(self, keep_seconds: float) -> list[int]:
+        """Return such ids that are old enough, the newest first."""
         found = self._rows(
             f"SELECT substr(name, 6)::bigint FROM {META} WHERE starts_with(name, 'seen:') "
             "AND value::numeric <= extract(epoch FROM clock_timestamp()) - %s ORDER BY 1 DESC",
             (keep_seconds,),
         )
-        if len(found) > 1:
-            names = [f"seen:{number}" for (number,) in found[1:]]
-            self._run(f"DELETE FROM {META} WHERE name = ANY(%s)", (names,))
-        return int(found[0][0]) if found else None
+        return [int(number) for (number,) in found]
 
     def _delete(self, horizon: int, batch: int) -> int:
-        # The newest of the old entries stays: it is what positions of that time bear.
         deleted = self._run(
-            f"DELETE FROM {LOG} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {LOG} WHERE xid < "
-            f"(SELECT max(xid) FROM {LOG} WHERE xid < %s::xid8) ORDER BY xid LIMIT %s))",
+            f"DELETE FROM {LOG} WHERE ctid = ANY(ARRAY(SELECT ctid FROM {LOG} "
+            f"WHERE xid < {NEWEST_OLD} ORDER BY xid LIMIT %s))",
             (str(horizon), batch),
         )
         if deleted:

@@ -16,6 +16,7 @@ from typing import Any
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.plans import PurgePlan
 from bindserver.capture.sqlite_triggers import LOG, PREFIX, Triggers, quote
 from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
@@ -158,17 +159,30 @@ class SQLiteLog:
                 self._run(statement)
         return statements
 
-    def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
-        # Entries go from the oldest on without a gap, so that a position whose entry is here has
-        # all later ones too. The newest entry stays: it is the anchor of the present position. One
-        # from the future was written by a clock that was wrong, and holds up nothing.
+    def plan_purge(self, keep_seconds: float) -> PurgePlan:
+        count, oldest, last = self._rows(
+            f"SELECT count(*), min(at), max(id) FROM {LOG} WHERE id < %s",
+            (self._stays_from(keep_seconds),),
+        )[0]
+        return PurgePlan(entries=count, oldest=oldest, last=f"entry {last}")
+
+    def _stays_from(self, keep_seconds: float) -> int:
+        """Return the number of the oldest entry that is kept.
+
+        Entries go from the oldest on without a gap, so that a position whose entry is here has all
+        later ones too. The newest entry stays: it is the anchor of the present position. One from
+        the future was written by a clock that was wrong, and holds up nothing.
+        """
         now = time.time()
         young = self._rows(
             f"SELECT id FROM {LOG} WHERE at BETWEEN %s AND %s ORDER BY id LIMIT 1",
             (int(now - keep_seconds), int(now + max(keep_seconds, 0.0))),
         )
-        newest = self._rows(f"SELECT max(id) FROM {LOG}")[0][0] or 0
-        before = min(young[0][0], newest) if young else newest
+        newest = int(self._rows(f"SELECT max(id) FROM {LOG}")[0][0] or 0)
+        return min(int(young[0][0]), newest) if young else newest
+
+    def purge(self, keep_seconds: float, batch: int, *, wait: bool) -> int:
+        before = self._stays_from(keep_seconds)
         oldest = self._rows(f"SELECT min(id) FROM {LOG}")[0][0] or 0
         if oldest >= before:
             return 0

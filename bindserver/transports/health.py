@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -50,11 +51,16 @@ class HealthChecks:
         elif scope["path"] == "/healthz":
             await respond(scope, send, 200, {"status": "alive"})
         else:
-            problems = await self._problems()
-            if problems:
-                await respond(scope, send, 503, {"status": "not ready", "problems": problems})
-            else:
-                await respond(scope, send, 200, {"status": "ready"})
+            await self._tell_readiness(scope, send)
+
+    async def _tell_readiness(self, scope: Mapping[str, Any], send: Any) -> None:
+        problems = await self._problems()
+        content: dict[str, object] = {"status": "not ready" if problems else "ready"}
+        if problems:
+            content["problems"] = problems
+        if views := [told for alias in watched_databases() for told in _stragglers(alias)]:
+            content["views"] = views
+        await respond(scope, send, 503 if problems else 200, content)
 
     async def _problems(self) -> dict[str, str]:
         """Return what is out of reach, and which views are not caught up."""
@@ -84,6 +90,21 @@ def _lag(alias: str) -> str:
     """Return for how long views have been behind, where that is longer than any query may take."""
     lag = hub.lag(alias)
     return f"{lag:.0f} s behind" if lag > conf.QUERY_SECONDS + conf.STALE_SECONDS else ""
+
+
+def _stragglers(alias: str) -> list[dict[str, object]]:
+    """Return which views are not as the database is, in figures: a few words and no error."""
+    now = time.monotonic()
+    return [
+        {
+            "database": alias,
+            "event": some.event,
+            "state": some.standing.value,
+            "count": some.count,
+            "seconds": round(now - some.since, 1),
+        }
+        for some in hub.stragglers(alias)
+    ]
 
 
 def watched_databases() -> list[str]:

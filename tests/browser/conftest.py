@@ -11,8 +11,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.browser.shop_page import open_shop
 from tests.browser.shop_server import ShopServer
-
-PATIENCE_MS = 10_000
+from tests.support.chromium import PATIENCE_MS
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import BrowserContext, Locator, Page
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from playwright.sync_api import BrowserContext, Locator, Page, Request, expect
 
 from tests.browser.shop_server import ShopServer
 
@@ -27,6 +30,23 @@ def texts(page: Page, field: str = "name") -> list[str]:
     cells = page.locator(f"#rows tr:not(.leaving) [data-field={field}]")
     found: list[str] = cells.all_text_contents()
     return found
+
+
+@contextmanager
+def busy(page: Page) -> Iterator[None]:
+    """Have the shop be busy; when the block is left, nothing more will be written by that."""
+    begun: set[Request] = set()
+    page.on("request", lambda request: begun.add(request))
+    page.on("requestfinished", lambda request: begun.discard(request))
+    page.on("requestfailed", lambda request: begun.discard(request))
+    switch = page.get_by_role("switch", name="Busy shop")
+    switch.click()
+    expect(switch).to_have_attribute("aria-checked", "true")
+    yield
+    switch.click()
+    expect(switch).to_have_attribute("aria-checked", "false")
+    while begun:
+        page.wait_for_event("requestfinished")
 
 
 def open_form(page: Page, sku: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import pytest
 from django.db import Error, connections
 
@@ -126,6 +129,67 @@ class TestPurging:
         program.age(3600)
         log.purge(60, 1000, wait=True)
         assert log.status()["entries"] == 1
+
+
+@EVERY_DATABASE
+class TestPlansOfPurging:
+    def test_say_what_a_purge_deletes_and_change_nothing(
+        self, log: Log, program: AnyProgram, vendor: str
+    ) -> None:
+        add(program, *range(1, 11))
+        program.age(3600)
+        add(program, 11, 12)
+        before, numbers = contents(program), numbers_of(program, vendor)
+        plan = log.plan_purge(60)
+        assert contents(program) == before
+        assert plan.entries == (9 if vendor == "postgresql" else 10)
+        assert plan.oldest is not None
+        assert 3600 <= time.time() - plan.oldest < 3660
+        assert log.purge(60, 1000, wait=True) == plan.entries
+        assert plan.last.split()[-1] == str(numbers[plan.entries - 1])
+        assert numbers_of(program, vendor) == numbers[plan.entries :]
+        assert log.plan_purge(60).entries == 0
+
+    def test_have_the_newest_entry_stay(self, log: Log, program: AnyProgram) -> None:
+        assert log.plan_purge(60).oldest is None
+        add(program, *range(1, 6))
+        program.age(3600)
+        assert log.plan_purge(7200).entries == 0
+        assert log.plan_purge(60).entries == 4
+        assert log.purge(60, 1000, wait=True) == 4
+
+    def test_need_no_server_to_have_run_where_nothing_is_to_be_kept(
+        self, log: Log, program: AnyProgram
+    ) -> None:
+        add(program, 1, 2, 3)
+        keep = -10  # times are whole seconds on some
+        assert log.plan_purge(keep).entries == 2
+        assert log.purge(keep, 1000, wait=True) == 2
+
+
+@WITH_CONCURRENT_WRITERS
+def test_a_plan_stops_at_what_is_not_committed_yet(
+    log: Log, program: AnyProgram, another: Another
+) -> None:
+    late = begin(another, 1)
+    add(program, 2, 3)
+    program.age(3600)
+    assert log.plan_purge(60).entries == 0
+    assert log.purge(60, 1000, wait=True) == 0
+    late.run("COMMIT")
+    assert len(program.run("SELECT * FROM bindserver_log")) == 3
+
+
+def contents(program: AnyProgram) -> list[tuple[Any, ...]]:
+    """Return all of a log's entries, and what is kept beside them."""
+    kept = program.run("SELECT name, value FROM bindserver_meta ORDER BY name")
+    return program.run("SELECT * FROM bindserver_log ORDER BY 1") + kept
+
+
+def numbers_of(program: AnyProgram, vendor: str) -> list[int]:
+    """Return the numbers of a log's entries, or of their transactions, in order."""
+    column = "xid::text::bigint" if vendor == "postgresql" else "id"
+    return [int(n) for (n,) in program.run(f"SELECT {column} FROM bindserver_log ORDER BY 1")]
 
 
 @WITH_NUMBERED_ENTRIES

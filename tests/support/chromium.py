@@ -1,4 +1,9 @@
-"""A real Chromium, started once for all tests that want one."""
+"""A real Chromium, started once for each module whose tests want one.
+
+Playwright's synchronous calls keep an event loop running in this thread for as long as it is
+there, and no asynchronous test can run meanwhile. So it ends with the module, and a module's tests
+are of one kind.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
+
+PATIENCE_MS = 15_000
+"""How long a page may take to show what it must."""
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = [
@@ -22,10 +30,12 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
+    """The browser; windows are its contexts."""
     if not Path(CHROMIUM).exists():
         pytest.fail("no Chromium here: set CHROMIUM to its path")
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser

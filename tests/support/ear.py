@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from bindserver.engine.replica import Replica
-from bindserver.wishes import Accepted, Answered, Arrived, Event, Published
+from bindserver.wishes import Accepted, Answered, Arrived, Event, Published, Staled
 
 
 class Ear:
@@ -27,7 +27,7 @@ class Ear:
                 self.actions.append(data["action"])
                 self.replica.apply(data)
         else:
-            assert isinstance(event, Accepted | Arrived)
+            assert isinstance(event, Accepted | Arrived | Staled)
         self.heard.set()
 
     def settle(self, state: str) -> None:

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import MySQLdb
 
+from tests.support import opened
 from tests.support.process import pause
 from tests.support.server import Server, free_port
 from tests.support.visitors import Visitors
@@ -157,6 +158,7 @@ class Program(Visitors):
         self.url = server.url(database)
         self.another = partial(Program, server, database, **options)
         self._connection = server.connect(database, **options)
+        opened.note(self)
 
     @classmethod
     def at(cls, url: str) -> Program:
@@ -207,6 +209,7 @@ class Program(Visitors):
             self.run("UPDATE bindserver_log SET at = at - %s WHERE id = %s", seconds, number)
 
     def close(self) -> None:
+        opened.forget(self)
         self._connection.close()
 
     @contextmanager

@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import psycopg
 from psycopg import sql as sqls
 
+from tests.support import opened
 from tests.support.process import pause
 from tests.support.server import free_port
 from tests.support.visitors import Visitors
@@ -74,6 +76,11 @@ class Cluster:
     def stop(self, mode: str = "fast") -> None:
         """End it; in mode "immediate", as a crash would."""
         self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop", check=False)
+
+    def is_running(self) -> bool:
+        """Tell whether it has been started and not ended."""
+        status = [*_as_other(), _binary("pg_ctl"), "-D", str(self._data), "status"]
+        return subprocess.run(status, cwd="/", stdout=subprocess.DEVNULL).returncode == 0
 
     def restart(self, mode: str = "fast") -> None:
         """End it and start it again."""
@@ -184,6 +191,18 @@ class Cluster:
             raise RuntimeError(f"{command}: {done.stdout or (self.folder / 'log').read_text()}")
 
 
+@contextlib.contextmanager
+def own_cluster() -> Iterator[Cluster]:
+    """A server that runs in a folder of its own, both gone when the block is left."""
+    folder = Path(tempfile.mkdtemp(prefix="bindserver-pg-"))
+    cluster = Cluster(folder / "cluster")
+    try:
+        yield cluster.make().start()
+    finally:
+        cluster.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 class Bouncer:
     """PgBouncer before a cluster, in transaction mode: no session is anybody's own.
 
@@ -244,6 +263,7 @@ class PostgreSQLProgram(Visitors):
         self._connection = psycopg.connect(
             url, autocommit=True, cursor_factory=psycopg.ClientCursor
         )
+        opened.note(self)
 
     @property
     def pid(self) -> int:
@@ -286,6 +306,7 @@ class PostgreSQLProgram(Visitors):
         )
 
     def close(self) -> None:
+        opened.forget(self)
         self._connection.close()
 
 

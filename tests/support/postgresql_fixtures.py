@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,20 +9,15 @@ import pytest
 from pytest_django import DjangoDbBlocker
 
 from tests.support.default import as_default
-from tests.support.postgresql import Cluster, write_as_sqlite_does
+from tests.support.postgresql import Cluster, own_cluster, write_as_sqlite_does
 from tests.support.server import Server
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[Cluster]:
     """The server that tests share; one that harms its server makes its own."""
-    folder = Path(tempfile.mkdtemp(prefix="bindserver-pg-"))
-    cluster = Cluster(folder / "cluster").make().start()
-    try:
+    with own_cluster() as cluster:
         yield cluster
-    finally:
-        cluster.stop("immediate")
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

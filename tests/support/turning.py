@@ -18,6 +18,7 @@ from bindserver.loader import Loaded
 from bindserver.pace import Pacer
 from bindserver.snapshot import connect, open_connection, snapshot
 from bindserver.sources import LogSource, source_of
+from bindserver.standing import Stragglers, stragglers
 from bindserver.turn import Turn
 from bindserver.wishes import (
     Answered,
@@ -84,6 +85,9 @@ class Turning:
 
     Attributes:
         statements: those that the last turn sent to read the tests' tables.
+        turns: how many were taken.
+        stragglers: the views that the last one did not bring to its snapshot; `since` is the
+            number of the turn that left them first.
     """
 
     def __init__(self) -> None:
@@ -98,6 +102,8 @@ class Turning:
         self._source.prepare([table for table in there if table.startswith("app_")])
         self._wishes: list[Wish | Loaded] = []
         self.statements: list[str] = []
+        self.turns = 0
+        self.stragglers: tuple[Stragglers, ...] = ()
 
     def __enter__(self) -> Turning:
         return self
@@ -178,6 +184,8 @@ class Turning:
             self._connection.execute_wrapper(self._note),
         ):
             turn.run(items)
+        self.turns += 1
+        self.stragglers = stragglers(self.views(), turn.position, self.turns)
         self._wishes[:0] = turn.postponed
         for refs, event in turn.outgoing:
             for listener, number in refs:

@@ -16,6 +16,7 @@ from django.urls import NoReverseMatch, reverse
 
 from bindserver.binding import model_of
 from bindserver.capture.log import Log, log_of
+from bindserver.capture.plans import PurgePlan
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.discovery import tables_of
@@ -224,7 +225,7 @@ class Command(BaseCommand):
             raise CaptureError("There is no change log to purge.")
         keep = conf.LOG_KEEP_SECONDS if options["keep"] is None else options["keep"]
         if options["dry_run"]:
-            self.stdout.write(f"Would delete entries older than {keep:g} s.")
+            self.stdout.write(_planned(log.plan_purge(keep), keep))
             return
         deleted = 0
         while some := log.purge(keep, PURGE_BATCH, wait=True):
@@ -258,6 +259,15 @@ def _removed(log: Log) -> list[str]:
     if not status["installed"]:
         return []
     return [*(f"{table}: triggers removed" for table in status["tables"]), f"{OWN_TABLES}: removed"]
+
+
+def _planned(plan: PurgePlan, keep: float) -> str:
+    """Return what a purge would do, in a sentence."""
+    entries = "1 entry" if plan.entries == 1 else f"{plan.entries} entries"
+    sentence = f"Would delete {entries} older than {keep:g} s"
+    if plan.oldest is None:
+        return f"{sentence}."
+    return f"{sentence}: up to {plan.last}, the oldest {time.time() - plan.oldest:.0f} s old."
 
 
 def _notify(alias: str, options: dict[str, Any]) -> bool | None:
