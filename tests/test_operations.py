@@ -34,10 +34,12 @@ def log(request: pytest.FixtureRequest) -> Log:
     return log_of(connections["default"])
 
 
+class Installing(Migration):
+    operations = [InstallCapture()]
+
+
 def migration() -> Migration:
-    made = Migration("0001_install_capture", "app")
-    made.operations.append(InstallCapture())
-    return made
+    return Installing("0001_install_capture", "app")
 
 
 def forwards(*, atomic: bool = True, collect_sql: bool = False) -> list[str]:
