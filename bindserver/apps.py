@@ -43,7 +43,7 @@ class BindserverConfig(AppConfig):
         hub.when_stopping(relay.flush)
 
         def let_go(connection: BaseDatabaseWrapper, **_: Any) -> None:
-            # Whoever drops a test database connects to none. PostgreSQL suffers no other session then.
+            # Whoever drops a test database connects to none, and wants no other session there.
             if connection.alias == NO_DB_ALIAS:
                 hub.stop()
 

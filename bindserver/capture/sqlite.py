@@ -16,7 +16,7 @@ from typing import Any
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.sqlite_triggers import LOG, PREFIX, Triggers, prefix, quote
+from bindserver.capture.sqlite_triggers import LOG, PREFIX, Triggers, quote
 from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.engine.changes import Change, Position
@@ -130,7 +130,8 @@ class SQLiteLog:
             wanted = dict(self._triggers.wanted(tracked))
             if all(present.get(name) == sql for name, sql in wanted.items()):
                 continue
-            stale = [name for name in present if name.startswith(prefix(tracked.table))]
+            there = self._triggers.on(tracked.table)
+            stale = [name for name in present if name in wanted or name in there]
             statements += [f"DROP TRIGGER {quote(name)}" for name in stale]
             statements += wanted.values()
         return statements

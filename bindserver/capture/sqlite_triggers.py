@@ -32,6 +32,16 @@ class Triggers:
         )
         return {str(name): str(sql) for name, sql in found}
 
+    def on(self, table: str) -> set[str]:
+        """Return the names of our triggers on a table, those of an earlier name of it too."""
+        found = ask(
+            self._connection,
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' "
+            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' AND lower(tbl_name) = lower(%s)",
+            (table,),
+        )
+        return {str(name) for (name,) in found}
+
     def wanted(self, tracked: Tracked) -> Iterator[tuple[str, str]]:
         """Yield the name and text of each trigger that a table needs."""
         table, pk = tracked.table, quote(tracked.pk)
