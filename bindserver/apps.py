@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.backends.base.base import NO_DB_ALIAS, BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
 
 
 class BindserverConfig(AppConfig):
@@ -37,6 +41,13 @@ class BindserverConfig(AppConfig):
         relay = Relay(hub)
         hub.when_serving(relay.listen)
         hub.when_stopping(relay.flush)
+
+        def let_go(connection: BaseDatabaseWrapper, **_: Any) -> None:
+            # Whoever drops a test database connects to none, and wants no other session there.
+            if connection.alias == NO_DB_ALIAS:
+                hub.stop()
+
+        connection_created.connect(let_go, weak=False, dispatch_uid="bindserver.apps")
 
         def publish(alias: str, changes: tuple[Change, ...]) -> None:
             hub.hint(alias, changes)

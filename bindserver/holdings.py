@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.db.models import QuerySet
+from django.db.models import BooleanField, FloatField, JSONField, Model, QuerySet
 from django.utils import timezone, translation
 from rest_framework import pagination
 from rest_framework.renderers import JSONRenderer
@@ -52,7 +52,7 @@ def held(
     alias = binding.using or "default"
     if not _is_usual(view, hooks) or sees_uncommitted(alias) or not _is_neutral_locale():
         return None
-    source = _source_of(view, binding)
+    source = _source_of(view, binding) if _has_usual_key(binding.get_model()) else None
     if source is None:
         return None
     if queryset is not None:
@@ -79,6 +79,15 @@ def asks_code(binding: Binding[Any]) -> bool:
 
 def _is_usual(view: Any, hooks: Mapping[str, Any]) -> bool:
     return all(getattr(type(view), name) is usual for name, usual in hooks.items())
+
+
+def _has_usual_key(model: type[Model]) -> bool:
+    """Tell whether DRF writes a row's primary key as the wire does, which has texts and integers
+    alone."""
+    field: Any = model._meta.pk
+    while field.is_relation:
+        field = field.target_field
+    return not isinstance(field, FloatField | BooleanField | JSONField)
 
 
 def _is_neutral_locale() -> bool:

@@ -4,10 +4,11 @@ migration took away."""
 from __future__ import annotations
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from django.apps import apps as installed_apps
-from django.db import DatabaseError, connections, router
+from django.db import DatabaseError, connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
@@ -37,7 +38,7 @@ class InstallCapture(Operation):
 
     reduces_to_sql = True
     reversible = True
-    atomic = True
+    atomic = False  # Django would open a transaction where changes of the schema forbid one
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Nothing: there is no model."""
@@ -54,11 +55,12 @@ class InstallCapture(Operation):
         if not router.allow_migrate(connection.alias, app_label) or not _can_have_log(connection):
             return
         log = log_of(connection)
-        statements = log.plan([])
-        for statement in statements:
-            schema_editor.execute(statement, params=None)
-        if statements and not schema_editor.collect_sql:
-            log.renew()
+        with _at_once(connection):
+            statements = log.plan([])
+            for statement in statements:
+                schema_editor.execute(statement, params=None)
+            if statements and not schema_editor.collect_sql:
+                log.renew()
 
     def database_backwards(
         self,
@@ -71,8 +73,9 @@ class InstallCapture(Operation):
         connection = schema_editor.connection
         if not router.allow_migrate(connection.alias, app_label) or not has_log(connection):
             return
-        for statement in log_of(connection).plan_removal():
-            schema_editor.execute(statement, params=None)
+        with _at_once(connection):
+            for statement in log_of(connection).plan_removal():
+                schema_editor.execute(statement, params=None)
 
     def describe(self) -> str:
         """Return what it does, for `migrate --plan`."""
@@ -82,6 +85,13 @@ class InstallCapture(Operation):
     def migration_name_fragment(self) -> str:
         """Return a part of a migration's name."""
         return "install_capture"
+
+
+def _at_once(connection: BaseDatabaseWrapper) -> AbstractContextManager[None]:
+    """Return a transaction, where the database can take changes of the schema back."""
+    if connection.features.can_rollback_ddl:
+        return transaction.atomic(using=connection.alias)
+    return nullcontext()
 
 
 def _can_have_log(connection: BaseDatabaseWrapper) -> bool:

@@ -159,7 +159,10 @@ class Renderer:
     def _row(self, pk: Any, data: Any, sort: tuple[Any, ...], slot: Slot) -> Row:
         if self._adds_key:
             data = {self.key: pk, **data}
-        return Row(pk, wire_key(data[self.key]), to_json(data), sort, slot)
+        key = wire_key(data[self.key])
+        if key is not data[self.key]:
+            data = {**data, self.key: key}  # a row is found by what it says itself
+        return Row(pk, key, to_json(data), sort, slot)
 
 
 class ModelRenderer:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connections
+from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
 
 from bindserver.capture.log import Log, has_log, log_of
@@ -33,15 +34,23 @@ def log(request: pytest.FixtureRequest) -> Log:
     return log_of(connections["default"])
 
 
-def forwards(**kwargs: Any) -> list[str]:
-    with connections["default"].schema_editor(**kwargs) as editor:
-        InstallCapture().database_forwards("app", editor, ProjectState(), ProjectState())
-    return editor.collected_sql if kwargs else []
+class Installing(Migration):
+    operations = [InstallCapture()]
 
 
-def backwards() -> None:
-    with connections["default"].schema_editor() as editor:
-        InstallCapture().database_backwards("app", editor, ProjectState(), ProjectState())
+def migration() -> Migration:
+    return Installing("0001_install_capture", "app")
+
+
+def forwards(*, atomic: bool = True, collect_sql: bool = False) -> list[str]:
+    with connections["default"].schema_editor(atomic=atomic, collect_sql=collect_sql) as editor:
+        migration().apply(ProjectState(), editor, collect_sql=collect_sql)
+    return editor.collected_sql if collect_sql else []
+
+
+def backwards(*, atomic: bool = True) -> None:
+    with connections["default"].schema_editor(atomic=atomic) as editor:
+        migration().unapply(ProjectState(), editor)
 
 
 def wanted() -> list[Any]:
@@ -61,10 +70,16 @@ def test_a_migration_installs_the_log_and_the_triggers_come_at_the_end(bare: Log
     assert bare.position().epoch == epoch
 
 
-def test_backwards_takes_all_away(log: Log) -> None:
-    backwards()
+@pytest.mark.parametrize("atomic", [True, False])
+def test_backwards_takes_all_away(log: Log, atomic: bool) -> None:
+    backwards(atomic=atomic)
     assert not has_log(connections["default"])
-    backwards()
+    backwards(atomic=atomic)
+
+
+def test_a_migration_that_is_not_atomic_installs_it_too(bare: Log) -> None:
+    forwards(atomic=False)
+    assert bare.installed()
 
 
 def test_its_sql_can_be_looked_at(bare: Log) -> None:

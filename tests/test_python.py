@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import AnonymousUser, User
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
 from django.db.models import F
 from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
@@ -397,3 +397,11 @@ def test_the_answer_says_what_it_is(shop: Shop) -> None:
     rows = Cheap().all()
     assert isinstance(rows, ModelRows)
     assert repr(rows) == "<ModelRows of 2 app.Product>"
+
+
+@pytest.mark.usefixtures("postgresql_database")
+def test_a_test_database_can_be_dropped_whose_rows_were_read() -> None:
+    assert list(Cheap().all()) == []
+    connection.creation.destroy_test_db(verbosity=0)
+    with pytest.raises(OperationalError, match="does not exist"):
+        connection.ensure_connection()

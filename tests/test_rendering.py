@@ -203,6 +203,20 @@ class TestKeys:
         [row] = self.rows(Renamed)
         assert (row.key, row.text) == (3, '{"number":3}')
 
+    @pytest.mark.usefixtures("samples")
+    @pytest.mark.parametrize("column", ["real", "truth", "moment", "span", "data"])
+    @pytest.mark.parametrize("named", [True, False], ids=["served", "left out"])
+    def test_a_row_bears_its_key_as_the_wire_carries_it(
+        self, column: str, named: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pk = Sample._meta.get_field(column)
+        serializer = plain_serializer(Sample, [column if named else "integer"])
+        monkeypatch.setattr(Sample._meta, "pk", pk)
+        queryset = Sample.objects.exclude(**{column: None}).order_by(column)
+        rows = rendered(queryset, serializer)
+        assert rows
+        assert [json.loads(row.text)[column] for row in rows] == [row.key for row in rows]
+
     @pytest.mark.parametrize(
         ("value", "key"),
         [

@@ -104,7 +104,9 @@ class Installer:
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         schema = Schema(self._connection)
         statements = [] if self._has_tables() else list(TABLES)
-        for name, trigger in schema.wanted(tables).items():
+        wanted = schema.wanted(tables)
+        statements += [f"DROP TRIGGER {quote(name)}" for name in schema.strays(wanted)]
+        for name, trigger in wanted.items():
             present = schema.triggers.get(name)
             if present == trigger:
                 continue

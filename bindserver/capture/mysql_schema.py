@@ -89,6 +89,17 @@ class Schema:
                 found[name_of(item.table, suffix)] = trigger
         return found
 
+    def strays(self, wanted: dict[str, Trigger]) -> list[str]:
+        """Return the triggers that the tables of those wanted kept when they were renamed: they
+        name columns of old, and may refuse every write."""
+        tables = {trigger.table for trigger in wanted.values()}
+        names = {name.lower() for name in wanted}
+        return [
+            name
+            for name, trigger in self.triggers.items()
+            if self._named(trigger.table) in tables and name.lower() not in names
+        ]
+
     def parents(self, table: str) -> set[str]:
         """Return the tables whose changes the database carries on to a table's rows by itself."""
         found: set[str] = set()

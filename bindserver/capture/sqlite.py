@@ -129,7 +129,8 @@ class SQLiteLog:
             wanted = dict(self._triggers.wanted(tracked))
             if all(present.get(name) == sql for name, sql in wanted.items()):
                 continue
-            stale = self._triggers.present(tracked.table)
+            there = self._triggers.present(tracked.table)
+            stale = [name for name in present if name in wanted or name in there]
             statements += [f"DROP TRIGGER {quote(name)}" for name in stale]
             statements += wanted.values()
         return statements

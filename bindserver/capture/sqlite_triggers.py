@@ -24,7 +24,8 @@ class Triggers:
         self._connection = connection
 
     def present(self, table: str | None = None) -> dict[str, str]:
-        """Return the text of each of our triggers that is there, by name: all, or a table's."""
+        """Return the text of each of our triggers that is there, by name: all, or a table's (those
+        of an earlier name of it too)."""
         found = ask(
             self._connection,
             "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' "

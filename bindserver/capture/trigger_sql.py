@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from bindserver.capture.tables import Tracked
 
 PREFIX = "bindserver__"
+SUFFIXES = ("ins", "upd", "del", "tru", "row")
+"""What the names of a table's triggers end with."""
+
 NEW, OLD = "bindserver_new", "bindserver_old"
 """The rows of a statement, as it left them and as it found them."""
 

@@ -23,6 +23,7 @@ from bindserver.capture.trigger_sql import (
     ENUM_KEY,
     KEYS,
     PREFIX,
+    SUFFIXES,
     Relation,
     functions_of,
     quoted,
@@ -69,6 +70,23 @@ LEFT JOIN pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE
 ORDER BY r.name, c.oid
 """
 )
+
+STRAYS = (
+    TREE
+    + f"""
+SELECT n.nspname, c.relname, t.tgname FROM pg_trigger t
+JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_proc p ON p.oid = t.tgfoid
+WHERE starts_with(t.tgname, '{PREFIX}') AND pg_has_role(c.relowner, 'USAGE')
+  AND p.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('{LOG}'))
+  AND (t.tgname = ANY(%s) OR c.oid IN (SELECT oid FROM related WHERE name = %s))
+  AND NOT EXISTS (SELECT FROM related r WHERE r.oid = c.oid AND t.tgname IN
+     (r.stem || 'ins', r.stem || 'upd', r.stem || 'del', r.stem || 'tru', r.stem || 'row'))
+ORDER BY 1, 2, 3
+"""
+)
+"""Triggers that a table kept when it was renamed. They call the functions of whatever has its old
+name now, which may not suit it, and then refuse every write."""
 
 
 class Triggers:
@@ -134,7 +152,14 @@ class Triggers:
         )
 
     def recorded(self) -> list[str]:
-        """Return the watched tables' names."""
+        """Return the watched tables' names, those that are gone left out."""
+        names = self._recorded()
+        quote = self._connection.ops.quote_name
+        sql = "SELECT to_regclass(quoted) IS NOT NULL FROM unnest(%s::text[]) AS quoted"
+        present = self._rows(sql, ([quote(name) for name in names],))
+        return [name for name, (there,) in zip(names, present, strict=True) if there]
+
+    def _recorded(self) -> list[str]:
         sql = f"SELECT substr(name, 7) FROM {META} WHERE starts_with(name, 'table:') ORDER BY 1"
         return [name for (name,) in self._rows(sql)]
 
@@ -214,7 +239,7 @@ class Triggers:
     def statements(self, tracked: Tracked) -> list[str]:
         """Return the statements that put a table's triggers in place, whatever is there."""
         log, schema = self.home()
-        found: list[str] = []
+        found = self._without_strays(tracked)
         made: set[str | None] = set()
         for relation in self._relations([tracked]):
             if relation.key not in made:
@@ -223,6 +248,20 @@ class Triggers:
             found += [f"DROP TRIGGER {quoted(n)} ON {relation.quoted}" for n in relation.triggers]
             found += triggers_of(schema, tracked, relation)
         return found
+
+    def _without_strays(self, tracked: Tracked) -> list[str]:
+        """Return the statements that drop what was left of other names of a table, or of another
+        table that had its name."""
+        if self._rows("SELECT to_regclass(%s)", (META,))[0][0] is None:
+            return []
+        names = sorted({tracked.table, *self._recorded()})
+        quote = self._connection.ops.quote_name
+        own = [stem(tracked.table) + suffix for suffix in SUFFIXES]
+        given = names, [stem(name) for name in names], [quote(name) for name in names]
+        return [
+            f"DROP TRIGGER {quoted(trigger)} ON {quoted(schema)}.{quoted(relation)}"
+            for schema, relation, trigger in self._rows(STRAYS, (*given, own, tracked.table))
+        ]
 
     def removal(self) -> Iterator[tuple[str, list[str]]]:
         """Yield relations with the statements that take our triggers away, the log last."""

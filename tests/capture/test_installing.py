@@ -12,7 +12,7 @@ from django.db import connections
 
 from bindserver.capture import mysql
 from bindserver.capture.log import Log, has_log, log_of
-from bindserver.capture.tables import tracked
+from bindserver.capture.tables import Tracked, tracked
 from bindserver.exceptions import CaptureError
 from tests.app.models import Category, Product, Tag
 from tests.capture.logged import CATEGORY, PRODUCT, TAGS, WORD, AnyProgram, since, wanted
@@ -143,6 +143,40 @@ class TestRemoving:
         installed.remove()
         installed.install(wanted())
         assert installed.changes(position) is None
+
+
+class TestRenamedTables:
+    def test_keep_no_trigger_of_their_old_name(self, installed: Log, program: AnyProgram) -> None:
+        program.run("ALTER TABLE app_word RENAME TO app_saying")
+        installed.install([Tracked(table="app_saying", pk="text")])
+        assert WORD not in installed.status()["tables"]
+        program.run("ALTER TABLE app_saying RENAME COLUMN text TO phrase")
+        installed.install([Tracked(table="app_saying", pk="phrase")])
+        position = installed.position()
+        program.run("INSERT INTO app_saying VALUES ('a', 1)")
+        assert since(installed, position) == {"app_saying": {"a"}}
+
+    def test_are_let_go_of_where_another_has_their_name(
+        self, installed: Log, program: AnyProgram
+    ) -> None:
+        program.run("ALTER TABLE app_word RENAME TO app_saying")
+        program.run("CREATE TABLE app_word (number integer PRIMARY KEY, text varchar(9))")
+        installed.install([Tracked(table=WORD, pk="number")])
+        position = installed.position()
+        program.run("INSERT INTO app_saying VALUES ('a', 1)")
+        program.run("INSERT INTO app_word VALUES (7, 'b')")
+        assert since(installed, position) == {WORD: {"7"}}
+
+    def test_whose_name_goes_on_where_another_ends_are_two(
+        self, installed: Log, program: AnyProgram
+    ) -> None:
+        tables = [Tracked(table=name, pk="id") for name in ("app_a", "app_a__b")]
+        for item in tables:
+            program.run(f"CREATE TABLE {item.table} (id integer PRIMARY KEY)")
+        installed.install(tables)
+        program.run("ALTER TABLE app_a RENAME COLUMN id TO number")
+        installed.install([Tracked(table="app_a", pk="number"), tables[1]])
+        assert installed.missing(tables[1:]) == []
 
 
 class TestTriggersThatAreGone:

@@ -105,6 +105,17 @@ def count(shop: Path) -> Iterator[Callable[[], int]]:
 Count = Callable[[], int]
 
 
+@pytest.mark.usefixtures("shop")
+def test_a_key_that_the_wire_writes_otherwise_is_read_from_the_database(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Actives(BoundModelViewSet):
+        binding = Binding(model=Product, fields=["name", "active"], ordering=["name"])
+
+    monkeypatch.setattr(Product._meta, "pk", Product._meta.get_field("active"))
+    assert '"active":true' in get(Actives).content.decode()
+
+
 class TestFromMemory:
     @pytest.mark.parametrize("viewset", [Products, Modelled])
     def test_list_retrieve_and_304_read_no_table_of_the_project_s(
