@@ -6,6 +6,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,7 @@ def make_server(
 ) -> Iterator[MakeServer]:
     """Make servers, each on its own copy of the database; all are ended with the module."""
     made: list[Server] = []
+    ends = ExitStack()  # one that will not end keeps no other from it
     copy_of = request.getfixturevalue(f"{vendor}_copies")
 
     def make(
@@ -171,11 +173,11 @@ def make_server(
         url = copy_of(capture, path) if on is None else on.url
         server = Server(path, settings, environment=environment, url=url)
         made.append(server)
+        ends.callback(server.stop)
         return server
 
-    yield make
-    for server in made:
-        server.stop()
+    with ends:
+        yield make
     logs = "".join(server.log.read_text() for server in made if server.log.exists())
     assert "Task exception was never retrieved" not in logs, logs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import socket
 
 import pytest
 
@@ -35,6 +36,15 @@ def test_what_is_open_when_a_test_fails_is_closed_and_keeps_nobody_waiting(
     program.run("UPDATE app_tag SET name = 'new'")
     assert program.run("SELECT name FROM app_tag") == [("new",)]
     assert failure.tb is not None  # which keeps the locker, as pytest's report of it does
+
+
+def test_a_server_is_not_taken_for_another_on_its_port(make_server: MakeServer) -> None:
+    server = make_server()
+    with (
+        socket.create_server(("127.0.0.1", server.port)),
+        pytest.raises(RuntimeError, match="in use"),
+    ):
+        server.start()
 
 
 def test_a_module_has_asynchronous_tests_or_a_browser() -> None:

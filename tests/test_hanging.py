@@ -158,7 +158,7 @@ class TestAServer:
                         await other.say("products")
                         for _ in range(5):
                             await asyncio.sleep(0.2)
-                            await other.ping(2)
+                            await other.ping(4)
 
     async def test_lets_a_long_query_end_that_may_take_so_long(
         self, home: Home, program: Any, server: Server

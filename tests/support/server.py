@@ -90,7 +90,11 @@ class Server:
         return done.stdout
 
     def start(self) -> Server:
-        """Start serving, and return when the port answers."""
+        """Start serving, and return when the port answers and this server has said that it is it.
+
+        Another's, which took the port since it was found free, would answer as well.
+        """
+        said = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "manage.py", "bindserver", "--port", str(self.port)],
@@ -104,8 +108,9 @@ class Server:
             if self._process.poll() is not None:
                 raise RuntimeError(self.log.read_text())
             with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return self
+                answers = probe.connect_ex(("127.0.0.1", self.port)) == 0
+            if answers and f":{self.port}/".encode() in self.log.read_bytes()[said:]:
+                return self
             time.sleep(0.02)
         raise TimeoutError(self.log.read_text())
 

@@ -201,7 +201,7 @@ class TestEnding:
         self, server: Server, users: Program
     ) -> None:
         async with talking(server.ws) as talk:
-            await prove(talk, jwt(1, 2))
+            await prove(talk, jwt(1, 3))
             await talk.follow("members")
             ended = await talk.hear_data("members")
             assert ended == {"action": "disconnect", "code": "expired"}
@@ -214,10 +214,10 @@ class TestEnding:
         self, server: Server, users: Program
     ) -> None:
         async with talking(server.ws) as talk:
-            await prove(talk, jwt(1, 2))
+            await prove(talk, jwt(1, 4))
             members = await talk.follow("members")
             await prove(talk, jwt(1, 600))
-            await talk.silence(2.5)
+            await talk.silence(4.5)
             assert members.actions == ["sync"]
 
     async def test_a_logout_elsewhere_revokes_within_the_stated_time(
