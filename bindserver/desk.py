@@ -9,8 +9,9 @@ from bindserver.courier import Outgoing
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Unavailable
-from bindserver.live import LiveView, Opening, State
+from bindserver.live import LiveView, State
 from bindserver.loader import Loaded, Loader
+from bindserver.waiting import Opening
 from bindserver.wishes import (
     CatchUpWish,
     Ended,

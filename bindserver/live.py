@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import math
 import secrets
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Mapping
 from enum import Enum
 from itertools import count
 from types import MappingProxyType
-from typing import Any
 
 from django.db.models import Model
 
@@ -22,11 +18,12 @@ from bindserver.dependencies import Recorder
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
 from bindserver.engine.frames import Encoder, Frame
-from bindserver.engine.protocol import Subscribe, canonical
+from bindserver.engine.protocol import canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
 from bindserver.queries import Form, Query, Rows
-from bindserver.rows import ModelRows
+from bindserver.rows import ModelRows, digest_of, model_rows
+from bindserver.waiting import Opening, Reading
 from bindserver.wishes import ReadWish, Ref, Snapshot, SnapshotWish
 
 VERSION_BITS = 40
@@ -45,37 +42,6 @@ class State(Enum):
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """A subscription that waits for its first answer from a view.
-
-    Attributes:
-        moved: whether it has rows of another view, which this one takes the place of.
-        at: when it began to wait, on the monotonic clock; the rows must be as new.
-    """
-
-    ref: Ref
-    message: Subscribe
-    moved: bool = False
-    at: float = field(default_factory=time.monotonic)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Reading:
-    """Somebody who waits for a view's rows, once.
-
-    Attributes:
-        asked: the position at which they did; the rows must be as new.
-        subject: who they are, to the catalogue.
-        at: when they did, on the monotonic clock.
-    """
-
-    wish: SnapshotWish | ReadWish
-    asked: Position
-    subject: object = None
-    at: float = field(default_factory=time.monotonic)
 
 
 class LiveView:
@@ -304,27 +270,10 @@ class LiveView:
         """Return its rows as Python is given them."""
         if self._kept is None:
             self._kept = tuple([self.instances[key] for key in self.view.keys()])
-        return model_rows(self.query, self._kept, self._content(), self.modified)
+        return model_rows(self.query.model, self._kept, self._content(), self.modified)
 
     def _content(self) -> str:
         """Return a text that is equal for equal rows."""
         if self._digest is None:
             self._digest = digest_of(self.view.texts())
         return self._digest
-
-
-def digest_of(texts: Iterable[str]) -> str:
-    """Return a digest of rows, of which each is one line."""
-    digest = hashlib.sha256()
-    for text in texts:
-        digest.update(text.encode())
-        digest.update(b"\n")
-    return digest.hexdigest()
-
-
-def model_rows(
-    query: Query, instances: Sequence[Any], digest: str, modified: float
-) -> ModelRows[Any]:
-    """Return a query's rows as Python is given them, as they were last changed at `modified`."""
-    at = datetime.datetime.fromtimestamp(modified, datetime.UTC)
-    return ModelRows(query.model, instances, version=digest, last_modified=at)

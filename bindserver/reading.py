@@ -15,11 +15,10 @@ from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.exceptions import InvalidParams, Unavailable
 from bindserver.hub import hub
-from bindserver.live import digest_of, model_rows
 from bindserver.pace import Pacer
 from bindserver.queries import Form, Query
 from bindserver.registry import registry
-from bindserver.rows import ModelRows
+from bindserver.rows import ModelRows, digest_of, model_rows
 from bindserver.snapshot import in_snapshot
 from bindserver.wishes import Order
 
@@ -77,7 +76,7 @@ def read_here(binding: Binding[M]) -> ModelRows[M]:
     query = Query(binding, Form.MODELS)
     rows = query.load(Recorder(), Pacer(float("inf")))
     digest = digest_of(fresh.text for fresh in rows.fresh.values())
-    return model_rows(query, list(rows.instances.values()), digest, time.time())
+    return model_rows(query.model, list(rows.instances.values()), digest, time.time())
 
 
 def keep_hearers() -> None:

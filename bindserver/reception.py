@@ -14,7 +14,6 @@ from bindserver.engine.changes import Position
 from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import Code, canonical
 from bindserver.exceptions import Denied, Overtaken, Refusal, Unavailable
-from bindserver.live import Opening, Reading
 from bindserver.pace import Pacer
 from bindserver.params import validate
 from bindserver.queries import Form
@@ -22,6 +21,7 @@ from bindserver.registry import registry
 from bindserver.snapshot import guarded, locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
+from bindserver.waiting import Opening, Reading
 from bindserver.wishes import (
     Accepted,
     Answered,

@@ -10,7 +10,7 @@ import datetime
 import decimal
 import hashlib
 import uuid
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar, overload
 
@@ -115,6 +115,23 @@ class ModelRows(Sequence[M], Generic[M]):
         if at not in self._copies:
             self._copies[at] = copy_of(self._kept[at])
         return self._copies[at]
+
+
+def model_rows(
+    model: type[Model], instances: Sequence[Any], digest: str, modified: float
+) -> ModelRows[Any]:
+    """Return a view's rows as Python is given them, as they were last changed at `modified`."""
+    at = datetime.datetime.fromtimestamp(modified, datetime.UTC)
+    return ModelRows(model, instances, version=digest, last_modified=at)
+
+
+def digest_of(texts: Iterable[str]) -> str:
+    """Return a digest of rows, of which each is one line."""
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
 
 
 def copy_of(instance: M, memo: Memo | None = None) -> M:

@@ -18,7 +18,7 @@ from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Denied, Overtaken
 from bindserver.history import History
 from bindserver.isolation import Isolation, nobody
-from bindserver.live import LiveView, Opening, State
+from bindserver.live import LiveView, State
 from bindserver.loader import Loaded
 from bindserver.moving import Mover
 from bindserver.pace import Pacer
@@ -28,6 +28,7 @@ from bindserver.refresh import missed
 from bindserver.snapshot import locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
+from bindserver.waiting import Opening
 from bindserver.wishes import Answered, Ended, Wish
 
 

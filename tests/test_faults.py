@@ -20,9 +20,10 @@ from bindserver.courier import Outgoing
 from bindserver.cycle import Cycle
 from bindserver.desk import Desk
 from bindserver.exceptions import Unavailable
-from bindserver.live import LiveView, Reading, State
+from bindserver.live import LiveView, State
 from bindserver.queries import Query
 from bindserver.turn import Turn
+from bindserver.waiting import Reading
 from bindserver.wishes import Arrived, Caller, Ref, Snapshot, SnapshotWish
 from tests.app.bindings import ProductBinding
 from tests.conftest import MakeServer, Program, program_on

@@ -31,6 +31,7 @@ INSTALL_SECONDS = 60
 LOCK_TIMEOUT = 1205
 NO_SUCH_TRIGGER = 1360
 TABLE_PREFIX = "table:"
+ALL = 2**63 - 1
 
 
 class Installer:
@@ -259,7 +260,8 @@ class Installer:
         schema = Schema(self._connection)
         if _is_another(self._identities().get(LOG), schema.identity(LOG)):
             # Another log: what was kept about numbers was about those of the one before.
-            self._execute(f"DELETE FROM {META} WHERE name <> 'epoch'")
+            # All there is; without a limit `sql_safe_updates` would not have it.
+            self._execute(f"DELETE FROM {META} WHERE name <> 'epoch' LIMIT {ALL}")
         for table in (LOG, *(item.table for item in tables)):
             self._execute(
                 f"REPLACE INTO {META} VALUES (%s, %s)",

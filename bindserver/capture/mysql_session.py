@@ -59,7 +59,7 @@ def making_triggers(connection: BaseDatabaseWrapper, lock_seconds: int) -> Itera
 
 @contextmanager
 def purging(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Wait for rows no longer than that; and see nothing uncommitted, which one who purges would
+    """Wait a second at most for rows; and see nothing uncommitted, which one who purges would
     keep for seen."""
     wrapper: Any = connection
     usual = ask(connection, "SELECT @@innodb_lock_wait_timeout")[0]

@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.postgresql_install import NEXT, Installer
-from bindserver.capture.purging import Purging
+from bindserver.capture.postgresql_purging import Purging
 from bindserver.capture.snapshots import Mark
 from bindserver.capture.triggers import LOG, META
 from bindserver.engine.changes import Change, Position, gathered

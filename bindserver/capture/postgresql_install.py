@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import DatabaseError, OperationalError
@@ -76,41 +77,30 @@ class Installer:
         if not self.installed():
             done += self._patiently("the change log", self._make_log)
         for tracked in self.missing(tables):
-
-            def watch(tracked: Tracked = tracked) -> list[str]:
-                return self._watch(tracked)
-
-            done += self._patiently(tracked.table, watch)
+            done += self._patiently(tracked.table, partial(self._watch, tracked))
         self.accept(tables)
         if self._notifying.plan(self.notify):
             done += self._patiently("the change log", self._switch_notifying)
         return done
 
     def _switch_notifying(self) -> list[str]:
-        statements = self._notifying.plan(self.notify)
-        for statement in statements:
-            self._run(statement)
-        return statements
+        return self._run_all(self._notifying.plan(self.notify))
 
     def _make_log(self) -> list[str]:
         if self.installed():
             return []  # somebody else was faster
-        statements = self._triggers.log_tables()
-        for statement in statements:
-            self._run(statement)
+        done = self._run_all(self._triggers.log_tables())
         self.renew()
-        return statements
+        return done
 
     def _watch(self, tracked: Tracked) -> list[str]:
         """Put triggers on a table; with them, in one transaction, begins a new epoch."""
         if not self.missing([tracked]):
             return []
-        statements = self._triggers.statements(tracked)
-        for statement in statements:
-            self._run(statement)
+        done = self._run_all(self._triggers.statements(tracked))
         self._triggers.record(tracked)
         self.renew()
-        return statements
+        return done
 
     def _patiently(self, what: str, work: Callable[[], list[str]]) -> list[str]:
         """Do something that needs a lock on a table, and never make its writers queue for long."""
@@ -169,14 +159,14 @@ class Installer:
     def remove(self) -> list[str]:
         done: list[str] = []
         for what, statements in self._triggers.removal():
-
-            def work(statements: list[str] = statements) -> list[str]:
-                for statement in statements:
-                    self._run(statement)
-                return statements
-
-            done += self._patiently(what, work)
+            done += self._patiently(what, partial(self._run_all, statements))
         return done
+
+    def _run_all(self, statements: list[str]) -> list[str]:
+        """Run statements, and return them."""
+        for statement in statements:
+            self._run(statement)
+        return statements
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
         return ask(self._connection, sql, params)

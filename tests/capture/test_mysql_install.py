@@ -50,6 +50,30 @@ def unprivileged(maria: MariaDB, program: Program, log: MySQLLog) -> Iterator[My
 
 
 class TestInstalling:
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            "sql_safe_updates = 1",
+            "sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,HIGH_NOT_PRECEDENCE,ONLY_FULL_GROUP_BY'",
+            "sql_mode = 'ORACLE'",
+            "tx_isolation = 'SERIALIZABLE'",
+        ],
+    )
+    def test_minds_no_setting_of_the_session(
+        self, log: MySQLLog, program: Program, setting: str
+    ) -> None:
+        program.run("CREATE TABLE `we'ird``\"t` (id VARCHAR(20) PRIMARY KEY)")
+        tables = [Tracked(table="we'ird`\"t", pk="id")]
+        with connections["default"].cursor() as cursor:
+            cursor.execute(f"SET SESSION {setting}")
+        log.install(tables)
+        assert log.missing(tables) == []
+        position = log.position()
+        program.run("INSERT INTO `we'ird``\"t` VALUES (%s)", "a\\b'c")
+        assert since(log, position) == {tables[0].table: {"a\\b'c"}}
+        assert log.purge(-10, 10, wait=True) == 0
+        log.remove()
+
     def test_a_user_s_own_triggers_stay_and_go_on(self, log: MySQLLog, program: Program) -> None:
         program.run(
             "CREATE TRIGGER own AFTER INSERT ON app_word FOR EACH ROW "

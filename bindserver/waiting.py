@@ -1,0 +1,41 @@
+"""Who waits for a view: for the first answer of a subscription, or for its rows, once."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from bindserver.engine.changes import Position
+from bindserver.engine.protocol import Subscribe
+from bindserver.wishes import ReadWish, Ref, SnapshotWish
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A subscription that waits for its first answer from a view.
+
+    Attributes:
+        moved: whether it has rows of another view, which this one takes the place of.
+        at: when it began to wait, on the monotonic clock; the rows must be as new.
+    """
+
+    ref: Ref
+    message: Subscribe
+    moved: bool = False
+    at: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Somebody who waits for a view's rows, once.
+
+    Attributes:
+        asked: the position at which they did; the rows must be as new.
+        subject: who they are, to the catalogue.
+        at: when they did, on the monotonic clock.
+    """
+
+    wish: SnapshotWish | ReadWish
+    asked: Position
+    subject: object = None
+    at: float = field(default_factory=time.monotonic)
