@@ -298,12 +298,17 @@ class PostgreSQLProgram(Visitors):
 
     def age(self, seconds: int) -> None:
         """Let the change log believe that so much time has passed."""
+        wait_for(self._is_without_autovacuum)  # whose transaction would be older than the entries
         self.run(f"UPDATE bindserver_log SET at = at - interval '{seconds} s'")
         self.run(
             "INSERT INTO bindserver_meta SELECT 'seen:' || pg_snapshot_xmin(pg_current_snapshot()),"
             " extract(epoch FROM now()) - ?",
             seconds,
         )
+
+    def _is_without_autovacuum(self) -> bool:
+        workers = "backend_type = 'autovacuum worker' AND backend_xid IS NOT NULL"
+        return not self.run(f"SELECT FROM pg_stat_activity WHERE {workers}")
 
     def close(self) -> None:
         opened.forget(self)
