@@ -106,7 +106,10 @@ class MySQLLog(Installer):
         return mark.seen([number for number, _ in fresh], fresh[-1][1]) if fresh else mark
 
     def changes(self, since: Position) -> list[Change] | None:
-        mark = parse(since.mark)
+        try:
+            mark = parse(since.mark)
+        except ValueError:  # of another capture, or another kind of database
+            return None
         facts = self._facts(mark)
         proved = (
             since.epoch == self._epoch(facts)
