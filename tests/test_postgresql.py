@@ -276,7 +276,7 @@ class TestCommands:
         shown = server.manage("bindings", "capture", "status")
         assert "missing triggers: app_word\n" in shown
         assert re.search(r"^entries: \d+, about [\d.,]+\s\w+$", shown, re.MULTILINE)
-        removed = server.manage("bindings", "capture", "remove", "--verbosity", "2")
+        removed = server.manage("bindings", "capture", "remove", "-v", "2")
         assert "DROP TABLE bindserver_log" in removed
         program.close()
 
