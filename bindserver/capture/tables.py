@@ -31,8 +31,7 @@ def tracked(tables: Iterable[str]) -> list[Tracked]:
     found = {
         Tracked(table=model._meta.db_table, pk=_column_of(model._meta.pk))
         for model in apps.get_models(include_auto_created=True)
-        if model._meta.db_table in wanted
-        and not model._meta.proxy
+        if model._meta.db_table in wanted and not model._meta.proxy
     }
     return sorted(found)
 
