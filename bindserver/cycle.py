@@ -26,7 +26,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.conf import conf
 from bindserver.courier import Post
 from bindserver.desk import Desk, refuse
-from bindserver.exceptions import BindserverError, CaptureError, LogRemoved
+from bindserver.exceptions import BindserverError, CaptureError, LogInstalled, LogRemoved
 from bindserver.forks import working
 from bindserver.loader import Loaded
 from bindserver.pace import Pacer, collector
@@ -199,11 +199,11 @@ class Cycle:
         return min(self._chores_at, self._desk.due(), NEVER if compare_at is None else compare_at)
 
     def _turn(self, items: list[Wish | Loaded]) -> None:
-        """Take a turn, by signals if somebody has removed the change log."""
+        """Take a turn, by another source if the change log has come or gone."""
         try:
             self._take_turn(items)
-        except LogRemoved:
-            logger.warning("bindserver: the change log of %r was removed", self.alias)
+        except (LogRemoved, LogInstalled) as change:
+            logger.warning("bindserver: database %r: %s", self.alias, change)
             self._drop_source()
             self._take_turn(items)
 

@@ -12,7 +12,8 @@ BindserverError
 │   └── Unavailable       not now; try again
 ├── CaptureError          the change log cannot be installed or read
 │   ├── CaptureBusy       not now: somebody holds a lock
-│   └── LogRemoved        it was there, and somebody took it away
+│   ├── LogRemoved        it was there, and somebody took it away
+│   └── LogInstalled      it is there, where signals were followed
 ├── QueryTimeout          a query or serializer took longer than it may
 ├── Overtaken             a snapshot shows what is newer than itself
 ├── DatabaseUnusable      a database cannot be reached, or refuses
@@ -99,6 +100,10 @@ class CaptureBusy(CaptureError):
 
 class LogRemoved(CaptureError):
     """The change log was there, and somebody took it away."""
+
+
+class LogInstalled(CaptureError):
+    """The change log is there, and signals were followed for want of it."""
 
 
 class QueryTimeout(BindserverError):

@@ -269,6 +269,10 @@ async def test_a_log_that_is_removed_leaves_signals_and_comes_back_when_installe
         await talk.until(lambda: products.column("id") == [1, 2])
         assert program.run("SELECT name FROM sqlite_master WHERE name = 'bindserver_log'") == []
         assert "was removed" in server.log.read_text()
+        server.manage("bindings", "capture", "install")
+        program.add_products(1, first=3)
+        await talk.until(lambda: products.column("id") == [1, 2, 3])
+        assert "the change log was installed" in server.log.read_text()
     program.close()
 
 

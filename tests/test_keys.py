@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
+import pytest
 from django.db import connection, models
 from django.test.utils import isolate_apps
 
@@ -65,3 +66,19 @@ def test_what_a_project_s_own_field_makes_of_a_key_is_not_known(monkeypatch: Any
 
         monkeypatch.setattr(tables, "apps", apps)
         assert tables.untold(connection) == {"app_labelled", "app_part"}
+
+
+def test_a_key_of_several_columns_is_told_by_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    with isolate_apps("tests.app") as apps:
+
+        class Pair(models.Model):
+            pk = models.CompositePrimaryKey("left", "right")
+            left = models.IntegerField()
+            right = models.IntegerField()
+
+            class Meta:
+                app_label = "app"
+
+    monkeypatch.setattr(tables, "apps", apps)
+    assert tables.tracked(["app_pair"]) == [tables.Tracked(table="app_pair", pk="left")]
+    assert tables.untold(connection) == {"app_pair"}

@@ -276,11 +276,13 @@ class TestCommands:
         shown = server.manage("bindings", "capture", "status")
         assert "missing triggers: app_word\n" in shown
         assert re.search(r"^entries: \d+, about [\d.,]+\s\w+$", shown, re.MULTILINE)
-        removed = server.manage("bindings", "capture", "remove", "--verbosity", "2")
+        removed = server.manage("bindings", "capture", "remove", "-v", "2")
         assert "DROP TABLE bindserver_log" in removed
         program.close()
 
-    async def test_a_log_that_is_removed_leaves_signals(self, make_server: MakeServer) -> None:
+    async def test_a_log_that_is_removed_leaves_signals_until_it_is_back(
+        self, make_server: MakeServer
+    ) -> None:
         server = make_server(COMPARE_SECONDS=1).start()
         program = PostgreSQLProgram(server.url)
         program.add_products(1)
@@ -290,6 +292,17 @@ class TestCommands:
             program.add_products(1, first=2)
             await talk.until(lambda: products.column("id") == [1, 2])
             assert "was removed" in server.log.read_text()
+            cursor = products.replica.cursor
+            server.manage("bindings", "capture", "install")
+            program.add_products(1, first=3)
+            await talk.until(lambda: products.column("id") == [1, 2, 3])
+            assert "the change log was installed" in server.log.read_text()
+        server.stop()
+        server.start()
+        async with talking(server.ws) as talk:
+            held = {"cursor": cursor, "held": [1, 2]}  # as signals named it
+            products = await talk.follow("products", **held)
+            assert products.actions == ["sync"]
         program.close()
 
     @pytest.fixture

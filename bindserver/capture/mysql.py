@@ -81,7 +81,10 @@ class MySQLLog(Installer):
         return Position(epoch=epoch, mark=mark.text(), brief=mark.brief())
 
     def changes(self, since: Position) -> list[Change] | None:
-        mark = parse(since.mark)
+        try:
+            mark = parse(since.mark)
+        except ValueError:  # of another capture, or another kind of database
+            return None
         facts = self._entries.facts(mark)
         proved = (
             since.epoch == self._epoch(facts)

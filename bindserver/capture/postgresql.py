@@ -87,7 +87,10 @@ class PostgreSQLLog(Installer):
         return Position(epoch=self._named(epoch), mark=mark.dump(), brief=mark.brief())
 
     def changes(self, since: Position) -> list[Change] | None:
-        mark = Mark.load(since.mark)
+        try:
+            mark = Mark.load(since.mark)
+        except ValueError:  # of another capture, or another kind of database
+            return None
         found = self._rows(CHANGES, (str(mark.entry[0]), mark.entry[1], MAX_KEYS, *mark.snapshot()))
         epoch, purged, holds, _, _ = found[0]
         if since.epoch != self._named(epoch) or not mark.saw_all_below(purged or 0):

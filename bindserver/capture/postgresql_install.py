@@ -118,7 +118,7 @@ class Installer:
                     raise
                 self.tell(f"{what} is in use; {left} more tries")
             except DatabaseError as problem:
-                raise CaptureError(f"{what} cannot be watched: {problem}".strip()) from problem
+                raise CaptureError(f"{what} cannot be changed: {problem}".strip()) from problem
             if left:
                 time.sleep(self.lock_seconds)
         raise CaptureBusy(

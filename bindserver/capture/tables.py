@@ -29,13 +29,17 @@ def tracked(tables: Iterable[str]) -> list[Tracked]:
     """Return what to watch for these tables, those of no installed model left out."""
     wanted = set(tables)
     found = {
-        Tracked(table=model._meta.db_table, pk=str(model._meta.pk.column))
+        Tracked(table=model._meta.db_table, pk=_column_of(model._meta.pk))
         for model in apps.get_models(include_auto_created=True)
-        if model._meta.db_table in wanted
-        and not model._meta.proxy
-        and not isinstance(model._meta.pk, CompositePrimaryKey)
+        if model._meta.db_table in wanted and not model._meta.proxy
     }
     return sorted(found)
+
+
+def _column_of(pk: Any) -> str:
+    """Return a key's column, the first where it has several: it is `untold` then."""
+    columns = pk.columns if isinstance(pk, CompositePrimaryKey) else [pk.column]
+    return str(columns[0])
 
 
 def untold(connection: BaseDatabaseWrapper) -> frozenset[str]:
@@ -50,6 +54,8 @@ def untold(connection: BaseDatabaseWrapper) -> frozenset[str]:
 
 def _is_held_otherwise(field: Any, connection: BaseDatabaseWrapper) -> bool:
     """Tell whether a column's values need more than the field's `to_python` to be Python's."""
+    if isinstance(field, CompositePrimaryKey):
+        return True
     while field.is_relation:
         field = field.target_field
     features = connection.features

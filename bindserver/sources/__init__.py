@@ -30,4 +30,4 @@ def source_of(connection: BaseDatabaseWrapper) -> Source:
             f"BINDSERVER['CAPTURE'] is 'log', but database {connection.alias!r} has no change log. "
             "Run `manage.py bindings capture install`."
         )
-    return HintSource(connection)
+    return HintSource(connection, awaits_log=True)

@@ -22,7 +22,11 @@ class Source(Protocol):
     durable: bool
 
     def prepare(self, tables: Collection[str]) -> None:
-        """Bring in place, before a snapshot, what is needed to see changes of these tables."""
+        """Bring in place, before a snapshot, what is needed to see changes of these tables.
+
+        Raises:
+            LogRemoved, LogInstalled: another source is to be asked from now on.
+        """
 
     def prepared(self) -> bool:
         """Tell, in a snapshot, whether what `prepare` brought in place is there in it too."""

@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterable
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.log import LOGS, log_of
+from bindserver.capture.log import LOGS, has_log, log_of
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Gathered, Position
+from bindserver.exceptions import LogInstalled
 from bindserver.snapshot import connect
 
 HISTORY_TURNS = 10_000
@@ -21,14 +22,20 @@ reading meanwhile."""
 
 
 class HintSource:
-    """Changes as hints tell them, and a full compare from time to time for all that they miss."""
+    """Changes as hints tell them, and a full compare from time to time for all that they miss.
+
+    Args:
+        connection: Django's wrapper of the connection to use.
+        awaits_log: whether to look, at each compare, if the log is installed by now.
+    """
 
     name = "signals"
     polls = False
     durable = False
 
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, *, awaits_log: bool = False) -> None:
         self._connection = connection
+        self._awaits_log = awaits_log
         self._commit_mark: object = None
         self._committed = 0
         self._epoch = secrets.token_hex(8)
@@ -49,6 +56,8 @@ class HintSource:
         if time.monotonic() >= self._compare_at:
             self._compare_at = time.monotonic() + conf.COMPARE_SECONDS
             self._compared = self._number
+            if self._awaits_log and has_log(self._connection):
+                raise LogInstalled("the change log was installed")
 
     def _remember(self, told: tuple[Change, ...]) -> None:
         """Remember what this turn was told, and forget what is too much to remember."""

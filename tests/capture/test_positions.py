@@ -51,6 +51,13 @@ class TestProofs:
         assert log.changes(position) == []
         assert log.changes(Position(epoch="another", mark=position.mark)) is None
 
+    @pytest.mark.parametrize("mark", ["12", "7.-99", "1f.3", "742:2:0,1~740.12", "", "a:b:c~d.e"])
+    def test_a_mark_of_another_capture_or_database_proves_nothing(
+        self, log: Log, mark: str
+    ) -> None:
+        assert log.changes(Position(epoch="another", mark=mark)) is None
+        assert log.changes(log.position()) == []
+
     def test_a_new_epoch_ends_what_the_one_before_could_prove(
         self, log: Log, program: AnyProgram
     ) -> None:

@@ -92,6 +92,7 @@ class Command(BaseCommand):
             help="change nothing: print the SQL of install or remove, or what purge would do",
         )
         capture.add_argument(
+            "-v",
             "--verbosity",
             type=int,
             choices=range(4),
