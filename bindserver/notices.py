@@ -19,7 +19,7 @@ from typing import Any
 from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.notifying import CHANNEL, Notifying
+from bindserver.capture.postgresql.notifying import CHANNEL, Notifying
 from bindserver.forks import working
 from bindserver.snapshot import connect, open_connection
 

@@ -138,7 +138,7 @@ def test_what_is_served_is_not_among_what_is_not_served_yet() -> None:
 
 def test_every_mode_of_postgresql_s_triggers_is_documented() -> None:
     installed = section("docs/databases.md", "### What is installed")
-    modes = set(re.findall(r"ENABLE \w+", text_of("bindserver/capture/trigger_sql.py")))
+    modes = set(re.findall(r"ENABLE \w+", text_of("bindserver/capture/postgresql/trigger_sql.py")))
     assert modes == set(re.findall(r"`(ENABLE \w+)`", installed))
 
 
@@ -275,7 +275,7 @@ def test_modules_stand_in_order_and_once_each() -> None:
     engine = [name for name in told if name.startswith("engine/")]
     others = [name for name in told if not name.startswith("engine/")]
     assert engine == sorted(set(engine))
-    assert others == sorted(set(others), key=lambda name: ("/" in name, name))
+    assert others == sorted(set(others), key=lambda name: (str(Path(name).parent), name))
 
 
 def test_the_layers_in_the_architecture_are_those_that_the_linter_holds() -> None:

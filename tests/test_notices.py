@@ -10,7 +10,7 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from bindserver.capture.notifying import CHANNEL, Notifying
+from bindserver.capture.postgresql.notifying import CHANNEL, Notifying
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub import Hub
 from bindserver.sources import LogSource

@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.plans import PurgePlan
-from bindserver.capture.postgresql import PostgreSQLLog
-from bindserver.capture.sqlite import SQLiteLog
+from bindserver.capture.postgresql.log import PostgreSQLLog
+from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.capture.tables import Tracked
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import CaptureError

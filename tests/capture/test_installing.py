@@ -10,8 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
-from bindserver.capture import mysql
 from bindserver.capture.log import Log, has_log, log_of
+from bindserver.capture.mysql import log as mysql_log
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.exceptions import CaptureError
 from tests.app.models import Category, Product, Tag
@@ -183,7 +183,7 @@ class TestTriggersThatAreGone:
     def test_are_noticed_and_installing_them_begins_a_new_epoch(
         self, installed: Log, program: AnyProgram, vendor: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(mysql, "SCHEMA_SECONDS", 0.0)  # at each look
+        monkeypatch.setattr(mysql_log, "SCHEMA_SECONDS", 0.0)  # at each look
         assert installed.missing(wanted()) == []
         position = installed.position()
         mark = self.seen(installed)

@@ -14,9 +14,9 @@ from tests.conftest import EVERY_DATABASE
 
 WITH_REPLACE = pytest.mark.parametrize("vendor", ["sqlite", "mysql"], indirect=True)
 MANY = {
-    "mysql": "bindserver.capture.mysql_entries.MAX_ENTRIES",
-    "postgresql": "bindserver.capture.postgresql.MAX_KEYS",
-    "sqlite": "bindserver.capture.sqlite.MAX_ENTRIES",
+    "mysql": "bindserver.capture.mysql.entries.MAX_ENTRIES",
+    "postgresql": "bindserver.capture.postgresql.log.MAX_KEYS",
+    "sqlite": "bindserver.capture.sqlite.log.MAX_ENTRIES",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bindserver.capture.marks import BRIEF_LENGTH, Mark, cut, merged, parse
+from bindserver.capture.mysql.marks import BRIEF_LENGTH, Mark, cut, merged, parse
 
 NUMBERS = st.lists(st.integers(1, 300), unique=True).map(sorted)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.tables import Tracked
 from tests.capture.logged import CATEGORY, PRODUCT, WORD, since
 from tests.support.mariadb import MariaDB, Program

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.db import connections
 
-from bindserver.capture import mysql_install
-from bindserver.capture.mysql import MySQLLog
-from bindserver.capture.mysql_schema import Schema
-from bindserver.capture.mysql_trigger_sql import name_of
+from bindserver.capture.mysql import install
+from bindserver.capture.mysql.log import MySQLLog
+from bindserver.capture.mysql.schema import Schema
+from bindserver.capture.mysql.trigger_sql import name_of
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureError
 from tests.capture.logged import WORD, since, wanted
@@ -176,7 +176,7 @@ class TestRefusals:
     def test_a_table_that_a_long_transaction_has_used(
         self, log: MySQLLog, program: Program, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(mysql_install, "LOCK_SECONDS", 1)
+        monkeypatch.setattr(install, "LOCK_SECONDS", 1)
         told: list[str] = []
         log.tries, log.tell = 2, told.append
         program.run("BEGIN")
@@ -191,7 +191,7 @@ class TestRefusals:
     def test_a_table_that_is_let_go_of_meanwhile_is_waited_for(
         self, log: MySQLLog, program: Program, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(mysql_install, "LOCK_SECONDS", 1)
+        monkeypatch.setattr(install, "LOCK_SECONDS", 1)
         program.run("BEGIN")
         program.run("SELECT * FROM app_word")
         done = threading.Timer(1.5, program.run, ["COMMIT"])
@@ -305,7 +305,7 @@ class TestWithoutTheProcessPrivilege:
     def test_truncates_are_told_by_their_count(
         self, unprivileged: MySQLLog, program: Program, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bindserver.capture.mysql.TRUNCATE_SECONDS", 0.0)
+        monkeypatch.setattr("bindserver.capture.mysql.log.TRUNCATE_SECONDS", 0.0)
         log = unprivileged
         log.install(wanted())
         assert "PROCESS" in log.status()["more"]["TRUNCATE"]

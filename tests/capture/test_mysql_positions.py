@@ -8,9 +8,10 @@ import pytest
 from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
-from bindserver.capture import holes, mysql
-from bindserver.capture.marks import BRIEF_LENGTH, Mark, parse
-from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.mysql import holes
+from bindserver.capture.mysql import log as mysql_log
+from bindserver.capture.mysql.log import MySQLLog
+from bindserver.capture.mysql.marks import BRIEF_LENGTH, Mark, parse
 from bindserver.engine.changes import Position
 from tests.capture.logged import CATEGORY, Another, add, begin, keys, since
 from tests.support.mariadb import MariaDB, Program
@@ -270,7 +271,7 @@ class TestLooking:
         another: Another,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(mysql, "SLOW_POLL_SECONDS", 0.001)
+        monkeypatch.setattr(mysql_log, "SLOW_POLL_SECONDS", 0.001)
         program.add_products(20_000)
         log.position()
         late = another()

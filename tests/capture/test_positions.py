@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.db import Error, connections
 
-from bindserver.capture import mysql
 from bindserver.capture.log import Log
+from bindserver.capture.mysql import log as mysql_log
 from bindserver.engine.changes import Position
 from tests.capture.logged import Another, AnyProgram, Logged, add, begin, keys, since
 from tests.conftest import EVERY_DATABASE
@@ -21,7 +21,7 @@ WITH_NUMBERED_ENTRIES = pytest.mark.parametrize("vendor", ["sqlite", "mysql"], i
 @pytest.fixture(autouse=True)
 def looks_are_never_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have every look on MariaDB be a look, however busy this machine is."""
-    monkeypatch.setattr(mysql, "SLOW_POLL_SECONDS", 60.0)
+    monkeypatch.setattr(mysql_log, "SLOW_POLL_SECONDS", 60.0)
 
 
 @EVERY_DATABASE

@@ -7,7 +7,7 @@ import uuid
 import psycopg
 import pytest
 
-from bindserver.capture.postgresql import PostgreSQLLog
+from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.tables import Tracked
 from tests.capture.logged import CATEGORY, PRODUCT, WORD, since
 from tests.support.postgresql import Cluster, PostgreSQLProgram, wait_for

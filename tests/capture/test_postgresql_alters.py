@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 from bindserver.capture.log import log_of
-from bindserver.capture.postgresql import PostgreSQLLog
+from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.tables import Tracked
 from tests.capture.logged import since
 from tests.support.postgresql import PostgreSQLProgram, wait_for

@@ -7,7 +7,7 @@ import threading
 import pytest
 from django.db import connections
 
-from bindserver.capture.postgresql import PostgreSQLLog
+from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureBusy, CaptureError
 from tests.capture.logged import since, wanted

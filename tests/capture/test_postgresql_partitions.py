@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bindserver.capture.postgresql import PostgreSQLLog
+from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.tables import Tracked
 from tests.capture.logged import since
 from tests.support.postgresql import PostgreSQLProgram

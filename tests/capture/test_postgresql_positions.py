@@ -7,7 +7,7 @@ import uuid
 import pytest
 from django.db import connections
 
-from bindserver.capture.postgresql import PostgreSQLLog
+from bindserver.capture.postgresql.log import PostgreSQLLog
 from tests.capture.logged import WORD, since, wanted
 from tests.support.postgresql import Cluster, PostgreSQLProgram
 

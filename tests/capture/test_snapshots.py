@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bindserver.capture.snapshots import Mark
+from bindserver.capture.postgresql.snapshots import Mark
 
 
 def test_marks_are_read_as_they_were_written() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
-from bindserver.capture.sqlite import SQLiteLog
+from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.exceptions import CaptureError
 from tests.app.models import Product, Token

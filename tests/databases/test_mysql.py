@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, OperationalError, connections
 
-from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.mysql.log import MySQLLog
 from bindserver.databases.mysql import MySQL
 from bindserver.pace import Pacer
 from bindserver.snapshot import snapshot

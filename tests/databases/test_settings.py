@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from bindserver.capture import mysql
 from bindserver.capture.log import log_of
+from bindserver.capture.mysql import log as mysql_log
 from bindserver.pace import Pacer
 from bindserver.snapshot import open_connection, snapshot
 from tests.capture.logged import add, keys, since
@@ -32,7 +32,7 @@ def program(request: pytest.FixtureRequest) -> Iterator[Any]:
 @pytest.fixture
 def own_without_autocommit(program: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A connection of ours, where the project commits by itself."""
-    monkeypatch.setattr(mysql, "SLOW_POLL_SECONDS", 60.0)  # every look is one
+    monkeypatch.setattr(mysql_log, "SLOW_POLL_SECONDS", 60.0)  # every look is one
     monkeypatch.setitem(connections.settings["default"], "AUTOCOMMIT", False)
     usual = connections["default"]
     connection = open_connection("default")

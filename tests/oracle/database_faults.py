@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from bindserver.capture import mysql_entries
-from bindserver.capture.marks import Mark
-from bindserver.capture.mysql import MySQLLog
-from bindserver.capture.mysql_entries import Entries
-from bindserver.capture.postgresql import PostgreSQLLog
-from bindserver.capture.snapshots import Mark as Snapshot
-from bindserver.capture.sqlite import SQLiteLog
-from bindserver.capture.triggers import LOG
+from bindserver.capture.mysql import entries
+from bindserver.capture.mysql.entries import Entries
+from bindserver.capture.mysql.log import MySQLLog
+from bindserver.capture.mysql.marks import Mark
+from bindserver.capture.postgresql.log import PostgreSQLLog
+from bindserver.capture.postgresql.snapshots import Mark as Snapshot
+from bindserver.capture.postgresql.triggers import LOG
+from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.databases.postgresql import PostgreSQL
 from bindserver.engine.changes import Change, Position, gathered
 
@@ -30,7 +30,7 @@ def id_over_last() -> None:
         return gathered(self._rows(sql, (str(last),)))
 
     setattr(PostgreSQLLog, "changes", changes)
-    setattr(mysql_entries, "_after", lambda mark: f"id > {mark.high}")
+    setattr(entries, "_after", lambda mark: f"id > {mark.high}")
     setattr(Mark, "lacks", lambda self, number: number > self.high)
 
 

@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver import cycle, history, live, loader, moving
 from bindserver.capture.log import log_of
-from bindserver.capture.sqlite_triggers import Triggers
+from bindserver.capture.sqlite.triggers import Triggers
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.frames import Encoder, Frame

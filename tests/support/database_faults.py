@@ -10,9 +10,9 @@ from typing import Any
 
 from django.apps import AppConfig
 
-from bindserver.capture.holes import Holes
-from bindserver.capture.marks import Mark
-from bindserver.capture.mysql_entries import Entries
+from bindserver.capture.mysql.entries import Entries
+from bindserver.capture.mysql.holes import Holes
+from bindserver.capture.mysql.marks import Mark
 from bindserver.databases.mysql import MySQL
 from bindserver.databases.postgresql import PostgreSQL
 from bindserver.queries import Query

@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
-from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.tables import tracked
 from bindserver.discovery import tables_of
 from bindserver.registry import registry

@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connections
 
 from bindserver.binding import Binding
-from bindserver.capture.mysql import MySQLLog
+from bindserver.capture.mysql.log import MySQLLog
 from bindserver.dependencies import known_tables
 from bindserver.desk import EVERYTHING, Desk
 from bindserver.engine.replica import Replica

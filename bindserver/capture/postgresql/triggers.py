@@ -16,10 +16,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.sightings import SIGHTINGS, TREE, Sighting
-from bindserver.capture.statements import ask, run
-from bindserver.capture.tables import Tracked
-from bindserver.capture.trigger_sql import (
+from bindserver.capture.postgresql.sightings import SIGHTINGS, TREE, Sighting
+from bindserver.capture.postgresql.trigger_sql import (
     ENUM_KEY,
     KEYS,
     PREFIX,
@@ -30,6 +28,8 @@ from bindserver.capture.trigger_sql import (
     stem,
     triggers_of,
 )
+from bindserver.capture.statements import ask, run
+from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureError
 
 LOG = "bindserver_log"

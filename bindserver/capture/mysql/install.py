@@ -11,8 +11,8 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.mysql_schema import Schema
-from bindserver.capture.mysql_session import (
+from bindserver.capture.mysql.schema import Schema
+from bindserver.capture.mysql.session import (
     NOT_SHOWN,
     alone,
     execute,
@@ -20,7 +20,7 @@ from bindserver.capture.mysql_session import (
     making_triggers,
     shown,
 )
-from bindserver.capture.mysql_trigger_sql import LOG, META, TABLES, name_of, quote
+from bindserver.capture.mysql.trigger_sql import LOG, META, TABLES, name_of, quote
 from bindserver.capture.statements import ask
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureBusy, CaptureError

@@ -11,8 +11,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.postgresql.triggers import LOG, Triggers
 from bindserver.capture.statements import ask
-from bindserver.capture.triggers import LOG, Triggers
 
 CHANNEL = "bindserver_log"
 NAME = "bindserver__notify"

@@ -18,10 +18,10 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import PurgePlan
-from bindserver.capture.postgresql_install import NEXT, Installer
-from bindserver.capture.postgresql_purging import Purging
-from bindserver.capture.snapshots import Mark
-from bindserver.capture.triggers import LOG, META
+from bindserver.capture.postgresql.install import NEXT, Installer
+from bindserver.capture.postgresql.purging import Purging
+from bindserver.capture.postgresql.snapshots import Mark
+from bindserver.capture.postgresql.triggers import LOG, META
 from bindserver.engine.changes import Change, Position, gathered
 from bindserver.exceptions import CaptureError
 

@@ -21,13 +21,13 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.holes import Holes, within
-from bindserver.capture.marks import Mark, parse
-from bindserver.capture.mysql_entries import RANGES, Entries
-from bindserver.capture.mysql_install import Installer
-from bindserver.capture.mysql_purging import Purging
-from bindserver.capture.mysql_schema import Schema
-from bindserver.capture.mysql_trigger_sql import LOG
+from bindserver.capture.mysql.entries import RANGES, Entries
+from bindserver.capture.mysql.holes import Holes, within
+from bindserver.capture.mysql.install import Installer
+from bindserver.capture.mysql.marks import Mark, parse
+from bindserver.capture.mysql.purging import Purging
+from bindserver.capture.mysql.schema import Schema
+from bindserver.capture.mysql.trigger_sql import LOG
 from bindserver.capture.plans import PurgePlan
 from bindserver.engine.changes import Change, Position
 

@@ -16,7 +16,7 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.mysql_trigger_sql import (
+from bindserver.capture.mysql.trigger_sql import (
     EVENTS,
     LOG,
     PREFIX,

@@ -14,8 +14,8 @@ from collections.abc import Iterator, Sequence
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.marks import Mark, Span
-from bindserver.capture.mysql_trigger_sql import LOG
+from bindserver.capture.mysql.marks import Mark, Span
+from bindserver.capture.mysql.trigger_sql import LOG
 from bindserver.capture.statements import ask, run
 
 PROBE_SECONDS = 4.0

@@ -17,7 +17,7 @@ from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import PurgePlan
-from bindserver.capture.sqlite_triggers import LOG, PREFIX, Triggers, quote
+from bindserver.capture.sqlite.triggers import LOG, PREFIX, Triggers, quote
 from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.engine.changes import Change, Position, gathered

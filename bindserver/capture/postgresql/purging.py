@@ -13,8 +13,8 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import PurgePlan
+from bindserver.capture.postgresql.triggers import LOG, META
 from bindserver.capture.statements import abreast, ask, run
-from bindserver.capture.triggers import LOG, META
 
 LOCK = 0x62696E65
 """The advisory lock of whoever purges."""

@@ -11,10 +11,10 @@ from typing import Any
 from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.notifying import Notifying
+from bindserver.capture.postgresql.notifying import Notifying
+from bindserver.capture.postgresql.triggers import LOG, META, Triggers
 from bindserver.capture.statements import abreast, ask, run
 from bindserver.capture.tables import Tracked
-from bindserver.capture.triggers import LOG, META, Triggers
 from bindserver.exceptions import CaptureBusy, CaptureError
 
 LOCK_SECONDS = 0.2

@@ -10,8 +10,8 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.mysql_schema import NO_PRIVILEGE
-from bindserver.capture.mysql_trigger_sql import quote
+from bindserver.capture.mysql.schema import NO_PRIVILEGE
+from bindserver.capture.mysql.trigger_sql import quote
 from bindserver.capture.statements import ask, run
 from bindserver.exceptions import CaptureError
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.holes import within
-from bindserver.capture.marks import Mark, parse
-from bindserver.capture.mysql_trigger_sql import LOG, META
+from bindserver.capture.mysql.holes import within
+from bindserver.capture.mysql.marks import Mark, parse
+from bindserver.capture.mysql.trigger_sql import LOG, META
 from bindserver.capture.statements import ask
 from bindserver.engine.changes import Change, gathered
 

@@ -9,11 +9,11 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.holes import LOCKED, PROBE_SPANS, Holes
-from bindserver.capture.marks import Mark, parse
-from bindserver.capture.mysql_entries import Entries
-from bindserver.capture.mysql_session import alone, execute, purging
-from bindserver.capture.mysql_trigger_sql import LOG, META
+from bindserver.capture.mysql.entries import Entries
+from bindserver.capture.mysql.holes import LOCKED, PROBE_SPANS, Holes
+from bindserver.capture.mysql.marks import Mark, parse
+from bindserver.capture.mysql.session import alone, execute, purging
+from bindserver.capture.mysql.trigger_sql import LOG, META
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.statements import ask
 
