@@ -151,6 +151,7 @@ class TestLookingAfter:
         assert "DROP TABLE bindserver_log;" in dry
         assert "Would remove the change log." in dry
         assert "The change log is removed; bindings follow signals now." in run("capture", "remove")
+        assert run("capture", "remove") == "There is no change log to remove.\n"
         assert run("capture", "status").startswith("No change log")
 
 

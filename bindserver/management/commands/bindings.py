@@ -219,6 +219,8 @@ class Command(BaseCommand):
         else:
             statements = log.remove()
             sentence = "The change log is removed; bindings follow signals now."
+        if not statements:
+            sentence = "There is no change log to remove."
         self._show(removed, statements, sentence, options)
 
     def _purge(self, log: Log, alias: str, options: dict[str, Any]) -> None:
@@ -231,7 +233,7 @@ class Command(BaseCommand):
         deleted = 0
         while some := log.purge(keep, PURGE_BATCH, wait=True):
             deleted += some
-        self.stdout.write(f"Deleted {deleted} entries older than {keep:g} s.")
+        self.stdout.write(f"Deleted {_entries(deleted)} older than {keep:g} s.")
 
     def _show(
         self,
@@ -264,11 +266,14 @@ def _removed(log: Log) -> list[str]:
 
 def _planned(plan: PurgePlan, keep: float) -> str:
     """Return what a purge would do, in a sentence."""
-    entries = "1 entry" if plan.entries == 1 else f"{plan.entries} entries"
-    sentence = f"Would delete {entries} older than {keep:g} s"
+    sentence = f"Would delete {_entries(plan.entries)} older than {keep:g} s"
     if plan.oldest is None:
         return f"{sentence}."
     return f"{sentence}: up to {plan.last}, the oldest {time.time() - plan.oldest:.0f} s old."
+
+
+def _entries(count: int) -> str:
+    return "1 entry" if count == 1 else f"{count} entries"
 
 
 def _notify(alias: str, options: dict[str, Any]) -> bool | None:
