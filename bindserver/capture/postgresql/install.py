@@ -68,7 +68,8 @@ class Installer:
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         statements = [] if self.installed() else self._triggers.log_tables()
         for tracked in self.missing(tables) if not statements else tables:
-            statements += self._triggers.statements(tracked)
+            # A stray trigger may concern two: one has its table now, the other its name.
+            statements += [s for s in self._triggers.statements(tracked) if s not in statements]
         return statements + self._notifying.plan(self.notify)
 
     def install(self, tables: Collection[Tracked]) -> list[str]:
