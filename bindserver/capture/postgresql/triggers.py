@@ -16,6 +16,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.postgresql.session import may_write
 from bindserver.capture.postgresql.sightings import SIGHTINGS, TREE, Sighting
 from bindserver.capture.postgresql.trigger_sql import (
     ENUM_KEY,
@@ -123,7 +124,7 @@ class Triggers:
 
     def accept(self, tables: Collection[Tracked]) -> None:
         """Write down what was done to the tables without harm, as far as this role may."""
-        if not self._may_record():
+        if not may_write(self._connection, (META, "UPDATE")):
             return
         for tracked, seen, present in self._vouched(tables):
             following = seen.followed_by(present)
@@ -134,13 +135,6 @@ class Triggers:
                     f"UPDATE {META} SET value = %s WHERE name = %s AND value = %s",
                     (following.dump(), f"table:{tracked.table}", seen.dump()),
                 )
-
-    def _may_record(self) -> bool:
-        sql = (
-            "SELECT has_table_privilege(%s, 'UPDATE') "
-            "AND NOT current_setting('transaction_read_only')::bool"
-        )
-        return bool(self._rows(sql, (META,))[0][0])
 
     def record(self, tracked: Tracked) -> None:
         """Write down that all is in place on a table as it is now."""
