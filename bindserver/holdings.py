@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.db.models import BooleanField, FloatField, JSONField, Model, QuerySet
+from django.db.models import CharField, IntegerField, Model, QuerySet, TextField, UUIDField
 from django.utils import timezone, translation
 from rest_framework import pagination
 from rest_framework.renderers import JSONRenderer
@@ -83,11 +83,11 @@ def _is_usual(view: Any, hooks: Mapping[str, Any]) -> bool:
 
 def _has_usual_key(model: type[Model]) -> bool:
     """Tell whether DRF writes a row's primary key as the wire does, which has texts and integers
-    alone."""
+    alone, whatever its formats are."""
     field: Any = model._meta.pk
     while field.is_relation:
         field = field.target_field
-    return not isinstance(field, FloatField | BooleanField | JSONField)
+    return isinstance(field, IntegerField | CharField | TextField | UUIDField)
 
 
 def _is_neutral_locale() -> bool:

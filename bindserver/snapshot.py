@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.apps import apps
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -38,8 +39,12 @@ class SnapshotRouter:
 
 def _is_elsewhere(model: Any, alias: str) -> bool:
     """Tell whether the project's routers write a model to another database, and migrate it not to
-    this one. (By the first alone, a second name of one database would be another.)"""
-    return home_of(model) not in (None, alias) and not router.allow_migrate_model(alias, model)
+    this one. To a replica, or a second name of a database, they migrate nothing at all."""
+    return (
+        home_of(model) not in (None, alias)
+        and not router.allow_migrate_model(alias, model)
+        and any(router.allow_migrate_model(alias, other) for other in apps.get_models())
+    )
 
 
 def home_of(model: Any) -> str | None:

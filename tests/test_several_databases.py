@@ -16,6 +16,7 @@ from rest_framework.permissions import BasePermission
 from bindserver.binding import Binding
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub import Hub
+from bindserver.snapshot import SnapshotRouter, reading_from
 from bindserver.wishes import Caller, Ref, SubscribeWish
 from tests.app.models import Category
 from tests.conftest import Program
@@ -171,3 +172,16 @@ class TestUsersReadFromAReplica:
         program.close()
         turning.turn()
         assert follower.ended
+
+
+@pytest.mark.parametrize("alias", ["users", "default"])
+def test_what_a_binding_of_a_replica_or_a_second_name_reads_stays_in_its_snapshot(
+    alias: str, second: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(router, "routers", [SnapshotRouter(), ReadsFromReplica()])
+    assert router.db_for_read(Category) == "users"
+    with reading_from(alias):
+        assert router.db_for_read(Category) == alias
+    monkeypatch.setattr(ReadsFromReplica, "db_for_read", lambda *_, **__: "default")
+    with reading_from(alias):
+        assert router.db_for_read(Category) == alias

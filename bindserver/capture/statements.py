@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 
@@ -24,14 +22,3 @@ def run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None 
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
-
-
-@contextmanager
-def abreast(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Open a transaction on PostgreSQL each of whose statements sees what others have committed by
-    then, whatever isolation the project has chosen; one that is open already keeps its own."""
-    opens = not connection.in_atomic_block
-    with transaction.atomic(using=connection.alias):
-        if opens:
-            run(connection, "SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        yield

@@ -167,6 +167,31 @@ class TestRenamedTables:
         program.run("INSERT INTO app_word VALUES (7, 'b')")
         assert since(installed, position) == {WORD: {"7"}}
 
+    @pytest.mark.parametrize("last", ["ALTER TABLE app_b RENAME TO app_a", "CREATE TABLE app_a"])
+    def test_are_seen_to_together_with_those_that_have_their_names(
+        self, installed: Log, program: AnyProgram, last: str
+    ) -> None:
+        columns = "(id integer PRIMARY KEY)"
+        tables = [Tracked(table=name, pk="id") for name in ("app_a", "app_b")]
+        for item in tables:
+            program.run(f"CREATE TABLE {item.table} {columns}")
+        installed.install(tables)
+        program.run("ALTER TABLE app_a RENAME TO app_c")
+        if last.startswith("CREATE"):
+            program.run(f"{last} {columns}")
+            program.run("DROP TABLE app_b")
+        else:
+            program.run(last)
+        program.run("ALTER TABLE app_c RENAME TO app_b")
+        planned = installed.plan(tables)
+        assert len(planned) == len(set(planned))
+        installed.install(tables)
+        assert installed.missing(tables) == []
+        position = installed.position()
+        program.run("INSERT INTO app_a VALUES (7)")
+        program.run("INSERT INTO app_b VALUES (8)")
+        assert since(installed, position) == {"app_a": {"7"}, "app_b": {"8"}}
+
     def test_whose_name_goes_on_where_another_ends_are_two(
         self, installed: Log, program: AnyProgram
     ) -> None:

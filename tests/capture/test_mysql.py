@@ -192,6 +192,20 @@ class TestCascades:
         told = log.status()["more"]["cascades of f_parent"]
         assert "carries deletes or changed keys on to f_child, f_grandchild" in told
 
+    def test_of_a_parent_with_a_key_of_several_columns_suit_both(
+        self, log: MySQLLog, program: Program
+    ) -> None:
+        program.run("DROP TABLE IF EXISTS p_child, p_pair")
+        program.run("CREATE TABLE p_pair (second INT, first INT, PRIMARY KEY (first, second))")
+        program.run(
+            "CREATE TABLE p_child (id INT PRIMARY KEY, first INT, second INT, FOREIGN KEY "
+            "(first, second) REFERENCES p_pair (first, second) ON DELETE CASCADE)"
+        )
+        pair, child = Tracked(table="p_pair", pk="first"), Tracked(table="p_child", pk="id")
+        log.install([pair])
+        log.install([child])
+        assert log.missing([pair]) == []
+
     def test_a_foreign_key_that_came_later_needs_new_triggers(
         self, log: MySQLLog, program: Program, family: list[Tracked]
     ) -> None:

@@ -34,7 +34,7 @@ from tests.app.bindings import (
     ProductBinding,
     StaffBinding,
 )
-from tests.app.models import Category, Membership, Product
+from tests.app.models import Category, Membership, Moment, Product
 from tests.conftest import Program
 from tests.drf.pairs import (
     AskingSerializer,
@@ -114,6 +114,16 @@ def test_a_key_that_the_wire_writes_otherwise_is_read_from_the_database(
 
     monkeypatch.setattr(Product._meta, "pk", Product._meta.get_field("active"))
     assert '"active":true' in get(Actives).content.decode()
+
+
+@pytest.mark.usefixtures("shop")
+def test_so_is_a_time_that_is_written_in_no_format(settings: Any) -> None:
+    class Moments(BoundModelViewSet):
+        binding = Binding(model=Moment, fields=["at", "text"])
+
+    settings.REST_FRAMEWORK = {"DATETIME_FORMAT": None}
+    Moment.objects.create(at="2026-05-04T03:02:01Z")
+    assert '"at":"2026-05-04T03:02:01Z"' in get(Moments).content.decode()
 
 
 class TestFromMemory:

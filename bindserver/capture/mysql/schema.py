@@ -207,11 +207,11 @@ class Schema:
 
     @cached_property
     def _keys(self) -> dict[str, str]:
-        """The key column of each table that has just one."""
+        """The first column of each table's key, which `tracked` takes too: whoever asks for a table
+        wants the same triggers, or one would put them right for the other without end."""
         found = self._rows(
-            "SELECT TABLE_NAME, MIN(COLUMN_NAME) FROM information_schema.STATISTICS "
-            "WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME = 'PRIMARY' "
-            "GROUP BY TABLE_NAME HAVING COUNT(*) = 1"
+            "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.STATISTICS "
+            "WHERE TABLE_SCHEMA = DATABASE() AND INDEX_NAME = 'PRIMARY' AND SEQ_IN_INDEX = 1"
         )
         return {self._named(table): str(column) for table, column in found}
 

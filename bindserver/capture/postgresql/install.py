@@ -12,8 +12,9 @@ from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.postgresql.notifying import Notifying
+from bindserver.capture.postgresql.session import abreast, may_write
 from bindserver.capture.postgresql.triggers import LOG, META, Triggers
-from bindserver.capture.statements import abreast, ask, run
+from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureBusy, CaptureError
 
@@ -68,7 +69,8 @@ class Installer:
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         statements = [] if self.installed() else self._triggers.log_tables()
         for tracked in self.missing(tables) if not statements else tables:
-            statements += self._triggers.statements(tracked)
+            # A stray trigger may concern two: one has its table now, the other its name.
+            statements += [s for s in self._triggers.statements(tracked) if s not in statements]
         return statements + self._notifying.plan(self.notify)
 
     def install(self, tables: Collection[Tracked]) -> list[str]:
@@ -142,16 +144,9 @@ class Installer:
                 self._run(f"DELETE FROM {META} WHERE name = 'purged' OR starts_with(name, 'seen:')")
                 self._run(f"DELETE FROM {LOG} WHERE xid >= {NEXT}")
         except DatabaseError:
-            if self._may_write():
+            if may_write(self._connection, (META, "INSERT")):
                 raise
             self.own_epoch = secrets.token_hex(2)  # a role that only reads can do so much
-
-    def _may_write(self) -> bool:
-        sql = (
-            "SELECT has_table_privilege(%s, 'INSERT') "
-            "AND NOT current_setting('transaction_read_only')::bool"
-        )
-        return bool(self._rows(sql, (META,))[0][0])
 
     def plan_removal(self) -> list[str]:
         return [statement for _, some in self._triggers.removal() for statement in some]

@@ -13,8 +13,9 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import PurgePlan
+from bindserver.capture.postgresql.session import abreast, may_write
 from bindserver.capture.postgresql.triggers import LOG, META
-from bindserver.capture.statements import abreast, ask, run
+from bindserver.capture.statements import ask, run
 
 LOCK = 0x62696E65
 """The advisory lock of whoever purges."""
@@ -42,7 +43,7 @@ class Purging:
         With `wait` false, give up at once when somebody else purges.
         """
         with abreast(self._connection):
-            if not wait and not self._may_purge():
+            if not wait and not may_write(self._connection, (LOG, "DELETE"), (META, "INSERT")):
                 return 0  # a server with a role that only reads; somebody else does it
             if wait:
                 self._rows("SELECT pg_advisory_xact_lock(%s)::text", (LOCK,))
@@ -64,14 +65,6 @@ class Purging:
             (str(seen[0] if seen else 0),),
         )[0]
         return PurgePlan(entries=count, oldest=oldest, last=f"transaction {last}")
-
-    def _may_purge(self) -> bool:
-        found = self._rows(
-            "SELECT has_table_privilege(%s, 'DELETE') AND has_table_privilege(%s, 'INSERT') "
-            "AND NOT current_setting('transaction_read_only')::bool",
-            (LOG, META),
-        )
-        return bool(found[0][0])
 
     def _forget_the_future(self, keep_seconds: float) -> None:
         """Forget what was written down by a clock that was wrong: nothing would be purged, or

@@ -14,6 +14,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bindserver.capture.postgresql.trigger_sql import OWN_NAMES
+
 DESIGN = "3"
 """Goes into what is written down; another one has every trigger made anew."""
 
@@ -42,8 +44,9 @@ SIGHTINGS = (
 SELECT r.name, array_agg(c.oid::bigint), md5(string_agg(concat_ws(':', c.oid, c.relkind,
   (SELECT string_agg(concat_ws('.', t.tgname, t.tgenabled, t.xmin, p.xmin), ',' ORDER BY t.tgname)
    FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
-   WHERE t.tgrelid = c.oid AND t.tgname IN
-     (r.stem || 'ins', r.stem || 'upd', r.stem || 'del', r.stem || 'tru', r.stem || 'row'))
+   WHERE t.tgrelid = c.oid AND t.tgname IN """
+    + OWN_NAMES
+    + """)
 ), ';' ORDER BY c.oid)),
 jsonb_object_agg(c.oid, c.relfilenode::text)::text,
 jsonb_object_agg(c.oid, coalesce(

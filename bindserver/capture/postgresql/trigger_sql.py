@@ -18,6 +18,9 @@ PREFIX = "bindserver__"
 SUFFIXES = ("ins", "upd", "del", "tru", "row")
 """What the names of a table's triggers end with."""
 
+OWN_NAMES = f"""({", ".join(f"r.stem || '{suffix}'" for suffix in SUFFIXES)})"""
+"""In SQL, the names of the triggers that a relation `r` of a watched table is to have."""
+
 NEW, OLD = "bindserver_new", "bindserver_old"
 """The rows of a statement, as it left them and as it found them."""
 

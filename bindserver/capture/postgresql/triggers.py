@@ -16,10 +16,12 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.postgresql.session import may_write
 from bindserver.capture.postgresql.sightings import SIGHTINGS, TREE, Sighting
 from bindserver.capture.postgresql.trigger_sql import (
     ENUM_KEY,
     KEYS,
+    OWN_NAMES,
     PREFIX,
     SUFFIXES,
     Relation,
@@ -57,11 +59,10 @@ FROM (SELECT %s::oid[] AS oids) AS seen
 
 RELATIONS = (
     TREE
-    + """
+    + f"""
 SELECT r.name, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowner),
   pg_has_role(c.relowner, 'USAGE'), t.typname, t.typtype,
-  ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgname IN
-     (r.stem || 'ins', r.stem || 'upd', r.stem || 'del', r.stem || 'tru', r.stem || 'row'))
+  ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgname IN {OWN_NAMES})
 FROM related r JOIN pg_class c ON c.oid = r.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN unnest(%s::text[], %s::text[]) AS keys(name, pk) ON keys.name = r.name
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = keys.pk AND NOT a.attisdropped
@@ -80,8 +81,7 @@ JOIN pg_proc p ON p.oid = t.tgfoid
 WHERE starts_with(t.tgname, '{PREFIX}') AND pg_has_role(c.relowner, 'USAGE')
   AND p.pronamespace = (SELECT relnamespace FROM pg_class WHERE oid = to_regclass('{LOG}'))
   AND (t.tgname = ANY(%s) OR c.oid IN (SELECT oid FROM related WHERE name = %s))
-  AND NOT EXISTS (SELECT FROM related r WHERE r.oid = c.oid AND t.tgname IN
-     (r.stem || 'ins', r.stem || 'upd', r.stem || 'del', r.stem || 'tru', r.stem || 'row'))
+  AND NOT EXISTS (SELECT FROM related r WHERE r.oid = c.oid AND t.tgname IN {OWN_NAMES})
 ORDER BY 1, 2, 3
 """
 )
@@ -124,7 +124,7 @@ class Triggers:
 
     def accept(self, tables: Collection[Tracked]) -> None:
         """Write down what was done to the tables without harm, as far as this role may."""
-        if not self._may_record():
+        if not may_write(self._connection, (META, "UPDATE")):
             return
         for tracked, seen, present in self._vouched(tables):
             following = seen.followed_by(present)
@@ -135,13 +135,6 @@ class Triggers:
                     f"UPDATE {META} SET value = %s WHERE name = %s AND value = %s",
                     (following.dump(), f"table:{tracked.table}", seen.dump()),
                 )
-
-    def _may_record(self) -> bool:
-        sql = (
-            "SELECT has_table_privilege(%s, 'UPDATE') "
-            "AND NOT current_setting('transaction_read_only')::bool"
-        )
-        return bool(self._rows(sql, (META,))[0][0])
 
     def record(self, tracked: Tracked) -> None:
         """Write down that all is in place on a table as it is now."""
@@ -178,7 +171,7 @@ class Triggers:
     def _sightings(self, tables: Collection[Tracked]) -> dict[Tracked, Sighting]:
         if not tables:
             return {}
-        rows = self._rows(SIGHTINGS, self._given(tables))
+        rows = self._rows(SIGHTINGS, self._given([tracked.table for tracked in tables]))
         self._seen.update(*(oids for _, oids, *_ in rows))
         found = {name: texts for name, _, *texts in rows}
         return {
@@ -255,12 +248,12 @@ class Triggers:
         if self._rows("SELECT to_regclass(%s)", (META,))[0][0] is None:
             return []
         names = sorted({tracked.table, *self._recorded()})
-        quote = self._connection.ops.quote_name
         own = [stem(tracked.table) + suffix for suffix in SUFFIXES]
-        given = names, [stem(name) for name in names], [quote(name) for name in names]
         return [
             f"DROP TRIGGER {quoted(trigger)} ON {quoted(schema)}.{quoted(relation)}"
-            for schema, relation, trigger in self._rows(STRAYS, (*given, own, tracked.table))
+            for schema, relation, trigger in self._rows(
+                STRAYS, (*self._given(names), own, tracked.table)
+            )
         ]
 
     def removal(self) -> Iterator[tuple[str, list[str]]]:
@@ -294,7 +287,7 @@ class Triggers:
         return f"{schema}.{LOG}", schema
 
     def _relations(self, tables: Collection[Tracked]) -> list[Relation]:
-        keys = [t.table for t in tables], [t.pk for t in tables]
+        names, keys = [t.table for t in tables], [t.pk for t in tables]
         return [
             Relation(
                 name=name,
@@ -306,12 +299,12 @@ class Triggers:
                 triggers=tuple(triggers),
             )
             for name, schema, relation, kind, owner, owned, key, sort, triggers in self._rows(
-                RELATIONS, (*self._given(tables), *keys)
+                RELATIONS, (*self._given(names), names, keys)
             )
         ]
 
-    def _given(self, tables: Collection[Tracked]) -> tuple[list[str], list[str], list[str]]:
-        names = [tracked.table for tracked in tables]
+    def _given(self, names: list[str]) -> tuple[list[str], list[str], list[str]]:
+        """Return what the tree of tables is asked by."""
         quote = self._connection.ops.quote_name
         return names, [stem(name) for name in names], [quote(name) for name in names]
 

@@ -17,7 +17,7 @@ from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import PurgePlan
-from bindserver.capture.sqlite.triggers import LOG, PREFIX, Triggers, quote
+from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
 from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
 from bindserver.engine.changes import Change, Position, gathered
@@ -112,28 +112,14 @@ class SQLiteLog:
     # Installing.
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
-        present = self._triggers.present()
-        return [
-            tracked
-            for tracked in tables
-            if any(present.get(name) != sql for name, sql in self._triggers.wanted(tracked))
-        ]
+        return self._triggers.missing(tables)
 
     def accept(self, tables: Collection[Tracked]) -> None:
         """Nothing: what lacks nothing is as it was."""
 
     def plan(self, tables: Collection[Tracked]) -> list[str]:
-        present = self._triggers.present()
         statements = [] if self.installed() else list(TABLES)
-        for tracked in tables:
-            wanted = dict(self._triggers.wanted(tracked))
-            if all(present.get(name) == sql for name, sql in wanted.items()):
-                continue
-            there = self._triggers.present(tracked.table)
-            stale = [name for name in present if name in wanted or name in there]
-            statements += [f"DROP TRIGGER {quote(name)}" for name in stale]
-            statements += wanted.values()
-        return statements
+        return statements + self._triggers.statements(self.missing(tables))
 
     def install(self, tables: Collection[Tracked]) -> list[str]:
         self._demand_wal()
@@ -232,10 +218,6 @@ class SQLiteLog:
         count, oldest, newest, texts = self._rows(
             f"SELECT count(*), min(at), max(at), total(length(tbl) + length(pk)) FROM {LOG}"
         )[0]
-        tables = self._rows(
-            "SELECT DISTINCT tbl_name FROM sqlite_master WHERE type = 'trigger' "
-            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' ORDER BY 1"
-        )
         return {
             "installed": True,
             "epoch": self._epoch(),
@@ -243,7 +225,7 @@ class SQLiteLog:
             "bytes": int(texts) + count * ENTRY_BYTES,
             "oldest": oldest,
             "newest": newest,
-            "tables": [table for (table,) in tables],
+            "tables": sorted({trigger.table for trigger in self._triggers.present().values()}),
             "more": {"journal mode": self._journal_mode()},
         }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -11,6 +12,19 @@ from bindserver.capture.tables import Tracked
 
 LOG = "bindserver_log"
 PREFIX = "bindserver__"
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """A trigger that is there.
+
+    Attributes:
+        table: the one it is on, whatever that is named by now.
+        sql: its text.
+    """
+
+    table: str
+    sql: str
 
 
 class Triggers:
@@ -23,17 +37,31 @@ class Triggers:
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
 
-    def present(self, table: str | None = None) -> dict[str, str]:
-        """Return the text of each of our triggers that is there, by name: all, or a table's (those
-        of an earlier name of it too)."""
+    def present(self) -> dict[str, Present]:
+        """Return our triggers that are there, by name."""
         found = ask(
             self._connection,
-            "SELECT name, sql FROM sqlite_master WHERE type = 'trigger' "
-            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' "
-            "AND (%s IS NULL OR tbl_name = %s COLLATE NOCASE) ORDER BY name",
-            (table, table),
+            "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' "
+            f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' ORDER BY name",
         )
-        return {str(name): str(sql) for name, sql in found}
+        return {str(name): Present(table=str(table), sql=str(sql)) for name, table, sql in found}
+
+    def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
+        """Return the tables some of whose triggers are not, or not rightly, in place."""
+        texts = {name: trigger.sql for name, trigger in self.present().items()}
+        return [t for t in tables if any(texts.get(n) != sql for n, sql in self.wanted(t))]
+
+    def statements(self, tables: Collection[Tracked]) -> list[str]:
+        """Return the statements that put the triggers of tables in place, and take away what the
+        tables kept of other names, or others of theirs."""
+        wanted = {name: sql for tracked in tables for name, sql in self.wanted(tracked)}
+        named = {tracked.table.lower() for tracked in tables}
+        stale = [
+            name
+            for name, trigger in self.present().items()
+            if name in wanted or trigger.table.lower() in named
+        ]
+        return [*(f"DROP TRIGGER {quote(name)}" for name in stale), *wanted.values()]
 
     def wanted(self, tracked: Tracked) -> Iterator[tuple[str, str]]:
         """Yield the name and text of each trigger that a table needs."""
