@@ -9,7 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import CompositePrimaryKey, DateTimeField, DurationField
+from django.db.models import CompositePrimaryKey, DateTimeField, DurationField, Field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -61,6 +61,8 @@ def _is_held_otherwise(field: Any, connection: BaseDatabaseWrapper) -> bool:
     features = connection.features
     return (
         hasattr(field, "from_db_value")
+        # It leaves a number's text a text, and that is no key of a number's row.
+        or type(field).to_python is Field.to_python
         or (isinstance(field, DurationField) and not features.has_native_duration_field)
         # A time without its zone would be taken for one in the project's own.
         or (
