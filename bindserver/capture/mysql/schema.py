@@ -32,6 +32,7 @@ from bindserver.exceptions import CaptureError
 
 ACTIVE = {"CASCADE", "SET NULL", "SET DEFAULT"}
 NO_PRIVILEGE = {1044, 1142, 1227}
+TABLE_KINDS = {"BASE TABLE", "SYSTEM VERSIONED"}
 
 
 class Schema:
@@ -58,7 +59,7 @@ class Schema:
             )
         for item in tables:
             kind, engine = kinds[self._named(item.table)]
-            if kind != "BASE TABLE":
+            if kind not in TABLE_KINDS:
                 raise CaptureError(
                     f"{item.table} is a database view, which cannot be watched; watch the tables "
                     "behind it."
