@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CompositePrimaryKey, DateTimeField, DurationField, Field
 
@@ -40,6 +41,13 @@ def _column_of(pk: Any) -> str:
     """Return a key's column, the first where it has several: it is `untold` then."""
     columns = pk.columns if isinstance(pk, CompositePrimaryKey) else [pk.column]
     return str(columns[0])
+
+
+def no_such(tables: Iterable[str], connection: BaseDatabaseWrapper) -> str:
+    """Return the words that a database lacks these tables, and which command makes them."""
+    alias = connection.alias
+    where = "" if alias == DEFAULT_DB_ALIAS else f" --database {alias}"
+    return f"No such tables: {', '.join(sorted(tables))}. Run `manage.py migrate{where}` first"
 
 
 def untold(connection: BaseDatabaseWrapper) -> frozenset[str]:

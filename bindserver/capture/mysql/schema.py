@@ -27,7 +27,7 @@ from bindserver.capture.mysql.trigger_sql import (
     quote,
 )
 from bindserver.capture.statements import ask
-from bindserver.capture.tables import Tracked
+from bindserver.capture.tables import Tracked, no_such
 from bindserver.exceptions import CaptureError
 
 ACTIVE = {"CASCADE", "SET NULL", "SET DEFAULT"}
@@ -54,9 +54,7 @@ class Schema:
         kinds = self._kinds
         absent = sorted({t.table for t in tables if self._named(t.table) not in kinds})
         if absent:
-            raise CaptureError(
-                f"No such tables: {', '.join(absent)}. Run `manage.py migrate` first."
-            )
+            raise CaptureError(f"{no_such(absent, self._connection)}.")
         for item in tables:
             kind, engine = kinds[self._named(item.table)]
             if kind not in TABLE_KINDS:
