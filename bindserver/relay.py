@@ -184,8 +184,9 @@ class Relay:
         self._failures += 1
         if self._failures == 1:
             logger.error(
-                "bindserver: the channel layer is out of reach (%s: %s); writes of other processes "
-                "are seen by comparing until it is back",
+                "bindserver: the channel layer is out of reach (%s: %s); until it is back no "
+                "orders reach other processes, and where signals are followed their writes are "
+                "seen by comparing; a change log goes on",
                 type(problem).__name__,
                 problem,
             )

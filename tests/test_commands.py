@@ -15,6 +15,7 @@ from django.core.management.base import CommandError
 from django.db import connections
 from django.test import override_settings
 
+from bindserver.capture.tables import no_such
 from tests.app.models import Category
 from tests.conftest import MakeServer
 
@@ -99,6 +100,15 @@ class TestInstalling:
             CommandError, match=r"No such tables: app_word. Run `manage.py migrate`"
         ):
             run("capture", "install")
+
+    def test_on_tables_of_another_database_says_to_migrate_that_one(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection = connections["default"]
+        monkeypatch.setattr(connection, "alias", "reports")
+        assert no_such(["b", "a"], connection) == (
+            "No such tables: a, b. Run `manage.py migrate --database reports` first"
+        )
 
     def test_status_tells_how_to_install(self) -> None:
         expected = "No change log on 'default'. `manage.py bindings capture install` installs it.\n"

@@ -45,6 +45,26 @@ class LabelField(models.IntegerField):  # type: ignore[type-arg]
         return f"label {value}"
 
 
+class UnsignedField(models.Field):  # type: ignore[type-arg]
+    """A column's type, and nothing of how a text becomes such a value."""
+
+    def db_type(self, connection: Any) -> str:
+        return "bigint unsigned"
+
+
+def test_a_project_s_own_field_that_reads_no_texts_is_told_by_table(monkeypatch: Any) -> None:
+    with isolate_apps("tests.app") as apps:
+
+        class Big(models.Model):
+            id = UnsignedField(primary_key=True)
+
+            class Meta:
+                app_label = "app"
+
+    monkeypatch.setattr(tables, "apps", apps)
+    assert tables.untold(connection) == {"app_big"}
+
+
 def test_what_a_project_s_own_field_makes_of_a_key_is_not_known(monkeypatch: Any) -> None:
     with isolate_apps("tests.app") as apps:
 

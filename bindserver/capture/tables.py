@@ -8,8 +8,9 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import CompositePrimaryKey, DateTimeField, DurationField
+from django.db.models import CompositePrimaryKey, DateTimeField, DurationField, Field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -42,6 +43,13 @@ def _column_of(pk: Any) -> str:
     return str(columns[0])
 
 
+def no_such(tables: Iterable[str], connection: BaseDatabaseWrapper) -> str:
+    """Return the words that a database lacks these tables, and which command makes them."""
+    alias = connection.alias
+    where = "" if alias == DEFAULT_DB_ALIAS else f" --database {alias}"
+    return f"No such tables: {', '.join(sorted(tables))}. Run `manage.py migrate{where}` first"
+
+
 def untold(connection: BaseDatabaseWrapper) -> frozenset[str]:
     """Return the tables whose keys Python cannot tell by what this database holds, which is all
     that a trigger sees: any of their rows may be meant."""
@@ -61,6 +69,8 @@ def _is_held_otherwise(field: Any, connection: BaseDatabaseWrapper) -> bool:
     features = connection.features
     return (
         hasattr(field, "from_db_value")
+        # It leaves a number's text a text, and that is no key of a number's row.
+        or type(field).to_python is Field.to_python
         or (isinstance(field, DurationField) and not features.has_native_duration_field)
         # A time without its zone would be taken for one in the project's own.
         or (

@@ -13,8 +13,13 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from bindserver.capture.statements import ask
+
 READS = ("SELECT", "PRAGMA", "EXPLAIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "SHOW", "SET ", "BEGIN")
-"""How statements begin that write nothing; any other is taken for a write."""
+"""How statements begin that write nothing, as a rule; any other is taken for a write."""
+
+IN_TRANSACTION = 2
+"""How libpq calls a transaction that is open, idle, and has not failed (`PQTRANS_INTRANS`)."""
 
 
 class WriteWatch:
@@ -78,4 +83,19 @@ def sees_uncommitted(alias: str) -> bool:
         watch is None
         or watch.written
         or any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
+        or _has_written_unseen(connection)
     )
+
+
+def _has_written_unseen(connection: BaseDatabaseWrapper) -> bool:
+    """Tell whether the open transaction has written past the watch: by a function that a SELECT
+    calls, `callproc`, the driver's own COPY.
+
+    Only PostgreSQL tells: a transaction has an id from its first write on.
+    """
+    if connection.vendor != "postgresql" or connection.connection is None:
+        return False
+    # In one that has not begun nothing was written, and one that failed answers no question.
+    if connection.connection.info.transaction_status != IN_TRANSACTION:
+        return False
+    return bool(ask(connection, "SELECT pg_current_xact_id_if_assigned() IS NOT NULL")[0][0])

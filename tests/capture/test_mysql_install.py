@@ -101,6 +101,18 @@ class TestInstalling:
         writer.close()
         program.run("DROP USER writer@'127.0.0.1'")
 
+    def test_a_table_that_keeps_its_history(self, log: MySQLLog, program: Program) -> None:
+        program.run("ALTER TABLE app_word ADD SYSTEM VERSIONING")
+        assert log.install(wanted())
+        assert log.install(wanted()) == []
+        position = log.position()
+        program.run("INSERT INTO app_word VALUES ('a', 1), ('b', 1)")
+        program.run("DELETE FROM app_word WHERE text = 'b'")
+        assert since(log, position) == {WORD: {"a", "b"}}
+        position = log.position()
+        program.run("DELETE HISTORY FROM app_word")
+        assert since(log, position) == {}
+
     def test_a_long_table_name_gets_short_trigger_names(
         self, log: MySQLLog, program: Program
     ) -> None:
@@ -153,6 +165,20 @@ class TestRefusals:
         program.run(f"REVOKE TRIGGER ON {name}.* FROM app@'127.0.0.1'")
         with pytest.raises(CaptureError, match=r"refused: .*needs `GRANT .* TRIGGER ON"):
             unprivileged.install(wanted())
+
+    def test_a_removal_by_one_who_is_not_shown_the_triggers_and_would_leave_them_behind(
+        self, unprivileged: MySQLLog, program: Program
+    ) -> None:
+        name = connections["default"].settings_dict["NAME"]
+        unprivileged.install(wanted())
+        connections["default"].close()
+        program.run(f"REVOKE ALL ON {name}.* FROM app@'127.0.0.1'")
+        program.run(f"GRANT SELECT, DROP ON {name}.* TO app@'127.0.0.1'")
+        with pytest.raises(CaptureError, match=r"cannot be removed: .*needs `GRANT .* TRIGGER ON"):
+            unprivileged.remove()
+        program.run(f"GRANT ALL ON {name}.* TO app@'127.0.0.1'")
+        program.run("INSERT INTO app_word VALUES ('a', 1)")
+        assert program.run("SELECT tbl, pk FROM bindserver_log") == [("app_word", "a")]
 
     def test_a_binary_log_and_no_super(self, maria_template: dict[bool, str]) -> None:
         server = MariaDB("--log-bin=binlog", "--binlog-format=MIXED").start()

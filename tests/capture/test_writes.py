@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, connection, connections, transaction
 
 from bindserver.capture.writes import sees_uncommitted
 from tests.app.models import Category
@@ -83,3 +83,44 @@ def test_in_a_test_cases_transaction_before_anything_is_written(database: Path) 
     with transaction.atomic():
         connection.atomic_blocks[-1]._from_testcase = True  # type: ignore[attr-defined]
         assert sees_uncommitted("default")
+
+
+WRITER = """
+    CREATE FUNCTION add_category() RETURNS void LANGUAGE SQL AS
+    $$ INSERT INTO app_category (name) VALUES ('one') $$
+"""
+
+
+@pytest.mark.usefixtures("postgresql_database")
+class TestPastDjangosCursorsOnPostgreSQL:
+    def test_not_before_the_first_statement_nor_after_one_that_only_reads(self) -> None:
+        with transaction.atomic():
+            assert not sees_uncommitted("default")
+            assert list(Category.objects.all()) == []
+            assert not sees_uncommitted("default")
+
+    def test_by_a_function_that_a_query_calls(self) -> None:
+        connection.cursor().execute(WRITER)
+        with transaction.atomic():
+            connection.cursor().execute("SELECT add_category()")
+            assert sees_uncommitted("default")
+        assert not sees_uncommitted("default")
+
+    def test_by_callproc(self) -> None:
+        connection.cursor().execute(WRITER)
+        with transaction.atomic():
+            connection.cursor().callproc("add_category")
+            assert sees_uncommitted("default")
+
+    def test_by_the_driver_s_own_copy(self) -> None:
+        with transaction.atomic(), connection.cursor() as cursor:
+            with cursor.copy("COPY app_category (name) FROM STDIN") as copy:
+                copy.write_row(("one",))
+            assert sees_uncommitted("default")
+
+    def test_nothing_is_asked_of_a_transaction_that_has_failed(self) -> None:
+        with suppress(DatabaseError), transaction.atomic():
+            with suppress(DatabaseError):
+                connection.cursor().execute("SELECT 1/0")
+            assert not sees_uncommitted("default")
+            raise DatabaseError

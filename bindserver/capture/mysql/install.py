@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import DatabaseError
@@ -85,19 +85,25 @@ class Installer:
             return
         watched = sorted(self._identities().keys() - {LOG})
         try:
-            if watched:
-                self._rows(f"SHOW CREATE TRIGGER {quote(name_of(watched[0], 'ins'))}")
+            self._see_triggers(watched[:1], "The change log cannot be followed")
         except DatabaseError as problem:
-            if problem.args[0] == NOT_SHOWN:
-                raise CaptureError(
-                    "The change log cannot be followed: this database user is not shown whether "
-                    f"its triggers are there. {grant(self._connection)}"
-                ) from problem
             if problem.args[0] == LOCK_TIMEOUT:
                 return  # somebody has the table for themselves; the next time tells
-            if problem.args[0] != NO_SUCH_TRIGGER:
-                raise
+            raise
         self._shown_on = self._connection.connection
+
+    def _see_triggers(self, tables: Iterable[str], refusal: str) -> None:
+        for table in tables:
+            try:
+                self._rows(f"SHOW CREATE TRIGGER {quote(name_of(table, 'ins'))}")
+            except DatabaseError as problem:
+                if problem.args[0] == NOT_SHOWN:
+                    raise CaptureError(
+                        f"{refusal}: this database user is not shown whether its triggers are "
+                        f"there. {grant(self._connection)}"
+                    ) from problem
+                if problem.args[0] != NO_SUCH_TRIGGER:
+                    raise
 
     def accept(self, tables: Collection[Tracked]) -> None:
         """Nothing: what lacks nothing is as it was."""
@@ -140,7 +146,12 @@ class Installer:
         self._execute(f"REPLACE INTO {META} VALUES ('epoch', %s)", (secrets.token_hex(8),))
 
     def plan_removal(self) -> list[str]:
-        triggers = Schema(self._connection).triggers
+        schema = Schema(self._connection)
+        # A trigger that is left behind would refuse every write, for want of the log.
+        watched = self._identities().keys() - {LOG}
+        watched = watched.union(*(schema.parents(table) for table in watched))
+        self._see_triggers(sorted(watched), "The change log cannot be removed")
+        triggers = schema.triggers
         tables = [f"DROP TABLE {name}" for name in (LOG, META)] if self._has_tables() else []
         return [*(f"DROP TRIGGER {quote(name)}" for name in sorted(triggers)), *tables]
 

@@ -27,11 +27,12 @@ from bindserver.capture.mysql.trigger_sql import (
     quote,
 )
 from bindserver.capture.statements import ask
-from bindserver.capture.tables import Tracked
+from bindserver.capture.tables import Tracked, no_such
 from bindserver.exceptions import CaptureError
 
 ACTIVE = {"CASCADE", "SET NULL", "SET DEFAULT"}
 NO_PRIVILEGE = {1044, 1142, 1227}
+TABLE_KINDS = {"BASE TABLE", "SYSTEM VERSIONED"}
 
 
 class Schema:
@@ -53,12 +54,10 @@ class Schema:
         kinds = self._kinds
         absent = sorted({t.table for t in tables if self._named(t.table) not in kinds})
         if absent:
-            raise CaptureError(
-                f"No such tables: {', '.join(absent)}. Run `manage.py migrate` first."
-            )
+            raise CaptureError(f"{no_such(absent, self._connection)}.")
         for item in tables:
             kind, engine = kinds[self._named(item.table)]
-            if kind != "BASE TABLE":
+            if kind not in TABLE_KINDS:
                 raise CaptureError(
                     f"{item.table} is a database view, which cannot be watched; watch the tables "
                     "behind it."

@@ -31,7 +31,7 @@ from bindserver.capture.postgresql.trigger_sql import (
     triggers_of,
 )
 from bindserver.capture.statements import ask, run
-from bindserver.capture.tables import Tracked
+from bindserver.capture.tables import Tracked, no_such
 from bindserver.exceptions import CaptureError
 
 LOG = "bindserver_log"
@@ -203,9 +203,7 @@ class Triggers:
         related = self._relations(tables)
         absent = sorted({t.table for t in tables} - {relation.name for relation in related})
         if absent:
-            raise CaptureError(
-                f"No such tables: {', '.join(absent)}. Run `manage.py migrate` first."
-            )
+            raise CaptureError(f"{no_such(absent, self._connection)}.")
         for relation in related:
             if relation.kind in KINDS:
                 raise CaptureError(f"{relation.quoted} {KINDS[relation.kind]}.")

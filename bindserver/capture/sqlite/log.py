@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
 from bindserver.capture.statements import ask, run
-from bindserver.capture.tables import Tracked
+from bindserver.capture.tables import Tracked, no_such
 from bindserver.engine.changes import Change, Position, gathered
 from bindserver.exceptions import CaptureError
 
@@ -244,7 +244,7 @@ class SQLiteLog:
         absent = sorted({tracked.table for tracked in tables} - {name for (name,) in found})
         if absent:
             raise CaptureError(
-                f"No such tables: {', '.join(absent)}. Run `manage.py migrate` first; "
+                f"{no_such(absent, self._connection)}; "
                 "a database view cannot be watched, watch the tables behind it."
             )
 
