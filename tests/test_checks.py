@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.core.checks import CheckMessage
 from django.db import connections, models
 from django.test import modify_settings, override_settings
@@ -29,6 +30,36 @@ class Pair(models.Model):
     pk = models.CompositePrimaryKey("left", "right")
     left = models.IntegerField()
     right = models.IntegerField()
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+class Document(models.Model):
+    """A model whose key is no single value either."""
+
+    content = models.JSONField(primary_key=True)
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+class Signed(models.Model):
+    """A model whose key is another's."""
+
+    document = models.OneToOneField(Document, models.CASCADE, primary_key=True)
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+class Route(models.Model):
+    """One whose key is a list."""
+
+    stops = ArrayField(models.IntegerField(), primary_key=True)
 
     class Meta:
         app_label = "app"
@@ -65,6 +96,9 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "no model": ("E004", {"event": "wrong", "fields": ["id"]}),
     "a queryset that is none": ("E005", {**GOOD, "model": None, "queryset": Product.objects}),
     "a composite key": ("E006", {"model": Pair, "event": "wrong", "fields": ["left"]}),
+    "a key of JSON": ("E006", {"model": Document, "event": "wrong", "fields": ["content"]}),
+    "another's key of JSON": ("E006", {"model": Signed, "event": "wrong", "fields": ["document"]}),
+    "an array as the key": ("E006", {"model": Route, "event": "wrong", "fields": ["stops"]}),
     "fields and a serializer": (
         "E007",
         {**GOOD, "serializer_class": serializers.Serializer},

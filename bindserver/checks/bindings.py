@@ -12,7 +12,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
 from django.db import connections
-from django.db.models import CompositePrimaryKey, QuerySet
+from django.db.models import CompositePrimaryKey, JSONField, QuerySet
 from rest_framework import serializers
 from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
@@ -90,13 +90,21 @@ def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
             obj=binding,
             id="bindserver.E005",
         )
-    elif isinstance(model_of(binding)._meta.pk, CompositePrimaryKey):
+    elif not _has_one_value(model_of(binding)._meta.pk):
         yield Error(
-            f"{binding.__name__} serves a model with a composite primary key.",
-            hint="A row is told apart by one key field; give the model one.",
+            f"{binding.__name__} serves a model whose primary key is no single value.",
+            hint="A row is told apart by one key field that holds a number, a text, a UUID or the "
+            "like; give the model one.",
             obj=binding,
             id="bindserver.E006",
         )
+
+
+def _has_one_value(pk: Any) -> bool:
+    while pk.is_relation:
+        pk = pk.target_field
+    is_array = hasattr(pk, "base_field") and hasattr(pk, "size")  # its module wants the driver
+    return not (isinstance(pk, CompositePrimaryKey | JSONField) or is_array)
 
 
 def _check_serializer(binding: BindingClass) -> Iterator[CheckMessage]:
