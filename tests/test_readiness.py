@@ -236,6 +236,14 @@ def gated(name: str, gates: Gates) -> None:
         serializer_class = GatedSerializer
 
 
+async def answered(ear: Ear) -> None:
+    await ear.until(lambda: ear.replica.cursor)
+
+
+async def shows(ear: Ear, name: str) -> None:
+    await ear.until(lambda: ear.replica.rows[0]["name"] == name)
+
+
 @pytest.fixture
 async def gates(each_database: str, forget_bindings: None) -> AsyncIterator[Gates]:
     """Three bindings of one table, which this process's hub follows."""
@@ -246,7 +254,7 @@ async def gates(each_database: str, forget_bindings: None) -> AsyncIterator[Gate
             gated(name, gates)
             ear = gates.ears[name] = Ear()
             hub.subscribe(Ref(ear, 1), Caller(), Subscribe(event=name, params={}))
-            await ear.until(lambda ear=ear: ear.replica.cursor)  # type: ignore[misc]
+            await answered(ear)
         yield gates
     finally:
         await asyncio.to_thread(hub.stop)
@@ -276,7 +284,9 @@ async def test_the_lag_is_that_of_the_view_furthest_behind(gates: Gates) -> None
         with override_settings(BINDSERVER={"QUERY_SECONDS": 0, "STALE_SECONDS": 0}):
             status, content = await ask(application)
         assert (status, content["status"]) == (503, "not ready")
-        assert list(content["problems"]) == ["views of default"]  # type: ignore[call-overload]
+        problems = content["problems"]
+        assert isinstance(problems, dict)
+        assert list(problems) == ["views of default"]
 
 
 async def test_views_that_are_set_aside_do_not_count_as_lag(gates: Gates) -> None:
@@ -284,8 +294,7 @@ async def test_views_that_are_set_aside_do_not_count_as_lag(gates: Gates) -> Non
     for name in ("new", "newer"):
         await asyncio.to_thread(_write, name)
         for event in ("gated_1", "gated_3"):
-            rows = gates.ears[event].replica
-            await gates.ears[event].until(lambda r=rows, n=name: r.rows[0]["name"] == n)  # type: ignore[misc]
+            await shows(gates.ears[event], name)
     (failed,) = hub.stragglers("default")
     assert (failed.event, failed.standing, failed.count) == ("gated_2", Standing.SET_ASIDE, 1)
     waited = time.monotonic() - failed.since
