@@ -21,6 +21,9 @@ M = TypeVar("M", bound=Model)
 SERIALIZERS_KEPT = 1000
 """How many serializers that were made of plain fields are kept, to be made once."""
 
+PLAIN = "bindserver_plain"
+"""The attribute of a serializer made of plain fields that says of which."""
+
 DECLARED = frozenset(
     {
         "event",
@@ -285,8 +288,10 @@ class Binding(Generic[M]):
     def get_serializer_context(self) -> dict[str, Any]:
         """Return what the serializer gets as its context: there is no request.
 
-        It is a part of the view's identity, so only plain values and model instances may be in it.
-        Put the user here if, and only if, rows render differently for different users.
+        It is a part of the view's identity: views are shared by those whose contexts are equal, by
+        type and content. A value that is neither plain data nor a model instance is equal to
+        nothing but itself. Put the user here if, and only if, rows render differently for
+        different users.
         """
         return {}
 
@@ -357,4 +362,5 @@ def _plain_serializer(
     model: type[Model], fields: Sequence[str] | str
 ) -> type[serializers.ModelSerializer[Any]]:
     meta = type("Meta", (), {"model": model, "fields": fields})
-    return type(f"{model.__name__}Row", (serializers.ModelSerializer,), {"Meta": meta})
+    body = {"Meta": meta, PLAIN: (model, fields)}
+    return type(f"{model.__name__}Row", (serializers.ModelSerializer,), body)

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Model
+from django.utils.functional import LazyObject
 
 from bindserver import permissions
-from bindserver.binding import Binding
+from bindserver.binding import CONTEXT, Binding
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import canonical
 from bindserver.exceptions import Unavailable
+from bindserver.identity import Encoder, digest
 from bindserver.live import LiveView
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
@@ -22,7 +24,7 @@ from bindserver.snapshot import guarded, home_of, vouch
 from bindserver.subject import Subject
 from bindserver.wishes import Caller, Ref
 
-SubjectKey = tuple[BindingClass, tuple[str, str, str], str, Form, bool, Binding[Any] | None]
+SubjectKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
 
 
 class Catalogue:
@@ -92,8 +94,8 @@ class Catalogue:
         caller = Caller(user=instance.user, auth=instance.auth)
         # An instance with attributes of its own stands for itself alone.
         origin = None if instance.is_plain() else instance
-        context = (type(instance), caller.identity(), canonical(instance.wire_params))
-        subject = self._subjects.get((*context, form, trusted, origin))
+        key = (type(instance), _context_of(instance, caller), form, trusted, origin)
+        subject = self._subjects.get(key)
         if subject is None:
             if not trusted:
                 instance = instance.seen_by(self._present(caller))
@@ -110,7 +112,7 @@ class Catalogue:
                 asks_users=bool(reads & self._table_of(caller)),
                 position=position,
             )
-            self._subjects[(*context, form, trusted, origin)] = subject
+            self._subjects[key] = subject
         subject.live.used_at = time.monotonic()
         return subject
 
@@ -153,7 +155,10 @@ class Catalogue:
         with guarded(self._alias):
             user = users.filter(pk=caller.user.pk).first()
         vouch(self._alias, self._table_of(caller))
-        return user if getattr(user, "is_active", True) else None
+        if user is None or not getattr(user, "is_active", True):
+            return None
+        carry_over(caller.user, user)
+        return user
 
     def _table_of(self, caller: Caller) -> set[str]:
         """Return the table that the caller's user is in, if it is in this database."""
@@ -248,3 +253,22 @@ class Catalogue:
         for identity in old:
             del self._views[identity]
         self._subjects = {key: item for key, item in self._subjects.items() if item.is_served()}
+
+
+def _context_of(instance: Binding[Any], caller: Caller) -> str:
+    """Return what is equal for bindings of one class that were asked alike."""
+    encoder = Encoder()
+    declared = {name: value for name, value in vars(instance).items() if name not in CONTEXT}
+    params = [encoder.encode(instance.params, "params"), canonical(instance.wire_params)]
+    return digest([caller.identity(), params, encoder.items(declared)])
+
+
+def carry_over(known: Model, fresh: Model) -> None:
+    """Give a user's row, read anew, what its authentication has hung on the old one, such as
+    scopes; but neither columns nor what the old one remembers of the database."""
+    if isinstance(known, LazyObject):
+        known = known._wrapped
+    columns = {field.attname for field in known._meta.concrete_fields}
+    for name, value in vars(known).items():
+        if name not in columns and not name.startswith("_") and not hasattr(type(known), name):
+            setattr(fresh, name, value)

@@ -19,11 +19,12 @@ from bindserver.engine import protocol
 from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindserverError, TooManyRows
-from bindserver.identity import digest, identify, path_of, prefetched
+from bindserver.identity import Encoder, digest
 from bindserver.pace import Pacer
-from bindserver.rendering import ModelRenderer, Renderer, Row
+from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, conditioned, ordered, why_whole
+from bindserver.values import path_of
 
 KEYS_PER_QUERY = 500
 SLOTS_PER_QUERY = 500
@@ -78,8 +79,9 @@ class Query:
         form: what its rows are read as.
 
     Attributes:
-        identity: equal for two queries whose subscribers are sent the same.
-        fingerprint: the identity and the rows' format, short, for cursors.
+        identity: equal for two queries whose subscribers are sent the same, in this process.
+        fingerprint: the same in every process, the rows' format with it, short, for cursors.
+        unshared: why it is like no other query, in words; empty where all of it is known.
         key: the name of the row field that holds the key.
         sortable: whether rows bring sort values.
         whole: why it can only be read whole, or None.
@@ -104,14 +106,14 @@ class Query:
         self._queryset = queryset[: self._limit] if self._limit else queryset
         self._compile(queryset)
         columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
+        encoder = Encoder(self.alias)
         self._renderer: Renderer | ModelRenderer
         if form is Form.JSON:
-            self._render_json(binding, columns)
+            made = self._render_json(binding, columns, encoder)
         else:
             self._renderer = ModelRenderer(self.model, columns)
-            made = [form.value, self.model._meta.label, self.max_rows, prefetched(queryset)]
-            self.identity = self.fingerprint = digest([*_read(self, binding), *made])
-            self._note_kin(binding, made)
+            made = []
+        self._identify(binding, [form.value, self.max_rows, *made], encoder)
         self.key = self._renderer.key
 
     def _compile(self, queryset: QuerySet[Any]) -> None:
@@ -121,35 +123,42 @@ class Query:
         if not self.whole and (found := shape_of(queryset, self.alias)) is not None:
             self._shape, self.slot = found
         common = queryset if self._shape is None else self._shape.queryset
-        self._common_sql, self.paths = compiled(common, self.alias, self.model)
-        if not self._common_sql:
+        self._statement, self.paths = compiled(common, self.alias, self.model)
+        if not self._statement.sql:
             self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
-        columns = self._shape.columns if self._shape is not None else ()
-        self.sql = f"{self._common_sql} {columns} {self.slot}"
         self.tables = frozenset({self.model._meta.db_table, *self.paths})
         self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
 
-    def _render_json(self, binding: Binding[Any], columns: Sequence[str]) -> None:
+    def _render_json(
+        self, binding: Binding[Any], columns: Sequence[str], encoder: Encoder
+    ) -> list[Any]:
+        """Make the renderer; return by what it is told from others in this process."""
         serializer_class = binding.get_serializer_class()
         context = binding.get_serializer_context()
         renderer = Renderer(self.model, serializer_class, context, columns)
         self._renderer = renderer
-        # Two serializers of one name may be made for the fields that a binding is given.
-        served = [path_of(serializer_class), identify(context), renderer.row_format()]
-        self.identity = digest([*_read(self, binding), *served])
-        self.fingerprint = digest([self.identity, settings.LANGUAGE_CODE, settings.TIME_ZONE])[:16]
-        self._note_kin(binding, [self.max_rows, served], serializer_class)
+        return [
+            serializer_identity(encoder, serializer_class),
+            encoder.items(dict(dict.items(context)), "context"),
+        ]
 
-    def _note_kin(
-        self, binding: Binding[Any], made: list[Any], serializer_class: type | None = None
-    ) -> None:
-        """Note by what a query is known that it can be read together with."""
+    def _identify(self, binding: Binding[Any], made: list[Any], encoder: Encoder) -> None:
+        """Note who it is, and by what it is known that it can be read together with."""
+        common = self._queryset if self._shape is None else self._shape.queryset
+        statement = encoder.arguments(self._statement, "the queryset")
+        read = [self.alias, encoder.queryset(common, "the queryset", statement), self._limit, made]
+        columns = list(self._shape.columns) if self._shape is not None else []
+        slot = [columns, encoder.encode(list(self.slot), "slot")]
+        asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
+        kind = type(binding)
+        # An event leads to one class, in every process; in this one there may have been others.
+        self.identity = digest([Encoder().code(kind), *asked])
+        rows = [self._renderer.row_format(), settings.LANGUAGE_CODE, settings.TIME_ZONE]
+        self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]
         self.kin: Hashable = None
         if self._shape is not None:
-            classes = (type(binding), self.model, type(self._queryset), serializer_class)
-            names = prefetched(self._queryset)
-            read = [self.alias, self._common_sql, self._shape.columns, names]
-            self.kin = (*classes, digest([*read, *made]))
+            self.kin = digest([Encoder().code(kind), columns, read])
+        self.unshared = tuple(encoder.unshared)
 
     def load(self, recorder: Recorder, pacer: Pacer, budget: int | None = None) -> Rows:
         """Read every row, in order.
@@ -298,18 +307,6 @@ class Query:
                 for (_, sign, sorting), value in zip(self._directions, row.sort, strict=True)
             ]
         )
-
-
-def _read(query: Query, binding: Binding[Any]) -> list[Any]:
-    """Return what says which rows a query reads, and for which binding."""
-    return [
-        path_of(type(binding)),
-        binding.event,  # one function may make classes of one name
-        query.alias,
-        query.sql,
-        query._limit,
-        protocol.canonical(binding.wire_params),
-    ]
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -19,11 +19,10 @@ class Registry:
         self._classes: list[BindingClass] = []
 
     def add(self, binding: BindingClass) -> None:
-        """Remember a binding; one declared again under its own name (a reload) replaces the old."""
-        name = (binding.__module__, binding.__qualname__)
-        self._classes = [
-            known for known in self._classes if (known.__module__, known.__qualname__) != name
-        ]
+        """Remember a binding; one declared again under its own name and event (a reload) replaces
+        the old. One function may make several of one name."""
+        name = _name_of(binding)
+        self._classes = [known for known in self._classes if _name_of(known) != name]
         self._classes.append(binding)
 
     def remove(self, binding: BindingClass) -> None:
@@ -58,6 +57,10 @@ class Registry:
             if binding.event == event:
                 return binding
         raise UnknownEvent(event)
+
+
+def _name_of(binding: BindingClass) -> tuple[str, str, object]:
+    return binding.__module__, binding.__qualname__, binding.event
 
 
 registry = Registry()

@@ -9,19 +9,22 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
+from types import CodeType
 from typing import Any, NamedTuple
 
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.binding import Binding, model_of, plain_serializer
+from bindserver.binding import PLAIN, Binding, model_of, plain_serializer
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
+from bindserver.identity import Encoder
 from bindserver.pace import Pacer
 from bindserver.rows import fingerprint
 from bindserver.shapes import ALL, Slot, Slots
+from bindserver.values import path_of
 
 CHUNK_ROWS = 500
 SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
@@ -177,6 +180,10 @@ class ModelRenderer:
         self.key = model._meta.pk.name
         self._sort_columns = tuple(sort_columns)
 
+    def row_format(self) -> list[Any]:
+        """Return what the rows look like; of instances nothing need be said."""
+        return []
+
     def rows(
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
     ) -> Generator[Row, None, None]:
@@ -288,31 +295,98 @@ def key_name(binding: type[Binding[Any]]) -> str:
     return _key_field(model, serializer_class(context=NoRequest()))[0]
 
 
+def serializer_identity(
+    encoder: Encoder, serializer_class: type[serializers.BaseSerializer[Any]]
+) -> Any:
+    """Return what is equal for one and the same serializer class: one that is made anew, by its
+    binding or by a function, is another. Those of plain fields are what their fields are."""
+    plain = vars(serializer_class).get(PLAIN)
+    if plain is not None:
+        return ["plain", encoder.encode(plain, "fields")]
+    return encoder.code(serializer_class, "the serializer class")
+
+
 def describe(serializer: Any) -> list[Any]:
     """Return what a serializer's rows look like, as far as its declaration tells.
 
     It is a part of a view's fingerprint: a deploy that changes the rows' format makes old cursors
     worthless.
     """
-    described: list[Any] = [f"{type(serializer).__module__}.{type(serializer).__qualname__}"]
-    child = getattr(serializer, "child", None)
-    if child is not None:
-        described.append(describe(child))
+    described: list[Any] = [path_of(type(serializer)), _arguments_of(serializer)]
+    for name in ("child", "child_relation"):
+        child = getattr(serializer, name, None)
+        if child is not None:
+            described.append(describe(child))
     for name, field in getattr(serializer, "fields", {}).items():
         described.append([name, str(field.source), describe(field)])
     code = _code_of(serializer)
     return [*described, code] if code else described
 
 
-def _code_of(serializer: Any) -> list[str]:
-    """Return the code of the methods by which a user's serializer renders, as digestible text."""
-    found = []
-    for cls in type(serializer).__mro__:
-        if cls.__module__.split(".")[0] in ("rest_framework", "builtins"):
-            continue
-        for name, member in sorted(vars(cls).items()):
-            code = getattr(member, "__code__", None)
-            if code is not None and (name == "to_representation" or name.startswith("get_")):
-                consts = [const for const in code.co_consts if not hasattr(const, "co_code")]
-                found.append(f"{name}:{code.co_code.hex()}:{consts!r}:{code.co_names!r}")
-    return found
+WRITING = frozenset(
+    {
+        "allow_blank",
+        "allow_empty",
+        "allow_null",
+        "child",
+        "child_relation",
+        "choices",
+        "context",
+        "data",
+        "default",
+        "error_messages",
+        "help_text",
+        "initial",
+        "instance",
+        "label",
+        "many",
+        "max_length",
+        "max_value",
+        "min_length",
+        "min_value",
+        "partial",
+        "queryset",
+        "read_only",
+        "required",
+        "source",
+        "style",
+        "validators",
+        "write_only",
+    }
+)
+"""Arguments of serializer fields that are about what is written, or told by other means."""
+
+
+def _arguments_of(field: Any) -> list[Any]:
+    """Return the arguments of a field by which it renders."""
+    encoder = Encoder()
+    given = getattr(field, "_kwargs", {})
+    kept = {name: given[name] for name in sorted(given) if name not in WRITING}
+    fields = [
+        [name, describe(kept.pop(name))]
+        for name, value in list(kept.items())
+        if isinstance(value, serializers.Field)
+    ]
+    return [encoder.encode(list(getattr(field, "_args", ()))), encoder.items(kept), fields]
+
+
+def _code_of(serializer: Any) -> list[Any]:
+    """Return the code of a user's serializer, as plain data."""
+    return [
+        [name, _told_of(member.__code__)]
+        for cls in type(serializer).__mro__
+        if cls.__module__.split(".")[0] not in ("rest_framework", "builtins")
+        for name, member in sorted(vars(cls).items())
+        if hasattr(member, "__code__")
+    ]
+
+
+def _told_of(code: CodeType) -> list[Any]:
+    """Return what a function does: its instructions, and what they name and hold."""
+    encoder = Encoder()
+    held = [
+        _told_of(const) if isinstance(const, CodeType) else encoder.encode(const)
+        for const in code.co_consts
+        if const is not Ellipsis
+    ]
+    return [code.co_code.hex(), list(code.co_names), held]

@@ -14,6 +14,7 @@ from bindserver.databases import database_of
 from bindserver.databases.base import Sorting
 from bindserver.dependencies import Paths, paths_of
 from bindserver.exceptions import BindingError
+from bindserver.identity import Encoder, Statement, compile_query
 
 
 def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
@@ -43,32 +44,16 @@ class Limited(Subquery):
 
 
 def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:
-    """Tell whether two querysets give the same rows in the same order, by their SQL.
+    """Tell whether two querysets give the same rows in the same order.
 
     Where one leaves the order of equals open, the other may settle it by the key.
     """
-    return all(
-        (
-            one.model is other.model,
-            one.db == other.db == alias,
-            one._iterable_class is other._iterable_class,
-            one._result_cache is None and other._result_cache is None,
-            one.query.deferred_loading == other.query.deferred_loading,
-            _same(one._prefetch_related_lookups, other._prefetch_related_lookups),  # type: ignore[attr-defined]
-        )
-    ) and _statement(one, alias) == _statement(other, alias)
+    return one.db == other.db == alias and _settled(one, alias) == _settled(other, alias)
 
 
-def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
-    """Tell whether prefetches are the same: two `Prefetch` objects are equal too easily."""
-    return len(some) == len(others) and all(
-        a is b or (isinstance(a, str) and a == b) for a, b in zip(some, others, strict=True)
-    )
-
-
-def _statement(queryset: QuerySet[Any], alias: str) -> str:
-    _, in_order = ordered(queryset, None, alias)
-    return compiled(in_order, alias, in_order.model)[0]
+def _settled(queryset: QuerySet[Any], alias: str) -> Any:
+    _, in_order = ordered(queryset.using(alias), None, alias)
+    return Encoder(alias).queryset(in_order, "a queryset")
 
 
 def conditioned(binding: Binding[Any]) -> QuerySet[Any]:
@@ -140,14 +125,11 @@ def why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:
     return None
 
 
-def compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[str, Paths]:
+def compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[Statement, Paths]:
     """Return the query's SQL with its arguments, and how its tables reach its rows."""
     query = queryset.query.chain()
-    compiler = query.get_compiler(using=alias)
     try:
-        # `as_sql` forgets the joins that it adds itself, for orderings and `select_related`.
-        compiler.pre_sql_setup()
-        sql, params = compiler.as_sql()
+        statement = compile_query(query, alias)
     except EmptyResultSet:
-        return "", {model._meta.db_table: None}
-    return f"{sql} {params!r}", paths_of(query, sql, model)
+        return Statement("", ()), {model._meta.db_table: None}
+    return statement, paths_of(query, statement.sql, model)

@@ -17,8 +17,10 @@ from bindserver.binding import Binding
 from bindserver.engine.changes import Change
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
+from bindserver.identity import Encoder, digest
 from bindserver.registry import BindingClass
 from bindserver.rows import ModelRows
+from bindserver.values import NOBODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +30,15 @@ class Caller:
     user: Any = None
     auth: Any = None
 
-    def identity(self) -> tuple[str, str, str]:
-        """Return what makes two callers one and the same to a binding."""
-        user = self.user
-        if user is None or getattr(user, "is_anonymous", False):
-            return ("", "", repr(self.auth))
-        pk = getattr(user, "pk", None)
-        # The class of what is wrapped, where middleware hands out lazy users.
-        name = f"{user.__class__.__module__}.{user.__class__.__qualname__}"
-        return (name, f"#{id(user)}" if pk is None else str(pk), repr(self.auth))
+    def identity(self) -> str:
+        """Return what makes two callers one and the same to a binding: all that is known of them.
+
+        A user and what proves them count with all that is loaded of them, such as the scopes that
+        middleware hangs on a user; what cannot be told by its content is told by itself.
+        """
+        encoder = Encoder()
+        user = NOBODY if self.user is None else encoder.encode(self.user, "user")
+        return digest([user, encoder.encode(self.auth, "auth")])
 
 
 class Listener(Protocol):

@@ -1,0 +1,258 @@
+"""Values as plain data that is equal for equals alone.
+
+What is encoded alike may be shared, so a text that two might have in common (a `repr`, a `str`, a
+model's name) is never asked. Types whose values can be told are encoded by type and content;
+anything else is encoded as itself, by a name that no other object and no other process has. So what
+is not known is not shared.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import functools
+import ipaddress
+import secrets
+import sys
+import types
+import uuid
+import weakref
+import zoneinfo
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Any
+
+from django.db.models import Field, ForeignObjectRel, Model
+from django.db.models.fields.files import FieldFile
+from django.utils.functional import LazyObject, empty
+from django.utils.safestring import SafeString
+
+ATOMS: Mapping[type, Callable[[Any], Any]] = {
+    type(None): lambda value: value,
+    bool: lambda value: value,
+    int: str,
+    str: lambda value: value,
+    SafeString: str.__str__,
+    float: float.hex,
+    bytes: bytes.hex,
+    bytearray: bytearray.hex,
+    memoryview: lambda value: [value.format, str(value.shape), value.tobytes().hex()],
+    decimal.Decimal: str,
+    datetime.date: datetime.date.isoformat,
+    datetime.timedelta: lambda value: [value.days, value.seconds, value.microseconds],
+    datetime.timezone: lambda value: [str(value.utcoffset(None)), value.tzname(None)],
+    uuid.UUID: str,
+    range: lambda value: [str(value.start), str(value.stop), str(value.step)],
+    ipaddress.IPv4Address: str,
+    ipaddress.IPv6Address: str,
+    ipaddress.IPv4Network: str,
+    ipaddress.IPv6Network: str,
+    ipaddress.IPv4Interface: str,
+    ipaddress.IPv6Interface: str,
+}
+"""Types whose values are all that is said of them here; the type is encoded beside the value."""
+
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "functools.partial": ("func", "args", "keywords"),
+    "psycopg.dbapi20.Binary": ("obj",),
+    "psycopg.types.json.Json": ("obj", "dumps"),
+    "psycopg.types.json.Jsonb": ("obj", "dumps"),
+    **{
+        f"psycopg.types.range.{kind}Range": ("_lower", "_upper", "_bounds")
+        for kind in ("", "Int4", "Int8", "Numeric", "Date", "Timestamp", "Timestamptz")
+    },
+    "psycopg2._json.Json": ("adapted", "_dumps"),
+    **{
+        f"psycopg2._range.{kind}": ("_lower", "_upper", "_bounds")
+        for kind in ("Range", "NumericRange", "DateRange", "DateTimeRange", "DateTimeTZRange")
+    },
+}
+"""What makes values of other known types, by the types' paths; drivers need not be installed."""
+
+ANONYMOUS = "django.contrib.auth.models.AnonymousUser"
+NOBODY: list[Any] = ["anonymous", []]
+"""An anonymous user of whom nothing else is known."""
+
+CODE = (type, types.FunctionType, types.BuiltinFunctionType)
+"""What a module may hold under its own name, the same in every process."""
+
+
+class ValueEncoder:
+    """Encodes values as plain data (lists, texts, integers, booleans and None).
+
+    Two values are encoded alike only if they are equal in type and content, or are one object.
+
+    Attributes:
+        unshared: the values that could only be encoded as themselves, in words.
+    """
+
+    def __init__(self) -> None:
+        self.unshared: list[str] = []
+        self._met: dict[int, tuple[int, Any]] = {}
+
+    def encode(self, value: Any, what: str = "") -> Any:
+        """Return a value as plain data.
+
+        Args:
+            value: anything.
+            what: what it is to a person, for `unshared`.
+        """
+        kind = type(value)
+        if kind in ATOMS:
+            return [kind.__name__, ATOMS[kind](value)]
+        for kinds, encode in COMPOUNDS:
+            if issubclass(kind, kinds):
+                return encode(self, value, what)
+        if (parts := PARTS.get(path_of(kind))) is not None and is_found(kind):
+            return [path_of(kind), [self.encode(getattr(value, part), what) for part in parts]]
+        if path_of(kind) == ANONYMOUS:
+            return ["anonymous", self.items(vars(value), what or "user")]
+        return self.itself(value, what)
+
+    def itself(self, value: Any, what: str = "") -> list[str]:
+        """Return what names an object and no other one, and note that it is not shared."""
+        named = path_of(value if isinstance(value, CODE) else type(value))
+        self.unshared.append(f"{what or 'a value'} is {named}, which is known by itself alone")
+        return ["itself", names.name(value)]
+
+    def code(self, value: Any, what: str = "") -> list[str]:
+        """Return what names a class or a function: its path, if that leads to it."""
+        return ["code", path_of(value)] if is_found(value) else self.itself(value, what)
+
+    def items(self, value: Mapping[Any, Any], what: str = "") -> list[Any]:
+        """Return a mapping's items in its order."""
+        return [
+            [self.encode(key, what), self.encode(item, f"{what}[{key!r}]")]
+            for key, item in value.items()
+        ]
+
+    def instance(self, value: Model, what: str = "") -> Any:
+        """Return a model instance: its class, and all that is loaded of it."""
+        if (known := self._met.get(id(value))) is not None:
+            return ["met", known[0]]
+        self._met[id(value)] = (len(self._met), value)  # kept, or another could get its `id`
+        of, state = what or type(value).__name__, value._state
+        loaded = {name: vars(value)[name] for name in sorted(vars(value)) if name != "_state"}
+        related = dict(sorted(state.fields_cache.items()))
+        return [
+            "instance",
+            self.code(type(value), of),
+            state.db,
+            state.adding,
+            self.items(loaded, of),
+            self.items(related, of),
+        ]
+
+    def field(self, value: Any, what: str = "") -> Any:
+        """Return a field: its place in a model, or, of none, its class and arguments."""
+        model = getattr(value, "model", None)
+        if model is not None and value.name in {f.name for f in model._meta.get_fields()}:
+            if model._meta.get_field(value.name) is value:
+                return ["field", self.code(model, what), value.name]
+        if not isinstance(value, Field):
+            return self.itself(value, what)
+        _, _, args, kwargs = value.deconstruct()
+        return ["field", self.code(type(value), what), self.encode([args, kwargs], what)]
+
+
+def _encode_lazy(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    if value._wrapped is empty:
+        value._setup()
+    return encoder.encode(value._wrapped, what)
+
+
+def _encode_sequence(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    if type(value) not in (list, tuple):
+        return encoder.itself(value, what)
+    return [type(value).__name__, [encoder.encode(item, what) for item in value]]
+
+
+def _encode_set(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    if type(value) not in (set, frozenset):
+        return encoder.itself(value, what)
+    return [type(value).__name__, sorted([encoder.encode(item, what) for item in value], key=repr)]
+
+
+def _encode_dict(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    return ["dict", encoder.items(value, what)] if type(value) is dict else encoder.itself(value, what)
+
+
+def _encode_time(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    if type(value) not in (datetime.datetime, datetime.time):
+        return encoder.itself(value, what)
+    naive = value.replace(tzinfo=None).isoformat()
+    return [type(value).__name__, naive, value.fold, encoder.encode(value.tzinfo, what)]
+
+
+def _encode_zone(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    known = type(value) is zoneinfo.ZoneInfo and value.key is not None
+    return ["zone", value.key] if known else encoder.itself(value, what)
+
+
+def _encode_enum(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    return ["enum", encoder.code(type(value), what), value.name]
+
+
+def _encode_file(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    return ["file", encoder.code(type(value), what), value.name]
+
+
+COMPOUNDS: tuple[tuple[Any, Callable[[ValueEncoder, Any, str], Any]], ...] = (
+    (LazyObject, _encode_lazy),
+    (Enum, _encode_enum),
+    ((list, tuple), _encode_sequence),
+    ((set, frozenset), _encode_set),
+    (dict, _encode_dict),
+    ((datetime.datetime, datetime.time), _encode_time),
+    (zoneinfo.ZoneInfo, _encode_zone),
+    (Model, ValueEncoder.instance),
+    (CODE, ValueEncoder.code),
+    ((Field, ForeignObjectRel), ValueEncoder.field),
+    (FieldFile, _encode_file),
+)
+"""How values with others inside are encoded, subclasses' too, which are others' than known ones."""
+
+
+def path_of(code: Any) -> str:
+    """Return where a class or a function says that it is to be found."""
+    return f"{getattr(code, '__module__', '')}.{getattr(code, '__qualname__', '')}"
+
+
+def is_found(code: Any) -> bool:
+    """Tell whether a class or a function is what its path leads to; one that a function has made is
+    not, nor one that a reload has replaced."""
+    found: Any = sys.modules.get(getattr(code, "__module__", None) or "")
+    for name in code.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is code
+
+
+class _Names:
+    """Names for objects that are known by nothing but themselves; each name is given once.
+
+    An object that nobody can hold weakly gets another name each time.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Any], str]] = {}
+
+    def name(self, value: Any) -> str:
+        """Return an object's name."""
+        known = self._known.get(id(value))
+        if known is not None and known[0]() is value:
+            return known[1]
+        name = secrets.token_hex(12)
+        try:
+            held = weakref.ref(value, functools.partial(self._forget, id(value)))
+        except TypeError:
+            return name
+        self._known[id(value)] = (held, name)
+        return name
+
+    def _forget(self, number: int, held: weakref.ref[Any]) -> None:
+        known = self._known.get(number)
+        if known is not None and known[0] is held:
+            self._known.pop(number, None)
+
+
+names = _Names()

@@ -1,0 +1,98 @@
+"""Pairs of contexts that differ in one place at most: who shares a view is sent the same.
+
+`python -m tests.sharing --pairs 100000 --seed 1` tries as many.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from bindserver import Binding
+from bindserver.queries import Query
+from bindserver.rendering import NoRequest
+from bindserver.statements import queryset_of
+from bindserver.wishes import Caller
+from tests.app.models import Category, Product, Tag
+from tests.sharing.places import PLACES, Place, Sample, shown
+
+
+@dataclass
+class Tally:
+    """What pairs came to, by place.
+
+    Attributes:
+        shared: pairs whose views were one, and rightly so.
+        apart: pairs whose views were two.
+        wrong: what was shared, and is not the same.
+        split: what is the same and known, and was not shared.
+    """
+
+    shared: Counter[str] = field(default_factory=Counter)
+    apart: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    split: list[str] = field(default_factory=list)
+
+
+def fill() -> None:
+    """Write rows that every place shows."""
+    category = Category.objects.create(pk=1, name="c")
+    tags = [Tag.objects.create(name=name) for name in ("0", "1", "2", "00")]
+    for number in range(4):
+        product = Product.objects.create(
+            pk=1 + number, name=f"p{number}", stock=number, price=number, category=category
+        )
+        product.tags.set(tags)
+
+
+def rendered(binding: Binding[Any]) -> str:
+    """Return a binding's rows as DRF renders them for a request of their own."""
+    context = NoRequest(binding.get_serializer_context())
+    serializer = binding.get_serializer_class()(
+        list(queryset_of(binding)), many=True, context=context
+    )
+    return json.dumps(serializer.data, default=str)
+
+
+def compare(pairs: int, seed: int, *, until_wrong: bool = False) -> Tally:
+    """Compare pairs of contexts.
+
+    Args:
+        pairs: how many.
+        seed: of the choices.
+        until_wrong: whether to end at the first pair that is wrongly shared.
+    """
+    choose, tally = random.Random(seed), Tally()
+    for _ in range(pairs):
+        place = choose.choice(PLACES)
+        one, other = place.pair(choose)
+        _compare(place, one, other, tally)
+        if until_wrong and tally.wrong:
+            break
+    return tally
+
+
+def _compare(place: Place, one: Sample, other: Sample, tally: Tally) -> None:
+    values = one.value(), other.value()  # both live while they are compared
+    bindings = [place.bind(value) for value in values]
+    queries = [Query(binding) for binding in bindings]
+    said = f"{place.name}: {shown(values[0])} and {shown(values[1])}"
+    if queries[0].identity == queries[1].identity:
+        tally.shared[place.name] += 1
+        if rendered(bindings[0]) != rendered(bindings[1]):
+            tally.wrong.append(f"one view for {said}")
+    else:
+        tally.apart[place.name] += 1
+        if one == other and one.known:
+            tally.split.append(f"two views for {said}")
+        if queries[0].kin is not None and queries[0].kin == queries[1].kin:
+            tally.wrong.append(f"read together: {said}")
+        if queries[0].fingerprint == queries[1].fingerprint:
+            tally.wrong.append(f"one cursor for {said}")
+    for kind in ("user", "auth"):
+        first, second = (Caller(**{kind: value}).identity() for value in values)
+        if first == second and shown(values[0]) != shown(values[1]):
+            tally.wrong.append(f"one {kind} for {said}")
