@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Model
-from django.utils.functional import LazyObject
 
 from bindserver import permissions
 from bindserver.binding import CONTEXT, Binding
@@ -22,6 +21,7 @@ from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
 from bindserver.snapshot import guarded, home_of, vouch
 from bindserver.subject import Subject
+from bindserver.values import unwrapped
 from bindserver.wishes import Caller, Ref
 
 SubjectKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
@@ -266,8 +266,7 @@ def _context_of(instance: Binding[Any], caller: Caller) -> str:
 def carry_over(known: Model, fresh: Model) -> None:
     """Give a user's row, read anew, what its authentication has hung on the old one, such as
     scopes; but neither columns nor what the old one remembers of the database."""
-    if isinstance(known, LazyObject):
-        known = known._wrapped
+    known = unwrapped(known)
     columns = {field.attname for field in known._meta.concrete_fields}
     for name, value in vars(known).items():
         if name not in columns and not name.startswith("_") and not hasattr(type(known), name):

@@ -88,3 +88,17 @@ def _tried(binding: BindingClass, alias: str) -> set[str]:
         # A binding may well need a user or params that only a subscriber brings.
         logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
     return recorder.own | recorder.other | (query.tables if query else set())
+
+
+def unshared(binding: BindingClass) -> tuple[str, ...]:
+    """Return why two subscribers of a binding do not share a view, though they ask the same.
+
+    Nothing where they do, or where a trial as an anonymous user without params does not tell.
+    """
+    try:
+        one: Query
+        one, other = (Query(binding()) for _ in range(2))  # type: ignore[type-var]
+    except Exception as problem:  # as above
+        logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
+        return ()
+    return other.unshared if one.identity != other.identity else ()

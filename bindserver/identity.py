@@ -93,7 +93,7 @@ class Encoder(ValueEncoder):
     def statement(self, value: QuerySet[Any], what: str) -> Any:
         """Return a queryset's SQL and its arguments."""
         try:
-            compiled = compile_query(value.query.chain(), value._db or self._alias)
+            compiled = compile_query(value.query.chain(), value._db or self._alias)  # type: ignore[attr-defined]
         except EmptyResultSet:
             return ["nothing"]
         return self.arguments(compiled, what)

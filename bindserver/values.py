@@ -146,19 +146,25 @@ class ValueEncoder:
     def field(self, value: Any, what: str = "") -> Any:
         """Return a field: its place in a model, or, of none, its class and arguments."""
         model = getattr(value, "model", None)
-        if model is not None and value.name in {f.name for f in model._meta.get_fields()}:
-            if model._meta.get_field(value.name) is value:
-                return ["field", self.code(model, what), value.name]
+        if model is not None and any(field is value for field in model._meta.get_fields()):
+            return ["field", self.code(model, what), value.name]
         if not isinstance(value, Field):
             return self.itself(value, what)
         _, _, args, kwargs = value.deconstruct()
         return ["field", self.code(type(value), what), self.encode([args, kwargs], what)]
 
 
+def unwrapped(value: Any) -> Any:
+    """Return what a lazy object stands for, or what is none as it is."""
+    while issubclass(type(value), LazyObject):
+        if value._wrapped is empty:
+            value._setup()
+        value = value._wrapped
+    return value
+
+
 def _encode_lazy(encoder: ValueEncoder, value: Any, what: str) -> Any:
-    if value._wrapped is empty:
-        value._setup()
-    return encoder.encode(value._wrapped, what)
+    return encoder.encode(unwrapped(value), what)
 
 
 def _encode_sequence(encoder: ValueEncoder, value: Any, what: str) -> Any:
@@ -174,7 +180,9 @@ def _encode_set(encoder: ValueEncoder, value: Any, what: str) -> Any:
 
 
 def _encode_dict(encoder: ValueEncoder, value: Any, what: str) -> Any:
-    return ["dict", encoder.items(value, what)] if type(value) is dict else encoder.itself(value, what)
+    return (
+        ["dict", encoder.items(value, what)] if type(value) is dict else encoder.itself(value, what)
+    )
 
 
 def _encode_time(encoder: ValueEncoder, value: Any, what: str) -> Any:

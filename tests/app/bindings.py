@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import JSONField, Prefetch, Q, QuerySet, Value
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, DjangoModelPermissions, IsAuthenticated
 
@@ -89,6 +89,14 @@ class TaggedSerializer(serializers.ModelSerializer[Product]):
     class Meta:
         model = Product
         fields = ["id", "name", "tags"]
+
+
+class NotedSerializer(serializers.ModelSerializer[Product]):
+    note = serializers.JSONField(read_only=True)
+
+    class Meta:
+        model = Product
+        fields = ["id", "note"]
 
 
 class TaggedBinding(Binding[Product]):
@@ -365,3 +373,49 @@ class StretchBinding(Binding[Stretch]):
 
     queryset = Stretch.objects.select_related("moment").order_by("moment__text")
     fields = ["length", "moment"]
+
+
+class NotedBinding(Binding[Product]):
+    """Rows with a long argument that names the user at its end."""
+
+    model = Product
+    event = "noted"
+    serializer_class = NotedSerializer
+
+    def get_queryset(self) -> QuerySet[Any]:
+        note = {"since": "the beginning of the time that we know of", "of": self.user.username}
+        return Product.objects.annotate(note=Value(note, output_field=JSONField()))
+
+
+class OwnTagsBinding(Binding[Product]):
+    """Rows with those rows of another table in them that are the user's."""
+
+    model = Product
+    event = "own_tags"
+    serializer_class = TaggedSerializer
+
+    def get_queryset(self) -> QuerySet[Any]:
+        own = Tag.objects.filter(name=self.user.username)
+        return Product.objects.prefetch_related(Prefetch("tags", own))
+
+
+class ByUserBinding(Binding[Product]):
+    """A serializer class that is made for the user, of one name and one set of fields."""
+
+    model = Product
+    event = "by_user"
+
+    def get_serializer_class(self) -> Any:
+        name = self.user.username
+
+        class Row(serializers.ModelSerializer[Product]):
+            seen_by = serializers.SerializerMethodField()
+
+            class Meta:
+                model = Product
+                fields = ["id", "seen_by"]
+
+            def get_seen_by(self, product: Product) -> str:
+                return str(name)
+
+        return Row

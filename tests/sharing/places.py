@@ -1,7 +1,8 @@
 """The places in which two contexts of a binding may differ, and values that look alike there.
 
-A *sample* is a recipe for a value: made twice, it makes two values that nobody can tell apart; two
-samples make values that may have one `repr`, one `str`, one hash and be equal, and are not the same.
+A *sample* is a recipe for a value: made twice, it makes two values that nobody can tell apart. Two
+samples make values that are not the same, though they may have one `repr`, one `str` and one hash,
+and be equal to Python.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from tests.app.models import Category, Product, Tag
+
 
 class LookAlike:
     """What any other one is equal to, and writes itself alike."""
@@ -106,7 +108,7 @@ DATA: tuple[Callable[[int], Any], ...] = (
     lambda n: {n, 100},
     lambda n: frozenset({n, 100}),
     lambda n: datetime.date(2026, 1, 1 + n % 28),
-    lambda n: datetime.datetime(2026, 1, 1 + n % 28),
+    lambda n: datetime.datetime(2026, 1, 1 + n % 28),  # noqa: DTZ001
     lambda n: datetime.datetime(2026, 1, 1 + n % 28, tzinfo=datetime.UTC),
     lambda n: datetime.datetime(2026, 1, 1 + n % 28, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
     lambda n: datetime.time(n % 24),
@@ -122,15 +124,18 @@ SECRETS: tuple[Callable[[int], Any], ...] = (
     Slotted,
     lambda n: [LookAlike(n)],
     lambda n: {"a": Slotted(n)},
-    lambda n: (lambda: n),
+    lambda n: lambda: n,
     lambda n: type("Row", (), {"secret": n}),
 )
 """Values that nobody can tell but by themselves."""
 
 
+LONG_AGO = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+
+
 def _person(n: int, **extra: Any) -> User:
     """Return one of some users whose texts are the same."""
-    return User(pk=1 + n, username="default", date_joined=datetime.datetime.min, **extra)
+    return User(pk=1 + n, username="default", date_joined=LONG_AGO, **extra)
 
 
 PEOPLE: tuple[Callable[[int], Any], ...] = (
@@ -220,7 +225,7 @@ TEXT = models.TextField()
 
 
 class Tagged(serializers.ModelSerializer[Any]):
-    tags = serializers.SlugRelatedField(many=True, read_only=True, slug_field="name")
+    tags: Any = serializers.SlugRelatedField(many=True, read_only=True, slug_field="name")
 
     class Meta:
         model = Product
@@ -322,7 +327,7 @@ class Stateful(QuerySet[Product]):
 
     def iterator(self, *args: Any, **kwargs: Any) -> Any:
         for product in super().iterator(*args, **kwargs):
-            product.mark = str(shown(self.secret))
+            vars(product)["mark"] = str(shown(self.secret))
             yield product
 
     def __iter__(self) -> Any:

@@ -13,7 +13,7 @@ from tests.sharing.pairs import compare, fill
 from tests.sharing.places import PLACES
 
 pytestmark = pytest.mark.usefixtures("database", "forget_bindings")
-PAIRS = 2500
+PAIRS = 1500
 
 
 def test_a_view_is_shared_only_by_those_who_are_sent_the_same() -> None:

@@ -19,7 +19,7 @@ from bindserver.capture.log import Log, log_of
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
-from bindserver.discovery import tables_of
+from bindserver.discovery import tables_of, unshared
 from bindserver.exceptions import (
     BindserverError,
     CaptureError,
@@ -175,6 +175,8 @@ class Command(BaseCommand):
                 f"{event}: {binding.__module__}.{binding.__name__} of {model}, params: {params}"
                 f"{_elsewhere(binding)}{_address(binding)}"
             )
+            for why in unshared(binding):
+                self.stdout.write(f"  each subscriber has a view of their own: {why}")
         for alias in sorted({binding.using or DEFAULT_DB_ALIAS for binding in registry.all()}):
             self.stdout.write(f"capture on {alias}: {_capture(alias)}")
         self.stdout.write(f"WebSocket: {conf.WEBSOCKET_PATH}")
