@@ -97,7 +97,7 @@ def unshared(binding: BindingClass) -> tuple[str, ...]:
     """
     try:
         one: Query
-        one, other = (Query(binding()) for _ in range(2))  # type: ignore[type-var]
+        one, other = (Query(binding()) for _ in range(2))
     except Exception as problem:  # as above
         logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
         return ()

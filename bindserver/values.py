@@ -69,6 +69,9 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 }
 """What makes values of other known types, by the types' paths; drivers need not be installed."""
 
+NEVER = frozenset({"_state", "_django_version"})
+"""What of an instance is told by other means, or stays from pickling it."""
+
 ANONYMOUS = "django.contrib.auth.models.AnonymousUser"
 NOBODY: list[Any] = ["anonymous", []]
 """An anonymous user of whom nothing else is known."""
@@ -132,7 +135,7 @@ class ValueEncoder:
             return ["met", known[0]]
         self._met[id(value)] = (len(self._met), value)  # kept, or another could get its `id`
         of, state = what or type(value).__name__, value._state
-        loaded = {name: vars(value)[name] for name in sorted(vars(value)) if name != "_state"}
+        loaded = {name: vars(value)[name] for name in sorted(vars(value)) if name not in NEVER}
         related = dict(sorted(state.fields_cache.items()))
         return [
             "instance",

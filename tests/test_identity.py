@@ -105,7 +105,8 @@ class TestCallers:
     def test_what_authentication_hung_on_a_user_stays_when_its_row_is_read_anew(self) -> None:
         known, fresh = User(pk=1, username="old", is_staff=True), User(pk=1, username="new")
         vars(known).update(scopes=["read"], _perm_cache={"app.delete"})
-        carry_over(SimpleLazyObject(lambda: known), fresh)
+        lazy: Any = SimpleLazyObject(lambda: known)
+        carry_over(lazy, fresh)
         assert vars(fresh)["scopes"] == ["read"]
         assert (fresh.username, fresh.is_staff) == ("new", False)
         assert "_perm_cache" not in vars(fresh)

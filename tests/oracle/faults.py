@@ -28,7 +28,9 @@ from bindserver.engine.subscription import State as SessionState
 from bindserver.engine.subscription import Subscription
 from bindserver.engine.together import Together
 from bindserver.engine.view import View
+from bindserver.identity import Encoder as IdentityEncoder
 from bindserver.queries import Query
+from bindserver.wishes import Caller
 from tests.oracle.database_faults import DATABASE_FAULTS, LOGS
 from tests.oracle.relay_faults import RELAY_FAULTS
 
@@ -269,6 +271,20 @@ def net_change_without_deletes() -> None:
     _patch(view, "net_of", forgetting)
 
 
+def arguments_left_out() -> None:
+    """Views are told apart by their SQL, whatever its arguments are."""
+
+    def bare(_: Any) -> Any:
+        return lambda self, compiled, what: compiled.sql
+
+    _patch(IdentityEncoder, "arguments", bare)
+
+
+def callers_alike() -> None:
+    """All callers are one to a binding."""
+    _patch(Caller, "identity", lambda _: lambda self: "anybody")
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
     for fault in (
@@ -287,6 +303,8 @@ FAULTS: dict[str, Callable[[], None]] = {
         dealt_by_chance,
         old_sync,
         net_change_without_deletes,
+        arguments_left_out,
+        callers_alike,
     )
 }
 

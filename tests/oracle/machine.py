@@ -7,6 +7,7 @@ import io
 import random
 import time
 from collections.abc import Awaitable, Callable, Collection
+from itertools import zip_longest
 from pathlib import Path
 
 from django.core.management import call_command
@@ -30,7 +31,7 @@ SETTLE_SECONDS = 12
 CLIENTS = 4
 LATECOMERS = 3
 OFTEN = 15
-ANN = 1
+USERS = ("ann", "bob")
 NAMES = [
     *(Name(e) for e in ("products", "cheapest", "by_stock", "tagged", "restaurants", "places")),
     *(Name(e) for e in ("tokens", "words", "tags", "categories", "catalogue")),
@@ -44,7 +45,8 @@ NAMES = [
     Name("part", canonical({"name": "a", "active": True})),
     Name("part", canonical({"name": "a", "active": False})),
 ]
-MINE = Name("mine", user=ANN)
+MINE = [Name("mine", user=1 + number) for number in range(len(USERS))]
+"""What each user sees of one binding; the first clients are theirs, in this order."""
 PROVEN = frozenset({"ok", "create", "update", "delete", "batch"})
 NOTICE_SECONDS = 3.0
 """How long a write that fires no trigger may go unnoticed where no snapshot shows it."""
@@ -88,11 +90,11 @@ class Machine:
         self.dialect = self.writer.dialect
         orm.be_impatient(self.dialect)
         self.late: list[Latecomer] = []
-        self.history = History([*NAMES, MINE])
-        cookie = log_in()
+        self.history = History([*NAMES, *MINE])
+        cookies = [log_in(1 + number, name) for number, name in enumerate(USERS)]
         self.clients = [
-            Follower(f"client {number}", cookie if number < 2 else None, self.history, self.tally)
-            for number in range(CLIENTS)
+            Follower(f"client {number}", cookie, self.history, self.tally)
+            for number, cookie in zip_longest(range(CLIENTS), cookies)
         ]
         self.away: set[Follower] = set()
         self.proofs = Proofs(self.writer, self.history)
@@ -257,7 +259,11 @@ class Machine:
 
     def name_for(self, client: Follower) -> Name:
         """Choose a view."""
-        return self.rng.choice([*NAMES, MINE] if client in self.clients[:2] else NAMES)
+        return self.rng.choice([*NAMES, *self._own(client)])
+
+    def _own(self, client: Follower) -> list[Name]:
+        """Return what only this client may see."""
+        return MINE[slice(at := self.clients.index(client), at + 1)]
 
     async def connect(self, client: Follower, *, held: bool = True) -> None:
         """Connect and subscribe: to what was subscribed before, at first to many views."""
@@ -265,7 +271,7 @@ class Machine:
         names = list(client.subscriptions)
         if not names:
             names = [n for n in NAMES if self.rng.random() < 0.7]
-            names += [MINE] if client in self.clients[:2] else []
+            names += self._own(client)
         node = self.service.choose()
         client.may_close_with = node.may_close_with
         if client.node not in (None, node):

@@ -167,7 +167,8 @@ def write_membership(w: Writer) -> None:
     if w.rng.random() < 0.5:
         w.run("DELETE FROM app_membership WHERE id = ?", w.pick("app_membership"))
     elif (key := w.category()) is not None:
-        w.run("INSERT INTO app_membership(user_id, category_id) VALUES (1, ?)", key)
+        user = w.rng.choice((1, 2))
+        w.run("INSERT INTO app_membership(user_id, category_id) VALUES (?, ?)", user, key)
 
 
 def write_place(w: Writer) -> None:

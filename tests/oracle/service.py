@@ -142,9 +142,9 @@ class Service:
         return "\n".join(node.log() for node in self.nodes)
 
 
-def log_in() -> str:
-    """Make the user whose memberships a binding reads, and return a session cookie for them."""
-    user = User.objects.create(pk=1, username="ann", password="!")
+def log_in(pk: int, name: str) -> str:
+    """Make a user whose memberships a binding reads, and return a session cookie for them."""
+    user = User.objects.create(pk=pk, username=name, password="!")
     session = SessionStore()
     session["_auth_user_id"] = str(user.pk)
     session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"
