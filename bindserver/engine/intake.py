@@ -1,8 +1,16 @@
-"""What one client says, as far as its limits allow it to be heard."""
+"""What one client says, as far as its limits allow it to be heard.
+
+Each message is read before it is counted, since a refusal names what it refuses. Leaving is never
+refused for the rate: who may not leave would go on being sent what it wants no more. It has an
+allowance of its own, which holds as much as a client can have asked for; only one that leaves what
+it never had can use it up, and is closed.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from bindserver.engine import protocol
 from bindserver.engine.frames import byte_length
@@ -37,6 +45,9 @@ class Intake:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._allowance = Allowance(limits.messages_per_second, limits.messages_burst)
+        self._leaving = Allowance(
+            limits.messages_per_second, limits.messages_burst + 2 * limits.subscriptions
+        )
         self._malformed = 0
         self._refused_in_a_row = 0
 
@@ -49,34 +60,66 @@ class Intake:
         """
         if byte_length(text) > self._limits.message_bytes:
             return Refusal(closing=(Closing.TOO_BIG, "message too big"))
+        heard = _read(text)
+        if isinstance(heard, protocol.Unsubscribe):
+            return heard if self._leaving.take(now) else _closed()
         if not self._allowance.take(now):
-            return self._too_many()
+            return self._too_many(heard)
         self._refused_in_a_row = 0
-        try:
-            return parse(text)
-        except Malformed as problem:
-            return self._is_malformed(problem)
+        return self._is_malformed(heard) if isinstance(heard, Malformed) else heard
 
     def count_failed_proof(self) -> None:
         """Take note that the client has shown a token that proves nothing."""
         self._allowance.spend(FAILED_PROOF_COST)
 
-    def _too_many(self) -> Refusal:
+    def count_idle_leave(self) -> None:
+        """Take note that the client has left what it was not subscribed to: that is not free."""
+        self._allowance.spend(1)
+
+    def _too_many(self, heard: Message | Malformed) -> Refusal:
         self._refused_in_a_row += 1
         if self._refused_in_a_row > self._limits.messages_burst:
-            return Refusal(closing=(Closing.TOO_MANY_MESSAGES, "too many messages"))
-        return Refusal(told=protocol.error(Code.RATE_LIMITED, "too many messages; slow down"))
+            return _closed()
+        return _refusal(Code.RATE_LIMITED, "too many messages; slow down", heard)
 
     def _is_malformed(self, problem: Malformed) -> Refusal:
         self._malformed += 1
-        told = protocol.error(
-            Code.MALFORMED,
-            str(problem),
-            event=problem.event,
-            ref=problem.ref,
-            params=problem.params,
-        )
+        refusal = _refusal(Code.MALFORMED, str(problem), problem)
         if self._malformed < self._limits.malformed:
-            return Refusal(told=told)
+            return refusal
         closing = (Closing.TOO_MANY_MALFORMED, "too many malformed messages")
-        return Refusal(told=told, closing=closing)
+        return Refusal(told=refusal.told, closing=closing)
+
+
+def _read(text: str) -> Message | Malformed:
+    try:
+        return parse(text)
+    except Malformed as problem:
+        return problem
+
+
+def _closed() -> Refusal:
+    return Refusal(closing=(Closing.TOO_MANY_MESSAGES, "too many messages"))
+
+
+def _refusal(code: Code, detail: str, heard: Message | Malformed) -> Refusal:
+    """Return a refusal that names what could be read of the message."""
+    event, ref, params = _named(heard)
+    return Refusal(told=protocol.error(code, detail, event=event, ref=ref, params=params))
+
+
+def _named(
+    heard: Message | Malformed,
+) -> tuple[str | None, protocol.Ref, Mapping[str, Any] | None]:
+    """Return the event under which a message is refused, its mark and its params."""
+    match heard:
+        case Malformed():
+            return heard.event, heard.ref, heard.params
+        case protocol.Subscribe() | protocol.Unsubscribe():
+            return heard.event, heard.ref, heard.params or None
+        case protocol.Authenticate():
+            return "$auth", heard.ref, None
+        case protocol.Hello():
+            return "$hello", None, None
+        case protocol.Ping() | protocol.Ignored():
+            return None, None, None

@@ -89,8 +89,7 @@ class Session:
                 pass
 
     def _ask(self, message: protocol.Subscribe | protocol.Unsubscribe) -> Iterator[Effect]:
-        opening = isinstance(message, protocol.Subscribe)
-        if len(self._asked) + opening * len(self._subscriptions) >= 2 * self._limits.subscriptions:
+        if self._waiting_like(message) >= 2 * self._limits.subscriptions:
             yield from self._tell(
                 protocol.error(
                     Code.TOO_MANY_SUBSCRIPTIONS,
@@ -105,6 +104,13 @@ class Session:
         self._next_number += 1
         self._asked[number] = message
         yield Ask(number=number, message=message)
+
+    def _waiting_like(self, message: protocol.Subscribe | protocol.Unsubscribe) -> int:
+        """Count what a message adds to. Asks and leaves are counted apart: a client may leave all
+        that it holds and ask for as much again, and not wait for an answer in between."""
+        waiting = sum(isinstance(asked, type(message)) for asked in self._asked.values())
+        opening = isinstance(message, protocol.Subscribe)
+        return waiting + opening * len(self._subscriptions)
 
     # What the hub answers.
 
@@ -170,6 +176,8 @@ class Session:
         current = self._numbers.get((message.event, shown))
         if current is not None:
             yield from self._forget(current)
+        else:
+            self._intake.count_idle_leave()
         yield from self._tell(
             protocol.disconnected(event=message.event, params=shown, ref=message.ref)
         )

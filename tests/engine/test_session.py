@@ -369,7 +369,7 @@ def test_a_proof_that_is_none_costs_as_many_messages_as_it_should() -> None:
         talk.perform(talk.session.not_authenticated("no", None))
     talk.read()
     talk.say("$auth", after=0, token="wrong")
-    assert talk.read() == "$error error rate_limited"
+    assert talk.read() == "$auth error rate_limited"
     talk.say("$auth", after=1, token="right")
     assert talk.told() == "prove right None"
 

@@ -167,6 +167,44 @@ class TestClosing:
                 await asyncio.sleep(0.2)
                 await talk.ping()
 
+    async def test_what_is_refused_for_the_rate_is_named(self, make_server: MakeServer) -> None:
+        with make_server(MAX_MESSAGES_BURST=3, MAX_MESSAGES_PER_SECOND=0.1) as server:
+            async with talking(server.ws) as talk:
+                for _ in range(3):
+                    await talk.ping()
+                text = '{"event": "in_category", "data": {"params": {"category": 1}, "ref": 8}}'
+                data = await error_of(talk, "in_category", text)
+                assert data["payload"]["code"] == "rate_limited"
+                assert (data["ref"], data["params"]) == (8, {"category": 1})
+                data = await error_of(talk, "$auth", '{"event": "$auth", "data": {"ref": 9}}')
+                assert (data["ref"], data["payload"]["code"]) == (9, "rate_limited")
+
+    async def test_leaving_is_never_refused_for_the_rate(self, make_server: MakeServer) -> None:
+        with make_server(MAX_MESSAGES_BURST=20, MAX_MESSAGES_PER_SECOND=0.1) as server:
+            async with talking(server.ws) as talk:
+                for number in range(15):
+                    await talk.follow("in_category", params={"category": number})
+                for _ in range(10):
+                    await talk.say_text('{"event": "$ping"}')
+                for number in range(15):
+                    params = {"category": str(number)}
+                    await talk.say("in_category", params=params, disconnect=True, ref=number)
+                heard = len(talk.heard)
+                await talk.until(lambda: len(talk.heard) == heard + 10 + 15)
+                said = talk.heard[heard:]
+                left = [m["data"]["ref"] for m in said if m["event"] == "in_category"]
+                assert left == list(range(15))
+                assert sum(m["event"] == "$error" for m in said) == 5
+
+    async def test_leaving_for_ever_is_4429(self, make_server: MakeServer) -> None:
+        with make_server(
+            MAX_MESSAGES_BURST=5, MAX_MESSAGES_PER_SECOND=0.1, MAX_SUBSCRIPTIONS=5
+        ) as server:
+            async with talking(server.ws) as talk:
+                for _ in range(16):
+                    await talk.say_text('{"event": "products", "data": {"disconnect": true}}')
+                assert await talk.closed() == 4429
+
     async def test_too_many_subscriptions_are_refused_one_by_one(
         self, make_server: MakeServer
     ) -> None:

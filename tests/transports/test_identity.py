@@ -127,7 +127,7 @@ class TestTokens:
             for _ in range(3):
                 assert (await prove(talk, "wrong"))["payload"]["code"] == "unauthenticated"
             await talk.say("$auth", token="wrong")
-            assert (await talk.hear_data("$error"))["payload"]["code"] == "rate_limited"
+            assert (await talk.hear_data("$auth"))["payload"]["code"] == "rate_limited"
 
 
 class TestChanging:
