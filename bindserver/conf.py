@@ -43,6 +43,7 @@ DEFAULTS: dict[str, Any] = {
 """Every key and its default; `docs/settings.md` says what each one does."""
 
 
+ORIGIN = re.compile(r"null|[a-z][a-z0-9+.\-]*://[^/?#@*\s]+", re.IGNORECASE)
 GROUP = re.compile(r"[a-zA-Z0-9\-_.]{1,90}")
 
 
@@ -99,17 +100,25 @@ def _problem(name: str, value: object) -> str | None:
             return None
         return "BINDSERVER['WEBSOCKET_PATH'] is a path such as '/ws/'."
     if name == "ORIGINS":
-        if value is None or (
-            isinstance(value, (list, tuple)) and all(isinstance(item, str) for item in value)
-        ):
-            return None
-        return "BINDSERVER['ORIGINS'] is a list of origins such as 'https://shop.example'."
+        return None if value is None else _problem_of_origins(value)
     if name == "RELAY_GROUP":
         if isinstance(value, str) and GROUP.fullmatch(value):
             return None
         return "BINDSERVER['RELAY_GROUP'] is a short name of letters, digits, '-', '_' and '.'."
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         return f"BINDSERVER[{name!r}] is a positive number."
+    return None
+
+
+def _problem_of_origins(value: object) -> str | None:
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
+        return "BINDSERVER['ORIGINS'] is a list of origins such as 'https://shop.example'."
+    for item in value:
+        if not ORIGIN.fullmatch(item):
+            return (
+                f"BINDSERVER['ORIGINS'] has {item!r}, which no page's origin equals: write scheme "
+                "and host, and a port if there is one, such as 'https://shop.example'."
+            )
     return None
 
 

@@ -11,12 +11,9 @@ import logging
 import time
 from collections.abc import Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
-from django.conf import settings
-from django.http.request import split_domain_port, validate_host
 
 from bindserver.authentication import NotProven
 from bindserver.conf import conf
@@ -28,10 +25,8 @@ from bindserver.exceptions import UnknownEvent
 from bindserver.hearing import tell
 from bindserver.hub import hub
 from bindserver.transports.identity import Identity
+from bindserver.transports.origins import origin_allowed
 from bindserver.wishes import Event, Ref
-
-LOCAL_HOSTS = [".localhost", "127.0.0.1", "[::1]"]
-"""What Django serves in debug mode when ALLOWED_HOSTS is empty."""
 
 BREATH_BYTES = 32 * 1024
 """After a frame of more than this, other connections have their turn."""
@@ -208,29 +203,3 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         if self._writer is not None:
             self._writer.cancel()  # nothing may be written after the close
         await self.base_send({"type": "websocket.close", "code": int(code), "reason": reason})
-
-
-def origin_allowed(scope: Any) -> bool:
-    """Tell whether a page of the connection's origin may connect.
-
-    With ORIGINS set, its exact origins may; without, only pages of the very host that is asked.
-    A connection without an Origin header comes from no page.
-    """
-    headers = dict(scope.get("headers") or ())
-    if b"origin" not in headers:
-        return True
-    origin = headers[b"origin"].decode("latin-1")
-    if conf.ORIGINS is not None:
-        return origin in conf.ORIGINS
-    host = headers.get(b"host", b"").decode("latin-1")
-    # A host that is not ours may be a stranger's name for our address (DNS rebinding).
-    allowed = settings.ALLOWED_HOSTS or (LOCAL_HOSTS if settings.DEBUG else [])
-    return _host_of(origin) == host and validate_host(split_domain_port(host)[0], allowed)
-
-
-def _host_of(origin: str) -> str | None:
-    """Return an origin's host and port, None when it is no URL."""
-    try:
-        return urlsplit(origin).netloc
-    except ValueError:
-        return None
