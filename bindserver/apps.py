@@ -28,6 +28,7 @@ class BindserverConfig(AppConfig):
         from bindserver.registry import autodiscover
         from bindserver.relay import Relay
         from bindserver.snapshot import route_snapshots
+        from bindserver.transports.upgrades import answer_behind_the_projects_own_routes
         from bindserver.views import load_views
 
         Binding._wired = HubReader()
@@ -36,6 +37,7 @@ class BindserverConfig(AppConfig):
         autodiscover()
         checks.register()
         route_snapshots()
+        answer_behind_the_projects_own_routes()
         watch_writes()
         reinstall_after_migrations()
         relay = Relay(hub)

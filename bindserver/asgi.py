@@ -31,6 +31,8 @@ def wrap(
 ) -> Wrapped:
     """Return an application that serves bindings at WEBSOCKET_PATH, and all else as before.
 
+    Plain HTTP there, with the slash at the end or without, is answered by 426.
+
     Args:
         application: what `get_asgi_application()` returns, a Channels router, or any ASGI
             application.
@@ -94,28 +96,49 @@ class Wrapped:
             case "websocket":
                 return self._socket_for(scope)
             case "http":
-                if self._health is not None and scope["path"] in self._health.paths:
-                    checks: Application = self._health
-                    return checks
-                return self._http
+                return self._page_for(scope)
             case "lifespan":
                 inner = self._inner if carries(self._inner, "lifespan") else None
                 return Lifespan(inner, self._start, self._stop)
             case _:
                 return self._inner
 
+    def _page_for(self, scope: Scope) -> Application:
+        """Return who answers an HTTP request."""
+        if self._health is not None and scope["path"] in self._health.paths:
+            checks: Application = self._health
+            return checks
+        if _is_at_our_path(scope):
+            from bindserver.transports.upgrades import upgrade_required
+
+            return upgrade_required
+        return self._http
+
     def _socket_for(self, scope: Scope) -> Application:
         """Return who serves a WebSocket: the bindings, the project, or nobody."""
-        from bindserver.conf import conf
-
-        wanted: str = conf.WEBSOCKET_PATH
-        path: str = scope["path"]
-        if path.removeprefix(scope.get("root_path", "")) == wanted or path == wanted:
+        if _is_at_our_path(scope):
             return self._bindings
         if self._sockets is not None:
             return self._sockets
         # A proxy may have left its own prefix before ours; nobody else could mean this path.
-        return self._bindings if path.endswith(wanted) else refuse
+        return self._bindings if _slashed(scope["path"]).endswith(_our_path()) else refuse
+
+
+def _is_at_our_path(scope: Scope) -> bool:
+    path: str = scope["path"]
+    below = path.removeprefix(scope.get("root_path", ""))
+    return _our_path() in (_slashed(path), _slashed(below))
+
+
+def _our_path() -> str:
+    from bindserver.conf import conf
+
+    return _slashed(conf.WEBSOCKET_PATH)
+
+
+def _slashed(path: str) -> str:
+    """Return a path with a slash at its end: with and without one it is the same place."""
+    return path if path.endswith("/") else f"{path}/"
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:

@@ -6,4 +6,4 @@ from django.urls import re_path
 
 from bindserver.transports.websocket import BindingConsumer
 
-websocket_urlpatterns = [re_path(r"^ws/$", BindingConsumer.as_asgi())]
+websocket_urlpatterns = [re_path(r"^ws/?$", BindingConsumer.as_asgi())]

@@ -17,6 +17,7 @@ from uvicorn.supervisors import Multiprocess
 from bindserver.conf import conf
 from bindserver.exceptions import CannotListen
 from bindserver.hub import hub
+from bindserver.sockets import WebSocketProtocol
 from bindserver.worker import Worker
 
 STOP_SECONDS = 5
@@ -109,7 +110,7 @@ def serve(plan: Plan, sock: socket.socket) -> None:
         factory=True,
         interface="asgi3",
         workers=plan.workers,
-        ws="websockets-sansio",
+        ws=WebSocketProtocol,
         ws_max_size=int(conf.MAX_MESSAGE_BYTES),
         ws_per_message_deflate=False,
         proxy_headers=plan.proxy_headers,

@@ -74,6 +74,10 @@ class TestWebSockets:
             socket_to("/live/ws/", root_path="/live"),
             socket_to("/ws/", root_path="/live"),
             socket_to("/a/prefix/that/a/proxy/left/ws/"),
+            socket_to("/ws"),
+            socket_to("/live/ws", root_path="/live"),
+            socket_to("/ws", root_path="/live"),
+            socket_to("/a/prefix/that/a/proxy/left/ws"),
         ],
     )
     async def test_at_the_path_go_to_the_bindings(self, scope: dict[str, Any]) -> None:
@@ -81,9 +85,10 @@ class TestWebSockets:
         await drive(application, scope)
         assert bindings.paths == [scope["path"]]
 
-    async def test_elsewhere_are_refused_before_they_are_open(self) -> None:
+    @pytest.mark.parametrize("path", ["/chat/", "/ws/more", "/aws/", "/aws", "/", "//"])
+    async def test_elsewhere_are_refused_before_they_are_open(self, path: str) -> None:
         application, bindings = around(get_asgi_application())
-        sent = await drive(application, socket_to("/chat/"), {"type": "websocket.connect"})
+        sent = await drive(application, socket_to(path), {"type": "websocket.connect"})
         assert sent == [{"type": "websocket.close", "code": 4404}]
         assert bindings.paths == []
 
@@ -105,8 +110,9 @@ class TestWebSockets:
         application, bindings = around(get_asgi_application())
         with override_settings(BINDSERVER={"WEBSOCKET_PATH": "/live"}):
             await drive(application, socket_to("/live"))
+            await drive(application, socket_to("/live/"))
             await drive(application, socket_to("/ws/"), {"type": "websocket.connect"})
-        assert bindings.paths == ["/live"]
+        assert bindings.paths == ["/live", "/live/"]
 
     async def test_bring_the_user_that_the_project_s_middleware_found(self) -> None:
         seen = []
@@ -128,6 +134,31 @@ class TestHttp:
         application, _ = around(inner)
         await drive(application, {"type": "http", "path": "/anything"})
         assert inner.paths == ["/anything"]
+
+    @pytest.mark.parametrize("method", ["GET", "POST", "HEAD"])
+    @pytest.mark.parametrize(
+        ("path", "root_path"), [("/ws/", ""), ("/ws", ""), ("/live/ws/", "/live"), ("/ws", "/live")]
+    )
+    async def test_at_the_websocket_s_path_is_told_what_to_do(
+        self, path: str, root_path: str, method: str
+    ) -> None:
+        inner = Recorder()
+        application, bindings = around(inner)
+        scope = {"type": "http", "path": path, "root_path": root_path, "method": method}
+        start, body = await drive(application, scope)
+        headers = dict(start["headers"])
+        assert start["status"] == 426
+        assert (headers[b"upgrade"], headers[b"connection"]) == (b"websocket", b"Upgrade, close")
+        text = b"connect to it with a WebSocket client"
+        assert (text in body["body"]) == (method != "HEAD")
+        assert inner.paths == bindings.paths == []
+
+    @pytest.mark.parametrize("path", ["/ws/more/", "/aws/", "/prefix/ws/", "/"])
+    async def test_near_the_websocket_s_path_goes_to_the_project(self, path: str) -> None:
+        inner = Recorder()
+        application, _ = around(inner)
+        await drive(application, {"type": "http", "path": path, "method": "GET"})
+        assert inner.paths == [path]
 
     async def test_health_is_not_answered_unless_asked_for(self) -> None:
         inner = Recorder()

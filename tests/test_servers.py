@@ -109,6 +109,11 @@ async def test_every_server_holds_a_conversation_and_ends_in_order(
     process = start(SERVERS[name])
     async with talking(ws(process)) as talk:
         await see(talk, database, 1)
+    async with talking(ws(process, "ws")) as talk:
+        await talk.ping()
+    for page in ("ws/", "ws"):
+        status, text = await asyncio.to_thread(process.get, page)
+        assert (status, "with a WebSocket client" in text) == (426, True)
     status, text = await asyncio.to_thread(process.get, "bindings/tags/")
     assert (status, text) == (200, '[{"id":1,"name":"tag 1"}]')
     assert (await asyncio.to_thread(process.get, "readyz"))[0] == 200

@@ -1,0 +1,10 @@
+"""A worker for gunicorn, as docs/deployment.md says."""
+
+from uvicorn_worker import UvicornWorker
+
+
+class Worker(UvicornWorker):
+    CONFIG_KWARGS = {
+        "ws": "bindserver.sockets:WebSocketProtocol",
+        "ws_per_message_deflate": False,
+    }
