@@ -143,6 +143,20 @@ async def test_a_websocket_talks_over_tls(site: Site, program: Program) -> None:
         await talk.until(lambda: following.column("id") == [1, 2, 3])
 
 
+async def test_many_cookies_and_an_address_without_its_slash_are_no_matter(site: Site) -> None:
+    address = site.ws.removesuffix("/")
+    headers = {"Cookie": "a=" + "x" * 12_000}
+    async with talking(address, headers, ssl=site.tls, host="127.0.0.1", port=site.port) as talk:
+        await talk.ping()
+
+
+async def test_a_websocket_s_address_opened_as_a_page_says_what_it_is(site: Site) -> None:
+    for path in ("/ws/", "/ws"):
+        status, headers, text = site.get(path)
+        assert (status, headers["upgrade"]) == (426, "websocket")
+        assert "speaks WebSocket" in text
+
+
 async def test_a_page_of_another_origin_is_refused(site: Site) -> None:
     for origin in ("https://evil.example", f"https://{NAME}.evil.example:{site.port}", "null"):
         async with connect(site, Origin=origin) as talk:

@@ -3,7 +3,7 @@
 from uvicorn_worker import UvicornWorker
 
 
-class Worker(UvicornWorker):
+class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no types
     CONFIG_KWARGS = {
         "ws": "bindserver.sockets:WebSocketProtocol",
         "ws_per_message_deflate": False,
