@@ -5,7 +5,7 @@ Pure: frames' data in, rows out. The tests hold it against the views themselves.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from bindserver.engine.changes import Key
@@ -38,6 +38,11 @@ class Replica:
     def rows(self) -> list[Row]:
         """The rows in order."""
         return [self._rows.row(key) for key in self._rows]
+
+    @property
+    def rows_in_no_order(self) -> Collection[Row]:
+        """The rows, at the cost of a look: for what asks after each frame and minds no order."""
+        return self._rows.all()
 
     @property
     def held(self) -> list[Key]:
@@ -94,6 +99,9 @@ class _Chain:
         while key is not None:
             yield key
             key = self._next[key]
+
+    def all(self) -> Collection[Row]:
+        return self._row_of.values()
 
     def row(self, key: Key) -> Row:
         return self._row_of[key]

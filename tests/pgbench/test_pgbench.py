@@ -11,6 +11,7 @@ import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,10 +78,19 @@ def bank(postgresql: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 class Customer:
-    """A client of all four bindings, which looks at the sums in every state."""
+    """A client of all four bindings, which looks at the sums in every state that counts.
+
+    While it subscribes to one after the other it holds them in several states; they are level at
+    the first mark behind all four first answers. Marks that it heard before that speak of fewer.
+
+    Attributes:
+        level: whether all four have been of one state, and move together from then on.
+        states: how many it has looked at.
+    """
 
     def __init__(self, talk: Talk) -> None:
         self.talk = talk
+        self.level = False
         self.states = 0
         self.following: dict[str, Following] = {}
         self._midway = False
@@ -97,15 +107,32 @@ class Customer:
             self._midway = True
         elif message["event"] == "$commit":
             self._midway = False
+            self.level = True
+        if self.level and not self._midway:
             self.check()
-        elif not message["event"].startswith("$") and not self._midway:
-            self.check()
+
+    async def hear_during(self, load: asyncio.Future[str]) -> None:
+        """Hear as long as pgbench runs; its last transaction need not be the last to be heard."""
+        while not load.done():
+            hearing = asyncio.ensure_future(self.hear())
+            either: set[asyncio.Future[Any]] = {hearing, load}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not hearing.done():
+                hearing.cancel()
+                await asyncio.wait({hearing})
+            else:
+                hearing.result()
 
     async def hear_all(self, load: asyncio.Future[str], bank: Bank) -> None:
         """Hear as long as pgbench runs, and then until nothing is missing, for a moment."""
-        while not load.done():
-            await self.hear()
-        await settle(self, bank, seconds=3)
+        await self.hear_during(load)
+        await self.settle(bank, seconds=3)
+
+    async def settle(self, bank: Bank, seconds: float = 180) -> None:
+        """Hear until it holds what the tables hold."""
+        async with asyncio.timeout(seconds):
+            while not self.holds(bank):
+                await self.hear()
 
     def check(self) -> None:
         sums = self.sums()
@@ -114,7 +141,8 @@ class Customer:
 
     def sums(self) -> dict[str, int]:
         return {
-            event: sum(self.following[event].column(column)) for event, column in COLUMNS.items()
+            event: sum(row[column] for row in self.following[event].replica.rows_in_no_order)
+            for event, column in COLUMNS.items()
         }
 
     def holds(self, bank: Bank) -> bool:
@@ -131,24 +159,16 @@ async def test_in_every_frames_state_the_balances_agree_and_the_end_is_the_table
         customer, latecomer = Customer(talk), Customer(late)
         await customer.follow_all()
         load = bank.load(SECONDS)
-        while not load.done():
-            await customer.hear()
+        await customer.hear_during(load)
         await latecomer.follow_all()
         processed = await load
-        await settle(customer, bank)
-        assert latecomer.holds(bank)
+        await customer.settle(bank)
+        await latecomer.settle(bank)
     report = f"{customer.states} states; {processed}"
     print(report)
     assert "number of failed transactions: 0" in processed
     assert customer.states > SECONDS, report
     assert len(bank.rows("history")) > 100 * SECONDS, report
-
-
-async def settle(customer: Customer, bank: Bank, seconds: float = 60) -> None:
-    """Hear until the client holds what the tables hold."""
-    async with asyncio.timeout(seconds):
-        while not customer.holds(bank):
-            await customer.hear()
 
 
 async def test_a_client_that_subscribes_in_the_middle_agrees_from_its_first_state(
@@ -158,13 +178,12 @@ async def test_a_client_that_subscribes_in_the_middle_agrees_from_its_first_stat
     async with talking(bank.server.ws) as talk:
         customer = Customer(talk)
         await customer.follow_all()
-        while not any(message["event"] == "$commit" for message in talk.heard):
-            await talk.hear()
-        customer.check()
-        while not load.done():
-            await customer.hear()
-        await settle(customer, bank)
-    assert customer.states > 1
+        await customer.hear_during(load)
+        while customer.states < 2:  # all of the load may have passed while it subscribed
+            await load
+            load = bank.load(SECONDS)
+            await customer.hear_during(load)
+        await customer.settle(bank)
 
 
 @pytest.mark.parametrize("fault", sorted(FAULTS_ON_POSTGRESQL))
