@@ -20,8 +20,9 @@ from tests.support.postgresql import Cluster
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 
-SECONDS = int(os.environ.get("PGBENCH_SECONDS", "8"))
 CLIENTS = 4
+TRANSACTIONS = int(os.environ.get("PGBENCH_TRANSACTIONS", "1000"))
+"""How many each of pgbench's clients makes, however long that takes on a busy machine."""
 COLUMNS = {
     "branches": "bbalance",
     "tellers": "tbalance",
@@ -58,10 +59,11 @@ class Bank:
             environment={"PLANTED_FAULT": fault},
         )
 
-    def load(self, seconds: int) -> asyncio.Future[str]:
+    def load(self) -> asyncio.Future[str]:
         """Start pgbench; the future has what it prints."""
         url = self.cluster.url(self.name)
-        command = ("pgbench", "-n", "-c", str(CLIENTS), "-j", "2", "-T", str(seconds), url)
+        each = str(TRANSACTIONS)
+        command = ("pgbench", "-n", "-c", str(CLIENTS), "-j", "2", "-t", each, url)
         return asyncio.ensure_future(asyncio.to_thread(self.cluster.output, *command))
 
     def rows(self, event: str) -> list[tuple[int, ...]]:
@@ -158,7 +160,7 @@ async def test_in_every_frames_state_the_balances_agree_and_the_end_is_the_table
     async with talking(bank.server.ws) as talk, talking(bank.server.ws) as late:
         customer, latecomer = Customer(talk), Customer(late)
         await customer.follow_all()
-        load = bank.load(SECONDS)
+        load = bank.load()
         await customer.hear_during(load)
         await latecomer.follow_all()
         processed = await load
@@ -167,21 +169,21 @@ async def test_in_every_frames_state_the_balances_agree_and_the_end_is_the_table
     report = f"{customer.states} states; {processed}"
     print(report)
     assert "number of failed transactions: 0" in processed
-    assert customer.states > SECONDS, report
-    assert len(bank.rows("history")) > 100 * SECONDS, report
+    assert customer.states > 1, report
+    assert len(bank.rows("history")) == CLIENTS * TRANSACTIONS, report
 
 
 async def test_a_client_that_subscribes_in_the_middle_agrees_from_its_first_state(
     bank: Bank,
 ) -> None:
-    load = bank.load(SECONDS)
+    load = bank.load()
     async with talking(bank.server.ws) as talk:
         customer = Customer(talk)
         await customer.follow_all()
         await customer.hear_during(load)
         while customer.states < 2:  # all of the load may have passed while it subscribed
             await load
-            load = bank.load(SECONDS)
+            load = bank.load()
             await customer.hear_during(load)
         await customer.settle(bank)
 
@@ -192,7 +194,7 @@ async def test_a_planted_fault_is_found(bank: Bank, fault: str) -> None:
         async with talking(faulty.ws) as talk:
             customer = Customer(talk)
             await customer.follow_all()
-            load = bank.load(SECONDS)
+            load = bank.load()
             with pytest.raises((AssertionError, TimeoutError)):
                 await customer.hear_all(load, bank)
             await load
