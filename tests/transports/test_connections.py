@@ -168,7 +168,7 @@ class TestClosing:
                 await talk.ping()
 
     async def test_what_is_refused_for_the_rate_is_named(self, make_server: MakeServer) -> None:
-        with make_server(MAX_MESSAGES_BURST=3, MAX_MESSAGES_PER_SECOND=0.1) as server:
+        with make_server(MAX_MESSAGES_BURST=3, MAX_MESSAGES_PER_SECOND=0.001) as server:
             async with talking(server.ws) as talk:
                 for _ in range(3):
                     await talk.ping()
@@ -180,7 +180,7 @@ class TestClosing:
                 assert (data["ref"], data["payload"]["code"]) == (9, "rate_limited")
 
     async def test_leaving_is_never_refused_for_the_rate(self, make_server: MakeServer) -> None:
-        with make_server(MAX_MESSAGES_BURST=20, MAX_MESSAGES_PER_SECOND=0.1) as server:
+        with make_server(MAX_MESSAGES_BURST=20, MAX_MESSAGES_PER_SECOND=0.001) as server:
             async with talking(server.ws) as talk:
                 for number in range(15):
                     await talk.follow("in_category", params={"category": number})
@@ -198,7 +198,7 @@ class TestClosing:
 
     async def test_leaving_for_ever_is_4429(self, make_server: MakeServer) -> None:
         with make_server(
-            MAX_MESSAGES_BURST=5, MAX_MESSAGES_PER_SECOND=0.1, MAX_SUBSCRIPTIONS=5
+            MAX_MESSAGES_BURST=5, MAX_MESSAGES_PER_SECOND=0.001, MAX_SUBSCRIPTIONS=5
         ) as server:
             async with talking(server.ws) as talk:
                 for _ in range(16):
