@@ -19,6 +19,7 @@ class BindserverConfig(AppConfig):
         from bindserver import checks
         from bindserver.binding import Binding
         from bindserver.capture.signals import SignalCapture
+        from bindserver.capture.sessions import watch_sessions
         from bindserver.capture.writes import watch_writes
         from bindserver.engine.changes import Change
         from bindserver.groups import serve_from_this_loop
@@ -39,6 +40,7 @@ class BindserverConfig(AppConfig):
         route_snapshots()
         answer_behind_the_projects_own_routes()
         watch_writes()
+        watch_sessions()
         reinstall_after_migrations()
         relay = Relay(hub)
         hub.when_serving(relay.listen)

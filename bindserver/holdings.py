@@ -17,7 +17,7 @@ from rest_framework import pagination
 from rest_framework.renderers import JSONRenderer
 
 from bindserver.binding import Binding
-from bindserver.capture.writes import sees_uncommitted
+from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
 from bindserver.contextless import Contextless, Traits, binding_for, traits_of
 from bindserver.exceptions import Refusal, TooManyRows
@@ -50,7 +50,7 @@ def held(
     """
     binding: Binding[Any] = view.get_binding()
     alias = binding.using or "default"
-    if not _is_usual(view, hooks) or sees_uncommitted(alias) or not _is_neutral_locale():
+    if not _is_usual(view, hooks) or asks_itself(alias) or not _is_neutral_locale():
         return None
     source = _source_of(view, binding) if _has_usual_key(binding.get_model()) else None
     if source is None:

@@ -9,8 +9,9 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 
+from bindserver import permissions
 from bindserver.binding import Binding, M
-from bindserver.capture.writes import sees_uncommitted
+from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.exceptions import InvalidParams, Unavailable
@@ -20,7 +21,7 @@ from bindserver.queries import Form, Query
 from bindserver.registry import registry
 from bindserver.rows import ModelRows, digest_of, model_rows
 from bindserver.snapshot import in_snapshot
-from bindserver.wishes import Order
+from bindserver.wishes import Order, Snapshot
 
 logger = logging.getLogger("bindserver")
 
@@ -63,7 +64,7 @@ def _must_ask_itself(binding: Binding[Any]) -> bool:
     In a snapshot of ours, as in a binding's own `get_queryset`, what is read belongs to that
     snapshot; and its thread is the one that would have to answer.
     """
-    return in_snapshot() or sees_uncommitted(binding.using or "default")
+    return in_snapshot() or asks_itself(binding.using or "default")
 
 
 def read_here(binding: Binding[M]) -> ModelRows[M]:
@@ -77,6 +78,28 @@ def read_here(binding: Binding[M]) -> ModelRows[M]:
     rows = query.load(Recorder(), Pacer(float("inf")))
     digest = digest_of(fresh.text for fresh in rows.fresh.values())
     return model_rows(query.model, list(rows.instances.values()), digest, time.time())
+
+
+def snapshot_here(binding: Binding[Any]) -> Snapshot:
+    """Return a binding's rows as HTTP serves them, queried on the caller's own connection. There is
+    no cursor: no stream has these rows.
+
+    Raises:
+        Denied: the binding's permissions refuse.
+        TooManyRows: there are more than the binding allows.
+        Exception: whatever the query raises.
+    """
+    permissions.ask(binding)
+    query = Query(binding, Form.JSON)
+    rows = query.load(Recorder(), Pacer(conf.QUERY_SECONDS))
+    texts = {key: fresh.text for key, fresh in rows.fresh.items()}
+    return Snapshot(
+        rows=texts,
+        key=query.key,
+        cursor="",
+        digest=digest_of(texts.values()),
+        modified=time.time(),
+    )
 
 
 def keep_hearers() -> None:

@@ -13,6 +13,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+from bindserver.capture.sessions import stands_elsewhere
 from bindserver.capture.statements import ask
 
 READS = ("SELECT", "PRAGMA", "EXPLAIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "SHOW", "SET ", "BEGIN")
@@ -67,12 +68,26 @@ def _watch_of(connection: BaseDatabaseWrapper) -> WriteWatch | None:
     return None
 
 
+def asks_itself(alias: str) -> bool:
+    """Tell whether only this thread's own connection has the answer to what its caller asks: it may
+    see rows that no other does, or mean something else by the same query."""
+    return _may_see_more(alias) or stands_elsewhere(alias)
+
+
 def sees_uncommitted(alias: str) -> bool:
     """Tell whether this thread's own connection may see rows that no other connection does.
 
     So it is inside a transaction that has written, in a `TestCase`, whose data nobody else sees,
     and with an SQLite database in memory, which is one connection's own.
     """
+    connection = connections[alias]
+    return _may_see_more(alias) or (
+        connection.in_atomic_block and _has_written_unseen(connection)
+    )
+
+
+def _may_see_more(alias: str) -> bool:
+    """Tell the same, as far as it can be told without a question."""
     connection = connections[alias]
     if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
         return True
@@ -83,7 +98,6 @@ def sees_uncommitted(alias: str) -> bool:
         watch is None
         or watch.written
         or any(getattr(block, "_from_testcase", False) for block in connection.atomic_blocks)
-        or _has_written_unseen(connection)
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
@@ -19,6 +20,7 @@ from rest_framework.views import APIView
 
 from bindserver import permissions
 from bindserver.answers import CURSOR_HEADER, is_known, mark, tag_of
+from bindserver.capture.sessions import stands_elsewhere
 from bindserver.conf import conf
 from bindserver.exceptions import (
     Denied,
@@ -31,6 +33,7 @@ from bindserver.exceptions import (
 )
 from bindserver.hub import hub
 from bindserver.params import from_query
+from bindserver.reading import snapshot_here
 from bindserver.registry import BindingClass, registry
 from bindserver.rendering import key_name
 from bindserver.wishes import Caller, Snapshot
@@ -113,7 +116,8 @@ class SnapshotView(PlainAPIView):
         else:
             response = Response(json.loads(body))
         mark(response, etag, snapshot.modified)
-        response.headers[CURSOR_HEADER] = snapshot.cursor
+        if snapshot.cursor:
+            response.headers[CURSOR_HEADER] = snapshot.cursor
         return response
 
 
@@ -126,9 +130,8 @@ def _snapshot(request: Request, event: str) -> Snapshot:
     for name in DRF_PARAMS:
         query.pop(name, None)
     caller = Caller(user=request.user, auth=request.auth)
-    answer = hub.snapshot(binding, caller, from_query(binding.params, query))
     try:
-        return answer.result(timeout=conf.SNAPSHOT_SECONDS)
+        return _rows(binding, caller, from_query(binding.params, query))
     except InvalidParams as problem:
         raise exceptions.ValidationError({"detail": str(problem), "code": problem.code}) from None
     except Unauthenticated as problem:
@@ -138,8 +141,25 @@ def _snapshot(request: Request, event: str) -> Snapshot:
     except TooManyRows as problem:
         raise Unserviceable(str(problem), code=problem.code) from None
     except (Unavailable, TimeoutError):
-        answer.cancel()
         raise Unserviceable("the server cannot answer now; try again later") from None
+
+
+def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> Snapshot:
+    """Return a binding's rows: from the hub, or where the request's own connection means something
+    else by a query (another schema or role), from there.
+
+    Raises:
+        Refusal: the caller is not to have them.
+        TimeoutError: they are not here in time.
+    """
+    if stands_elsewhere(binding.using or "default"):
+        return snapshot_here(binding(user=caller.user, auth=caller.auth, params=params))
+    answer = hub.snapshot(binding, caller, params)
+    try:
+        return answer.result(timeout=conf.SNAPSHOT_SECONDS)
+    except TimeoutError:
+        answer.cancel()
+        raise
 
 
 def _body(snapshot: Snapshot, key: str | None) -> tuple[str, str]:
