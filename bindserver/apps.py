@@ -18,8 +18,8 @@ class BindserverConfig(AppConfig):
     def ready(self) -> None:
         from bindserver import checks
         from bindserver.binding import Binding
-        from bindserver.capture.signals import SignalCapture
         from bindserver.capture.sessions import watch_sessions
+        from bindserver.capture.signals import SignalCapture
         from bindserver.capture.writes import watch_writes
         from bindserver.engine.changes import Change
         from bindserver.groups import serve_from_this_loop

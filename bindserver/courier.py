@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from bindserver.wishes import Answered, Arrived, Event, Listener, Published, Ref
+from bindserver.wishes import Accepted, Answered, Arrived, Event, Listener, Published, Ref, Refused
 
 SLICE_SECONDS = 0.004
 PARK_SECONDS = 0.1
@@ -25,6 +25,15 @@ class Outgoing:
         listed = list(refs)
         if listed:
             self._items.append((listed, event))
+
+    def refuse(self, ref: Ref, refused: Refused) -> None:
+        """Tell that a subscription is refused, in place of the word that it was accepted if that
+        is not told yet."""
+        for at, (refs, event) in enumerate(self._items):
+            if isinstance(event, Accepted) and list(refs) == [ref]:
+                self._items[at] = (refs, refused)
+                return
+        self.add([ref], refused)
 
     def __bool__(self) -> bool:
         return bool(self._items)

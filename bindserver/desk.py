@@ -9,6 +9,7 @@ from bindserver.courier import Outgoing
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Unavailable
+from bindserver.failures import Failures
 from bindserver.live import LiveView, State
 from bindserver.loader import Loaded, Loader
 from bindserver.waiting import Opening
@@ -34,7 +35,7 @@ EVERYTHING = Subscribe(event="", params={})
 
 
 class Desk:
-    """What lasts from turn to turn: the catalogue, the loader, and which views are set aside.
+    """What lasts from turn to turn: the catalogue, the loader, which views are set aside and why.
 
     Args:
         alias: the database.
@@ -47,6 +48,7 @@ class Desk:
         self.secret = secret
         self.catalogue = Catalogue(alias, secret)
         self.loader = Loader(alias, put)
+        self.failures = Failures()
 
     def watched(self) -> bool:
         """Tell whether anybody waits for what happens: views that are being loaded move when they

@@ -9,6 +9,7 @@ BindserverError
 │   ├── Denied
 │   │   ├── Unauthenticated
 │   │   └── Forbidden
+│   ├── Failed            the binding's own code, or a query of it, raised something
 │   └── Unavailable       not now; try again
 ├── CaptureError          the change log cannot be installed or read
 │   ├── CaptureBusy       not now: somebody holds a lock
@@ -79,6 +80,22 @@ class TooManyRows(Refusal):
     def __init__(self, limit: int) -> None:
         super().__init__(f"the queryset has more than {limit} rows")
         self.limit = limit
+
+
+class Failed(Refusal):
+    """A binding cannot be read: its own code, or a query of it, raised something.
+
+    Args:
+        reference: by which the server's log has it.
+        reason: what was raised, where whoever asks may know.
+    """
+
+    code = Code.INTERNAL
+
+    def __init__(self, reference: str, reason: str = "") -> None:
+        reason = f" ({reason})" if reason else ""
+        super().__init__(f"the server failed{reason}; reference {reference}")
+        self.reference = reference
 
 
 class Unavailable(Refusal):

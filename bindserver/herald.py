@@ -20,6 +20,7 @@ from typing import Any
 
 from bindserver.binding import Binding
 from bindserver.engine.frames import Frame
+from bindserver.engine.protocol import Code
 from bindserver.hearing import changes
 from bindserver.wishes import Answered, Ended, Event, Published, Ref, Refused
 
@@ -37,6 +38,7 @@ class _Keeping:
         waiting: how many bytes of frames wait for its `message`.
         lost: whether frames were dropped, so that it must be told all anew.
         pages: the rows of a sync that is still coming.
+        told: why it could not be kept, as the log was told.
     """
 
     binding: Binding[Any]
@@ -44,6 +46,7 @@ class _Keeping:
     waiting: int = 0
     lost: bool = False
     pages: list[Any] = field(default_factory=list)
+    told: Code | None = None
 
 
 class Herald:
@@ -117,10 +120,13 @@ class Herald:
             return
         match event:
             case Published(frames=frames) | Answered(frames=frames):
+                keeping.told = None
                 self._queue(keeping, frames)
             case Refused(code=code) | Ended(code=code):
                 name = type(keeping.binding).__name__
-                logger.error("bindserver: %s cannot be kept live for now: %s", name, code)
+                if keeping.told is not code:  # once, however often it is tried
+                    keeping.told = code
+                    logger.error("bindserver: %s cannot be kept live for now: %s", name, code)
                 self._begin_later(keeping)
             case _:
                 pass

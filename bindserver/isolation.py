@@ -1,29 +1,33 @@
-"""One view's failure is its own: it is set aside, and the others go on."""
+"""One view's failure is its own: it is set aside, and the others go on.
+
+Whoever waits for the first rows of a view that fails is told so, and waits no more. Who has rows of
+one hears that they may be old, and keeps them until it is well again.
+"""
 
 from __future__ import annotations
 
-import logging
-import secrets
 import time
 from collections.abc import Callable
 
 from bindserver.courier import Outgoing
-from bindserver.desk import mark_stale
+from bindserver.desk import Desk, mark_stale
 from bindserver.engine.protocol import Code
-from bindserver.exceptions import Overtaken, TooManyRows, Unavailable
+from bindserver.exceptions import Overtaken, Refusal, TooManyRows, Unavailable
 from bindserver.live import LiveView, State
 from bindserver.pace import Pacer
+from bindserver.registry import BindingClass
 from bindserver.snapshot import locked
 from bindserver.sources import Source
-from bindserver.wishes import Ended
-
-logger = logging.getLogger("bindserver")
+from bindserver.wishes import Ended, Refused
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
 LOCKED_SECONDS = 5.0
 """A view that could not be read because of a lock is tried again after so long at most: locks
 end by themselves, and each try holds up the others for a moment."""
+
+LOCKED = "it waits, as somebody has locked a table that it reads"
+LOST = "it waits, as the connection that read it was lost"
 
 
 def nobody(problem: Exception) -> None:
@@ -34,7 +38,7 @@ class Isolation:
     """Does something to one view after the other in a turn, whatever happens to one of them.
 
     Args:
-        alias: the database.
+        desk: what lasts.
         source: tells whether it is the database that is lost.
         pacer: stops what takes too long.
         outgoing: takes the word to a view's subscribers.
@@ -47,13 +51,13 @@ class Isolation:
 
     def __init__(
         self,
-        alias: str,
+        desk: Desk,
         source: Source,
         pacer: Pacer,
         outgoing: Outgoing,
         note: Callable[[Exception], None] = nobody,
     ) -> None:
-        self._alias = alias
+        self._desk = desk
         self._source = source
         self._pacer = pacer
         self._outgoing = outgoing
@@ -63,6 +67,7 @@ class Isolation:
     def attempt(self, live: LiveView, work: Callable[[LiveView], None]) -> None:
         """Do something to a view; if that fails, the view alone is set aside."""
         self._pacer.restart()
+        failures = live.failures
         try:
             work(live)
         except TooManyRows as problem:
@@ -72,6 +77,9 @@ class Isolation:
         except Exception as problem:
             self.see_database()
             self._set_aside(live, problem)
+        else:
+            if failures and not live.failures:
+                self._desk.failures.healed(live.query.identity)
 
     def see_database(self) -> None:
         """See, after a failure, that the database is there.
@@ -81,38 +89,50 @@ class Isolation:
         """
         self._source.position()
 
-    def failed(self, problem: Exception) -> str:
-        """Log what a binding raised, and return what may be said of it to whoever asked."""
+    def failed(self, problem: Exception, kind: BindingClass, *, given: bool = False) -> Refusal:
+        """Log what a binding raised when it was asked, and return what may be said of it.
+
+        Args:
+            problem: what was raised.
+            kind: the binding's class.
+            given: whether it was given params.
+        """
         self._note(problem)
-        reference = secrets.token_hex(4)
-        logger.error("bindserver: a binding failed (reference %s)", reference, exc_info=problem)
-        return f"the server failed; reference {reference}"
+        return self._desk.failures.refusal(kind, problem, given=given)
 
     def _set_aside(self, live: LiveView, problem: Exception) -> None:
         self._note(problem)
         delay = RETRY_SECONDS[min(live.failures, len(RETRY_SECONDS) - 1)]
-        name = live.query.model.__name__
-        if locked(self._alias, problem):
+        failures, view = self._desk.failures, live.query.identity
+        refusal: Refusal = Unavailable()
+        if locked(self._desk.alias, problem):
             delay = min(delay, LOCKED_SECONDS)
-            logger.warning(
-                "bindserver: %s is set aside for %g s: somebody has locked a table that it reads",
-                *(name, delay),
-            )
+            failures.note(live.binding, problem, view, words=LOCKED)
+        elif isinstance(problem, Unavailable):
+            failures.note(live.binding, problem, view, words=LOST)
+        elif live.loaded:
+            failures.note(live.binding, problem, view)
         else:
-            logger.error(
-                "bindserver: %s is set aside for %g s (reference %s)",
-                *(name, delay, secrets.token_hex(4)),
-                exc_info=problem,
-            )
+            refusal = failures.refusal(live.binding, problem, view, given=live.given)
+            live.refusal = refusal
+            self._refuse(live, refusal)
         live.state = State.FAILED
         live.failures += 1
         live.retry_at = time.monotonic() + delay
-        mark_stale(live, self._outgoing)
-        live.fail_readers(Unavailable())
+        if live.audience or live.openings:
+            mark_stale(live, self._outgoing)
+        live.fail_readers(refusal)
+
+    def _refuse(self, live: LiveView, refusal: Refusal) -> None:
+        """Tell those who wait for a view's first rows why there are none; they wait no more. Who
+        has rows of another view, which this one was to take the place of, keeps them."""
+        for opening in [opening for opening in live.openings if not opening.moved]:
+            self._desk.catalogue.release(opening.ref)
+            self._outgoing.refuse(opening.ref, Refused(code=refusal.code, detail=str(refusal)))
 
     def _end(self, live: LiveView, problem: TooManyRows) -> None:
         """End the subscriptions of a view that has outgrown its limit."""
-        logger.error("bindserver: %s: %s", live.query.model.__name__, problem)
+        self._desk.failures.note(live.binding, problem, words=str(problem))
         refs = [*live.audience, *(opening.ref for opening in live.openings)]
         self._outgoing.add(refs, Ended(code=Code.TOO_LARGE))
         live.fail_readers(problem)

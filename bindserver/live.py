@@ -21,6 +21,7 @@ from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.protocol import canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
+from bindserver.exceptions import Refusal
 from bindserver.queries import Form, Query, Rows
 from bindserver.rows import ModelRows, digest_of, model_rows
 from bindserver.waiting import Opening, Reading
@@ -51,6 +52,11 @@ class LiveView:
         query: what it reads.
         binding: one of the equal bindings that it serves.
         secret: signs its cursors.
+
+    Attributes:
+        given: whether the binding was given params.
+        loaded: whether it has ever had rows.
+        refusal: what is told to whoever asks for its rows while it is set aside and has had none.
     """
 
     def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
@@ -65,6 +71,9 @@ class LiveView:
         self.openings: list[Opening] = []
         self.readers: list[Reading] = []
         self.stale = False
+        self.given = bool(binding.wire_params)
+        self.loaded = False
+        self.refusal: Refusal | None = None
         self.failures = 0
         self.retry_at = 0.0
         self.moved_at = -math.inf
@@ -89,6 +98,10 @@ class LiveView:
     def rests(self) -> bool:
         """Tell whether it is set aside, and not to be tried again yet."""
         return self.state is State.FAILED and time.monotonic() < self.retry_at
+
+    def refuses(self) -> Refusal | None:
+        """Return why it cannot be had until it is tried again; None if it can, or has old rows."""
+        return self.refusal if self.rests() else None
 
     def await_load(self) -> None:
         """Have the loader's rows waited for, in place of any that it is reading already."""
@@ -148,6 +161,8 @@ class LiveView:
         if began is not None and self.behind_since is not None:
             self.behind_since = began
         self.state = State.READY
+        self.loaded = True
+        self.refusal = None
         self.failures = 0
         self._changed(delta)
         return delta

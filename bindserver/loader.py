@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from django.db import DatabaseError, connections
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
-from bindserver.exceptions import Overtaken
+from bindserver.exceptions import Overtaken, Unavailable
 from bindserver.forks import working
 from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
@@ -152,8 +152,8 @@ class Loader:
                     dealt[:] = read_whole(wanted.lives, recorder, pacer)
                 vouch(self._alias, recorder.tables)
         except Exception as raised:  # handed on: the cycle sets the view aside and logs it
+            problem = _told(raised, connection)
             connection.close()
-            problem = raised
         return [
             Loaded(
                 live=live,
@@ -165,6 +165,20 @@ class Loader:
             )
             for live, rows in zip(wanted.lives, dealt, strict=True)
         ]
+
+
+def _told(raised: Exception, connection: BaseDatabaseWrapper) -> Exception:
+    """Return what went wrong with a load: nothing that is a binding's fault, if the connection that
+    it was read by is gone."""
+    if isinstance(raised, OperationalError | InterfaceError) and not _is_usable(connection):
+        lost = Unavailable()
+        lost.__cause__ = raised
+        return lost
+    return raised
+
+
+def _is_usable(connection: BaseDatabaseWrapper) -> bool:
+    return connection.connection is not None and connection.is_usable()
 
 
 def _is_there(connection: BaseDatabaseWrapper) -> bool:

@@ -14,7 +14,7 @@ from bindserver.binding import Binding, M
 from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
-from bindserver.exceptions import InvalidParams, Unavailable
+from bindserver.exceptions import Failed, InvalidParams, Unavailable
 from bindserver.hub import hub
 from bindserver.pace import Pacer
 from bindserver.queries import Form, Query
@@ -22,6 +22,9 @@ from bindserver.registry import registry
 from bindserver.rows import ModelRows, digest_of, model_rows
 from bindserver.snapshot import in_snapshot
 from bindserver.wishes import Order, Snapshot
+
+ASK_HERE = (Unavailable, Failed, InvalidParams)
+"""What the hub says where the caller's own query shows what is wrong."""
 
 logger = logging.getLogger("bindserver")
 
@@ -35,7 +38,7 @@ class HubReader:
             answer = hub.read(binding)
             try:
                 return answer.result(timeout=conf.SNAPSHOT_SECONDS)
-            except (Unavailable, TimeoutError):
+            except (*ASK_HERE, TimeoutError):
                 answer.cancel()  # the caller's own query shows what is wrong, or works
         return read_here(binding)
 
@@ -45,7 +48,7 @@ class HubReader:
             try:
                 async with asyncio.timeout(conf.SNAPSHOT_SECONDS):
                     return await asyncio.wrap_future(hub.read(binding))
-            except (Unavailable, TimeoutError):
+            except (*ASK_HERE, TimeoutError):
                 pass  # as above
         return await sync_to_async(read_here)(binding)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bindserver.binding import Binding
@@ -17,7 +17,7 @@ from bindserver.exceptions import Denied, Overtaken, Refusal, Unavailable
 from bindserver.pace import Pacer
 from bindserver.params import validate
 from bindserver.queries import Form
-from bindserver.registry import registry
+from bindserver.registry import BindingClass, registry
 from bindserver.snapshot import guarded, locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
@@ -31,7 +31,6 @@ from bindserver.wishes import (
     OrderWish,
     ReadWish,
     ReconsiderWish,
-    Ref,
     Refused,
     ReleaseWish,
     SnapshotWish,
@@ -52,7 +51,7 @@ class Reception:
         pacer: stops what takes too long.
         outgoing: takes the events that it comes to.
         position: the turn's.
-        failed: takes what a binding raised, and returns what may be said of it.
+        failed: takes what a binding raised, as `Isolation.failed` does.
 
     Attributes:
         postponed: the wishes that another snapshot is needed for, and all that came after them.
@@ -65,7 +64,7 @@ class Reception:
         pacer: Pacer,
         outgoing: Outgoing,
         position: Position,
-        failed: Callable[[Exception], str],
+        failed: Callable[..., Refusal],
     ) -> None:
         self._desk = desk
         self._source = source
@@ -95,9 +94,9 @@ class Reception:
     def _serve(self, wish: Wish) -> None:
         match wish:
             case SubscribeWish():
-                self._refusing(wish.ref, lambda: self._subscribe(wish))
+                self._refusing(wish, lambda: self._subscribe(wish))
             case UnsubscribeWish():
-                self._refusing(wish.ref, lambda: self._unsubscribe(wish))
+                self._refusing(wish, lambda: self._unsubscribe(wish))
             case ReleaseWish():
                 self._desk.catalogue.release(wish.ref)
             case CatchUpWish():
@@ -111,24 +110,27 @@ class Reception:
             case HintWish():
                 pass
 
-    def _refusing(self, ref: Ref, work: Callable[[], None]) -> None:
+    def _refusing(self, wish: SubscribeWish | UnsubscribeWish, work: Callable[[], None]) -> None:
         """Serve a wish, or say in the contract's words why not."""
         self._pacer.restart()
         try:
             work()
-        except Refusal as refusal:
-            self._outgoing.add([ref], Refused(code=refusal.code, detail=str(refusal)))
+        except Refusal as problem:
+            refusal = problem
         except Overtaken:
             raise
         except Exception as problem:
-            self._source.position()  # raises if it is the database that is lost
-            self._outgoing.add([ref], self._refused(problem))
+            refusal = self._refusal(problem, _kind_of(wish), wish.message.params)
+        else:
+            return
+        self._outgoing.add([wish.ref], Refused(code=refusal.code, detail=str(refusal)))
 
-    def _refused(self, problem: Exception) -> Refused:
+    def _refusal(self, problem: Exception, kind: BindingClass, given: object) -> Refusal:
         """Return what may be said of a wish that failed."""
+        self._source.position()  # raises if it is the database that is lost
         if locked(self._desk.alias, problem):
-            return Refused(code=Code.UNAVAILABLE, detail=str(Unavailable()))
-        return Refused(code=Code.INTERNAL, detail=self._failed(problem))
+            return Unavailable()
+        return self._failed(problem, kind, given=bool(given))
 
     def _subscribe(self, wish: SubscribeWish) -> None:
         catalogue = self._desk.catalogue
@@ -139,6 +141,8 @@ class Reception:
             subject, instance = catalogue.resolve(
                 binding, wish.caller, wish.message.params, self._position
             )
+        if (refusal := subject.live.refuses()) is not None:
+            raise refusal
         catalogue.attach(wish.ref, subject)
         accepted = Accepted(
             params=canonical(instance.wire_params),
@@ -162,8 +166,10 @@ class Reception:
         except Overtaken:
             raise
         except Exception as problem:
-            self._source.position()  # raises if it is the database that is lost
-            code = self._refused(problem).code
+            known = catalogue.subject_of(wish.ref)
+            if known is None:
+                raise
+            code = self._refusal(problem, known.binding, known.params).code
         else:
             if moved is not None:
                 moved.live.openings.append(Opening(wish.ref, EVERYTHING, moved=True))
@@ -212,11 +218,24 @@ class Reception:
         except Overtaken:
             raise
         except Exception as problem:
-            self._source.position()  # raises if it is the database that is lost
-            self._failed(problem)
-            wish.fail(Unavailable())
+            wish.fail(self._refusal(problem, _kind_of(wish), _params_of(wish)))
         else:
             if subject.live.rests():
-                wish.fail(Unavailable())
+                wish.fail(subject.live.refuses() or Unavailable())
             else:
                 subject.live.readers.append(Reading(wish, self._position, subject))
+
+
+def _kind_of(wish: SubscribeWish | UnsubscribeWish | SnapshotWish | ReadWish) -> BindingClass:
+    """Return the class of the binding that a wish is about."""
+    if isinstance(wish, SnapshotWish):
+        return wish.binding
+    if isinstance(wish, ReadWish):
+        return type(wish.instance)
+    if isinstance(wish, SubscribeWish) and wish.instance is not None:
+        return type(wish.instance)
+    return registry.get(wish.message.event)
+
+
+def _params_of(wish: SnapshotWish | ReadWish) -> Mapping[str, Any]:
+    return wish.params if isinstance(wish, SnapshotWish) else wish.instance.wire_params

@@ -62,7 +62,7 @@ class Turn:
         self.unanswered = False
         self.postponed: list[Wish | Loaded] = []
         self.position = Position(epoch="", mark="")
-        self._isolation = Isolation(desk.alias, source, pacer, self.outgoing, note)
+        self._isolation = Isolation(desk, source, pacer, self.outgoing, note)
         self._history: History
         self._left: list[tuple[LiveView, Subject]] = []
 
@@ -152,7 +152,7 @@ class Turn:
             if locked(self._desk.alias, problem):
                 raise  # nobody knows that a right is gone: the view waits
             self._isolation.see_database()
-            self._isolation.failed(problem)
+            self._isolation.failed(problem, subject.binding)
             self._revoke(subject, Code.INTERNAL)
             return
         subject.position = self.position

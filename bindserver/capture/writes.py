@@ -81,9 +81,7 @@ def sees_uncommitted(alias: str) -> bool:
     and with an SQLite database in memory, which is one connection's own.
     """
     connection = connections[alias]
-    return _may_see_more(alias) or (
-        connection.in_atomic_block and _has_written_unseen(connection)
-    )
+    return _may_see_more(alias) or (connection.in_atomic_block and _has_written_unseen(connection))
 
 
 def _may_see_more(alias: str) -> bool:

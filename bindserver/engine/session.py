@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 
 from bindserver.engine import protocol
@@ -115,15 +116,31 @@ class Session:
     # What the hub answers.
 
     def refused(self, number: int, code: Code, detail: str) -> Iterator[Effect]:
-        """Take the hub's word that the message it was asked about cannot be served."""
+        """Take the hub's word that the message it was asked about cannot be served.
+
+        What it was asked for may have been accepted and not answered yet: that ends, and says so.
+        """
         message = self._asked.pop(number, None)
         if message is None:
+            yield from self._refused_late(number, code, detail)
             return
         yield from self._tell(
             protocol.error(
                 code, detail, event=message.event, ref=message.ref, params=message.params or None
             )
         )
+
+    def _refused_late(self, number: int, code: Code, detail: str) -> Iterator[Effect]:
+        subscription = self._subscriptions.get(number)
+        if subscription is None:
+            return
+        params = None if subscription.params is None else json.loads(subscription.params)
+        yield from self._tell(
+            protocol.error(
+                code, detail, event=subscription.event, ref=subscription.ref, params=params
+            )
+        )
+        yield from self.ended(number, code)
 
     def accepted(
         self, number: int, *, params: str, takes_params: bool, key: str, ordered: bool
@@ -158,7 +175,11 @@ class Session:
         if older is not None:
             yield from self._forget(older)
         self._subscriptions[number] = Subscription(
-            number=number, event=message.event, params=shown, again=older is not None
+            number=number,
+            event=message.event,
+            params=shown,
+            ref=message.ref,
+            again=older is not None,
         )
         self._numbers[message.event, shown] = number
         yield from self._tell(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from bindserver.engine.frames import Frame
+from bindserver.engine.protocol import Ref
 
 
 class State(Enum):
@@ -33,6 +34,7 @@ class Subscription:
         number: the hub's and our name for it.
         event: the binding's event.
         params: canonical params as JSON text; None for a binding that takes none.
+        ref: the client's mark of the message that asked for it.
         version: the view's version that the client has, or will have with what is queued.
         behind: whether a delta came that was not queued.
         catching: whether the net change has been asked for and is not here yet.
@@ -43,6 +45,7 @@ class Subscription:
     number: int
     event: str
     params: str | None
+    ref: Ref = None
     state: State = State.OPENING
     version: int = 0
     behind: bool = False

@@ -24,6 +24,7 @@ from bindserver.capture.sessions import stands_elsewhere
 from bindserver.conf import conf
 from bindserver.exceptions import (
     Denied,
+    Failed,
     Forbidden,
     InvalidParams,
     TooManyRows,
@@ -47,6 +48,12 @@ class Unserviceable(exceptions.APIException):
 
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "unavailable"
+
+
+class Broken(exceptions.APIException):
+    """A binding cannot be read; the server's log says why, by the reference in the detail."""
+
+    default_code = "internal"
 
 
 class PlainAPIView(APIView):
@@ -138,6 +145,8 @@ def _snapshot(request: Request, event: str) -> Snapshot:
         raise exceptions.NotAuthenticated(str(problem)) from None
     except Forbidden as problem:
         raise exceptions.PermissionDenied(str(problem)) from None
+    except Failed as problem:
+        raise Broken(str(problem)) from None
     except TooManyRows as problem:
         raise Unserviceable(str(problem), code=problem.code) from None
     except (Unavailable, TimeoutError):

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper as PostgreSQL
-from django.db.utils import load_backend
 from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from psycopg import sql
 
-from bindserver import Binding
-from bindserver.capture.sessions import SessionWatch, stands_elsewhere, switcher_of
+from bindserver.capture.sessions import stands_elsewhere, switcher_of
 from bindserver.capture.writes import watch_writes
 from bindserver.hub import hub
 from tests.app.bindings import ProductBinding

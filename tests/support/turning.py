@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from queue import SimpleQueue
 from typing import Any
 
@@ -28,6 +29,7 @@ from bindserver.wishes import (
     HintWish,
     Published,
     Ref,
+    Refused,
     Staled,
     SubscribeWish,
     Wish,
@@ -42,6 +44,7 @@ class Follower:
     Attributes:
         actions: of what was sent, in order, since `clear`.
         ended: whether its subscription was.
+        refused: why it was refused the last time.
     """
 
     loop: Any = None
@@ -50,6 +53,7 @@ class Follower:
         self.replica = Replica(key)
         self.actions: list[str] = []
         self.ended = False
+        self.refused: Refused | None = None
 
     def hear(self, number: int, event: Event) -> None:
         if isinstance(event, (Answered, Published)):
@@ -59,6 +63,9 @@ class Follower:
                 self.replica.apply(data)
         elif isinstance(event, Staled):
             self.actions.append("stale")
+        elif isinstance(event, Refused):
+            self.actions.append("error")
+            self.refused = event
         self.ended |= isinstance(event, Ended)
 
     def settle(self, state: str) -> None:
@@ -101,6 +108,7 @@ class Turning:
         there = known_tables().intersection(self._connection.introspection.table_names())
         self._source.prepare([table for table in there if table.startswith("app_")])
         self._wishes: list[Wish | Loaded] = []
+        self._numbers = count(1)
         self.statements: list[str] = []
         self.turns = 0
         self.stragglers: tuple[Stragglers, ...] = ()
@@ -116,10 +124,14 @@ class Turning:
     def follow(self, binding: Binding[Any], key: str = "id") -> Follower:
         """Have a binding followed; the next turn answers."""
         follower = Follower(key)
-        ref = Ref(follower, 1)
+        self.follow_again(follower, binding)
+        return follower
+
+    def follow_again(self, follower: Follower, binding: Binding[Any]) -> None:
+        """Have a follower ask anew; the next turn answers."""
+        ref = Ref(follower, next(self._numbers))
         wish = SubscribeWish(ref=ref, caller=Caller(), message=EVERYTHING, instance=binding)
         self._wishes.append(wish)
-        return follower
 
     def ask(self, wish: Wish) -> None:
         """Hand in a wish; the next turn serves it."""
