@@ -14,7 +14,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
-from bindserver.capture.log import LOGS, has_log, log_of
+from bindserver.capture.log import LOGS, has_log, log_of, sift
 from bindserver.capture.tables import tracked
 from bindserver.discovery import tables_of
 from bindserver.exceptions import CaptureError
@@ -116,7 +116,10 @@ def reinstall(using: str, verbosity: int = 1, **_: Any) -> None:
         log.tries = LOCK_TRIES
         present = set(connection.introspection.table_names())
         wanted = [t for t in tracked(tables_of(registry.all(), using)) if t.table in present]
-        done = log.install(wanted)
+        watched, others = sift(log, wanted)
+        done = log.install(watched)
+        for why in others.values():
+            logger.warning("bindserver: the change log on %r is not whole: %s", using, why)
     except (CaptureError, DatabaseError) as problem:
         # The migration itself has succeeded, and a server puts right what it can.
         logger.warning("bindserver: the change log on %r is not in order: %s", using, problem)

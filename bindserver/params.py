@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from rest_framework import serializers
@@ -22,6 +24,11 @@ RESERVED_NAMES = frozenset(
     {"cursor", "format", "limit", "live", "offset", "ordering", "page", "page_size", "search"}
 )
 """Query parameters of DRF's and of ours: no param's name."""
+
+WIDEST = 2**63
+"""Whole numbers of databases have 64 bits at most."""
+
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 Declared = Mapping[str, Any]
 
@@ -63,6 +70,9 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
     if not serializer.is_valid():
         raise InvalidParams(_sentences(serializer.errors))
     values: dict[str, Any] = dict(serializer.validated_data)
+    for name, value in values.items():
+        if problem := _problem_of(value, bounded=not _has_own_bounds(serializer.fields[name])):
+            raise InvalidParams(f"{name}: {problem}")
     wire = {
         name: None
         if values[name] is None
@@ -70,6 +80,42 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
         for name in sorted(values)
     }
     return values, wire
+
+
+def _has_own_bounds(field: Any) -> bool:
+    """Tell whether a field says itself how far its numbers go."""
+    field = getattr(field, "child", field)
+    return None not in (getattr(field, "min_value", None), getattr(field, "max_value", None))
+
+
+def _problem_of(value: Any, *, bounded: bool) -> str:
+    """Return why no column of any database takes a value, or nothing.
+
+    Args:
+        value: the value, or a list or dict of some.
+        bounded: whether whole numbers must have 64 bits.
+    """
+    if isinstance(value, str):
+        return _problem_of_text(value)
+    if isinstance(value, float):
+        return "" if math.isfinite(value) else "a number has to be finite"
+    if isinstance(value, int):
+        fits = not bounded or -WIDEST <= value < WIDEST
+        return "" if fits else f"a whole number is between {-WIDEST} and {WIDEST - 1}"
+    parts: Iterable[Any] = ()
+    if isinstance(value, Mapping):
+        parts = (*value.keys(), *value.values())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        parts = value
+    return next((p for part in parts if (p := _problem_of(part, bounded=bounded))), "")
+
+
+def _problem_of_text(value: str) -> str:
+    if "\0" in value:
+        return "a text has no NUL characters"
+    if SURROGATE.search(value):
+        return "a text has no lone surrogates"
+    return ""
 
 
 def from_query(declared: Declared, query: Any) -> dict[str, Any]:

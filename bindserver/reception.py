@@ -120,7 +120,7 @@ class Reception:
         except Overtaken:
             raise
         except Exception as problem:
-            refusal = self._refusal(problem, _kind_of(wish), wish.message.params)
+            refusal = self._refusal(problem, _kind_of(wish), _params_of(wish))
         else:
             return
         self._outgoing.add([wish.ref], Refused(code=refusal.code, detail=str(refusal)))
@@ -237,5 +237,14 @@ def _kind_of(wish: SubscribeWish | UnsubscribeWish | SnapshotWish | ReadWish) ->
     return registry.get(wish.message.event)
 
 
-def _params_of(wish: SnapshotWish | ReadWish) -> Mapping[str, Any]:
-    return wish.params if isinstance(wish, SnapshotWish) else wish.instance.wire_params
+def _params_of(
+    wish: SubscribeWish | UnsubscribeWish | SnapshotWish | ReadWish,
+) -> Mapping[str, Any]:
+    """Return the params that a wish was given."""
+    if isinstance(wish, SnapshotWish):
+        return wish.params
+    if isinstance(wish, ReadWish):
+        return wish.instance.wire_params
+    if isinstance(wish, SubscribeWish) and wish.instance is not None:
+        return wish.instance.wire_params
+    return wish.message.params

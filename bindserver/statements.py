@@ -8,6 +8,13 @@ from typing import Any
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import Model, QuerySet, Subquery
+from django.db.models.query import (
+    FlatValuesListIterable,
+    NamedValuesListIterable,
+    RawQuerySet,
+    ValuesIterable,
+    ValuesListIterable,
+)
 
 from bindserver.binding import Binding
 from bindserver.databases import database_of
@@ -58,9 +65,9 @@ def _settled(queryset: QuerySet[Any], alias: str) -> Any:
 
 def conditioned(binding: Binding[Any]) -> QuerySet[Any]:
     """Return the binding's queryset with its filters, excludes and `get_q`."""
-    queryset = binding.get_queryset()
-    if not isinstance(queryset, QuerySet):
-        raise BindingError(f"{type(binding).__name__}.get_queryset() returns a QuerySet.")
+    queryset: Any = binding.get_queryset()
+    if problem := why_no_rows(queryset):
+        raise BindingError(f"{type(binding).__name__}.get_queryset() returns {problem}.")
     filters, excludes = binding.conditions("filters"), binding.conditions("excludes")
     condition = binding.get_q()
     if filters:
@@ -68,6 +75,26 @@ def conditioned(binding: Binding[Any]) -> QuerySet[Any]:
     if excludes:
         queryset = queryset.exclude(**excludes)
     return queryset.filter(condition) if condition else queryset
+
+
+FLAT = (FlatValuesListIterable, NamedValuesListIterable)
+
+INSTANCES = "return a QuerySet of model instances"
+
+
+def why_no_rows(queryset: object) -> str:
+    """Return what stands in place of a queryset of model instances, and what to write; or nothing
+    where one stands there."""
+    if isinstance(queryset, RawQuerySet):
+        return f"what raw() gives, which nothing can be added to; {INSTANCES}"
+    if not isinstance(queryset, QuerySet):
+        kind = type(queryset).__name__
+        aggregated = ", as aggregate() does" if isinstance(queryset, dict) else ""
+        return f"a {kind}{aggregated}; {INSTANCES}"
+    rows = queryset._iterable_class
+    if isinstance(rows, type) and issubclass(rows, (ValuesIterable, ValuesListIterable, *FLAT)):
+        return f"rows of values(), values_list(), dates() or the like; {INSTANCES}"
+    return ""
 
 
 Directions = list[tuple[str, int, Sorting]]

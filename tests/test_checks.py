@@ -19,7 +19,7 @@ from rest_framework.permissions import BasePermission, DjangoObjectPermissions, 
 from bindserver import Binding, checks
 from bindserver.checks.bindings import _check_permissions
 from bindserver.registry import registry
-from tests.app.models import Product, Tag
+from tests.app.models import Moment, Product, Tag
 
 Declare = Callable[..., type[Binding[Any]]]
 
@@ -66,6 +66,16 @@ class Route(models.Model):
         managed = False
 
 
+class Total(models.Model):
+    """One of a database view."""
+
+    stock = models.IntegerField()
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
 @pytest.fixture
 def declare() -> Iterator[Declare]:
     """Declare bindings that are forgotten with the test."""
@@ -95,6 +105,21 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "an event that is no string": ("E003", {**GOOD, "event": 7}),
     "no model": ("E004", {"event": "wrong", "fields": ["id"]}),
     "a queryset that is none": ("E005", {**GOOD, "model": None, "queryset": Product.objects}),
+    "a queryset of values": ("E051", {**GOOD, "queryset": Product.objects.values("id")}),
+    "a queryset of groups": (
+        "E051",
+        {**GOOD, "queryset": Product.objects.values("stock").annotate(n=models.Count("pk"))},
+    ),
+    "a queryset of dates": ("E051", {**GOOD, "queryset": Moment.objects.dates("at", "day")}),
+    "a raw queryset": ("E005", {**GOOD, "queryset": Product.objects.raw("SELECT 1 AS id")}),
+    "a union that is filtered": (
+        "E013",
+        {
+            **GOOD,
+            "queryset": Product.objects.filter(pk=1).union(Product.objects.filter(pk=2)),
+            "filters": {"stock": 1},
+        },
+    ),
     "a composite key": ("E006", {"model": Pair, "event": "wrong", "fields": ["left"]}),
     "a key of JSON": ("E006", {"model": Document, "event": "wrong", "fields": ["content"]}),
     "another's key of JSON": ("E006", {"model": Signed, "event": "wrong", "fields": ["document"]}),
@@ -211,6 +236,48 @@ def test_groups_that_nobody_can_tell_are_warned_of(declare: Declare) -> None:
         assert told(checks.check_bindings()) == ["bindserver.W030"]
     with override_settings(CHANNEL_LAYERS=layer):
         assert told(checks.check_bindings()) == []
+
+
+class TenantSyncRouter:
+    """As django-tenants' is called."""
+
+
+@pytest.mark.usefixtures("postgresql_database")
+class TestWhoIsShownOtherRows:
+    def test_bindings_where_schemas_are_switched_are_refused_but_for_python_s_alone(
+        self, declare: Declare
+    ) -> None:
+        declare(**GOOD)
+        declare("Own", model=Product)
+        with override_settings(DATABASE_ROUTERS=[f"{__name__}.TenantSyncRouter"]):
+            found = [m for m in checks.check_bindings() if m.obj.__name__ in ("Wrong", "Own")]
+        assert told(found) == ["bindserver.E050"]
+        assert "TenantSyncRouter switches schemas" in str(found[0].msg)
+
+    def test_a_table_with_row_level_security_for_the_server_s_role_is(
+        self, declare: Declare
+    ) -> None:
+        declare(**GOOD)
+        with connections["default"].cursor() as cursor:
+            cursor.execute("ALTER TABLE app_product ENABLE ROW LEVEL SECURITY")
+            cursor.execute("DROP ROLE IF EXISTS server")
+            cursor.execute("CREATE ROLE server")
+            assert checks.check_databases(databases=["default"]) == []  # by its owner
+            cursor.execute("SET ROLE server")
+            found = checks.check_databases(databases=["default"])
+            cursor.execute("RESET ROLE")
+            cursor.execute("DROP ROLE server")
+        wrong = [message for message in found if message.obj.__name__ == "Wrong"]
+        assert told(wrong) == ["bindserver.E052"]
+
+
+def test_a_database_view_is_warned_of(each_database: str, declare: Declare) -> None:
+    declare(model=Total, event="wrong", fields=["id", "stock"])
+    with connections["default"].cursor() as cursor:
+        cursor.execute("CREATE VIEW app_total AS SELECT id, stock FROM app_product")
+    found = checks.check_databases(databases=["default"])
+    assert told(found) == ["bindserver.W051"]
+    assert "app_total, a database view" in str(found[0].msg)
 
 
 def test_every_check_has_its_test() -> None:

@@ -90,3 +90,65 @@ def test_validating_leaves_the_declaration_as_it_was() -> None:
     validate(declared, {"n": 2})
     assert field.parent is None
     assert declared["n"] is field
+
+
+NUMBERS = {
+    "n": serializers.IntegerField(required=False),
+    "f": serializers.FloatField(required=False),
+}
+LISTS = {
+    "many": serializers.ListField(child=serializers.IntegerField()),
+    "any": serializers.JSONField(),
+}
+
+
+@pytest.mark.parametrize("wrong", [2**63, -(2**63) - 1, 2**70, str(2**70)])
+def test_a_whole_number_has_the_bits_that_a_database_has(wrong: Any) -> None:
+    with pytest.raises(InvalidParams, match=r"n: a whole number is between -9223372036854775808 "):
+        validate(NUMBERS, {"n": wrong})
+
+
+@pytest.mark.parametrize("right", [2**63 - 1, -(2**63)])
+def test_those_that_fit_are_taken(right: int) -> None:
+    assert validate(NUMBERS, {"n": right})[0] == {"n": right}
+
+
+def test_a_field_that_says_how_far_it_goes_is_believed() -> None:
+    wide = serializers.IntegerField(min_value=0, max_value=2**70)
+    assert validate({"n": wide}, {"n": 2**69})[0] == {"n": 2**69}
+
+
+@pytest.mark.parametrize("wrong", ["nan", "inf", float("-inf"), float("nan")])
+def test_a_number_is_finite(wrong: Any) -> None:
+    with pytest.raises(InvalidParams, match="^f: "):
+        validate(NUMBERS, {"f": wrong})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        (2**70, "a whole number is between"),
+        ({"a": ["b\0"]}, "no NUL characters"),
+        ({"\ud800": 1}, "no lone surrogates"),
+        ([[float("nan")]], "finite"),
+    ],
+)
+def test_so_are_values_within_values(wrong: Any, why: str) -> None:
+    with pytest.raises(InvalidParams, match=why):
+        validate({"any": serializers.ListField()}, {"any": [wrong]})
+
+
+def test_a_list_s_numbers_too() -> None:
+    with pytest.raises(InvalidParams, match="many: a whole number"):
+        validate({"many": LISTS["many"]}, {"many": [1, 2**64]})
+
+
+@pytest.mark.parametrize("wrong", ["a\0b", "\ud800"])
+def test_a_text_is_one_that_databases_hold(wrong: str) -> None:
+    for declared in (
+        serializers.CharField(),
+        serializers.ChoiceField([wrong]),
+        serializers.JSONField(),
+    ):
+        with pytest.raises(InvalidParams, match="text"):
+            validate({"text": declared}, {"text": wrong})

@@ -44,6 +44,13 @@ class Log(Protocol):
     def changes(self, since: Position) -> list[Change] | None:
         """Return what changed since an older position, None when that cannot be proved."""
 
+    def demand(self, tables: Collection[Tracked]) -> None:
+        """Make sure that tables can be watched.
+
+        Raises:
+            CaptureError: one cannot, or none; the message says why.
+        """
+
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         """Return those of `tables` whose triggers are not, or not rightly, in place."""
 
@@ -115,6 +122,33 @@ def log_of(connection: BaseDatabaseWrapper) -> Log:
             "signals are used there, and a full compare heals what they miss."
         )
     return LOGS[connection.vendor](connection)
+
+
+def sift(log: Log, tables: Collection[Tracked]) -> tuple[list[Tracked], dict[str, str]]:
+    """Return the tables that a log can watch, and why it cannot watch each of the others.
+
+    Raises:
+        CaptureError: it can watch none of them.
+    """
+    try:
+        log.demand(tables)
+    except CaptureError as problem:
+        if len(tables) == 1:
+            raise
+        refusal = problem
+    else:
+        return list(tables), {}
+    watched, others = [], {}
+    for item in tables:
+        try:
+            log.demand([item])
+        except CaptureError as problem:
+            others[item.table] = str(problem)
+        else:
+            watched.append(item)
+    if not watched:
+        raise refusal
+    return watched, others
 
 
 def has_log(connection: BaseDatabaseWrapper) -> bool:

@@ -11,18 +11,20 @@ from channels.layers import get_channel_layer
 from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
-from django.db import connections
+from django.db import NotSupportedError, connections
 from django.db.models import CompositePrimaryKey, JSONField, QuerySet
 from rest_framework import serializers
 from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
 
 from bindserver.binding import model_of, plain_serializer
+from bindserver.capture.sessions import switcher_of
 from bindserver.databases import DATABASES
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 from bindserver.params import RESERVED_NAMES, field_of
 from bindserver.permissions import asks_about_objects
 from bindserver.registry import BindingClass, registry
+from bindserver.statements import why_no_rows
 
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
 Check = Callable[[BindingClass], Iterator[CheckMessage]]
@@ -89,6 +91,13 @@ def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
             hint="Write `queryset = YourModel.objects.all()`.",
             obj=binding,
             id="bindserver.E005",
+        )
+    elif binding.queryset is not None and (problem := why_no_rows(binding.queryset)):
+        yield Error(
+            f"{binding.__name__}.queryset is {problem}.",
+            hint="Write `queryset = YourModel.objects.all()`; name the columns in `fields`.",
+            obj=binding,
+            id="bindserver.E051",
         )
     elif not _has_one_value(model_of(binding)._meta.pk):
         yield Error(
@@ -230,7 +239,7 @@ def _check_query(binding: BindingClass) -> Iterator[CheckMessage]:
 def _problem_of(build: Callable[[], object]) -> str:
     try:
         build()
-    except (FieldError, FieldDoesNotExist, TypeError, ValueError) as problem:
+    except (FieldError, FieldDoesNotExist, NotSupportedError, TypeError, ValueError) as problem:
         return str(problem).rstrip(".")
     return ""
 
@@ -323,6 +332,24 @@ def _is_permission(kind: object) -> bool:
     )
 
 
+def _check_session(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check that all who are served read the same database: the server reads as nobody."""
+    alias = binding.using or "default"
+    if binding.event is None and not binding.hears_messages():
+        return  # Python's alone, which asks the caller's own connection
+    if switcher := switcher_of(alias):
+        yield Error(
+            f"{binding.__name__} is served from database {alias!r}, where the {switcher} switches "
+            "schemas: subscribers would be sent the rows of the schema that the server is in, "
+            "whoever they are.",
+            hint="Take its event away, and use `.all()` or a viewset: they ask the connection of "
+            "whoever calls. Or name in `using` another alias of DATABASES with Django's own "
+            "backend, whose search_path is fixed: one for each schema that is to be served.",
+            obj=binding,
+            id="bindserver.E050",
+        )
+
+
 CHECKS: tuple[Check, ...] = (
     _check_event,
     _check_model,
@@ -333,4 +360,5 @@ CHECKS: tuple[Check, ...] = (
     _check_permissions,
     _check_query,
     _check_groups,
+    _check_session,
 )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.db import connections
+from django.db import DatabaseError, connections
 
+from bindserver.binding import model_of
+from bindserver.capture.sessions import tables_by_row
 from bindserver.conf import conf
-from bindserver.registry import registry
+from bindserver.registry import BindingClass, registry
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -63,14 +65,71 @@ def check_channel_layer(app_configs: Any = None, **kwargs: Any) -> list[CheckMes
 
 
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check that the bindings' databases have what the capture needs."""
+    """Check that the bindings' databases have what the capture needs, and show everybody the same
+    rows."""
     used = {binding.using or "default" for binding in registry.all()}
-    return [
-        checks.Warning(
-            f"Database {alias!r} is an SQLite database in memory: other connections cannot see it.",
-            hint="Name a file in DATABASES.",
-            id="bindserver.W001",
-        )
-        for alias in sorted(used & set(databases or ()))
-        if connections[alias].vendor == "sqlite" and connections[alias].is_in_memory_db()  # type: ignore[attr-defined]
-    ]
+    found: list[CheckMessage] = []
+    for alias in sorted(used & set(databases or ())):
+        connection: Any = connections[alias]
+        if connection.vendor == "sqlite" and connection.is_in_memory_db():
+            found.append(
+                checks.Warning(
+                    f"Database {alias!r} is an SQLite database in memory: other connections cannot "
+                    "see it.",
+                    hint="Name a file in DATABASES.",
+                    id="bindserver.W001",
+                )
+            )
+            continue
+        bindings = [b for b in registry.all() if (b.using or "default") == alias]
+        try:
+            connection.ensure_connection()
+        except DatabaseError:
+            continue  # whoever starts something on it is told why
+        found.extend(_row_security(bindings, alias))
+        found.extend(_views(bindings, alias))
+    return found
+
+
+def _row_security(bindings: Sequence[BindingClass], alias: str) -> Iterator[CheckMessage]:
+    """Check that no table shows the server's role some rows only: which, a session says of itself,
+    and the server's says nothing."""
+    secured = set(tables_by_row(alias))
+    for binding in bindings:
+        tables = sorted(secured & tables_named(binding))
+        if tables and (binding.event is not None or binding.hears_messages()):
+            yield Error(
+                f"{binding.__name__} is served from {', '.join(tables)} on database {alias!r}, of "
+                "which row-level security shows the server's role some rows only, the same ones "
+                "for every subscriber.",
+                hint="Name in `using` an alias of DATABASES whose role has BYPASSRLS, and say in "
+                "get_queryset() who may see which rows; or take the event away: in Python "
+                "`.all()` asks the connection of whoever calls.",
+                obj=binding,
+                id="bindserver.E052",
+            )
+
+
+def _views(bindings: Sequence[BindingClass], alias: str) -> Iterator[CheckMessage]:
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        listed = connection.introspection.get_table_list(cursor)
+    views = {str(item.name) for item in listed if item.type == "v"}
+    for binding in bindings:
+        for table in sorted(views & tables_named(binding)):
+            yield checks.Warning(
+                f"{binding.__name__} reads {table}, a database view, which no change log can "
+                f"watch: its rows are compared whole every {conf.COMPARE_SECONDS:g} s.",
+                hint="Have the binding query the tables behind the view, or lower "
+                'BINDSERVER["COMPARE_SECONDS"].',
+                obj=binding,
+                id="bindserver.W051",
+            )
+
+
+def tables_named(binding: BindingClass) -> set[str]:
+    """Return the tables of a binding's model and its parents; none where it names no model."""
+    if binding.model is None and binding.queryset is None:
+        return set()  # which another check tells
+    model = model_of(binding)
+    return {m._meta.db_table for m in (model, *model._meta.all_parents)}

@@ -73,6 +73,15 @@ class Installer:
             if item in without or _is_another(*pair) or _is_unsure(*pair)
         ]
 
+    def demand(self, tables: Collection[Tracked]) -> None:
+        """See that the server can have a log, and tables can be watched.
+
+        Raises:
+            CaptureError: one cannot.
+        """
+        self._demand_server()
+        Schema(self._connection).demand(tables)
+
     def demand_sight(self) -> None:
         """See, once for each connection, that this user is shown triggers: one who is not could
         not tell whether they are there.
@@ -123,8 +132,7 @@ class Installer:
         return statements
 
     def install(self, tables: Collection[Tracked]) -> list[str]:
-        self._demand_server()
-        Schema(self._connection).demand(tables)
+        self.demand(tables)
         with alone(self._connection, "install", INSTALL_SECONDS) as mine:
             if not mine:
                 raise CaptureBusy("Another process is installing the change log; try again.")

@@ -63,6 +63,9 @@ class Installer:
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         return self._triggers.missing(tables)
 
+    def demand(self, tables: Collection[Tracked]) -> None:
+        self._triggers.demand(tables)
+
     def accept(self, tables: Collection[Tracked]) -> None:
         self._triggers.accept(tables)
 

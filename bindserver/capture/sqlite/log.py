@@ -114,6 +114,10 @@ class SQLiteLog:
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         return self._triggers.missing(tables)
 
+    def demand(self, tables: Collection[Tracked]) -> None:
+        self._demand_wal()
+        self._demand_tables(tables)
+
     def accept(self, tables: Collection[Tracked]) -> None:
         """Nothing: what lacks nothing is as it was."""
 
@@ -122,8 +126,7 @@ class SQLiteLog:
         return statements + self._triggers.statements(self.missing(tables))
 
     def install(self, tables: Collection[Tracked]) -> list[str]:
-        self._demand_wal()
-        self._demand_tables(tables)
+        self.demand(tables)
         with self._writing():
             statements = self.plan(tables)
             for statement in statements:
@@ -240,13 +243,16 @@ class SQLiteLog:
             )
 
     def _demand_tables(self, tables: Collection[Tracked]) -> None:
-        found = self._rows("SELECT name FROM sqlite_master WHERE type = 'table'")
-        absent = sorted({tracked.table for tracked in tables} - {name for (name,) in found})
-        if absent:
-            raise CaptureError(
-                f"{no_such(absent, self._connection)}; "
-                "a database view cannot be watched, watch the tables behind it."
-            )
+        kinds = dict(self._rows("SELECT name, type FROM sqlite_master"))
+        names = sorted({tracked.table for tracked in tables})
+        if absent := [name for name in names if name not in kinds]:
+            raise CaptureError(f"{no_such(absent, self._connection)}.")
+        for name in names:
+            if kinds[name] != "table":
+                raise CaptureError(
+                    f"{name} is a database {kinds[name]}, which cannot be watched; watch the "
+                    "tables behind it."
+                )
 
     def _journal_mode(self) -> str:
         return str(self._rows("PRAGMA journal_mode")[0][0]).lower()

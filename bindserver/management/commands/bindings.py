@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import datetime
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -15,7 +15,7 @@ from django.template.defaultfilters import filesizeformat
 from django.urls import NoReverseMatch, reverse
 
 from bindserver.binding import model_of
-from bindserver.capture.log import Log, log_of
+from bindserver.capture.log import Log, log_of, sift
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
@@ -51,6 +51,9 @@ ACTIONS = {
     "remove": "take triggers and tables away; bindings follow signals from then on",
     "purge": "delete old entries of the log",
 }
+
+PARTLY = 3
+"""The exit status of `install` where it could not have all tables watched."""
 
 OWN_TABLES = "bindserver_log, bindserver_meta"
 
@@ -182,7 +185,7 @@ class Command(BaseCommand):
         self.stdout.write(f"WebSocket: {conf.WEBSOCKET_PATH}")
 
     def _install(self, log: Log, alias: str, options: dict[str, Any]) -> None:
-        tables = tracked(tables_of(registry.all(), alias))
+        tables, others = sift(log, tracked(tables_of(registry.all(), alias)))
         names = ", ".join(item.table for item in tables) or "no table"
         made = _made(log, tables)
         dry = options["dry_run"]
@@ -192,6 +195,8 @@ class Command(BaseCommand):
             self._show(made, statements, f"{will} {names}.", options)
         elif options["verbosity"]:
             self.stdout.write(f"All in place: the change log watches {names}.")
+        if others:
+            raise CommandError(_unwatched(others), returncode=PARTLY)
 
     def _status(self, log: Log, alias: str, options: dict[str, Any]) -> None:
         status = log.status()
@@ -200,7 +205,7 @@ class Command(BaseCommand):
                 f"No change log on {alias!r}. `manage.py bindings capture install` installs it."
             )
             return
-        wanted = tracked(tables_of(registry.all(), alias))
+        wanted, others = _sifted(log, tracked(tables_of(registry.all(), alias)))
         missing = [item.table for item in log.missing(wanted)]
         self.stdout.write(f"epoch: {status['epoch']}")
         self.stdout.write(f"entries: {status['entries']}, about {filesizeformat(status['bytes'])}")
@@ -211,6 +216,8 @@ class Command(BaseCommand):
         self.stdout.write(f"purging: {_purging(status['oldest'])}")
         self.stdout.write(f"tables: {', '.join(status['tables']) or 'none'}")
         self.stdout.write(f"missing triggers: {', '.join(missing) or 'none'}")
+        for why in others.values():
+            self.stdout.write(f"not watched: {why}")
         for name, value in status["more"].items():
             self.stdout.write(f"{name}: {value}")
 
@@ -256,6 +263,23 @@ def _made(log: Log, tables: Collection[Tracked]) -> list[str]:
     """Return what `install` is going to make."""
     own = [] if log.installed() else [f"{OWN_TABLES}: made"]
     return [*own, *(f"{item.table}: triggers made" for item in log.missing(tables))]
+
+
+def _sifted(log: Log, tables: list[Tracked]) -> tuple[list[Tracked], dict[str, str]]:
+    """Return the tables that can be watched, and why others cannot, for whoever only looks."""
+    try:
+        return sift(log, tables)
+    except CaptureError:
+        return tables, {}  # they lack what they lack, whatever stands in the way
+
+
+def _unwatched(others: Mapping[str, str]) -> str:
+    """Return what `install` could not have watched, and what that means."""
+    reasons = "\n".join(f"  {why}" for why in others.values())
+    return (
+        f"All else is in place. The change log cannot watch {', '.join(others)}:\n{reasons}\n"
+        f"What reads these is compared whole every {conf.COMPARE_SECONDS:g} s (COMPARE_SECONDS)."
+    )
 
 
 def _removed(log: Log) -> list[str]:
