@@ -66,7 +66,7 @@ class Route(models.Model):
         managed = False
 
 
-class Total(models.Model):
+class Sums(models.Model):
     """One of a database view."""
 
     stock = models.IntegerField()
@@ -272,12 +272,12 @@ class TestWhoIsShownOtherRows:
 
 
 def test_a_database_view_is_warned_of(each_database: str, declare: Declare) -> None:
-    declare(model=Total, event="wrong", fields=["id", "stock"])
+    declare(model=Sums, event="wrong", fields=["id", "stock"])
     with connections["default"].cursor() as cursor:
-        cursor.execute("CREATE VIEW app_total AS SELECT id, stock FROM app_product")
+        cursor.execute("CREATE VIEW app_sums AS SELECT id, stock FROM app_product")
     found = checks.check_databases(databases=["default"])
     assert told(found) == ["bindserver.W051"]
-    assert "app_total, a database view" in str(found[0].msg)
+    assert "app_sums, a database view" in str(found[0].msg)
 
 
 def test_every_check_has_its_test() -> None:

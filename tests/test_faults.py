@@ -58,10 +58,13 @@ class TestABrokenBinding:
         assert fragile.actions == ["sync", "stale", "ok"]
 
     async def test_who_comes_meanwhile_is_told_and_served_later(
-        self, talk: Talk, program: Program
+        self, server: Server, talk: Talk, program: Program
     ) -> None:
         program.add_products(1)
-        program.run("UPDATE app_product SET name = 'broken' WHERE id = 1")
+        async with talking(server.ws) as other:
+            await other.follow("fragile")
+            program.run("UPDATE app_product SET name = 'broken' WHERE id = 1")
+            await other.until(lambda: other.following("fragile").replica.stale)
         await talk.say("fragile")
         await talk.hear_data("$subscribed")
         assert (await talk.hear_data("fragile"))["action"] == "stale"
@@ -69,6 +72,32 @@ class TestABrokenBinding:
         fragile = talk.following("fragile")
         await talk.until(lambda: fragile.column("name") == ["mended"])
         assert fragile.actions == ["stale", "sync"]
+
+    async def test_that_has_never_been_read_refuses_until_it_can_be(
+        self, make_server: MakeServer
+    ) -> None:
+        server = make_server().start()
+        program = program_on(server)
+        program.add_products(1)
+        program.run("UPDATE app_product SET name = 'broken'")
+        async with talking(server.ws) as talk:
+            answers = []
+            for ref in (1, 2):
+                await talk.say("fragile", ref=ref)
+                answers.append(await talk.hear_data("fragile"))
+            assert [answer["action"] for answer in answers] == ["error", "error"]
+            assert [answer["ref"] for answer in answers] == [1, 2]
+            assert answers[0]["payload"] == answers[1]["payload"]
+            assert answers[0]["payload"]["code"] == "internal"
+            assert "secret" not in answers[0]["payload"]["detail"]
+            program.run("UPDATE app_product SET name = 'mended'")
+            while answers[-1].get("action") == "error":
+                await asyncio.sleep(0.1)  # as a client does that asks again
+                await talk.say("fragile")
+                answers.append((await talk.hear())["data"])
+            await talk.until(lambda: talk.following("fragile").column("name") == ["mended"])
+        program.close()
+        assert server.log.read_text().count("a secret of the serializer") == 1
 
     async def test_tells_nobody_why(self, server: Server, talk: Talk, program: Program) -> None:
         program.add_products(1)

@@ -24,7 +24,7 @@ from bindserver.hub import hub
 from bindserver.live import State
 from bindserver.registry import registry
 from bindserver.wishes import Caller, Refused, SnapshotWish
-from tests.app.models import Product
+from tests.app.models import Moment, Product
 from tests.conftest import BARE
 from tests.support.turning import Turning, add
 
@@ -246,7 +246,7 @@ NO_ROWS: dict[str, Callable[[], Any]] = {
     "a dict, as aggregate() does": lambda: Product.objects.aggregate(Sum("stock")),
     "rows of values()": lambda: Product.objects.values("stock").annotate(n=Count("pk")),
     "rows of values(), values_list()": lambda: Product.objects.values_list("name", flat=True),
-    "dates()": lambda: Product.objects.dates("name", "day"),
+    "rows of values(), values_list(), dates()": lambda: Moment.objects.dates("at", "day"),
     "what raw() gives": lambda: Product.objects.raw("SELECT * FROM app_product"),
     "a list": lambda: list(Product.objects.all()),
     "a generator": lambda: (product for product in Product.objects.all()),

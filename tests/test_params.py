@@ -120,7 +120,7 @@ def test_a_field_that_says_how_far_it_goes_is_believed() -> None:
 
 @pytest.mark.parametrize("wrong", ["nan", "inf", float("-inf"), float("nan")])
 def test_a_number_is_finite(wrong: Any) -> None:
-    with pytest.raises(InvalidParams, match="^f: "):
+    with pytest.raises(InvalidParams, match=r"^f: "):
         validate(NUMBERS, {"f": wrong})
 
 

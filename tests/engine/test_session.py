@@ -250,6 +250,22 @@ def test_stale_during_pages_is_told_behind_them_unless_it_is_over() -> None:
     assert talk.read() == "page 1 of 7, page 2 of 7, catch up 1 from 7"
 
 
+def test_a_refusal_that_comes_after_the_word_that_it_was_accepted_names_the_ask_and_ends_it() -> (
+    None
+):
+    talk = Talk()
+    talk.say("products", ref=17)
+    talk.accept()
+    talk.read()
+    talk.perform(talk.session.refused(1, Code.INTERNAL, "the server failed; reference 1"))
+    talk.read()
+    error, disconnect = (json.loads(frame.text)["data"] for frame in talk.frames[-2:])
+    assert error["ref"] == 17
+    assert error["payload"] == {"code": "internal", "detail": "the server failed; reference 1"}
+    assert disconnect == {"action": "disconnect", "code": "internal"}
+    assert talk.state(1) is None
+
+
 def test_a_ping_behind_a_full_outbox_is_answered() -> None:
     talk = Talk()
     number = talk.open()

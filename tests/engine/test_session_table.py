@@ -33,6 +33,10 @@ def refused(talk: Talk) -> None:
     talk.refuse(Code.INVALID_PARAMS)
 
 
+def refused_late(talk: Talk) -> None:
+    talk.perform(talk.session.refused(1, Code.INTERNAL, "the server failed; reference 1"))
+
+
 def answered(talk: Talk) -> None:
     talk.answer(1, 8)
 
@@ -74,6 +78,7 @@ METHODS: dict[Input, set[str]] = {
     subscribed_again: {"accepted"},
     unsubscribed: {"unsubscribed"},
     refused: {"refused"},
+    refused_late: {"refused"},
     answered: {"answered"},
     published: {"publish"},
     published_without_room: {"publish"},
@@ -124,6 +129,18 @@ CELLS: dict[Input, dict[State | None, Cell]] = {
         PAGING: (PAGING, "ask 2", "products error invalid_params, page 2 of 5"),
         LIVE: (LIVE, "ask 2", "products error invalid_params"),
         LAZY: (LAZY, "ask 2", "delta 6, products error invalid_params, catch up 1 from 6"),
+    },
+    refused_late: {
+        ABSENT: (ABSENT, "", ""),
+        **dict.fromkeys(
+            (OPENING, PAGING, LIVE),
+            (ABSENT, "release 1", "products error internal, products disconnect internal"),
+        ),
+        LAZY: (
+            ABSENT,
+            "release 1",
+            "delta 6, products error internal, products disconnect internal",
+        ),
     },
     answered: {
         ABSENT: (ABSENT, "", ""),

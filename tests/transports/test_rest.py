@@ -110,9 +110,11 @@ class TestSnapshot:
     def test_an_unknown_event_is_404(self, server: Server) -> None:
         assert ask(server, "/bindings/nothing/").status == 404
 
-    def test_a_binding_that_fails_is_503_and_says_nothing_of_ours(self, server: Server) -> None:
+    def test_a_binding_that_fails_is_500_and_says_only_a_reference(self, server: Server) -> None:
         answer = ask(server, "/bindings/broken/")
-        assert answer.status == 503
+        assert answer.status == 500
+        reference = answer.data["detail"].removeprefix("the server failed; reference ")
+        assert f"(reference {reference})" in server.log.read_text()
         assert b"secret" not in answer.body
         assert b"Traceback" not in answer.body
 
