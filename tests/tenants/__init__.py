@@ -1,0 +1,1 @@
+"""A project of tenants, each with a schema of its own, as django-tenants makes them."""
