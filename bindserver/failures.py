@@ -33,6 +33,9 @@ ADAPTING = ("django.db.backends.", "django.db.models.fields", "django.db.models.
 
 DRIVERS = ("psycopg", "psycopg2", "MySQLdb")
 
+Key = tuple[Hashable, ...]
+"""A binding's name first, and what it failed by."""
+
 NEUTRAL = ("django.utils.", "django.core.validators", "django.db.utils")
 """Code that converts values for whoever asks."""
 
@@ -63,7 +66,7 @@ class Failures:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._known: OrderedDict[tuple[Hashable, ...], _Failure] = OrderedDict()
+        self._known: OrderedDict[Key, _Failure] = OrderedDict()
 
     def note(
         self,
@@ -84,7 +87,7 @@ class Failures:
         """
         name = name_of(kind)
         cause = cause_of(problem)
-        key = (name, words) if words else (name, type(cause), str(cause)[:MAX_TEXT])
+        key: Key = (name, words) if words else (name, type(cause), str(cause)[:MAX_TEXT])
         known, now = self._known.get(key), self._clock()
         if known is None:
             known = self._known[key] = _Failure(reference=secrets.token_hex(4), told_at=now)

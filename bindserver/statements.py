@@ -65,7 +65,7 @@ def _settled(queryset: QuerySet[Any], alias: str) -> Any:
 
 def conditioned(binding: Binding[Any]) -> QuerySet[Any]:
     """Return the binding's queryset with its filters, excludes and `get_q`."""
-    queryset: Any = binding.get_queryset()
+    queryset: QuerySet[Any] = binding.get_queryset()
     if problem := why_no_rows(queryset):
         raise BindingError(f"{type(binding).__name__}.get_queryset() returns {problem}.")
     filters, excludes = binding.conditions("filters"), binding.conditions("excludes")

@@ -46,11 +46,11 @@ class Rendered(serializers.Serializer[Product]):
         return product.name
 
 
-class ByRow(Declared):
+class ByRow(Binding[Product]):
     """Fails with a product that is broken."""
 
+    model = Product
     event = "by_row"
-    fields = None
     serializer_class = Rendered
 
 
@@ -184,22 +184,12 @@ class TestAFreshView:
         assert [live.state for live in sqlite_turning.views()] == [State.FAILED]
 
 
-class Shared(Declared):
-    params = {"category": int}
-    event = "shared"
-    fields = None
-    serializer_class = Rendered
-
-    def filters(self) -> dict[str, Any]:
-        return {"category": self.params["category"]}
-
-
 class TestTheLog:
     def test_has_one_traceback_for_a_failure_that_many_views_share(
         self, sqlite_turning: Turning, caplog: pytest.LogCaptureFixture
     ) -> None:
-        class Closed(Declared):
-            event = None
+        class Closed(Binding[Product]):
+            model = Product
             params = {"n": int}
 
             def get_queryset(self) -> Any:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import connections
+from django.db import InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.utils.module_loading import import_string
@@ -172,9 +172,13 @@ def stands_elsewhere(alias: str) -> bool:
         return False
     if not _answers(connection):
         return False
+    try:
+        has_written, state = _state(connection)
+    except (InterfaceError, OperationalError):
+        # It is lost, and the next one stands as usual; but what a transaction saw is lost with it.
+        return connection.in_atomic_block
     usual = _usual_of(connection)
-    has_written, state = _state(connection)
-    return bool(has_written) or usual.by_row or state != usual.state
+    return usual is None or bool(has_written) or usual.by_row or state != usual.state
 
 
 def _is_open(connection: BaseDatabaseWrapper) -> bool:
@@ -206,14 +210,17 @@ def _state(connection: BaseDatabaseWrapper) -> tuple[bool, str]:
         return tuple(cursor.fetchall()[0])
 
 
-def _usual_of(connection: BaseDatabaseWrapper) -> Usual:
+def _usual_of(connection: BaseDatabaseWrapper) -> Usual | None:
     """Return how sessions of a database stand, asked once for each process on a connection that
-    nobody else has had."""
+    nobody else has had; None while there is none to be had."""
     where = connection.settings_dict
     name = repr([connection.alias, *(where[part] for part in ("HOST", "PORT", "NAME", "USER"))])
     if name not in _usual:
         with closing(_fresh(connection)) as fresh:
-            fresh.ensure_connection()
+            try:
+                fresh.ensure_connection()
+            except OperationalError:
+                return None  # the caller's is good enough for what its caller asks
             _, state = _state(fresh)
             by_row = fresh.vendor == "postgresql" and bool(ask(fresh, ROW_SECURITY))
         _usual[name] = Usual(state=state, by_row=by_row)
