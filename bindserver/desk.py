@@ -21,6 +21,7 @@ from bindserver.wishes import (
     OrderWish,
     ReadWish,
     ReconsiderWish,
+    Ref,
     Refused,
     ReleaseWish,
     SnapshotWish,
@@ -157,6 +158,15 @@ def refuse(items: Iterable[Wish | Loaded], outgoing: Outgoing | None = None) -> 
             item.fail(sorry)
         elif isinstance(item, (SubscribeWish, UnsubscribeWish)) and outgoing is not None:
             outgoing.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))
+
+
+def move_to(live: LiveView, refs: Iterable[Ref], outgoing: Outgoing) -> None:
+    """Have subscriptions wait for a view that takes the place of another, whose rows they have;
+    they hear that those may be old if this one cannot be read now."""
+    moved = list(refs)
+    live.openings.extend(Opening(ref, EVERYTHING, moved=True) for ref in moved)
+    if live.stale or live.rests():
+        outgoing.add(moved, Staled(frame=live.stale_frame()))
 
 
 def mark_stale(live: LiveView, outgoing: Outgoing) -> None:

@@ -87,7 +87,7 @@ class Failures:
         """
         name = name_of(kind)
         cause = cause_of(problem)
-        key: Key = (name, words) if words else (name, type(cause), str(cause)[:MAX_TEXT])
+        key: Key = (name, words or type(cause), words or str(cause)[:MAX_TEXT])
         known, now = self._known.get(key), self._clock()
         if known is None:
             known = self._known[key] = _Failure(reference=secrets.token_hex(4), told_at=now)

@@ -9,7 +9,7 @@ from typing import Any
 from bindserver.binding import Binding
 from bindserver.conf import conf
 from bindserver.courier import Outgoing
-from bindserver.desk import EVERYTHING, Desk
+from bindserver.desk import Desk, move_to
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import Code, canonical
@@ -172,7 +172,7 @@ class Reception:
             code = self._refusal(problem, known.binding, known.params).code
         else:
             if moved is not None:
-                moved.live.openings.append(Opening(wish.ref, EVERYTHING, moved=True))
+                move_to(moved.live, [wish.ref], self._outgoing)
             return
         catalogue.release(wish.ref)
         self._outgoing.add([wish.ref], Ended(code=code))

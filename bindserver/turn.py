@@ -10,7 +10,7 @@ from functools import partial
 
 from bindserver.conf import conf
 from bindserver.courier import Outgoing
-from bindserver.desk import EVERYTHING, Desk
+from bindserver.desk import Desk, move_to
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import Frame, round_page_size
@@ -28,7 +28,6 @@ from bindserver.refresh import missed
 from bindserver.snapshot import locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
-from bindserver.waiting import Opening
 from bindserver.wishes import Answered, Ended, Wish
 
 
@@ -159,9 +158,7 @@ class Turn:
         self.unanswered |= not self._source.watches(subject.reads)
         if moved:
             self._left.append((live, subject))
-            subject.live.openings.extend(
-                Opening(ref, EVERYTHING, moved=True) for ref in subject.refs
-            )
+            move_to(subject.live, subject.refs, self.outgoing)
 
     def _revoke(self, subject: Subject, code: Code) -> None:
         """End the subscriptions of a subject that may not have its binding any more."""

@@ -24,7 +24,7 @@ from bindserver.hub import hub
 from bindserver.live import State
 from bindserver.registry import registry
 from bindserver.wishes import Caller, Refused, SnapshotWish
-from tests.app.models import Moment, Product
+from tests.app.models import Moment, Product, Tag
 from tests.conftest import BARE
 from tests.support.turning import Turning, add
 
@@ -182,6 +182,35 @@ class TestAFreshView:
             sqlite_turning.turn()
         assert follower.told() == ["error"]
         assert [live.state for live in sqlite_turning.views()] == [State.FAILED]
+
+
+class Moving(Binding[Product]):
+    """Leads to another view while there is a tag, whose rows cannot be read."""
+
+    model = Product
+    serializer_class = Rendered
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return Product.objects.filter(name="broken" if Tag.objects.exists() else "fine")
+
+
+def test_who_has_rows_and_is_led_to_a_view_that_fails_keeps_them_and_hears_that_they_are_old(
+    sqlite_turning: Turning,
+) -> None:
+    add(1, name="fine"), add(2, name="broken")
+    first, second = (sqlite_turning.follow(Moving()) for _ in range(2))
+    sqlite_turning.turn()
+    Tag.objects.create(name="x")
+    sqlite_turning.turn()
+    assert [f.told() for f in (first, second)] == [["sync", "stale"]] * 2
+    assert first.column("name") == ["fine"]
+    Product.objects.filter(pk=2).update(name="mended")
+    Product.objects.filter(pk=1).update(name="broken")
+    Tag.objects.all().delete()
+    again(sqlite_turning)
+    sqlite_turning.turn()
+    assert first.told() == ["sync"]
+    assert first.column("name") == []
 
 
 class TestTheLog:
