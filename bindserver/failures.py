@@ -28,6 +28,8 @@ REMEMBERED = 500
 MAX_TEXT = 500
 """How much of an error's text tells it from others, and is told in debug mode."""
 
+WRONG_VALUE = "a param's value is none that the database takes"
+
 ADAPTING = ("django.db.backends.", "django.db.models.fields", "django.db.models.lookups")
 """Where Django turns a value into one that a column or a driver takes."""
 
@@ -135,9 +137,9 @@ class Failures:
             given: whether the binding was given params, which may be what is wrong.
         """
         if given and is_of_values(problem):
-            words = "a param's value is none that the database takes"
-            self.note(kind, problem, view, words=f"{words} ({type(problem).__name__})")
-            return InvalidParams(words)
+            words = f"{WRONG_VALUE} ({type(problem).__name__})"
+            self.note(kind, problem, view, words=words)
+            return InvalidParams(WRONG_VALUE)
         return Failed(self.note(kind, problem, view), _reason(problem))
 
 

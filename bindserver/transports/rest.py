@@ -20,6 +20,7 @@ from rest_framework.views import APIView
 
 from bindserver import permissions
 from bindserver.answers import CURSOR_HEADER, is_known, mark, tag_of
+from bindserver.binding import Binding
 from bindserver.capture.sessions import stands_elsewhere
 from bindserver.conf import conf
 from bindserver.exceptions import (
@@ -32,6 +33,7 @@ from bindserver.exceptions import (
     Unavailable,
     UnknownEvent,
 )
+from bindserver.failures import WRONG_VALUE, is_of_values
 from bindserver.hub import hub
 from bindserver.params import from_query
 from bindserver.reading import snapshot_here
@@ -162,12 +164,22 @@ def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> S
         TimeoutError: they are not here in time.
     """
     if stands_elsewhere(binding.using or "default"):
-        return snapshot_here(binding(user=caller.user, auth=caller.auth, params=params))
+        return _rows_here(binding(user=caller.user, auth=caller.auth, params=params))
     answer = hub.snapshot(binding, caller, params)
     try:
         return answer.result(timeout=conf.SNAPSHOT_SECONDS)
     except TimeoutError:
         answer.cancel()
+        raise
+
+
+def _rows_here(binding: Binding[Any]) -> Snapshot:
+    """Return a binding's rows, queried on the request's own connection."""
+    try:
+        return snapshot_here(binding)
+    except Exception as problem:
+        if binding.wire_params and is_of_values(problem):
+            raise InvalidParams(WRONG_VALUE) from problem
         raise
 
 

@@ -12,9 +12,11 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 from psycopg import sql
 
+from bindserver import Binding
 from bindserver.capture.sessions import stands_elsewhere, switcher_of
 from bindserver.capture.writes import watch_writes
 from bindserver.hub import hub
+from bindserver.registry import registry
 from tests.app.bindings import ProductBinding
 from tests.app.models import Product
 from tests.support.default import as_default
@@ -160,6 +162,28 @@ class TestOnPostgreSQL:
             hub.stop()
             connection.close()
         say("DROP OWNED BY clerk", "DROP ROLE clerk")
+
+
+class ByName(Binding[Product]):
+    model = Product
+    event = "by_name"
+    fields = ["id", "name"]
+    params = {"q": str}
+    permission_classes = []
+
+    def filters(self) -> dict[str, Any]:
+        return {"name__regex": self.params["q"]}
+
+
+def test_a_value_that_the_database_refuses_is_400_on_such_a_connection_too(tenants: None) -> None:
+    try:
+        say("SET search_path TO acme")
+        answer = Client().get("/bindings/by_name/?q=(", HTTP_ACCEPT="application/json")
+        assert answer.status_code == 400
+        assert answer.json()["code"] == "invalid_params"
+        assert Client().get("/bindings/by_name/?q=a").json() == [{"id": 2, "name": "acme"}]
+    finally:
+        registry.remove(ByName)
 
 
 class Switching(PostgreSQL):
