@@ -35,7 +35,7 @@ ADAPTING = ("django.db.backends.", "django.db.models.fields", "django.db.models.
 
 DRIVERS = ("psycopg", "psycopg2", "MySQLdb")
 
-Key = tuple[Hashable, ...]
+Key = tuple[str, ...]
 """A binding's name first, and what it failed by."""
 
 NEUTRAL = ("django.utils.", "django.core.validators", "django.db.utils")
@@ -89,7 +89,7 @@ class Failures:
         """
         name = name_of(kind)
         cause = cause_of(problem)
-        key: Key = (name, words or type(cause), words or str(cause)[:MAX_TEXT])
+        key = (name, words) if words else (name, repr(type(cause)), str(cause)[:MAX_TEXT])
         known, now = self._known.get(key), self._clock()
         if known is None:
             known = self._known[key] = _Failure(reference=secrets.token_hex(4), told_at=now)
