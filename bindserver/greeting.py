@@ -38,7 +38,7 @@ def greet(plan: Plan, port: int) -> Iterator[str]:
                 "  warning: without a channel layer, a write in one worker is seen by the others "
                 f"within {conf.COMPARE_SECONDS:g} s only; set CHANNEL_LAYERS, or install the log"
             )
-    events = ", ".join(binding.event or "" for binding in registry.published())
+    events = ", ".join(binding.event or "" for binding in registry.served())
     yield f"  bindings: {events or 'none with an event yet'}"
     if plan.workers > 1:
         yield f"  workers: {plan.workers}"

@@ -82,7 +82,7 @@ def read_here(binding: Binding[M]) -> ModelRows[M]:
 def keep_hearers() -> None:
     """Keep the bindings live that want to hear what happens to them."""
     for binding in registry.all():
-        if not binding.hears_messages():
+        if not binding.hears_messages() or not registry.is_sound(binding):
             continue
         try:
             hub.keep(binding())

@@ -8,15 +8,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator, Mapping, Sequence
-from types import CodeType
+import sys
+from collections.abc import (
+    Generator,
+    ItemsView,
+    Iterator,
+    KeysView,
+    Mapping,
+    Sequence,
+    ValuesView,
+)
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from django.db.models import Field, ForeignKey, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.binding import PLAIN, Binding, model_of, plain_serializer
+from bindserver.binding import (
+    PLAIN,
+    SAY,
+    UNSAID,
+    Binding,
+    is_sent,
+    model_of,
+    says_fields,
+)
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
@@ -27,6 +44,13 @@ from bindserver.shapes import ALL, Slot, Slots
 from bindserver.values import path_of
 
 CHUNK_ROWS = 500
+REQUEST_KEYS = frozenset({"format", "request", "view"})
+"""What DRF's views put into a serializer's context, and a binding has none of."""
+
+ASKED_NAMES = {*REQUEST_KEYS, None}
+LOOKERS = frozenset({"bindserver", "rest_framework"})
+"""Packages whose own code renders rightly whether or not there is a request."""
+
 SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
 PLAIN_FIELDS = frozenset(
     {
@@ -73,15 +97,135 @@ class Row(NamedTuple):
 
 
 class NoRequest(dict[str, Any]):
-    """A serializer context that says why there is no request in it."""
+    """A serializer context that says why there is no request in it, however it is asked.
+
+    Code that would hide a field "if there is a request" must not take silence for an answer. DRF's
+    own fields, which merely look, are told that there is none. Whoever says `request` in the
+    context has answered for the request, the view and the format.
+    """
+
+    def _look(self, name: object) -> None:
+        """Note that a name is asked for, or any (None).
+
+        Raises:
+            BindingError: it may be the request's, and nobody has answered for that.
+        """
+        if name not in ASKED_NAMES or self._answers(name):
+            return
+        if not self._merely_looks(sys._getframe(2)):
+            raise self._refusal("request" if name is None else str(name))
+
+    def _answers(self, name: object) -> bool:
+        """Tell whether somebody has said what is to be said of a name, or of all (None)."""
+        return dict.__contains__(self, "request") or dict.__contains__(self, name)
+
+    def _merely_looks(self, caller: FrameType) -> bool:
+        """Tell whether who asks renders rightly without an answer."""
+        return str(caller.f_globals.get("__name__")).partition(".")[0] in LOOKERS
+
+    def _refusal(self, name: str) -> BindingError:
+        return BindingError(
+            f"A binding's serializer has no {name}: one view serves many subscribers. "
+            "Hand what it needs to it in Binding.get_serializer_context(); or say `request = None` "
+            "in the binding, if the serializer renders rightly without one."
+        )
 
     def __missing__(self, name: str) -> Any:
-        if name == "request":
-            raise BindingError(
-                "A binding's serializer has no request: one view serves many subscribers. "
-                "Hand what you need to it in Binding.get_serializer_context()."
-            )
+        if name in ASKED_NAMES and not self._answers(name):
+            raise self._refusal(name)
         raise KeyError(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._look(name)
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a value, as a dict does."""
+        self._look(name)
+        return super().get(name, default)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Return a value, and put it there first where it is missing, as a dict does."""
+        self._look(name)
+        return super().setdefault(name, default)
+
+    def pop(self, name: str, *default: Any) -> Any:
+        """Return a value and take it away, as a dict does."""
+        self._look(name)
+        return super().pop(name, *default)
+
+    # A copy would not say why there is no request.
+
+    def __iter__(self) -> Iterator[str]:
+        self._look(None)
+        return super().__iter__()
+
+    def __reversed__(self) -> Iterator[str]:
+        self._look(None)
+        return super().__reversed__()
+
+    def keys(self) -> KeysView[str]:  # type: ignore[override]
+        """Return the names, as a dict does."""
+        self._look(None)
+        return super().keys()
+
+    def values(self) -> ValuesView[Any]:  # type: ignore[override]
+        """Return the values, as a dict does."""
+        self._look(None)
+        return super().values()
+
+    def items(self) -> ItemsView[str, Any]:  # type: ignore[override]
+        """Return names and values, as a dict does."""
+        self._look(None)
+        return super().items()
+
+    def copy(self) -> dict[str, Any]:
+        """Return a copy, as a dict does."""
+        self._look(None)
+        return super().copy()
+
+    def popitem(self) -> tuple[str, Any]:
+        """Return some name and value and take them away, as a dict does."""
+        self._look(None)
+        return super().popitem()
+
+    def __eq__(self, other: object) -> bool:
+        self._look(None)
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        self._look(None)
+        return super().__ne__(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __or__(self, other: Any) -> Any:
+        self._look(None)
+        return super().__or__(other)
+
+    def __ror__(self, other: Any) -> Any:
+        self._look(None)
+        return super().__ror__(other)
+
+
+def context_of(binding: Binding[Any]) -> dict[str, Any]:
+    """Return a binding's serializer context, with the answer of one that says `request = None`."""
+    context = binding.get_serializer_context()
+    if isinstance(context, NoRequest) or getattr(type(binding), "request", True) is not None:
+        return context
+    return {**dict.fromkeys(REQUEST_KEYS), **context}
+
+
+def serializer_of(binding: Binding[Any]) -> type[serializers.BaseSerializer[Any]]:
+    """Return a binding's serializer.
+
+    Raises:
+        BindingError: the rows are sent to others, and nobody has said which fields.
+    """
+    serializer_class = binding.get_serializer_class()
+    if is_sent(binding) and not says_fields(serializer_class):
+        raise BindingError(f"{UNSAID.format(type(binding).__name__)} {SAY}")
+    return serializer_class
 
 
 class Renderer:
@@ -286,13 +430,10 @@ def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, A
     return not column.is_relation
 
 
-def key_name(binding: type[Binding[Any]]) -> str:
-    """Return the name of the row field that holds a binding's key, as its class declares it."""
-    model = model_of(binding)
-    serializer_class = binding.serializer_class or plain_serializer(
-        model, binding.fields or "__all__"
-    )
-    return _key_field(model, serializer_class(context=NoRequest()))[0]
+def key_name(binding: Binding[Any]) -> str:
+    """Return the name of the row field that holds a binding's key."""
+    serializer_class = serializer_of(binding)
+    return _key_field(model_of(binding), serializer_class(context=NoRequest(context_of(binding))))[0]
 
 
 def serializer_identity(

@@ -1,0 +1,118 @@
+"""What system checks refuse is refused again by whoever serves it: many servers run no checks.
+
+An error of a binding refuses that binding. An error of the project around refuses every binding,
+and the start of a server that asks beforehand. Warnings are logged once.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+from collections.abc import Iterable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from django.conf import settings
+from django.core.checks import ERROR, CheckMessage
+from django.core.checks.registry import registry as django_checks
+from django.core.signals import setting_changed
+
+from bindserver.checks import TAG, check_bindings
+from bindserver.checks.bindings import problems_of, twins_of
+from bindserver.exceptions import Unsound
+from bindserver.importing import load_views
+from bindserver.registry import BindingClass, registry
+
+logger = logging.getLogger("bindserver")
+
+
+class Soundness:
+    """What is wrong with bindings and with the project, found once and remembered."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self.forget()
+
+    def forget(self, **_: Any) -> None:
+        """Look anew at the next question, as when settings have changed."""
+        self._own: WeakKeyDictionary[BindingClass, list[CheckMessage]] = WeakKeyDictionary()
+        self._project: list[CheckMessage] | None = None
+        self._references: dict[str, str] = {}
+        self._told = False
+
+    def judge(self, binding: BindingClass) -> None:
+        """Raise for a binding that must not be served, and log it once.
+
+        Raises:
+            Unsound: it, its twin, or the whole project has an error.
+        """
+        with self._lock:
+            for message in self._errors_of(binding):
+                reason = said(message)
+                raise Unsound(self._refer(binding, reason), reason, debug=settings.DEBUG)
+
+    def begin(self) -> list[str]:
+        """Look at all that is going to be served, and log what is wrong.
+
+        Returns:
+            The errors of the whole project, for which no server should start.
+        """
+        load_views()  # views publish bindings as well
+        with self._lock:
+            if not self._told:
+                self._told = True
+                self._tell()
+            return [said(message) for message in self._errors_of_project()]
+
+    def _tell(self) -> None:
+        for binding in registry.all():
+            registry.is_sound(binding)
+        for message in django_checks.run_checks(tags=[TAG]):
+            if not is_serious(message):
+                if not message.is_silenced():
+                    logger.warning("bindserver: %s", said(message))
+            elif not isinstance(message.obj, type):
+                logger.error("bindserver: %s", said(message))
+
+    def _errors_of(self, binding: BindingClass) -> Iterable[CheckMessage]:
+        yield from self._errors_of_project()
+        if binding not in self._own:
+            self._own[binding] = [m for m in problems_of(binding) if is_serious(m)]
+        yield from self._own[binding]
+        yield from twins_of(binding, registry.published())
+
+    def _errors_of_project(self) -> list[CheckMessage]:
+        if self._project is None:
+            found: list[CheckMessage] = []
+            for check in django_checks.get_checks():
+                if TAG in check.tags and check is not check_bindings:
+                    found.extend(check(app_configs=None, databases=None))
+            self._project = [message for message in found if is_serious(message)]
+        return self._project
+
+    def _refer(self, binding: BindingClass, reason: str) -> str:
+        """Return the reference by which the log has a refusal; it is logged the first time."""
+        name = f"{binding.__module__}.{binding.__qualname__}"
+        reference = self._references.get(name + reason)
+        if reference is None:
+            reference = self._references[name + reason] = secrets.token_hex(4)
+            logger.error("bindserver: %s is not served: %s (reference %s)", name, reason, reference)
+        return reference
+
+
+def is_serious(message: CheckMessage) -> bool:
+    """Tell whether a message refuses what it is about."""
+    return message.level >= ERROR
+
+
+def said(message: CheckMessage) -> str:
+    """Return a message as one line: its id, what is wrong, and what to do."""
+    hint = f" {message.hint}" if message.hint else ""
+    return f"({message.id}) {message.msg}{hint}"
+
+
+soundness = Soundness()
+"""What this process knows of its bindings."""
+
+setting_changed.connect(soundness.forget, dispatch_uid="bindserver.soundness")
