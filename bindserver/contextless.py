@@ -159,7 +159,7 @@ class Watched(NoRequest):
 
     def _answers(self, name: object) -> bool:
         names = REQUEST_KEYS if name is None else {name}
-        return all(dict.__contains__(self, name) for name in names)
+        return all(name in self._given or dict.__contains__(self, name) for name in names)
 
     def _merely_looks(self, caller: FrameType) -> bool:
         return str(caller.f_globals.get("__name__")).partition(".")[0] == "bindserver"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
+from textwrap import shorten
 from types import FrameType, ModuleType
 from typing import Any
 
@@ -36,10 +37,18 @@ PREPARING = frozenset(
         "squashmigrations",
     }
 )
-"""Commands that make a database ready, and so must work on one that is not."""
+"""Commands that make a database ready, and so are not kept from it by what was asked too early."""
 
 VIEWS = frozenset({"bindserver.views", "bindserver.viewsets"})
 """Where the classes are that name bindings."""
+
+REMEDY = (
+    "What was read then would be kept for ever. Ask in `def get_queryset(self)`, or in a "
+    "`filters` method, which run when rows are read."
+)
+
+SHOWN = 120
+"""How much of a statement is shown."""
 
 NOTHING = "SELECT 1 FROM (SELECT 1 AS a) AS b WHERE 1 = 0"
 
@@ -72,7 +81,7 @@ def import_bindings() -> None:
     One that fails because the database cannot answer is left out, and `all_asked` tells of it.
     """
     for config in apps.get_app_configs():
-        if module_has_submodule(config.module, "bindings"):  # type: ignore[arg-type]
+        if module_has_submodule(config.module, "bindings"):
             _import(f"{config.name}.bindings")
 
 
@@ -106,9 +115,21 @@ def asked_for(binding: type[Binding[Any]]) -> Asked | None:
     return None
 
 
+def problem_of(asked: Asked) -> str:
+    """Return what is wrong, as a sentence."""
+    what = shorten(asked.what, SHOWN, placeholder="…")
+    return f"the database was asked while {asked.module} was imported, at {asked.place}: {what}."
+
+
 def is_preparing() -> bool:
     """Tell whether this process runs a command that makes a database ready."""
     return sys.argv[1:2] != [] and sys.argv[1] in PREPARING
+
+
+def _in_command() -> bool:
+    """Tell whether a command of `manage.py` does the import, and not a server."""
+    frames = _frames_from(sys._getframe())
+    return any(frame.f_globals.get("__name__") == "django.core.management" for frame in frames)
 
 
 def _is_binding_s(asked: Asked) -> bool:
@@ -123,12 +144,15 @@ def _import(name: str) -> None:
     try:
         with _noticing(name):
             import_module(name)
-    except Error as problem:
-        _note(_frames_of(problem), str(problem), name)
     except Exception as problem:
-        if not is_preparing() or not any(asked.module == name for asked in _asked.values()):
+        if isinstance(problem, Error) and not _note(_frames_of(problem), str(problem), name):
+            _note_failure(problem, name)
+        asked = next((asked for asked in _asked.values() if asked.module == name), None)
+        if asked is None or not (isinstance(problem, Error) or _in_command()):
             raise
-        logger.warning("bindserver: %s is left out: %s", name, problem)
+        logger.error(
+            "bindserver: %s is left out: %s %s (%s)", name, problem_of(asked), REMEDY, problem
+        )
 
 
 @contextmanager
@@ -145,9 +169,10 @@ def _noticing(*names: str) -> Iterator[None]:
         try:
             return execute(sql, *rest)
         except Error:
-            if not noted or not is_preparing():
+            if not noted or not _in_command():
                 raise
-        return execute(NOTHING, None, False, rest[-1])  # where no table is, there is no row
+        # Where no table is, there is no row. The command goes on to its checks, which tell of it.
+        return execute(NOTHING, None, False, rest[-1])
 
     def watch(connection: BaseDatabaseWrapper, **_: Any) -> None:
         if connection not in watched:
@@ -184,6 +209,13 @@ def _note(frames: Iterable[FrameType], what: str, *names: str) -> bool:
         if not in_class:
             return False
     return False
+
+
+def _note_failure(problem: Error, name: str) -> None:
+    """Note that the import of a module failed, by what another module asks that it imports."""
+    frame = next(f for f in _frames_of(problem) if not f.f_code.co_flags & inspect.CO_OPTIMIZED)
+    place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    _asked[name, ""] = Asked(module=name, scope="", place=place, what=str(problem))
 
 
 def _is_ours(value: object) -> bool:

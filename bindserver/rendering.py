@@ -104,6 +104,10 @@ class NoRequest(dict[str, Any]):
     context has answered for the request, the view and the format.
     """
 
+    def __init__(self, context: Mapping[str, Any] | None = None) -> None:
+        super().__init__(context or {})
+        self._given = frozenset(dict.keys(self))  # an answer that is taken out was one
+
     def _look(self, name: object) -> None:
         """Note that a name is asked for, or any (None).
 
@@ -117,7 +121,7 @@ class NoRequest(dict[str, Any]):
 
     def _answers(self, name: object) -> bool:
         """Tell whether somebody has said what is to be said of a name, or of all (None)."""
-        return dict.__contains__(self, "request") or dict.__contains__(self, name)
+        return "request" in self._given or dict.__contains__(self, name)
 
     def _merely_looks(self, caller: FrameType) -> bool:
         """Tell whether who asks renders rightly without an answer."""
@@ -154,7 +158,11 @@ class NoRequest(dict[str, Any]):
         self._look(name)
         return super().pop(name, *default)
 
-    # A copy would not say why there is no request.
+    # Of all that is there, the request would be a part; and a copy would not say why it is not.
+
+    def __len__(self) -> int:
+        self._look(None)
+        return super().__len__()
 
     def __iter__(self) -> Iterator[str]:
         self._look(None)
@@ -197,7 +205,7 @@ class NoRequest(dict[str, Any]):
         self._look(None)
         return super().__ne__(other)
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __or__(self, other: Any) -> Any:
         self._look(None)
@@ -433,7 +441,9 @@ def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, A
 def key_name(binding: Binding[Any]) -> str:
     """Return the name of the row field that holds a binding's key."""
     serializer_class = serializer_of(binding)
-    return _key_field(model_of(binding), serializer_class(context=NoRequest(context_of(binding))))[0]
+    return _key_field(model_of(binding), serializer_class(context=NoRequest(context_of(binding))))[
+        0
+    ]
 
 
 def serializer_identity(

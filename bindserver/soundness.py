@@ -6,10 +6,12 @@ and the start of a server that asks beforehand. Warnings are logged once.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -78,15 +80,17 @@ class Soundness:
     def _errors_of(self, binding: BindingClass) -> Iterable[CheckMessage]:
         yield from self._errors_of_project()
         if binding not in self._own:
-            self._own[binding] = [m for m in problems_of(binding) if is_serious(m)]
+            found = _off_the_loop(lambda: problems_of(binding))
+            self._own[binding] = [message for message in found if is_serious(message)]
         yield from self._own[binding]
         yield from twins_of(binding, registry.published())
 
     def _errors_of_project(self) -> list[CheckMessage]:
         if self._project is None:
             found: list[CheckMessage] = []
+            of_bindings: Any = check_bindings
             for check in django_checks.get_checks():
-                if TAG in check.tags and check is not check_bindings:
+                if TAG in check.tags and check is not of_bindings:
                     found.extend(check(app_configs=None, databases=None))
             self._project = [message for message in found if is_serious(message)]
         return self._project
@@ -99,6 +103,16 @@ class Soundness:
             reference = self._references[name + reason] = secrets.token_hex(4)
             logger.error("bindserver: %s is not served: %s (reference %s)", name, reason, reference)
         return reference
+
+
+def _off_the_loop(work: Callable[[], list[CheckMessage]]) -> list[CheckMessage]:
+    """Do something that may read the database, which Django forbids where an event loop runs."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return work()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
 
 
 def is_serious(message: CheckMessage) -> bool:

@@ -20,13 +20,18 @@ from rest_framework.settings import api_settings
 from bindserver.binding import SAY, UNSAID, Binding, is_sent, model_of, plain_serializer
 from bindserver.databases import DATABASES
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
-from bindserver.importing import Asked, all_asked, asked_for, is_preparing, load_views
+from bindserver.importing import (
+    REMEDY,
+    Asked,
+    all_asked,
+    asked_for,
+    is_preparing,
+    load_views,
+    problem_of,
+)
 from bindserver.params import RESERVED_NAMES, field_of
 from bindserver.permissions import asks_about_objects
 from bindserver.registry import BindingClass, registry
-
-SHORT = 120
-"""How much of a statement is shown."""
 
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
 Check = Callable[[BindingClass], Iterator[CheckMessage]]
@@ -74,7 +79,7 @@ def problems_of(binding: BindingClass) -> list[CheckMessage]:
     return found
 
 
-def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> list[CheckMessage]:
+def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequence[CheckMessage]:
     """Return what is wrong where another binding has the same event: neither can be meant."""
     if binding.event is None:
         return []
@@ -97,23 +102,10 @@ def _check_import(binding: BindingClass) -> Iterator[CheckMessage]:
 
 
 def _asked_too_early(name: str, asked: Asked, obj: object) -> CheckMessage:
-    problem = (
-        f"{name}: the database was asked while {asked.module} was imported, at {asked.place}: "
-        f"{shortened(asked.what)}."
-    )
-    hint = (
-        "What was read then would be kept for ever. Ask in `def get_queryset(self)`, or in a "
-        "`filters` method, which run when rows are read."
-    )
+    problem = f"{name}: {problem_of(asked)}"
     if is_preparing():  # nobody may be kept from making the tables that were asked for
-        return checks.Warning(problem, hint=hint, obj=obj, id="bindserver.W022")
-    return Error(problem, hint=hint, obj=obj, id="bindserver.E022")
-
-
-def shortened(text: str) -> str:
-    """Return the beginning of a text, in one line."""
-    line = " ".join(text.split())
-    return line if len(line) <= SHORT else f"{line[:SHORT]}…"
+        return checks.Warning(problem, hint=REMEDY, obj=obj, id="bindserver.W022")
+    return Error(problem, hint=REMEDY, obj=obj, id="bindserver.E022")
 
 
 def _check_event(binding: BindingClass) -> Iterator[CheckMessage]:
@@ -189,7 +181,9 @@ def _check_serializer(binding: BindingClass) -> Iterator[CheckMessage]:
     overridden = binding.get_serializer_class is not Binding.get_serializer_class
     if binding.fields is None and binding.serializer_class is None and not overridden:
         if is_sent(binding):
-            yield Error(UNSAID.format(binding.__name__), hint=SAY, obj=binding, id="bindserver.E008")
+            yield Error(
+                UNSAID.format(binding.__name__), hint=SAY, obj=binding, id="bindserver.E008"
+            )
         return
     yield from _check_fields(binding)
 
