@@ -92,6 +92,7 @@ class Binding(Generic[M]):
         using: the database's alias; None for "default".
         permission_classes: DRF's permission classes, which decide who may subscribe; None for
             DRF's setting. Python code is not asked.
+        request: where it is there, and None, the serializer renders rightly without a request.
 
     Args:
         user: who it is for; None for an anonymous user.
@@ -118,6 +119,7 @@ class Binding(Generic[M]):
     params: Any = {}
     using: ClassVar[str | None] = None
     permission_classes: ClassVar[Sequence[Any] | None] = None
+    request: ClassVar[None]
 
     _wired: ClassVar[Reader | None] = None
     _subclassed: ClassVar[list[Callable[[type[Binding[Any]]], None]]] = []
@@ -384,9 +386,8 @@ def says_fields(serializer_class: type[Any]) -> bool:
 @lru_cache(maxsize=SERIALIZERS_KEPT)
 def every_field(model: type[Model]) -> type[serializers.ModelSerializer[Any]]:
     """Return a `ModelSerializer` of all fields, for a binding that has not said which."""
-    return type(
-        f"{model.__name__}Row", (plain_serializer(model, "__all__"),), {"bindserver_unsaid": True}
-    )
+    body = {"bindserver_unsaid": True, PLAIN: (model, "__all__")}
+    return type(f"{model.__name__}Row", (plain_serializer(model, "__all__"),), body)
 
 
 def plain_serializer(

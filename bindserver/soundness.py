@@ -12,7 +12,7 @@ import secrets
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
@@ -26,6 +26,7 @@ from bindserver.exceptions import Unsound
 from bindserver.importing import load_views
 from bindserver.registry import BindingClass, registry
 
+T = TypeVar("T")
 logger = logging.getLogger("bindserver")
 
 
@@ -60,6 +61,9 @@ class Soundness:
         Returns:
             The errors of the whole project, for which no server should start.
         """
+        return _off_the_loop(self._begin)
+
+    def _begin(self) -> list[str]:
         load_views()  # views publish bindings as well
         with self._lock:
             if not self._told:
@@ -105,7 +109,7 @@ class Soundness:
         return reference
 
 
-def _off_the_loop(work: Callable[[], list[CheckMessage]]) -> list[CheckMessage]:
+def _off_the_loop(work: Callable[[], T]) -> T:
     """Do something that may read the database, which Django forbids where an event loop runs."""
     try:
         asyncio.get_running_loop()

@@ -8,4 +8,4 @@ INSTALLED_APPS = ["django.contrib.contenttypes", "rest_framework", "bindserver"]
 ROOT_URLCONF = "tests.unsound.no_urls"
 REST_FRAMEWORK = {"UNAUTHENTICATED_USER": None}
 ASGI_APPLICATION = "tests.asgi.application"
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "no-users.sqlite3"}}
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
