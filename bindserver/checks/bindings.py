@@ -43,11 +43,11 @@ def check_bindings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]
     found: list[CheckMessage] = []
     for binding in registry.all():
         found.extend(problems_of(binding))
-    seen: set[str] = set()
+    seen: list[object] = []
     for binding in registry.published():
         if binding.event in seen:
             found.extend(twins_of(binding, registry.published()))
-        seen.add(str(binding.event))
+        seen.append(binding.event)
     return [*found, *_unheard({str(message.msg) for message in found})]
 
 
