@@ -18,7 +18,7 @@ from rest_framework.settings import api_settings
 
 from bindserver.binding import Binding
 from bindserver.exceptions import BindingError
-from bindserver.rendering import REQUEST_KEYS, NoRequest
+from bindserver.serializing import REQUEST_KEYS, NoRequest
 
 REQUEST_FIELDS = (serializers.FileField, serializers.HyperlinkedRelatedField)
 """Fields that write addresses, which begin with the request's host."""

@@ -13,7 +13,7 @@ from bindserver.binding import Binding
 from bindserver.exceptions import BindingError
 from bindserver.groups import tells
 from bindserver.registry import BindingClass
-from bindserver.rendering import context_of
+from bindserver.serializing import context_of
 
 CONTEXT = frozenset({"user", "_user", "auth", "params", "wire_params"})
 """What an instance of a binding has of its context; all else was declared for it."""

@@ -21,14 +21,8 @@ from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindserverError, TooManyRows
 from bindserver.identity import Encoder, digest
 from bindserver.pace import Pacer
-from bindserver.rendering import (
-    ModelRenderer,
-    Renderer,
-    Row,
-    context_of,
-    serializer_identity,
-    serializer_of,
-)
+from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
+from bindserver.serializing import context_of, serializer_of
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, conditioned, ordered, why_whole
 from bindserver.values import path_of
