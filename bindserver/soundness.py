@@ -69,7 +69,7 @@ class Soundness:
             if not self._told:
                 self._told = True
                 self._tell()
-            return [said(message) for message in self._errors_of_project()]
+            return [said(m) for m in self._errors_around() if not isinstance(m.obj, type)]
 
     def _tell(self) -> None:
         for binding in registry.all():
@@ -82,14 +82,17 @@ class Soundness:
                 logger.error("bindserver: %s", said(message))
 
     def _errors_of(self, binding: BindingClass) -> Iterable[CheckMessage]:
-        yield from self._errors_of_project()
+        for message in self._errors_around():
+            if message.obj is binding or not isinstance(message.obj, type):
+                yield message
         if binding not in self._own:
             found = _off_the_loop(lambda: problems_of(binding))
             self._own[binding] = [message for message in found if is_serious(message)]
         yield from self._own[binding]
         yield from twins_of(binding, registry.published())
 
-    def _errors_of_project(self) -> list[CheckMessage]:
+    def _errors_around(self) -> list[CheckMessage]:
+        """Return what the other checks find: about a binding, their object, or about all."""
         if self._project is None:
             found: list[CheckMessage] = []
             of_bindings: Any = check_bindings

@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.checks import Error
+from django.core.checks.registry import registry as django_checks
 from django.test import override_settings
 from django.utils.asyncio import async_unsafe
 
 from bindserver import Binding, BoundModelViewSet, BoundWebsocketView, WebsocketBinding
+from bindserver.checks import TAG
 from bindserver.exceptions import BindingError, Unsound
 from bindserver.hub import hub
 from bindserver.reading import keep_hearers
@@ -193,6 +196,23 @@ def test_a_view_of_a_binding_without_fields_is_refused() -> None:
     type("LooseView", (BoundWebsocketView,), body)
     with pytest.raises(Unsound):
         registry.get("loose")
+
+
+def test_what_another_check_says_of_one_binding_refuses_that_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accused = type("Accused", (Good,), {"event": "accused"})
+    type("Neighbour", (Good,), {"event": "neighbour"})
+
+    def accuse(**_: Any) -> list[Error]:
+        return [Error("It is accused.", obj=accused, id="shop.E001")]
+
+    known = {*django_checks.registered_checks}
+    monkeypatch.setattr(django_checks, "registered_checks", known)
+    django_checks.register(accuse, TAG)
+    with pytest.raises(Unsound):
+        registry.get("accused")
+    assert registry.get("neighbour").event == "neighbour"
 
 
 def test_groups_are_told_no_rows_of_a_binding_without_fields(
