@@ -23,6 +23,7 @@ from django.core.signals import setting_changed
 from bindserver.checks import TAG, check_bindings
 from bindserver.checks.bindings import problems_of, twins_of
 from bindserver.exceptions import Unsound
+from bindserver.forks import on_fork
 from bindserver.importing import load_views
 from bindserver.registry import BindingClass, registry
 
@@ -34,8 +35,12 @@ class Soundness:
     """What is wrong with bindings and with the project, found once and remembered."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()
+        self.unlock()
         self.forget()
+
+    def unlock(self) -> None:
+        """Begin with a lock that nobody holds, as a process must after a fork."""
+        self._lock = threading.RLock()
 
     def forget(self, **_: Any) -> None:
         """Look anew at the next question, as when settings have changed."""
@@ -53,7 +58,9 @@ class Soundness:
         with self._lock:
             for message in self._errors_of(binding):
                 reason = said(message)
-                raise Unsound(self._refer(binding, reason), reason, debug=settings.DEBUG)
+                name = f"{binding.__module__}.{binding.__qualname__} is not served"
+                whose = name if isinstance(message.obj, type) else "no binding is served"
+                raise Unsound(self._refer(f"{whose}: {reason}"), reason, debug=settings.DEBUG)
 
     def begin(self) -> list[str]:
         """Look at all that is going to be served, and log what is wrong.
@@ -69,7 +76,10 @@ class Soundness:
             if not self._told:
                 self._told = True
                 self._tell()
-            return [said(m) for m in self._errors_around() if not isinstance(m.obj, type)]
+            wrong = [said(m) for m in self._errors_around() if not isinstance(m.obj, type)]
+        for reason in wrong:
+            self._refer(f"no binding is served: {reason}")
+        return wrong
 
     def _tell(self) -> None:
         for binding in registry.all():
@@ -78,7 +88,9 @@ class Soundness:
             if not is_serious(message):
                 if not message.is_silenced():
                     logger.warning("bindserver: %s", said(message))
-            elif not isinstance(message.obj, type):
+            elif isinstance(
+                message.obj, str
+            ):  # a module; bindings and the project have their lines
                 logger.error("bindserver: %s", said(message))
 
     def _errors_of(self, binding: BindingClass) -> Iterable[CheckMessage]:
@@ -102,13 +114,12 @@ class Soundness:
             self._project = [message for message in found if is_serious(message)]
         return self._project
 
-    def _refer(self, binding: BindingClass, reason: str) -> str:
+    def _refer(self, refusal: str) -> str:
         """Return the reference by which the log has a refusal; it is logged the first time."""
-        name = f"{binding.__module__}.{binding.__qualname__}"
-        reference = self._references.get(name + reason)
+        reference = self._references.get(refusal)
         if reference is None:
-            reference = self._references[name + reason] = secrets.token_hex(4)
-            logger.error("bindserver: %s is not served: %s (reference %s)", name, reason, reference)
+            reference = self._references[refusal] = secrets.token_hex(4)
+            logger.error("bindserver: %s (reference %s)", refusal, reference)
         return reference
 
 
@@ -136,4 +147,5 @@ def said(message: CheckMessage) -> str:
 soundness = Soundness()
 """What this process knows of its bindings."""
 
+on_fork(soundness.unlock)
 setting_changed.connect(soundness.forget, dispatch_uid="bindserver.soundness")
