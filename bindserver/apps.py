@@ -24,18 +24,20 @@ class BindserverConfig(AppConfig):
         from bindserver.engine.changes import Change
         from bindserver.groups import serve_from_this_loop
         from bindserver.hub import hub
+        from bindserver.importing import import_bindings
         from bindserver.operations import reinstall_after_migrations
         from bindserver.reading import HubReader, keep_hearers
-        from bindserver.registry import autodiscover
+        from bindserver.registry import registry
         from bindserver.relay import Relay
         from bindserver.snapshot import route_snapshots
+        from bindserver.soundness import soundness
         from bindserver.transports.upgrades import answer_behind_the_projects_own_routes
-        from bindserver.views import load_views
 
         Binding._wired = HubReader()
-        for begin in (serve_from_this_loop, load_views, keep_hearers):
+        registry.judge = soundness.judge
+        for begin in (serve_from_this_loop, soundness.begin, keep_hearers):
             hub.when_serving(begin)
-        autodiscover()
+        import_bindings()
         checks.register()
         route_snapshots()
         answer_behind_the_projects_own_routes()

@@ -6,7 +6,8 @@ This module can be imported before Django is set up; `wrap` is called afterwards
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 from channels.routing import ProtocolTypeRouter
@@ -46,6 +47,7 @@ def wrap(
     _make_sure_that_django_is_set_up()
     # Bindings need models, and those need Django to be set up.
     from bindserver.hub import hub
+    from bindserver.soundness import soundness
     from bindserver.transports.health import HealthChecks
     from bindserver.transports.websocket import BindingConsumer
 
@@ -56,6 +58,7 @@ def wrap(
         health=HealthChecks() if health else None,
         start=hub.serve,
         stop=hub.stop,
+        check=soundness.begin,
     )
 
 
@@ -68,6 +71,8 @@ class Wrapped:
         health: answers the health checks' paths, if any.
         start: called when the server starts, on its event loop.
         stop: called when the server shuts down; it may block.
+        check: called before anything is served, and tells what is so wrong that no server should
+            start; it may block.
     """
 
     def __init__(
@@ -78,7 +83,10 @@ class Wrapped:
         health: Any,
         start: Callable[[], None],
         stop: Callable[[], None],
+        check: Callable[[], Sequence[str]] = tuple,
     ) -> None:
+        self._check = check
+        self._checked = False
         self._http = _with_static_files(application)
         self._sockets = application if carries(application, "websocket") else None
         self._bindings = bindings
@@ -89,6 +97,10 @@ class Wrapped:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
+        if not self._checked:
+            self._checked = True
+            if scope["type"] != "lifespan":  # this server has none; what is wrong is refused later
+                await asyncio.get_running_loop().run_in_executor(None, self._check)
         await self._application_for(scope)(scope, receive, send)
 
     def _application_for(self, scope: Scope) -> Application:
@@ -99,7 +111,7 @@ class Wrapped:
                 return self._page_for(scope)
             case "lifespan":
                 inner = self._inner if carries(self._inner, "lifespan") else None
-                return Lifespan(inner, self._start, self._stop)
+                return Lifespan(inner, self._start, self._stop, self._check)
             case _:
                 return self._inner
 

@@ -40,6 +40,13 @@ DECLARED = frozenset(
 )
 """What `Binding(model=..., ...)` may declare beside the model, in place of a subclass."""
 
+UNSAID = "{} has an event or a group, and does not say which fields it publishes."
+SAY = (
+    'Write `fields = ["id", "name"]` or a serializer_class; "__all__" is allowed and must be '
+    "written out."
+)
+"""What is wrong with a binding that would send every column, and what to write."""
+
 CONTEXT = frozenset({"_user", "auth", "params", "wire_params"})
 """The attributes of an instance that say in which context it is, and of which kind it is not."""
 
@@ -85,6 +92,7 @@ class Binding(Generic[M]):
         using: the database's alias; None for "default".
         permission_classes: DRF's permission classes, which decide who may subscribe; None for
             DRF's setting. Python code is not asked.
+        request: where it is there, and None, the serializer renders rightly without a request.
 
     Args:
         user: who it is for; None for an anonymous user.
@@ -111,6 +119,7 @@ class Binding(Generic[M]):
     params: Any = {}
     using: ClassVar[str | None] = None
     permission_classes: ClassVar[Sequence[Any] | None] = None
+    request: ClassVar[None]
 
     _wired: ClassVar[Reader | None] = None
     _subclassed: ClassVar[list[Callable[[type[Binding[Any]]], None]]] = []
@@ -306,10 +315,20 @@ class Binding(Generic[M]):
         return [permission() for permission in classes]
 
     def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
-        """Return the serializer: the class's own, or one made from `fields`."""
+        """Return the serializer: the class's own, or one made from `fields`.
+
+        Where nothing is said, Python gets every field, and nobody else anything.
+
+        Raises:
+            BindingError: it is sent to others, and does not say which fields.
+        """
         if self.serializer_class is not None:
             return self.serializer_class
-        return plain_serializer(self.get_model(), self.fields or "__all__")
+        if self.fields is not None:
+            return plain_serializer(self.get_model(), self.fields)
+        if is_sent(self):
+            raise BindingError(f"{UNSAID.format(type(self).__name__)} {SAY}")
+        return every_field(self.get_model())
 
     def get_model(self) -> type[M]:
         """Return the model, the queryset's where none is named.
@@ -348,6 +367,27 @@ def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
         return binding.queryset.model
     name = (binding if isinstance(binding, type) else type(binding)).__name__
     raise BindingError(f"{name} has no model; write `model = YourModel` in it.")
+
+
+def is_sent(binding: Binding[Any] | type[Binding[Any]]) -> bool:
+    """Tell whether others than Python code are sent a binding's rows: subscribers or groups."""
+    return (
+        binding.event is not None
+        or bool(getattr(binding, "groups", ()))
+        or bool(getattr(binding, "group", None))
+    )
+
+
+def says_fields(serializer_class: type[Any]) -> bool:
+    """Tell whether somebody has said which fields a serializer has; `every_field` has not."""
+    return not getattr(serializer_class, "bindserver_unsaid", False)
+
+
+@lru_cache(maxsize=SERIALIZERS_KEPT)
+def every_field(model: type[Model]) -> type[serializers.ModelSerializer[Any]]:
+    """Return a `ModelSerializer` of all fields, for a binding that has not said which."""
+    body = {"bindserver_unsaid": True, PLAIN: (model, "__all__")}
+    return type(f"{model.__name__}Row", (plain_serializer(model, "__all__"),), body)
 
 
 def plain_serializer(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from types import FrameType
 from typing import Any, ClassVar, cast
 
 from django.db.models import CharField, IntegerField
@@ -17,7 +18,7 @@ from rest_framework.settings import api_settings
 
 from bindserver.binding import Binding
 from bindserver.exceptions import BindingError
-from bindserver.rendering import NoRequest
+from bindserver.serializing import REQUEST_KEYS, NoRequest
 
 REQUEST_FIELDS = (serializers.FileField, serializers.HyperlinkedRelatedField)
 """Fields that write addresses, which begin with the request's host."""
@@ -30,8 +31,6 @@ OWN_TYPE_FIELDS = (
     serializers.SlugRelatedField,
 )
 """Fields whose values may be of any type of Python's."""
-
-REQUEST_KEYS = frozenset({"format", "request", "view"})
 
 Field = serializers.Field[Any, Any, Any, Any]
 
@@ -151,29 +150,23 @@ class Contextless(Binding[Any]):
 
 
 class Watched(NoRequest):
-    """A serializer's context that notices who asks for the request."""
+    """A serializer's context that notices who asks for the request, DRF's own fields too: with a
+    request they would render otherwise."""
 
     def __init__(self, binding: type[Contextless], context: dict[str, Any]) -> None:
         super().__init__(context)
         self._binding = binding
 
-    def _look(self, name: object) -> None:
-        if name in REQUEST_KEYS and not dict.__contains__(self, name):
-            self._binding.needs_request = True
-            raise NeedsRequest(f"{self._binding.__name__}: its serializer asks for the {name}")
+    def _answers(self, name: object) -> bool:
+        names = REQUEST_KEYS if name is None else {name}
+        return all(name in self._given or dict.__contains__(self, name) for name in names)
 
-    def __missing__(self, name: str) -> Any:
-        self._look(name)
-        raise KeyError(name)
+    def _merely_looks(self, caller: FrameType) -> bool:
+        return str(caller.f_globals.get("__name__")).partition(".")[0] == "bindserver"
 
-    def __contains__(self, name: object) -> bool:
-        self._look(name)
-        return super().__contains__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return a value, as a dict does."""
-        self._look(name)
-        return super().get(name, default)
+    def _refusal(self, name: str) -> BindingError:
+        self._binding.needs_request = True
+        return NeedsRequest(f"{self._binding.__name__}: its serializer asks for the {name}")
 
 
 @lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ BindserverError
 ├── BindingError          a binding is declared wrongly
 ├── Refusal               a subscriber's wish cannot be served
 │   ├── UnknownEvent
+│   ├── Unsound           a system check refuses the binding
 │   ├── InvalidParams
 │   ├── TooManyRows
 │   ├── Denied
@@ -48,6 +49,21 @@ class UnknownEvent(Refusal):
     def __init__(self, event: str) -> None:
         super().__init__("no binding has this event")
         self.event = event
+
+
+class Unsound(Refusal):
+    """The binding is refused by a system check, and so by whoever serves it.
+
+    Args:
+        reference: by which the server's log has the reason.
+        reason: what is wrong, and what to write; subscribers are told in debug mode alone.
+        debug: whether this is it.
+    """
+
+    def __init__(self, reference: str, reason: str, *, debug: bool) -> None:
+        told = f": {reason}" if debug else ""
+        super().__init__(f"the server refuses to serve this binding; reference {reference}{told}")
+        self.reason = reason
 
 
 class InvalidParams(Refusal):

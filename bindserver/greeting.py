@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from bindserver.conf import conf
+from bindserver.databases import is_served
 from bindserver.exceptions import CaptureError
 from bindserver.reasons import explained
 from bindserver.registry import registry
@@ -38,7 +39,7 @@ def greet(plan: Plan, port: int) -> Iterator[str]:
                 "  warning: without a channel layer, a write in one worker is seen by the others "
                 f"within {conf.COMPARE_SECONDS:g} s only; set CHANNEL_LAYERS, or install the log"
             )
-    events = ", ".join(binding.event or "" for binding in registry.published())
+    events = ", ".join(binding.event or "" for binding in registry.served())
     yield f"  bindings: {events or 'none with an event yet'}"
     if plan.workers > 1:
         yield f"  workers: {plan.workers}"
@@ -46,7 +47,7 @@ def greet(plan: Plan, port: int) -> Iterator[str]:
 
 def databases() -> list[str]:
     """Return the aliases of the databases that bindings read."""
-    return sorted({binding.using or DEFAULT_DB_ALIAS for binding in registry.all()})
+    return sorted(filter(is_served, {b.using or DEFAULT_DB_ALIAS for b in registry.all()}))
 
 
 def address(plan: Plan, port: int) -> str:

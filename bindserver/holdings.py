@@ -20,7 +20,7 @@ from bindserver.binding import Binding
 from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
 from bindserver.contextless import Contextless, Traits, binding_for, traits_of
-from bindserver.exceptions import Refusal, TooManyRows
+from bindserver.exceptions import Refusal, TooManyRows, Unsound
 from bindserver.hub import hub
 from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Caller, Snapshot
@@ -127,7 +127,10 @@ def _snapshot(source: type[Binding[Any]], binding: Binding[Any]) -> Snapshot | N
     if _oversized_until.get(source, 0.0) > time.monotonic():
         return None
     caller = Caller(user=binding.user, auth=binding.auth)
-    answer = hub.snapshot(source, caller, binding.wire_params, trusted=True)
+    try:
+        answer = hub.snapshot(source, caller, binding.wire_params, trusted=True)
+    except Unsound:  # what it is made of may be served, or the viewset would have refused
+        return None
     try:
         return answer.result(timeout=conf.SNAPSHOT_SECONDS)
     except TooManyRows:

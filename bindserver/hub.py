@@ -43,7 +43,7 @@ class Hub:
     """The cycles of this process, started when they are first needed."""
 
     def __init__(self) -> None:
-        self._when_serving: list[Callable[[], None]] = []
+        self._when_serving: list[Callable[[], object]] = []
         self._when_stopping: list[Callable[[], None]] = []
         self._forget()
 
@@ -59,10 +59,11 @@ class Hub:
 
         Raises:
             UnknownEvent: no binding has the event.
+            Unsound: the binding must not be served.
         """
         self.serve()
         wish = SubscribeWish(ref=ref, caller=caller, message=message)
-        self._cycle_of(message.event).ask(wish)
+        self._cycle(registry.get(message.event).using or "default").ask(wish)
 
     def unsubscribe(self, ref: Ref, message: Unsubscribe) -> None:
         """Have the canonical params of a message told.
@@ -103,7 +104,11 @@ class Hub:
             caller: who asks.
             params: not checked yet.
             trusted: whether the binding's permissions have been asked already.
+
+        Raises:
+            Unsound: the binding must not be served.
         """
+        registry.judge(binding)
         wish = SnapshotWish(binding=binding, caller=caller, params=params, trusted=trusted)
         self._cycle(binding.using or "default").ask(wish)
         return wish.answer
@@ -183,7 +188,7 @@ class Hub:
         named = None if events is None else frozenset(events)
         self._tell(OrderWish(order=order, events=named, binding=binding))
 
-    def when_serving(self, work: Callable[[], None]) -> None:
+    def when_serving(self, work: Callable[[], object]) -> None:
         """Have something done once, as soon as this process serves subscribers."""
         self._when_serving.append(work)
 
@@ -219,7 +224,7 @@ class Hub:
             cycle.ask(wish)
 
     def _cycle_of(self, event: str) -> Cycle:
-        return self._cycle(registry.get(event).using or "default")
+        return self._cycle(registry.find(event).using or "default")
 
     def _cycle(self, alias: str) -> Cycle:
         with self._lock:

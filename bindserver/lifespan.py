@@ -7,7 +7,7 @@ ASGI specification allows; then we answer for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 Receive = Callable[[], Awaitable[Any]]
@@ -21,6 +21,7 @@ class Lifespan:
         inner: the application inside; None when it takes no lifespan.
         start: begins what serves before anybody has asked; called on the server's event loop.
         stop: ends what we have started; it may block.
+        check: tells what is so wrong that no server should start; it may block.
     """
 
     def __init__(
@@ -28,8 +29,10 @@ class Lifespan:
         inner: Callable[[Any, Receive, Send], Awaitable[None]] | None,
         start: Callable[[], None],
         stop: Callable[[], None],
+        check: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._inner = inner
+        self._check = check
         self._start = start
         self._stop = stop
         self._started = False
@@ -37,6 +40,11 @@ class Lifespan:
 
     async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Live as long as the server does."""
+        problems = await asyncio.get_running_loop().run_in_executor(None, self._check)
+        if problems:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": "\n".join(problems)})
+            return
         self._start()
         if self._inner is not None and await self._live_with(self._inner, scope, receive, send):
             return

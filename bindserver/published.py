@@ -13,6 +13,7 @@ from bindserver.binding import Binding
 from bindserver.exceptions import BindingError
 from bindserver.groups import tells
 from bindserver.registry import BindingClass
+from bindserver.serializing import context_of
 
 CONTEXT = frozenset({"user", "_user", "auth", "params", "wire_params"})
 """What an instance of a binding has of its context; all else was declared for it."""
@@ -137,7 +138,7 @@ class _Chosen(_Bound):
         return self.inner.get_serializer_class()
 
     def get_serializer_context(self) -> dict[str, Any]:
-        return self.inner.get_serializer_context()
+        return context_of(self.inner)
 
 
 CHOSEN = ("ordering", "limit", "max_rows")

@@ -22,6 +22,7 @@ from bindserver.exceptions import BindserverError, TooManyRows
 from bindserver.identity import Encoder, digest
 from bindserver.pace import Pacer
 from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
+from bindserver.serializing import context_of, serializer_of
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, conditioned, ordered, why_whole
 from bindserver.values import path_of
@@ -133,8 +134,8 @@ class Query:
         self, binding: Binding[Any], columns: Sequence[str], encoder: Encoder
     ) -> list[Any]:
         """Make the renderer; return by what it is told from others in this process."""
-        serializer_class = binding.get_serializer_class()
-        context = binding.get_serializer_context()
+        serializer_class = serializer_of(binding)
+        context = context_of(binding)
         renderer = Renderer(self.model, serializer_class, context, columns)
         self._renderer = renderer
         return [

@@ -108,7 +108,7 @@ def snapshot_here(binding: Binding[Any]) -> Snapshot:
 def keep_hearers() -> None:
     """Keep the bindings live that want to hear what happens to them."""
     for binding in registry.all():
-        if not binding.hears_messages():
+        if not binding.hears_messages() or not registry.is_sound(binding):
             continue
         try:
             hub.keep(binding())

@@ -178,7 +178,7 @@ class Reception:
         self._outgoing.add([wish.ref], Ended(code=code))
 
     def _unsubscribe(self, wish: UnsubscribeWish) -> None:
-        binding = registry.get(wish.message.event)
+        binding = registry.find(wish.message.event)
         with guarded(self._desk.alias):
             _, wire = validate(binding.params, wish.message.params)
         event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))

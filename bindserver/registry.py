@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from django.utils.module_loading import autodiscover_modules
-
 from bindserver.binding import Binding
-from bindserver.exceptions import UnknownEvent
+from bindserver.exceptions import BindingError, UnknownEvent, Unsound
 
 BindingClass = type[Binding[Any]]
 
 
 class Registry:
-    """The bindings of this process, in the order of their declaration."""
+    """The bindings of this process, in the order of their declaration.
+
+    Attributes:
+        judge: raises `Unsound` for a binding that must not be served; the app sets it.
+    """
+
+    judge: Callable[[BindingClass], None]
 
     def __init__(self) -> None:
         self._classes: list[BindingClass] = []
+        self.judge = _nobody
 
     def add(self, binding: BindingClass) -> None:
         """Remember a binding; one declared again under its own name and event (a reload) replaces
@@ -47,8 +53,20 @@ class Registry:
         """Tell whether a binding has the event."""
         return any(binding.event == event for binding in self._classes)
 
-    def get(self, event: str) -> BindingClass:
-        """Return the binding of an event.
+    def served(self) -> list[BindingClass]:
+        """Return the bindings with an event that may be served."""
+        return [binding for binding in self.published() if self.is_sound(binding)]
+
+    def is_sound(self, binding: BindingClass) -> bool:
+        """Tell whether a binding may be served; why not is logged."""
+        try:
+            self.judge(binding)
+        except Unsound:
+            return False
+        return True
+
+    def find(self, event: str) -> BindingClass:
+        """Return the binding of an event, whether or not it may be served.
 
         Raises:
             UnknownEvent: there is none.
@@ -58,6 +76,21 @@ class Registry:
                 return binding
         raise UnknownEvent(event)
 
+    def get(self, event: str) -> BindingClass:
+        """Return the binding that is served under an event.
+
+        Raises:
+            UnknownEvent: there is none.
+            Unsound: it must not be served.
+        """
+        binding = self.find(event)
+        self.judge(binding)
+        return binding
+
+
+def _nobody(binding: BindingClass) -> None:
+    raise BindingError('Add "bindserver" to INSTALLED_APPS.')
+
 
 def _name_of(binding: BindingClass) -> tuple[str, str, object]:
     return binding.__module__, binding.__qualname__, binding.event
@@ -65,8 +98,3 @@ def _name_of(binding: BindingClass) -> tuple[str, str, object]:
 
 registry = Registry()
 Binding._subclassed.append(registry.add)
-
-
-def autodiscover() -> None:
-    """Import every installed app's `bindings.py`."""
-    autodiscover_modules("bindings")

@@ -16,13 +16,13 @@ from django.db.models import Field, ForeignKey, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.binding import PLAIN, Binding, model_of, plain_serializer
+from bindserver.binding import PLAIN, Binding, model_of
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
-from bindserver.exceptions import BindingError
 from bindserver.identity import Encoder
 from bindserver.pace import Pacer
 from bindserver.rows import fingerprint
+from bindserver.serializing import NoRequest, context_of, serializer_of
 from bindserver.shapes import ALL, Slot, Slots
 from bindserver.values import path_of
 
@@ -70,18 +70,6 @@ class Row(NamedTuple):
     sort: tuple[Any, ...]
     slot: Slot = ()
     instance: Model | None = None
-
-
-class NoRequest(dict[str, Any]):
-    """A serializer context that says why there is no request in it."""
-
-    def __missing__(self, name: str) -> Any:
-        if name == "request":
-            raise BindingError(
-                "A binding's serializer has no request: one view serves many subscribers. "
-                "Hand what you need to it in Binding.get_serializer_context()."
-            )
-        raise KeyError(name)
 
 
 class Renderer:
@@ -286,13 +274,12 @@ def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, A
     return not column.is_relation
 
 
-def key_name(binding: type[Binding[Any]]) -> str:
-    """Return the name of the row field that holds a binding's key, as its class declares it."""
-    model = model_of(binding)
-    serializer_class = binding.serializer_class or plain_serializer(
-        model, binding.fields or "__all__"
-    )
-    return _key_field(model, serializer_class(context=NoRequest()))[0]
+def key_name(binding: Binding[Any]) -> str:
+    """Return the name of the row field that holds a binding's key."""
+    serializer_class = serializer_of(binding)
+    return _key_field(model_of(binding), serializer_class(context=NoRequest(context_of(binding))))[
+        0
+    ]
 
 
 def serializer_identity(

@@ -13,12 +13,9 @@ other's. Whoever wants to hear of its changes in code joins one of its channel-l
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from typing import Any, ClassVar
 
-from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
@@ -29,8 +26,6 @@ from bindserver.conf import conf
 from bindserver.groups import tell_groups, tells
 from bindserver.published import publish
 from bindserver.registry import BindingClass
-
-logger = logging.getLogger("bindserver")
 
 
 class WebsocketBinding(Binding[M]):
@@ -161,15 +156,3 @@ class BoundWebsocketView(View):
             headers={"Upgrade": "websocket", "Connection": "Upgrade"},
             content_type="text/plain; charset=utf-8",
         )
-
-
-def load_views() -> None:
-    """Import the project's urlconf, which is where views are: Django does so at the first HTTP
-    request, and a WebSocket may come before any."""
-    urlconf = getattr(settings, "ROOT_URLCONF", None)
-    if urlconf is None:
-        return
-    try:
-        import_module(urlconf)
-    except Exception:  # the project's own code; HTTP fails by it, and bindings need not
-        logger.exception("bindserver: the urlconf cannot be imported, so its views are not served")

@@ -17,13 +17,14 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from bindserver.answers import CURSOR_HEADER, TextResponse, make_conditional
-from bindserver.binding import CONTEXT, Binding, model_of
+from bindserver.binding import CONTEXT, Binding, model_of, says_fields
 from bindserver.contextless import traits_of
 from bindserver.engine.changes import Key
-from bindserver.exceptions import InvalidParams
+from bindserver.exceptions import InvalidParams, Unsound
 from bindserver.holdings import asks_code, held, is_exact, paginates_sequences
 from bindserver.params import from_query
 from bindserver.permissions import asks_about_objects
+from bindserver.registry import registry
 from bindserver.rendering import wire_key
 from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Snapshot
@@ -55,6 +56,17 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         if not cls._names_queryset and (cls.binding is not None or cls.model is not None):
             # Routers name routes by it.
             cls.queryset = model_of(binding_class(cls))._default_manager.all()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse a binding that a system check refuses, before anything else is asked."""
+        self._demand()
+        super().initial(request, *args, **kwargs)
+
+    def _demand(self) -> None:
+        try:
+            registry.judge(binding_class(type(self)))
+        except Unsound as problem:
+            raise exceptions.APIException(str(problem), code=problem.code) from None
 
     # What DRF asks for.
 
@@ -265,14 +277,18 @@ def _serializer_of(binding: Binding[Any]) -> type[BaseSerializer[Any]]:
         AssertionError: nobody has said which fields are to be served.
     """
     kind = type(binding)
-    if kind.get_serializer_class is not Binding.get_serializer_class:
-        return binding.get_serializer_class()
-    assert binding.serializer_class is not None or binding.fields is not None, (
-        f"Name a `serializer_class` in the viewset, or in {kind.__name__} one or its `fields`."
-    )
-    if kind not in _serializers:
-        _serializers[kind] = binding.get_serializer_class()
-    return _serializers[kind]
+    own = kind.get_serializer_class is not Binding.get_serializer_class
+    found = None if own else _serializers.get(kind)
+    if found is None:
+        found = binding.get_serializer_class()
+        if not says_fields(found):
+            raise AssertionError(  # raised, since `python -O` leaves asserts out
+                f"Name a `serializer_class` in the viewset, or in {kind.__name__} one or its "
+                "`fields`."
+            )
+        if not own:
+            _serializers[kind] = found
+    return found
 
 
 _serializers: WeakKeyDictionary[type[Binding[Any]], type[BaseSerializer[Any]]] = WeakKeyDictionary()

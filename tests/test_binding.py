@@ -191,6 +191,7 @@ class TestRegistry:
         class Named(Binding[Product]):
             model = Product
             event = "named"
+            fields = ("id",)
 
         assert registry.get("named") is Named
         assert Named in registry.published()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from django.test import modify_settings, override_settings
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, DjangoObjectPermissions, IsAuthenticated
 
-from bindserver import Binding, checks
+from bindserver import Binding, checks, importing
 from bindserver.checks.bindings import _check_permissions
+from bindserver.importing import Asked
 from bindserver.registry import registry
 from tests.app.models import Moment, Product, Tag
 
@@ -96,6 +98,11 @@ def told(found: list[CheckMessage]) -> list[str]:
     return [str(message.id) for message in found]
 
 
+def evaluated(queryset: Any) -> Any:
+    list(queryset)
+    return queryset
+
+
 GOOD: dict[str, Any] = {"model": Product, "event": "wrong", "fields": ["id", "name"]}
 MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "an event of the protocol's own": ("E003", {**GOOD, "event": "$wrong"}),
@@ -148,6 +155,11 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "max_rows that are no number": ("E015", {**GOOD, "max_rows": "many"}),
     "an unknown database": ("E016", {**GOOD, "using": "elsewhere"}),
     "permission classes that are none": ("E018", {**GOOD, "permission_classes": ["IsAdminUser"]}),
+    "an order that is no list": ("E019", {**GOOD, "ordering": 5}),
+    "a queryset that has been evaluated": (
+        "E023",
+        {"event": "wrong", "fields": ["id"], "queryset": evaluated(Product.objects.none())},
+    ),
     "one permission class without a list": (
         "E018",
         {**GOOD, "permission_classes": IsAuthenticated},
@@ -182,6 +194,27 @@ def test_two_bindings_with_one_event_are_told(declare: Declare) -> None:
     found = checks.check_bindings()
     assert told(found) == ["bindserver.E002"]
     assert "First" in str(found[0].msg)
+
+
+@pytest.mark.parametrize(("command", "told_as"), [("check", "E022"), ("migrate", "W022")])
+def test_a_query_of_the_module_is_told(
+    declare: Declare, monkeypatch: pytest.MonkeyPatch, command: str, told_as: str
+) -> None:
+    binding = declare(**GOOD)
+    asked = Asked(module=binding.__module__, scope="Wrong", place="bindings.py:1", what="SELECT 1")
+    monkeypatch.setattr(importing, "_asked", {(asked.module, asked.scope): asked})
+    monkeypatch.setattr(sys, "argv", ["manage.py", command])
+    assert told(checks.check_bindings()) == [f"bindserver.{told_as}"]
+
+
+def test_a_warning_hides_no_error(declare: Declare) -> None:
+    declare(**GOOD, permission_classes=[AsksAboutObjects], ordering=["nonsense"])
+    assert told(checks.check_bindings()) == ["bindserver.W002", "bindserver.E014"]
+
+
+def test_an_event_that_cannot_be_compared_hides_no_twins(declare: Declare) -> None:
+    declare("Odd", **{**GOOD, "event": ["wrong"]})
+    assert told(checks.check_bindings()) == ["bindserver.E003"]
 
 
 def test_a_database_without_support_is_told(

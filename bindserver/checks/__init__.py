@@ -13,6 +13,7 @@ from bindserver.checks.project import (
 )
 
 __all__ = [
+    "TAG",
     "check_bindings",
     "check_channel_layer",
     "check_databases",

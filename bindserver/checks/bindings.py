@@ -17,10 +17,19 @@ from rest_framework import serializers
 from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
 
-from bindserver.binding import model_of, plain_serializer
+from bindserver.binding import SAY, UNSAID, Binding, is_sent, model_of, plain_serializer
 from bindserver.capture.sessions import switcher_of
 from bindserver.databases import DATABASES
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
+from bindserver.importing import (
+    REMEDY,
+    Asked,
+    all_asked,
+    asked_for,
+    is_preparing,
+    load_views,
+    problem_of,
+)
 from bindserver.params import RESERVED_NAMES, field_of
 from bindserver.permissions import asks_about_objects
 from bindserver.registry import BindingClass, registry
@@ -31,29 +40,74 @@ Check = Callable[[BindingClass], Iterator[CheckMessage]]
 
 
 def check_bindings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
-    """Check every binding."""
+    """Check every binding, those of the urlconf's views among them."""
+    load_views()
     found: list[CheckMessage] = []
     for binding in registry.all():
-        for check in CHECKS:
-            problems = list(check(binding))
-            found.extend(problems)
-            if problems:
-                break  # what comes after builds on what failed
-    found.extend(_twins(registry.published()))
+        found.extend(problems_of(binding))
+    seen: list[object] = []
+    for binding in registry.published():
+        if binding.event in seen:
+            found.extend(twins_of(binding, registry.published()))
+        seen.append(binding.event)
+    return [*found, *_unheard({str(message.msg) for message in found})]
+
+
+def _unheard(told: set[str]) -> Iterator[CheckMessage]:
+    """Tell of modules that asked the database, and whose bindings do not tell of it themselves."""
+    for asked in all_asked():
+        if not any(asked.place in text for text in told):
+            yield _asked_too_early(asked.module, asked, asked.module)
+
+
+def problems_of(binding: BindingClass) -> list[CheckMessage]:
+    """Return what is wrong with a binding by itself; of its errors the first alone."""
+    found: list[CheckMessage] = []
+    for check in CHECKS:
+        try:
+            found.extend(check(binding))
+        except Exception as problem:  # the project's own code; it must harm no other binding
+            found.append(
+                Error(
+                    f"{binding.__name__} cannot be checked: {problem!r}.",
+                    hint="What is declared in a class is looked at without a subscriber: see that "
+                    "it raises nothing.",
+                    obj=binding,
+                    id="bindserver.E019",
+                )
+            )
+        if any(message.level >= checks.ERROR for message in found):
+            break  # what comes after builds on what failed
     return found
 
 
-def _twins(bindings: Sequence[BindingClass]) -> Iterator[CheckMessage]:
-    seen: dict[str | None, BindingClass] = {}
-    for binding in bindings:
-        other = seen.setdefault(binding.event, binding)
-        if other is not binding:
-            yield Error(
-                f"{binding.__name__} and {other.__name__} have the same event {binding.event!r}.",
-                hint="Give one of them another event.",
-                obj=binding,
-                id="bindserver.E002",
-            )
+def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequence[CheckMessage]:
+    """Return what is wrong where another binding has the same event: neither can be meant."""
+    if binding.event is None:
+        return []
+    return [
+        Error(
+            f"{binding.__name__} and {other.__name__} have the same event {binding.event!r}.",
+            hint="Give one of them another event.",
+            obj=binding,
+            id="bindserver.E002",
+        )
+        for other in published
+        if other.event == binding.event and other is not binding
+    ][:1]
+
+
+def _check_import(binding: BindingClass) -> Iterator[CheckMessage]:
+    asked = asked_for(binding)
+    if asked is not None:
+        yield _asked_too_early(binding.__name__, asked, binding)
+
+
+def _asked_too_early(name: str, asked: Asked, obj: object) -> CheckMessage:
+    problem = f"{name}: {problem_of(asked)}"
+    if is_preparing():  # nobody may be kept from making the tables that were asked for
+        return checks.Warning(problem, hint=REMEDY, obj=obj, id="bindserver.W022")
+    return Error(problem, hint=REMEDY, obj=obj, id="bindserver.E022")
 
 
 def _check_event(binding: BindingClass) -> Iterator[CheckMessage]:
@@ -99,6 +153,14 @@ def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
             obj=binding,
             id="bindserver.E051",
         )
+    elif binding.queryset is not None and binding.queryset._result_cache is not None:
+        yield Error(
+            f"{binding.__name__}.queryset has been evaluated already.",
+            hint="Iterating over it, len() and bool() read its rows; do that in a "
+            "get_queryset() if you must.",
+            obj=binding,
+            id="bindserver.E023",
+        )
     elif not _has_one_value(model_of(binding)._meta.pk):
         yield Error(
             f"{binding.__name__} serves a model whose primary key is no single value.",
@@ -125,15 +187,11 @@ def _check_serializer(binding: BindingClass) -> Iterator[CheckMessage]:
             id="bindserver.E007",
         )
         return
-    overridden = "get_serializer_class" in vars(binding)
+    overridden = binding.get_serializer_class is not Binding.get_serializer_class
     if binding.fields is None and binding.serializer_class is None and not overridden:
-        if binding.event is not None:
+        if is_sent(binding):
             yield Error(
-                f"{binding.__name__} has an event, and does not say which fields it publishes.",
-                hint='Write `fields = ["id", "name"]` or a serializer_class; "__all__" is allowed '
-                "and must be written out.",
-                obj=binding,
-                id="bindserver.E008",
+                UNSAID.format(binding.__name__), hint=SAY, obj=binding, id="bindserver.E008"
             )
         return
     yield from _check_fields(binding)
@@ -351,6 +409,7 @@ def _check_session(binding: BindingClass) -> Iterator[CheckMessage]:
 
 
 CHECKS: tuple[Check, ...] = (
+    _check_import,
     _check_event,
     _check_model,
     _check_params,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.db import connections
+
 from bindserver.databases.base import Database, Usual
 from bindserver.databases.mysql import MySQL
 from bindserver.databases.postgresql import PostgreSQL
@@ -21,3 +23,8 @@ def database_of(vendor: str) -> Database:
 
 
 USUAL = Usual()
+
+
+def is_served(alias: str) -> bool:
+    """Tell whether there is a database of this alias, of a kind that bindings can be on."""
+    return alias in connections and connections[alias].vendor in DATABASES

@@ -11,7 +11,7 @@ from django.db.models import Model
 from bindserver.binding import Binding
 from bindserver.desk import EVERYTHING
 from bindserver.engine.changes import Key
-from bindserver.exceptions import UnknownEvent
+from bindserver.exceptions import BindingError, UnknownEvent, Unsound
 from bindserver.registry import BindingClass, registry
 from bindserver.testing.inline import InlineCycle
 from bindserver.testing.keeping import Keeping
@@ -64,6 +64,7 @@ class Live:
         Raises:
             Refused: the server would not serve it; `code` says why.
             ValueError: the binding has no event, or another one has the same.
+            BindingError: a system check refuses the binding.
             Exception: what the binding or its serializer raises.
         """
         wanted = _published(binding)
@@ -147,7 +148,7 @@ def _published(binding: BindingClass | type[BoundWebsocketView] | str) -> Bindin
     """Return the binding that a server serves under the event."""
     if isinstance(binding, str):
         try:
-            return registry.get(binding)
+            return _sound(registry.find(binding))
         except UnknownEvent:
             raise ValueError(f"No binding has the event {binding!r}.") from None
     binding = _class_of(binding)
@@ -156,9 +157,17 @@ def _published(binding: BindingClass | type[BoundWebsocketView] | str) -> Bindin
             f"{binding.__name__} has no event, so nobody can subscribe to it; "
             'write `event = "a name"` in it.'
         )
-    served = registry.get(binding.event)
+    served = registry.find(binding.event)
     if served is not binding:
         raise ValueError(f"{binding.event!r} is the event of {served.__name__}, too.")
+    return _sound(binding)
+
+
+def _sound(binding: BindingClass) -> BindingClass:
+    try:
+        registry.judge(binding)
+    except Unsound as refusal:
+        raise BindingError(refusal.reason) from None
     return binding
 
 

@@ -20,6 +20,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from bindserver.conf import conf
+from bindserver.databases import is_served
 from bindserver.hub import hub
 from bindserver.registry import registry
 from bindserver.snapshot import connect, open_connection
@@ -109,7 +110,7 @@ def _stragglers(alias: str) -> list[dict[str, object]]:
 
 def watched_databases() -> list[str]:
     """Return the databases that bindings read, or the default one while there are none."""
-    used = {binding.using or DEFAULT_DB_ALIAS for binding in registry.all()}
+    used = filter(is_served, {binding.using or DEFAULT_DB_ALIAS for binding in registry.all()})
     return sorted(used) or [DEFAULT_DB_ALIAS]
 
 

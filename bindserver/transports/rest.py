@@ -32,6 +32,7 @@ from bindserver.exceptions import (
     Unauthenticated,
     Unavailable,
     UnknownEvent,
+    Unsound,
 )
 from bindserver.failures import WRONG_VALUE, is_of_values
 from bindserver.hub import hub
@@ -77,32 +78,29 @@ class BindingList(PlainAPIView):
     def get(self, request: Request) -> Response:
         """Answer with event, key, params and URL of each."""
         caller = Caller(user=request.user, auth=request.auth)
-        return Response(
-            [
-                {
-                    "event": binding.event,
-                    "key": key_name(binding),
-                    "params": sorted(binding.params),
-                    "url": request.build_absolute_uri(
-                        reverse("bindserver:snapshot", kwargs={"event": binding.event})
-                    ),
-                }
-                for binding in registry.published()
-                if _may_have(caller, binding)
-            ]
-        )
+        entries = [_entry(request, caller, binding) for binding in registry.served()]
+        return Response([entry for entry in entries if entry is not None])
 
 
-def _may_have(caller: Caller, binding: BindingClass) -> bool:
-    """Tell whether a caller may have a binding, as far as can be told without params."""
+def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str, Any] | None:
+    """Return what is told of a binding; None for one that the caller may not have, as far as can be
+    told without params."""
+    instance = permissions.bare(binding, caller.user, caller.auth)
     try:
-        permissions.ask(permissions.bare(binding, caller.user, caller.auth))
+        permissions.ask(instance)
+        key = key_name(instance)
     except Denied:
-        return False
-    except permissions.PermissionFailed:
+        return None
+    except Exception:  # the project's own code; the other bindings are listed
         logger.exception("bindserver: %s is not listed", binding.__name__)
-        return False
-    return True
+        return None
+    url = reverse("bindserver:snapshot", kwargs={"event": binding.event})
+    return {
+        "event": binding.event,
+        "key": key,
+        "params": sorted(binding.params),
+        "url": request.build_absolute_uri(url),
+    }
 
 
 class SnapshotView(PlainAPIView):
@@ -135,6 +133,8 @@ def _snapshot(request: Request, event: str) -> Snapshot:
         binding = registry.get(event)
     except UnknownEvent as problem:
         raise Http404(str(problem)) from None
+    except Unsound as problem:
+        raise exceptions.APIException(str(problem), code=problem.code) from None
     query = request.query_params.copy()
     for name in DRF_PARAMS:
         query.pop(name, None)

@@ -21,7 +21,7 @@ from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Recons
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code, Subscribe
 from bindserver.engine.session import Session
-from bindserver.exceptions import UnknownEvent
+from bindserver.exceptions import Refusal
 from bindserver.hearing import tell
 from bindserver.hub import hub
 from bindserver.transports.identity import Identity
@@ -137,7 +137,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                 hub.subscribe(ref, self._identity.caller, ask.message)
             else:
                 hub.unsubscribe(ref, ask.message)
-        except UnknownEvent as refusal:
+        except Refusal as refusal:
             self._perform(self._session.refused(ask.number, refusal.code, str(refusal)))
 
     # Who the client is.

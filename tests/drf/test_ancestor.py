@@ -14,8 +14,10 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.routers import DefaultRouter
 from rest_framework.test import APIRequestFactory
 
+from bindserver.exceptions import BindingError
 from bindserver.hub import hub
 from bindserver.registry import registry
+from bindserver.testing import Live
 from tests.app.models import Product
 from tests.drf.pairs import ProductSerializer
 
@@ -110,3 +112,26 @@ def test_a_viewset_serves_lists_and_rows_with_etags(code: str, names: list[str])
         assert views[path](request, **keys).render().status_code == 304
     gone = views["product-detail"](APIRequestFactory().get("/"), pk=2)
     assert gone.status_code == (200 if "sold out" in names else 404)
+
+
+WEBSOCKET = """
+from bindserver import Binding, BoundWebsocketView
+
+class GoodsBinding(Binding):
+    model = Product
+    filters = {"active": True}
+
+class GoodsWebsocketView(BoundWebsocketView):
+    event = "goods"
+    binding = GoodsBinding()
+    groups = ["goods"]
+"""
+
+
+def test_a_websocket_view_needs_one_line_more() -> None:
+    view = run(WEBSOCKET)["GoodsWebsocketView"]
+    with pytest.raises(BindingError, match=r'E008.*Write `fields = \["id", "name"\]`'):
+        Live().subscribe(view)
+    with_fields = WEBSOCKET.replace("    filters", '    fields = ["id", "name"]\n    filters')
+    view = run(with_fields)["GoodsWebsocketView"]
+    assert Live().subscribe(view).rows == [{"id": 1, "name": "tea"}]

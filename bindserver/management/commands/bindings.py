@@ -164,7 +164,7 @@ class Command(BaseCommand):
     @staticmethod
     def _check(event: str) -> None:
         try:
-            registry.get(event)
+            registry.find(event)
         except UnknownEvent:
             known = ", ".join(sorted(binding.event or "" for binding in registry.published()))
             raise CommandError(f"No binding has the event {event!r}. There are: {known}.") from None

@@ -1,0 +1,1 @@
+"""A project whose bindings are declared wrongly, one for each system check, beside a good one."""

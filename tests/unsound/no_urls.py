@@ -1,0 +1,3 @@
+"""No routes."""
+
+urlpatterns: list[object] = []

@@ -1,0 +1,1 @@
+"""A kind of database that bindserver has never heard of."""
