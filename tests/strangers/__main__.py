@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from tests.strangers.environments import NAMES, prepare
@@ -37,10 +38,10 @@ def database(kind: str, folder: Path) -> Iterator[str]:
 def compare(app: str, kind: str, fault: str | None) -> Tally:
     """Make one app live on a new database, and compare all its states."""
     python = prepare(app)
-    with tempfile.TemporaryDirectory(prefix=f"{app}-") as folder:
-        with database(kind, Path(folder)) as url:
-            project = Project(app, python, Path(folder), url, fault)
-            return asyncio.run(run(project))
+    with ExitStack() as ends:
+        folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix=f"{app}-")))
+        url = ends.enter_context(database(kind, folder))
+        return asyncio.run(run(Project(app, python, folder, url, fault)))
 
 
 def main(arguments: list[str]) -> int:
@@ -64,4 +65,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # whoever ends us ends the servers too
     sys.exit(min(main(sys.argv[1:]), 1))

@@ -1,4 +1,4 @@
-"""What the settings of all strangers' projects have in common; `DATABASE_URL` names the database."""
+"""What all strangers' projects have set in common; `DATABASE_URL` names the database."""
 
 from __future__ import annotations
 

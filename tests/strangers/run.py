@@ -9,10 +9,11 @@ from typing import Any
 
 from tests.strangers.audience import Onlooker
 from tests.strangers.project import ActionFailed, Project, Writer
-from tests.strangers.tally import Tally
+from tests.strangers.tally import DOORS, Rows, Tally
 from tests.support.talk import talking
 
-Prepared = dict[str, Any]
+Seen = dict[str, dict[str, Rows | None]]
+"""The rows of each view, by who sees it: "" for nobody."""
 
 
 async def run(project: Project) -> Tally:
@@ -22,80 +23,97 @@ async def run(project: Project) -> Tally:
         await asyncio.to_thread(project.manage, "migrate", "--verbosity", "0")
         writer = await project.writer()
         ends.push_async_callback(writer.close)
-        prepared = await writer.ask("prepare")
+        play = Play(project, writer, await writer.ask("prepare"), tally)
         await asyncio.to_thread(project.manage, "bindings", "capture", "install")
         server = project.server()
         ends.callback(server.kill)
         await asyncio.to_thread(server.start)
-        tally.bindings = len({event for event, _ in prepared["views"]})
-        tally.onlookers, tally.least = len(visitors(prepared)), prepared["least"]
-        audience = [await enter(ends, project, prepared, name) for name in visitors(prepared)]
-        await _play(project, writer, prepared, audience, tally)
-        late = [await enter(ends, project, prepared, name) for name in visitors(prepared)]
-        await _compare(project, writer, late, tally, "subscribed at the end", 0)
+        audience = await play.enter(ends)
+        await play.compare(audience, "at the beginning")
+        await play.act(audience)
+        await play.compare(await play.enter(ends), "who comes at the end")
         if "Traceback" in server.log:
             tally.failures.append(f"the server's log has a traceback:\n{server.log[-4000:]}")
     tally.seconds = time.monotonic() - begun
     return tally
 
 
-def visitors(prepared: Prepared) -> list[str]:
-    """Return who looks on: nobody, and each user."""
-    return ["", *prepared["cookies"]]
+class Play:
+    """What is done with one project, and compared.
 
+    Args:
+        project: the project, served by now.
+        writer: the process that writes.
+        prepared: what that has answered when the project was prepared.
+        tally: where all is counted.
+    """
 
-async def enter(ends: AsyncExitStack, project: Project, prepared: Prepared, name: str) -> Onlooker:
-    """Have somebody look on from now."""
-    headers = {"Cookie": f"sessionid={prepared['cookies'][name]}"} if name else {}
-    url = f"ws://127.0.0.1:{project.port}/ws/"
-    talk = await ends.enter_async_context(talking(url, headers))
-    onlooker = Onlooker(name, talk, prepared["views"], headers)
-    await onlooker.begin()
-    return onlooker
+    def __init__(
+        self, project: Project, writer: Writer, prepared: dict[str, Any], tally: Tally
+    ) -> None:
+        self._project = project
+        self._writer = writer
+        self._cookies: dict[str, str] = prepared["cookies"]
+        self._actions: list[str] = prepared["actions"]
+        self._views: list[tuple[str, dict[str, Any]]] = prepared["views"]
+        self._tally = tally
+        tally.bindings = len({event for event, _ in self._views})
+        tally.onlookers = 1 + len(self._cookies)
+        tally.least = prepared["least"]
 
+    async def enter(self, ends: AsyncExitStack) -> list[Onlooker]:
+        """Have nobody and each user look on from now."""
+        audience = []
+        for name in ("", *self._cookies):
+            headers = {"Cookie": f"sessionid={self._cookies[name]}"} if name else {}
+            url = f"ws://127.0.0.1:{self._project.port}/ws/"
+            talk = await ends.enter_async_context(talking(url, headers))
+            audience.append(Onlooker(name, talk, self._views, headers))
+            await audience[-1].begin()
+        return audience
 
-async def _play(
-    project: Project,
-    writer: Writer,
-    prepared: Prepared,
-    audience: list[Onlooker],
-    tally: Tally,
-) -> None:
-    await _compare(project, writer, audience, tally, "at the beginning", 0)
-    for action in prepared["actions"]:
-        try:
-            mark = (await writer.ask("act", action))["mark"]
-        except ActionFailed as failure:
-            tally.failures.append(str(failure))
-            continue
-        tally.actions += 1
-        await _compare(project, writer, audience, tally, f"after {action}", mark)
+    async def act(self, audience: list[Onlooker]) -> None:
+        """Do all actions, and compare behind each."""
+        for action in self._actions:
+            try:
+                mark = (await self._writer.ask("act", action))["mark"]
+            except ActionFailed as failure:
+                self._tally.failures.append(str(failure))
+                continue
+            self._tally.actions += 1
+            await self.compare(audience, f"after {action}", mark)
 
+    async def compare(self, audience: list[Onlooker], when: str, mark: int = 0) -> None:
+        """Compare what everybody holds, is given and would be given with what DRF renders."""
+        drf, python = await self._truth()
+        self._tally.look({view: [rows[view] for rows in drf.values()] for view in drf[""]})
+        late = await asyncio.gather(*[o.settle(mark, self._waited_for(drf, o)) for o in audience])
+        self._tally.late += sum(late) if mark else 0
+        for onlooker in audience:
+            truth, where = drf[onlooker.name], f"for {onlooker.name or 'nobody'} {when}"
+            http = await asyncio.gather(*[onlooker.fetch(self._project.port, v) for v in truth])
+            held = [onlooker.held(view) for view in truth]
+            for door, found in zip(
+                DOORS, (held, http, python[onlooker.name].values()), strict=True
+            ):
+                for view, rows in zip(truth, found, strict=True):
+                    self._tally.compare(door, view, where, truth[view], rows)
+            for view in filter(onlooker.is_stale, truth):
+                self._tally.differ(view, f"stale {where}")
 
-async def _compare(
-    project: Project,
-    writer: Writer,
-    audience: list[Onlooker],
-    tally: Tally,
-    when: str,
-    mark: int,
-) -> None:
-    """Compare what everybody holds, is given and would be given with what DRF makes of the rows."""
-    truth = await writer.ask("truth")
-    seen = {name: {view: both["drf"] for view, both in truth[name].items()} for name in truth}
-    tally.look({view: [rows[view] for rows in seen.values()] for view in seen[""]})
-    waited_for = {
-        name: {view: rows for view, rows in views.items() if view not in tally.differences}
-        for name, views in seen.items()
-    }
-    late = await asyncio.gather(*[o.settle(mark, waited_for[o.name]) for o in audience])
-    tally.late += sum(late) if mark else 0
-    for onlooker in audience:
-        for view, right in seen[onlooker.name].items():
-            where = f"for {onlooker.name or 'nobody'} {when}"
-            held = onlooker.held(view)
-            if onlooker.is_stale(view):
-                tally.differ(view, f"stale {where}")
-            tally.compare("WebSocket", view, where, right, held)
-            tally.compare("HTTP", view, where, right, await onlooker.fetch(project.port, view))
-            tally.compare("Python", view, where, right, truth[onlooker.name][view]["python"])
+    async def _truth(self) -> tuple[Seen, Seen]:
+        """Return what DRF renders of each queryset, and what of `.all()`."""
+        both = await self._writer.ask("truth")
+        drf, python = (
+            {
+                name: {view: rows[way] for view, rows in views.items()}
+                for name, views in both.items()
+            }
+            for way in ("drf", "python")
+        )
+        return drf, python
+
+    def _waited_for(self, drf: Seen, onlooker: Onlooker) -> dict[str, Rows | None]:
+        """Return a visitor's views without those that have been wrong once: they may stay so."""
+        wrong = self._tally.differences
+        return {view: rows for view, rows in drf[onlooker.name].items() if view not in wrong}

@@ -246,7 +246,7 @@ def ann_reviews() -> None:
 @act
 def nobody_and_bob_review() -> None:
     with transaction.atomic():
-        review = dict(body="So so", status=ProductReview.APPROVED)
+        review = {"body": "So so", "status": ProductReview.APPROVED}
         product_of("Leaves").reviews.create(
             name="Someone", email="s@example.com", score=1, title="Dull", **review
         )
