@@ -1,5 +1,7 @@
 """A site on Wagtail, as `wagtail start` makes one."""
 
+import os
+
 from tests.strangers.base_settings import *  # noqa: F403
 
 INSTALLED_APPS = [
@@ -21,6 +23,8 @@ INSTALLED_APPS = [
     *DJANGO_APPS,  # noqa: F405
     *OUR_APPS,  # noqa: F405
 ]
+if os.environ.get("STRANGERS_EAGER"):
+    INSTALLED_APPS.append("tests.strangers.wagtail.eager")
 MIDDLEWARE = [
     *MIDDLEWARE,  # noqa: F405
     "wagtail.contrib.redirects.middleware.RedirectMiddleware",
