@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 from tests.support.server import ROOT
@@ -32,7 +33,7 @@ def prepare(app: str) -> Path:
     venv = FOLDER / app
     python, done = venv / "bin/python", venv / "installed"
     what = [DJANGO, *PINS[app], "-e", ".[server,postgresql]"]
-    words = "\n".join([*what, (ROOT / "pyproject.toml").read_text(encoding="utf-8")])
+    words = "\n".join([*what, *_requirements()])
     if not done.exists() or done.read_text(encoding="utf-8") != words:
         pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
         if not python.exists():
@@ -41,6 +42,13 @@ def prepare(app: str) -> Path:
         _do([*pip, *what])
         done.write_text(words, encoding="utf-8")
     return python
+
+
+def _requirements() -> list[str]:
+    """Return what bindserver itself needs there: with another such list all is installed anew."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    more = project["optional-dependencies"]
+    return [*project["dependencies"], *more["server"], *more["postgresql"]]
 
 
 def _do(command: list[str]) -> None:
