@@ -8,6 +8,7 @@ SECONDS ?= 300
 DATABASE ?= sqlite
 SEED ?=
 CELLS ?=
+APPS ?=
 JOBS ?= 3
 AT_ONCE = -n $(call quoted,$(JOBS)) --dist loadfile --no-loadscope-reorder
 VENV := .venv
@@ -18,7 +19,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint python-tests js-tests browser-tests oracle matrix format clean
+.PHONY: help run test lint python-tests js-tests browser-tests oracle matrix strangers format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,12 +53,16 @@ oracle: $(VENV)/.dev ## Run the oracle on DATABASE for SECONDS, from SEED where 
 matrix: .make/redis .make/postgresql ## Run the Python tests with each Python and Django there is here; CELLS names some
 	@python3 scripts/matrix.py $(foreach cell,$(CELLS),$(call quoted,$(cell)))
 
+strangers: $(VENV)/.dev ## Make django-oscar, Wagtail and django-helpdesk live on DATABASE, and compare every state; APPS names some
+	@$(BIN)/python -m tests.strangers --database $(call quoted,$(DATABASE)) $(foreach app,$(APPS),$(call quoted,$(app)))
+	@STRANGERS=1 $(BIN)/python -m pytest tests/strangers/test_strangers.py
+
 format: $(VENV)/.dev ## Put Python code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## Remove what was installed and made
-	rm -rf $(VENV) .make .matrix client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .make .matrix .strangers client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(BIN)/python:
 	@sh scripts/make-venv.sh $(call quoted,$(PYTHON)) $(VENV)

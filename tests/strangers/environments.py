@@ -1,0 +1,57 @@
+"""The virtual environment of each foreign app, made when it is first needed, in `.strangers/`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+from tests.support.server import ROOT
+
+FOLDER = ROOT / ".strangers"
+DJANGO = "django~=5.2.0"
+PINS = {
+    "oscar": ("django-oscar==4.2.1",),
+    "wagtail": ("wagtail==8.0.1",),
+    "helpdesk": ("django-helpdesk==2.6.1",),
+}
+"""What each app's environment has beside bindserver and Django."""
+
+NAMES = (*PINS, "small")
+"""What can be tried; "small" is no stranger, and needs no environment of its own."""
+
+
+def prepare(app: str) -> Path:
+    """Make an app's environment, unless it is there, and return its Python.
+
+    Raises:
+        RuntimeError: it could not be installed.
+    """
+    if app not in PINS:
+        return Path(sys.executable)
+    venv = FOLDER / app
+    python, done = venv / "bin/python", venv / "installed"
+    what = [DJANGO, *PINS[app], "-e", ".[server,postgresql]"]
+    words = "\n".join([*what, *_requirements()])
+    if not done.exists() or done.read_text(encoding="utf-8") != words:
+        pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+        if not python.exists():
+            _do([sys.executable, "-m", "venv", str(venv)])
+        _do([*pip, "--upgrade", "pip>=25.1"])
+        _do([*pip, *what])
+        done.write_text(words, encoding="utf-8")
+    return python
+
+
+def _requirements() -> list[str]:
+    """Return what bindserver itself needs there: with another such list all is installed anew."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    more = project["optional-dependencies"]
+    return [*project["dependencies"], *more["server"], *more["postgresql"]]
+
+
+def _do(command: list[str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")

@@ -1,0 +1,17 @@
+"""A desk on django-helpdesk, where staff may open the queues that they are let into."""
+
+from tests.strangers.base_settings import *  # noqa: F403
+
+INSTALLED_APPS = [
+    *DJANGO_APPS,  # noqa: F405
+    "helpdesk",
+    "django_cleanup",
+    *OUR_APPS,  # noqa: F405
+    "tests.strangers.helpdesk.apps.Desk",
+]
+HELPDESK_TEAMS_MODE_ENABLED = False
+HELPDESK_ENABLE_PER_QUEUE_STAFF_PERMISSION = True
+HELPDESK_PUBLIC_ENABLED = True
+HELPDESK_STAFF_ONLY_TICKET_OWNERS = False
+LOGIN_URL = "helpdesk:login"
+ROOT_URLCONF = "tests.strangers.helpdesk.urls"

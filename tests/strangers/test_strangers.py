@@ -1,0 +1,55 @@
+"""The strangers' comparison itself: red where a fault is planted. `make strangers` runs it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.strangers.environments import prepare
+from tests.support.server import ROOT
+
+pytestmark = pytest.mark.skipif(
+    "STRANGERS" not in os.environ, reason="it installs apps from PyPI: make strangers"
+)
+
+
+@pytest.mark.parametrize("app", ["oscar", "wagtail", "helpdesk"])
+def test_a_planted_fault_is_found(app: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.strangers", app, "--fault", "third_change_dropped"],
+        cwd=ROOT,
+        env={**os.environ, "STRANGERS_PATIENCE": "3"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "over WebSocket: " in done.stdout, done.stdout + done.stderr
+
+
+def manage(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of Wagtail's project, with a binding that asks too early, on no tables."""
+    env = {
+        **os.environ,
+        "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+        "DJANGO_SETTINGS_MODULE": "tests.strangers.wagtail.settings",
+        "PYTHONPATH": str(ROOT),
+        "STRANGERS_EAGER": "1",
+    }
+    python = str(prepare("wagtail"))
+    return subprocess.run(
+        [python, "manage.py", *arguments], cwd=ROOT, env=env, capture_output=True, text=True
+    )
+
+
+def test_pages_that_are_asked_for_too_early_lock_nobody_out_and_are_named(tmp_path: Path) -> None:
+    """Wagtail's `public()` reads what is private while the binding's class is being made."""
+    made = manage(tmp_path, "migrate", "--verbosity", "0")
+    assert made.returncode == 0, made.stderr
+    checked = manage(tmp_path, "check")
+    assert checked.returncode == 1
+    assert "FrozenBinding" in checked.stderr
+    assert "get_queryset" in checked.stderr

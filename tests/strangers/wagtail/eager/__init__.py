@@ -1,0 +1,1 @@
+"""An app whose binding asks the database while it is imported."""
