@@ -11,7 +11,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 
 from bindserver import Binding
-from bindserver.dependencies import Recorder, _odd_tables, known_tables, tables_in
+from bindserver.dependencies import Recorder, _odd_tables, _words, known_tables, tables_in
 from bindserver.pace import Pacer
 from bindserver.queries import Query
 from tests.app.bindings import CatalogueBinding, ProductBinding, RestaurantBinding, TaggedBinding
@@ -114,11 +114,11 @@ def old_category() -> Iterator[type[Category]]:
     """The categories' table under a name as old databases have them."""
     usual = Category._meta.db_table
     Category._meta.db_table = "Stock categories (1997)"
-    for known in (known_tables, _odd_tables):
+    for known in (known_tables, _odd_tables, _words):
         known.cache_clear()
     yield Category
     Category._meta.db_table = usual
-    for known in (known_tables, _odd_tables):
+    for known in (known_tables, _odd_tables, _words):
         known.cache_clear()
 
 
