@@ -50,7 +50,10 @@ def is_own(cls: type) -> bool:
 def keeps(model: type[Model], column: str) -> bool:
     """Tell whether a model's instances have a column's values as Django's own fields read them."""
     from_db: Any = model.from_db
-    plain = type(getattr_static(model, column, None)) in (DeferredAttribute, ForeignKeyDeferredAttribute)
+    plain = type(getattr_static(model, column, None)) in (
+        DeferredAttribute,
+        ForeignKeyDeferredAttribute,
+    )
     return plain and from_db.__func__ is vars(Model)["from_db"].__func__
 
 
