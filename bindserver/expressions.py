@@ -70,7 +70,7 @@ def _children(part: Any) -> Iterator[Any]:
     if isinstance(part, Query):
         yield from _children_of_query(part)
     elif isinstance(part, FilteredRelation):
-        yield from (part.condition, part.resolved_condition)
+        yield from (part.condition, vars(part)["resolved_condition"])
     elif isinstance(part, Q):
         yield from (item[1] if isinstance(item, tuple) else item for item in part.children)
     elif isinstance(part, Join):
@@ -114,16 +114,16 @@ def _written_by_hand(part: Any) -> str | None:
 
 def _selects_otherwise(field: Field[Any, Any]) -> str | None:
     """Return a field's class, if it has SQL of its own for its values."""
-    kind = type(field)
+    kind: Any = type(field)
     methods = ("select_format", "get_placeholder", "get_placeholder_sql")
-    return kind.__name__ if any(_overrides(kind, name) for name in methods) else None
+    return str(kind.__name__) if any(_overrides(kind, name) for name in methods) else None
 
 
 def _restricts_otherwise(field: Any) -> str | None:
     """Return a relation's class, if it has SQL of its own for its joins."""
-    kind = type(field)
+    kind: Any = type(field)
     methods = ("get_extra_restriction", "get_joining_fields", "get_joining_columns")
-    return kind.__name__ if any(_overrides(kind, name) for name in methods) else None
+    return str(kind.__name__) if any(_overrides(kind, name) for name in methods) else None
 
 
 @cache

@@ -168,6 +168,6 @@ def _taken_apart(value: Any) -> list[Any]:
         return [secrets.token_hex()]
     if isinstance(reduced, str):
         return [reduced]
-    made_by, arguments, state, items, pairs = (*reduced[:5], *[None] * (5 - len(reduced)))
+    made_by, arguments, state, items, pairs = [*reduced, None, None, None][:5]
     by = None if made_by is getattr(copyreg, "__newobj__") else made_by  # noqa: B009
     return [by, arguments, state, list(items or ()), list(pairs or ())]

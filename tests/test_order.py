@@ -21,7 +21,7 @@ from tests.support.turning import Follower, Turning, add
 pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
-class Negated(models.IntegerField):
+class Negated(models.IntegerField):  # type: ignore[type-arg]
     """Turns its column's values round."""
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
@@ -31,7 +31,7 @@ class Negated(models.IntegerField):
         return None if value is None else -int(value)
 
 
-class Positive(models.PositiveIntegerField):
+class Positive(models.PositiveIntegerField):  # type: ignore[type-arg]
     """Is Django's own, but for its class."""
 
 
@@ -82,8 +82,8 @@ with isolate_apps("tests.app"):
             managed = False
 
         @classmethod
-        def from_db(cls, *args: Any) -> Shown:
-            instance = super().from_db(*args)
+        def from_db(cls, *args: Any, **kwargs: Any) -> Shown:
+            instance = super().from_db(*args, **kwargs)
             instance.stock = -instance.stock
             return instance
 
@@ -231,7 +231,7 @@ def follow_two(turning: Turning) -> tuple[Follower, Follower]:
 def put(column: str, value: str, pk: int) -> None:
     """Put a value of another type into a column, as SQLite takes it."""
     with connections["default"].cursor() as cursor:
-        cursor.execute(f"UPDATE app_product SET {column} = %s WHERE id = %s", [value, pk])  # noqa: S608
+        cursor.execute(f"UPDATE app_product SET {column} = %s WHERE id = %s", [value, pk])
 
 
 class TestValuesOfAnotherType:

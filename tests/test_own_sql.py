@@ -55,7 +55,7 @@ class Above(Exact):
 
     lookup_name = "above"
 
-    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
         left, params = self.process_lhs(compiler, connection)
         return f"{left} >= (SELECT count(*) FROM app_tag)", [*params]
 
@@ -136,7 +136,7 @@ def test_the_reason_names_what_it_is() -> None:
 
 @isolate_apps("tests.app")
 def test_a_field_that_selects_otherwise_has_sql_of_its_own() -> None:
-    class Odd(IntegerField):
+    class Odd(IntegerField):  # type: ignore[type-arg]
         def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
             return f"max({sql}) OVER ()", params
 
@@ -194,7 +194,7 @@ class Placed(serializers.ModelSerializer[Product]):
 
 
 def count_of(source: str) -> QuerySet[Any]:
-    return PRODUCTS.annotate(place=RawSQL(f"(SELECT count(*) FROM {source})", ()))  # noqa: S608
+    return PRODUCTS.annotate(place=RawSQL(f"(SELECT count(*) FROM {source})", ()))
 
 
 def schema() -> str:

@@ -31,7 +31,7 @@ Sorting = Callable[[Any, int], Any]
 """Makes of a column's value, and 1 or -1 for the direction, a value that Python sorts as the
 database sorts the column; raises `NotSorted` where the value is not of the column's type."""
 
-NUMBERS: frozenset[type[Field[Any, Any]]] = frozenset(
+NUMBERS: frozenset[type] = frozenset(
     {
         AutoField,
         BigAutoField,
@@ -142,9 +142,9 @@ class Usual:
         return int if kind_of(field) in NUMBERS else None
 
 
-def kind_of(field: Field[Any, Any]) -> type[Field[Any, Any]] | None:
-    """Return a field's class; None where Python's values are made otherwise than by that."""
-    return None if hasattr(field, "from_db_value") else type(field)
+def kind_of(field: Field[Any, Any]) -> type:
+    """Return a field's class; that of nothing where it makes other values than its class does."""
+    return type(None) if hasattr(field, "from_db_value") else type(field)
 
 
 def expect(value: Any, kind: type) -> None:

@@ -120,7 +120,7 @@ def _uuid(value: uuid.UUID, sign: int) -> int:
     return value.int * sign
 
 
-SORTINGS: Mapping[type[Field[Any, Any]], Sorting] = {
+SORTINGS: Mapping[type, Sorting] = {
     DateField: _date,
     DateTimeField: _datetime,
     DecimalField: _decimal,
@@ -129,7 +129,7 @@ SORTINGS: Mapping[type[Field[Any, Any]], Sorting] = {
 """By Django's own classes of fields. A column's values are of its type here, and not just text that
 looks so; texts stay out, as Python cannot repeat a collation."""
 
-EQUATED: Mapping[type[Field[Any, Any]], type] = {DateField: datetime.date, UUIDField: uuid.UUID}
+EQUATED: Mapping[type, type] = {DateField: datetime.date, UUIDField: uuid.UUID}
 """By the same classes, what the types of other columns than numbers are in Python."""
 
 
