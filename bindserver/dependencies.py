@@ -162,12 +162,18 @@ def _mentions(sql: str, aliases: Collection[str]) -> Counter[tuple[str, ...]]:
 
 
 def _lookup(source: Any, lookups: Mapping[str, str | None]) -> str | None:
-    """Return the lookup from the view's model to a joined table's key, where keys lead there."""
+    """Return the lookup from the view's model to a joined table's key, where keys lead there.
+
+    They do only where nothing else of the joined row has a say in whose row it is: what it says now
+    would not lead to those that it was joined to before.
+    """
     if not isinstance(source, Join):
         return "pk"
     parent = lookups.get(source.parent_alias)
     field: Any = source.join_field
     forward = getattr(field, "concrete", False) and (field.many_to_one or field.one_to_one)
-    if parent is None or not forward:
+    if parent is None or not forward or not field.target_field.primary_key:
+        return None
+    if field.get_extra_restriction(source.table_alias, source.parent_alias) is not None:
         return None
     return f"{field.name}__pk" if parent == "pk" else f"{parent.removesuffix('pk')}{field.name}__pk"

@@ -74,7 +74,9 @@ def _children(part: Any) -> Iterator[Any]:
     elif isinstance(part, Q):
         yield from (item[1] if isinstance(item, tuple) else item for item in part.children)
     elif isinstance(part, Join):
+        field: Any = part.join_field
         yield part.filtered_relation
+        yield field.get_extra_restriction(part.table_alias, part.parent_alias)
     elif isinstance(part, (list, tuple, set, frozenset)):
         yield from (item for item in part if hasattr(item, "as_sql"))
     elif hasattr(part, "as_sql"):
@@ -103,8 +105,6 @@ def _written_by_hand(part: Any) -> str | None:
         return "extra"
     if isinstance(part, Col):
         return _selects_otherwise(part.target)
-    if isinstance(part, Join):
-        return _restricts_otherwise(part.join_field)
     compiles = hasattr(part, "as_sql") or isinstance(part, Query)
     if compiles and (not is_own(kind) or getattr(part, "extra", None) or "template" in vars(part)):
         return kind.__name__
@@ -116,13 +116,6 @@ def _selects_otherwise(field: Field[Any, Any]) -> str | None:
     """Return a field's class, if it has SQL of its own for its values."""
     kind: Any = type(field)
     methods = ("select_format", "get_placeholder", "get_placeholder_sql")
-    return str(kind.__name__) if any(_overrides(kind, name) for name in methods) else None
-
-
-def _restricts_otherwise(field: Any) -> str | None:
-    """Return a relation's class, if it has SQL of its own for its joins."""
-    kind: Any = type(field)
-    methods = ("get_extra_restriction", "get_joining_fields", "get_joining_columns")
     return str(kind.__name__) if any(_overrides(kind, name) for name in methods) else None
 
 
