@@ -20,6 +20,7 @@ from django.db.models.signals import post_init
 from django.test.utils import isolate_apps
 
 from bindserver import Binding
+from bindserver.testing import Live
 from bindserver.versions import fingerprint, loaded_beside
 from tests.app.models import Category, Product, Tag, Word
 from tests.support.shop import Shop
@@ -302,3 +303,23 @@ def test_a_tracker_on_instances_makes_no_new_version(shop: Shop) -> None:
     shop.run("UPDATE app_product SET stock = 7 WHERE id = 2")
     assert binding.version != first
     assert [row.stock for row in binding.all()] == [0, 7]
+
+
+NOTHING = {
+    "none": lambda: Product.objects.none(),
+    "no keys": lambda: Product.objects.filter(pk__in=[]),
+}
+
+
+@pytest.mark.parametrize("how", NOTHING)
+def test_a_prefetch_that_can_find_nothing_finds_nothing(shop: Shop, how: str) -> None:
+    class Emptied(Binding[Category]):
+        event = "emptied"
+        fields = ["id"]
+        queryset = Category.objects.prefetch_related(Prefetch("product_set", NOTHING[how]()))
+
+    Category.objects.create(pk=1, name="c")
+    shop.add_products(1, category_id=1)
+    [category] = Emptied().all()
+    assert list(category.product_set.all()) == []
+    assert Live().subscribe(Emptied).rows == [{"id": 1}]
