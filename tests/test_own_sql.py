@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.postgres.aggregates import ArrayAgg, StringAgg
+from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.search import SearchQuery, SearchRank, SearchVector, TrigramSimilarity
 from django.db import connections, models
 from django.db.models import (
     Case,
+    Count,
     Exists,
     F,
     FilteredRelation,
@@ -17,13 +22,25 @@ from django.db.models import (
     OuterRef,
     Q,
     QuerySet,
+    StdDev,
     Subquery,
     Value,
     When,
     Window,
 )
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce, Lower, Rank
+from django.db.models.functions import (
+    Cast,
+    Coalesce,
+    Concat,
+    ExtractYear,
+    JSONObject,
+    Lower,
+    Now,
+    Rank,
+    Round,
+    TruncDay,
+)
 from django.db.models.lookups import Exact
 from django.db.models.sql import Query as SQLQuery
 from django.test.utils import isolate_apps, register_lookup
@@ -168,6 +185,29 @@ def test_a_field_that_selects_otherwise_has_sql_of_its_own() -> None:
 )
 def test_what_django_knows_is_read_by_key(queryset: QuerySet[Any]) -> None:
     assert why_whole(queryset, None) is None
+
+
+KNOWN: dict[str, Any] = {
+    "cast": Cast("stock", models.CharField(max_length=9)),
+    "concat": Concat("name", Value(" "), "sku"),
+    "count": Count("tags", distinct=True, filter=Q(tags__name="a")),
+    "deviation": StdDev("tags__id", sample=True),
+    "json": JSONObject(name="name", low=Lower("name")),
+    "now": Now(),
+    "part of a date": ExtractYear(Now(), tzinfo=datetime.UTC),
+    "rank of a text": SearchRank(SearchVector("name", weight="A"), SearchQuery("a")),
+    "rounded": Round("price", precision=1),
+    "similar": TrigramSimilarity("name", "a"),
+    "start of a day": TruncDay(Now(), tzinfo=datetime.UTC),
+    "texts": StringAgg("tags__name", delimiter=Value(","), distinct=True),
+    "values": ArrayAgg("tags__name", distinct=True, default=Value([])),
+    "values of a subquery": ArraySubquery(Tag.objects.values("name")),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_so_are_all_functions_of_django(name: str) -> None:
+    assert own_sql(PRODUCTS.annotate(found=KNOWN[name]).query) is None
 
 
 @pytest.mark.parametrize(
