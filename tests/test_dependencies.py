@@ -82,9 +82,9 @@ def test_a_join_by_something_else_than_the_key_reaches_any() -> None:
 class Narrow(models.ForeignKey):  # type: ignore[type-arg]
     """Joins rows that are in stock alone."""
 
-    def get_extra_restriction(self, alias: str | None, related_alias: str) -> Any:
-        column = Product._meta.get_field("stock")
-        return WhereNode([Exact(column.get_col(alias), 1)])
+    def get_extra_restriction(self, alias: Any, related_alias: Any) -> Any:
+        stock: Any = Exact(Product._meta.get_field("stock").get_col(alias), 1)
+        return WhereNode([stock])
 
 
 @isolate_apps("tests.app")

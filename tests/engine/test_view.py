@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh, View
 from tests.engine.tools import (
     State,
@@ -178,7 +179,7 @@ def test_a_view_that_is_loaded_in_another_order_is_listed_from_then_on() -> None
 
 def test_a_row_without_sort_values_is_placed_by_the_database_s_list() -> None:
     view = view_of({1: (1, "x"), 2: (2, "y")}, sortable=True)
-    odd = {3: Fresh('{"id": 3, "name": "odd"}', None)}
+    odd: dict[Key, Fresh] = {3: Fresh('{"id": 3, "name": "odd"}', None)}
     assert view.needs_listing(odd, ())
     delta = view.step(fresh=odd, gone=(), listed=[1, 3, 2])
     assert delta is not None
