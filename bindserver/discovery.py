@@ -95,10 +95,23 @@ def unshared(binding: BindingClass) -> tuple[str, ...]:
 
     Nothing where they do, or where a trial as an anonymous user without params does not tell.
     """
-    try:
-        one: Query
-        one, other = (Query(binding()) for _ in range(2))
-    except Exception as problem:  # as above
-        logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
+    one, other = _asked(binding), _asked(binding)
+    if one is None or other is None:
         return ()
     return other.unshared if one.identity != other.identity else ()
+
+
+def read_whole(binding: BindingClass) -> str | None:
+    """Return why a binding's rows cannot be read by their keys; None where they can, or where a
+    trial does not tell."""
+    query = _asked(binding)
+    return None if query is None else query.whole
+
+
+def _asked(binding: BindingClass) -> Query | None:
+    """Return the query of an anonymous user without params, if there is one."""
+    try:
+        return Query(binding())
+    except Exception as problem:  # as above
+        logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
+        return None

@@ -14,6 +14,7 @@ from django.db.models import Model, QuerySet
 
 from bindserver.binding import Binding
 from bindserver.conf import conf
+from bindserver.databases.base import NotSorted
 from bindserver.dependencies import Recorder
 from bindserver.engine import protocol
 from bindserver.engine.changes import Key
@@ -84,7 +85,7 @@ class Query:
         fingerprint: the same in every process, the rows' format with it, short, for cursors.
         unshared: why it is like no other query, in words; empty where all of it is known.
         key: the name of the row field that holds the key.
-        sortable: whether rows bring sort values.
+        sortable: whether rows bring sort values, as far as these are of their columns' types.
         whole: why it can only be read whole, or None.
         tables: the tables that its own SQL reads.
         routes: equal for two queries whose rows are reached alike from changed rows.
@@ -302,12 +303,15 @@ class Query:
     def _sort(self, row: Row) -> tuple[Any, ...] | None:
         if not self.sortable or self._directions is None:
             return None
-        return tuple(
-            [
-                sorting(value, sign)
-                for (_, sign, sorting), value in zip(self._directions, row.sort, strict=True)
-            ]
-        )
+        try:
+            return tuple(
+                [
+                    sorting(value, sign)
+                    for (_, sign, sorting), value in zip(self._directions, row.sort, strict=True)
+                ]
+            )
+        except NotSorted:
+            return None  # the view is listed by the database from now on
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -21,10 +21,10 @@ from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.identity import Encoder
 from bindserver.pace import Pacer
-from bindserver.rows import fingerprint
 from bindserver.serializing import NoRequest, context_of, serializer_of
 from bindserver.shapes import ALL, Slot, Slots
 from bindserver.values import path_of
+from bindserver.versions import fingerprint, loaded_beside
 
 CHUNK_ROWS = 500
 SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
@@ -176,12 +176,13 @@ class ModelRenderer:
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
+        beside = loaded_beside(queryset)
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
             slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
                 key = wire_key(instance.pk)
-                yield Row(instance.pk, key, fingerprint(instance), sort, slot, instance)
+                yield Row(instance.pk, key, fingerprint(instance, beside), sort, slot, instance)
             pacer.pause()
 
 

@@ -189,33 +189,3 @@ def _copy_queryset(queryset: QuerySet[Any], memo: Memo) -> QuerySet[Any]:
         twin._prefetch_done = True
     copied: QuerySet[Any] = twin
     return copied
-
-
-def fingerprint(instance: Model) -> str:
-    """Return a text that differs when anything loaded of an instance does, the same everywhere."""
-    facts = repr(_facts(instance, set()))
-    return hashlib.blake2b(facts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
-
-
-def _facts(value: Any, seen: set[int]) -> Any:
-    """Return a value as plain data, whose `repr` says all that is loaded of it."""
-    if type(value) in ATOMS:
-        return value
-    if isinstance(value, Model):
-        if id(value) in seen:
-            return [value._meta.label, value.pk]
-        seen.add(id(value))
-        loaded = {name: item for name, item in vars(value).items() if name != "_state"}
-        related = vars(value._state).get("fields_cache", {})
-        return [value._meta.label, _facts(loaded, seen), _facts(related, seen)]
-    if isinstance(value, QuerySet):
-        return _facts(value._result_cache, seen)
-    if isinstance(value, dict):
-        return [[str(name), _facts(item, seen)] for name, item in value.items()]
-    if isinstance(value, (list, tuple)):
-        return [_facts(item, seen) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(repr(_facts(item, seen)) for item in value)
-    if isinstance(value, FieldFile):
-        return value.name
-    return value

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models import Field, Q, QuerySet
+from django.db.models import Field, ForeignKey, OneToOneField, Q, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact
 from django.db.models.query import ModelIterable
@@ -23,6 +23,7 @@ from django.db.models.sql.where import AND, WhereNode
 
 from bindserver.databases import database_of
 from bindserver.exceptions import BindserverError
+from bindserver.expressions import keeps
 
 Slot = tuple[Any, ...]
 """The values of a shape's columns."""
@@ -105,7 +106,8 @@ def shape_of(queryset: QuerySet[Any], alias: str) -> tuple[Shape, Slot] | None:
     if not _is_plain(queryset):
         return None
     query = queryset.query
-    conditions = _conditions(query.where, query.base_table, connections[alias].vendor)
+    found = _conditions(query.where, query.base_table, connections[alias].vendor)
+    conditions = {name: item for name, item in found.items() if keeps(queryset.model, name)}
     if not conditions:
         return None
     columns = tuple(sorted(conditions))
@@ -158,10 +160,8 @@ def _column(item: Any, base: str) -> Field[Any, Any] | None:
 
 def _kind(field: Any, vendor: str) -> type | None:
     """Return the type of a column's values, None where the database may compare them otherwise."""
-    while field.is_relation:
+    while type(field) in (ForeignKey, OneToOneField):
         field = field.target_field
-    if not type(field).__module__.startswith("django.db.models.fields"):
-        return None
     return database_of(vendor).equated(field)
 
 

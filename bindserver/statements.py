@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -21,6 +21,7 @@ from bindserver.databases import database_of
 from bindserver.databases.base import Sorting
 from bindserver.dependencies import Paths, paths_of
 from bindserver.exceptions import BindingError
+from bindserver.expressions import has_window, keeps, own_sql
 from bindserver.identity import Encoder, Statement, compile_query
 
 
@@ -108,32 +109,49 @@ def ordered(
     Returns:
         (attribute, 1 or -1, how Python sorts it) of each order column or None, and the queryset.
     """
-    if queryset.query.is_sliced or queryset.query.combinator:
+    query = queryset.query
+    if query.is_sliced or query.combinator:
         return None, queryset
+    if ordering is None and query.extra_order_by:
+        return None, _ordered_by_extra(queryset)
     if ordering is None:
-        ordering = queryset.query.order_by or queryset.model._meta.ordering or ()
+        ordering = query.order_by or queryset.model._meta.ordering or ()
     items: list[Any] = [ordering] if isinstance(ordering, str) else list(ordering)
-    pk = queryset.model._meta.pk
-    names = {item.lstrip("-") for item in items if isinstance(item, str)}
-    if not names & {"pk", pk.name, pk.attname}:
+    if not _names_key(queryset.model, items):
         items.append("pk")
-    directions = [_direction(queryset.model, item, alias) for item in items]
-    repeatable = not (queryset.query.extra or queryset.query.extra_order_by)
-    if repeatable and all(direction is not None for direction in directions):
+    sign = 1 if query.standard_ordering else -1  # `reverse()` turns whatever order there is
+    directions = [_direction(queryset.model, item, sign, alias) for item in items]
+    if not query.extra and all(direction is not None for direction in directions):
         return [d for d in directions if d is not None], queryset.order_by(*items)
     return None, queryset.order_by(*items)
 
 
-def _direction(model: type[Model], item: Any, alias: str) -> tuple[str, int, Sorting] | None:
+def _names_key(model: type[Model], items: Iterable[Any]) -> bool:
+    names = {item.lstrip("-") for item in items if isinstance(item, str)}
+    return not names.isdisjoint({"pk", model._meta.pk.name, model._meta.pk.attname})
+
+
+def _ordered_by_extra(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    """Return a queryset in the order that it has by `extra()`, its key last: that order may name
+    columns as SQL does, which `order_by()` does not take."""
+    items = list(queryset.query.extra_order_by)
+    return queryset.extra(order_by=items if _names_key(queryset.model, items) else [*items, "pk"])
+
+
+def _direction(
+    model: type[Model], item: Any, sign: int, alias: str
+) -> tuple[str, int, Sorting] | None:
     """Return the attribute and sign of an order column that Python sorts as the database does, and
     how."""
     if not isinstance(item, str):
         return None
-    name, sign = item.lstrip("-"), -1 if item.startswith("-") else 1
+    name, sign = item.lstrip("-"), -sign if item.startswith("-") else sign
     fields = {f.name: f for f in model._meta.concrete_fields} | {"pk": model._meta.pk}
     column = fields.get(name)
-    if column is None or column.null:
+    if column is None or column.null or not keeps(model, column.attname):
         return None
+    if column.model._meta.concrete_model is not model._meta.concrete_model:
+        return None  # a parent's, in a table that is joined
     sorting = database_of(connections[alias].vendor).sorting(column)
     return None if sorting is None else (column.attname, sign, sorting)
 
@@ -145,11 +163,12 @@ def why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:
         return "it has a limit"
     if query.combinator:
         return "it is a union"
-    if any(getattr(a, "contains_over_clause", False) for a in query.annotations.values()):
+    if has_window(query):
         return "it has window functions"
     if query.distinct_fields:
         return "it is distinct on some columns"
-    return None
+    written = own_sql(query)
+    return None if written is None else f"it has SQL of its own ({written})"
 
 
 def compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[Statement, Paths]:
@@ -159,4 +178,5 @@ def compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[S
         statement = compile_query(query, alias)
     except EmptyResultSet:
         return Statement("", ()), {model._meta.db_table: None}
-    return statement, paths_of(query, statement.sql, model)
+    told = own_sql(query) is None
+    return statement, paths_of(query, statement.sql, model, told=told)

@@ -15,8 +15,9 @@ from django.core.management.base import CommandError
 from django.db import connections
 from django.test import override_settings
 
+from bindserver import Binding
 from bindserver.capture.tables import no_such
-from tests.app.models import Category
+from tests.app.models import Category, Product
 from tests.conftest import MakeServer
 
 
@@ -36,6 +37,19 @@ class TestListing:
         words = "words: tests.app.bindings.WordBinding of app.Word, params: none"
         assert f"{words}, HTTP: /bindings/words/" in lines
         assert lines[-1] == "WebSocket: /ws/"
+
+    def test_shows_which_are_read_whole_and_why(self, forget_bindings: None) -> None:
+        class Written(Binding[Product]):
+            event = "written"
+            fields = ["id"]
+            queryset = Product.objects.extra(where=["stock > 1"])
+
+        lines = run("list").splitlines()
+        whole = "  read whole at each change that touches it: "
+        at = next(n for n, line in enumerate(lines) if line.startswith("written:"))
+        assert lines[at + 1] == f"{whole}it has SQL of its own (extra)"
+        at = next(n for n, line in enumerate(lines) if line.startswith("cheapest:"))
+        assert lines[at + 1] == f"{whole}it has a limit"
 
     def test_shows_what_is_captured_how(self) -> None:
         assert "capture on default: signals" in run("list").splitlines()

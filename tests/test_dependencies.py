@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import models
 from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
+from django.db.models.lookups import Exact
+from django.db.models.sql.where import WhereNode
+from django.test.utils import isolate_apps
 
 from bindserver import Binding
-from bindserver.dependencies import Recorder, _odd_tables, known_tables, tables_in
+from bindserver.dependencies import Recorder, _odd_tables, _words, known_tables, paths_of, tables_in
 from bindserver.pace import Pacer
 from bindserver.queries import Query
 from tests.app.bindings import CatalogueBinding, ProductBinding, RestaurantBinding, TaggedBinding
@@ -61,6 +65,92 @@ def test_a_join_through_many_rows_reaches_any() -> None:
     assert found["app_product"] == ["pk"]
     assert found["app_product_tags"] is None
     assert found["app_tag"] is None
+
+
+@isolate_apps("tests.app")
+def test_a_join_by_something_else_than_the_key_reaches_any() -> None:
+    class Sold(models.Model):
+        by_sku = models.ForeignKey(Product, on_delete=models.CASCADE, to_field="sku")
+
+        class Meta:
+            app_label = "app"
+
+    found = paths(Sold._default_manager.filter(by_sku__name="a"))
+    assert found["app_product"] is None
+
+
+class Narrow(models.ForeignKey):  # type: ignore[type-arg]
+    """Joins rows that are in stock alone."""
+
+    def get_extra_restriction(self, alias: Any, related_alias: Any) -> Any:
+        stock: Any = Exact(Product._meta.get_field("stock").get_col(alias), 1)
+        return WhereNode([stock])
+
+
+@isolate_apps("tests.app")
+def test_a_join_that_depends_on_more_than_the_key_reaches_any() -> None:
+    class Sold(models.Model):
+        product = Narrow(Product, on_delete=models.CASCADE)
+
+        class Meta:
+            app_label = "app"
+
+    found = paths(Sold._default_manager.filter(product__name="a"))
+    assert found["app_product"] is None
+
+
+MENTIONS = {
+    "with its schema": "SELECT 1 FROM public.app_category",
+    "with its schema in quotes": 'SELECT 1 FROM "public" . "app_category"',
+    "after a comma": "SELECT 1 FROM app_tag t, app_category c",
+    "in another case": "SELECT 1 FROM App_Category",
+    "in brackets": "SELECT 1 FROM [app_category]",
+    "in a table expression": "WITH c AS (TABLE app_category) SELECT 1 FROM c",
+}
+
+
+@pytest.mark.parametrize("how", MENTIONS)
+def test_every_mention_of_a_table_counts(how: str) -> None:
+    assert "app_category" in tables_in(MENTIONS[how])
+    joined = Product.objects.filter(category__name="a")
+    found = paths(joined.annotate(n=RawSQL(f"({MENTIONS[how]})", ())))
+    assert found["app_category"] is None
+    assert found["app_product"] is None
+
+
+@pytest.mark.parametrize("how", MENTIONS)
+def test_and_more_mentions_than_joins_are_not_explained(how: str) -> None:
+    query = Product.objects.filter(category__name="a").query
+    sql, _ = query.sql_with_params()
+    assert paths_of(query, sql, Product)["app_category"] == ["category__pk"]
+    assert paths_of(query, f"{sql} AND ({MENTIONS[how]})", Product)["app_category"] is None
+
+
+@pytest.fixture
+def category_elsewhere(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The categories' table in a schema, as people write that."""
+    usual = Category._meta.db_table
+    Category._meta.db_table = name = str(request.param)
+    for known in (known_tables, _odd_tables, _words):
+        known.cache_clear()
+    yield name
+    Category._meta.db_table = usual
+    for known in (known_tables, _odd_tables, _words):
+        known.cache_clear()
+
+
+@pytest.mark.parametrize(
+    "category_elsewhere", ['old"."category', '"old"."category"'], indirect=True
+)
+def test_a_table_in_a_schema_is_found_by_each_name(category_elsewhere: str) -> None:
+    name = category_elsewhere
+    for source in ('"old"."category"', "old.category", "OLD.Category", "category"):
+        assert name in tables_in(f"SELECT 1 FROM {source}")
+    joined = Product.objects.filter(category__name="a")
+    assert paths(joined)[name] == ["category__pk"]
+    within = Category.objects.filter(name="b")
+    assert paths(Product.objects.filter(category__in=within))[name] is None
+    assert paths(joined.filter(category__in=within))[name] is None
 
 
 def test_a_reverse_join_reaches_any() -> None:
@@ -114,11 +204,11 @@ def old_category() -> Iterator[type[Category]]:
     """The categories' table under a name as old databases have them."""
     usual = Category._meta.db_table
     Category._meta.db_table = "Stock categories (1997)"
-    for known in (known_tables, _odd_tables):
+    for known in (known_tables, _odd_tables, _words):
         known.cache_clear()
     yield Category
     Category._meta.db_table = usual
-    for known in (known_tables, _odd_tables):
+    for known in (known_tables, _odd_tables, _words):
         known.cache_clear()
 
 

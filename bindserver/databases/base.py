@@ -10,11 +10,47 @@ from weakref import WeakKeyDictionary
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, Field, IntegerField
+from django.db.models import (
+    AutoField,
+    BigAutoField,
+    BigIntegerField,
+    BooleanField,
+    Field,
+    IntegerField,
+    PositiveBigIntegerField,
+    PositiveIntegerField,
+    PositiveSmallIntegerField,
+    SmallAutoField,
+    SmallIntegerField,
+)
 
+from bindserver.exceptions import BindserverError
 from bindserver.pace import Pacer
 
 Sorting = Callable[[Any, int], Any]
+"""Makes of a column's value, and 1 or -1 for the direction, a value that Python sorts as the
+database sorts the column; raises `NotSorted` where the value is not of the column's type."""
+
+NUMBERS: frozenset[type] = frozenset(
+    {
+        AutoField,
+        BigAutoField,
+        BigIntegerField,
+        IntegerField,
+        PositiveBigIntegerField,
+        PositiveIntegerField,
+        PositiveSmallIntegerField,
+        SmallAutoField,
+        SmallIntegerField,
+    }
+)
+"""Django's own fields of whole numbers. A subclass may make anything of what the database holds,
+and a generated column may be null."""
+
+
+class NotSorted(BindserverError):
+    """A value has another type than its column's: only the database knows where it stands."""
+
 
 LOCK_SECONDS = 1.0
 """How long a read waits for a table that somebody has locked against readers."""
@@ -56,8 +92,7 @@ class Database(Protocol):
         tables are emptied, rewritten or replaced, some databases show that to older snapshots."""
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
-        """Return what makes of a column's value, and 1 or -1 for the direction, a value that Python
-        sorts as the database sorts the column; None where it cannot be told."""
+        """Return how Python sorts a column's values as the database does; None where it cannot."""
 
     def equated(self, field: Field[Any, Any]) -> type | None:
         """Return the type of a column's values in Python, if the database takes two of them for
@@ -100,11 +135,29 @@ class Usual:
         return False
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
-        return _number if isinstance(field, (IntegerField, BooleanField)) else None
+        kind = kind_of(field)
+        return _number if kind in NUMBERS or kind is BooleanField else None
 
     def equated(self, field: Field[Any, Any]) -> type | None:
-        return int if isinstance(field, IntegerField) else None
+        return int if kind_of(field) in NUMBERS else None
+
+
+def kind_of(field: Field[Any, Any]) -> type:
+    """Return a field's class; that of nothing where it makes other values than its class does."""
+    return type(None) if hasattr(field, "from_db_value") else type(field)
+
+
+def expect(value: Any, kind: type) -> None:
+    """Make sure that a value is of its column's type, and not of one derived from it.
+
+    Raises:
+        NotSorted: it is not; None among others, where a column that must not be null is.
+    """
+    if type(value) is not kind:
+        raise NotSorted(f"a column has {type(value).__name__}, and not {kind.__name__}")
 
 
 def _number(value: Any, sign: int) -> Any:
+    if type(value) is not bool:
+        expect(value, int)
     return value * sign

@@ -11,10 +11,10 @@ from weakref import WeakKeyDictionary
 
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field
+from django.db.models import DateField, Field
 
 from bindserver.conf import conf
-from bindserver.databases.base import LOCK_SECONDS, Usual
+from bindserver.databases.base import LOCK_SECONDS, Usual, kind_of
 from bindserver.exceptions import Overtaken
 from bindserver.pace import Pacer
 
@@ -72,7 +72,7 @@ class MySQL(Usual):
         return isinstance(problem, OperationalError) and problem.args[0] == LOCK_WAIT_TIMEOUT
 
     def equated(self, field: Field[Any, Any]) -> type | None:
-        if field.get_internal_type() == "DateField":
+        if kind_of(field) is DateField:
             return datetime.date
         return super().equated(field)  # UUIDs may stand in columns of text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -13,10 +13,10 @@ from weakref import WeakKeyDictionary
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Field
+from django.db.models import DateField, DateTimeField, DecimalField, Field, UUIDField
 
 from bindserver.conf import conf
-from bindserver.databases.base import LOCK_SECONDS, Sorting, Usual
+from bindserver.databases.base import LOCK_SECONDS, NotSorted, Sorting, Usual, expect, kind_of
 from bindserver.databases.overtaking import overtaken
 from bindserver.pace import Pacer
 
@@ -72,12 +72,12 @@ class PostgreSQL(Usual):
         return overtaken(connection, tables)
 
     def sorting(self, field: Field[Any, Any]) -> Sorting | None:
-        if hasattr(field, "from_db_value"):
-            return super().sorting(field)
-        return SORTINGS.get(field.get_internal_type()) or super().sorting(field)
+        kind = kind_of(field)
+        return SORTINGS[kind] if kind in SORTINGS else super().sorting(field)
 
     def equated(self, field: Field[Any, Any]) -> type | None:
-        return EQUATED.get(field.get_internal_type()) or super().equated(field)
+        kind = kind_of(field)
+        return EQUATED[kind] if kind in EQUATED else super().equated(field)
 
     @contextmanager
     def guard(self, connection: BaseDatabaseWrapper) -> Iterator[None]:
@@ -96,35 +96,41 @@ class PostgreSQL(Usual):
 
 
 def _decimal(value: Decimal, sign: int) -> tuple[int, Decimal]:
+    expect(value, Decimal)
     if value.is_nan():  # greater than any other to PostgreSQL, and not comparable to Python
         return sign, Decimal(0)
     return 0, value if sign > 0 else value.copy_negate()  # a minus would round long ones
 
 
 def _date(value: datetime.date, sign: int) -> int:
+    expect(value, datetime.date)
     return value.toordinal() * sign
 
 
 def _datetime(value: datetime.datetime, sign: int) -> int:
-    since = value - datetime.datetime(1970, 1, 1, tzinfo=value.tzinfo and datetime.UTC)
+    expect(value, datetime.datetime)
+    if value.tzinfo is None:  # an hour comes twice when clocks are put back
+        raise NotSorted("a moment says nothing of its time zone")
+    since = value - datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
     return ((since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds) * sign
 
 
 def _uuid(value: uuid.UUID, sign: int) -> int:
+    expect(value, uuid.UUID)
     return value.int * sign
 
 
-SORTINGS: dict[str, Sorting] = {
-    "DateField": _date,
-    "DateTimeField": _datetime,
-    "DecimalField": _decimal,
-    "UUIDField": _uuid,
+SORTINGS: Mapping[type, Sorting] = {
+    DateField: _date,
+    DateTimeField: _datetime,
+    DecimalField: _decimal,
+    UUIDField: _uuid,
 }
-"""By Django's names of field types. A column's values are of its type here, and not just text that
+"""By Django's own classes of fields. A column's values are of its type here, and not just text that
 looks so; texts stay out, as Python cannot repeat a collation."""
 
-EQUATED: dict[str, type] = {"DateField": datetime.date, "UUIDField": uuid.UUID}
-"""By the same names, what the types of other columns than numbers are in Python."""
+EQUATED: Mapping[type, type] = {DateField: datetime.date, UUIDField: uuid.UUID}
+"""By the same classes, what the types of other columns than numbers are in Python."""
 
 
 def _beginning(connection: Any, seconds: float) -> str:

@@ -8,6 +8,7 @@ client that is a little behind gets the net change.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from bindserver.engine.changes import Key
@@ -20,7 +21,8 @@ class Fresh(NamedTuple):
 
     Attributes:
         text: the row as JSON text.
-        sort: its sort values, for a view whose places Python can compute; else None.
+        sort: its sort values, for a view whose places Python can compute; None for any other, and
+            where a value is of a kind that Python cannot sort.
     """
 
     text: str
@@ -32,7 +34,8 @@ class View:
 
     Args:
         sortable: whether rows bring sort values (`Fresh.sort`); otherwise each step that may move
-            rows is given the order as the database lists it.
+            rows is given the order as the database lists it. It is false from the first row on
+            that brings none, or that a load brings at another place than its sort values say.
         ring_bytes: how many bytes of recent deltas to keep.
         first_version: its version while it is empty; far from those of other views, so that a
             version of theirs is never taken for one of its own.
@@ -67,6 +70,8 @@ class View:
             fresh: every row of the query, in the database's order.
         """
         gone = [key for key in self.rows if key not in fresh]
+        if self.sortable and not _rises([row.sort for row in fresh.values()]):
+            self._be_listed()
         return self.step(fresh=fresh, gone=gone, listed=list(fresh))
 
     def step(
@@ -84,6 +89,10 @@ class View:
             listed: all keys in order as the database lists them after this step; needed by a view
                 that is not sortable whenever a row comes, goes or may move.
         """
+        if self.sortable and any(row.sort is None for row in fresh.values()):
+            if listed is None:
+                raise ValueError("without sort values a view needs the order of its keys")
+            self._be_listed()
         deletes = tuple(key for key in dict.fromkeys(gone) if key in self.rows)
         created = {key for key in fresh if key not in self.rows}
         changed = {key for key in fresh if key in self.rows and fresh[key].text != self.rows[key]}
@@ -110,7 +119,8 @@ class View:
         A row that stays in the query may have moved whatever its text says (it may be ordered by a
         column that is not served), so only a step without any row needs none.
         """
-        return not self.sortable and (bool(fresh) or any(key in self.rows for key in gone))
+        sorts = self.sortable and all(row.sort is not None for row in fresh.values())
+        return not sorts and (bool(fresh) or any(key in self.rows for key in gone))
 
     def since(self, version: int) -> Delta | None:
         """Return the net change since `version`, possibly empty; None when the ring has lost it."""
@@ -147,6 +157,12 @@ class View:
             puts=self._puts(created | updated, created=created, placed=created | updated),
         )
 
+    def _be_listed(self) -> None:
+        """Take the order from the database from now on; rows stand where they stood so far."""
+        order = ListedOrder()
+        order.apply(self._order.keys())
+        self._order, self.sortable = order, False
+
     def _place(
         self,
         deletes: Collection[Key],
@@ -156,11 +172,7 @@ class View:
     ) -> set[Key]:
         """Give all rows their places and return the old rows that moved."""
         if isinstance(self._order, SortedOrder):
-            sorts: dict[Key, Sort] = {}
-            for key, row in fresh.items():
-                if row.sort is None:
-                    raise ValueError("a sortable view needs the sort values of each row")
-                sorts[key] = row.sort
+            sorts = {key: row.sort for key, row in fresh.items() if row.sort is not None}
             return self._order.apply(deletes, sorts)
         if listed is not None:
             return self._order.apply(listed)
@@ -182,3 +194,9 @@ class View:
             )
             for key in sorted(keys, key=order.rank)
         )
+
+
+def _rises(sorts: Collection[Sort | None]) -> bool:
+    """Tell whether rows come in the order that their sort values say."""
+    known = [sort for sort in sorts if sort is not None]
+    return len(known) == len(sorts) and all(one < other for one, other in pairwise(known))

@@ -1,8 +1,8 @@
 """A cycle without threads: it turns when it is told to, on the caller's own connection.
 
 The desk, the catalogue, the turn and the views are the server's own. Only three things differ:
-the snapshot is the test's open transaction, what changed is not asked (every view is compared
-whole, so that raw SQL and bulk writes count too), and big views are loaded at once.
+the snapshot is the test's open transaction, what changed is found by looking at the tables (so
+that raw SQL and bulk writes count too), and big views are loaded at once.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from django.db import connections, transaction
 from bindserver.courier import Outgoing
 from bindserver.dependencies import Recorder
 from bindserver.desk import Desk
-from bindserver.engine.changes import Change, Position
+from bindserver.engine.changes import Position
 from bindserver.live import LiveView
 from bindserver.loader import Loaded, Loader, Wanted, read_whole
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
 from bindserver.snapshot import guarded, reading_from
-from bindserver.sources import HintSource
+from bindserver.testing.tables import TableSource
 from bindserver.turn import Turn
 from bindserver.wishes import Wish
 
@@ -48,7 +48,7 @@ class InlineCycle:
         self.problems: list[Exception] = []
         self._alias = alias
         self._inbox: list[Wish | Loaded] = []
-        self._source = WholeSource(connections[alias])
+        self._source = TableSource(connections[alias])
         self._pacer = Pacer(math.inf)  # a debugger may take its time
         self._desk = Desk(alias, settings.SECRET_KEY.encode(), self._inbox.append)
         self._loader = self._desk.loader = InlineLoader(alias, self._inbox.append)
@@ -63,7 +63,7 @@ class InlineCycle:
         Raises:
             SynchronousOnlyOperation: there is a running event loop in this thread.
         """
-        self._source.prepare(())  # begins a new state
+        self._source.begin()
         for live in self._desk.catalogue.views():
             live.retry_at = 0.0  # a view that failed is tried again at every commit
         again = True
@@ -72,6 +72,7 @@ class InlineCycle:
             self._inbox.clear()
             turn = Turn(self._desk, self._source, self._pacer, self._note)
             with _reading(self._alias), _quiet(self.problems):
+                self._source.prepare(self._desk.tables())
                 turn.run(items)
                 self._loader.work()
             self._inbox[:0] = turn.postponed
@@ -131,18 +132,6 @@ class InlineLoader(Loader):
             began=began,
             problem=problem,
         )
-
-
-class WholeSource(HintSource):
-    """Proves nothing of what was changed, so that every view is compared whole at each commit."""
-
-    name = "test"
-
-    def _look(self) -> object:
-        return None
-
-    def changes(self, since: Position) -> list[Change] | None:
-        return [] if since == self.position() else None
 
 
 @contextmanager

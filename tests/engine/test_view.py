@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh, View
 from tests.engine.tools import (
     State,
@@ -165,3 +166,23 @@ def test_a_view_knows_its_rows() -> None:
     assert 2 in view
     assert 3 not in view
     assert view.texts() == ['{"id": 2, "name": "x"}', '{"id": 1, "name": "y"}']
+
+
+def test_a_view_that_is_loaded_in_another_order_is_listed_from_then_on() -> None:
+    view = View(sortable=True, ring_bytes=1000)
+    state: State = {1: (1, "x"), 2: (2, "y"), 3: (3, "z")}
+    view.load(fresh_rows(state, [3, 1, 2]))
+    assert (view.keys(), view.sortable) == ([3, 1, 2], False)
+    view.step(fresh=fresh_rows({2: (2, "new")}, [2]), gone=(), listed=[2, 3, 1])
+    assert view.keys() == [2, 3, 1]
+
+
+def test_a_row_without_sort_values_is_placed_by_the_database_s_list() -> None:
+    view = view_of({1: (1, "x"), 2: (2, "y")}, sortable=True)
+    odd: dict[Key, Fresh] = {3: Fresh('{"id": 3, "name": "odd"}', None)}
+    assert view.needs_listing(odd, ())
+    delta = view.step(fresh=odd, gone=(), listed=[1, 3, 2])
+    assert delta is not None
+    assert [(put.key, put.after) for put in delta.puts] == [(3, 1)]
+    assert (view.keys(), view.sortable) == ([1, 3, 2], False)
+    assert view.needs_listing(fresh_rows({1: (5, "x")}, [1]), ())

@@ -19,7 +19,7 @@ from bindserver.capture.log import Log, log_of, sift
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
-from bindserver.discovery import tables_of, unshared
+from bindserver.discovery import read_whole, tables_of, unshared
 from bindserver.exceptions import (
     BindserverError,
     CaptureError,
@@ -180,6 +180,8 @@ class Command(BaseCommand):
             )
             for why in unshared(binding):
                 self.stdout.write(f"  each subscriber has a view of their own: {why}")
+            if (whole := read_whole(binding)) is not None:
+                self.stdout.write(f"  read whole at each change that touches it: {whole}")
         for alias in sorted({binding.using or DEFAULT_DB_ALIAS for binding in registry.all()}):
             self.stdout.write(f"capture on {alias}: {_capture(alias)}")
         self.stdout.write(f"WebSocket: {conf.WEBSOCKET_PATH}")
