@@ -68,6 +68,11 @@ class NotedSerializer(serializers.ModelSerializer[Product]):
         fields = ["id", "note"]
 
 
+def was_read(queryset: QuerySet[Any]) -> QuerySet[Any]:
+    assert len(queryset) == 1
+    return queryset
+
+
 def noting(context: Context) -> type[Binding[Product]]:
     """Make a binding whose rows say what its serializer's context does."""
 
@@ -294,6 +299,8 @@ class TestAContext:
         "a row": lambda binding: {"tag": Tag.objects.get()},
         "a value": lambda binding: {"name": Tag.objects.get().name},
         "rows in a list": lambda binding: {"tags": list(Tag.objects.all())},
+        "a queryset": lambda binding: {"tags": Tag.objects.all()},
+        "a queryset that was read": lambda binding: {"tags": was_read(Tag.objects.all())},
     }
 
     @pytest.mark.parametrize("what", CHANGED)
@@ -755,7 +762,8 @@ class TestTheNewlyAskedQuery:
         self, database: Path, own: type[Binding[Product]]
     ) -> None:
         older, newer = (Query(own(user=User(last_name=name))) for name in "12")
-        live = LiveView(older, own(), b"secret")
+        binding: Any = own()
+        live = LiveView(older, binding, b"secret")
         live.await_load()
         live.adopt(newer)
         live.await_load()
