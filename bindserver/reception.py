@@ -194,7 +194,7 @@ class Reception:
         live = subject.live
         if live.superseded:  # its rows are not this subscriber's any more; the new ones are to come
             del live.audience[wish.ref]
-            live.openings.append(Opening(wish.ref, EVERYTHING, moved=True))
+            move_to(live, [wish.ref], self._outgoing)
             return
         delta = live.view.since(wish.version)
         if delta is None:
