@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 import datetime
+import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 from django.db.models import Model, Q, QuerySet
+from django.utils.functional import cached_property
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
@@ -49,6 +50,10 @@ SAY = (
 
 CONTEXT = frozenset({"_user", "auth", "params", "wire_params"})
 """The attributes of an instance that say in which context it is, and of which kind it is not."""
+
+
+CACHED = (functools.cached_property, cached_property)
+"""Properties whose values an object keeps, under their own names."""
 
 
 class Reader(Protocol):
@@ -167,12 +172,29 @@ class Binding(Generic[M]):
     def seen_by(self, user: Any) -> Self:
         """Return the same binding in the context of another user."""
         twin = copy.copy(self)
+        for name in remembered(self):
+            del vars(twin)[name]
         twin.user = user
         return twin
 
+    def unasked(self) -> Self:
+        """Return the same binding in the same context, as it was before it was asked anything:
+        what its user and its cached properties come to remember, this one does not know."""
+        user = self.user
+        if isinstance(user, Model):
+            user = copy.copy(user)
+            if known := vars(user).get("_prefetched_objects_cache"):
+                vars(user)["_prefetched_objects_cache"] = dict(known)
+        return self.seen_by(user)
+
     def is_plain(self) -> bool:
         """Tell whether class and context say all there is to know of this instance."""
-        return vars(self).keys() <= CONTEXT
+        return not self.own_attributes()
+
+    def own_attributes(self) -> dict[str, Any]:
+        """Return the attributes that this instance has of its own, beside its class's."""
+        passing = CONTEXT | remembered(self)
+        return {name: value for name, value in vars(self).items() if name not in passing}
 
     # Its rows, in Python.
 
@@ -355,6 +377,12 @@ class Binding(Generic[M]):
         return value
 
 
+def remembered(instance: object) -> set[str]:
+    """Return the names of an object's cached properties that have been looked at."""
+    kind = type(instance)
+    return {name for name in vars(instance) if isinstance(getattr(kind, name, None), CACHED)}
+
+
 def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
     """Return the model of a binding, or of a class of bindings.
 
@@ -383,7 +411,7 @@ def says_fields(serializer_class: type[Any]) -> bool:
     return not getattr(serializer_class, "bindserver_unsaid", False)
 
 
-@lru_cache(maxsize=SERIALIZERS_KEPT)
+@functools.lru_cache(maxsize=SERIALIZERS_KEPT)
 def every_field(model: type[Model]) -> type[serializers.ModelSerializer[Any]]:
     """Return a `ModelSerializer` of all fields, for a binding that has not said which."""
     body = {"bindserver_unsaid": True, PLAIN: (model, "__all__")}
@@ -397,7 +425,7 @@ def plain_serializer(
     return _plain_serializer(model, tuple(fields) if isinstance(fields, list) else fields)
 
 
-@lru_cache(maxsize=SERIALIZERS_KEPT)
+@functools.lru_cache(maxsize=SERIALIZERS_KEPT)
 def _plain_serializer(
     model: type[Model], fields: Sequence[str] | str
 ) -> type[serializers.ModelSerializer[Any]]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from bindserver import permissions
-from bindserver.binding import CONTEXT, Binding
+from bindserver.binding import Binding
+from bindserver.carried import Carried, instances_in
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
@@ -27,6 +28,20 @@ from bindserver.wishes import Caller, Ref
 SubjectKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
 
 
+class Asked(NamedTuple):
+    """What asking a binding in one context came to.
+
+    Attributes:
+        query: its query.
+        binding: the binding in that context.
+        reads: the tables that were read to tell.
+    """
+
+    query: Query
+    binding: Binding[Any]
+    reads: set[str]
+
+
 class Catalogue:
     """The views and subjects of one cycle.
 
@@ -41,6 +56,7 @@ class Catalogue:
         self._views: dict[str, LiveView] = {}
         self._subjects: dict[SubjectKey, Subject] = {}
         self._subject_of: dict[Ref, Subject] = {}
+        self._led: dict[LiveView, set[Subject]] = {}
 
     def views(self) -> list[LiveView]:
         """Return all views."""
@@ -97,9 +113,9 @@ class Catalogue:
         key = (type(instance), _context_of(instance, caller), form, trusted, origin)
         subject = self._subjects.get(key)
         if subject is None:
-            if not trusted:
-                instance = instance.seen_by(self._present(caller))
-            live, reads = self._view_of(instance, form, trusted)
+            instance = instance.seen_by(self._present(caller, trusted))
+            asked = self._ask(instance, form, trusted)
+            live, reads = self._view_of(asked), asked.reads
             subject = Subject(
                 binding=type(instance),
                 caller=caller,
@@ -111,31 +127,77 @@ class Catalogue:
                 reads=reads | self._table_of(caller),
                 asks_users=bool(reads & self._table_of(caller)),
                 position=position,
+                asked=position,
             )
             self._subjects[key] = subject
+            self._led[live].add(subject)
         subject.live.used_at = time.monotonic()
         return subject
 
-    def resolve_again(self, subject: Subject) -> bool:
-        """Ask the subject's binding for its queryset again; tell whether its view is another.
+    def ask_again(self, subject: Subject) -> Asked:
+        """Ask a subject's binding for its query again.
 
         Raises:
             Denied: the caller may not have it any more.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        user = self._present(subject.caller)
+        user = self._present(subject.caller, subject.trusted)
         if subject.origin is not None:
             instance = subject.origin.seen_by(user)
         else:
             instance = self._instance_of(subject.binding, subject.caller, user, subject.params)
-        live, reads = self._view_of(instance, subject.form, subject.trusted)
-        subject.reads = reads | self._table_of(subject.caller)
-        subject.asks_users = bool(reads & self._table_of(subject.caller))
-        if live is subject.live:
+        asked = self._ask(instance, subject.form, subject.trusted)
+        subject.reads = asked.reads | self._table_of(subject.caller)
+        subject.asks_users = bool(asked.reads & self._table_of(subject.caller))
+        return asked
+
+    def becomes(self, live: LiveView, asked: Mapping[Subject, Asked]) -> bool:
+        """Let a view take the place of another one, where all who are led to it want that one.
+
+        Its subscribers are then sent what differs, in place of all rows.
+
+        Args:
+            live: the view.
+            asked: what each of its subjects came to that was asked again.
+
+        Returns:
+            Whether it did.
+        """
+        query = next(iter(asked.values())).query
+        if any(new.query.identity != query.identity for new in asked.values()):
+            return False
+        if query.identity in self._views or not live.may_adopt(query):
+            return False
+        others = self._led[live] - asked.keys()
+        if any(subject.is_served() for subject in others):
+            return False
+        if others:
+            self._keep_subjects(lambda subject: subject not in others)
+        del self._views[live.query.identity]
+        self._views[query.identity] = live
+        live.adopt(query)
+        if len(asked) > 1:
+            query.share()
+        return True
+
+    def lead(self, subject: Subject, asked: Asked) -> bool:
+        """Lead a subject to the view of the query that it was asked for again, which the view takes
+        even where it looks the same; tell whether that is another view.
+
+        Raises:
+            Unavailable: there are too many views.
+        """
+        live, old = self._view_of(asked), subject.live
+        live.adopt(asked.query)
+        if self._led[live] - {subject}:
+            asked.query.share()
+        if live is old:
             return False
         for ref in subject.refs:
-            subject.live.audience.pop(ref, None)
-        subject.live.openings = [o for o in subject.live.openings if o.ref not in subject.refs]
+            old.audience.pop(ref, None)
+        old.openings = [opening for opening in old.openings if opening.ref not in subject.refs]
+        self._led[old].discard(subject)
+        self._led[live].add(subject)
         subject.live = live
         return True
 
@@ -145,19 +207,25 @@ class Catalogue:
         with guarded(self._alias):  # fields of params may look for rows
             return binding(user=user, auth=caller.auth, params=params)
 
-    def _present(self, caller: Caller) -> Any:
-        """Return the caller's user as the row is now, since old ones remember permissions; None
-        for one that is gone or inactive."""
-        if not isinstance(caller.user, Model):
-            return caller.user
-        model = caller.user._meta.model  # its type may be a lazy wrapper's
-        users = model._base_manager.using(self._database_of(caller.user))
+    def _present(self, caller: Caller, trusted: bool) -> Any:
+        """Return the caller's user as the row is now, since old ones remember permissions, and rows
+        that they are related to.
+
+        Returns:
+            None for one that is gone or inactive; whoever is trusted gets the user as given then,
+            and what has been hung on it.
+        """
+        given = caller.user
+        if not isinstance(given, Model) or (trusted and not self._table_of(caller)):
+            return given
+        model = given._meta.model  # its type may be a lazy wrapper's
+        users = QuerySet[Any](model, using=self._database_of(given))  # managers may hide some
         with guarded(self._alias):
-            user = users.filter(pk=caller.user.pk).first()
+            user = users.filter(pk=given.pk).first()
         vouch(self._alias, self._table_of(caller))
-        if user is None or not getattr(user, "is_active", True):
-            return None
-        carry_over(caller.user, user)
+        if user is None or not (trusted or getattr(user, "is_active", True)):
+            return given if trusted else None
+        carry_over(given, user)
         return user
 
     def _table_of(self, caller: Caller) -> set[str]:
@@ -176,27 +244,51 @@ class Catalogue:
 
     def forget(self, subject: Subject) -> None:
         """Drop a subject that serves nobody."""
-        self._subjects = {
-            key: known for key, known in self._subjects.items() if known is not subject
-        }
+        self._keep_subjects(lambda known: known is not subject)
 
-    def _view_of(
-        self, instance: Binding[Any], form: Form, trusted: bool
-    ) -> tuple[LiveView, set[str]]:
-        recorder = Recorder()
+    def _keep_subjects(self, keeps: Callable[[Subject], bool]) -> None:
+        """Drop all subjects but some."""
+        kept = {key: subject for key, subject in self._subjects.items() if keeps(subject)}
+        for key, subject in self._subjects.items():
+            if key not in kept:
+                self._led[subject.live].discard(subject)
+        self._subjects = kept
+
+    def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Asked:
+        recorder, pristine = Recorder(), instance.unasked()
         try:
             with guarded(self._alias), recorder.watching(self._alias):
                 if not trusted:
                     permissions.ask(instance)
-                query = Query(instance, form)
+                query = Query(instance, form, pristine)
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self._alias, recorder.tables)
+        query.carried = Carried(query.instances, self._is_here)
+        return Asked(query, instance, recorder.tables)
+
+    def _is_here(self, instance: Model) -> bool:
+        """Tell whether an instance's row is in this database."""
+        return self._database_of(instance) == self._alias
+
+    def _view_of(self, asked: Asked) -> LiveView:
+        """Return the view of a query.
+
+        One that nobody looks at takes the query: what it knows may be old, since nobody was asked
+        for it meanwhile.
+        """
+        query = asked.query
         live = self._views.get(query.identity)
         if live is None:
             if len(self._views) >= conf.MAX_VIEWS:
                 raise Unavailable("the server holds as many views as it may; try again later")
-            live = self._views[query.identity] = LiveView(query, instance, self._secret)
-        return live, recorder.tables
+            live = LiveView(query, asked.binding, self._secret)
+            self._views[query.identity] = live
+        else:
+            if not live.wanted:
+                live.adopt(query)
+            live.query.share()
+        self._led.setdefault(live, set())
+        return live
 
     def reconsider(self, ref: Ref, caller: Caller, position: Position) -> Subject | None:
         """Put a subscription into the context of another caller; return its subject, if it is led
@@ -250,17 +342,16 @@ class Catalogue:
             for identity, live in self._views.items()
             if not live.wanted and live.used_at < before and id(live) not in held
         }
+        self._keep_subjects(Subject.is_served)
         for identity in old:
-            del self._views[identity]
-        self._subjects = {key: item for key, item in self._subjects.items() if item.is_served()}
+            self._led.pop(self._views.pop(identity), None)
 
 
 def _context_of(instance: Binding[Any], caller: Caller) -> str:
     """Return what is equal for bindings of one class that were asked alike."""
     encoder = Encoder()
-    declared = {name: value for name, value in vars(instance).items() if name not in CONTEXT}
     params = [encoder.encode(instance.params, "params"), canonical(instance.wire_params)]
-    return digest([caller.identity(), params, encoder.items(declared)])
+    return digest([caller.identity(), params, encoder.items(instance.own_attributes())])
 
 
 def carry_over(known: Model, fresh: Model) -> None:
@@ -269,5 +360,6 @@ def carry_over(known: Model, fresh: Model) -> None:
     known = unwrapped(known)
     columns = {field.attname for field in known._meta.concrete_fields}
     for name, value in vars(known).items():
-        if name not in columns and not name.startswith("_") and not hasattr(type(known), name):
+        told = name in columns or name.startswith("_") or hasattr(type(known), name)
+        if not told and not instances_in(value):
             setattr(fresh, name, value)

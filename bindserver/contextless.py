@@ -67,10 +67,15 @@ def traits_of(serializer_class: type[serializers.BaseSerializer[Any]]) -> Traits
     return Traits(
         listed=listed,
         fits=not any(isinstance(field, REQUEST_FIELDS) for field in fields),
-        own=all(_is_own(field) for field in fields),
+        own=is_own(serializer),
         faithful=all(_is_faithful(field) for field in fields),
         fields=names,
     )
+
+
+def is_own(serializer: Any) -> bool:
+    """Tell whether a serializer is made of DRF's own fields alone, down to the last one in it."""
+    return all(_is_own(field) for field in _walk(serializer))
 
 
 def _walk(field: Any) -> Iterator[Any]:
@@ -92,7 +97,7 @@ def _is_own(field: Any) -> bool:
         return type(field).__module__.startswith("rest_framework.")
     return all(
         cls.__module__.startswith("rest_framework.")
-        or not any(callable(value) or isinstance(value, property) for value in _code_in(cls))
+        or not any(callable(value) or hasattr(value, "__get__") for value in _code_in(cls))
         for cls in type(field).__mro__[:-1]
     )
 

@@ -56,7 +56,7 @@ class Desk:
         have been, and a turn meanwhile would only hold up the loader."""
         return any(
             live.wanted and live.state is not State.LOADING for live in self.catalogue.views()
-        ) or any(subject.refs and subject.reads for subject in self.catalogue.subjects())
+        ) or any(subject.refs and subject.depends() for subject in self.catalogue.subjects())
 
     def tables(self) -> set[str]:
         """Return every table that a change in would matter."""
@@ -69,7 +69,7 @@ class Desk:
         """Return every table that is read to tell who may see which rows."""
         reads: set[str] = set()
         for subject in self.catalogue.subjects():
-            reads |= subject.reads
+            reads |= subject.reads | subject.live.query.carried.tables
         return reads
 
     def due(self) -> float:
@@ -144,7 +144,7 @@ class Desk:
                 outgoing.add([item.ref], Ended(code=Code.UNAVAILABLE))
             elif isinstance(item, OrderWish):
                 self.obey(item)
-            elif isinstance(item, Loaded) and item.live.awaits(item.began):
+            elif isinstance(item, Loaded) and item.live.awaits(item.began, item.query):
                 item.live.state = State.FAILED if len(item.live.view) else State.NEW
         refuse(items, outgoing)
         return outgoing

@@ -45,7 +45,7 @@ class History:
         self._suspected = source.suspected()
         self._unseen = source.unseen()
         self._changes: dict[Position, list[Change] | None] = {position: self._suspected}
-        self._touched: dict[Position, dict[tuple[str, frozenset[str]], Touched]] = {position: {}}
+        self._touched: dict[Position, dict[Hashable, Touched]] = {position: {}}
 
     def since(self, position: Position) -> list[Change] | None:
         """Return what changed since a position, None when that cannot be proved."""
@@ -62,7 +62,7 @@ class History:
             Overtaken: what was read to tell may be newer than the snapshot.
         """
         changes = self.since(position)
-        if changes is None:
+        if changes is None or live.query.carried.any_of(changes):
             return WHOLE
         known = self._touched[position]
         asked = (live.query.routes, frozenset(live.whole_tables))

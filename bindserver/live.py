@@ -65,7 +65,9 @@ class LiveView:
         self.binding = type(binding)
         self.state = State.NEW
         self.doubted = False
+        self.superseded = False
         self._awaits_since = -math.inf
+        self._awaits_rows_of = query
         self.whole_tables: set[str] = set()
         self.audience: dict[Ref, None] = {}
         self.openings: list[Opening] = []
@@ -107,16 +109,45 @@ class LiveView:
         """Have the loader's rows waited for, in place of any that it is reading already."""
         self.state = State.LOADING
         self._awaits_since = time.monotonic()
+        self._awaits_rows_of = self.query
 
-    def awaits(self, began: float) -> bool:
-        """Tell whether a big load that began at a time, on the monotonic clock, is waited for."""
-        return self.state is State.LOADING and began >= self._awaits_since
+    def awaits(self, began: float, query: Query) -> bool:
+        """Tell whether a big load is waited for that began at a time, on the monotonic clock, and
+        has read a query."""
+        current = began >= self._awaits_since and query is self._awaits_rows_of
+        return self.state is State.LOADING and current
+
+    def adopt(self, query: Query) -> None:
+        """Take a query that was asked for anew in place of the one before. Where its rows may be
+        others, they are to be read whole; what differs is a delta like any other."""
+        before, self.query = self.query, query
+        if query.identity != before.identity:
+            # Nobody gets rows of the query before any more, those neither that are being loaded.
+            self.superseded = True
+            self.loaded_at = -math.inf
+            self.doubted = False
+            self._sync.clear()
+            if self.state is not State.FAILED:
+                self.state = State.NEW
+        elif self.state is not State.FAILED and not query.is_surely(before):
+            self.read_again()
+
+    def may_adopt(self, query: Query) -> bool:
+        """Tell whether another query's rows can take the place of its own: they have the same key,
+        and are put in order the same way."""
+        mine = self.query
+        return (mine.form, mine.key, mine.sortable, mine.model) == (
+            query.form,
+            query.key,
+            query.sortable,
+            query.model,
+        )
 
     @property
     def tables(self) -> frozenset[str]:
         """Every table that it reads."""
-        own = self.query.tables
-        return own | self.whole_tables if self.whole_tables else own
+        own, carried = self.query.tables, self.query.carried.tables
+        return own | self.whole_tables | carried if self.whole_tables or carried else own
 
     def forget(self) -> None:
         """Forget the rows and the ring, as if it had never been read."""
@@ -137,6 +168,10 @@ class LiveView:
     def doubt(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""
         self.modified = time.time()
+        self.read_again()
+
+    def read_again(self) -> None:
+        """Have the rows read whole: at once, or again once they have been loaded."""
         self.doubted = self.state is State.LOADING
         if not self.doubted:
             self.state = State.NEW
@@ -163,6 +198,7 @@ class LiveView:
         self.state = State.READY
         self.loaded = True
         self.refusal = None
+        self.superseded = False
         self.failures = 0
         self._changed(delta)
         return delta

@@ -23,7 +23,7 @@ from bindserver.exceptions import Overtaken, Unavailable
 from bindserver.forks import working
 from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
-from bindserver.queries import SLOTS_PER_QUERY, Rows
+from bindserver.queries import SLOTS_PER_QUERY, Query, Rows
 from bindserver.snapshot import connect, open_connection, snapshot, vouch
 from bindserver.watchdog import Watchdog
 
@@ -39,10 +39,12 @@ class Loaded:
     """What a load came to: rows at a position, or what went wrong.
 
     Attributes:
+        query: what was read; the view's own may be another by now.
         began: when, on the monotonic clock; what was committed before is in the rows.
     """
 
     live: LiveView
+    query: Query
     rows: Rows | None
     position: Position
     recorder: Recorder
@@ -57,11 +59,22 @@ class Wanted:
     Attributes:
         since: the position of the turn that wants them.
         durable: whether the snapshot of the load can tell its position, which else is `since`.
+        queries: what the views read when they were wanted.
     """
 
     lives: Sequence[LiveView]
     since: Position
     durable: bool
+    queries: Sequence[Query] = ()
+
+    def __post_init__(self) -> None:
+        if not self.queries:
+            object.__setattr__(self, "queries", [live.query for live in self.lives])
+
+    def some(self, start: int, stop: int) -> Wanted:
+        """Return what is wanted of some of the views."""
+        lives, queries = self.lives[start:stop], self.queries[start:stop]
+        return replace(self, lives=lives, queries=queries)
 
 
 class Loader:
@@ -89,8 +102,7 @@ class Loader:
             )
             self._thread.start()
         for start in range(0, len(wanted.lives), VIEWS_AT_ONCE):
-            some = wanted.lives[start : start + VIEWS_AT_ONCE]
-            self._wanted.put(replace(wanted, lives=some))
+            self._wanted.put(wanted.some(start, start + VIEWS_AT_ONCE))
 
     def give_up(self) -> None:
         """Let what is being loaded fail now: the database has been lost, to others too."""
@@ -126,7 +138,7 @@ class Loader:
             return results
         if self._stopping or not _is_there(connection):
             return results
-        alone = [replace(wanted, lives=[live]) for live in wanted.lives]
+        alone = [wanted.some(at, at + 1) for at in range(len(wanted.lives))]
         return [loaded for one in alone for loaded in self._load_patiently(one, connection)]
 
     def _load_patiently(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
@@ -149,7 +161,7 @@ class Loader:
                 if wanted.durable:
                     position = log_of(connection).position(wanted.since)
                 with recorder.watching(self._alias):
-                    dealt[:] = read_whole(wanted.lives, recorder, pacer)
+                    dealt[:] = read_whole(wanted.queries, recorder, pacer)
                 vouch(self._alias, recorder.tables)
         except Exception as raised:  # handed on: the cycle sets the view aside and logs it
             problem = _told(raised, connection)
@@ -157,13 +169,14 @@ class Loader:
         return [
             Loaded(
                 live=live,
+                query=query,
                 rows=rows,
                 position=position,
                 recorder=recorder,
                 began=began,
                 problem=problem,
             )
-            for live, rows in zip(wanted.lives, dealt, strict=True)
+            for live, query, rows in zip(wanted.lives, wanted.queries, dealt, strict=True)
         ]
 
 
@@ -190,13 +203,12 @@ def _is_there(connection: BaseDatabaseWrapper) -> bool:
     return True
 
 
-def read_whole(lives: Sequence[LiveView], recorder: Recorder, pacer: Pacer) -> list[Rows]:
+def read_whole(queries: Sequence[Query], recorder: Recorder, pacer: Pacer) -> list[Rows]:
     """Read all rows of one view, or of several of one shape in as few queries as that takes."""
-    query = lives[0].query
-    if len(lives) == 1:
-        return [query.load(recorder, pacer)]
-    dealt = query.load_together({live.query.slot for live in lives}, recorder, pacer)
-    return [dealt[live.query.slot] for live in lives]
+    if len(queries) == 1:
+        return [queries[0].load(recorder, pacer)]
+    dealt = queries[0].load_together({query.slot for query in queries}, recorder, pacer)
+    return [dealt[query.slot] for query in queries]
 
 
 def _longest() -> float:

@@ -158,7 +158,9 @@ class Mover:
         """Take a big load's rows; `move` brings them to the present."""
         live = loaded.live
         live.learn(loaded.recorder)
-        if live.awaits(loaded.began):  # else it was set aside, and perhaps read to newer rows
+        if live.awaits(
+            loaded.began, loaded.query
+        ):  # else it was set aside, and perhaps read to newer rows
             self._isolation.attempt(live, partial(self._take, loaded))
 
     def _take(self, loaded: Loaded, live: LiveView) -> None:
@@ -169,7 +171,7 @@ class Mover:
         if delta is None:
             self._outgoing.add(live.audience, Arrived())
         if live.doubted:
-            live.doubt()  # the load may have begun before that was said
+            live.read_again()  # the load may have begun before that was said
 
     def _publish(self, live: LiveView, delta: Delta | None) -> None:
         if delta is None and not live.stale:

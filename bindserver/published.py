@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, cast
@@ -112,7 +111,7 @@ class _Chosen(_Bound):
             raise BindingError(
                 f"{self.view.__name__}.get_binding() returns a binding of another database."
             )
-        inner = copy.copy(chosen)  # it may be everybody's
+        inner = chosen.unasked()  # it may be everybody's
         if getattr(inner.user, "is_anonymous", False):
             inner.user, inner.auth = self.user, self.auth
         if not inner.params:
@@ -188,7 +187,7 @@ def _adds_nothing(view: type[Publisher], usual: type[Publisher]) -> bool:
         for name in ("get_binding", "get_user_group", "message", "serialize_message")
     )
     declared = view.binding
-    own = isinstance(declared, Binding) and (declared.params or vars(declared).keys() - CONTEXT)
+    own = isinstance(declared, Binding) and (declared.params or declared.own_attributes())
     return same and not view.groups and not own and view.permission_classes is None
 
 
@@ -199,7 +198,7 @@ def _declared_for(view: type[Publisher], declared: Binding[Any]) -> dict[str, An
             f"{view.__name__}.binding has a user; each subscriber brings their own. "
             "For another, override get_binding()."
         )
-    own = {name: value for name, value in vars(declared).items() if name not in CONTEXT}
+    own = declared.own_attributes()
     if declared.params:  # given once and for all: subscribers have none to give
         own |= {"fixed": dict(declared.params), "params": {}}
     return own

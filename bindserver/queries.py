@@ -13,7 +13,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
 from bindserver.binding import Binding
+from bindserver.carried import Carried, instances_in
 from bindserver.conf import conf
+from bindserver.contextless import is_own
 from bindserver.databases.base import NotSorted
 from bindserver.dependencies import Recorder
 from bindserver.engine import protocol
@@ -21,9 +23,9 @@ from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindserverError, TooManyRows
 from bindserver.identity import Encoder, digest
+from bindserver.lifetimes import Serving, renewed, says_all
 from bindserver.pace import Pacer
 from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
-from bindserver.serializing import context_of, serializer_of
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, conditioned, ordered, why_whole
 from bindserver.values import path_of
@@ -79,6 +81,7 @@ class Query:
     Args:
         binding: the binding, with its context.
         form: what its rows are read as.
+        pristine: the same binding before anything was asked of it, if it has been asked already.
 
     Attributes:
         identity: equal for two queries whose subscribers are sent the same, in this process.
@@ -91,9 +94,19 @@ class Query:
         routes: equal for two queries whose rows are reached alike from changed rows.
         kin: equal for two queries of one shape, which can be read together; None without one.
         slot: what tells it from its kin.
+        instances: what it carries along, which its SQL does not read.
+        carried: the rows that these are.
+        says_all: whether its identity says all there is to know of it: an equal query gives the
+            same rows, whenever it was asked for.
     """
 
-    def __init__(self, binding: Binding[Any], form: Form = Form.JSON) -> None:
+    def __init__(
+        self,
+        binding: Binding[Any],
+        form: Form = Form.JSON,
+        pristine: Binding[Any] | None = None,
+    ) -> None:
+        pristine = binding.unasked() if pristine is None else pristine
         self.form = form
         self.alias: str = binding.using or "default"
         self.max_rows: int = binding.max_rows or conf.MAX_ROWS
@@ -110,12 +123,17 @@ class Query:
         columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
         encoder = Encoder(self.alias)
         self._renderer: Renderer | ModelRenderer
+        self._serving: Serving | None = None
+        self.serializer_class: type | None = None
+        self.instances = instances_in(queryset)
+        self.says_all = says_all(queryset)
         if form is Form.JSON:
-            made = self._render_json(binding, columns, encoder)
+            made = self._render_json(binding, pristine, columns, encoder)
         else:
             self._renderer = ModelRenderer(self.model, columns)
             made = []
         self._identify(binding, [form.value, self.max_rows, *made], encoder)
+        self.carried = Carried(self.instances)
         self.key = self._renderer.key
 
     def _compile(self, queryset: QuerySet[Any]) -> None:
@@ -132,17 +150,23 @@ class Query:
         self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
 
     def _render_json(
-        self, binding: Binding[Any], columns: Sequence[str], encoder: Encoder
+        self,
+        binding: Binding[Any],
+        pristine: Binding[Any],
+        columns: Sequence[str],
+        encoder: Encoder,
     ) -> list[Any]:
         """Make the renderer; return by what it is told from others in this process."""
-        serializer_class = serializer_of(binding)
-        context = context_of(binding)
+        serving = Serving(binding, pristine, self.alias)
+        serializer_class, context = serving.first()
         renderer = Renderer(self.model, serializer_class, context, columns)
         self._renderer = renderer
-        return [
-            serializer_identity(encoder, serializer_class),
-            encoder.items(dict(dict.items(context)), "context"),
-        ]
+        if not renderer.is_plain() and not is_own(renderer.serializer):
+            self._serving = serving  # it may remember what it has seen
+            self.instances = instances_in(self._queryset, serving.context)
+            self.says_all = self.says_all and serving.says_all()
+        self.serializer_class = serializer_class
+        return [serializer_identity(encoder, serializer_class), serving.encoded(encoder)]
 
     def _identify(self, binding: Binding[Any], made: list[Any], encoder: Encoder) -> None:
         """Note who it is, and by what it is known that it can be read together with."""
@@ -162,6 +186,22 @@ class Query:
             self.kin = digest([Encoder().code(kind), columns, read])
         self.unshared = tuple(encoder.unshared)
 
+    def share(self) -> None:
+        """Take note that others are sent its rows too, because they were proved to be the same."""
+        if self._serving is not None:
+            self._serving.shared = True
+
+    def is_surely(self, other: Query) -> bool:
+        """Tell whether it gives the same rows as a query of the same identity that was asked for
+        at another time."""
+        return self.says_all and other.says_all and self.serializer_class is other.serializer_class
+
+    def _anew(self, *, together: bool = False) -> Renderer | ModelRenderer:
+        """Return what renders the rows of one load or step, as DRF would make it for a request."""
+        if self._serving is None or not isinstance(self._renderer, Renderer):
+            return self._renderer
+        return self._renderer.anew(*self._serving.anew(together=together))
+
     def load(self, recorder: Recorder, pacer: Pacer, budget: int | None = None) -> Rows:
         """Read every row, in order.
 
@@ -175,7 +215,8 @@ class Query:
             TooManyRows: there are more than the binding allows.
             QueryTimeout: it took too long.
         """
-        return self._load(self._queryset, ALL, recorder, pacer, budget)[()]
+        reading = self._anew()
+        return self._load(renewed(self._queryset), ALL, reading, recorder, pacer, budget)[()]
 
     def load_together(
         self,
@@ -198,16 +239,18 @@ class Query:
         """
         assert self._shape is not None
         dealt: dict[Slot, Rows] = {}
+        reading = self._anew(together=True)
         for some in _batches(list(wanted), SLOTS_PER_QUERY):
             left = None if budget is None else budget - sum(rows.count for rows in dealt.values())
             slots = self._shape.slots(some)
-            dealt |= self._load(self._shape.among(some), slots, recorder, pacer, left)
+            dealt |= self._load(self._shape.among(some), slots, reading, recorder, pacer, left)
         return dealt
 
     def _load(
         self,
         queryset: QuerySet[Any],
         slots: Slots,
+        reading: Renderer | ModelRenderer,
         recorder: Recorder,
         pacer: Pacer,
         budget: int | None,
@@ -218,7 +261,7 @@ class Query:
         most = most if budget is None else min(budget, most)
         bounded = queryset if queryset.query.is_sliced else queryset[: most + 1]
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
-        with closing(self._renderer.rows(bounded, pacer, slots)) as found:
+        with closing(reading.rows(bounded, pacer, slots)) as found:
             for count, row in enumerate(found, start=1):
                 if budget is not None and count > budget:
                     raise OverBudget
@@ -231,9 +274,10 @@ class Query:
     def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
         """Read the rows of the query that have these primary keys, in no order."""
         rows = Rows()
+        reading, queryset = self._anew(), renewed(self._queryset)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             recorder.expect_own()
-            with closing(self._renderer.rows(self._queryset.filter(pk__in=some), pacer)) as found:
+            with closing(reading.rows(queryset.filter(pk__in=some), pacer)) as found:
                 for row in found:
                     rows.add(row, self._sort(row))
         return rows
@@ -249,12 +293,13 @@ class Query:
         assert self._shape is not None
         dealt: dict[Slot, Rows] = {}
         slots = self._shape.slots(wanted)
+        reading = self._anew(together=True)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             # More slots than keys are not worth naming: rows of others are read, and left.
             few = len(wanted) < len(some)
             common = self._shape.among(wanted) if few else self._shape.queryset
             recorder.expect_own()
-            found = self._renderer.rows(common.filter(pk__in=some), pacer, slots)
+            found = reading.rows(common.filter(pk__in=some), pacer, slots)
             with closing(found):
                 for row in found:
                     dealt.setdefault(row.slot, Rows()).add(row, self._sort(row))
@@ -291,7 +336,7 @@ class Query:
         if lookups is None or len(raw) > budget:
             return None
         found: set[Any] = set()
-        base = self.model._base_manager.using(self.alias)
+        base = QuerySet[Any](self.model, using=self.alias)  # managers may hide rows
         for lookup in lookups:
             for some in _batches(list(raw), KEYS_PER_QUERY):
                 reached = base.filter(**{f"{lookup}__in": some}).values_list("pk", flat=True)

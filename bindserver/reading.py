@@ -77,7 +77,7 @@ def read_here(binding: Binding[M]) -> ModelRows[M]:
         TooManyRows: there are more than the binding allows.
         Exception: whatever the query raises.
     """
-    query = Query(binding, Form.MODELS)
+    query = Query(binding.unasked(), Form.MODELS)
     rows = query.load(Recorder(), Pacer(float("inf")))
     digest = digest_of(fresh.text for fresh in rows.fresh.values())
     return model_rows(query.model, list(rows.instances.values()), digest, time.time())

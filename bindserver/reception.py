@@ -52,6 +52,7 @@ class Reception:
         outgoing: takes the events that it comes to.
         position: the turn's.
         failed: takes what a binding raised, as `Isolation.failed` does.
+        renew: asks a subject's binding again, where what it has read may have changed unseen.
 
     Attributes:
         postponed: the wishes that another snapshot is needed for, and all that came after them.
@@ -65,6 +66,7 @@ class Reception:
         outgoing: Outgoing,
         position: Position,
         failed: Callable[..., Refusal],
+        renew: Callable[[Subject], None],
     ) -> None:
         self._desk = desk
         self._source = source
@@ -72,6 +74,7 @@ class Reception:
         self._outgoing = outgoing
         self._position = position
         self._failed = failed
+        self._renew = renew
         self.postponed: list[Wish] = []
         self._until = time.monotonic() + conf.QUERY_SECONDS
         self._late = False
@@ -189,6 +192,10 @@ class Reception:
         if subject is None or wish.ref not in subject.live.audience:
             return
         live = subject.live
+        if live.superseded:  # its rows are not this subscriber's any more; the new ones are to come
+            del live.audience[wish.ref]
+            move_to(live, [wish.ref], self._outgoing)
+            return
         delta = live.view.since(wish.version)
         if delta is None:
             frames = live.sync_frames(round_page_size(None))
@@ -213,6 +220,7 @@ class Reception:
         """Have a view answer a wish for its rows, once they are the present ones."""
         try:
             subject = self._subject_of(wish)
+            self._renew(subject)
         except Refusal as problem:
             wish.fail(problem)
         except Overtaken:

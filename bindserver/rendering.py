@@ -6,6 +6,7 @@ own fields, without model instances: the same text, several times faster.
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
@@ -19,6 +20,7 @@ from rest_framework.utils.encoders import JSONEncoder
 from bindserver.binding import PLAIN, Binding, model_of
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
+from bindserver.exceptions import BindingError
 from bindserver.identity import Encoder
 from bindserver.pace import Pacer
 from bindserver.serializing import NoRequest, context_of, serializer_of
@@ -80,6 +82,9 @@ class Renderer:
         serializer_class: what renders its rows.
         context: the serializer's context.
         sort_columns: attribute names of model fields whose values each row brings along.
+
+    Attributes:
+        serializer: what renders its rows; it may remember what it has seen.
     """
 
     def __init__(
@@ -89,16 +94,47 @@ class Renderer:
         context: Mapping[str, Any],
         sort_columns: Sequence[str],
     ) -> None:
+        self._model = model
         self._pk_name: str = model._meta.pk.attname
         self._sort_columns = tuple(sort_columns)
+        self._declare(serializer_class, context)
+
+    def _declare(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
+        """Make the serializer, and see which fields it has: that is as lasting as its class."""
+        self._take(serializer_class, context)
+        self.key, self._adds_key = _key_field(self._model, self.serializer)
+        self._plain = _plain_columns(self._model, self.serializer)
+
+    def _take(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
+        self._serializer_class = serializer_class
         context = context if isinstance(context, NoRequest) else NoRequest(context)
-        self._serializer = serializer_class(context=context)
-        self.key, self._adds_key = _key_field(model, self._serializer)
-        self._plain = _plain_columns(model, self._serializer)
+        self.serializer: Any = serializer_class(context=context)
+
+    def is_plain(self) -> bool:
+        """Tell whether rows are rendered by fields of DRF's alone, which remember nothing."""
+        return self._plain is not None
+
+    def anew(self, serializer_class: type[Any], context: Mapping[str, Any]) -> Renderer:
+        """Return a renderer of the same rows whose serializer has not rendered anything yet.
+
+        Raises:
+            BindingError: another class than before calls the key by another name.
+        """
+        twin = copy.copy(self)
+        if serializer_class is self._serializer_class:
+            twin._take(serializer_class, context)
+        else:
+            twin._declare(serializer_class, context)
+        if twin.key != self.key:
+            raise BindingError(
+                f"get_serializer_class() returns serializers that call the key {self.key!r} now "
+                f"and {twin.key!r} then: decide that by nothing but what is in the database."
+            )
+        return twin
 
     def row_format(self) -> list[Any]:
         """Return what the rows look like, as `describe` tells it."""
-        return describe(self._serializer)
+        return describe(self.serializer)
 
     def rows(
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
@@ -117,7 +153,7 @@ class Renderer:
     def _model_rows(
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots
     ) -> Generator[Row, None, None]:
-        render = self._serializer.to_representation
+        render = self.serializer.to_representation
         for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
             slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:

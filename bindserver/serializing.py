@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 from rest_framework import serializers
 
@@ -115,6 +115,13 @@ class NoRequest(dict[str, Any]):
         """Return a copy, as a dict does."""
         self._look(None)
         return super().copy()
+
+    def __copy__(self) -> Self:
+        """Return a copy that says the same of what is not in it."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        dict.update(twin, dict.items(self))
+        return twin
 
     def popitem(self) -> tuple[str, Any]:
         """Return some name and value and take them away, as a dict does."""

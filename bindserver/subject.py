@@ -16,7 +16,7 @@ from bindserver.registry import BindingClass
 from bindserver.wishes import Caller, Ref
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Subject:
     """A binding in one context: who asks, with which params, and the view that they see.
 
@@ -25,9 +25,10 @@ class Subject:
         form: what its rows are read as.
         trusted: whether its permissions are asked elsewhere, or not at all.
         reads: the tables that the binding read to make its queryset, and the user's; when one of
-            them changes, it is asked again.
+            them changes, or a row that the view's query carries along, it is asked again.
         asks_users: whether it read users' rows, and not just its own user's.
-        position: the state that it was asked in.
+        position: the state up to which it is known to want the same.
+        asked: the state that it was asked in.
         refs: the subscriptions that it serves.
     """
 
@@ -41,15 +42,20 @@ class Subject:
     reads: set[str]
     asks_users: bool = False
     position: Position
+    asked: Position
     refs: dict[Ref, None] = field(default_factory=dict)
 
     def is_served(self) -> bool:
         """Tell whether anybody is subscribed, or waits for rows, as this subject."""
         return bool(self.refs) or any(reading.subject is self for reading in self.live.readers)
 
+    def depends(self) -> bool:
+        """Tell whether there is anything that it would be asked again for."""
+        return bool(self.reads or self.live.query.carried.tables)
+
     def concerned(self, changes: Sequence[Change] | None) -> bool:
-        """Tell whether changes may make the binding's queryset another; None for unknown ones."""
-        if changes is None:
+        """Tell whether changes may make the binding's query another; None for unknown ones."""
+        if changes is None or self.live.query.carried.any_of(changes):
             return True
         return any(
             change.table in self.reads and self._of_user(change) is not False for change in changes

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
 from collections.abc import Callable, Iterable
-from functools import partial
 
-from bindserver.conf import conf
 from bindserver.courier import Outgoing
-from bindserver.desk import Desk, move_to
+from bindserver.desk import Desk
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import Frame, round_page_size
-from bindserver.engine.protocol import Code, Subscribe
-from bindserver.exceptions import Denied, Overtaken
+from bindserver.engine.protocol import Subscribe
+from bindserver.exceptions import Overtaken
 from bindserver.history import History
 from bindserver.isolation import Isolation, nobody
 from bindserver.live import LiveView, State
 from bindserver.loader import Loaded
 from bindserver.moving import Mover
 from bindserver.pace import Pacer
-from bindserver.permissions import PermissionFailed
 from bindserver.reception import Reception
 from bindserver.refresh import missed
-from bindserver.snapshot import locked
+from bindserver.renewal import Renewal
 from bindserver.sources import Source
-from bindserver.subject import Subject
-from bindserver.wishes import Answered, Ended, Wish
+from bindserver.wishes import Answered, Wish
 
 
 class Turn:
@@ -63,14 +58,21 @@ class Turn:
         self.position = Position(epoch="", mark="")
         self._isolation = Isolation(desk, source, pacer, self.outgoing, note)
         self._history: History
-        self._left: list[tuple[LiveView, Subject]] = []
 
     def run(self, items: Iterable[Wish | Loaded]) -> None:
         """Take loads, move views to the present, serve wishes, answer those who wait."""
         items = list(items)
         self.position = self._source.position()
         self._history = History(self._source, self.position)
-        self._resolve_subjects()  # first, so that nobody is told of a view that is theirs no more
+        renewal = Renewal(
+            desk=self._desk,
+            source=self._source,
+            history=self._history,
+            position=self.position,
+            outgoing=self.outgoing,
+            isolation=self._isolation,
+        )
+        renewal.run()  # first, so that nobody is told of a view that is theirs no more
         mover = Mover(
             desk=self._desk,
             source=self._source,
@@ -85,7 +87,9 @@ class Turn:
                 self.postponed.append(item)
             elif isinstance(item, Loaded):
                 mover.take(item)
-        self._serve([item for item in items if not isinstance(item, Loaded)])
+        wishes = [item for item in items if not isinstance(item, Loaded)]
+        self._serve([*renewal.left(), *wishes], renewal)
+        self.unanswered |= renewal.unwatched
         wanted = [live for live in self._desk.catalogue.views() if live.wanted]
         mover.move(wanted)
         for live in wanted:
@@ -94,7 +98,7 @@ class Turn:
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not self._source.watches(self._desk.reads())
 
-    def _serve(self, wishes: Iterable[Wish]) -> None:
+    def _serve(self, wishes: Iterable[Wish], renewal: Renewal) -> None:
         """Lead those who wish something to their views, and those whose views are others now."""
         reception = Reception(
             desk=self._desk,
@@ -103,10 +107,8 @@ class Turn:
             outgoing=self.outgoing,
             position=self.position,
             failed=self._isolation.failed,
+            renew=renewal.renew,
         )
-        for live, subject in self._left:
-            for left in live.leave(subject):
-                reception.serve(left)
         for wish in wishes:
             reception.serve(wish)
         self.postponed += reception.postponed
@@ -115,58 +117,6 @@ class Turn:
         """Return an opaque name of the committed state that the turn came to."""
         text = f"{self.position.epoch}.{self.position.mark}"
         return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-    def _resolve_subjects(self) -> None:
-        """Ask bindings again whose own reads may have changed; their subscribers get a sync.
-
-        A snapshot is not held for long, however many there are: the views of the others stay where
-        they are until the next one.
-        """
-        until, late = time.monotonic() + conf.QUERY_SECONDS, False
-        for subject in self._desk.catalogue.subjects():
-            if not subject.reads:
-                continue
-            if not subject.concerned(self._history.since(subject.position)):
-                subject.position = self.position
-            elif subject.refs and late:
-                self._isolation.staying.add(subject.live)
-            elif subject.refs and not subject.live.rests():
-                self._isolation.attempt(subject.live, partial(self._move_subject, subject))
-                late = time.monotonic() >= until
-            elif not subject.refs:
-                self._forget(subject)
-
-    def _forget(self, subject: Subject) -> None:
-        """Drop a subject; who waits for rows through it is led to a view anew."""
-        self._desk.catalogue.forget(subject)
-        self._left.append((subject.live, subject))
-
-    def _move_subject(self, subject: Subject, live: LiveView) -> None:
-        try:
-            moved = self._desk.catalogue.resolve_again(subject)
-        except Denied:
-            self._revoke(subject, Code.REVOKED)
-            return
-        except PermissionFailed as problem:
-            if locked(self._desk.alias, problem):
-                raise  # nobody knows that a right is gone: the view waits
-            self._isolation.see_database()
-            self._isolation.failed(problem, subject.binding)
-            self._revoke(subject, Code.INTERNAL)
-            return
-        subject.position = self.position
-        self.unanswered |= not self._source.watches(subject.reads)
-        if moved:
-            self._left.append((live, subject))
-            move_to(subject.live, subject.refs, self.outgoing)
-
-    def _revoke(self, subject: Subject, code: Code) -> None:
-        """End the subscriptions of a subject that may not have its binding any more."""
-        refs = list(subject.refs)
-        for ref in refs:
-            self._desk.catalogue.release(ref)
-        self._forget(subject)
-        self.outgoing.add(refs, Ended(code=code))
 
     # Answers.
 

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from bindserver.answers import CURSOR_HEADER, TextResponse, make_conditional
-from bindserver.binding import CONTEXT, Binding, model_of, says_fields
+from bindserver.binding import Binding, model_of, says_fields
 from bindserver.contextless import traits_of
 from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams, Unsound
@@ -160,7 +160,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         if type(self).get_queryset is not BoundModelViewSet.get_queryset:
             return False
         alias = binding.using or "default"
-        probe = binding.get_model()._base_manager.using(alias).all()
+        probe = QuerySet[Any](binding.get_model(), using=alias)
         try:
             return reads_alike(self.filter_queryset(probe), probe, alias)
         except Exception:  # it needs the real one, which says what is wrong if that is wrong too
@@ -253,7 +253,7 @@ def binding_class(viewset: type[BoundModelViewSet]) -> type[Binding[Any]]:
 def _class_like(binding: Binding[Any]) -> type[Binding[Any]]:
     """Return a class that declares what an instance does; made once, and not published."""
     if id(binding) not in _classes:
-        declared = {name: it for name, it in vars(binding).items() if name not in CONTEXT}
+        declared = binding.own_attributes()
         name = f"{type(binding).__name__}{len(_classes)}"
         body = {**declared, "event": None, "__module__": __name__, "__qualname__": name}
         _classes[id(binding)] = (binding, type(name, (type(binding),), body))

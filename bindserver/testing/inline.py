@@ -26,6 +26,7 @@ from bindserver.live import LiveView
 from bindserver.loader import Loaded, Loader, Wanted, read_whole
 from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
+from bindserver.queries import Query
 from bindserver.snapshot import guarded, reading_from
 from bindserver.testing.tables import TableSource
 from bindserver.turn import Turn
@@ -112,20 +113,21 @@ class InlineLoader(Loader):
         """Load what was asked for; the results go to the next turn."""
         asked, self._asked = self._asked, []
         for wanted in asked:
-            for live in wanted.lives:
-                self._done(self._read(live, wanted.since))
+            for live, query in zip(wanted.lives, wanted.queries, strict=True):
+                self._done(self._read(live, query, wanted.since))
 
-    def _read(self, live: LiveView, position: Position) -> Loaded:
+    def _read(self, live: LiveView, query: Query, position: Position) -> Loaded:
         recorder, began = Recorder(), time.monotonic()
         problem: Exception | None = None
         rows = None
         try:
             with guarded(self._alias), recorder.watching(self._alias):
-                [rows] = read_whole([live], recorder, Pacer(math.inf))
+                [rows] = read_whole([query], recorder, Pacer(math.inf))
         except Exception as raised:  # handed on: the turn sets the view aside and keeps it
             problem = raised
         return Loaded(
             live=live,
+            query=query,
             rows=rows,
             position=position,
             recorder=recorder,

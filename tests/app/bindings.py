@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from django.db.models import JSONField, Prefetch, Q, QuerySet, Value
@@ -419,3 +420,35 @@ class ByUserBinding(Binding[Product]):
                 return str(name)
 
         return Row
+
+
+class SignedSerializer(serializers.ModelSerializer[Product]):
+    """Remembers what it has read once, as for one request."""
+
+    seen_by = serializers.SerializerMethodField()
+    tag = serializers.SerializerMethodField()
+
+    @cached_property
+    def first_tag(self) -> str:
+        return "".join(Tag.objects.values_list("name", flat=True)[:1])
+
+    def get_seen_by(self, product: Product) -> str:
+        return str(self.context["user"].username)
+
+    def get_tag(self, product: Product) -> str:
+        return self.first_tag
+
+    class Meta:
+        model = Product
+        fields = ["id", "seen_by", "tag"]
+
+
+class SignedBinding(Binding[Product]):
+    """Rows that say who sees them, and what else the serializer has read."""
+
+    model = Product
+    event = "signed"
+    serializer_class = SignedSerializer
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {"user": self.user}
