@@ -98,11 +98,11 @@ export class Answers {
     }
     this.#auth.served();
     subscription.accept(data.key);
-    this.#asks.settle(subscription, canonical(data.params));
+    const joined = this.#asks.settle(subscription, canonical(data.params));
     if (subscription.fresh && subscription.resumed) {
       this.#asks.startOver(subscription);
     }
-    if (!subscription.behind) {
+    if (joined) {
       this.#gate.touch(subscription);
     }
   }

@@ -154,14 +154,15 @@ export class Asks {
    */
   slow(all) {
     this.#pace.slow();
-    for (const [ref, left] of all ? [...this.#leaving] : []) {
+    if (!all) {
+      return;
+    }
+    for (const [ref, left] of [...this.#leaving]) {
       this.#leaving.delete(ref);
       this.leave(left, true);
     }
-    for (const each of all ? this.book.all : []) {
-      if (each.waiting) {
-        this.askLater(each);
-      }
+    for (const each of this.book.all) {
+      each.waiting && this.askLater(each);
     }
   }
 
@@ -289,6 +290,7 @@ export class Asks {
    *
    * @param {Subscription} subscription
    * @param {string} text the canonical params' text.
+   * @returns {boolean} whether there was one.
    */
   settle(subscription, text) {
     subscription.canonical = null;
@@ -298,5 +300,6 @@ export class Asks {
       this.drop(other);
       subscription.join(other);
     }
+    return other !== undefined;
   }
 }

@@ -39,8 +39,8 @@ import { failure } from "./subscription.js";
  */
 
 const ADVICE =
-  'Is it bindserver that answers there ("manage.py runserver" does not), and do proxies let ' +
-  "WebSockets through? Open it with http to see.";
+  'Is it bindserver that answers there ("manage.py runserver" does not)? ' +
+  "Do proxies pass WebSockets on? Open it with http to see.";
 /** Events of the client's own, and none at all; no binding may have these names. */
 const OWN = /^(connect|disconnect|error|status)?$/;
 
@@ -174,7 +174,7 @@ export class Client {
       this.#connection.send(hello());
     }
     const subscription = this.#asks.hold(event, params, options);
-    if (subscription.holders.size === 0 && this.#error && !subscription.answered) {
+    if (this.#error && !subscription.accepted) {
       subscription.blame(this.#error);
       subscription.show();
     }
@@ -249,9 +249,17 @@ export class Client {
     if (attempts === 0) {
       this.#listeners.tell("disconnect", ending);
     } else if (problem) {
-      this.#wonder(problem.detail);
-      this.#listeners.tell("error", { action: "error", payload: problem });
+      if (this.#wonders) {
+        warn(`${problem.detail}. ${ADVICE}`); // a browser tells nobody why
+      }
+      this.#wonders = false;
+      this.#tellError(problem);
     }
+  }
+
+  /** @param {Problem} payload */
+  #tellError(payload) {
+    this.#listeners.tell("error", { action: "error", payload });
   }
 
   /**
@@ -273,18 +281,6 @@ export class Client {
     return { code: code === UNAUTHENTICATED ? "unauthenticated" : "forbidden", detail: reason };
   }
 
-  /**
-   * Say once to developers what to look at, since a browser tells nobody why.
-   *
-   * @param {string} detail
-   */
-  #wonder(detail) {
-    if (this.#wonders) {
-      this.#wonders = false;
-      warn(`${detail}. ${ADVICE}`);
-    }
-  }
-
   #proved() {
     this.#error = null;
     this.#asks.opened();
@@ -303,7 +299,7 @@ export class Client {
         this.#gate.touch(subscription);
       }
     }
-    this.#listeners.tell("error", { action: "error", payload: problem });
+    this.#tellError(problem);
   }
 
   #tellStatus() {

@@ -39,6 +39,7 @@ export const STABLE = 5_000;
 export const OPENING = 15_000;
 /** An attempt to connect that took so many milliseconds is told of when it is given up. */
 const LONG = 1_000;
+const LATE = "it did not open in time";
 const NORMAL = 1000;
 const ABNORMAL = 1006;
 
@@ -119,24 +120,19 @@ export class Connection {
       this.#heart.probe();
     } else if (this.#status === "connecting" && this.#hurries) {
       this.#attempt = 0;
-      this.#giveUp();
+      if (this.#socket && this.#env.now() - this.#dialedAt >= LONG) {
+        this.#fail(LATE);
+      } else {
+        this.#drop();
+      }
       if (this.status === "connecting") {
         this.open();
       }
     }
   }
 
-  /** Give up an attempt that is under way; one that took its time has failed. */
-  #giveUp() {
-    if (this.#socket && this.#env.now() - this.#dialedAt >= LONG) {
-      this.#fail("it took too long");
-    } else {
-      this.#drop();
-    }
-  }
-
   #dial() {
-    this.#timer.set(() => this.#fail("it did not open in time"), OPENING);
+    this.#timer.set(() => this.#fail(LATE), OPENING);
     this.#dialedAt = this.#env.now();
     this.#status = "connecting";
     this.#hurries = true;

@@ -37,22 +37,12 @@ export class Listeners {
    */
   tell(event, data) {
     for (const [fn, mark] of [...(this.#byEvent.get(event) ?? [])]) {
-      if (this.#byEvent.get(event)?.get(fn) === mark) {
-        call(fn, data);
+      try {
+        this.#byEvent.get(event)?.get(fn) === mark && fn(data);
+      } catch (error) {
+        report(error);
       }
     }
-  }
-}
-
-/**
- * @param {Listener} fn
- * @param {unknown} data
- */
-function call(fn, data) {
-  try {
-    fn(data);
-  } catch (error) {
-    report(error);
   }
 }
 

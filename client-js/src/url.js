@@ -19,7 +19,7 @@ export function socketUrl(url, base) {
     const whole = ABSOLUTE.test(text) ? text : new URL(text, base).href;
     const [, secure, rest] = ADDRESS.exec(whole) ?? [];
     if (rest && globalThis.URL?.canParse?.(whole) !== false) {
-      return `ws${secure?.toLowerCase()}:${rest}`;
+      return `ws${secure && "s"}:${rest}`;
     }
   } catch {} // told below, as any other address that is none
   throw new TypeError(`bindserver: "${url}" is no WebSocket address`);

@@ -69,15 +69,25 @@ test("it is over with the first answer; ready has waited", async () => {
   assert.equal(await ready, "ready");
 });
 
-test("a server that takes its time after it was reached is no longer said to be unreachable", () => {
+test("a server that was reached, and has nothing to say yet, is no longer said to be unreachable", () => {
   const { io, socket, clock } = start();
   const products = io.collection("products");
   quietly(() => socket().ends());
   clock.pass(125);
   socket().opens().says("$subscribed", { ref: 1, event: "products", params: {}, key: "id" });
-  assert.deepEqual([products.status, products.error], ["connecting", null]);
   socket().says("products", { action: "stale" });
-  assert.equal(products.error, null);
+  assert.deepEqual([products.status, products.error], ["connecting", null]);
+});
+
+test("an error that has passed does not come back with the next word of the server's", () => {
+  const { io, socket, clock } = start();
+  const products = io.collection("products");
+  const payload = { code: "unavailable", detail: "later" };
+  socket().opens().says("products", { action: "error", ref: 1, payload });
+  clock.pass(1_000);
+  socket().accepts("products", [A]);
+  socket().says("products", { action: "stale" });
+  assert.deepEqual([products.status, products.error], ["stale", null]);
 });
 
 test("a lost connection is told too, and good rows stay, the same array", () => {
