@@ -40,7 +40,7 @@ import { failure } from "./subscription.js";
 
 const ADVICE =
   'Is it bindserver that answers there ("manage.py runserver" does not)? ' +
-  "Do proxies pass WebSockets on? Open it with http to see.";
+  "Do proxies pass WebSockets on? Open it by http to see.";
 /** Events of the client's own, and none at all; no binding may have these names. */
 const OWN = /^(connect|disconnect|error|status)?$/;
 

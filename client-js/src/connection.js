@@ -39,7 +39,7 @@ export const STABLE = 5_000;
 export const OPENING = 15_000;
 /** An attempt to connect that took so many milliseconds is told of when it is given up. */
 const LONG = 1_000;
-const LATE = "it did not open in time";
+const LATE = "did not open in time";
 const NORMAL = 1000;
 const ABNORMAL = 1006;
 
