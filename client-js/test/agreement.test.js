@@ -15,7 +15,8 @@ class Server {
   #at = 0;
   constructor(socket, clock, names) {
     this.#socket = socket;
-    Object.assign(this, { clock, names });
+    this.clock = clock;
+    this.names = names;
   }
 
   /** @param {number} count how many messages it hears. */
@@ -47,7 +48,7 @@ class Server {
   }
 
   #allows() {
-    const now = /** @type {any} */ (this).clock.now();
+    const now = this.clock.now();
     this.#left = Math.min(6, this.#left + ((now - this.#at) / 1_000) * 8);
     this.#at = now;
     if (this.#left < 1) return false;
@@ -101,6 +102,7 @@ for (const names of [true, false]) {
           server = new Server(socket().opens(), clock, names);
         };
         meet();
+        /** @type {Record<string, (act: any) => void>} */
         const does = {
           open: ({ n }) => open.push(follow(io.collection("products", { n }))),
           close: ({ which }) => open.splice(which, 1)[0]?.collection.close(),

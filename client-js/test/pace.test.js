@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BURST, RATE } from "../src/pace.js";
-import { start } from "./surroundings.js";
+import { overheard, start } from "./surroundings.js";
+import { vectors } from "./vectors.js";
 
 const MESSAGE = 1_000 / RATE;
 const said = (socket) =>
@@ -203,3 +204,16 @@ test("no room while others are being left is asked for again; with nobody left i
   full(socket().lastRef);
   assert.deepEqual([late.status, late.error.passing], ["closed", false]);
 });
+
+for (const { name, refused } of vectors("refusals.json").filter(({ refused }) => refused)) {
+  test(`vector: the refusal of ${name} is understood, and harms nothing that is live`, () => {
+    const { all, socket } = many(2);
+    const { event, ...marks } = refused;
+    const lines = overheard(() => socket().says(event, { ...limited, ...marks }));
+    assert.deepEqual(lines, []);
+    assert.deepEqual(
+      all.map(({ status }) => status),
+      ["live", "live"],
+    );
+  });
+}

@@ -198,8 +198,9 @@ class Ear extends WebSocket {
     super(...args);
     this.addEventListener("message", ({ data: text }) => {
       const { event, data } = JSON.parse(text);
-      if (event === "$subscribed") held.add(JSON.stringify(data.params));
-      if (data?.action === "disconnect") held.delete(JSON.stringify(data.params));
+      const name = JSON.stringify(data?.params ?? {});
+      if (event === "$subscribed") held.add(name);
+      if (data?.action === "disconnect") held.delete(name);
       changed();
     });
   }
@@ -235,7 +236,7 @@ def test_whatever_is_closed_is_left_however_much_is_said_at_once(
         check=True,
         capture_output=True,
         text=True,
-        timeout=2 * PATIENCE_SECONDS,
+        timeout=4 * PATIENCE_SECONDS,
     )
     assert told.stderr == ""
     assert json.loads(told.stdout) == {"status": "live", "error": None}
