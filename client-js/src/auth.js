@@ -113,7 +113,7 @@ export class Auth {
     this.#round += 1;
     const round = this.#round;
     this.#trying = true;
-    this.#wait("auth brought no token in time");
+    this.#wait("auth gave no token in time");
     try {
       const token = await auth();
       if (round > this.#spent) {

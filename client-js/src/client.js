@@ -192,6 +192,9 @@ export class Client {
   connect() {
     this.#unwatch();
     this.#unwatch = watchPage(() => this.#hint());
+    if (this.status === "closed") {
+      this.#error = null;
+    }
     this.#connection.open();
     return this;
   }
@@ -271,7 +274,7 @@ export class Client {
    */
   #problem({ code, reason, willReconnect }, attempts) {
     if (willReconnect) {
-      const what = attempts > 0 ? "cannot connect to" : "lost the connection to";
+      const what = attempts ? "cannot connect to" : "lost connection to";
       const detail = `${what} ${this.#url.split("?")[0]}: ${reason || `closed with ${code}`}`;
       return { code: "unreachable", detail, attempts };
     }

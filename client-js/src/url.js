@@ -3,7 +3,7 @@
  * React Native's has no setters, ends every address with a slash and knows no relative one.
  */
 
-const ABSOLUTE = /^[a-z][\w+.-]*:/i;
+const ABSOLUTE = /^\w[\w+.-]*:/;
 const ADDRESS = /^(?:ws|http)(s?):(\/\/[^/?#][^#]*)/i;
 
 /**

@@ -98,7 +98,7 @@ test("a lost connection is told too, and good rows stay, the same array", () => 
   const { rows } = products;
   socket().ends(1012, "restart");
   assert.deepEqual(told(products.error), ["unreachable", true, 0]);
-  assert.equal(products.error.detail, `lost the connection to ${URL}: restart`);
+  assert.equal(products.error.detail, `lost connection to ${URL}: restart`);
   assert.deepEqual(
     take().map(([event]) => event),
     ["disconnect"],
@@ -144,6 +144,12 @@ test("who comes after the server has refused us for good is told, and ready reje
   const products = io.collection("products");
   assert.deepEqual([products.error.code, products.error.detail], ["forbidden", "not you"]);
   await assert.rejects(products.ready, { code: "forbidden" });
+  io.connect();
+  const again = io.collection("products", { n: 1 });
+  assert.deepEqual([io.error, again.error], [null, null]);
+  socket().opens();
+  socket().accepts("products", [A], { params: { n: 1 } });
+  assert.deepEqual(await again.ready, [A]);
 });
 
 test("io.close() is no error, whatever was wrong before", () => {
