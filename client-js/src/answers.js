@@ -15,7 +15,9 @@ import { warn } from "./listeners.js";
 import { BadFrame, canonical, parse } from "./messages.js";
 
 /** Errors that may pass; all others end the subscription that was asked for. */
-const PASSING = ["unavailable", "rate_limited", "internal"];
+const RATE_LIMITED = "rate_limited";
+const PASSING = ["unavailable", RATE_LIMITED, "internal"];
+const TOO_MANY = "too_many_subscriptions";
 
 export class Answers {
   #asks;
@@ -96,9 +98,12 @@ export class Answers {
     }
     this.#auth.served();
     subscription.accept(data.key);
-    this.#book.settle(subscription, canonical(data.params));
+    const joined = this.#asks.settle(subscription, canonical(data.params));
     if (subscription.fresh && subscription.resumed) {
       this.#asks.startOver(subscription);
+    }
+    if (joined) {
+      this.#gate.touch(subscription);
     }
   }
 
@@ -147,8 +152,12 @@ export class Answers {
       return;
     }
     const subscription = this.#book.waitingFor(data.ref);
-    if (this.#asks.leaving.delete(data.ref)) {
-      this.#tell(event, data);
+    const left = this.#asks.left(data.ref);
+    if (code === RATE_LIMITED) {
+      this.#asks.slow(false);
+    }
+    if (left) {
+      this.#notLeft(left, event, data);
     } else if (subscription?.resumed && code === "too_large") {
       this.#asks.startOver(subscription);
     } else if (subscription) {
@@ -160,6 +169,30 @@ export class Answers {
   }
 
   /**
+   * Take the word that somebody could not be left: what may pass is tried until it is done.
+   *
+   * @param {Subscription} left
+   * @param {string} event
+   * @param {Data} data
+   */
+  #notLeft(left, event, data) {
+    if (this.#passes(data.payload?.code)) {
+      this.#asks.leaveLater(left, data.ref);
+    } else if (left.echoes) {
+      this.#tell(event, data);
+    }
+  }
+
+  /**
+   * Tell whether a refusal may pass. There is room for more when those that we leave are gone.
+   *
+   * @param {string} code
+   */
+  #passes(code) {
+    return PASSING.includes(code) || (code === TOO_MANY && this.#asks.isLeaving);
+  }
+
+  /**
    * Where the subscription stands on this connection, the contract says that a refusal changes
    * nothing else: its stream goes on.
    *
@@ -168,7 +201,7 @@ export class Answers {
    */
   #settleRefusal(subscription, problem) {
     subscription.waiting = false;
-    if (PASSING.includes(problem.code)) {
+    if (this.#passes(problem.code)) {
       this.#asks.askLater(subscription);
       subscription.fail(problem);
     } else if (subscription.accepted) {
@@ -197,18 +230,14 @@ export class Answers {
   }
 
   /**
-   * Take an error that names no ask: any of those without an answer may be meant.
+   * Take an error that names no message: any of those without an answer may be meant.
    *
    * @param {string} event
    * @param {Data} data
    */
   #refusedUnnamed(event, data) {
-    if (data.payload?.code === "rate_limited") {
-      for (const subscription of this.#book.all) {
-        if (subscription.waiting) {
-          this.#asks.askLater(subscription);
-        }
-      }
+    if (data.payload?.code === RATE_LIMITED) {
+      this.#asks.slow(true);
     }
     this.#tell(event, data);
   }
@@ -221,10 +250,13 @@ export class Answers {
    */
   #ended(event, data) {
     const settled = this.#book.settled(event, canonical(data.params));
-    const leaves = data.ref != null;
-    if (leaves ? this.#leaves(event, data) : settled?.accepted) {
-      const tells = settled?.emitted ?? leaves;
-      this.#finish(settled, leaves, data);
+    const left = this.#asks.left(data.ref);
+    const ours = data.ref != null;
+    if (ours ? left && !this.#isAskedSince(left, data) : settled?.accepted) {
+      const tells = (left?.echoes ?? true) && (settled?.emitted ?? ours);
+      if (settled) {
+        this.#finish(settled, left, data);
+      }
       if (tells) {
         this.#tell(event, data);
       }
@@ -232,37 +264,32 @@ export class Answers {
   }
 
   /**
-   * Tell whether this answers an unsubscribe message that no newer ask has made void.
+   * Tell whether a newer ask has made an unsubscribe message void.
    *
-   * @param {string} event
+   * @param {Subscription} left
    * @param {Data} data
    */
-  #leaves(event, data) {
-    const text = this.#asks.leaving.get(data.ref);
-    this.#asks.leaving.delete(data.ref);
-    if (!text) {
-      return false;
-    }
-    const wanted = this.#book.find(event, text) ?? this.#book.find(event, canonical(data.params));
-    return !wanted || wanted.ref < Number(data.ref);
+  #isAskedSince(left, { params, ref }) {
+    return Number(this.#book.like(left, canonical(params))?.ref) > Number(ref);
   }
 
   /**
-   * @param {Subscription | undefined} subscription
-   * @param {boolean} leaves whether `io.emit` wants it no more.
+   * Go on after the end of a stream. When somebody has left whom the server takes for the same as
+   * one that is wanted, that one is asked for again.
+   *
+   * @param {Subscription} subscription
+   * @param {Subscription | undefined} left who was left, if that was our wish.
    * @param {Data} data
    */
-  #finish(subscription, leaves, { code = "closed" }) {
-    if (subscription?.waiting) {
+  #finish(subscription, left, { code = "closed" }) {
+    if (subscription.waiting) {
       subscription.startOver();
-    } else if (leaves && subscription?.holders.size) {
-      subscription.emitted = false;
+    } else if (left && (subscription.holders.size > 0 || !left.echoes)) {
+      subscription.emitted &&= !left.echoes;
       this.#asks.startOver(subscription);
-    } else if (subscription) {
+    } else {
       this.#end(subscription, { code });
     }
-    if (subscription) {
-      this.#gate.touch(subscription);
-    }
+    this.#gate.touch(subscription);
   }
 }

@@ -1,8 +1,10 @@
 /**
  * What we ask of the server, over one connection after another: each wanted subscription, again on
- * every new connection, and again later where the server could not serve it.
+ * every new connection, and again later where the server could not serve it; and to be let go of
+ * what is wanted no more, until the server has answered.
  *
- * Every ask carries a mark of its own, its `ref`, by which its answer is known.
+ * Every ask carries a mark of its own, its `ref`, by which its answer is known. What is to be said
+ * waits until the pace allows it; what has become void meanwhile is never said.
  *
  * @import {CollectionOptions} from "./client.js"
  * @import {Environment} from "./environment.js"
@@ -11,7 +13,8 @@
 
 import { retryDelay } from "./backoff.js";
 import { Book } from "./book.js";
-import { ask, canonical } from "./messages.js";
+import { canonical } from "./messages.js";
+import { Pace } from "./pace.js";
 import { Subscription } from "./subscription.js";
 import { Timer } from "./timer.js";
 
@@ -20,10 +23,15 @@ const TOO_BIG = 1009;
 export class Asks {
   /** What is wanted. */
   book = new Book();
-  /** The unsubscribe messages without an answer: mark and params' text. @type {Map<unknown, string>} */
-  leaving = new Map();
+  /** Who has been left, by the mark of the message that has no answer yet. @type {Map<unknown, Subscription>} */
+  #leaving = new Map();
+  /** Who is to be left. @type {Set<Subscription>} */
+  #leaves = new Set();
+  /** Who is to be asked for. @type {Set<Subscription>} */
+  #due = new Set();
   #env;
   #send;
+  #pace;
   #newestRef = 0;
   #live = false;
 
@@ -34,6 +42,7 @@ export class Asks {
   constructor(env, send) {
     this.#env = env;
     this.#send = send;
+    this.#pace = new Pace(env);
   }
 
   /**
@@ -82,9 +91,7 @@ export class Asks {
   release(subscription) {
     if (!(subscription.emitted || subscription.closed || subscription.holders.size > 0)) {
       this.drop(subscription);
-      if (this.#live) {
-        this.#leave(subscription.event, subscription.params);
-      }
+      this.leave(subscription);
     }
   }
 
@@ -94,32 +101,69 @@ export class Asks {
    *
    * @param {string} event
    * @param {Params | null} [params]
-   * @returns {boolean} whether collections hold it, so that the server is not told.
+   * @returns {boolean} whether listeners are to be told now, since no answer of the server's will.
    */
   unsubscribe(event, params) {
-    const text = canonical(params);
-    const subscription = this.book.find(event, text);
-    if (subscription) {
-      subscription.emitted = false;
-      if (subscription.holders.size > 0) {
-        return true;
-      }
-      this.drop(subscription);
+    const known = this.book.find(event, canonical(params));
+    const left = known ?? new Subscription(event, params);
+    left.emitted = false;
+    if (left.holders.size > 0) {
+      return true;
     }
-    if (this.#live) {
-      this.leaving.set(this.#leave(event, JSON.parse(text)), text);
-    }
-    return false;
+    left.echoes = true;
+    this.drop(left);
+    return this.#live && !this.leave(left, !known || left.ref > 0);
   }
 
   /**
-   * @param {string} event
-   * @param {Params} params
+   * Have the server let go of a subscription that is wanted no more.
+   *
+   * @param {Subscription} left
+   * @param {boolean} [anyway] though it was not asked for on this connection.
+   * @returns {boolean} whether that needs saying.
    */
-  #leave(event, params) {
-    const ref = this.#mark();
-    this.#send(ask(event, { disconnect: true, params, ref }));
-    return ref;
+  leave(left, anyway = left.ref > 0) {
+    left.retry?.clear();
+    if (this.#live && anyway) {
+      this.#leaves.add(left);
+    }
+    this.#say();
+    return anyway;
+  }
+
+  /** Whether somebody is being left. */
+  get isLeaving() {
+    return this.#leaves.size + this.#leaving.size > 0;
+  }
+
+  /**
+   * Take the answer to an unsubscribe message, and return who was left.
+   *
+   * @param {unknown} ref the message's mark.
+   */
+  left(ref) {
+    const left = this.#leaving.get(ref);
+    this.#leaving.delete(ref);
+    return left;
+  }
+
+  /**
+   * Take the word that we speak too fast, and say again what nobody has answered.
+   *
+   * @param {boolean} all whether nothing tells which message was refused.
+   */
+  slow(all) {
+    this.#pace.slow();
+    if (!all) {
+      return;
+    }
+    for (const [ref, left] of [...this.#leaving]) {
+      this.#leaving.delete(ref);
+      this.leave(left, true);
+    }
+    for (const each of this.book.all) {
+      each.waiting && this.askLater(each);
+    }
   }
 
   /** Take the word that the server may be asked: for all that it does not serve, or has not yet. */
@@ -139,7 +183,13 @@ export class Asks {
    */
   closed(code) {
     this.#live = false;
-    this.leaving.clear();
+    this.#pace.start();
+    this.#due.clear();
+    this.#leaves.clear();
+    for (const left of this.#leaving.values()) {
+      left.retry?.clear();
+    }
+    this.#leaving.clear();
     for (const subscription of this.book.all) {
       subscription.retry?.clear();
       if (code === TOO_BIG && subscription.waiting && subscription.resumed) {
@@ -153,16 +203,68 @@ export class Asks {
   ask(subscription) {
     subscription.retry?.clear();
     if (this.#live) {
-      this.#send(subscription.ask(this.#mark()));
+      this.#due.add(subscription);
+      this.#say();
     }
+  }
+
+  /** Say what is due, as far as the pace allows: who leaves makes room for who comes. */
+  #say() {
+    const leaves = [...this.#leaves].filter((left) => !this.#isWanted(left));
+    for (const each of [...leaves, ...this.#due]) {
+      if (!this.#pace.take(() => this.#say())) {
+        return;
+      }
+      this.#newestRef += 1;
+      if (this.#leaves.delete(each)) {
+        this.#leaving.set(this.#newestRef, each);
+        this.#send(each.leave(this.#newestRef));
+      } else {
+        this.#due.delete(each);
+        this.#send(each.ask(this.#newestRef));
+      }
+    }
+  }
+
+  /**
+   * Tell whether what was to be left is wanted again. It need not be left when that has been said.
+   *
+   * @param {Subscription} left
+   */
+  #isWanted(left) {
+    const wanted = this.book.like(left, left.canonical);
+    if (wanted?.ref) {
+      this.#leaves.delete(left);
+    }
+    return wanted !== undefined;
   }
 
   /** @param {Subscription} subscription */
   askLater(subscription) {
+    this.#later(subscription, () => this.ask(subscription));
+  }
+
+  /**
+   * @param {Subscription} left
+   * @param {unknown} ref the mark of the message that was refused.
+   */
+  leaveLater(left, ref) {
+    this.#leaving.set(ref, left);
+    this.#later(left, () => {
+      this.#leaving.delete(ref);
+      this.leave(left, true);
+    });
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {() => void} fn
+   */
+  #later(subscription, fn) {
     const delay = retryDelay(subscription.failures, this.#env.random);
     subscription.failures += 1;
     subscription.retry ??= new Timer(this.#env);
-    subscription.retry.set(() => this.ask(subscription), delay);
+    subscription.retry.set(fn, delay);
   }
 
   /**
@@ -178,11 +280,26 @@ export class Asks {
   /** @param {Subscription} subscription */
   drop(subscription) {
     subscription.retry?.clear();
+    this.#due.delete(subscription);
     this.book.remove(subscription);
   }
 
-  #mark() {
-    this.#newestRef += 1;
-    return this.#newestRef;
+  /**
+   * Note under which canonical params the server has accepted a subscription. Another one may turn
+   * out to be the same, and is one with it from now on.
+   *
+   * @param {Subscription} subscription
+   * @param {string} text the canonical params' text.
+   * @returns {boolean} whether there was one.
+   */
+  settle(subscription, text) {
+    subscription.canonical = null;
+    const other = this.book.settled(subscription.event, text);
+    subscription.canonical = text;
+    if (other) {
+      this.drop(other);
+      subscription.join(other);
+    }
+    return other !== undefined;
   }
 }

@@ -10,7 +10,7 @@ import { retryDelay } from "./backoff.js";
 import { authenticate } from "./messages.js";
 import { Timer } from "./timer.js";
 
-/** Milliseconds that the server has to answer. */
+/** Milliseconds that the server has to answer, and that a token may take to be got. */
 export const ANSWER = 15_000;
 /** Which part of a proof's time is used. */
 const PART = 0.75;
@@ -23,8 +23,10 @@ export class Auth {
   #send;
   #passed;
   #failed;
-  /** The newest attempt; what an older one brings is thrown away. */
+  /** The newest attempt; what the server says of an older one is thrown away. */
   #round = 0;
+  /** The newest attempt whose token is of no use: one was shown, or the connection is gone. */
+  #spent = 0;
   #failures = 0;
   #trying = false;
   #timer;
@@ -54,9 +56,17 @@ export class Auth {
 
   /** Take the word that the connection is gone. */
   closed() {
+    this.#spent = this.#round;
     this.#round += 1;
     this.#trying = false;
     this.#timer.clear();
+  }
+
+  /** Take the hint that another attempt may fare better now: one that waits is not waited for. */
+  look() {
+    if (this.#trying && this.#spent < this.#round) {
+      this.opened();
+    }
   }
 
   /** Take the word that the proof was good for something. */
@@ -94,19 +104,23 @@ export class Auth {
     }
   }
 
-  /** @param {() => unknown} auth */
+  /**
+   * Get a token, and show it. One that comes too late is welcome where none has come before it.
+   *
+   * @param {() => unknown} auth
+   */
   async #try(auth) {
     this.#round += 1;
     const round = this.#round;
     this.#trying = true;
-    this.#timer.clear();
+    this.#wait("auth gave no token in time");
     try {
       const token = await auth();
-      if (round === this.#round) {
+      if (round > this.#spent) {
         this.#prove(token);
       }
     } catch (error) {
-      if (round === this.#round) {
+      if (round === this.#round && round > this.#spent) {
         this.#fail({ code: "unauthenticated", detail: String(error) });
       }
     }
@@ -114,13 +128,18 @@ export class Auth {
 
   /** @param {unknown} token */
   #prove(token) {
+    this.#spent = this.#round;
     if (token == null) {
       this.#pass(null);
       return;
     }
-    const late = { code: "unavailable", detail: "no answer" };
-    this.#timer.set(() => this.#fail(late), ANSWER);
+    this.#wait("no answer");
     this.#send(authenticate(token, this.#round));
+  }
+
+  /** @param {string} detail what is said of it when that takes too long. */
+  #wait(detail) {
+    this.#timer.set(() => this.#fail({ code: "unavailable", detail }), ANSWER);
   }
 
   /** @param {number | null} expires seconds. */

@@ -49,19 +49,12 @@ export class Book {
   }
 
   /**
-   * Note under which canonical params the server has accepted a subscription. Another one may turn
-   * out to be the same: it is removed.
+   * Find another one that is for the same, by any of the texts that its params are known by.
    *
    * @param {Subscription} subscription
-   * @param {string} text
+   * @param {string | null} text its canonical params' text.
    */
-  settle(subscription, text) {
-    subscription.canonical = null;
-    const other = this.settled(subscription.event, text);
-    subscription.canonical = text;
-    if (other) {
-      this.remove(other);
-      subscription.join(other);
-    }
+  like({ event, names }, text) {
+    return this.all.find((each) => [...names, text].some((one) => each.matches(event, one)));
   }
 }

@@ -3,6 +3,7 @@
  *
  * @import {Environment} from "./environment.js"
  * @import {Ending, Status} from "./connection.js"
+ * @import {CollectionError} from "./collection.js"
  * @import {Params} from "./messages.js"
  * @import {Listener} from "./listeners.js"
  * @import {Problem} from "./subscription.js"
@@ -15,9 +16,11 @@ import { UNAUTHENTICATED } from "./backoff.js";
 import { Collection } from "./collection.js";
 import { Connection } from "./connection.js";
 import { Gate } from "./gate.js";
-import { Listeners } from "./listeners.js";
+import { Listeners, warn } from "./listeners.js";
 import { hello, isObject, ping } from "./messages.js";
 import { watchPage } from "./page.js";
+import { pin } from "./pin.js";
+import { failure } from "./subscription.js";
 
 /**
  * @typedef {object} Wish
@@ -35,10 +38,18 @@ import { watchPage } from "./page.js";
  * @property {number} [page_size] about how many rows a page of a large answer should have.
  */
 
+const ADVICE =
+  'Is it bindserver that answers there ("manage.py runserver" does not)? ' +
+  "Do proxies pass WebSockets on? Open it by http to see.";
 /** Events of the client's own, and none at all; no binding may have these names. */
 const OWN = /^(connect|disconnect|error|status)?$/;
 
+/** Hints that come within so many milliseconds are one: a page tells the same thing in several ways. */
+export const ONE_HINT = 250;
+
 export class Client {
+  #url;
+  #env;
   #listeners = new Listeners();
   #connection;
   #asks;
@@ -50,6 +61,11 @@ export class Client {
   #pings = 0;
   /** @type {Status} */
   #toldStatus = "idle";
+  /** @type {CollectionError | null} */
+  #error = null;
+  /** Whether there has been no connection yet, and no word about it. */
+  #wonders = true;
+  #hintedAt = Number.NEGATIVE_INFINITY;
   #unwatch = () => {};
 
   /**
@@ -57,6 +73,8 @@ export class Client {
    * @param {Environment} env
    */
   constructor(url, env) {
+    this.#url = url;
+    this.#env = env;
     const send = (/** @type {string} */ text) => this.#connection.send(text);
     const tell = this.#listeners.tell.bind(this.#listeners);
     this.#asks = new Asks(env, send);
@@ -64,7 +82,7 @@ export class Client {
     this.#auth = new Auth(
       env,
       send,
-      () => this.#asks.opened(),
+      () => this.#proved(),
       (problem) => this.#unproved(problem),
     );
     this.#answers = new Answers(this.#asks, this.#auth, this.#gate, tell);
@@ -72,14 +90,24 @@ export class Client {
       dialed: () => this.#tellStatus(),
       opened: () => this.#opened(),
       message: (text) => this.#answers.take(text),
-      closed: (ending, wasLive) => this.#closed(ending, wasLive),
+      closed: (ending, attempts) => this.#closed(ending, attempts),
       ping: () => this.#ping(),
     });
+    pin(this);
   }
 
   /** @returns {Status} */
   get status() {
     return this.#connection.status;
+  }
+
+  /**
+   * Why there is no connection, or nothing to be had over it. Null while all is well.
+   *
+   * @returns {CollectionError | null}
+   */
+  get error() {
+    return this.#error;
   }
 
   /**
@@ -146,6 +174,10 @@ export class Client {
       this.#connection.send(hello());
     }
     const subscription = this.#asks.hold(event, params, options);
+    if (this.#error && !subscription.accepted) {
+      subscription.blame(this.#error);
+      subscription.show();
+    }
     /** @type {Collection<any>} */
     const collection = new Collection(subscription, (each) => {
       this.#asks.release(each);
@@ -159,7 +191,10 @@ export class Client {
   /** Connect now: before the first `emit`, or after the connection was closed for good. */
   connect() {
     this.#unwatch();
-    this.#unwatch = watchPage(() => this.#connection.look());
+    this.#unwatch = watchPage(() => this.#hint());
+    if (this.status === "closed") {
+      this.#error = null;
+    }
     this.#connection.open();
     return this;
   }
@@ -176,7 +211,18 @@ export class Client {
     }
   }
 
+  #hint() {
+    const now = this.#env.now();
+    if (now - this.#hintedAt >= ONE_HINT) {
+      this.#hintedAt = now;
+      this.#connection.look();
+      this.#auth.look();
+    }
+  }
+
   #opened() {
+    this.#wonders = false;
+    this.#error = null;
     if (this.#wantsMarks) {
       this.#connection.send(hello());
     }
@@ -187,28 +233,60 @@ export class Client {
 
   /**
    * @param {Ending} ending
-   * @param {boolean} wasLive
+   * @param {number} attempts
    */
-  #closed(ending, wasLive) {
+  #closed(ending, attempts) {
+    const { code, willReconnect } = ending;
+    const problem = this.#problem(ending, attempts);
+    this.#error = problem && failure(problem, !willReconnect);
+    for (const subscription of this.#asks.book.all) {
+      subscription.blame(this.#error);
+    }
     this.#auth.closed();
-    this.#asks.closed(ending.code);
-    if (!ending.willReconnect) {
+    this.#asks.closed(code);
+    if (!willReconnect) {
       this.#unwatch();
-      this.#endedForGood(ending);
     }
     this.#gate.lost();
     this.#tellStatus();
-    if (wasLive) {
+    if (attempts === 0) {
       this.#listeners.tell("disconnect", ending);
+    } else if (problem) {
+      if (this.#wonders) {
+        warn(`${problem.detail}. ${ADVICE}`); // a browser tells nobody why
+      }
+      this.#wonders = false;
+      this.#tellError(problem);
     }
   }
 
-  /** @param {Ending} ending */
-  #endedForGood({ code, reason }) {
-    const why = code === UNAUTHENTICATED ? "unauthenticated" : "forbidden";
-    for (const subscription of code < UNAUTHENTICATED ? [] : this.#asks.book.all) {
-      subscription.fail({ code: why, detail: reason }, true);
+  /** @param {Problem} payload */
+  #tellError(payload) {
+    this.#listeners.tell("error", { action: "error", payload });
+  }
+
+  /**
+   * Return why there is no connection now, if that is not our own wish.
+   *
+   * @param {Ending} ending
+   * @param {number} attempts
+   * @returns {{code: string, detail: string, attempts?: number} | null}
+   */
+  #problem({ code, reason, willReconnect }, attempts) {
+    if (willReconnect) {
+      const what = attempts ? "cannot connect to" : "lost connection to";
+      const detail = `${what} ${this.#url.split("?")[0]}: ${reason || `closed with ${code}`}`;
+      return { code: "unreachable", detail, attempts };
     }
+    if (code < UNAUTHENTICATED) {
+      return null;
+    }
+    return { code: code === UNAUTHENTICATED ? "unauthenticated" : "forbidden", detail: reason };
+  }
+
+  #proved() {
+    this.#error = null;
+    this.#asks.opened();
   }
 
   /**
@@ -217,13 +295,14 @@ export class Client {
    * @param {Problem} problem
    */
   #unproved(problem) {
+    this.#error = failure(problem, false);
     for (const subscription of this.#asks.book.all) {
       if (!subscription.accepted) {
         subscription.fail(problem);
         this.#gate.touch(subscription);
       }
     }
-    this.#listeners.tell("error", { action: "error", payload: problem });
+    this.#tellError(problem);
   }
 
   #tellStatus() {

@@ -7,11 +7,19 @@
  */
 
 import { Listeners } from "./listeners.js";
+import { pin } from "./pin.js";
 import { failure } from "./subscription.js";
 
 /**
  * @typedef {"connecting" | "live" | "stale" | "closed"} CollectionStatus
- * @typedef {Error & {code: string, detail: string}} CollectionError
+ *
+ * @typedef {object} Fault why there is nothing, or nothing new.
+ * @property {string} code the server's, or `unreachable` where there is no connection.
+ * @property {string} detail
+ * @property {boolean} passing whether it is tried again by itself.
+ * @property {number} [attempts] how many attempts to connect have failed in a row.
+ *
+ * @typedef {Error & Fault} CollectionError
  */
 
 const STEP = "step";
@@ -24,6 +32,8 @@ export class Collection {
   #listeners = new Listeners();
   /** What is shown after `close`. @type {import("./subscription.js").Shown | null} */
   #last = null;
+  /** What subscribers have been told of. @type {import("./subscription.js").Shown} */
+  #told;
   /** The index of the rows that it was made for. @type {[readonly object[], Map<Key, object>] | null} */
   #index = null;
   /** How `ready` is settled. @type {any} */
@@ -32,9 +42,10 @@ export class Collection {
   #reject;
 
   /**
-   * Resolves to the first rows that are live; rejects with `error` where there will be none.
+   * Resolves to the first rows that are live; rejects with `error` where there will be none. What
+   * may pass is waited out.
    *
-   * @type {Promise<readonly R[]>}
+   * @type {Promise<readonly Readonly<R>[]>}
    */
   ready = new Promise((resolve, reject) => {
     this.#resolve = resolve;
@@ -61,9 +72,11 @@ export class Collection {
   constructor(subscription, release) {
     this.#subscription = subscription;
     this.#release = release;
+    this.#told = subscription.shown;
     this.ready.catch(() => {});
     subscription.holders.add(this);
     this.#settle();
+    pin(this);
   }
 
   get #shown() {
@@ -72,9 +85,9 @@ export class Collection {
 
   /**
    * The rows in the binding's order: a new array for each step, in which rows that did not change
-   * are the same objects. They are shared: copy a row before you change it.
+   * are the same objects. They are shared: the array is frozen, and you copy a row to change it.
    *
-   * @returns {readonly R[]}
+   * @returns {readonly Readonly<R>[]}
    */
   get rows() {
     return /** @type {readonly any[]} */ (this.#shown.rows);
@@ -86,7 +99,7 @@ export class Collection {
   }
 
   /**
-   * Why there is nothing, or nothing new: the server's `code` and `detail`. Null while all is well.
+   * Why there is nothing, or nothing new. Null while all is well. Rows that there are stay.
    *
    * @returns {CollectionError | null}
    */
@@ -98,7 +111,7 @@ export class Collection {
    * Return the row with a key, as `rows` has it.
    *
    * @param {Key} key
-   * @returns {R | undefined}
+   * @returns {Readonly<R> | undefined}
    */
   get(key) {
     const { rows } = this.#shown;
@@ -106,7 +119,7 @@ export class Collection {
       const name = this.#subscription.key;
       this.#index = [rows, new Map(rows.map((row) => [/** @type {Key} */ (row[name]), row]))];
     }
-    return /** @type {R | undefined} */ (this.#index?.[1].get(key));
+    return /** @type {any} */ (this.#index?.[1].get(key));
   }
 
   /** Want the rows no more. The last ones stay; nobody is told of another step. */
@@ -114,7 +127,7 @@ export class Collection {
     if (this.#last === null) {
       this.#last = { ...this.#shown, status: "closed" };
       this.#listeners.remove(STEP);
-      this.#reject(failure("closed", "the collection was closed"));
+      this.#reject(failure({ code: "closed", detail: "the collection was closed" }, true));
       this.#subscription.holders.delete(this);
       this.#release(this.#subscription);
     }
@@ -132,13 +145,16 @@ export class Collection {
   }
 
   /**
-   * Take the word that what is shown has changed.
+   * Take the word that what is shown may have changed.
    *
    * @internal
    */
   tell() {
-    this.#settle();
-    this.#listeners.tell(STEP, undefined);
+    if (this.#told !== this.#shown) {
+      this.#told = this.#shown;
+      this.#settle();
+      this.#listeners.tell(STEP, undefined);
+    }
   }
 
   #settle() {

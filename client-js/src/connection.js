@@ -13,7 +13,6 @@
 
 import { comesBack, isPatient, reconnectDelay } from "./backoff.js";
 import { Heartbeat } from "./heartbeat.js";
-import { warn } from "./listeners.js";
 import { Timer } from "./timer.js";
 
 /**
@@ -29,7 +28,8 @@ import { Timer } from "./timer.js";
  * @property {() => void} dialed a socket is being opened.
  * @property {() => void} opened
  * @property {(text: string) => void} message
- * @property {(ending: Ending, wasLive: boolean) => void} closed
+ * @property {(ending: Ending, attempts: number) => void} closed with how many attempts to connect have
+ *   failed in a row; none where a connection was lost.
  * @property {() => void} ping asks the server for a sign of life.
  */
 
@@ -37,6 +37,9 @@ import { Timer } from "./timer.js";
 export const STABLE = 5_000;
 /** Milliseconds that a socket has to open. */
 export const OPENING = 15_000;
+/** An attempt to connect that took so many milliseconds is told of when it is given up. */
+const LONG = 1_000;
+const LATE = "did not open in time";
 const NORMAL = 1000;
 const ABNORMAL = 1006;
 
@@ -49,8 +52,14 @@ export class Connection {
   #status = "idle";
   /** @type {Socket | null} */
   #socket = null;
+  #dialedAt = 0;
   #liveSince = 0;
+  /** How often in a row there was no stable connection, for the next wait. */
   #attempt = 0;
+  /** How many attempts in a row have failed. */
+  #attempts = 0;
+  /** What the socket itself says of its failure, if it does. */
+  #problem = "";
   /** Limits the opening, or ends a wait. */
   #timer;
   /** Whether the wait may be cut short. */
@@ -75,6 +84,9 @@ export class Connection {
 
   /** Connect now, unless there is a socket already. */
   open() {
+    if (this.#status === "closed") {
+      this.#attempts = 0;
+    }
     if (this.#socket === null) {
       this.#dial();
     }
@@ -99,22 +111,35 @@ export class Connection {
     }
   }
 
-  /** Take the hint that the network may have come, gone or changed: look at once. */
+  /**
+   * Take the hint that the network may have come, gone or changed: look at once. An attempt that is
+   * under way may hang on the old one.
+   */
   look() {
     if (this.#status === "live") {
       this.#heart.probe();
     } else if (this.#status === "connecting" && this.#hurries) {
-      this.open();
+      this.#attempt = 0;
+      if (this.#socket && this.#env.now() - this.#dialedAt >= LONG) {
+        this.#fail(LATE);
+      } else {
+        this.#drop();
+      }
+      if (this.status === "connecting") {
+        this.open();
+      }
     }
   }
 
   #dial() {
-    this.#timer.set(() => this.#fail("it did not open in time"), OPENING);
+    this.#timer.set(() => this.#fail(LATE), OPENING);
+    this.#dialedAt = this.#env.now();
     this.#status = "connecting";
+    this.#hurries = true;
+    this.#problem = "";
     try {
       this.#listen(new this.#env.WebSocket(this.#url, this.#env.protocols));
     } catch (error) {
-      warn(String(error));
       this.#fail(String(error));
       return;
     }
@@ -131,9 +156,13 @@ export class Connection {
     const ours = () => this.#socket === socket;
     socket.onopen = () => ours() && this.#opened();
     socket.onmessage = (/** @type {{data: unknown}} */ { data }) => ours() && this.#heard(data);
-    socket.onclose = (/** @type {{code: number, reason: string}} */ { code, reason }) =>
-      ours() && this.#end(code, reason);
-    socket.onerror = () => {};
+    socket.onclose = (/** @type {{code?: number, reason?: string}} */ { code, reason }) =>
+      ours() && this.#end(code ?? ABNORMAL, reason || this.#problem);
+    socket.onerror = (/** @type {{message?: string} | undefined} */ event) => {
+      if (ours()) {
+        this.#problem = event?.message ?? "";
+      }
+    };
   }
 
   #opened() {
@@ -141,6 +170,7 @@ export class Connection {
     this.#liveSince = this.#env.now();
     this.#heart.start();
     this.#status = "live";
+    this.#attempts = 0;
     this.#hearer.opened();
   }
 
@@ -179,6 +209,7 @@ export class Connection {
     this.#socket = null;
     this.#heart.stop();
     this.#timer.clear();
+    this.#attempts += wasLive ? 0 : 1;
     if (!willReconnect || (wasLive && this.#env.now() - this.#liveSince >= STABLE)) {
       this.#attempt = 0;
     }
@@ -187,7 +218,7 @@ export class Connection {
     if (willReconnect) {
       ending.delay = this.#wait(code);
     }
-    this.#hearer.closed(ending, wasLive);
+    this.#hearer.closed(ending, this.#attempts);
   }
 
   /** @param {number} code */

@@ -55,7 +55,7 @@ export class Gate {
   /** Take the word that the connection is gone: rows wait for the next one, their status does not. */
   lost() {
     this.#rest();
-    tell(this.#book.all.filter((subscription) => subscription.show()));
+    tell(this.#book.all);
   }
 
   #look() {
@@ -75,7 +75,7 @@ export class Gate {
     }
     const due = [...this.#due];
     this.#due.clear();
-    tell(due.filter((subscription) => subscription.show()));
+    tell(due);
   }
 
   #rest() {
@@ -84,9 +84,16 @@ export class Gate {
   }
 }
 
-/** @param {Subscription[]} changed */
-function tell(changed) {
-  for (const { holders } of changed) {
+/**
+ * Bring up to date what is shown, all of it, and then tell those for whom that is news.
+ *
+ * @param {Subscription[]} subscriptions
+ */
+function tell(subscriptions) {
+  for (const subscription of subscriptions) {
+    subscription.show();
+  }
+  for (const { holders } of subscriptions) {
     for (const holder of [...holders]) {
       holder.tell();
     }

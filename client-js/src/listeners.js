@@ -3,7 +3,7 @@
 /** @typedef {(data: any) => void} Listener */
 
 export class Listeners {
-  /** @type {Map<string, Set<Listener>>} */
+  /** Each has a mark: one that went and came back is another. @type {Map<string, Map<Listener, object>>} */
   #byEvent = new Map();
 
   /**
@@ -11,8 +11,8 @@ export class Listeners {
    * @param {Listener} fn
    */
   add(event, fn) {
-    const fns = this.#byEvent.get(event) ?? new Set();
-    this.#byEvent.set(event, fns.add(fn));
+    const fns = this.#byEvent.get(event) ?? new Map();
+    this.#byEvent.set(event, fns.set(fn, fns.get(fn) ?? {}));
   }
 
   /**
@@ -30,13 +30,15 @@ export class Listeners {
   }
 
   /**
+   * Call who listens now: nobody who is removed meanwhile, and nobody who comes meanwhile.
+   *
    * @param {string} event
    * @param {unknown} data
    */
   tell(event, data) {
-    for (const fn of [...(this.#byEvent.get(event) ?? [])]) {
+    for (const [fn, mark] of [...(this.#byEvent.get(event) ?? [])]) {
       try {
-        fn(data);
+        this.#byEvent.get(event)?.get(fn) === mark && fn(data);
       } catch (error) {
         report(error);
       }

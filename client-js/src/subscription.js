@@ -2,7 +2,8 @@
  * One subscription: what was asked for, what was answered, and the rows that came.
  *
  * It is `waiting` from an ask to its answer, `accepted` while frames of this connection are ours to
- * apply, and `fresh` when only a whole sync will do, so that its next ask names no state.
+ * apply, `answered` when the rows are those of such frames, and `fresh` when only a whole sync will
+ * do, so that its next ask names no state.
  *
  * Collections show what is `shown`, which follows the replica step by step.
  *
@@ -15,7 +16,7 @@ import { ask, canonical, isKey } from "./messages.js";
 import { Replica } from "./replica.js";
 
 /**
- * @typedef {{code: string, detail?: string}} Problem
+ * @typedef {{code: string, detail?: string, attempts?: number}} Problem
  *
  * @typedef {object} Shown
  * @property {readonly Row[]} rows
@@ -33,10 +34,11 @@ export class Subscription {
   canonical = null;
   /** @type {number | undefined} */
   pageSize;
-  /** The newest ask's mark. */
+  /** The newest ask's mark; 0 where there was none on this connection. */
   ref = 0;
   waiting = false;
   accepted = false;
+  answered = false;
   fresh = true;
   /** Whether the newest ask named a state. */
   resumed = false;
@@ -48,6 +50,8 @@ export class Subscription {
   replica = null;
   /** Whether `io.emit` holds it. */
   emitted = false;
+  /** Whether its end is told to listeners, since it is by `io.emit`. */
+  echoes = false;
   /** Whether it has ended for good. */
   closed = false;
   /** The collections that hold it. @type {Set<Collection<any>>} */
@@ -77,10 +81,12 @@ export class Subscription {
    * Tell whether this is the subscription to an event with these params.
    *
    * @param {string} event
-   * @param {string} text the params' text.
+   * @param {string | null} text the params' text.
    */
   matches(event, text) {
-    return this.event === event && (this.canonical === text || this.names.has(text));
+    return (
+      this.event === event && text !== null && (this.canonical === text || this.names.has(text))
+    );
   }
 
   /** The name of the row field that holds the key, as far as we know. */
@@ -97,7 +103,7 @@ export class Subscription {
    * @param {string} [key]
    */
   seed(rows, cursor, key = USUAL_KEY) {
-    this.shown = { rows, status: "stale", error: null };
+    this.shown = { rows: frozen(rows), status: "stale", error: null };
     if (cursor && rows.every((row) => isKey(row?.[key]))) {
       this.replica = new Replica(key);
       this.replica.apply({ action: "sync", payload: rows, cursor });
@@ -107,22 +113,21 @@ export class Subscription {
   }
 
   /**
-   * Bring what is shown up to date. Without a stream only the status changes: rows that came and
-   * were not shown yet wait for those that belong to them.
-   *
-   * @returns {boolean} whether anything is different now.
+   * Bring what is shown up to date: a new object where anything is different now. Before the answer
+   * only the status changes: rows that came and were not shown yet wait for those that belong to
+   * them.
    */
   show() {
     const { rows, error } = this.shown;
     const status = this.#status();
     const now = {
-      rows: this.accepted && this.replica?.filled ? renewed(rows, this.replica.rows()) : rows,
+      rows: this.answered && this.replica?.filled ? renewed(rows, this.replica.rows()) : rows,
       status,
       error: status === "live" ? null : this.error,
     };
-    const changed = now.rows !== rows || status !== this.shown.status || now.error !== error;
-    this.shown = changed ? now : this.shown;
-    return changed;
+    if (now.rows !== rows || status !== this.shown.status || now.error !== error) {
+      this.shown = now;
+    }
   }
 
   /** @returns {CollectionStatus} */
@@ -130,7 +135,7 @@ export class Subscription {
     if (this.closed) {
       return "closed";
     }
-    if (this.accepted && this.replica?.live) {
+    if (this.answered && this.replica?.live) {
       return "live";
     }
     return this.shown.status === "connecting" ? "connecting" : "stale";
@@ -144,8 +149,26 @@ export class Subscription {
    */
   fail(problem, final = false) {
     this.behind = false;
-    this.error = failure(problem.code, problem.detail);
-    this.final = final;
+    this.blame(failure(problem, final));
+  }
+
+  /**
+   * Note what stands in the way of an answer, or that nothing does.
+   *
+   * @param {CollectionError | null} error
+   */
+  blame(error) {
+    this.error = error;
+    this.final = error?.passing === false;
+  }
+
+  /**
+   * Return the message that ends it.
+   *
+   * @param {number} ref
+   */
+  leave(ref) {
+    return ask(this.event, { disconnect: true, params: this.params, ref });
   }
 
   /**
@@ -172,9 +195,11 @@ export class Subscription {
     this.retry?.clear();
     this.waiting = false;
     this.accepted = true;
+    this.blame(null);
     this.replica?.interrupt();
     if (this.replica?.key !== key) {
       this.replica = new Replica(key);
+      this.answered = false;
       this.fresh = true;
     }
   }
@@ -190,7 +215,8 @@ export class Subscription {
     if (calls.length > 0 && data.action !== "stale") {
       this.failures = 0;
     }
-    if (calls.length > 0 || this.replica?.live) {
+    this.answered ||= calls.length > 0;
+    if (this.answered || this.replica?.live) {
       this.behind = false;
     }
     if (calls[0]?.action === "sync" && !this.waiting) {
@@ -202,13 +228,16 @@ export class Subscription {
   /** Have the next ask name no state, and take no frame before its answer. */
   startOver() {
     this.accepted = false;
+    this.answered = false;
     this.fresh = true;
   }
 
   /** Take the word that the connection is gone. */
   lost() {
+    this.ref = 0;
     this.waiting = false;
     this.accepted = false;
+    this.answered = false;
     if (this.replica?.live) {
       this.behind = true;
       this.replica.live = false;
@@ -216,12 +245,12 @@ export class Subscription {
   }
 
   /**
-   * Take over from another one that has turned out to be the same.
+   * Take over from another one that has turned out to be the same. What is shown never goes back
+   * from what is live to what one of them began with.
    *
    * @param {Subscription} other
    */
   join(other) {
-    other.retry?.clear();
     for (const name of other.names) {
       this.names.add(name);
     }
@@ -229,12 +258,14 @@ export class Subscription {
       holder.move(this);
     }
     this.emitted ||= other.emitted;
-    if (this.shown.status === "connecting") {
+    if (this.shown.status === "connecting" || other.shown.status === "live") {
       this.shown = other.shown;
     }
     if (!this.resumed && other.replica) {
       other.replica.interrupt();
       this.replica = other.replica;
+      this.answered = other.answered;
+      this.behind ||= other.behind;
     }
   }
 }
@@ -242,12 +273,12 @@ export class Subscription {
 /**
  * Return an error of the contract's kind.
  *
- * @param {string} code
- * @param {string} [detail]
+ * @param {Problem} problem
+ * @param {boolean} final whether nothing will be tried again.
  * @returns {CollectionError}
  */
-export function failure(code, detail = "") {
-  return Object.assign(new Error(detail || code), { code, detail });
+export function failure({ code, detail = "", attempts }, final) {
+  return Object.assign(new Error(detail || code), { code, detail, passing: !final, attempts });
 }
 
 /**
@@ -256,5 +287,18 @@ export function failure(code, detail = "") {
  */
 function renewed(old, rows) {
   const same = rows.length === old.length && rows.every((row, index) => row === old[index]);
-  return same ? old : rows;
+  return same ? old : frozen(rows);
+}
+
+/**
+ * Return rows that nobody who holds them can put in another order for all.
+ *
+ * @param {readonly Row[]} rows
+ */
+function frozen(rows) {
+  try {
+    return Object.freeze(rows);
+  } catch {
+    return Object.freeze([...rows]); // an observable array of MobX's, for one
+  }
 }

@@ -1,4 +1,10 @@
-/** Where the server is. */
+/**
+ * Where the server is. Addresses are read as texts: not every surroundings' `URL` can be relied on.
+ * React Native's has no setters, ends every address with a slash and knows no relative one.
+ */
+
+const ABSOLUTE = /^\w[\w+.-]*:/;
+const ADDRESS = /^(?:ws|http)(s?):(\/\/[^/?#][^#]*)/i;
 
 /**
  * Return the WebSocket address that `url` means.
@@ -8,12 +14,12 @@
  * @throws {TypeError} there is no such address.
  */
 export function socketUrl(url, base) {
+  const text = String(url).trim();
   try {
-    const found = new URL(url, base);
-    found.protocol = found.protocol.replace("http", "ws");
-    found.hash = "";
-    if (/^wss?:/.test(found.href)) {
-      return found.href;
+    const whole = ABSOLUTE.test(text) ? text : new URL(text, base).href;
+    const [, secure, rest] = ADDRESS.exec(whole) ?? [];
+    if (rest && globalThis.URL?.canParse?.(whole) !== false) {
+      return `ws${secure && "s"}:${rest}`;
     }
   } catch {} // told below, as any other address that is none
   throw new TypeError(`bindserver: "${url}" is no WebSocket address`);

@@ -82,6 +82,29 @@ test("pages are one step", () => {
   assert.deepEqual(steps, [[C, A]]);
 });
 
+test("nobody who shares rows can put them in another order for all", () => {
+  const { io, products, socket } = filled([B, A]);
+  const other = io.collection("products");
+  for (const change of [
+    (rows) => rows.sort(({ id: a }, { id: b }) => a - b),
+    (rows) => rows.reverse(),
+    (rows) => rows.push(C),
+    (rows) => rows.splice(0),
+    (rows) => {
+      rows[0] = C;
+    },
+  ]) {
+    assert.throws(() => change(products.rows), TypeError);
+  }
+  assert.deepEqual(other.rows, [B, A]);
+  assert.deepEqual(products.rows.toSorted?.(({ id: a }, { id: b }) => a - b) ?? [A, B], [A, B]);
+  socket().says("products", update({ id: 3, tags: ["x"] }, "c2"));
+  assert.throws(() => /** @type {any} */ (other.rows).sort(), TypeError);
+  const initial = { rows: [A, B], cursor: "h1" };
+  const begun = /** @type {any} */ (io.collection("orders", null, { initial }));
+  assert.throws(() => begun.rows.reverse(), TypeError);
+});
+
 test("get finds by key, at the same step as rows", () => {
   const { products, socket } = filled([
     { id: 1, n: 0 },

@@ -285,6 +285,8 @@ const addresses = [
   ["//other.example/ws/", "https://shop.example/", "wss://other.example/ws/"],
   ["https://other.example/ws/?a=1", undefined, "wss://other.example/ws/?a=1"],
   ["ws://other.example/ws/#x", undefined, "ws://other.example/ws/"],
+  ["HTTPS://other.example:8443/ws", undefined, "wss://other.example:8443/ws"],
+  ["ws://other.example/ws/?to=http://a/", undefined, "ws://other.example/ws/?to=http://a/"],
 ];
 
 for (const [url, base, expected] of addresses) {
@@ -293,11 +295,63 @@ for (const [url, base, expected] of addresses) {
   });
 }
 
+for (const [url, base, expected] of addresses.filter(([url]) => /^\w+:/.test(url))) {
+  for (const [name, Class] of Object.entries(mobileUrls())) {
+    test(`${url} is ${expected} with React Native's URL, ${name}`, (t) => {
+      const { URL } = globalThis;
+      t.after(() => Object.assign(globalThis, { URL }));
+      Object.assign(globalThis, { URL: Class });
+      assert.equal(socketUrl(url, base), expected);
+      assert.throws(() => socketUrl("/ws/", undefined), /no WebSocket address/);
+      assert.throws(() => socketUrl("ftp://shop.example/"), /no WebSocket address/);
+    });
+  }
+}
+
+test("an address object of React Native's is read as a text", () => {
+  const { older } = mobileUrls();
+  const url = /** @type {any} */ (new older("https://shop.example/ws/"));
+  assert.equal(socketUrl(url), "wss://shop.example/ws/");
+});
+
+/** React Native's URL as far as it goes: no setters, no relative addresses, a slash at every end. */
+function mobileUrls() {
+  class Newer {
+    #text;
+    constructor(text, base) {
+      if (base) throw new TypeError(`Invalid base URL: ${base}`);
+      this.#text = text.endsWith("/") ? text : `${text}/`;
+    }
+    get href() {
+      return this.#text;
+    }
+    get protocol() {
+      return this.#text.split("//")[0];
+    }
+    toString() {
+      return this.#text;
+    }
+  }
+  class Older extends Newer {
+    /** @override */
+    get protocol() {
+      throw new Error("URL.protocol is not implemented");
+    }
+    get hash() {
+      throw new Error("URL.hash is not implemented");
+    }
+  }
+  return { newer: Newer, older: Older, missing: undefined };
+}
+
 /** @type {[string, string | undefined][]} */
 const noAddresses = [
   ["/ws/", undefined],
   ["/ws/", "file:///tmp/page.html"],
   ["ftp://shop.example/", undefined],
+  ["ws://", undefined],
+  ["ws://[shop/ws/", undefined],
+  ["shop.example:8000/ws/", undefined],
 ];
 
 for (const [url, base] of noAddresses) {

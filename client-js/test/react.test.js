@@ -73,6 +73,44 @@ test("equal params in a new object are the same collection; a step is one render
   await leave();
 });
 
+test("components whose params only the server knows for the same show the same", async () => {
+  const { io, socket } = start();
+  const { show, text, leave } = stage();
+  const params = { category: 3 };
+  const one = h(Rows, { io, params, key: 1 });
+  const subscribed = (ref) =>
+    socket().says("$subscribed", { ref, event: "products", params, key: "id" });
+  await show(one);
+  await act(() => socket().opens().accepts("products", [A, B], { params }));
+  await show([one, h(Rows, { io, params: { category: "3" }, key: 2 })]);
+  await act(() => subscribed(2));
+  assert.equal(text(), "live: row 1, row 2live: row 1, row 2");
+  await show(h(Rows, { io, params: { category: "3" }, key: 2 }));
+  await settle();
+  assert.equal(text(), "live: row 1, row 2");
+  assert.equal(asks(socket).length, 2);
+  await leave();
+});
+
+test("an error that passes is shown beside the rows, which stay", async (t) => {
+  const { io, socket, clock } = start();
+  const { show, text, leave } = stage();
+  const Both = () => {
+    const { rows, status, error } = useCollection(io, "products");
+    return `${status} ${rows.length} ${error?.code} ${error?.passing} ${error?.attempts}`;
+  };
+  await show(h(Both));
+  t.mock.method(console, "warn", () => {});
+  await act(() => socket().ends());
+  assert.equal(text(), "connecting 0 unreachable true 1");
+  await act(() => clock.pass(125));
+  await act(() => socket().opens().accepts("products", [A, B]));
+  assert.equal(text(), "live 2 undefined undefined undefined");
+  await act(() => socket().ends());
+  assert.equal(text(), "stale 2 unreachable true 0");
+  await leave();
+});
+
 test("other params are another collection, and the old one is let go of", async () => {
   const { io, socket } = start();
   const { show, text, leave } = stage();

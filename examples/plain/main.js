@@ -21,7 +21,8 @@ function elementOf(row) {
 
 function show() {
   find("products").replaceChildren(...products.rows.map(elementOf));
-  find("status").textContent = products.error?.detail ?? products.status;
+  find("status").textContent = products.status;
+  find("error").textContent = products.error?.detail ?? "";
 }
 
 function watch(category) {

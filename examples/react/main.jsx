@@ -35,7 +35,8 @@ function Shop() {
             ))}
           </select>
         </label>{" "}
-        <output id="status">{products.error?.detail ?? products.status}</output>
+        <output id="status">{products.status}</output>{" "}
+        <output id="error">{products.error?.detail}</output>
       </p>
       <ol id="products">
         {products.rows.map((row) => (

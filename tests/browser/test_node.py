@@ -172,6 +172,76 @@ def test_a_refusal_closes_a_collection_and_no_other(follow: Follow, program: Pro
     assert told[0]["rows"] == []
 
 
+def test_params_that_the_server_takes_for_the_same_are_one_for_all(
+    follow: Follow, program: Program
+) -> None:
+    program.run("INSERT INTO app_category VALUES (1, 'b'), (2, 'a')")
+    program.add_products(3, category_id=1)
+    follower = follow(
+        ("catalogue", {"category": 1}), ("catalogue", {"category": "1"}), ("categories", {})
+    )
+    first = follower.until(live)
+    assert ids(first[0]) == ids(first[1]) == [3, 2, 1]
+    program.run("UPDATE app_product SET category_id = 2 WHERE id = 2")
+    last = follower.until(lambda told: ids(told[1]) == [3, 1])
+    assert ids(last[0]) == [3, 1]
+
+
+LEAVER = """
+import { WebSocket } from "ws";
+import { connect } from "%(client)s/src/index.js";
+
+const held = new Set();
+let changed = () => {};
+class Ear extends WebSocket {
+  constructor(...args) {
+    super(...args);
+    this.addEventListener("message", ({ data: text }) => {
+      const { event, data } = JSON.parse(text);
+      const name = JSON.stringify(data?.params ?? {});
+      if (event === "$subscribed") held.add(name);
+      if (data?.action === "disconnect") held.delete(name);
+      changed();
+    });
+  }
+}
+const until = (fits) => new Promise((done) => {
+  changed = () => fits() && done();
+  changed();
+});
+const io = connect(process.argv[2], { WebSocket: Ear });
+for (let turn = 0; turn < 3; turn += 1) {
+  const open = (_, category) => io.collection("catalogue", { category });
+  const all = Array.from({ length: 90 }, open);
+  await Promise.all(all.map((each) => each.ready));
+  for (let i = 0; i < 300; i += 1) io.emit("categories");
+  for (const each of all) each.close();
+  if (turn < 2) await until(() => held.size === 1);
+  else io.emit("categories", { disconnect: true });
+}
+await until(() => held.size === 0);
+console.log(JSON.stringify({ status: io.status, error: io.error }));
+io.close();
+"""
+
+
+def test_whatever_is_closed_is_left_however_much_is_said_at_once(
+    server: Server, tmp_path: Path
+) -> None:
+    program = tmp_path / "leaver.mjs"
+    program.write_text(LEAVER % {"client": CLIENT})
+    (tmp_path / "node_modules").symlink_to(CLIENT / "node_modules")
+    told = subprocess.run(
+        ["node", str(program), server.ws],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=4 * PATIENCE_SECONDS,
+    )
+    assert told.stderr == ""
+    assert json.loads(told.stdout) == {"status": "live", "error": None}
+
+
 @pytest.fixture
 def ann(program: Program) -> int:
     """A user, and two products for members to see."""
