@@ -1,0 +1,131 @@
+"""Batches of generated bindings, followed through the same writes; and what is told of failures."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Sequence
+
+from django.db import connections
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from tests.differential.declaring import Declared, declarations
+from tests.differential.faults import plant
+from tests.differential.world import Failed, World, make_database
+from tests.differential.writing import Step, steps
+
+AT_ONCE = 12
+"""So many bindings are followed through the same writes."""
+STEPS = 6
+
+
+class Comparison:
+    """Runs batches until enough different bindings were compared.
+
+    Args:
+        start: what Hypothesis draws from.
+        fault: the fault to plant, if any.
+        only: the one batch to run, of those that are drawn; None for all.
+        go_on: whether to go on after a difference.
+    """
+
+    def __init__(
+        self, start: int, fault: str | None, only: int | None = None, *, go_on: bool = False
+    ) -> None:
+        self._seed, self._fault, self._only, self._go_on = start, fault, only, go_on
+        self._seen: set[str] = set()
+        self._kinds: Counter[str] = Counter()
+        self._batch = 0
+        self._refused = 0
+        self._began = time.monotonic()
+        self.differences = 0
+
+    def run(self, examples: int) -> None:
+        """Compare so many bindings."""
+        make_database()
+        plant(self._fault)
+        self._world = World()
+        batches = math.ceil(examples / AT_ONCE) * 2  # a few are drawn twice
+
+        @seed(self._seed)
+        @settings(
+            max_examples=batches,
+            database=None,
+            deadline=None,
+            phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )
+        @given(
+            st.lists(declarations(), min_size=AT_ONCE, max_size=AT_ONCE),
+            st.lists(steps(), min_size=STEPS, max_size=STEPS),
+        )
+        def compare(bindings: list[Declared], written: list[Step]) -> None:
+            if len(self._seen) < examples and (self._go_on or not self.differences):
+                self._take(bindings, written)
+
+        compare()
+        connections.close_all()
+
+    def _take(self, bindings: Sequence[Declared], written: Sequence[Step]) -> None:
+        self._batch += 1
+        fresh = list({b.name: b for b in bindings if b.name not in self._seen}.values())
+        self._seen.update(one.name for one in fresh)
+        if self._only not in (None, self._batch):
+            return
+        self._refused += sum(one.refused for one in fresh)
+        for one in fresh:
+            self._kinds.update(one.kinds)
+        while fresh:
+            try:
+                self._world.run(fresh, written)
+                return
+            except Failed as failed:
+                self.differences += 1
+                self._tell(failed, written)
+                if not self._go_on:
+                    return
+                fresh = [one for one in fresh if one is not failed.declared]
+
+    def _tell(self, failed: Failed, written: Sequence[Step]) -> None:
+        alone = self._alone(failed)
+        where = f"--seed {self._seed} --batch {self._batch}"
+        print(f"\nDIFFERENT ({where}), {'alone too' if alone else 'only beside others'}:")
+        found = alone or failed
+        print(found.declared.source)
+        print(f"kinds: {', '.join(sorted(found.declared.kinds)) or '-'}")
+        for number, step in enumerate(found.steps, start=1):
+            print(f"step {number}: {step.source}")
+        print(found.problem, flush=True)
+
+    def _alone(self, failed: Failed) -> Failed | None:
+        """Return the same failure of one binding, with as few steps as that takes; None if it
+        takes others beside it."""
+        found = self._fails(failed.declared, failed.steps)
+        if found is None:
+            return None
+        for step in list(found.steps):
+            fewer = [other for other in found.steps if other is not step]
+            found = self._fails(failed.declared, fewer) or found
+        return found
+
+    def _fails(self, declared: Declared, written: Sequence[Step]) -> Failed | None:
+        try:
+            self._world.run([declared], written)
+        except Failed as failed:
+            return failed
+        return None
+
+    def report(self) -> str:
+        """Return the figures."""
+        seconds = time.monotonic() - self._began
+        lines = [
+            f"examples: {len(self._seen)}",
+            f"comparisons: {self._world.compared}",
+            f"refused as they must be: {self._refused}",
+            f"differences: {self.differences}",
+            f"seconds: {seconds:.0f}",
+            "kinds: " + ", ".join(f"{kind} {n}" for kind, n in sorted(self._kinds.items())),
+        ]
+        return "\n".join(lines)
