@@ -22,6 +22,7 @@ from bindserver.databases.base import Sorting
 from bindserver.dependencies import Paths, paths_of
 from bindserver.exceptions import BindingError
 from bindserver.expressions import has_window, keeps, own_sql
+from bindserver.homes import misplaced
 from bindserver.identity import Encoder, Statement, compile_query
 
 
@@ -31,7 +32,7 @@ def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
     Making one asks the binding for its queryset, which may read the database.
     """
     alias = binding.using or "default"
-    _, queryset = ordered(conditioned(binding).using(alias), binding.ordering, alias)
+    _, queryset = ordered(located(binding, alias), binding.ordering, alias)
     if binding.limit:
         queryset = queryset[: binding.limit]
     if not queryset.query.is_sliced:
@@ -62,6 +63,29 @@ def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:
 def _settled(queryset: QuerySet[Any], alias: str) -> Any:
     _, in_order = ordered(queryset.using(alias), None, alias)
     return Encoder(alias).queryset(in_order, "a queryset")
+
+
+def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:
+    """Return the binding's queryset with its conditions, on its database.
+
+    Raises:
+        BindingError: it, or what it prefetches, is to be read from another one.
+    """
+    queryset: Any = conditioned(binding)
+    home = misplaced(queryset.model, binding.using)
+    others = [queryset, *(getattr(item, "queryset", None) for item in _prefetches(queryset))]
+    named = [item._db for item in others if item is not None and item._db not in (None, alias)]
+    if named or home is not None:
+        other = named[0] if named else home
+        raise BindingError(
+            f"{type(binding).__name__} reads {queryset.model.__name__} from database {other!r}, "
+            f"and follows {alias!r}. Write `using = {other!r}` in the binding."
+        )
+    return queryset.using(alias)  # type: ignore[no-any-return]
+
+
+def _prefetches(queryset: Any) -> Sequence[Any]:
+    return queryset._prefetch_related_lookups  # type: ignore[no-any-return]
 
 
 def conditioned(binding: Binding[Any]) -> QuerySet[Any]:

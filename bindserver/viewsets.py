@@ -22,10 +22,10 @@ from bindserver.contextless import traits_of
 from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams, Unsound
 from bindserver.holdings import asks_code, held, is_exact, paginates_sequences
+from bindserver.keying import wire_key
 from bindserver.params import from_query
 from bindserver.permissions import asks_about_objects
 from bindserver.registry import registry
-from bindserver.rendering import wire_key
 from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Snapshot
 

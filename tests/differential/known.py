@@ -7,5 +7,7 @@ says is mended: the comparison then holds it.
 from __future__ import annotations
 
 KNOWN: dict[str, str] = {
+    "raw_whole": "RawSQL with OVER is read by keys",
+    "reverse": "Python sorts what `reverse()` turns around",
     "raw_quoted": "its quotes are MariaDB's alone",
 }

@@ -112,12 +112,12 @@ ITEM_STEPS = (
     step(".prefetch_related('entries', 'parent')"),
     step(".prefetch_related('shelf__items')"),
     step(".prefetch_related(Prefetch('entries', queryset=Entry.objects.filter(quantity__gt={n})))"),
-    step(".prefetch_related(Prefetch('entries', queryset=Entry.objects.order_by('-quantity', 'pk')[:2]))"),
+    step(".prefetch_related(Prefetch('entries', queryset=Entry.objects.order_by('-quantity', 'pk')[:2], to_attr='two'))"),
     step(".prefetch_related(Prefetch('tags', queryset=Tag.objects.exclude(weight={n}).order_by('-label')))"),
     step(".prefetch_related(Prefetch('children', queryset=Item.objects.order_by('-score', 'pk')"
          ".select_related('shelf')))"),
-    step(".only('name', 'score')"),
-    step(".defer('note', 'shelf')"),
+    step(".only('name', 'score', 'shelf', 'parent')"),
+    step(".defer('note', 'score1')"),
     step(".extra(where=['differential_item.score > %s'], params=[{n}])", "extra"),
     step(".alias(m=Max('entries__quantity')).filter(m__gte={n})"),
     step(".none()"),
@@ -200,6 +200,8 @@ ITEM_DECLARED = (
              "    def get_all_tags(self, row): return Tag.objects.count()"),
     declared("scaled", "SerializerMethodField()\n"
              "    def get_scaled(self, row): return row.score * self.context['scale']"),
+    declared("most", "SerializerMethodField()\n    def get_most(self, row):\n"
+             "        return [e.quantity for e in getattr(row, 'two', ())]"),
     declared("weekday", "SerializerMethodField()\n"
              "    def get_weekday(self, row): return date_format(row.day, 'l') if row.day else None"),
     declared("hour", "SerializerMethodField()\n    def get_hour(self, row):\n"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -68,6 +70,10 @@ FIRST = (
 
 class Different(Exception):
     """A subscriber holds other rows than DRF answers."""
+
+
+class Invalid(Exception):
+    """DRF has no answer itself: what was generated makes no sense."""
 
 
 def make_database() -> None:
@@ -164,6 +170,7 @@ class Followed:
 
         Raises:
             Different: it does not.
+            Invalid: DRF does not answer either.
         """
         if self.is_refused:
             if not self.declared.refused:
@@ -171,22 +178,26 @@ class Followed:
             return
         if self.declared.refused:
             raise Different("it is not refused")
+        expected = self._expected()
         if self.subscriber.replica.stale:
             raise Different("it is stale")
-        expected, held = self._expected(), self._held()
+        held = self._held()
         if expected != held:
             raise Different(f"DRF: {expected}\nheld: {held}")
 
     def _expected(self) -> list[str]:
         """Return what DRF answers in a fresh request, as the wire carries it, each row once."""
         with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
-            queryset = self._plain()
-            data = self._serializer(queryset, many=True, context=dict(CONTEXT)).data
+            try:
+                queryset = self._plain()
+                data = self._serializer(queryset, many=True, context=dict(CONTEXT)).data
+            except Exception as problem:
+                raise Invalid(str(problem)) from problem
             rows: dict[Any, str] = {}
             for instance, row in zip(queryset, data, strict=True):
                 text = json.dumps(on_the_wire(json.loads(JSONEncoder().encode(row))))
                 if rows.setdefault(instance.pk, text) != text:
-                    raise AssertionError(f"two rows of one key:\n{self.declared.source}")
+                    raise Invalid("two rows of one key")
             self._names = set(data[0]) if data else set()
             return list(rows.values())
 
@@ -218,6 +229,11 @@ class World:
     def __init__(self) -> None:
         self._names = namespace()
         self.compared = 0
+        self.invalid: dict[str, str] = {}
+        self._problems = _Problems()
+        logger = logging.getLogger("bindserver")
+        logger.addHandler(self._problems)
+        logger.propagate = False
 
     def run(self, bindings: Sequence[Declared], steps: Sequence[Step]) -> None:
         """Follow bindings from the beginning through some steps, and compare after each.
@@ -226,6 +242,7 @@ class World:
             Failed: one of them differs.
         """
         self._begin()
+        self._problems.told.clear()
         with Turning() as turning:
             followed = [Followed(declared, self._names) for declared in bindings]
             for one in followed:
@@ -234,15 +251,20 @@ class World:
                 if at:
                     self._take(steps[at - 1])
                 turning.turn()
-                for one in followed:
-                    self._compare(one, steps[:at])
+                followed = [one for one in followed if self._compare(one, steps[:at])]
 
-    def _compare(self, one: Followed, steps: Sequence[Step]) -> None:
+    def _compare(self, one: Followed, steps: Sequence[Step]) -> bool:
+        """Compare, and tell whether it makes sense to go on with a binding."""
         self.compared += 1
         try:
             one.compare()
+        except Invalid as problem:
+            self.invalid[one.declared.name] = str(problem)
+            return False
         except Different as problem:
-            raise Failed(one.declared, steps, str(problem)) from None
+            told = "\n".join(self._problems.told)
+            raise Failed(one.declared, steps, f"{problem}\n{told}".strip()) from None
+        return True
 
     def _begin(self) -> None:
         with connection.constraint_checks_disabled(), connection.cursor() as cursor:
@@ -273,6 +295,18 @@ class World:
                 connection.check_constraints()
         except (DatabaseError, ObjectDoesNotExist):
             pass
+
+
+class _Problems(logging.Handler):
+    """Keeps what bindings have raised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.told.append("".join(traceback.format_exception(record.exc_info[1], limit=-4)))
 
 
 class _RolledBack(Exception):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from hypothesis import strategies as st
+from random import Random
 
 STATEMENTS = (
     "Item.objects.create(name={s}, score={n}, score1={n}, shelf_id={k}, day={d}, amount={a})",
@@ -81,6 +80,9 @@ GAPS = {
     "{m}": ("datetime.datetime(2024, 1, 1, 23, 30, tzinfo=datetime.UTC)", "None"),
 }
 
+KEPT = 0.9
+"""How many steps are committed."""
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -100,20 +102,14 @@ class Step:
         return "; ".join(self.statements) + ("" if self.kept else "  # rolled back")
 
 
-@st.composite
-def steps(draw: st.DrawFn) -> Step:
-    """Return steps."""
-    count = draw(st.integers(1, 4))
-    texts = tuple([_filled(draw, STATEMENTS[_below(draw, STATEMENTS)]) for _ in range(count)])
-    return Step(texts, draw(st.integers(0, 9)) < 9)
+def step(random: Random) -> Step:
+    """Return a step."""
+    texts = [_filled(random, random.choice(STATEMENTS)) for _ in range(random.randint(1, 4))]
+    return Step(tuple(texts), random.random() < KEPT)
 
 
-def _below(draw: st.DrawFn, items: tuple[str, ...]) -> int:
-    return draw(st.integers(0, len(items) - 1))
-
-
-def _filled(draw: st.DrawFn, text: str) -> str:
+def _filled(random: Random, text: str) -> str:
     for gap, values in GAPS.items():
         while gap in text:
-            text = text.replace(gap, values[_below(draw, values)], 1)
+            text = text.replace(gap, random.choice(values), 1)
     return text.replace("{{", "{").replace("}}", "}")
