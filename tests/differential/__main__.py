@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--database", choices=("sqlite", "postgresql", "mysql"), default="sqlite")
     parser.add_argument("--examples", type=int, default=500, help="how many bindings to try")
     parser.add_argument("--seed", type=int, default=None)
-    parser.add_argument("--fault", default=None, help="a fault to plant: see faults.py")
+    parser.add_argument("--faults", default=None, help="faults to plant and find, or all")
     parser.add_argument("--batch", type=int, default=None, help="the one batch to run again")
     parser.add_argument("--go-on", action="store_true", help="tell of many differences, not of one")
     options = parser.parse_args()
@@ -42,12 +42,38 @@ def _run(seed: int, options: argparse.Namespace) -> int:
     import django
 
     django.setup()
-    from tests.differential.comparing import Comparison
+    from django.db import connections
 
-    comparison = Comparison(seed, options.fault, options.batch, go_on=options.go_on)
-    comparison.run(options.examples)
-    print(comparison.report())
-    return 1 if comparison.differences else 0
+    from tests.differential.comparing import Comparison
+    from tests.differential.world import make_database
+
+    make_database()
+    try:
+        if options.faults is not None:
+            return _find(options.faults.split(","), seed, options.examples)
+        comparison = Comparison(seed, options.batch, go_on=options.go_on)
+        comparison.run(options.examples)
+        print(comparison.report())
+        return 1 if comparison.differences else 0
+    finally:
+        connections.close_all()
+
+
+def _find(names: list[str], seed: int, examples: int) -> int:
+    """Plant one fault after the other; return 1 if one of them is not found."""
+    from tests.differential.comparing import Comparison
+    from tests.differential.faults import FAULTS
+
+    missed = 0
+    for name in sorted(FAULTS) if names == ["all"] else names:
+        comparison = Comparison(seed, quiet=True)
+        with FAULTS[name]():
+            comparison.run(examples)
+        missed += not comparison.differences
+        found = f"found after {comparison.tried}" if comparison.differences else "MISSED"
+        print(f"{name}: {found}", flush=True)
+    print(f"missed: {missed}")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -7,11 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
-from django.db import connections
 
 from tests.differential.declaring import Declared, declaration
-from tests.differential.faults import plant
-from tests.differential.world import Failed, World, make_database
+from tests.differential.world import Failed, World
 from tests.differential.writing import Step, step
 
 AT_ONCE = 20
@@ -24,27 +22,25 @@ class Comparison:
 
     Args:
         start: the seed.
-        fault: the fault to plant, if any.
         only: the one batch to run, of those that are drawn; None for all.
         go_on: whether to go on after a difference.
+        quiet: whether to say nothing of a difference.
     """
 
     def __init__(
-        self, start: int, fault: str | None, only: int | None = None, *, go_on: bool = False
+        self, start: int, only: int | None = None, *, go_on: bool = False, quiet: bool = False
     ) -> None:
-        self._seed, self._fault, self._only, self._go_on = start, fault, only, go_on
+        self._seed, self._only, self._go_on, self._quiet = start, only, go_on, quiet
         self._seen: set[str] = set()
         self._kinds: Counter[str] = Counter()
         self._batch = 0
         self._refused = 0
+        self._world = World()
         self._began = time.monotonic()
         self.differences = 0
 
     def run(self, examples: int) -> None:
         """Compare so many bindings."""
-        make_database()
-        plant(self._fault)
-        self._world = World()
         while len(self._seen) < examples and (self._go_on or not self.differences):
             self._batch += 1
             if self._only is None or self._batch == self._only:
@@ -53,8 +49,6 @@ class Comparison:
                 self._take(bindings, [step(random) for _ in range(STEPS)])
             if self._batch == self._only:
                 break
-        connections.close_all()
-
     def _take(self, bindings: Sequence[Declared], written: Sequence[Step]) -> None:
         fresh = list({b.name: b for b in bindings if b.name not in self._seen}.values())
         self._seen.update(one.name for one in fresh)
@@ -67,12 +61,13 @@ class Comparison:
                 return
             except Failed as failed:
                 self.differences += 1
-                self._tell(failed, written)
+                if not self._quiet:
+                    self._tell(failed)
                 if not self._go_on:
                     return
                 fresh = [one for one in fresh if one is not failed.declared]
 
-    def _tell(self, failed: Failed, written: Sequence[Step]) -> None:
+    def _tell(self, failed: Failed) -> None:
         alone = self._alone(failed)
         where = f"--seed {self._seed} --batch {self._batch}"
         print(f"\nDIFFERENT ({where}), {'alone too' if alone else 'only beside others'}:")
@@ -100,6 +95,11 @@ class Comparison:
         except Failed as failed:
             return failed
         return None
+
+    @property
+    def tried(self) -> int:
+        """How many different bindings were drawn."""
+        return len(self._seen)
 
     def report(self) -> str:
         """Return the figures."""

@@ -55,8 +55,8 @@ FIRST = (
     "Entry.objects.bulk_create([Entry(item_id=n % 6 + 1, quantity=n % 5) for n in range(9)])",
     "Item.objects.get(pk=1).tags.set(['a', 'b']); Item.objects.get(pk=2).tags.set(['b'])",
     "Item.objects.get(pk=1).friends.set([3, 4])",
-    "Special.objects.create(name='s', extra='x', level=1, score=2, shelf_id=1)",
-    "Special.objects.create(name='t', extra='y', level=2, score=1)",
+    "Special.objects.create(id=7, name='s', extra='x', level=1, score=2, shelf_id=1)",
+    "Special.objects.create(id=8, name='t', extra='y', level=2, score=1)",
     "Seat.objects.create(item_id=1, number=2); Seat.objects.create(item_id=4, number=1)",
     "[Ticket.objects.create(uid=uuid.UUID(int=n), count=n, shelf_id=n) for n in (1, 2, 3)]",
     "[Dated.objects.create(day=datetime.date(2024, 1, n), text='ab'[n % 2]) for n in (1, 2, 3)]",
@@ -78,7 +78,10 @@ class Invalid(Exception):
 
 def make_database() -> None:
     """Make the tables, and a change log."""
-    call_command("migrate", run_syncdb=True, verbosity=0)
+    call_command("migrate", verbosity=0)
+    with connection.schema_editor() as editor:
+        for model in apps.get_app_config("differential").get_models():
+            editor.create_model(model)
     log_of(connection).install(tracked(model._meta.db_table for model in _models()))
     if connection.vendor == "sqlite":
         connection.cursor().execute("PRAGMA synchronous = OFF")
@@ -232,7 +235,7 @@ class World:
         self.invalid: dict[str, str] = {}
         self._problems = _Problems()
         logger = logging.getLogger("bindserver")
-        logger.addHandler(self._problems)
+        logger.handlers = [self._problems]
         logger.propagate = False
 
     def run(self, bindings: Sequence[Declared], steps: Sequence[Step]) -> None:
@@ -267,7 +270,8 @@ class World:
         return True
 
     def _begin(self) -> None:
-        with connection.constraint_checks_disabled(), connection.cursor() as cursor:
+        disabled = connection.constraint_checks_disabled()
+        with transaction.atomic(), disabled, connection.cursor() as cursor:
             for model in _models():
                 cursor.execute(f"DELETE FROM {connection.ops.quote_name(model._meta.db_table)}")
         with transaction.atomic():
@@ -292,7 +296,8 @@ class World:
         try:
             with transaction.atomic():
                 exec(text, dict(self._names))
-                connection.check_constraints()
+                if connection.features.can_defer_constraint_checks:
+                    connection.check_constraints()
         except (DatabaseError, ObjectDoesNotExist):
             pass
 
