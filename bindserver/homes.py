@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.apps import apps
 from django.db import DEFAULT_DB_ALIAS, router
+from django.db.models import QuerySet
 
 
 def home_of(model: Any) -> str | None:
@@ -29,6 +31,32 @@ def misplaced(model: Any, using: str | None) -> str | None:
     if home in (None, alias):
         return None
     return home if using is None or _is_not_migrated(model, alias) else None
+
+
+def elsewhere(queryset: Any, using: str | None) -> str | None:
+    """Return the database that a queryset, or one that it prefetches, is read from in DRF's hands,
+    if that is not the one of a binding that names `using`."""
+    home = misplaced(queryset.model, using)
+    if home is not None:
+        return home
+    for one in _with_prefetched(queryset):
+        if one._db not in (None, using or DEFAULT_DB_ALIAS):
+            named: str = one._db
+            return named
+    return None
+
+
+def say_using(alias: str) -> str:
+    """Return the words that tell how a binding follows another database."""
+    return f'Write `using = "{alias}"` in the binding.'
+
+
+def _with_prefetched(queryset: Any) -> Iterator[Any]:
+    yield queryset
+    for item in queryset._prefetch_related_lookups:
+        inner = getattr(item, "queryset", None)
+        if isinstance(inner, QuerySet):
+            yield from _with_prefetched(inner)
 
 
 def _is_not_migrated(model: Any, alias: str) -> bool:

@@ -22,7 +22,7 @@ from bindserver.databases.base import Sorting
 from bindserver.dependencies import Paths, paths_of
 from bindserver.exceptions import BindingError
 from bindserver.expressions import has_window, keeps, own_sql
-from bindserver.homes import misplaced
+from bindserver.homes import elsewhere, say_using
 from bindserver.identity import Encoder, Statement, compile_query
 
 
@@ -71,21 +71,14 @@ def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:
     Raises:
         BindingError: it, or what it prefetches, is to be read from another one.
     """
-    queryset: Any = conditioned(binding)
-    home = misplaced(queryset.model, binding.using)
-    others = [queryset, *(getattr(item, "queryset", None) for item in _prefetches(queryset))]
-    named = [item._db for item in others if item is not None and item._db not in (None, alias)]
-    if named or home is not None:
-        other = named[0] if named else home
+    queryset = conditioned(binding)
+    other = elsewhere(queryset, binding.using)
+    if other is not None:
         raise BindingError(
             f"{type(binding).__name__} reads {queryset.model.__name__} from database {other!r}, "
-            f"and follows {alias!r}. Write `using = {other!r}` in the binding."
+            f"and follows {alias!r}. {say_using(other)}"
         )
-    return queryset.using(alias)  # type: ignore[no-any-return]
-
-
-def _prefetches(queryset: Any) -> Sequence[Any]:
-    return queryset._prefetch_related_lookups  # type: ignore[no-any-return]
+    return queryset.using(alias)
 
 
 def conditioned(binding: Binding[Any]) -> QuerySet[Any]:

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 from django.core.exceptions import ValidationError
@@ -185,7 +185,8 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Answer with a row, from memory where it is one of the binding's own."""
         key = None if asks_about_objects(map(type, self.get_permissions())) else self._key()
-        if key is not None:
+        # Code of the project's own may tell a row alone from one of a list.
+        if key is not None and traits_of(cast(Any, self.get_serializer_class())).own:
             snapshot, _ = self._held(RETRIEVING)
             # What is not found is looked for in the database, which compares by its own rules.
             row = None if snapshot is None else snapshot.rows.get(key)

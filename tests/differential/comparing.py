@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
-
 from tests.differential.declaring import Declared, declaration
 from tests.differential.world import Failed, World
 from tests.differential.writing import Step, step
@@ -49,6 +48,7 @@ class Comparison:
                 self._take(bindings, [step(random) for _ in range(STEPS)])
             if self._batch == self._only:
                 break
+
     def _take(self, bindings: Sequence[Declared], written: Sequence[Step]) -> None:
         fresh = list({b.name: b for b in bindings if b.name not in self._seen}.values())
         self._seen.update(one.name for one in fresh)

@@ -54,13 +54,13 @@ PERCENT = 100
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    '''One generated binding.
+    """One generated binding.
 
     Attributes:
         source: its source: `Bound`, and `plain()`, which returns what DRF is asked for.
         kinds: what it is about.
         refused: whether it must be refused, and if not so, equal.
-    '''
+    """
 
     source: str
     kinds: frozenset[str]

@@ -9,5 +9,4 @@ from __future__ import annotations
 KNOWN: dict[str, str] = {
     "raw_whole": "RawSQL with OVER is read by keys",
     "reverse": "Python sorts what `reverse()` turns around",
-    "raw_quoted": "its quotes are MariaDB's alone",
 }

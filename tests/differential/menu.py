@@ -143,7 +143,7 @@ ITEM_VALUES = (
     value("over", "RawSQL('SUM(differential_item.score) OVER ()', ())", "IntegerField()",
           "raw_whole"),
     value("twin", "RawSQL('SELECT COUNT(*) FROM differential_tag AS t, differential_shelf AS s "
-          "WHERE t.weight = s.`rank`', ())", "IntegerField()", "raw_quoted"),
+          "WHERE t.weight = s.id', ())", "IntegerField()", "raw_whole"),
 )  # fmt: skip
 ITEM_FIELDS = (
     "name",
@@ -203,7 +203,7 @@ ITEM_DECLARED = (
     declared("most", "SerializerMethodField()\n    def get_most(self, row):\n"
              "        return [e.quantity for e in getattr(row, 'two', ())]"),
     declared("weekday", "SerializerMethodField()\n"
-             "    def get_weekday(self, row): return date_format(row.day, 'l') if row.day else None"),
+             "    def get_weekday(self, row): return row.day and date_format(row.day, 'l')"),
     declared("hour", "SerializerMethodField()\n    def get_hour(self, row):\n"
              "        return localtime(row.moment).isoformat() if row.moment else None"),
     declared("german", "SerializerMethodField()\n    def get_german(self, row):\n"
@@ -317,7 +317,8 @@ SHELF = Menu(
         declared("names", "SerializerMethodField()\n"
                  "    def get_names(self, row): return sorted(i.name for i in row.items.all())"),
         declared("here", "SerializerMethodField()\n"
-                 "    def get_here(self, row): return [d.weight for d in row.drafts.order_by('pk')]"),
+                 "    def get_here(self, row):\n"
+             "        return [d.weight for d in row.drafts.order_by('pk')]"),
     ),
 )  # fmt: skip
 TAG = Menu(
@@ -381,10 +382,12 @@ DATED = Menu(
     declared=(
         declared("day", "DateField(format=None)", "other_id"),
         declared("day", "DateField(format='%Y')", "other_id"),
-        declared("day", "SerializerMethodField()\n    def get_day(self, row): return 1", "other_id"),
+        declared(
+            "day", "SerializerMethodField()\n    def get_day(self, row): return 1", "other_id"
+        ),
     ),
     key=frozenset({"pk", "day"}),
-)
+)  # fmt: skip
 WIDE = Menu(
     model="Wide",
     steps=(
@@ -433,4 +436,19 @@ READ = Menu(
     orders=("rank", "text"),
     fields=("text", "rank"),
 )
-MENUS = (ITEM, ITEM, ITEM, SPECIAL, SHELF, ENTRY, TAG, SEAT, TICKET, DATED, WIDE, DRAFT, LABEL, READ)
+MENUS = (
+    ITEM,
+    ITEM,
+    ITEM,
+    SPECIAL,
+    SHELF,
+    ENTRY,
+    TAG,
+    SEAT,
+    TICKET,
+    DATED,
+    WIDE,
+    DRAFT,
+    LABEL,
+    READ,
+)

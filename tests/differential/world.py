@@ -12,8 +12,8 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
-from django.core.management.color import no_style
 from django.core.management import call_command
+from django.core.management.color import no_style
 from django.db import DatabaseError, connection, models, transaction
 from django.utils import timezone, translation
 from rest_framework.utils.encoders import JSONEncoder
@@ -24,7 +24,6 @@ from bindserver.capture.tables import tracked
 from bindserver.checks.bindings import CHECKS
 from bindserver.desk import EVERYTHING
 from bindserver.engine.replica import Replica
-from bindserver.live import State
 from bindserver.wishes import (
     Accepted,
     Answered,
