@@ -30,7 +30,7 @@ DESCRIPTORS = (DeferredAttribute, ForeignKeyDeferredAttribute)
 def instances(queryset: QuerySet[Any]) -> Iterator[Any]:
     """Yield a queryset's rows: in chunks, where its class makes them as Django's own does, else
     all at once, by what the class itself does."""
-    if _is_usual(type(queryset), EVALUATION) and queryset._iterable_class is ModelIterable:  # type: ignore[attr-defined]
+    if _is_usual(type(queryset), EVALUATION) and queryset._iterable_class is ModelIterable:
         yield from queryset.iterator(chunk_size=CHUNK_ROWS)
     else:
         yield from queryset._chain()  # type: ignore[attr-defined]  # it keeps what it has read
@@ -39,7 +39,7 @@ def instances(queryset: QuerySet[Any]) -> Iterator[Any]:
 def has_columns(queryset: QuerySet[Any]) -> bool:
     """Tell whether `values_list` reads what the queryset's rows would hold."""
     return (
-        queryset._iterable_class is ModelIterable  # type: ignore[attr-defined]
+        queryset._iterable_class is ModelIterable
         and _is_usual(type(queryset), (*EVALUATION, *COLUMNS))
         and not queryset._prefetch_related_lookups  # type: ignore[attr-defined]
         and not queryset.query.combinator  # its parts may have other columns

@@ -22,7 +22,7 @@ class _Whole(QuerySet[Any]):
     """Stands for the queryset that DRF hands to a serializer: it is there, and must not be read."""
 
     def __init__(self, model: type[Model], serializer: str) -> None:
-        self.model = model  # type: ignore[misc,assignment]
+        self.model = model
         self._serializer = serializer
 
     def __bool__(self) -> bool:
@@ -51,7 +51,7 @@ def child_of(
         BindingError: the class makes something of its own of the list.
     """
     whole = _Whole(model, serializer_class.__name__)
-    made: Any = serializer_class(whole, many=True, context=context)  # type: ignore[arg-type]
+    made: Any = serializer_class(instance=whole, many=True, context=context)
     if not renders_singly(type(made)):
         raise BindingError(why_listed(serializer_class))
     return made.child

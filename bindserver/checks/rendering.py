@@ -14,7 +14,7 @@ from bindserver.homes import elsewhere, say_using
 from bindserver.keying import row_key
 from bindserver.listed import list_serializer_of, renders_singly, why_listed
 from bindserver.registry import BindingClass
-from bindserver.rendering import NoRequest
+from bindserver.serializing import NoRequest
 
 
 def check_database(binding: BindingClass) -> Iterator[CheckMessage]:

@@ -41,7 +41,7 @@ def _reverse_ignored() -> AbstractContextManager[Any]:
 
 def _window_by_keys() -> AbstractContextManager[Any]:
     """A query with a window is read by the keys of changed rows."""
-    honest = queries.why_whole
+    honest = statements.why_whole
 
     def why(queryset: Any, limit: Any) -> str | None:
         why = honest(queryset, limit)

@@ -185,7 +185,7 @@ class Labelled(models.QuerySet["Label"]):
         return clone
 
     def _fetch_all(self) -> None:
-        super()._fetch_all()  # type: ignore[misc]
+        super()._fetch_all()
         for row in self._result_cache or ():
             if isinstance(row, Label):
                 row.voice = getattr(self, "voice", "low")
@@ -214,8 +214,8 @@ class Read(models.Model):
     objects: ClassVar[models.Manager[Read]] = models.Manager()
 
     @classmethod
-    def from_db(cls, db: Any, field_names: Any, values: Any) -> Any:
-        row = super().from_db(db, field_names, values)
+    def from_db(cls, db: Any, field_names: Any, values: Any, **given: Any) -> Any:
+        row = super().from_db(db, field_names, values, **given)
         if "text" in row.__dict__:
             row.text = row.text.upper()
         return row
