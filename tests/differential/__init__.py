@@ -14,6 +14,6 @@ be stale.
 
 A failure prints the binding's source, the steps, as few as it takes, and `--seed` and `--batch`,
 which run it again. What is generated stands in `menu.py`, `declaring.py` and `writing.py`; what is
-known to differ, and so is left out, in `known.py`. `--faults all` plants each of `faults.py`, and
-must find it.
+known to differ, and so is left out unless `--known` is given, in `known.py`. `--faults all` plants
+each of `faults.py`, and must find it.
 """

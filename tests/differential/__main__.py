@@ -22,6 +22,7 @@ def main() -> int:
     parser.add_argument("--faults", default=None, help="faults to plant and find, or all")
     parser.add_argument("--batch", type=int, default=None, help="the one batch to run again")
     parser.add_argument("--go-on", action="store_true", help="tell of many differences, not of one")
+    parser.add_argument("--known", action="store_true", help="generate what is known to differ too")
     options = parser.parse_args()
     seed = random.randrange(10**9) if options.seed is None else options.seed
     if options.database == "all":
@@ -61,8 +62,11 @@ def _run(seed: int, options: argparse.Namespace) -> int:
     from django.db import connections
 
     from tests.differential.comparing import Comparison
+    from tests.differential.known import KNOWN
     from tests.differential.world import make_database
 
+    if options.known:
+        KNOWN.clear()
     make_database()
     try:
         if options.faults is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.differential.known import KNOWN
-from tests.differential.menu import MENUS, Menu, Piece
+from tests.differential.menu import MENUS, ORDER_KINDS, Menu, Piece
 
 PRELUDE = """
 import datetime, uuid
@@ -19,6 +19,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.functions import *
 from django.utils import timezone, translation
 from django.utils.formats import date_format
+from django.utils.functional import cached_property
 from django.utils.timezone import localtime
 from rest_framework.serializers import *
 from bindserver import Binding
@@ -197,7 +198,9 @@ class _Declaring:
 
     def _order(self) -> list[str]:
         draw, found = self._draw, []
-        for name in draw.names(self._menu.orders, 2):
+        orders = [name for name in self._menu.orders if ORDER_KINDS.get(name) not in KNOWN]
+        for name in draw.names(orders, 2):
+            draw.kinds.update({ORDER_KINDS[name]} if name in ORDER_KINDS else ())
             found.append(f"-{name}" if draw.chance(40) else name)
         return found
 

@@ -204,6 +204,11 @@ ITEM_DECLARED = (
              "        return [e.quantity for e in getattr(row, 'two', ())]"),
     declared("weekday", "SerializerMethodField()\n"
              "    def get_weekday(self, row): return row.day and date_format(row.day, 'l')"),
+    declared("kept", "SerializerMethodField()\n    @cached_property\n"
+             "    def tags_now(self): return Tag.objects.count()\n"
+             "    def get_kept(self, row): return self.tags_now", "kept"),
+    declared("memo", "SerializerMethodField()\n    def get_memo(self, row):\n"
+             "        return self.context.setdefault('memo', Tag.objects.count())", "kept"),
     declared("hour", "SerializerMethodField()\n    def get_hour(self, row):\n"
              "        return localtime(row.moment).isoformat() if row.moment else None"),
     declared("german", "SerializerMethodField()\n    def get_german(self, row):\n"
@@ -436,19 +441,27 @@ READ = Menu(
     orders=("rank", "text"),
     fields=("text", "rank"),
 )
-MENUS = (
-    ITEM,
-    ITEM,
-    ITEM,
-    SPECIAL,
-    SHELF,
-    ENTRY,
-    TAG,
-    SEAT,
-    TICKET,
-    DATED,
-    WIDE,
-    DRAFT,
-    LABEL,
-    READ,
+ODD = Menu(
+    model="Odd",
+    steps=(step(".filter(score__gt={n})"), step(".filter(points__lte={n})")),
+    filters=("'score__gte': {n}",),
+    orders=("points", "double", "score"),
+    fields=("score", "points", "double"),
 )
+HIDDEN = Menu(
+    model="Hidden",
+    bases=(Piece("Hidden.every.all()", frozenset({"base_manager"})), Piece("Hidden.objects.all()")),
+    steps=(step(".filter(weight__gt={n})"), step(".filter(shelf__rank__gte={n})")),
+    filters=("'weight__gte': {n}", "'shelf__rank': {n}"),
+    orders=("weight", "shelf__name"),
+    fields=("weight", "shelf", "deleted"),
+    declared=(declared("shelf_name", "CharField(source='shelf.name', default=None)"),),
+)
+ORDER_KINDS = {"points": "own_column", "double": "generated_column"}
+"""Kinds of what there is to order by."""
+
+MENUS = (
+    *(ITEM, ITEM, ITEM, ITEM, SPECIAL, SHELF, SHELF, ENTRY, TAG, SEAT, TICKET),
+    *(DATED, WIDE, DRAFT, LABEL, READ, ODD, HIDDEN),
+)
+"""Items have most to choose from, and come more often."""

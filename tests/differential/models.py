@@ -219,3 +219,47 @@ class Read(models.Model):
         if "text" in row.__dict__:
             row.text = row.text.upper()
         return row
+
+
+class Negated(models.IntegerField):
+    """Keeps a number's opposite, so that Python sorts otherwise than the database."""
+
+    def from_db_value(self, value: Any, *_: Any) -> Any:
+        return None if value is None else -value
+
+    def get_prep_value(self, value: Any) -> Any:
+        value = super().get_prep_value(value)
+        return None if value is None else -value
+
+
+class Odd(models.Model):
+    """Columns that are not what their class says."""
+
+    score = models.IntegerField(default=0)
+    points = Negated(default=0)
+    double = models.GeneratedField(
+        expression=models.F("score") * 2, output_field=models.IntegerField(), db_persist=True
+    )
+
+    objects: ClassVar[models.Manager[Odd]] = models.Manager()
+
+
+class Seen(models.Manager["Hidden"]):
+    """Hides what is deleted, from Django itself too."""
+
+    def get_queryset(self) -> Any:
+        return super().get_queryset().filter(deleted=False)
+
+
+class Hidden(models.Model):
+    """A model whose base manager hides rows."""
+
+    shelf = models.ForeignKey(Shelf, models.CASCADE, null=True, related_name="+")
+    weight = models.IntegerField(default=0)
+    deleted = models.BooleanField(default=False)
+
+    objects = Seen()
+    every: ClassVar[models.Manager[Hidden]] = models.Manager()
+
+    class Meta:
+        base_manager_name = "objects"

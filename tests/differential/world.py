@@ -61,6 +61,8 @@ FIRST = (
     "[Dated.objects.create(day=datetime.date(2024, 1, n), text='ab'[n % 2]) for n in (1, 2, 3)]",
     "[Wide.objects.create(id=2**60 + n, pk1=n, key='a', shelf_id=n) for n in (1, 2)]",
     "[Draft.every.create(weight=n, shelf_id=n % 3 + 1, deleted=n == 2) for n in range(4)]",
+    "[Odd.objects.create(score=n % 3, points=n % 4) for n in range(5)]",
+    "[Hidden.every.create(weight=n, shelf_id=n % 3 + 1, deleted=n == 2) for n in range(4)]",
     "[Label.objects.create(text='ab'[n % 2], rank=n) for n in range(4)]",
     "[Read.objects.create(text='ab'[n % 2], rank=n) for n in range(4)]",
 )
