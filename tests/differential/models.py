@@ -221,7 +221,7 @@ class Read(models.Model):
         return row
 
 
-class Negated(models.IntegerField):
+class Negated(models.IntegerField):  # type: ignore[type-arg]  # it takes none at run time
     """Keeps a number's opposite, so that Python sorts otherwise than the database."""
 
     def from_db_value(self, value: Any, *_: Any) -> Any:
