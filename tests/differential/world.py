@@ -178,6 +178,7 @@ class Followed:
         """
         if self.is_refused:
             if not self.declared.refused:
+                self._expected()  # DRF may refuse it too
                 raise Different(f"refused: {self.problems or self.subscriber.refused}")
             return
         if self.declared.refused:
