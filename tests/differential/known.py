@@ -8,9 +8,5 @@ from __future__ import annotations
 
 KNOWN: dict[str, str] = {
     "base_manager": "rows that a base manager hides are not reached from changed rows",
-    "generated_column": "Python sorts what the database computes, and may not have read",
     "kept": "a serializer, and its context, live as long as their view",
-    "own_column": "Python sorts a field's own values, the database what it holds",
-    "raw_whole": "RawSQL with OVER is read by keys",
-    "reverse": "Python sorts what `reverse()` turns around",
 }
