@@ -28,17 +28,6 @@ def _old_serializer() -> AbstractContextManager[Any]:
     return patch.object(Renderer, "_row", row)
 
 
-def _reverse_ignored() -> AbstractContextManager[Any]:
-    """Python sorts upwards, whatever the order says."""
-    honest = statements._direction
-
-    def direction(*given: Any) -> Any:
-        found = honest(*given)
-        return None if found is None else (found[0], 1, found[2])
-
-    return patch.object(statements, "_direction", direction)
-
-
 def _window_by_keys() -> AbstractContextManager[Any]:
     """A query with a window is read by the keys of changed rows."""
     honest = statements.why_whole
@@ -143,6 +132,5 @@ FAULTS: dict[str, Fault] = {
     "parents_forgotten": _parents_forgotten,
     "prefetches_ignored": _prefetches_ignored,
     "reads_forgotten": _reads_forgotten,
-    "reverse_ignored": _reverse_ignored,
     "window_by_keys": _window_by_keys,
 }

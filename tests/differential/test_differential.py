@@ -13,7 +13,7 @@ from tests.oracle.running import figure
 from tests.support.server import ROOT
 
 EXAMPLES = int(os.environ.get("DIFFERENTIAL_EXAMPLES", "160"))
-FAULT_EXAMPLES = 1200
+FAULT_EXAMPLES = 600
 """A fault must be found among so many; most are among the first hundred."""
 PATIENCE_SECONDS = 600
 
