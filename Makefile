@@ -5,6 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 DATABASE_URL ?= sqlite:///bindserver.sqlite3
 SECONDS ?= 300
+EXAMPLES ?= 20000
 DATABASE ?= sqlite
 SEED ?=
 CELLS ?=
@@ -19,7 +20,7 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 quoted = '$(subst ','\'',$(1))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint python-tests js-tests browser-tests oracle matrix strangers format clean
+.PHONY: help run test lint python-tests js-tests browser-tests oracle differential matrix strangers format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -40,7 +41,7 @@ lint: $(VENV)/.dev client-js/node_modules/.done ## Check style, types and the or
 js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
-python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the Python tests, half a minute of the oracle on each database among them
+python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the Python tests, a part of the oracle and of the comparison with DRF among them
 	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest $(AT_ONCE) -m "not browser"
 
 browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium
@@ -48,6 +49,10 @@ browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive
 
 oracle: $(VENV)/.dev ## Run the oracle on DATABASE for SECONDS, from SEED where given
 	$(BIN)/python -m tests.oracle --database $(call quoted,$(DATABASE)) --seconds $(call quoted,$(SECONDS)) \
+		$(if $(SEED),--seed $(call quoted,$(SEED)))
+
+differential: $(VENV)/.dev .make/postgresql ## Compare EXAMPLES generated bindings with DRF, over three databases, from SEED where given
+	$(BIN)/python -m tests.differential --database all --examples $(call quoted,$(EXAMPLES)) \
 		$(if $(SEED),--seed $(call quoted,$(SEED)))
 
 matrix: .make/redis .make/postgresql ## Run the Python tests with each Python and Django there is here; CELLS names some

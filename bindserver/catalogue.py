@@ -16,11 +16,12 @@ from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import canonical
 from bindserver.exceptions import Unavailable
+from bindserver.homes import home_of
 from bindserver.identity import Encoder, digest
 from bindserver.live import LiveView
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
-from bindserver.snapshot import guarded, home_of, vouch
+from bindserver.snapshot import guarded, vouch
 from bindserver.subject import Subject
 from bindserver.values import unwrapped
 from bindserver.wishes import Caller, Ref

@@ -25,6 +25,7 @@ from bindserver.exceptions import Denied
 from bindserver.pace import Pacer
 from bindserver.queries import OverBudget, Query
 from bindserver.registry import BindingClass
+from bindserver.surroundings import neutral
 
 logger = logging.getLogger("bindserver")
 
@@ -76,7 +77,7 @@ def _tried(binding: BindingClass, alias: str) -> set[str]:
     recorder = Recorder()
     query: Query | None = None
     try:
-        with recorder.watching(alias):
+        with recorder.watching(alias), neutral():
             instance: Binding[object] = binding()  # type: ignore[type-var]
             with suppress(Denied):  # nobody is known here
                 permissions.ask(instance)

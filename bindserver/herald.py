@@ -22,6 +22,7 @@ from bindserver.binding import Binding
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code
 from bindserver.hearing import changes
+from bindserver.surroundings import neutral
 from bindserver.wishes import Answered, Ended, Event, Published, Ref, Refused
 
 logger = logging.getLogger("bindserver")
@@ -169,6 +170,7 @@ class Herald:
     @staticmethod
     def _call(binding: Binding[Any], action: str, payload: Any) -> None:
         try:
-            binding.message(action, payload)
+            with neutral():
+                binding.message(action, payload)
         except Exception:  # the project's own code, which must harm nobody else's
             logger.exception("bindserver: %s.message() failed", type(binding).__name__)

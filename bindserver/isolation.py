@@ -18,6 +18,7 @@ from bindserver.pace import Pacer
 from bindserver.registry import BindingClass
 from bindserver.snapshot import locked
 from bindserver.sources import Source
+from bindserver.surroundings import neutral
 from bindserver.wishes import Ended, Refused
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
@@ -69,7 +70,8 @@ class Isolation:
         self._pacer.restart()
         failures = live.failures
         try:
-            work(live)
+            with neutral():
+                work(live)
         except TooManyRows as problem:
             self._end(live, problem)
         except Overtaken:

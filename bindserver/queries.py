@@ -21,17 +21,19 @@ from bindserver.dependencies import Recorder
 from bindserver.engine import protocol
 from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
-from bindserver.exceptions import BindserverError, TooManyRows
+from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.identity import Encoder, digest
 from bindserver.lifetimes import Serving, renewed, says_all
 from bindserver.pace import Pacer
 from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
-from bindserver.statements import compiled, conditioned, ordered, why_whole
+from bindserver.statements import compiled, located, ordered, why_whole
 from bindserver.values import path_of
 
 KEYS_PER_QUERY = 500
 SLOTS_PER_QUERY = 500
+FURTHER = 8
+"""Where joins bring rows several times, so many times more are read to find all."""
 
 
 class Form(Enum):
@@ -62,11 +64,31 @@ class Rows:
     count: int = 0
 
     def add(self, row: Row, sort: tuple[Any, ...] | None) -> None:
+        """Take a row.
+
+        Raises:
+            BindingError: another row has the same key on the wire, or this one came before and
+                says something else.
+        """
+        if row.key in self.fresh:
+            self._see_same(row)
         self.fresh[row.key] = Fresh(row.text, sort)
         self.keys[row.pk] = row.key
         self.count += 1
         if row.instance is not None:
             self.instances[row.key] = row.instance
+
+    def _see_same(self, row: Row) -> None:
+        if row.pk not in self.keys:
+            raise BindingError(
+                f"Two rows have the key {row.key!r}, and only one of them is {row.pk!r}: the field "
+                "that holds the key renders both alike."
+            )
+        if row.instance is None and self.fresh[row.key].text != row.text:
+            raise BindingError(
+                f"A join brings the row {row.key!r} more than once, and it says something else "
+                "each time. Annotate with an aggregate or a Subquery in place of a joined value."
+            )
 
 
 Dealt = Mapping[Slot, Rows]
@@ -111,7 +133,7 @@ class Query:
         self.alias: str = binding.using or "default"
         self.max_rows: int = binding.max_rows or conf.MAX_ROWS
         self._limit = binding.limit
-        queryset = conditioned(binding).using(self.alias)
+        queryset = located(binding, self.alias)
         self.model: type[Model] = queryset.model
         self._directions, queryset = ordered(queryset, binding.ordering, self.alias)
         self.sortable = self._directions is not None and not self._limit
@@ -255,11 +277,28 @@ class Query:
         pacer: Pacer,
         budget: int | None,
     ) -> Dealt:
-        dealt = {slot: Rows() for slot in slots.wanted}
+        most = self.max_rows * len(slots.wanted)
+        bound = 1 + (most if budget is None else min(budget, most))
+        while True:
+            dealt, read = self._load_some(queryset, bound, slots, reading, recorder, pacer, budget)
+            if read < bound or queryset.query.is_sliced:
+                return dealt
+            bound *= FURTHER  # a join brings rows several times, and what is behind was cut off
+
+    def _load_some(
+        self,
+        queryset: QuerySet[Any],
+        bound: int,
+        slots: Slots,
+        reading: Renderer | ModelRenderer,
+        recorder: Recorder,
+        pacer: Pacer,
+        budget: int | None,
+    ) -> tuple[Dealt, int]:
+        """Read the first rows, and tell how often one was read."""
+        dealt, count = {slot: Rows() for slot in slots.wanted}, 0
         recorder.expect_own()
-        most = self.max_rows * len(dealt)
-        most = most if budget is None else min(budget, most)
-        bounded = queryset if queryset.query.is_sliced else queryset[: most + 1]
+        bounded = queryset if queryset.query.is_sliced else queryset[:bound]
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
         with closing(reading.rows(bounded, pacer, slots)) as found:
             for count, row in enumerate(found, start=1):
@@ -267,9 +306,9 @@ class Query:
                     raise OverBudget
                 rows = dealt[row.slot]
                 rows.add(row, self._sort(row))
-                if rows.count > self.max_rows:
+                if len(rows.fresh) > self.max_rows:
                     raise TooManyRows(self.max_rows)
-        return dealt
+        return dealt, count
 
     def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
         """Read the rows of the query that have these primary keys, in no order."""

@@ -21,6 +21,7 @@ from bindserver.registry import BindingClass, registry
 from bindserver.snapshot import guarded, locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
+from bindserver.surroundings import neutral
 from bindserver.waiting import Opening, Reading
 from bindserver.wishes import (
     Accepted,
@@ -89,7 +90,8 @@ class Reception:
             self.postponed.append(wish)
             return
         try:
-            self._serve(wish)
+            with neutral():
+                self._serve(wish)
         except Overtaken:
             self.postponed.append(wish)
         self._late = time.monotonic() >= self._until

@@ -20,15 +20,17 @@ from rest_framework.utils.encoders import JSONEncoder
 from bindserver.binding import PLAIN, Binding, model_of
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
+from bindserver.evaluation import CHUNK_ROWS, has_columns, instances, is_bare, is_own_column
 from bindserver.exceptions import BindingError
 from bindserver.identity import Encoder
+from bindserver.keying import row_key, wire_key
+from bindserver.listed import child_of
 from bindserver.pace import Pacer
 from bindserver.serializing import NoRequest, context_of, serializer_of
 from bindserver.shapes import ALL, Slot, Slots
 from bindserver.values import path_of
 from bindserver.versions import fingerprint, loaded_beside
 
-CHUNK_ROWS = 500
 SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
 PLAIN_FIELDS = frozenset(
     {
@@ -102,13 +104,14 @@ class Renderer:
     def _declare(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
         """Make the serializer, and see which fields it has: that is as lasting as its class."""
         self._take(serializer_class, context)
-        self.key, self._adds_key = _key_field(self._model, self.serializer)
+        self._row_key = row_key(self._model, self.serializer)
+        self.key = self._row_key.name
         self._plain = _plain_columns(self._model, self.serializer)
 
     def _take(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
         self._serializer_class = serializer_class
         context = context if isinstance(context, NoRequest) else NoRequest(context)
-        self.serializer: Any = serializer_class(context=context)
+        self.serializer: Any = child_of(serializer_class, self._model, context)
 
     def is_plain(self) -> bool:
         """Tell whether rows are rendered by fields of DRF's alone, which remember nothing."""
@@ -146,7 +149,7 @@ class Renderer:
             pacer: rests, and stops what takes too long.
             slots: which of them are wanted; others are read, and not rendered.
         """
-        if self._plain is not None and not queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
+        if self._plain is not None and has_columns(queryset):
             return self._plain_rows(queryset, pacer, slots, self._plain)
         return self._model_rows(queryset, pacer, slots)
 
@@ -154,7 +157,7 @@ class Renderer:
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots
     ) -> Generator[Row, None, None]:
         render = self.serializer.to_representation
-        for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
+        for instance in instances(queryset):
             slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
@@ -168,28 +171,28 @@ class Renderer:
         slots: Slots,
         columns: Sequence[tuple[str, str, serializers.Field[Any, Any, Any, Any] | None]],
     ) -> Generator[Row, None, None]:
-        names = [*self._sort_columns, *slots.columns, *[column for _, column, _ in columns]]
-        sorted_until = 1 + len(self._sort_columns)
-        start = sorted_until + len(slots.columns)
-        for record in queryset.values_list(self._pk_name, *names).iterator(chunk_size=CHUNK_ROWS):
-            slot = slots.find(record[sorted_until:start])
+        wanted = [column for _, column, _ in columns]
+        # Django names a column that is selected twice anew, after another one perhaps.
+        names = list(dict.fromkeys([self._pk_name, *self._sort_columns, *slots.columns, *wanted]))
+        places = {name: at for at, name in enumerate(names)}
+        sorts = [places[name] for name in self._sort_columns]
+        slotted = [places[name] for name in slots.columns]
+        fields = [(name, places[column], field) for name, column, field in columns]
+        for record in queryset.values_list(*names).iterator(chunk_size=CHUNK_ROWS):
+            slot = slots.find(tuple([record[at] for at in slotted]))
             if slot is not None:
                 data = {
-                    name: value
-                    if value is None or field is None
-                    else field.to_representation(value)
-                    for (name, _, field), value in zip(columns, record[start:], strict=True)
+                    name: record[at]
+                    if record[at] is None or field is None
+                    else field.to_representation(record[at])
+                    for name, at, field in fields
                 }
-                yield self._row(record[0], data, record[1:sorted_until], slot)
+                yield self._row(record[0], data, tuple([record[at] for at in sorts]), slot)
             pacer.pause()
 
     def _row(self, pk: Any, data: Any, sort: tuple[Any, ...], slot: Slot) -> Row:
-        if self._adds_key:
-            data = {self.key: pk, **data}
-        key = wire_key(data[self.key])
-        if key is not data[self.key]:
-            data = {**data, self.key: key}  # a row is found by what it says itself
-        return Row(pk, key, to_json(data), sort, slot)
+        key, row = self._row_key.put(pk, data)
+        return Row(pk, key, to_json(row), sort, slot)
 
 
 class ModelRenderer:
@@ -213,7 +216,7 @@ class ModelRenderer:
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         beside = loaded_beside(queryset)
-        for instance in queryset.iterator(chunk_size=CHUNK_ROWS):
+        for instance in instances(queryset):
             slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
@@ -224,13 +227,6 @@ class ModelRenderer:
 
 def _attributes(instance: Model, names: Sequence[str]) -> tuple[Any, ...]:
     return tuple([getattr(instance, name) for name in names])
-
-
-def wire_key(value: Any) -> Key:
-    """Return a rendered primary key as the wire carries it."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= SAFE_INTEGER:
-        return value
-    return str(value)
 
 
 _ENCODER = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -268,30 +264,21 @@ def _null(_: str) -> None:
     return None
 
 
-def _key_field(model: type[Model], serializer: Any) -> tuple[str, bool]:
-    """Return the row field that holds the primary key, and whether it must be added."""
-    pk = model._meta.pk
-    names = [
-        name
-        for name, field in getattr(serializer, "fields", {}).items()
-        if field.source in ("pk", pk.name, pk.attname) and not field.write_only
-    ]
-    if not names:
-        return pk.name, True
-    return (pk.name if pk.name in names else names[0]), False
-
-
 def _plain_columns(
     model: type[Model], serializer: Any
 ) -> list[tuple[str, str, serializers.Field[Any, Any, Any, Any] | None]] | None:
     """Return (name, column, serializer field) of a serializer that needs no model instances."""
     if type(serializer).to_representation is not serializers.Serializer.to_representation:
         return None
+    if not is_bare(model):
+        return None
     concrete = {field.name: field for field in model._meta.concrete_fields}
     columns = []
     for name, field in serializer.fields.items():
         column = concrete.get(field.source)
         if field.write_only or column is None or not _is_plain(field, column):
+            return None
+        if not is_own_column(model, column):
             return None
         related = isinstance(field, serializers.PrimaryKeyRelatedField)
         columns.append((name, column.attname, None if related else field))
@@ -313,10 +300,9 @@ def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, A
 
 def key_name(binding: Binding[Any]) -> str:
     """Return the name of the row field that holds a binding's key."""
-    serializer_class = serializer_of(binding)
-    return _key_field(model_of(binding), serializer_class(context=NoRequest(context_of(binding))))[
-        0
-    ]
+    model = model_of(binding)
+    context = NoRequest(context_of(binding))
+    return row_key(model, child_of(serializer_of(binding), model, context)).name
 
 
 def serializer_identity(

@@ -8,12 +8,12 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.apps import apps
 from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.databases import database_of
 from bindserver.exceptions import Overtaken
+from bindserver.homes import is_elsewhere
 from bindserver.pace import Pacer
 
 _reading = threading.local()
@@ -23,9 +23,11 @@ class SnapshotRouter:
     """Keeps reads of a snapshot in it, whatever the project's own routers say; all but those of
     models that they keep in another database altogether."""
 
+    reads_snapshots = True
+
     def db_for_read(self, model: Any, **hints: Any) -> str | None:
         alias: str | None = getattr(_reading, "alias", None)
-        return None if alias is None or _is_elsewhere(model, alias) else alias
+        return None if alias is None or is_elsewhere(model, alias) else alias
 
     def db_for_write(self, model: Any, **hints: Any) -> str | None:
         return None
@@ -35,26 +37,6 @@ class SnapshotRouter:
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         return None
-
-
-def _is_elsewhere(model: Any, alias: str) -> bool:
-    """Tell whether the project's routers write a model to another database, and migrate it not to
-    this one. To a replica, or a second name of a database, they migrate nothing at all."""
-    return (
-        home_of(model) not in (None, alias)
-        and not router.allow_migrate_model(alias, model)
-        and any(router.allow_migrate_model(alias, other) for other in apps.get_models())
-    )
-
-
-def home_of(model: Any) -> str | None:
-    """Return the database that the project's routers write a model to; None if they do not say."""
-    for known in router.routers:
-        choose = getattr(known, "db_for_write", None)
-        home: str | None = None if choose is None else choose(model)
-        if home is not None:
-            return home
-    return None
 
 
 def route_snapshots() -> None:

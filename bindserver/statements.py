@@ -22,6 +22,7 @@ from bindserver.databases.base import Sorting
 from bindserver.dependencies import Paths, paths_of
 from bindserver.exceptions import BindingError
 from bindserver.expressions import has_window, keeps, own_sql
+from bindserver.homes import elsewhere, say_using
 from bindserver.identity import Encoder, Statement, compile_query
 
 
@@ -31,7 +32,7 @@ def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
     Making one asks the binding for its queryset, which may read the database.
     """
     alias = binding.using or "default"
-    _, queryset = ordered(conditioned(binding).using(alias), binding.ordering, alias)
+    _, queryset = ordered(located(binding, alias), binding.ordering, alias)
     if binding.limit:
         queryset = queryset[: binding.limit]
     if not queryset.query.is_sliced:
@@ -62,6 +63,22 @@ def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:
 def _settled(queryset: QuerySet[Any], alias: str) -> Any:
     _, in_order = ordered(queryset.using(alias), None, alias)
     return Encoder(alias).queryset(in_order, "a queryset")
+
+
+def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:
+    """Return the binding's queryset with its conditions, on its database.
+
+    Raises:
+        BindingError: it, or what it prefetches, is to be read from another one.
+    """
+    queryset = conditioned(binding)
+    other = elsewhere(queryset, binding.using)
+    if other is not None:
+        raise BindingError(
+            f"{type(binding).__name__} reads {queryset.model.__name__} from database {other!r}, "
+            f"and follows {alias!r}. {say_using(other)}"
+        )
+    return queryset.using(alias)
 
 
 def conditioned(binding: Binding[Any]) -> QuerySet[Any]:

@@ -6,7 +6,7 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 from django.core.exceptions import ValidationError
@@ -22,10 +22,10 @@ from bindserver.contextless import traits_of
 from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams, Unsound
 from bindserver.holdings import asks_code, held, is_exact, paginates_sequences
+from bindserver.keying import wire_key
 from bindserver.params import from_query
 from bindserver.permissions import asks_about_objects
 from bindserver.registry import registry
-from bindserver.rendering import wire_key
 from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Snapshot
 
@@ -185,7 +185,8 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Answer with a row, from memory where it is one of the binding's own."""
         key = None if asks_about_objects(map(type, self.get_permissions())) else self._key()
-        if key is not None:
+        # Code of the project's own may tell a row alone from one of a list.
+        if key is not None and traits_of(cast(Any, self.get_serializer_class())).own:
             snapshot, _ = self._held(RETRIEVING)
             # What is not found is looked for in the database, which compares by its own rules.
             row = None if snapshot is None else snapshot.rows.get(key)

@@ -22,6 +22,7 @@ from bindserver.checks.bindings import _check_permissions
 from bindserver.importing import Asked
 from bindserver.registry import registry
 from tests.app.models import Moment, Product, Tag
+from tests.test_like_drf import BackwardsRow, FullRow
 
 Declare = Callable[..., type[Binding[Any]]]
 
@@ -163,6 +164,18 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "one permission class without a list": (
         "E018",
         {**GOOD, "permission_classes": IsAuthenticated},
+    ),
+    "a list serializer that renders": (
+        "E040",
+        {"model": Product, "event": "goods", "serializer_class": BackwardsRow},
+    ),
+    "a queryset of another database": (
+        "E041",
+        {"queryset": Product.objects.using("archive"), "event": "goods", "fields": ["id"]},
+    ),
+    "no name for the key": (
+        "E042",
+        {"model": Product, "event": "goods", "serializer_class": FullRow},
     ),
 }
 

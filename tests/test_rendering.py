@@ -18,8 +18,9 @@ from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver.binding import plain_serializer
 from bindserver.exceptions import BindingError, QueryTimeout
+from bindserver.keying import wire_key
 from bindserver.pace import Pacer
-from bindserver.rendering import Renderer, Row, describe, to_json, wire_key
+from bindserver.rendering import Renderer, Row, describe, to_json
 from bindserver.serializing import NoRequest
 from bindserver.shapes import ALL, Slots
 from tests.app.models import Category, Product, Word

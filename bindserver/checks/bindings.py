@@ -19,6 +19,7 @@ from rest_framework.settings import api_settings
 
 from bindserver.binding import SAY, UNSAID, Binding, is_sent, model_of, plain_serializer
 from bindserver.capture.sessions import switcher_of
+from bindserver.checks.rendering import check_database, check_key, check_list
 from bindserver.databases import DATABASES
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 from bindserver.importing import (
@@ -420,4 +421,7 @@ CHECKS: tuple[Check, ...] = (
     _check_query,
     _check_groups,
     _check_session,
+    check_database,
+    check_list,
+    check_key,
 )

@@ -139,6 +139,45 @@ class E030(WebsocketBinding[Any]):
     groups = ("a b",)
 
 
+class Every(serializers.ListSerializer[Any]):
+    def to_representation(self, data: Any) -> Any:
+        return super().to_representation(data)[:1]
+
+
+class First(serializers.ModelSerializer[Product]):
+    class Meta:
+        model = Product
+        fields = ("id",)
+        list_serializer_class = Every
+
+
+class E040(Binding[Any]):
+    model = Product
+    event = "e040"
+    serializer_class = First
+
+
+class E041(Binding[Any]):
+    event = "e041"
+    fields = ("id",)
+    queryset = Product.objects.using("switching")
+
+
+class Keyless(serializers.ModelSerializer[Product]):
+    id = serializers.IntegerField(source="stock")
+    pk = serializers.IntegerField(source="stock")
+
+    class Meta:
+        model = Product
+        fields = ("id", "pk")
+
+
+class E042(Binding[Any]):
+    model = Product
+    event = "e042"
+    serializer_class = Keyless
+
+
 class E050(Good):
     event = "e050"
     using = "switching"

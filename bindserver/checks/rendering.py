@@ -1,0 +1,77 @@
+"""Checks of what a binding's rows are: whether they can be those that DRF would answer with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.checks import CheckMessage, Error
+from django.db import DEFAULT_DB_ALIAS
+
+from bindserver.binding import Binding, model_of, plain_serializer
+from bindserver.exceptions import BindingError
+from bindserver.homes import elsewhere, say_using
+from bindserver.keying import row_key
+from bindserver.listed import list_serializer_of, renders_singly, why_listed
+from bindserver.registry import BindingClass
+from bindserver.serializing import NoRequest
+
+
+def check_database(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check that a binding follows the database that its rows are read from."""
+    model = model_of(binding)
+    queryset = model._default_manager.all() if binding.queryset is None else binding.queryset
+    if binding.get_queryset is not Binding.get_queryset:
+        queryset = model._base_manager.all()  # what the method says is seen when it is called
+    other = elsewhere(queryset, binding.using)
+    if other is not None:
+        yield Error(
+            f"{binding.__name__} follows {binding.using or DEFAULT_DB_ALIAS!r}, and the rows of "
+            f"{model.__name__} are read from {other!r}.",
+            hint=say_using(other),
+            obj=binding,
+            id="bindserver.E041",
+        )
+
+
+def check_list(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check that lists of a binding's rows are rendered row by row."""
+    cls = binding.serializer_class
+    if cls is not None and not renders_singly(list_serializer_of(cls)):
+        yield Error(
+            f"{binding.__name__}: {why_listed(cls)}",
+            hint="A list serializer that only validates or saves is allowed.",
+            obj=binding,
+            id="bindserver.E040",
+        )
+
+
+def check_key(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check that there is a name for the primary key in a binding's rows."""
+    serializer = _serializer_of(binding)
+    if serializer is None:
+        return
+    try:
+        row_key(model_of(binding), serializer)
+    except BindingError as problem:
+        yield Error(
+            f"{binding.__name__}: {problem}",
+            hint="Clients tell rows apart by their key.",
+            obj=binding,
+            id="bindserver.E042",
+        )
+
+
+def _serializer_of(binding: BindingClass) -> Any:
+    """Return a binding's serializer, None where only a subscriber's context can make it."""
+    cls: Any = binding.serializer_class
+    if cls is None:
+        if binding.fields is None:
+            return None
+        cls = plain_serializer(model_of(binding), binding.fields)
+    try:
+        serializer = cls(context=NoRequest())
+        _ = getattr(serializer, "fields", {})
+    except Exception:  # the project's code, which may well need its context; it is told when used
+        return None
+    return serializer

@@ -1,0 +1,69 @@
+"""How a queryset is read so that its rows are those that DRF gets by evaluating it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+from django.db.models import Field, Model, QuerySet
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
+from django.db.models.query import ModelIterable
+from django.db.models.query_utils import DeferredAttribute
+from django.db.models.signals import post_init, pre_init
+
+CHUNK_ROWS = 500
+EVALUATION = ("_fetch_all", "iterator", "_iterator", "__iter__")
+"""Methods of a queryset that make its rows."""
+
+COLUMNS = ("values_list", "_values", "values")
+"""Methods by which a queryset's columns are read without its rows."""
+
+MAKING = ("from_db", "__init__", "__new__", "__getattribute__")
+"""What a model may override to make something else of what is read."""
+
+DESCRIPTORS = (DeferredAttribute, ForeignKeyDeferredAttribute)
+"""What Django itself puts in place of a column in a model's class."""
+
+
+def instances(queryset: QuerySet[Any]) -> Iterator[Any]:
+    """Yield a queryset's rows: in chunks, where its class makes them as Django's own does, else
+    all at once, by what the class itself does."""
+    if _is_usual(type(queryset), EVALUATION) and queryset._iterable_class is ModelIterable:
+        yield from queryset.iterator(chunk_size=CHUNK_ROWS)
+    else:
+        yield from queryset._chain()  # type: ignore[attr-defined]  # it keeps what it has read
+
+
+def has_columns(queryset: QuerySet[Any]) -> bool:
+    """Tell whether `values_list` reads what the queryset's rows would hold."""
+    return (
+        queryset._iterable_class is ModelIterable
+        and _is_usual(type(queryset), (*EVALUATION, *COLUMNS))
+        and not queryset._prefetch_related_lookups  # type: ignore[attr-defined]
+        and not queryset.query.combinator  # its parts may have other columns
+    )
+
+
+@lru_cache(maxsize=512)
+def _is_usual(kind: type[QuerySet[Any]], names: tuple[str, ...]) -> bool:
+    return all(getattr(kind, name) is getattr(QuerySet, name) for name in names)
+
+
+def is_bare(model: type[Model]) -> bool:
+    """Tell whether a model's rows hold just what the database does, so that nobody misses them."""
+    usual: Any = Model
+    return not (post_init.has_listeners(model) or pre_init.has_listeners(model)) and all(
+        _function(getattr(model, name)) is _function(getattr(usual, name)) for name in MAKING
+    )
+
+
+def _function(method: Any) -> Any:
+    return getattr(method, "__func__", method)
+
+
+def is_own_column(model: type[Model], column: Field[Any, Any]) -> bool:
+    """Tell whether a row's attribute is its column's value, and no descriptor's of a project or of
+    another library."""
+    return type(inspect.getattr_static(model, column.attname, None)) in DESCRIPTORS

@@ -1,0 +1,116 @@
+"""Batches of generated bindings, followed through the same writes; and what is told of failures."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from random import Random
+
+from tests.differential.declaring import Declared, declaration
+from tests.differential.world import Failed, World
+from tests.differential.writing import Step, step
+
+AT_ONCE = 20
+"""So many bindings are followed through the same writes."""
+STEPS = 5
+
+
+class Comparison:
+    """Runs batches until enough different bindings were compared.
+
+    Args:
+        start: the seed.
+        only: the one batch to run, of those that are drawn; None for all.
+        go_on: whether to go on after a difference.
+        quiet: whether to say nothing of a difference.
+    """
+
+    def __init__(
+        self, start: int, only: int | None = None, *, go_on: bool = False, quiet: bool = False
+    ) -> None:
+        self._seed, self._only, self._go_on, self._quiet = start, only, go_on, quiet
+        self._seen: set[str] = set()
+        self._kinds: Counter[str] = Counter()
+        self._batch = 0
+        self._refused = 0
+        self._world = World()
+        self._began = time.monotonic()
+        self.differences = 0
+
+    def run(self, examples: int) -> None:
+        """Compare so many bindings."""
+        while len(self._seen) < examples and (self._go_on or not self.differences):
+            self._batch += 1
+            if self._only is None or self._batch == self._only:
+                random = Random(f"{self._seed} {self._batch}")
+                bindings = [declaration(random) for _ in range(AT_ONCE)]
+                self._take(bindings, [step(random) for _ in range(STEPS)])
+            if self._batch == self._only:
+                break
+
+    def _take(self, bindings: Sequence[Declared], written: Sequence[Step]) -> None:
+        fresh = list({b.name: b for b in bindings if b.name not in self._seen}.values())
+        self._seen.update(one.name for one in fresh)
+        self._refused += sum(one.refused for one in fresh)
+        for one in fresh:
+            self._kinds.update(one.kinds)
+        while fresh:
+            try:
+                self._world.run(fresh, written)
+                return
+            except Failed as failed:
+                self.differences += 1
+                if not self._quiet:
+                    self._tell(failed)
+                if not self._go_on:
+                    return
+                fresh = [one for one in fresh if one is not failed.declared]
+
+    def _tell(self, failed: Failed) -> None:
+        alone = self._alone(failed)
+        where = f"--seed {self._seed} --batch {self._batch}"
+        print(f"\nDIFFERENT ({where}), {'alone too' if alone else 'only beside others'}:")
+        found = alone or failed
+        print(found.declared.source)
+        print(f"kinds: {', '.join(sorted(found.declared.kinds)) or '-'}")
+        for number, written_then in enumerate(found.steps, start=1):
+            print(f"step {number}: {written_then.source}")
+        print(found.problem, flush=True)
+
+    def _alone(self, failed: Failed) -> Failed | None:
+        """Return the same failure of one binding, with as few steps as that takes; None if it
+        takes others beside it."""
+        found = self._fails(failed.declared, failed.steps)
+        if found is None:
+            return None
+        for one in list(found.steps):
+            fewer = [other for other in found.steps if other is not one]
+            found = self._fails(failed.declared, fewer) or found
+        return found
+
+    def _fails(self, declared: Declared, written: Sequence[Step]) -> Failed | None:
+        try:
+            self._world.run([declared], written)
+        except Failed as failed:
+            return failed
+        return None
+
+    @property
+    def tried(self) -> int:
+        """How many different bindings were drawn."""
+        return len(self._seen)
+
+    def report(self) -> str:
+        """Return the figures."""
+        seconds = time.monotonic() - self._began
+        lines = [
+            f"examples: {len(self._seen) - len(self._world.invalid)}",
+            f"without an answer of DRF's: {len(self._world.invalid)}",
+            f"comparisons: {self._world.compared}",
+            f"refused as they must be: {self._refused}",
+            f"differences: {self.differences}",
+            f"seconds: {seconds:.0f}",
+            "kinds: " + ", ".join(f"{kind} {n}" for kind, n in sorted(self._kinds.items())),
+        ]
+        return "\n".join(lines)

@@ -1,0 +1,266 @@
+"""Bindings as they are generated: source text, made from pieces of the menu."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tests.differential.known import KNOWN
+from tests.differential.menu import MENUS, ORDER_KINDS, Menu, Piece
+
+PRELUDE = """
+import datetime, uuid
+from decimal import Decimal
+from django.db import connection, transaction
+from django.db.models import *
+from django.db.models.expressions import RawSQL
+from django.db.models.functions import *
+from django.utils import timezone, translation
+from django.utils.formats import date_format
+from django.utils.functional import cached_property
+from django.utils.timezone import localtime
+from rest_framework.serializers import *
+from bindserver import Binding
+from tests.differential.models import *
+
+class ShelfRow(ModelSerializer):
+    class Meta:
+        model = Shelf
+        fields = ["id", "name", "rank"]
+
+class TagRow(ModelSerializer):
+    class Meta:
+        model = Tag
+        fields = ["label", "weight"]
+
+class EntryRow(ModelSerializer):
+    class Meta:
+        model = Entry
+        fields = ["quantity"]
+
+class ChildRow(ModelSerializer):
+    shelf = ShelfRow()
+    class Meta:
+        model = Item
+        fields = ["name", "score", "shelf"]
+
+class Reversed(ListSerializer):
+    def to_representation(self, data):
+        return super().to_representation(data)[::-1]
+"""
+PERCENT = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One generated binding.
+
+    Attributes:
+        source: its source: `Bound`, and `plain()`, which returns what DRF is asked for.
+        kinds: what it is about.
+        refused: whether it must be refused, and if not so, equal.
+    """
+
+    source: str
+    kinds: frozenset[str]
+    refused: bool = False
+
+    @property
+    def name(self) -> str:
+        """A short name, equal for equal sources."""
+        return hashlib.sha256(self.source.encode()).hexdigest()[:10]
+
+
+class Draw:
+    """Draws pieces, and fills in what they leave open."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self.kinds: set[str] = set()
+
+    def number(self, most: int, least: int = 0) -> int:
+        return self._random.randint(least, most)
+
+    def chance(self, percent: int) -> bool:
+        return self.number(PERCENT - 1) >= PERCENT - percent
+
+    def one(self, pieces: Sequence[Piece]) -> Piece:
+        """Return a piece that is not known to differ, with its gaps filled."""
+        fit = [piece for piece in pieces if not piece.kinds & KNOWN.keys()]
+        piece = fit[self.number(len(fit) - 1)]
+        self.kinds |= piece.kinds
+        return Piece(self.filled(piece.text), piece.kinds, piece.field, piece.renders)
+
+    def some(self, pieces: Sequence[Piece], most: int) -> list[Piece]:
+        return [self.one(pieces) for _ in range(self.number(most))] if pieces else []
+
+    def names(self, names: Sequence[str], most: int) -> list[str]:
+        picked = [names[self.number(len(names) - 1)] for _ in range(self.number(most))]
+        return list(dict.fromkeys(picked))
+
+    def filled(self, text: str) -> str:
+        for gap, values in GAPS.items():
+            while gap in text:
+                text = text.replace(gap, values[self.number(len(values) - 1)], 1)
+        return text
+
+
+GAPS = {
+    "{n}": ("1", "0", "2", "3", "4"),
+    "{k}": ("1", "2", "3"),
+    "{t}": ("'a'", "'b'", "'c'"),
+    "{s}": ("'a'", "'B'", "'c'"),
+}
+
+
+def declaration(random: Random) -> Declared:
+    """Return a binding."""
+    return _Declaring(Draw(random)).declared()
+
+
+class _Declaring:
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
+        self._menu: Menu = MENUS[draw.number(len(MENUS) - 1)]
+        self._values: list[Piece] = []
+        self._refused = False
+
+    def declared(self) -> Declared:
+        draw, menu = self._draw, self._menu
+        queryset, bare = self._queryset()
+        ordering = self._order() if bare and draw.chance(50) else None
+        filters = draw.filled(menu.filters[draw.number(len(menu.filters) - 1)])
+        filtered = bare and draw.chance(40)
+        limit = draw.number(5, 1) if draw.chance(15) else None
+        lines = [*self._serializer(), "class Bound(Binding):", f"    model = {menu.model}"]
+        lines += self._served
+        if filtered:
+            lines.append(f"    filters = {{{filters}}}")
+        if ordering is not None:
+            lines.append(f"    ordering = {ordering}")
+        if limit:
+            lines.append(f"    limit = {limit}")
+        lines += ["    def get_queryset(self):", f"        return {queryset}"]
+        lines += ["    def get_serializer_context(self):", "        return {'scale': 3}"]
+        plain = f"{queryset}.filter(**{{{filters}}})" if filtered else queryset
+        if bare:
+            plain = self._ordered(plain, ordering, self._own)
+        if limit:
+            plain += f"[:{limit}]"
+            draw.kinds.add("limit")
+        lines += ["def plain():", f"    return {plain}"]
+        return Declared("\n".join(lines) + "\n", frozenset(draw.kinds), self._refused)
+
+    # The query.
+
+    def _queryset(self) -> tuple[str, bool]:
+        """Return a queryset, and whether it can be filtered and ordered further."""
+        draw, menu = self._draw, self._menu
+        text = draw.one(menu.bases).text if menu.bases else menu.base().text
+        steps = [piece.text for piece in draw.some(menu.steps, 3)]
+        values = {piece.field: piece for piece in draw.some(menu.values, 2)}
+        self._values = list(values.values())
+        # Django takes no slice after which something is filtered, and orders before `distinct`.
+        at = draw.number(len(steps))
+        steps[at:at] = [f".annotate({name}={piece.text})" for name, piece in values.items()]
+        text += "".join(steps)
+        self._own: list[str] | None = None
+        if draw.chance(40):
+            self._own = self._order()
+            text += f".order_by(*{self._own})"
+        if draw.chance(10) and "reverse" not in KNOWN:
+            draw.kinds.add("reverse")
+            self._own = [*(self._own or menu.usual), "pk"]
+            text += f".order_by(*{self._own}).reverse()"
+        whole = draw.number(PERCENT - 1)
+        if whole >= 92:
+            draw.kinds.add("slice")
+            least = draw.number(2)
+            text = self._ordered(text, None, self._own)
+            return f"{text}[{least}:{least + draw.number(5, 1)}]", False
+        if whole >= 86 and not self._values and not draw.kinds & {"own_fetch", "reverse"}:
+            return self._union(text), False
+        return text, True
+
+    def _union(self, text: str) -> str:
+        draw = self._draw
+        draw.kinds.add("union")
+        how = ("union", "union", "intersection", "difference")[draw.number(3)]
+        narrow = [piece for piece in self._menu.steps if piece.text.startswith(".filter(")]
+        model = self._menu.model
+        one = f"{model}.objects.all(){draw.one(narrow).text}.order_by()"
+        other = f"{model}.objects.all(){draw.one(narrow).text}.order_by()"
+        self._own = None
+        key = {"Tag": "label", "Seat": "item_id", "Ticket": "uid", "Dated": "day"}.get(model, "id")
+        return f"{one}.{how}({other}).order_by({key!r})"
+
+    def _order(self) -> list[str]:
+        draw, found = self._draw, []
+        orders = [name for name in self._menu.orders if ORDER_KINDS.get(name) not in KNOWN]
+        for name in draw.names(orders, 2):
+            draw.kinds.update({ORDER_KINDS[name]} if name in ORDER_KINDS else ())
+            found.append(f"-{name}" if draw.chance(40) else name)
+        return found
+
+    def _ordered(self, text: str, ordering: list[str] | None, own: list[str] | None) -> str:
+        """Return the text of a queryset in a binding's order: its own, else the query's or the
+        model's, and the key last."""
+        items = ordering if ordering is not None else (own or list(self._menu.usual))
+        if not {item.lstrip("-") for item in items} & self._menu.key:
+            items = [*items, "pk"]
+        return f"{text}.order_by(*{items})"
+
+    # The serializer.
+
+    def _serializer(self) -> list[str]:
+        draw, menu = self._draw, self._menu
+        fields = draw.names(menu.fields, 6)
+        key = ["pk"] if draw.chance(10) and menu.model == "Nobody" else ["id"]
+        if menu.key & {"id"} or menu.model == "Special":
+            fields = [*(key if draw.chance(70) else []), *fields]
+        fields = list(dict.fromkeys(fields)) or [menu.fields[0]]
+        columns = [name for name in fields if name not in NO_COLUMNS]
+        if columns and not self._values and draw.chance(35):
+            self._served = [f"    fields = {columns}"]
+            return []
+        lines = ["class Row(ModelSerializer):"]
+        declared = {piece.field: piece for piece in draw.some(menu.declared, 3)}
+        for piece in declared.values():
+            lines.append(f"    {piece.field} = {piece.text}")
+        for piece in self._values:
+            declared[piece.field] = piece
+            lines.append(f"    {piece.field} = {piece.renders}")
+        fields = list(dict.fromkeys([*fields, *declared]))
+        self._refused = menu.model == "Wide" and {"id", "pk"} <= declared.keys()  # no name is left
+        lines += ["    class Meta:", f"        model = {menu.model}", f"        fields = {fields}"]
+        if draw.chance(4):
+            lines.append("        list_serializer_class = Reversed")
+            self._refused = True
+        if draw.chance(12):
+            lines += REPRESENTED[draw.number(len(REPRESENTED) - 1)]
+        self._served = ["    serializer_class = Row"]
+        return lines
+
+
+NO_COLUMNS = frozenset({"title", "voice", "spoken", "entries", "children", "seat", "tickets"})
+"""What a binding's `fields` cannot name."""
+
+REPRESENTED = (
+    [
+        "    def to_representation(self, row):",
+        "        data = super().to_representation(row)",
+        "        data['key_of'] = str(row.pk)",
+        "        return data",
+    ],
+    [
+        "    def to_representation(self, row):",
+        "        return {'row': super().to_representation(row)}",
+    ],
+    [
+        "    def get_fields(self):",
+        "        fields = super().get_fields()",
+        "        return dict(reversed(fields.items()))",
+    ],
+)

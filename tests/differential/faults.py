@@ -1,0 +1,136 @@
+"""Faults to plant, by name: the comparison must find each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from typing import Any
+from unittest.mock import patch
+
+from bindserver import isolation, moving, queries, reception, rendering, statements
+from bindserver.keying import RowKey, wire_key
+from bindserver.live import LiveView
+from bindserver.queries import Query
+from bindserver.rendering import Renderer
+
+Fault = Callable[[], AbstractContextManager[Any]]
+
+
+def _old_serializer() -> AbstractContextManager[Any]:
+    """Rows are rendered once, and never again while their renderer lives."""
+    honest = Renderer._row
+    kept: dict[tuple[int, Any], str] = {}
+
+    def row(self: Renderer, pk: Any, *others: Any) -> Any:
+        made = honest(self, pk, *others)
+        return made._replace(text=kept.setdefault((id(self), pk), made.text))
+
+    return patch.object(Renderer, "_row", row)
+
+
+def _window_by_keys() -> AbstractContextManager[Any]:
+    """A query with a window is read by the keys of changed rows."""
+    honest = statements.why_whole
+
+    def why(queryset: Any, limit: Any) -> str | None:
+        why = honest(queryset, limit)
+        return None if why is not None and "window" in why else why
+
+    return patch.object(queries, "why_whole", why)
+
+
+def _limits_keep_what_they_have() -> AbstractContextManager[Any]:
+    """A view with a limit is not read again when it comes to hold less."""
+    honest = LiveView.load
+
+    def load(self: LiveView, rows: Any, position: Any, **given: Any) -> Any:
+        if self.query.whole and len(self.keys) > len(rows.keys):
+            return None
+        return honest(self, rows, position, **given)
+
+    return patch.object(LiveView, "load", load)
+
+
+def _joined_rows_dropped() -> AbstractContextManager[Any]:
+    """Rows that a changed row of a joined table reaches are not read again."""
+    return patch.object(Query, "reached", lambda *given: set())
+
+
+def _prefetches_ignored() -> AbstractContextManager[Any]:
+    """What a queryset says of prefetching is left out."""
+    honest = Renderer.rows
+
+    def rows(self: Renderer, queryset: Any, *others: Any) -> Any:
+        return honest(self, queryset.prefetch_related(None), *others)
+
+    return patch.object(Renderer, "rows", rows)
+
+
+def _reads_forgotten() -> AbstractContextManager[Any]:
+    """Nobody notes what serializers and prefetches read."""
+    return patch.object(LiveView, "learn", lambda *given: None)
+
+
+def _columns_always() -> AbstractContextManager[Any]:
+    """Columns are read in place of rows, whatever makes rows of them."""
+    return _all(
+        patch.object(rendering, "has_columns", lambda queryset: not queryset.query.combinator),
+        patch.object(rendering, "is_bare", lambda model: True),
+    )
+
+
+def _chunks_always() -> AbstractContextManager[Any]:
+    """A queryset's class is not asked how it makes its rows."""
+    return patch.object(rendering, "instances", lambda queryset: queryset.iterator(chunk_size=500))
+
+
+def _parents_forgotten() -> AbstractContextManager[Any]:
+    """A row's serializer is made as for a single row."""
+
+    def child(kind: Any, model: Any, context: Any) -> Any:
+        return kind(context=context)
+
+    return patch.object(rendering, "child_of", child)
+
+
+def _any_id_is_the_key() -> AbstractContextManager[Any]:
+    """A field that has the key's name is taken for it."""
+
+    def put(self: RowKey, pk: Any, data: Any) -> Any:
+        row = {"id": pk, **data}
+        return wire_key(row["id"]), {**row, "id": wire_key(row["id"])}
+
+    return _all(
+        patch.object(rendering, "row_key", lambda model, serializer: RowKey("id", own=True)),
+        patch.object(RowKey, "put", put),
+    )
+
+
+def _language_kept() -> AbstractContextManager[Any]:
+    """What a serializer does to its thread stays."""
+    return _all(
+        *[patch.object(module, "neutral", nullcontext) for module in (isolation, moving, reception)]
+    )
+
+
+@contextmanager
+def _all(*patches: Any) -> Iterator[None]:
+    with ExitStack() as stack:
+        for one in patches:
+            stack.enter_context(one)
+        yield
+
+
+FAULTS: dict[str, Fault] = {
+    "any_id_is_the_key": _any_id_is_the_key,
+    "chunks_always": _chunks_always,
+    "columns_always": _columns_always,
+    "joined_rows_dropped": _joined_rows_dropped,
+    "language_kept": _language_kept,
+    "limits_keep_what_they_have": _limits_keep_what_they_have,
+    "old_serializer": _old_serializer,
+    "parents_forgotten": _parents_forgotten,
+    "prefetches_ignored": _prefetches_ignored,
+    "reads_forgotten": _reads_forgotten,
+    "window_by_keys": _window_by_keys,
+}

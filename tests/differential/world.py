@@ -1,0 +1,330 @@
+"""One database on which bindings are followed, written to, and compared with DRF's answer."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist
+from django.core.management import call_command
+from django.core.management.color import no_style
+from django.db import DatabaseError, connection, models, transaction
+from django.utils import timezone, translation
+from rest_framework.utils.encoders import JSONEncoder
+
+from bindserver.binding import Binding
+from bindserver.capture.log import log_of
+from bindserver.capture.tables import tracked
+from bindserver.checks.bindings import CHECKS
+from bindserver.desk import EVERYTHING
+from bindserver.engine.replica import Replica
+from bindserver.wishes import (
+    Accepted,
+    Answered,
+    Caller,
+    Ended,
+    Event,
+    Published,
+    Ref,
+    Refused,
+    Staled,
+    SubscribeWish,
+)
+from tests.differential.declaring import PRELUDE, Declared
+from tests.differential.writing import Step
+from tests.support.turning import Turning
+
+CONTEXT = {"scale": 3}
+FIRST = (
+    "Shelf.objects.bulk_create([Shelf(pk=1, name='a', rank=1), Shelf(pk=2, name='B', rank=2),"
+    " Shelf(pk=3, name='b', rank=None)])",
+    "Tag.objects.bulk_create([Tag(label='a', weight=1), Tag(label='b', weight=2)])",
+    "Item.objects.bulk_create([Item(pk=n, name='aBcab'[n % 5], score=n % 3, score1=n % 4,"
+    " id1=[None, 2, 1][n % 3], amount=[None, Decimal('1.10'), Decimal('-2')][n % 3],"
+    " day=[None, datetime.date(2024, 1, n)][n % 2], shelf_id=[1, None, 2, 3][n % 4],"
+    " parent_id=[None, 1, 2][n % 3] if n > 2 else None, data={'a': n % 3},"
+    " moment=datetime.datetime(2024, 1, n, 22, 30, tzinfo=datetime.UTC),"
+    " span=datetime.timedelta(hours=n)) for n in range(1, 7)])",
+    "Entry.objects.bulk_create([Entry(item_id=n % 6 + 1, quantity=n % 5) for n in range(9)])",
+    "Item.objects.get(pk=1).tags.set(['a', 'b']); Item.objects.get(pk=2).tags.set(['b'])",
+    "Item.objects.get(pk=1).friends.set([3, 4])",
+    "Special.objects.create(id=7, name='s', extra='x', level=1, score=2, shelf_id=1)",
+    "Special.objects.create(id=8, name='t', extra='y', level=2, score=1)",
+    "Seat.objects.create(item_id=1, number=2); Seat.objects.create(item_id=4, number=1)",
+    "[Ticket.objects.create(uid=uuid.UUID(int=n), count=n, shelf_id=n) for n in (1, 2, 3)]",
+    "[Dated.objects.create(day=datetime.date(2024, 1, n), text='ab'[n % 2]) for n in (1, 2, 3)]",
+    "[Wide.objects.create(id=2**60 + n, pk1=n, key='a', shelf_id=n) for n in (1, 2)]",
+    "[Draft.every.create(weight=n, shelf_id=n % 3 + 1, deleted=n == 2) for n in range(4)]",
+    "[Odd.objects.create(score=n % 3, points=n % 4) for n in range(5)]",
+    "[Hidden.every.create(weight=n, shelf_id=n % 3 + 1, deleted=n == 2) for n in range(4)]",
+    "[Label.objects.create(text='ab'[n % 2], rank=n) for n in range(4)]",
+    "[Read.objects.create(text='ab'[n % 2], rank=n) for n in range(4)]",
+)
+"""What a world holds before anything is written."""
+
+
+class Different(Exception):
+    """A subscriber holds other rows than DRF answers."""
+
+
+class Invalid(Exception):
+    """DRF has no answer itself: what was generated makes no sense."""
+
+
+def make_database() -> None:
+    """Make the tables, and a change log."""
+    call_command("migrate", verbosity=0)
+    with connection.schema_editor() as editor:
+        for model in apps.get_app_config("differential").get_models():
+            editor.create_model(model)
+    log_of(connection).install(tracked(model._meta.db_table for model in _models()))
+    if connection.vendor == "sqlite":
+        connection.cursor().execute("PRAGMA synchronous = OFF")
+    if connection.vendor == "postgresql":
+        connection.cursor().execute("ALTER SYSTEM SET synchronous_commit = off")
+
+
+def _models() -> list[type[models.Model]]:
+    return list(apps.get_app_config("differential").get_models(include_auto_created=True))
+
+
+def namespace() -> dict[str, Any]:
+    """Return the names that generated sources use."""
+    names: dict[str, Any] = {"__name__": "tests.differential.generated"}
+    exec(compile(PRELUDE, "<prelude>", "exec"), names)
+    names["sql"] = _sql
+    return names
+
+
+def _sql(text: str) -> None:
+    if connection.vendor != "mysql":
+        text = text.replace('"a"', "'a'").replace('"B"', "'B'")
+    with connection.cursor() as cursor:
+        cursor.execute(text)
+
+
+class Subscriber:
+    """Who hears a binding, and keeps what a client would."""
+
+    loop: Any = None
+
+    def __init__(self) -> None:
+        self.replica = Replica("id")
+        self.key = "id"
+        self.refused: str | None = None
+
+    def hear(self, number: int, event: Event) -> None:
+        if isinstance(event, Accepted):
+            self.key = event.key
+            self.replica = Replica(event.key)
+        elif isinstance(event, Answered | Published):
+            for frame in event.frames:
+                self.replica.apply(json.loads(frame.text)["data"])
+        elif isinstance(event, Staled):
+            self.replica.apply(json.loads(event.frame.text)["data"])
+        elif isinstance(event, Refused | Ended):
+            self.refused = str(event)
+
+    def settle(self, state: str) -> None:
+        """Nothing to do."""
+
+    def fail(self) -> None:
+        raise
+
+    def rows(self) -> list[tuple[Any, dict[str, Any]]]:
+        return list(zip(self.replica.held, self.replica.rows, strict=True))
+
+
+class Followed:
+    """A binding that is followed, and what DRF is asked in its place."""
+
+    def __init__(self, declared: Declared, names: dict[str, Any]) -> None:
+        self.declared = declared
+        names = dict(names)
+        exec(compile(declared.source, f"<{declared.name}>", "exec"), names)
+        self._plain: Callable[[], Any] = names["plain"]
+        kind: type[Binding[Any]] = names["Bound"]
+        kind.__qualname__ = f"Bound{declared.name}"
+        self.problems = [str(problem.msg) for check in CHECKS for problem in check(kind)]
+        self._serializer: Any = kind().get_serializer_class()
+        self._kind = kind
+        self.subscriber = Subscriber()
+
+    def ask(self, turning: Turning) -> None:
+        """Subscribe, unless the checks have refused it."""
+        if not self.problems:
+            ref = Ref(self.subscriber, 1)
+            wish = SubscribeWish(
+                ref=ref, caller=Caller(), message=EVERYTHING, instance=self._kind()
+            )
+            turning.ask(wish)
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.problems) or self.subscriber.refused is not None
+
+    def compare(self) -> None:
+        """See that the subscriber holds what DRF answers.
+
+        Raises:
+            Different: it does not.
+            Invalid: DRF does not answer either.
+        """
+        if self.is_refused:
+            if not self.declared.refused:
+                self._expected()  # DRF may refuse it too
+                raise Different(f"refused: {self.problems or self.subscriber.refused}")
+            return
+        if self.declared.refused:
+            raise Different("it is not refused")
+        expected = self._expected()
+        if self.subscriber.replica.stale:
+            raise Different("it is stale")
+        held = self._held()
+        if expected != held:
+            raise Different(f"DRF: {expected}\nheld: {held}")
+
+    def _expected(self) -> list[str]:
+        """Return what DRF answers in a fresh request, as the wire carries it, each row once."""
+        with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
+            try:
+                queryset = self._plain()
+                data = self._serializer(queryset, many=True, context=dict(CONTEXT)).data
+            except Exception as problem:
+                raise Invalid(str(problem)) from problem
+            rows: dict[Any, str] = {}
+            for instance, row in zip(queryset, data, strict=True):
+                text = json.dumps(on_the_wire(json.loads(JSONEncoder().encode(row))))
+                if rows.setdefault(instance.pk, text) != text:
+                    raise Invalid("two rows of one key")
+            self._names = set(data[0]) if data else set()
+            return list(rows.values())
+
+    def _held(self) -> list[str]:
+        """Return the rows that the subscriber holds, without a key that DRF's have not."""
+        held, key = [], self.subscriber.key
+        for _, row in self.subscriber.rows():
+            own = row if key in self._names else {k: v for k, v in row.items() if k != key}
+            held.append(json.dumps(own))
+        return held
+
+
+def on_the_wire(value: Any) -> Any:
+    """Return plain data as the contract has it: what JavaScript cannot count is a text."""
+    if isinstance(value, dict):
+        return {name: on_the_wire(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [on_the_wire(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 2**53:
+        return str(value)
+    return value
+
+
+class World:
+    """The database, at the beginning, with bindings followed on it."""
+
+    def __init__(self) -> None:
+        self._names = namespace()
+        self.compared = 0
+        self.invalid: dict[str, str] = {}
+        self._problems = _Problems()
+        logger = logging.getLogger("bindserver")
+        logger.handlers = [self._problems]
+        logger.propagate = False
+
+    def run(self, bindings: Sequence[Declared], steps: Sequence[Step]) -> None:
+        """Follow bindings from the beginning through some steps, and compare after each.
+
+        Raises:
+            Failed: one of them differs.
+        """
+        self._begin()
+        self._problems.told.clear()
+        with Turning() as turning:
+            followed = [Followed(declared, self._names) for declared in bindings]
+            for one in followed:
+                one.ask(turning)
+            for at in range(len(steps) + 1):
+                if at:
+                    self._take(steps[at - 1])
+                turning.turn()
+                followed = [one for one in followed if self._compare(one, steps[:at])]
+
+    def _compare(self, one: Followed, steps: Sequence[Step]) -> bool:
+        """Compare, and tell whether it makes sense to go on with a binding."""
+        self.compared += 1
+        try:
+            one.compare()
+        except Invalid as problem:
+            self.invalid[one.declared.name] = str(problem)
+            return False
+        except Different as problem:
+            told = "\n".join(self._problems.told)
+            raise Failed(one.declared, steps, f"{problem}\n{told}".strip()) from None
+        return True
+
+    def _begin(self) -> None:
+        disabled = connection.constraint_checks_disabled()
+        with transaction.atomic(), disabled, connection.cursor() as cursor:
+            for model in _models():
+                cursor.execute(f"DELETE FROM {connection.ops.quote_name(model._meta.db_table)}")
+        with transaction.atomic():
+            for text in FIRST:
+                exec(text, self._names)
+            with connection.cursor() as cursor:
+                for text in connection.ops.sequence_reset_sql(no_style(), _models()):
+                    cursor.execute(text)
+
+    def _take(self, step: Step) -> None:
+        """Write; what the database refuses is not written."""
+        try:
+            with transaction.atomic():
+                for text in step.statements:
+                    self._write(text)
+                if not step.kept:
+                    raise _RolledBack
+        except _RolledBack:
+            pass
+
+    def _write(self, text: str) -> None:
+        try:
+            with transaction.atomic():
+                exec(text, dict(self._names))
+                if connection.features.can_defer_constraint_checks:
+                    connection.check_constraints()
+        except (DatabaseError, ObjectDoesNotExist):
+            pass
+
+
+class _Problems(logging.Handler):
+    """Keeps what bindings have raised."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.told.append("".join(traceback.format_exception(record.exc_info[1], limit=-4)))
+
+
+class _RolledBack(Exception):
+    pass
+
+
+class Failed(Exception):
+    """A binding differs after some steps."""
+
+    def __init__(self, declared: Declared, steps: Sequence[Step], problem: str) -> None:
+        super().__init__(problem)
+        self.declared = declared
+        self.steps = list(steps)
+        self.problem = problem

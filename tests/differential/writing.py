@@ -1,0 +1,120 @@
+"""What is written: source text, made from statements of every kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from random import Random
+
+STATEMENTS = (
+    "Item.objects.create(name={s}, score={n}, score1={n}, shelf_id={k}, day={d}, amount={a})",
+    "Item.objects.create(pk={i}, name={s}, parent_id={i}, id1={n}, data={{'a': {n}}})",
+    "Item.objects.filter(pk={i}).update(score={n})",
+    "Item.objects.filter(pk={i}).update(score={n}, name={s}, active={b})",
+    "Item.objects.filter(pk={i}).update(shelf_id={k})",
+    "Item.objects.filter(pk={i}).update(shelf_id=None, amount={a}, real={n}.5)",
+    "Item.objects.filter(pk={i}).update(parent_id={i})",
+    "Item.objects.filter(pk={i}).update(day={d}, moment={m}, wide=2**60 + {n}, size='l')",
+    "Item.objects.filter(pk={i}).update(data={{'a': {n}}}, uid=uuid.UUID(int={n}))",
+    "Item.objects.filter(score={n}).update(score=F('score') + 1, score1={n})",
+    "Item.objects.filter(pk={i}).delete()",
+    "Item.objects.filter(score={n}, pk__gt=6).delete()",
+    "Item.objects.bulk_create([Item(name={s}, score={n}), Item(name={s}, shelf_id={k})])",
+    "Item.objects.bulk_update([Item(pk={i}, score={n}, name={s}), Item(pk={i}, score={n},"
+    " name={s})], ['score', 'name'])",
+    "row = Item.objects.get(pk={i}); row.note = {s}; row.score1 = {n}; row.save()",
+    "Item.objects.get(pk={i}).tags.set([{t}, {t}])",
+    "Item.objects.get(pk={i}).tags.add({t})",
+    "Item.objects.get(pk={i}).tags.remove({t})",
+    "Item.objects.get(pk={i}).tags.clear()",
+    "Item.objects.get(pk={i}).friends.set([{i}, {i}])",
+    "Entry.objects.create(item_id={i}, quantity={n})",
+    "Entry.objects.filter(item={i}).update(quantity={n})",
+    "Entry.objects.filter(quantity={n}).update(item_id={i})",
+    "Entry.objects.filter(item={i}).delete()",
+    "sql('UPDATE differential_entry SET quantity = quantity + 1 WHERE item_id = {i}')",
+    "sql('UPDATE differential_item SET score = {n}, name = {s2} WHERE id = {i}')",
+    "sql('UPDATE differential_item SET id = id + 100 WHERE id = {i}')",
+    "sql('DELETE FROM differential_item_tags WHERE item_id = {i}')",
+    "sql('INSERT INTO differential_entry (item_id, quantity) VALUES ({i}, {n})')",
+    "Shelf.objects.filter(pk={k}).update(rank={n})",
+    "Shelf.objects.filter(pk={k}).update(rank=None, name={s})",
+    "Shelf.objects.get(pk={k}).delete()",
+    "Shelf.objects.get_or_create(pk={k}, defaults={{'name': {s}, 'rank': {n}}})",
+    "Tag.objects.filter(pk={t}).update(weight={n})",
+    "Tag.objects.filter(pk={t}).delete()",
+    "Tag.objects.get_or_create(pk={t}, defaults={{'weight': {n}}})",
+    "Special.objects.create(name={s}, extra={s}, level={n}, score={n}, shelf_id={k})",
+    "Special.objects.filter(level={n}).update(score={n}, extra={s})",
+    "Special.objects.filter(level__gte={n}).update(level={n})",
+    "Special.objects.filter(pk={i}).delete()",
+    "Seat.objects.update_or_create(item_id={i}, defaults={{'number': {n}}})",
+    "Seat.objects.filter(item={i}).delete()",
+    "Ticket.objects.update_or_create(uid=uuid.UUID(int={n}), defaults={{'count': {n},"
+    " 'shelf_id': {k}}})",
+    "Ticket.objects.filter(count={n}).delete()",
+    "Dated.objects.update_or_create(day={d}, defaults={{'text': {s}}})",
+    "Dated.objects.filter(day={d}).delete()",
+    "Dated.objects.filter(day={d}).update(day={d})",
+    "Wide.objects.update_or_create(id=2**60 + {n}, defaults={{'pk1': {n}, 'key': {s}}})",
+    "Wide.objects.filter(pk1={n}).update(shelf_id={k}, pk1={n})",
+    "Wide.objects.filter(pk1={n}).delete()",
+    "Draft.every.create(weight={n}, shelf_id={k}, deleted={b})",
+    "Draft.every.filter(weight={n}).update(deleted={b})",
+    "Draft.every.filter(deleted=True, weight={n}).delete()",
+    "Odd.objects.create(score={n}, points={n})",
+    "Odd.objects.filter(score={n}).update(score={n}, points={n})",
+    "Odd.objects.filter(score={n}).delete()",
+    "Hidden.every.create(weight={n}, shelf_id={k}, deleted={b})",
+    "Hidden.every.filter(weight={n}).update(deleted={b}, shelf_id={k})",
+    "Label.objects.create(text={s}, rank={n})",
+    "Label.objects.filter(rank={n}).update(text={s}, rank={n})",
+    "Label.objects.filter(rank={n}).delete()",
+    "Read.objects.create(text={s}, rank={n})",
+    "Read.objects.filter(rank={n}).update(text={s}, rank={n})",
+)
+GAPS = {
+    "{n}": ("1", "0", "2", "3", "4"),
+    "{k}": ("1", "2", "3"),
+    "{i}": ("1", "2", "3", "4", "5", "6", "7", "8"),
+    "{t}": ("'a'", "'b'", "'c'"),
+    "{s}": ("'a'", "'B'", "'c'", "'bé'", "''"),
+    "{s2}": ('"a"', '"B"'),
+    "{b}": ("True", "False"),
+    "{a}": ("Decimal('1.50')", "Decimal('3')", "None"),
+    "{d}": ("datetime.date(2024, 1, 1)", "datetime.date(2024, 2, 29)", "datetime.date(2025, 1, 5)"),
+    "{m}": ("datetime.datetime(2024, 1, 1, 23, 30, tzinfo=datetime.UTC)", "None"),
+}
+
+KEPT = 0.9
+"""How many steps are committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is committed, or rolled back, at once.
+
+    Attributes:
+        statements: the statements.
+        kept: whether they are committed.
+    """
+
+    statements: tuple[str, ...]
+    kept: bool
+
+    @property
+    def source(self) -> str:
+        """As a person reads it."""
+        return "; ".join(self.statements) + ("" if self.kept else "  # rolled back")
+
+
+def step(random: Random) -> Step:
+    """Return a step."""
+    texts = [_filled(random, random.choice(STATEMENTS)) for _ in range(random.randint(1, 4))]
+    return Step(tuple(texts), random.random() < KEPT)
+
+
+def _filled(random: Random, text: str) -> str:
+    for gap, values in GAPS.items():
+        while gap in text:
+            text = text.replace(gap, random.choice(values), 1)
+    return text.replace("{{", "{").replace("}}", "}")
