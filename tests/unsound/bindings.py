@@ -14,6 +14,7 @@ from rest_framework import serializers
 from bindserver import Binding, WebsocketBinding
 from tests.app.models import Product
 from tests.unsound.models import Pair
+from tests.unsound.serializers import First, Keyless
 
 
 class Good(Binding[Any]):
@@ -139,18 +140,6 @@ class E030(WebsocketBinding[Any]):
     groups = ("a b",)
 
 
-class Every(serializers.ListSerializer[Any]):
-    def to_representation(self, data: Any) -> Any:
-        return super().to_representation(data)[:1]
-
-
-class First(serializers.ModelSerializer[Product]):
-    class Meta:
-        model = Product
-        fields = ("id",)
-        list_serializer_class = Every
-
-
 class E040(Binding[Any]):
     model = Product
     event = "e040"
@@ -161,15 +150,6 @@ class E041(Binding[Any]):
     event = "e041"
     fields = ("id",)
     queryset = Product.objects.using("switching")
-
-
-class Keyless(serializers.ModelSerializer[Product]):
-    id = serializers.IntegerField(source="stock")
-    pk = serializers.IntegerField(source="stock")
-
-    class Meta:
-        model = Product
-        fields = ("id", "pk")
 
 
 class E042(Binding[Any]):
