@@ -13,7 +13,7 @@ from typing import Any
 
 from bindserver import Binding
 from bindserver.queries import Query
-from bindserver.rendering import NoRequest
+from bindserver.serializing import NoRequest
 from bindserver.statements import queryset_of
 from bindserver.wishes import Caller
 from tests.app.models import Category, Product, Tag
