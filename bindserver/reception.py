@@ -244,7 +244,7 @@ def _kind_of(wish: SubscribeWish | UnsubscribeWish | SnapshotWish | ReadWish) ->
         return type(wish.instance)
     if isinstance(wish, SubscribeWish) and wish.instance is not None:
         return type(wish.instance)
-    return registry.get(wish.message.event)
+    return registry.find(wish.message.event)  # whether or not it may be served
 
 
 def _params_of(

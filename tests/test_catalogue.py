@@ -15,6 +15,8 @@ from bindserver import Binding
 from bindserver.catalogue import Catalogue
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
+from bindserver.exceptions import Unsound
+from bindserver.registry import registry
 from bindserver.wishes import (
     Caller,
     Event,
@@ -52,6 +54,24 @@ def made(name: str) -> type[Binding[Product]]:
         fields = ["id"]
 
     return Made
+
+
+def test_leaving_a_binding_that_is_not_served_fails_nothing_but_itself(
+    sqlite_turning: Turning, forget_bindings: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unsound = type("Unsound", (ProductBinding,), {"event": "unsound", "params": ["any"]})
+
+    def refuse(binding: type[Binding[Any]]) -> None:
+        if binding is unsound:
+            raise Unsound("0", "it is wrong", debug=False)
+
+    monkeypatch.setattr(registry, "judge", refuse)
+    products, leaver = sqlite_turning.follow(ProductBinding()), Asker()
+    message = Unsubscribe(event="unsound", params={"any": 1})
+    sqlite_turning.ask(UnsubscribeWish(ref=Ref(leaver, 1), message=message))
+    sqlite_turning.turn()
+    assert [event.code for event in leaver.heard if isinstance(event, Refused)] == [Code.INTERNAL]
+    assert products.told() == ["sync"]
 
 
 def test_bindings_that_one_function_makes_have_each_a_view(
