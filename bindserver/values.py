@@ -125,7 +125,10 @@ class ValueEncoder:
     def items(self, value: Mapping[Any, Any], what: str = "") -> list[Any]:
         """Return a mapping's items in its order."""
         return [
-            [self.encode(key, what), self.encode(item, f"{what}[{key!r}]")]
+            [
+                self.encode(key, what),
+                self.encode(item, "" if type(item) in ATOMS else _part_of(what, key)),
+            ]
             for key, item in value.items()
         ]
 
@@ -155,6 +158,12 @@ class ValueEncoder:
             return self.itself(value, what)
         _, _, args, kwargs = value.deconstruct()
         return ["field", self.code(type(value), what), self.encode([args, kwargs], what)]
+
+
+def _part_of(what: str, key: Any) -> str:
+    """Return what an item of a mapping is to a person. A key that is no simple value is not asked
+    for its text: that is code of the project's, which may read the database."""
+    return f"{what}[{key!r}]" if type(key) in ATOMS else f"{what}[a {type(key).__name__}]"
 
 
 def unwrapped(value: Any) -> Any:

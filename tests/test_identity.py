@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, User
@@ -84,6 +84,15 @@ class TestValues:
         encoder.items({"request": object()}, "context")
         (why,) = encoder.unshared
         assert why == "context['request'] is builtins.object, which is known by itself alone"
+
+    def test_a_key_is_never_asked_for_its_text(self) -> None:
+        class Key:
+            def __repr__(self) -> NoReturn:
+                raise AssertionError("a key's text was asked for")
+
+        encoder = Encoder()
+        encoder.items({Key(): object()}, "context")
+        assert encoder.unshared[1].startswith("context[a Key] is builtins.object")
 
 
 class TestCallers:
