@@ -54,9 +54,10 @@ def say_using(alias: str) -> str:
 def _with_prefetched(queryset: Any) -> Iterator[Any]:
     yield queryset
     for item in queryset._prefetch_related_lookups:
-        inner = getattr(item, "queryset", None)
-        if isinstance(inner, QuerySet):
-            yield from _with_prefetched(inner)
+        # A GenericPrefetch has several.
+        for inner in (getattr(item, "queryset", None), *getattr(item, "querysets", ())):
+            if isinstance(inner, QuerySet):
+                yield from _with_prefetched(inner)
 
 
 def _is_not_migrated(model: Any, alias: str) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.db import models
 from django.db.models import Prefetch, QuerySet
 from django.test import override_settings
@@ -506,13 +507,23 @@ class Prefetching(Binding[Product]):
 
 
 @unlisted
+class PrefetchingAny(Binding[Product]):
+    model = Product
+    fields = ["id"]
+
+    def get_queryset(self) -> Any:
+        archived = Tag.objects.using("archive")
+        return Product.objects.prefetch_related(GenericPrefetch("about", [archived]))
+
+
+@unlisted
 class Named(Binding[Category]):
     queryset = Category.objects.using("archive")
     fields = ["id"]
 
 
 class TestDatabases:
-    @pytest.mark.parametrize("kind", [Archived, Prefetching, Named])
+    @pytest.mark.parametrize("kind", [Archived, Prefetching, PrefetchingAny, Named])
     def test_a_queryset_of_another_database_is_refused_and_told_the_setting(
         self, kind: Any
     ) -> None:
