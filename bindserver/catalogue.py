@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.db.models import Model, QuerySet
@@ -118,6 +118,7 @@ class Catalogue:
             asked = self._ask(instance, form, trusted)
             live, reads = self._view_of(asked), asked.reads
             subject = Subject(
+                key=key,
                 binding=type(instance),
                 caller=caller,
                 params=dict(params),
@@ -172,8 +173,8 @@ class Catalogue:
         others = self._led[live] - asked.keys()
         if any(subject.is_served() for subject in others):
             return False
-        if others:
-            self._keep_subjects(lambda subject: subject not in others)
+        for subject in others:
+            self.forget(subject)
         del self._views[live.query.identity]
         self._views[query.identity] = live
         live.adopt(query)
@@ -245,15 +246,9 @@ class Catalogue:
 
     def forget(self, subject: Subject) -> None:
         """Drop a subject that serves nobody."""
-        self._keep_subjects(lambda known: known is not subject)
-
-    def _keep_subjects(self, keeps: Callable[[Subject], bool]) -> None:
-        """Drop all subjects but some."""
-        kept = {key: subject for key, subject in self._subjects.items() if keeps(subject)}
-        for key, subject in self._subjects.items():
-            if key not in kept:
-                self._led[subject.live].discard(subject)
-        self._subjects = kept
+        if self._subjects.get(subject.key) is subject:
+            del self._subjects[subject.key]
+            self._led[subject.live].discard(subject)
 
     def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Asked:
         recorder, pristine = Recorder(), instance.unasked()
@@ -343,7 +338,9 @@ class Catalogue:
             for identity, live in self._views.items()
             if not live.wanted and live.used_at < before and id(live) not in held
         }
-        self._keep_subjects(Subject.is_served)
+        for subject in self.subjects():
+            if not subject.is_served():
+                self.forget(subject)
         for identity in old:
             self._led.pop(self._views.pop(identity), None)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ class Subject:
     """A binding in one context: who asks, with which params, and the view that they see.
 
     Attributes:
+        key: what is equal for whoever asks alike.
         origin: the binding that was asked, where its class alone does not say what it is.
         form: what its rows are read as.
         trusted: whether its permissions are asked elsewhere, or not at all.
@@ -32,6 +33,7 @@ class Subject:
         refs: the subscriptions that it serves.
     """
 
+    key: Hashable
     binding: BindingClass
     caller: Caller
     params: dict[str, object]
