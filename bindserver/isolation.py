@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 
 from bindserver.courier import Outgoing
 from bindserver.desk import Desk, mark_stale
@@ -65,12 +66,21 @@ class Isolation:
         self._note = note
         self.staying: set[LiveView] = set()
 
-    def attempt(self, live: LiveView, work: Callable[[LiveView], None]) -> None:
-        """Do something to a view; if that fails, the view alone is set aside."""
+    def attempt(
+        self, live: LiveView, work: Callable[[LiveView], None], *, ours: bool = False
+    ) -> None:
+        """Do something to a view; if that fails, the view alone is set aside.
+
+        Args:
+            live: the view.
+            work: what to do.
+            ours: whether no code of the project's is called, which may set a language: a turn
+                looks at every view, and making the surroundings neutral costs more than that.
+        """
         self._pacer.restart()
         failures = live.failures
         try:
-            with neutral():
+            with nullcontext() if ours else neutral():
                 work(live)
         except TooManyRows as problem:
             self._end(live, problem)
@@ -81,7 +91,7 @@ class Isolation:
             self._set_aside(live, problem)
         else:
             if failures and not live.failures:
-                self._desk.failures.healed(live.query.identity)
+                self._desk.failures.healed(live.number)
 
     def see_database(self) -> None:
         """See, after a failure, that the database is there.
@@ -105,7 +115,7 @@ class Isolation:
     def _set_aside(self, live: LiveView, problem: Exception) -> None:
         self._note(problem)
         delay = RETRY_SECONDS[min(live.failures, len(RETRY_SECONDS) - 1)]
-        failures, view = self._desk.failures, live.query.identity
+        failures, view = self._desk.failures, live.number
         refusal: Refusal = Unavailable()
         if locked(self._desk.alias, problem):
             delay = min(delay, LOCKED_SECONDS)

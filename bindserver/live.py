@@ -29,7 +29,7 @@ from bindserver.wishes import ReadWish, Ref, Snapshot, SnapshotWish
 
 VERSION_BITS = 40
 """A view may come to so many versions before they reach those of the next one."""
-_numbers = count()
+_numbers, _views = count(), count()
 
 
 class State(Enum):
@@ -54,12 +54,14 @@ class LiveView:
         secret: signs its cursors.
 
     Attributes:
+        number: names it for as long as it lives, whatever its query is.
         given: whether the binding was given params.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for its rows while it is set aside and has had none.
     """
 
     def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
+        self.number = next(_views)
         self.query = query
         self.event = binding.event
         self.binding = type(binding)

@@ -73,7 +73,7 @@ class Mover:
         until, late = time.monotonic() + conf.QUERY_SECONDS, False
         for live in sorted(views, key=lambda live: live.moved_at):
             if live.state is not State.LOADING and not live.rests() and not self._stays(live):
-                self._isolation.attempt(live, partial(self._assign, groups))
+                self._isolation.attempt(live, partial(self._assign, groups), ours=True)
         for what, lives in groups.values():
             alone = late or len(lives) == 1 or lives[0].tables in self._locked
             dealt = None if alone else self._read_together(lives, what)
