@@ -18,6 +18,7 @@ from rest_framework.settings import api_settings
 
 from bindserver.binding import Binding
 from bindserver.exceptions import BindingError
+from bindserver.keying import format_of
 from bindserver.serializing import REQUEST_KEYS, NoRequest
 
 REQUEST_FIELDS = (serializers.FileField, serializers.HyperlinkedRelatedField)
@@ -123,17 +124,7 @@ def _is_faithful(field: Any) -> bool:
         return field.pk_field is None and isinstance(key, IntegerField | CharField)
     if isinstance(field, serializers.DecimalField):
         return bool(getattr(field, "coerce_to_string", api_settings.COERCE_DECIMAL_TO_STRING))
-    for kind, setting in FORMATS.items():
-        if isinstance(field, kind):
-            return getattr(field, "format", getattr(api_settings, setting)) is not None
-    return True
-
-
-FORMATS: dict[type, str] = {
-    serializers.DateTimeField: "DATETIME_FORMAT",
-    serializers.DateField: "DATE_FORMAT",
-    serializers.TimeField: "TIME_FORMAT",
-}
+    return format_of(field) is not None
 
 
 class NeedsRequest(BindingError):

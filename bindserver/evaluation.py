@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from django.db.models import Field, Model, QuerySet
+from django.db.models import Model, QuerySet
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query import ModelIterable
 from django.db.models.query_utils import DeferredAttribute
@@ -63,7 +63,19 @@ def _function(method: Any) -> Any:
     return getattr(method, "__func__", method)
 
 
-def is_own_column(model: type[Model], column: Field[Any, Any]) -> bool:
+def is_own_column(model: type[Model], column: str) -> bool:
     """Tell whether a row's attribute is its column's value, and no descriptor's of a project or of
     another library."""
-    return type(inspect.getattr_static(model, column.attname, None)) in DESCRIPTORS
+    return type(inspect.getattr_static(model, column, None)) in DESCRIPTORS
+
+
+def says_all(queryset: QuerySet[Any]) -> bool:
+    """Tell whether a queryset's SQL, class and lists of names say all there is to know of it: it
+    carries nothing along that may be another although it looks the same."""
+    lookups: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
+    return (
+        not queryset._known_related_objects  # type: ignore[attr-defined]
+        and queryset._iterable_class is ModelIterable
+        and all(isinstance(item, str) for item in lookups)
+        and vars(queryset).keys() <= vars(QuerySet(queryset.model)).keys()
+    )

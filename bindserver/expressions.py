@@ -10,16 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import cache
-from inspect import getattr_static
 from typing import Any
 
 from django.db.models import Field, FilteredRelation, Model, Q, Window
 from django.db.models.expressions import Col, RawSQL
-from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
-from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql import Query
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.where import ExtraWhere
+
+from bindserver.evaluation import is_own_column
 
 OWN = ("django.", "bindserver.")
 """The packages whose expressions are known; those for one database in `django.contrib` too."""
@@ -50,11 +49,7 @@ def is_own(cls: type) -> bool:
 def keeps(model: type[Model], column: str) -> bool:
     """Tell whether a model's instances have a column's values as Django's own fields read them."""
     from_db: Any = model.from_db
-    plain = type(getattr_static(model, column, None)) in (
-        DeferredAttribute,
-        ForeignKeyDeferredAttribute,
-    )
-    return plain and from_db.__func__ is vars(Model)["from_db"].__func__
+    return is_own_column(model, column) and from_db.__func__ is vars(Model)["from_db"].__func__
 
 
 def _parts(roots: Iterable[Any]) -> Iterator[tuple[Any, bool]]:

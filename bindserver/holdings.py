@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.paginator import Paginator
-from django.db.models import CharField, IntegerField, Model, QuerySet, TextField, UUIDField
+from django.db.models import QuerySet
 from django.utils import timezone, translation
 from rest_framework import pagination
 from rest_framework.renderers import JSONRenderer
@@ -22,6 +22,7 @@ from bindserver.conf import conf
 from bindserver.contextless import Contextless, Traits, binding_for, traits_of
 from bindserver.exceptions import Refusal, TooManyRows, Unsound
 from bindserver.hub import hub
+from bindserver.keying import is_simple
 from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Caller, Snapshot
 
@@ -52,7 +53,7 @@ def held(
     alias = binding.using or "default"
     if not _is_usual(view, hooks) or asks_itself(alias) or not _is_neutral_locale():
         return None
-    source = _source_of(view, binding) if _has_usual_key(binding.get_model()) else None
+    source = _source_of(view, binding) if is_simple(binding.get_model()._meta.pk) else None
     if source is None:
         return None
     if queryset is not None:
@@ -79,15 +80,6 @@ def asks_code(binding: Binding[Any]) -> bool:
 
 def _is_usual(view: Any, hooks: Mapping[str, Any]) -> bool:
     return all(getattr(type(view), name) is usual for name, usual in hooks.items())
-
-
-def _has_usual_key(model: type[Model]) -> bool:
-    """Tell whether DRF writes a row's primary key as the wire does, which has texts and integers
-    alone, whatever its formats are."""
-    field: Any = model._meta.pk
-    while field.is_relation:
-        field = field.target_field
-    return isinstance(field, IntegerField | CharField | TextField | UUIDField)
 
 
 def _is_neutral_locale() -> bool:

@@ -122,7 +122,7 @@ def _holds_key(model: type[Model], field: Any) -> bool:
     keys = list(_chain(model))
     if isinstance(field, serializers.PrimaryKeyRelatedField):
         related = {key.name for key in keys if key.is_relation}
-        return field.source in related and field.pk_field is None and _is_simple(keys[-1])
+        return field.source in related and field.pk_field is None and is_simple(keys[-1])
     attributes = {"pk"} | {key.attname for key in keys}
     return field.source in attributes and _is_faithful(field, keys[-1])
 
@@ -132,15 +132,22 @@ def _is_faithful(field: Any, column: Any) -> bool:
     if isinstance(field, NEVER):
         return False
     if isinstance(field, serializers.ReadOnlyField | serializers.ModelField):
-        return _is_simple(column)
+        return is_simple(column)
+    return bool(format_of(field) == ISO_8601)
+
+
+def format_of(field: Any) -> Any:
+    """Return how a field of dates or times writes them, as DRF calls it; of any other, the form
+    that leaves nothing out."""
     for kind, setting in FORMATS.items():
         if isinstance(field, kind):
-            return bool(getattr(field, "format", getattr(api_settings, setting)) == ISO_8601)
-    return True
+            return getattr(field, "format", getattr(api_settings, setting))
+    return ISO_8601
 
 
-def _is_simple(column: Any) -> bool:
-    """Tell whether DRF writes a key's raw value as a text or a whole number."""
+def is_simple(column: Any) -> bool:
+    """Tell whether DRF writes a key's raw value as a text or a whole number, as the wire does,
+    whatever its formats are."""
     while column.is_relation:
         column = column.target_field
     return isinstance(column, IntegerField | CharField | TextField | UUIDField)

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 from django.db.models.base import Model
-from django.db.models.query import ModelIterable
 from rest_framework import serializers
 
 from bindserver.binding import Binding
@@ -140,18 +139,6 @@ def _renewed_lookup(lookup: Any, memo: Memo) -> Any:
             item if item is None else renewed(item, memo) for item in lookup.querysets
         ]
     return twin
-
-
-def says_all(queryset: QuerySet[Any]) -> bool:
-    """Tell whether a queryset's SQL and names say all there is to know of it: it carries nothing
-    along that may be another although it looks the same."""
-    lookups: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
-    return (
-        not queryset._known_related_objects  # type: ignore[attr-defined]
-        and queryset._iterable_class is ModelIterable
-        and all(isinstance(item, str) for item in lookups)
-        and vars(queryset).keys() <= vars(QuerySet(queryset.model)).keys()
-    )
 
 
 def is_data(value: Any) -> bool:

@@ -21,9 +21,10 @@ from bindserver.dependencies import Recorder
 from bindserver.engine import protocol
 from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
+from bindserver.evaluation import says_all
 from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.identity import Encoder, digest
-from bindserver.lifetimes import Serving, renewed, says_all
+from bindserver.lifetimes import Serving, renewed
 from bindserver.pace import Pacer
 from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of

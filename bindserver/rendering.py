@@ -278,7 +278,7 @@ def _plain_columns(
         column = concrete.get(field.source)
         if field.write_only or column is None or not _is_plain(field, column):
             return None
-        if not is_own_column(model, column):
+        if not is_own_column(model, column.attname):
             return None
         related = isinstance(field, serializers.PrimaryKeyRelatedField)
         columns.append((name, column.attname, None if related else field))

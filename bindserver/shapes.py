@@ -18,10 +18,10 @@ from django.db import connections
 from django.db.models import Field, ForeignKey, OneToOneField, Q, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact
-from django.db.models.query import ModelIterable
 from django.db.models.sql.where import AND, WhereNode
 
 from bindserver.databases import database_of
+from bindserver.evaluation import says_all
 from bindserver.exceptions import BindserverError
 from bindserver.expressions import keeps
 
@@ -118,14 +118,11 @@ def shape_of(queryset: QuerySet[Any], alias: str) -> tuple[Shape, Slot] | None:
     return Shape(common, columns, kinds), slot
 
 
-def _is_plain(queryset: Any) -> bool:
-    """Tell whether a queryset's SQL, class and lists of names say all there is to know of it."""
-    query = queryset.query
+def _is_plain(queryset: QuerySet[Any]) -> bool:
+    """Tell whether nothing but a queryset's conditions can tell its rows from its shape's."""
+    query: Any = queryset.query
     return (
-        queryset._iterable_class is ModelIterable
-        and not queryset._known_related_objects
-        and all(isinstance(item, str) for item in queryset._prefetch_related_lookups)
-        and vars(queryset).keys() <= vars(QuerySet(queryset.model)).keys()
+        says_all(queryset)
         and query.deferred_loading == (frozenset(), True)
         and not isinstance(query.group_by, tuple)
         and not query.extra
