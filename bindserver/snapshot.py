@@ -15,6 +15,7 @@ from bindserver.databases import database_of
 from bindserver.exceptions import Overtaken
 from bindserver.homes import is_elsewhere
 from bindserver.pace import Pacer
+from bindserver.surroundings import contained
 
 _reading = threading.local()
 
@@ -121,9 +122,13 @@ def locked(alias: str, problem: Exception) -> bool:
 @contextmanager
 def guarded(alias: str) -> Iterator[None]:
     """Keep this thread's snapshot whole when a statement inside fails: on some databases an error
-    ends the transaction."""
+    ends the transaction. Nor does it end this thread.
+
+    Raises:
+        BindingError: that is what it wanted.
+    """
     connection = connections[alias]
-    with database_of(connection.vendor).guard(connection):
+    with contained(), database_of(connection.vendor).guard(connection):
         yield
 
 

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 import decimal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from django.conf import settings
 from django.utils import timezone, translation
+
+from bindserver.exceptions import BindingError
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Run a project's code, and take its wish to end the thread for a failure: the thread is ours,
+    and works for all.
+
+    Raises:
+        BindingError: the code has called `sys.exit()`, or says that it was cancelled.
+    """
+    try:
+        yield
+    except (SystemExit, asyncio.CancelledError) as problem:
+        raise BindingError(
+            f"A binding's code has raised {type(problem).__name__}, which ends threads; raise an "
+            "Exception in its place."
+        ) from problem
 
 
 @contextmanager
@@ -21,5 +41,6 @@ def neutral() -> Iterator[None]:
         translation.override(settings.LANGUAGE_CODE),
         timezone.override(None),
         decimal.localcontext(decimal.DefaultContext),
+        contained(),
     ):
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -41,6 +42,8 @@ class Rendered(serializers.Serializer[Product]):
     name = serializers.SerializerMethodField()
 
     def get_name(self, product: Product) -> str:
+        if self.context.get("leaves"):
+            sys.exit()
         if product.name == "broken":
             raise ValueError(f"a secret about {product.pk}")
         return product.name
@@ -66,7 +69,7 @@ class ByRowAndTag(ByRow):
 @pytest.fixture(autouse=True)
 def _forgotten() -> Iterator[None]:
     before = set(registry.all())
-    own: set[type[Binding[Any]]] = {Declared, ByRow, ByRowAndTag}
+    own: set[type[Binding[Any]]] = {Declared, ByRow, ByRowAndTag, Leaving}
     for binding in own - before:
         registry.add(binding)
     yield
@@ -202,6 +205,34 @@ class Moving(Binding[Product]):
 
     def get_queryset(self) -> QuerySet[Any]:
         return Product.objects.filter(name="broken" if Tag.objects.exists() else "fine")
+
+
+class Leaving(Binding[Product]):
+    """Ends its thread, where a test says."""
+
+    model = Product
+    event = "leaving"
+    serializer_class = Rendered
+    where = ""
+
+    def get_queryset(self) -> QuerySet[Any]:
+        if self.where == "queryset":
+            sys.exit()
+        return super().get_queryset()
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {"leaves": self.where == "serializer"}
+
+
+@pytest.mark.parametrize("where", ["queryset", "serializer"])
+def test_code_that_ends_its_thread_fails_alone(
+    sqlite_turning: Turning, where: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(1, name="fine")
+    monkeypatch.setattr(Leaving, "where", where)
+    leaving, declared = sqlite_turning.follow(Leaving()), sqlite_turning.follow(Declared())
+    sqlite_turning.turn()
+    assert (leaving.told(), declared.told()) == (["error"], ["sync"])
 
 
 def test_who_has_rows_and_is_led_to_a_view_that_fails_keeps_them_and_hears_that_they_are_old(
