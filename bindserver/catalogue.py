@@ -22,11 +22,9 @@ from bindserver.live import LiveView
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
 from bindserver.snapshot import guarded, vouch
-from bindserver.subject import Subject
+from bindserver.subject import Subject, SubjectKey
 from bindserver.values import unwrapped
 from bindserver.wishes import Caller, Ref
-
-SubjectKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
 
 
 class Asked(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,9 @@ from bindserver.live import LiveView
 from bindserver.queries import Form
 from bindserver.registry import BindingClass
 from bindserver.wishes import Caller, Ref
+
+SubjectKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
+"""Binding, context, form, whether it is trusted, and the binding itself if it is one of a kind."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -33,7 +36,7 @@ class Subject:
         refs: the subscriptions that it serves.
     """
 
-    key: Hashable
+    key: SubjectKey
     binding: BindingClass
     caller: Caller
     params: dict[str, object]

@@ -512,8 +512,9 @@ class PrefetchingAny(Binding[Product]):
     fields = ["id"]
 
     def get_queryset(self) -> Any:
+        products: Any = Product.objects
         archived = Tag.objects.using("archive")
-        return Product.objects.prefetch_related(GenericPrefetch("about", [archived]))
+        return products.prefetch_related(GenericPrefetch("tags", [archived]))
 
 
 @unlisted
