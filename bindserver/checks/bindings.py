@@ -12,7 +12,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
 from django.db import NotSupportedError, connections
-from django.db.models import CompositePrimaryKey, JSONField, QuerySet
+from django.db.models import CompositePrimaryKey, JSONField, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
@@ -88,7 +88,7 @@ def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequen
         return []
     return [
         Error(
-            f"{binding.__name__} and {other.__name__} have the same event {binding.event!r}.",
+            f"{_path_of(binding)} and {_path_of(other)} have the same event {binding.event!r}.",
             hint="Give one of them another event.",
             obj=binding,
             id="bindserver.E002",
@@ -96,6 +96,10 @@ def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequen
         for other in published
         if other.event == binding.event and other is not binding
     ][:1]
+
+
+def _path_of(binding: BindingClass) -> str:
+    return f"{binding.__module__}.{binding.__qualname__}"
 
 
 def _check_import(binding: BindingClass) -> Iterator[CheckMessage]:
@@ -140,6 +144,13 @@ def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
         yield Error(
             f"{binding.__name__} has no model.", hint=hint, obj=binding, id="bindserver.E004"
         )
+    elif binding.model is not None and (problem := _why_no_model(binding.model)):
+        yield Error(
+            f"{binding.__name__}.model is {problem}.",
+            hint="Write `model = YourModel`, the class itself.",
+            obj=binding,
+            id="bindserver.E004",
+        )
     elif binding.queryset is not None and not isinstance(binding.queryset, QuerySet):
         yield Error(
             f"{binding.__name__}.queryset is no QuerySet.",
@@ -170,6 +181,13 @@ def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
             obj=binding,
             id="bindserver.E006",
         )
+
+
+def _why_no_model(model: object) -> str:
+    """Return what stands in a model's place, or nothing where it has a table."""
+    if not (isinstance(model, type) and issubclass(model, Model)):
+        return f"no model but {model!r}"
+    return f"{model.__name__}, which is abstract" if model._meta.abstract else ""
 
 
 def _has_one_value(pk: Any) -> bool:
@@ -225,7 +243,8 @@ def _serializer_problem(binding: BindingClass) -> str:
     try:
         _ = plain_serializer(model_of(binding), binding.fields)().fields
     except (AssertionError, TypeError, ValueError, ImproperlyConfigured) as problem:
-        return f"{binding.__name__}.fields: {problem}"
+        # DRF goes on with the name of a class that we have made, and nobody has written.
+        return f"{binding.__name__}.fields: {str(problem).partition(' in `')[0].rstrip('.')}."
     return ""
 
 
