@@ -215,7 +215,14 @@ def test_two_bindings_with_one_event_are_told(declare: Declare) -> None:
     declare("Second", **{**GOOD, "model": Tag})
     found = checks.check_bindings()
     assert told(found) == ["bindserver.E002"]
-    assert f"{__name__}.First" in str(found[0].msg)
+    assert "First" in str(found[0].msg)
+
+
+def test_twins_of_one_name_are_told_apart_by_their_modules(declare: Declare) -> None:
+    declare("Goods", **GOOD, __module__="shop.bindings")
+    declare("Goods", **GOOD, __module__="depot.bindings")
+    [twins] = checks.check_bindings()
+    assert "depot.bindings.Goods and shop.bindings.Goods have the same event" in twins.msg
 
 
 def test_an_unknown_field_is_told_without_a_class_that_nobody_wrote(declare: Declare) -> None:

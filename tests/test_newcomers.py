@@ -20,9 +20,9 @@ from bindserver.exceptions import UnknownEvent
 from bindserver.registry import registry
 from bindserver.transports.origins import why_refused
 from tests.conftest import MakeServer
-from tests.support.talk import talking
 from tests.support.process import Process
 from tests.support.server import ROOT
+from tests.support.talk import talking
 
 
 class TestAnEventThatNoBindingHas:
@@ -67,7 +67,7 @@ class TestAPageThatMayNotConnect:
         with make_server() as server:
             async with talking(server.ws, {"Origin": "http://localhost:5173"}) as talk:
                 assert await talk.closed() == 4403
-                assert "see ORIGINS in the server's settings" in talk.socket.close_reason
+                assert "see ORIGINS in the server's settings" in str(talk.socket.close_reason)
             assert (
                 "a page may not connect: its origin 'http://localhost:5173'"
                 in server.log.read_text()

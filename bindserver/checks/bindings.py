@@ -37,6 +37,8 @@ from bindserver.registry import BindingClass, registry
 from bindserver.statements import why_no_rows
 
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
+OF_VIEWS = frozenset(f"bindserver.{name}" for name in ("E003", "E018", "E030", "W002", "W030"))
+"""What may be wrong with a websocket view itself, and not with the binding that it names."""
 Check = Callable[[BindingClass], Iterator[CheckMessage]]
 
 
@@ -79,7 +81,21 @@ def problems_of(binding: BindingClass) -> list[CheckMessage]:
             )
         if any(message.level >= checks.ERROR for message in found):
             break  # what comes after builds on what failed
+    _say_where(binding, found)
     return found
+
+
+def _say_where(binding: BindingClass, found: Sequence[CheckMessage]) -> None:
+    """Have what is wrong with a websocket view's binding mended there, and not in the view."""
+    view = vars(binding).get("view")
+    if view is None:
+        return
+    declared = view.binding if isinstance(view.binding, type) else type(view.binding)
+    for message in found:
+        if message.id not in OF_VIEWS:
+            message.hint = (
+                f"{message.hint} That belongs into {declared.__name__}, the view's binding."
+            )
 
 
 def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequence[CheckMessage]:
@@ -88,7 +104,7 @@ def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequen
         return []
     return [
         Error(
-            f"{_path_of(binding)} and {_path_of(other)} have the same event {binding.event!r}.",
+            f"{' and '.join(_told_apart(binding, other))} have the same event {binding.event!r}.",
             hint="Give one of them another event.",
             obj=binding,
             id="bindserver.E002",
@@ -98,8 +114,12 @@ def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequen
     ][:1]
 
 
-def _path_of(binding: BindingClass) -> str:
-    return f"{binding.__module__}.{binding.__qualname__}"
+def _told_apart(*bindings: BindingClass) -> list[str]:
+    """Return the names of bindings, with their modules where one name is several's."""
+    names = [binding.__name__ for binding in bindings]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{binding.__module__}.{binding.__qualname__}" for binding in bindings]
 
 
 def _check_import(binding: BindingClass) -> Iterator[CheckMessage]:
