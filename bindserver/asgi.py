@@ -7,6 +7,7 @@ This module can be imported before Django is set up; `wrap` is called afterwards
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
@@ -18,6 +19,8 @@ from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
 from bindserver.lifespan import Lifespan
+
+logger = logging.getLogger("bindserver")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -156,6 +159,9 @@ def _slashed(path: str) -> str:
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     """Refuse a WebSocket before it is open; the client sees HTTP 403."""
     await receive()
+    if settings.DEBUG:
+        text = 'no WebSocket is at %.200r: bindings are served at %s (BINDSERVER["WEBSOCKET_PATH"])'
+        logger.warning(f"bindserver: {text}", scope["path"], _our_path())
     await send({"type": "websocket.close", "code": 4404})
 
 

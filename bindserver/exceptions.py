@@ -24,6 +24,8 @@ BindserverError
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from bindserver.engine.protocol import Code
 
 
@@ -42,12 +44,19 @@ class Refusal(BindserverError):
 
 
 class UnknownEvent(Refusal):
-    """No binding is published under the event."""
+    """No binding is published under the event.
+
+    Args:
+        event: what was asked for.
+        known: the events that there are; subscribers are told in debug mode alone.
+        debug: whether this is it.
+    """
 
     code = Code.UNKNOWN_EVENT
 
-    def __init__(self, event: str) -> None:
-        super().__init__("no binding has this event")
+    def __init__(self, event: str, known: Collection[str] = (), *, debug: bool = False) -> None:
+        told = f"; there are: {', '.join(sorted(known)) or 'none'}" if debug else ""
+        super().__init__(f"no binding has the event {event!r}{told}")
         self.event = event
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+
 from bindserver.binding import Binding
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound
 
@@ -74,7 +76,8 @@ class Registry:
         for binding in self._classes:
             if binding.event == event:
                 return binding
-        raise UnknownEvent(event)
+        known = [str(binding.event) for binding in self.published()]
+        raise UnknownEvent(event, known, debug=settings.DEBUG)
 
     def get(self, event: str) -> BindingClass:
         """Return the binding that is served under an event.

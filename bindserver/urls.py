@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
 from bindserver.transports.rest import BindingList, SnapshotView
+
+if not apps.is_installed("bindserver"):  # no binding would ever be found
+    raise ImproperlyConfigured('Add "bindserver" to INSTALLED_APPS.')
 
 app_name = "bindserver"
 urlpatterns = [

@@ -69,6 +69,13 @@ class Route(models.Model):
         managed = False
 
 
+class Sketch(models.Model):
+    """One without a table: others build on it."""
+
+    class Meta:
+        abstract = True
+
+
 class Sums(models.Model):
     """One of a database view."""
 
@@ -112,6 +119,8 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "an empty event": ("E003", {**GOOD, "event": ""}),
     "an event that is no string": ("E003", {**GOOD, "event": 7}),
     "no model": ("E004", {"event": "wrong", "fields": ["id"]}),
+    "a model's name in its place": ("E004", {**GOOD, "model": "app.Product"}),
+    "a model that is abstract": ("E004", {**GOOD, "model": Sketch}),
     "a queryset that is none": ("E005", {**GOOD, "model": None, "queryset": Product.objects}),
     "a queryset of values": ("E051", {**GOOD, "queryset": Product.objects.values("id")}),
     "a queryset of groups": (
@@ -207,6 +216,19 @@ def test_two_bindings_with_one_event_are_told(declare: Declare) -> None:
     found = checks.check_bindings()
     assert told(found) == ["bindserver.E002"]
     assert "First" in str(found[0].msg)
+
+
+def test_twins_of_one_name_are_told_apart_by_their_modules(declare: Declare) -> None:
+    declare("Goods", **GOOD, __module__="shop.bindings")
+    declare("Goods", **GOOD, __module__="depot.bindings")
+    [twins] = checks.check_bindings()
+    assert "depot.bindings.Goods and shop.bindings.Goods have the same event" in twins.msg
+
+
+def test_an_unknown_field_is_told_without_a_class_that_nobody_wrote(declare: Declare) -> None:
+    declare(**{**GOOD, "fields": ["id", "nonsense"]})
+    problem = "Field name `nonsense` is not valid for model `Product`."
+    assert [error.msg for error in checks.check_bindings()] == [f"Wrong.fields: {problem}"]
 
 
 @pytest.mark.parametrize(("command", "told_as"), [("check", "E022"), ("migrate", "W022")])

@@ -94,6 +94,16 @@ def test_a_binding_s_class_will_do() -> None:
     assert len(Live().subscribe("goods")) == 1
 
 
+def test_what_is_wrong_with_a_view_s_binding_is_to_be_mended_there() -> None:
+    class Bare(Binding[Product]):
+        model = Product
+
+    make_view(binding=Bare())
+    [error] = problems()
+    assert error.id == "bindserver.E008"
+    assert "That belongs into Bare, the view's binding." in str(error.hint)
+
+
 @pytest.mark.django_db
 def test_a_binding_may_be_published_under_several_events() -> None:
     make_view()

@@ -12,7 +12,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
 from django.db import NotSupportedError, connections
-from django.db.models import CompositePrimaryKey, JSONField, QuerySet
+from django.db.models import CompositePrimaryKey, JSONField, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
@@ -37,6 +37,8 @@ from bindserver.registry import BindingClass, registry
 from bindserver.statements import why_no_rows
 
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
+OF_VIEWS = frozenset(f"bindserver.{name}" for name in ("E003", "E018", "E030", "W002", "W030"))
+"""What may be wrong with a websocket view itself, and not with the binding that it names."""
 Check = Callable[[BindingClass], Iterator[CheckMessage]]
 
 
@@ -79,7 +81,21 @@ def problems_of(binding: BindingClass) -> list[CheckMessage]:
             )
         if any(message.level >= checks.ERROR for message in found):
             break  # what comes after builds on what failed
+    _say_where(binding, found)
     return found
+
+
+def _say_where(binding: BindingClass, found: Sequence[CheckMessage]) -> None:
+    """Have what is wrong with a websocket view's binding mended there, and not in the view."""
+    view = vars(binding).get("view")
+    if view is None:
+        return
+    declared = view.binding if isinstance(view.binding, type) else type(view.binding)
+    for message in found:
+        if message.id not in OF_VIEWS:
+            message.hint = (
+                f"{message.hint} That belongs into {declared.__name__}, the view's binding."
+            )
 
 
 def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequence[CheckMessage]:
@@ -88,7 +104,7 @@ def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequen
         return []
     return [
         Error(
-            f"{binding.__name__} and {other.__name__} have the same event {binding.event!r}.",
+            f"{' and '.join(_told_apart(binding, other))} have the same event {binding.event!r}.",
             hint="Give one of them another event.",
             obj=binding,
             id="bindserver.E002",
@@ -96,6 +112,14 @@ def twins_of(binding: BindingClass, published: Sequence[BindingClass]) -> Sequen
         for other in published
         if other.event == binding.event and other is not binding
     ][:1]
+
+
+def _told_apart(*bindings: BindingClass) -> list[str]:
+    """Return the names of bindings, with their modules where one name is several's."""
+    names = [binding.__name__ for binding in bindings]
+    if len(set(names)) == len(names):
+        return names
+    return [f"{binding.__module__}.{binding.__qualname__}" for binding in bindings]
 
 
 def _check_import(binding: BindingClass) -> Iterator[CheckMessage]:
@@ -140,6 +164,13 @@ def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
         yield Error(
             f"{binding.__name__} has no model.", hint=hint, obj=binding, id="bindserver.E004"
         )
+    elif binding.model is not None and (problem := _why_no_model(binding.model)):
+        yield Error(
+            f"{binding.__name__}.model is {problem}.",
+            hint="Write `model = YourModel`, the class itself.",
+            obj=binding,
+            id="bindserver.E004",
+        )
     elif binding.queryset is not None and not isinstance(binding.queryset, QuerySet):
         yield Error(
             f"{binding.__name__}.queryset is no QuerySet.",
@@ -170,6 +201,13 @@ def _check_model(binding: BindingClass) -> Iterator[CheckMessage]:
             obj=binding,
             id="bindserver.E006",
         )
+
+
+def _why_no_model(model: object) -> str:
+    """Return what stands in a model's place, or nothing where it has a table."""
+    if not (isinstance(model, type) and issubclass(model, Model)):
+        return f"no model but {model!r}"
+    return f"{model.__name__}, which is abstract" if model._meta.abstract else ""
 
 
 def _has_one_value(pk: Any) -> bool:
@@ -225,7 +263,8 @@ def _serializer_problem(binding: BindingClass) -> str:
     try:
         _ = plain_serializer(model_of(binding), binding.fields)().fields
     except (AssertionError, TypeError, ValueError, ImproperlyConfigured) as problem:
-        return f"{binding.__name__}.fields: {problem}"
+        # DRF goes on with the name of a class that we have made, and nobody has written.
+        return f"{binding.__name__}.fields: {str(problem).partition(' in `')[0].rstrip('.')}."
     return ""
 
 

@@ -35,6 +35,22 @@ def origin_allowed(scope: Any) -> bool:
     return _is_of_host(origin, headers.get(b"host", b"").decode("latin-1"))
 
 
+def why_refused(scope: Any) -> str:
+    """Return why a connection's origin may not connect, and what to write if it should.
+
+    Args:
+        scope: the connection's, which `origin_allowed` has refused.
+    """
+    headers = dict(scope.get("headers") or ())
+    origin, host = (headers.get(name, b"").decode("latin-1")[:200] for name in (b"origin", b"host"))
+    if conf.ORIGINS is not None:
+        return f'BINDSERVER["ORIGINS"] does not list its origin {origin!r}'
+    return (
+        f"its origin {origin!r} is not the host asked for, {host!r}, or ALLOWED_HOSTS has not that "
+        'host; BINDSERVER["ORIGINS"] may list origins'
+    )
+
+
 def _is_of_host(origin: str, host: str) -> bool:
     try:
         page = urlsplit(origin.lower())

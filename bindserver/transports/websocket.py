@@ -25,11 +25,14 @@ from bindserver.exceptions import Refusal
 from bindserver.hearing import tell
 from bindserver.hub import hub
 from bindserver.transports.identity import Identity
-from bindserver.transports.origins import origin_allowed
+from bindserver.transports.origins import origin_allowed, why_refused
 from bindserver.wishes import Event, Ref
 
 BREATH_BYTES = 32 * 1024
 """After a frame of more than this, other connections have their turn."""
+
+NOT_ALLOWED = "this origin is not allowed: see ORIGINS in the server's settings"
+"""What a page is told; a reason has 123 bytes at most."""
 
 logger = logging.getLogger("bindserver")
 
@@ -74,7 +77,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         await self.base_send(accept)
         if not origin_allowed(self.scope):
             # Accepted first, because only then can a browser's page read the code.
-            self._perform([Close(code=Closing.FORBIDDEN, reason="this origin is not allowed")])
+            self._perform([Close(code=Closing.FORBIDDEN, reason=NOT_ALLOWED)])
+            logger.warning("bindserver: a page may not connect: %s", why_refused(self.scope))
             self._perform(self._session.gone())
         else:
             await self._greet()

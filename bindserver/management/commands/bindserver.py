@@ -10,6 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.utils import autoreload
 
 from bindserver.exceptions import CannotListen, DatabaseUnusable
@@ -54,6 +55,15 @@ class Command(BaseCommand):
         except (CannotListen, DatabaseUnusable) as problem:
             raise CommandError(str(problem)) from problem
 
+    def _notice_migrations(self) -> None:
+        """Say that migrations are to be run, as `runserver` does where somebody develops."""
+        from bindserver.greeting import databases
+
+        if settings.DEBUG and DEFAULT_DB_ALIAS in databases():
+            self.check_migrations()
+            self.stdout.flush()
+            connections.close_all()
+
     def _serve_until_changed(self, options: dict[str, Any]) -> None:
         """Serve, and leave what is wrong to be mended: the next change starts it anew."""
         autoreload.raise_last_exception()
@@ -86,6 +96,7 @@ class Command(BaseCommand):
         if options["check"]:
             sock.close()
         else:
+            self._notice_migrations()
             serve(plan, sock)
 
 
