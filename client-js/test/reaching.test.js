@@ -367,6 +367,23 @@ test("a token function that never settles is unavailable after a while, and aske
   assert.deepEqual([products.status, products.error], ["live", null]);
 });
 
+for (const [name, token] of /** @type {[string, any][]} */ ([
+  ["a number too big for JSON", 1n],
+  ["what holds itself", Object.defineProperty([], 0, { get: () => assert.fail("itself") })],
+])) {
+  test(`a token that is no token, such as ${name}, is told at once, and another one asked for`, async () => {
+    let calls = 0;
+    const { io, products, pass, take } = await withAuth(() => {
+      calls += 1;
+      return calls === 1 ? token : null;
+    });
+    assert.deepEqual(told(products.error), ["unauthenticated", true, undefined]);
+    assert.equal(take().length, 1);
+    await pass(1_000);
+    assert.deepEqual([calls, io.error], [2, null]);
+  });
+}
+
 test("one that never settles is asked again and again, later each time", async () => {
   let calls = 0;
   const { clock, socket, pass } = await withAuth(() => {
