@@ -45,10 +45,9 @@ export class Book {
    * @param {Data} data
    */
   explain(data) {
-    for (const each of this.all) {
-      if (each.accepted && each.ref === data.ref) {
-        each.why = data;
-      }
+    const standing = this.all.find((each) => each.accepted && each.ref === data.ref);
+    if (standing) {
+      standing.why = data;
     }
   }
 

@@ -78,7 +78,7 @@ export class Client {
     const send = (/** @type {string} */ text) => this.#connection.send(text);
     const tell = this.#listeners.tell.bind(this.#listeners);
     this.#asks = new Asks(env, send, (late) => {
-      late.fail({ code: "unavailable", detail: "no answer yet" });
+      late.fail({ code: "unavailable", detail: "no answer" });
       this.#gate.touch(late);
     });
     this.#gate = new Gate(this.#asks.book, env);
