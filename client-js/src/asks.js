@@ -147,7 +147,9 @@ export class Asks {
    */
   left(ref) {
     const left = this.#leaving.get(ref);
-    this.#leaving.delete(ref);
+    for (const [mark, each] of this.#leaving) {
+      each === left && this.#leaving.delete(mark);
+    }
     return left;
   }
 
@@ -161,9 +163,8 @@ export class Asks {
     if (!all) {
       return;
     }
-    for (const [ref, left] of [...this.#leaving]) {
-      this.#leaving.delete(ref);
-      this.leave(left, true);
+    for (const left of new Set(this.#leaving.values())) {
+      this.leave(left, true); // its older marks stay: it may not be what was refused
     }
     for (const each of this.book.all) {
       each.waiting && this.askLater(each);
