@@ -38,8 +38,9 @@ const all = wanted.map((text) => {
   const [event, params] = JSON.parse(text);
   return io.collection(event, params);
 });
-const told = () =>
-  all.map(({ rows, status, error }) => ({ rows, status, code: error?.code, detail: error?.detail }));
+const seen = ({ rows, status, error }) =>
+  ({ rows, status, code: error?.code, detail: error?.detail });
+const told = () => all.map(seen);
 for (const each of all) each.subscribe(() => console.log(JSON.stringify(told())));
 """
 
