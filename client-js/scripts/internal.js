@@ -21,6 +21,8 @@ export const INTERNAL = [
   "drop",
   "echoes",
   "emitted",
+  "explain",
+  "explained",
   "fail",
   "failures",
   "filled",
@@ -69,4 +71,5 @@ export const INTERNAL = [
   "unsubscribe",
   "waiting",
   "waitingFor",
+  "why",
 ];

@@ -165,6 +165,8 @@ export class Answers {
       if (subscription.emitted) {
         this.#tell(event, data);
       }
+    } else {
+      this.#book.explain(data);
     }
   }
 
@@ -213,15 +215,18 @@ export class Answers {
   }
 
   /**
-   * Let go of what the server does not serve, unless it would with another proof of who we are.
+   * Let go of what the server does not serve, unless it would later, or with another proof of who
+   * we are.
    *
    * @param {Subscription} subscription
    * @param {Problem} problem
    */
   #end(subscription, problem) {
-    const passes = this.#auth.again(problem.code);
+    const later = PASSING.includes(problem.code);
+    const passes = later || this.#auth.again(problem.code);
     if (passes) {
       subscription.lost();
+      later && this.#asks.askLater(subscription);
     } else {
       subscription.closed = true;
       this.#asks.drop(subscription);
@@ -254,12 +259,23 @@ export class Answers {
     const ours = data.ref != null;
     if (ours ? left && !this.#isAskedSince(left, data) : settled?.accepted) {
       const tells = (left?.echoes ?? true) && (settled?.emitted ?? ours);
+      const why = settled?.explained(data.code);
       if (settled) {
-        this.#finish(settled, left, data);
+        this.#finish(settled, left, why?.payload ?? data);
       }
       if (tells) {
-        this.#tell(event, data);
+        this.#tellEnd(event, [why, data]);
       }
+    }
+  }
+
+  /**
+   * @param {string} event
+   * @param {(Data | null | undefined)[]} told
+   */
+  #tellEnd(event, told) {
+    for (const data of told) {
+      data && this.#tell(event, data);
     }
   }
 
@@ -279,16 +295,16 @@ export class Answers {
    *
    * @param {Subscription} subscription
    * @param {Subscription | undefined} left who was left, if that was our wish.
-   * @param {Data} data
+   * @param {{code?: string, detail?: string}} problem
    */
-  #finish(subscription, left, { code = "closed" }) {
+  #finish(subscription, left, { code = "closed", detail }) {
     if (subscription.waiting) {
       subscription.startOver();
     } else if (left && (subscription.holders.size > 0 || !left.echoes)) {
       subscription.emitted &&= !left.echoes;
       this.#asks.startOver(subscription);
     } else {
-      this.#end(subscription, { code });
+      this.#end(subscription, { code, detail });
     }
     this.#gate.touch(subscription);
   }

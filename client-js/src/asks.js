@@ -11,6 +11,7 @@
  * @import {Params} from "./messages.js"
  */
 
+import { ANSWER } from "./auth.js";
 import { retryDelay } from "./backoff.js";
 import { Book } from "./book.js";
 import { canonical } from "./messages.js";
@@ -31,6 +32,7 @@ export class Asks {
   #due = new Set();
   #env;
   #send;
+  #late;
   #pace;
   #newestRef = 0;
   #live = false;
@@ -38,10 +40,12 @@ export class Asks {
   /**
    * @param {Environment} env
    * @param {(text: string) => void} send
+   * @param {(subscription: Subscription) => void} late hears who has waited long for an answer.
    */
-  constructor(env, send) {
+  constructor(env, send, late) {
     this.#env = env;
     this.#send = send;
+    this.#late = late;
     this.#pace = new Pace(env);
   }
 
@@ -143,7 +147,9 @@ export class Asks {
    */
   left(ref) {
     const left = this.#leaving.get(ref);
-    this.#leaving.delete(ref);
+    for (const [mark, each] of this.#leaving) {
+      each === left && this.#leaving.delete(mark);
+    }
     return left;
   }
 
@@ -157,9 +163,8 @@ export class Asks {
     if (!all) {
       return;
     }
-    for (const [ref, left] of [...this.#leaving]) {
-      this.#leaving.delete(ref);
-      this.leave(left, true);
+    for (const left of new Set(this.#leaving.values())) {
+      this.leave(left, true); // its older marks stay: it may not be what was refused
     }
     for (const each of this.book.all) {
       each.waiting && this.askLater(each);
@@ -222,6 +227,7 @@ export class Asks {
       } else {
         this.#due.delete(each);
         this.#send(each.ask(this.#newestRef));
+        this.#wait(each, () => each.waiting && this.#late(each), ANSWER);
       }
     }
   }
@@ -261,8 +267,16 @@ export class Asks {
    * @param {() => void} fn
    */
   #later(subscription, fn) {
-    const delay = retryDelay(subscription.failures, this.#env.random);
+    this.#wait(subscription, fn, retryDelay(subscription.failures, this.#env.random));
     subscription.failures += 1;
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {() => void} fn
+   * @param {number} delay
+   */
+  #wait(subscription, fn, delay) {
     subscription.retry ??= new Timer(this.#env);
     subscription.retry.set(fn, delay);
   }

@@ -128,13 +128,14 @@ export class Auth {
 
   /** @param {unknown} token */
   #prove(token) {
+    const text = token == null ? "" : authenticate(token, this.#round);
     this.#spent = this.#round;
-    if (token == null) {
+    if (text) {
+      this.#wait("no answer");
+      this.#send(text);
+    } else {
       this.#pass(null);
-      return;
     }
-    this.#wait("no answer");
-    this.#send(authenticate(token, this.#round));
   }
 
   /** @param {string} detail what is said of it when that takes too long. */

@@ -1,6 +1,7 @@
 /**
  * The subscriptions that are wanted, and how to find the one that a message means.
  *
+ * @import {Data} from "./messages.js"
  * @import {Subscription} from "./subscription.js"
  */
 
@@ -36,6 +37,18 @@ export class Book {
    */
   waitingFor(ref) {
     return this.all.find((each) => each.waiting && each.ref === ref);
+  }
+
+  /**
+   * Keep the word of why a stream fails that has been accepted; its end follows, if it is true.
+   *
+   * @param {Data} data
+   */
+  explain(data) {
+    const standing = this.all.find((each) => each.accepted && each.ref === data.ref);
+    if (standing) {
+      standing.why = data;
+    }
   }
 
   /**

@@ -77,7 +77,10 @@ export class Client {
     this.#env = env;
     const send = (/** @type {string} */ text) => this.#connection.send(text);
     const tell = this.#listeners.tell.bind(this.#listeners);
-    this.#asks = new Asks(env, send);
+    this.#asks = new Asks(env, send, (late) => {
+      late.fail({ code: "unavailable", detail: "no answer" });
+      this.#gate.touch(late);
+    });
     this.#gate = new Gate(this.#asks.book, env);
     this.#auth = new Auth(
       env,
@@ -228,7 +231,9 @@ export class Client {
     }
     this.#auth.opened();
     this.#tellStatus();
-    this.#listeners.tell("connect", undefined);
+    if (this.status === "live") {
+      this.#listeners.tell("connect", undefined);
+    }
   }
 
   /**
@@ -275,7 +280,7 @@ export class Client {
   #problem({ code, reason, willReconnect }, attempts) {
     if (willReconnect) {
       const what = attempts ? "cannot connect to" : "lost connection to";
-      const detail = `${what} ${this.#url.split("?")[0]}: ${reason || `closed with ${code}`}`;
+      const detail = `${what} ${this.#url.replace(/(\/\/)[^/?]*@|\?.*/g, "$1")}: ${reason || `closed with ${code}`}`;
       return { code: "unreachable", detail, attempts };
     }
     if (code < UNAUTHENTICATED) {

@@ -5,6 +5,8 @@
 export class Listeners {
   /** Each has a mark: one that went and came back is another. @type {Map<string, Map<Listener, object>>} */
   #byEvent = new Map();
+  /** What is still to be called. @type {(() => void)[]} */
+  #due = [];
 
   /**
    * @param {string} event
@@ -30,19 +32,39 @@ export class Listeners {
   }
 
   /**
-   * Call who listens now: nobody who is removed meanwhile, and nobody who comes meanwhile.
+   * Call who listens now: nobody who is removed meanwhile, and nobody who comes meanwhile. What a
+   * listener brings about is heard after what it was called for, so that the last word is the newest.
    *
    * @param {string} event
    * @param {unknown} data
    */
   tell(event, data) {
-    for (const [fn, mark] of [...(this.#byEvent.get(event) ?? [])]) {
-      try {
-        this.#byEvent.get(event)?.get(fn) === mark && fn(data);
-      } catch (error) {
-        report(error);
-      }
+    const isFirst = this.#due.length === 0;
+    for (const [fn, mark] of this.#byEvent.get(event) ?? []) {
+      this.#due.push(() => this.#byEvent.get(event)?.get(fn) === mark && fn(data));
     }
+    if (isFirst) {
+      this.#call();
+    }
+  }
+
+  #call() {
+    try {
+      for (const call of this.#due) {
+        attempt(call);
+      }
+    } finally {
+      this.#due = [];
+    }
+  }
+}
+
+/** @param {() => void} call */
+function attempt(call) {
+  try {
+    call();
+  } catch (error) {
+    report(error);
   }
 }
 

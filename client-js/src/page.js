@@ -11,9 +11,9 @@ export function watchPage(look, surroundings = globalThis) {
   const page = surroundings.document;
   const seen = () => page.visibilityState === "visible" && look();
   surroundings.addEventListener?.("online", look);
-  page?.addEventListener("visibilitychange", seen);
+  page?.addEventListener?.("visibilitychange", seen);
   return () => {
     surroundings.removeEventListener?.("online", look);
-    page?.removeEventListener("visibilitychange", seen);
+    page?.removeEventListener?.("visibilitychange", seen);
   };
 }

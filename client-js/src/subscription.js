@@ -60,6 +60,8 @@ export class Subscription {
   behind = false;
   /** Why it is not served. @type {CollectionError | null} */
   error = null;
+  /** What the server says of why its stream is about to end. @type {Data | null} */
+  why = null;
   /** Whether there will be no rows, as far as can be told. */
   final = false;
   /** @type {Shown} */
@@ -195,6 +197,7 @@ export class Subscription {
     this.retry?.clear();
     this.waiting = false;
     this.accepted = true;
+    this.why = null;
     this.blame(null);
     this.replica?.interrupt();
     if (this.replica?.key !== key) {
@@ -230,6 +233,15 @@ export class Subscription {
     this.accepted = false;
     this.answered = false;
     this.fresh = true;
+  }
+
+  /**
+   * Return what was said of why its stream ends with a code.
+   *
+   * @param {string | undefined} code
+   */
+  explained(code) {
+    return this.why?.payload?.code === code ? this.why : null;
   }
 
   /** Take the word that the connection is gone. */

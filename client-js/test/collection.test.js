@@ -320,6 +320,87 @@ test("the server's end closes it, with its last rows", () => {
   assert.equal(asks(socket).length, 2);
 });
 
+for (const code of ["internal", "unavailable", "rate_limited"]) {
+  test(`ended with ${code}: rows stay, and it is asked for again until it heals`, async () => {
+    const { products, socket, clock } = filled();
+    const { rows } = products;
+    for (const wait of [1_000, 1_500, 2_500]) {
+      const { ref } = asks(socket).at(-1).data;
+      const count = asks(socket).length;
+      socket().says("products", error(code, { ref }));
+      socket().says("products", { action: "disconnect", code });
+      const { detail, passing } = products.error;
+      assert.deepEqual([products.error.code, detail, passing], [code, "why", true]);
+      assert.deepEqual([products.status, products.rows], ["stale", rows]);
+      assert.equal(products.rows, rows);
+      clock.pass(wait - 1);
+      assert.equal(asks(socket).length, count);
+      clock.pass(1);
+      assert.deepEqual(asks(socket).at(-1).data, { cursor: "c1", held: [1, 2], ref: ref + 1 });
+      socket().says("$subscribed", { ref: ref + 1, event: "products", params: {}, key: "id" });
+    }
+    socket().says("products", { action: "ok", cursor: "c2" });
+    assert.deepEqual([products.status, products.error, products.rows], ["live", null, rows]);
+  });
+}
+
+test("a first load that fails behind its acceptance: ready waits, and is told why", async () => {
+  const { io, socket, clock } = start();
+  const products = io.collection("products");
+  let steps = 0;
+  products.subscribe(() => {
+    steps += 1;
+  });
+  socket().opens();
+  for (const turn of [1, 2]) {
+    const ref = turn;
+    socket().says("$subscribed", { ref, event: "products", params: {}, key: "id" });
+    socket().says("products", error("internal", { ref }));
+    socket().says("products", { action: "disconnect", code: "internal" });
+    assert.deepEqual([products.status, products.error.detail], ["connecting", "why"]);
+    assert.equal(steps, turn);
+    clock.pass(1_500);
+  }
+  socket().accepts("products", [A]);
+  assert.deepEqual(await products.ready, [A]);
+  assert.equal(products.error, null);
+});
+
+test("what ended for a while and is closed meanwhile is not asked for again", () => {
+  const { products, socket, clock } = filled();
+  socket().says("products", { action: "disconnect", code: "internal" });
+  products.close();
+  clock.pass(10_000);
+  assert.equal(asks(socket).length, 1);
+});
+
+test("an explanation is of the end that follows it, and of no later one", () => {
+  const { products, socket, clock } = filled();
+  const ends = (code) => socket().says("products", { action: "disconnect", code });
+  socket().says("products", error("internal", { ref: 1 }));
+  ends("unavailable");
+  assert.deepEqual([products.error.code, products.error.detail], ["unavailable", ""]);
+  clock.pass(1_000);
+  socket().accepts("products", [A]);
+  ends("internal");
+  assert.deepEqual([products.error.code, products.error.detail], ["internal", ""]);
+});
+
+for (const code of ["too_large", "revoked", "expired", "forbidden", "invalid_params"]) {
+  test(`ended with ${code}, explained: closed for good, and its detail is told`, async () => {
+    const { io, socket, clock } = start();
+    const products = io.collection("products");
+    socket().opens().says("$subscribed", { ref: 1, event: "products", params: {}, key: "id" });
+    socket().says("products", error(code, { ref: 1 }));
+    socket().says("products", { action: "disconnect", code });
+    const { detail, passing } = products.error;
+    assert.deepEqual([products.status, detail, passing], ["closed", "why", false]);
+    await assert.rejects(products.ready, { code });
+    clock.pass(19_000);
+    assert.equal(asks(socket).length, 1);
+  });
+}
+
 test("an error that passes is shown until it has passed", async () => {
   const { io, socket, clock } = start();
   const products = io.collection("products");

@@ -214,6 +214,7 @@ test("the network's return and the page's showing are hints", () => {
 
 test("a page without events is no harm", () => {
   watchPage(() => assert.fail(), {})();
+  watchPage(() => assert.fail(), { document: {} })();
 });
 
 /** Give the client a page; return a function that brings the network back. */

@@ -87,3 +87,44 @@ test("a collection that another one's subscriber closes tells nobody of the step
   socket().says("$commit");
   assert.deepEqual(calls, []);
 });
+
+test("what a listener brings about is heard after what it was called for, by all", () => {
+  const { io, socket } = start();
+  const heard = [];
+  io.on("status", (status) => status === "live" && io.close());
+  for (const event of ["status", "connect", "disconnect"]) {
+    io.on(event, (data) => heard.push(event === "status" ? data : event));
+  }
+  io.connect();
+  socket().opens();
+  assert.deepEqual(heard, ["connecting", "live", "closed", "disconnect"]);
+});
+
+test("a message's listeners hear it before the end that one of them wishes", () => {
+  const { io, socket } = start();
+  const heard = [];
+  io.on("products", ({ action }) => action === "sync" && io.emit("products", { disconnect: true }));
+  io.on("products", ({ action }) => heard.push(action));
+  io.emit("products");
+  socket().opens();
+  socket().accepts("products", [{ id: 1 }]);
+  socket().says("products", { action: "disconnect", ref: 2 });
+  assert.deepEqual(heard, ["sync", "disconnect"]);
+});
+
+test("a page whose reportError throws harms later events no more", (t) => {
+  const listeners = new Listeners();
+  const calls = [];
+  globalThis.reportError = (problem) => {
+    throw problem;
+  };
+  t.after(() => Reflect.deleteProperty(globalThis, "reportError"));
+  listeners.add("x", (data) => {
+    calls.push(data);
+    throw new Error("mine");
+  });
+  for (const data of [1, 2]) {
+    assert.throws(() => listeners.tell("x", data), { message: "mine" });
+  }
+  assert.deepEqual(calls, [1, 2]);
+});

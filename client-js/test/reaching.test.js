@@ -16,6 +16,7 @@ const A = { id: 1 };
 const URL = "ws://shop.example/ws/";
 /** These fail where nobody is told, and do not wait for ever. */
 const REAL = { timeout: 60_000 };
+const asks = (socket) => socket().messages.filter(({ event }) => !event.startsWith("$"));
 const last = (socket) => socket().messages.at(-1);
 const told = ({ code, passing, attempts }) => [code, passing, attempts];
 
@@ -222,6 +223,59 @@ test("what stands behind a question mark may be secret, and is not told", () => 
   assert.doesNotMatch(lines.join(), /secret/);
 });
 
+for (const [address, told] of [
+  ["wss://ann:pass@word@shop.example/ws/@me", "wss://shop.example/ws/@me"],
+  ["ws://shop.example?secret=a@secret//b@secret", "ws://shop.example"],
+  ["ws://secret@[::1]:8000/?secret", "ws://[::1]:8000/"],
+]) {
+  test(`of ${address} is told no more than ${told}`, () => {
+    FakeSocket.all = [];
+    const io = connect(address, { WebSocket: FakeSocket });
+    const detail = quietly(() => {
+      io.connect();
+      FakeSocket.all[0].ends();
+      return io.error?.detail;
+    });
+    io.close();
+    assert.equal(detail, `cannot connect to ${told}: closed with 1006`);
+    assert.equal(FakeSocket.all[0].url, address);
+  });
+}
+
+test("an ask that is not answered is told of, and the answer is welcome still", async () => {
+  const { io, socket, clock } = start();
+  const products = io.collection("products");
+  let steps = 0;
+  products.subscribe(() => {
+    steps += 1;
+  });
+  socket().opens();
+  const passes = (milliseconds) => {
+    socket().says("$pong", 1);
+    clock.pass(milliseconds);
+  };
+  passes(ANSWER - 1);
+  assert.deepEqual([products.error, steps], [null, 0]);
+  passes(1);
+  assert.deepEqual(told(products.error), ["unavailable", true, undefined]);
+  assert.deepEqual([products.status, steps, asks(socket).length], ["connecting", 1, 1]);
+  passes(ANSWER);
+  socket().accepts("products", [A], { ref: 1 });
+  assert.deepEqual([products.status, products.error], ["live", null]);
+  assert.deepEqual(await products.ready, [A]);
+  passes(ANSWER);
+  assert.equal(products.error, null);
+});
+
+test("a fresh answer that is late hides nothing of what is live", () => {
+  const { io, socket, clock } = start();
+  const products = io.collection("products");
+  socket().opens().accepts("products", [A]);
+  io.emit("products");
+  clock.pass(ANSWER);
+  assert.deepEqual([products.status, products.error], ["live", null]);
+});
+
 /** Give the client a page; return a function that says that the network is back. */
 function onPage(t) {
   const page = new EventTarget();
@@ -312,6 +366,23 @@ test("a token function that never settles is unavailable after a while, and aske
   socket().accepts("products", [A]);
   assert.deepEqual([products.status, products.error], ["live", null]);
 });
+
+for (const [name, token] of /** @type {[string, any][]} */ ([
+  ["a number too big for JSON", 1n],
+  ["what holds itself", Object.defineProperty([], 0, { get: () => assert.fail("itself") })],
+])) {
+  test(`a token that is no token, such as ${name}, is told at once, and another one asked for`, async () => {
+    let calls = 0;
+    const { io, products, pass, take } = await withAuth(() => {
+      calls += 1;
+      return calls === 1 ? token : null;
+    });
+    assert.deepEqual(told(products.error), ["unauthenticated", true, undefined]);
+    assert.equal(take().length, 1);
+    await pass(1_000);
+    assert.deepEqual([calls, io.error], [2, null]);
+  });
+}
 
 test("one that never settles is asked again and again, later each time", async () => {
   let calls = 0;

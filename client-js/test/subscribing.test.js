@@ -528,6 +528,21 @@ test("the server ends a subscription", () => {
   assert.deepEqual(socket().sent, []);
 });
 
+test("the server ends one for a while: listeners hear why, and then the rows", () => {
+  const { socket, clock, take } = startSubscribed([A]);
+  const ended = { action: "disconnect", code: "internal" };
+  socket().says("products", error("internal", { ref: 1 }));
+  socket().says("products", ended);
+  const told = [error("internal", { ref: 1 }), ended];
+  assert.deepEqual(
+    take().map(([, data]) => data),
+    told,
+  );
+  clock.pass(1_000);
+  socket().accepts("products", [A, B]);
+  assert.deepEqual(take()[0][1].payload, [A, B]);
+});
+
 test("the server ends a subscription that was just asked for again", () => {
   const { io, socket, take } = startSubscribed([A]);
   io.emit("products");

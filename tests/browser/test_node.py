@@ -38,7 +38,9 @@ const all = wanted.map((text) => {
   const [event, params] = JSON.parse(text);
   return io.collection(event, params);
 });
-const told = () => all.map(({ rows, status, error }) => ({ rows, status, code: error?.code }));
+const seen = ({ rows, status, error }) =>
+  ({ rows, status, code: error?.code, detail: error?.detail });
+const told = () => all.map(seen);
 for (const each of all) each.subscribe(() => console.log(JSON.stringify(told())));
 """
 
@@ -185,6 +187,52 @@ def test_params_that_the_server_takes_for_the_same_are_one_for_all(
     program.run("UPDATE app_product SET category_id = 2 WHERE id = 2")
     last = follower.until(lambda told: ids(told[1]) == [3, 1])
     assert ids(last[0]) == [3, 1]
+
+
+def failing(told: Told) -> bool:
+    return told[0].get("code") == "internal" and "reference" in told[0]["detail"]
+
+
+def restarted(server: Server) -> None:
+    """Have a server that has no rows in memory: it has to read them again."""
+    server.kill()
+    server.start()
+
+
+SMALL, LARGE = 2, 3000  # read at once, and by the loader
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_a_binding_that_fails_at_first_is_waited_for_until_it_heals(
+    follow: Follow, program: Program, server: Server, size: int
+) -> None:
+    program.add_products(size)
+    program.run(f"UPDATE app_product SET name = 'broken' WHERE id = {size}")
+    restarted(server)
+    follower = follow(("fragile", {}))
+    for _ in range(2):
+        assert follower.until(failing)[0]["status"] == "connecting"
+    program.run(f"UPDATE app_product SET name = 'mended' WHERE id = {size}")
+    healed = follower.until(live)[0]
+    assert ids(healed) == list(range(1, size + 1))
+    assert healed.get("code") is None
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_rows_stay_while_a_server_that_was_started_again_cannot_read_them(
+    follow: Follow, program: Program, server: Server, size: int
+) -> None:
+    program.add_products(size)
+    follower = follow(("fragile", {}))
+    rows = follower.until(live)[0]["rows"]
+    server.kill()
+    program.run(f"UPDATE app_product SET name = 'broken' WHERE id = {size}")
+    server.start()
+    for _ in range(2):
+        told = follower.until(failing)[0]
+        assert (told["status"], told["rows"]) == ("stale", rows)
+    program.run(f"UPDATE app_product SET name = 'mended' WHERE id = {size}")
+    assert follower.until(live)[0]["rows"][-1]["name"] == "mended"
 
 
 LEAVER = """
