@@ -48,7 +48,7 @@ SAY = (
 )
 """What is wrong with a binding that would send every column, and what to write."""
 
-CONTEXT = frozenset({"_user", "auth", "params", "wire_params"})
+CONTEXT = frozenset({"_user", "auth", "given_params", "params", "wire_params"})
 """The attributes of an instance that say in which context it is, and of which kind it is not."""
 
 
@@ -98,6 +98,8 @@ class Binding(Generic[M]):
         permission_classes: DRF's permission classes, which decide who may subscribe; None for
             DRF's setting. Python code is not asked.
         request: where it is there, and None, the serializer renders rightly without a request.
+
+        given_params: the arguments as they were given: their form on the wire may say less.
 
     Args:
         user: who it is for; None for an anonymous user.
@@ -153,7 +155,8 @@ class Binding(Generic[M]):
         vars(self).update(declared)
         self._user = user
         self.auth: Any = auth
-        self.params, self.wire_params = params_room.validate(type(self).params, params or {})
+        self.given_params: dict[str, Any] = dict(params or {})
+        self.params, self.wire_params = params_room.validate(type(self).params, self.given_params)
 
     @property
     def user(self) -> Any:

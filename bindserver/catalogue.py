@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model, QuerySet
 
 from bindserver import permissions
@@ -21,6 +23,7 @@ from bindserver.identity import Encoder, digest
 from bindserver.live import LiveView
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
+from bindserver.rows import copy_of
 from bindserver.snapshot import guarded, vouch
 from bindserver.subject import Subject, SubjectKey
 from bindserver.values import unwrapped
@@ -96,7 +99,7 @@ class Catalogue:
         Raises:
             Refusal: there are too many views.
         """
-        return self._subject(instance, form, instance.wire_params, position, trusted=True)
+        return self._subject(instance, form, instance.given_params, position, trusted=True)
 
     def _subject(
         self,
@@ -124,7 +127,7 @@ class Catalogue:
                 form=form,
                 trusted=trusted,
                 live=live,
-                reads=reads | self._table_of(caller),
+                reads=reads | self._table_of(caller) | self._tables_hung(caller),
                 asks_users=bool(reads & self._table_of(caller)),
                 position=position,
                 asked=position,
@@ -147,7 +150,8 @@ class Catalogue:
         else:
             instance = self._instance_of(subject.binding, subject.caller, user, subject.params)
         asked = self._ask(instance, subject.form, subject.trusted)
-        subject.reads = asked.reads | self._table_of(subject.caller)
+        own = self._table_of(subject.caller)
+        subject.reads = asked.reads | own | self._tables_hung(subject.caller)
         subject.asks_users = bool(asked.reads & self._table_of(subject.caller))
         return asked
 
@@ -187,7 +191,7 @@ class Catalogue:
         Raises:
             Unavailable: there are too many views.
         """
-        live, old = self._view_of(asked), subject.live
+        live, old = self._view_of(asked, subject), subject.live
         live.adopt(asked.query)
         if self._led[live] - {subject}:
             asked.query.share()
@@ -196,7 +200,7 @@ class Catalogue:
         for ref in subject.refs:
             old.audience.pop(ref, None)
         old.openings = [opening for opening in old.openings if opening.ref not in subject.refs]
-        self._led[old].discard(subject)
+        self._led.get(old, set()).discard(subject)  # it may have made room for the other
         self._led[live].add(subject)
         subject.live = live
         return True
@@ -222,10 +226,14 @@ class Catalogue:
         users = QuerySet[Any](model, using=self._database_of(given))  # managers may hide some
         with guarded(self._alias):
             user = users.filter(pk=given.pk).first()
-        vouch(self._alias, self._table_of(caller))
+            if user is not None:
+                try:
+                    carry_over(given, user)
+                except ObjectDoesNotExist:
+                    user = None
+        vouch(self._alias, self._table_of(caller) | self._tables_hung(caller))
         if user is None or not (trusted or getattr(user, "is_active", True)):
             return given if trusted else None
-        carry_over(given, user)
         return user
 
     def _table_of(self, caller: Caller) -> set[str]:
@@ -234,6 +242,16 @@ class Catalogue:
         if isinstance(user, Model) and self._database_of(user) == self._alias:
             return {user._meta.db_table}
         return set()
+
+    def _tables_hung(self, caller: Caller) -> set[str]:
+        """Return the tables of this database that instances are of that hang on the user."""
+        user = caller.user
+        hung = hung_on(user).values() if isinstance(user, Model) else ()
+        return {
+            value._meta.db_table
+            for value in hung
+            if isinstance(value, Model) and self._is_here(value)
+        }
 
     def _database_of(self, user: Model) -> str:
         """Return the database that a user's row is in: this one, if the row came from a replica of
@@ -264,16 +282,20 @@ class Catalogue:
         """Tell whether an instance's row is in this database."""
         return self._database_of(instance) == self._alias
 
-    def _view_of(self, asked: Asked) -> LiveView:
-        """Return the view of a query.
+    def _view_of(self, asked: Asked, subject: Subject | None = None) -> LiveView:
+        """Return the view of a query, for a subject or a new one.
 
         One that nobody looks at takes the query: what it knows may be old, since nobody was asked
         for it meanwhile.
         """
         query = asked.query
         live = self._views.get(query.identity)
+        if live is not None and self._led[live] - {subject} and live.query.part():
+            del self._views[query.identity]
+            self._views[live.query.identity] = live
+            live = None
         if live is None:
-            if len(self._views) >= conf.MAX_VIEWS:
+            if len(self._views) >= conf.MAX_VIEWS and not self._make_room():
                 raise Unavailable("the server holds as many views as it may; try again later")
             live = LiveView(query, asked.binding, self._secret)
             self._views[query.identity] = live
@@ -330,32 +352,72 @@ class Catalogue:
         A view that stays would else gather a subject for every user who ever came.
         """
         before = time.monotonic() - conf.LINGER_SECONDS
+        self._drop([live for live in self._idle() if live.used_at < before])
+
+    def _idle(self) -> list[LiveView]:
+        """Return the views that nobody looks at."""
         held = {id(subject.live) for subject in self._subjects.values() if subject.refs}
-        old = {
-            identity
-            for identity, live in self._views.items()
-            if not live.wanted and live.used_at < before and id(live) not in held
-        }
+        return [live for live in self.views() if not live.wanted and id(live) not in held]
+
+    def _make_room(self) -> bool:
+        """Drop the views that nobody has looked at for longest; tell whether there were any. Who
+        comes and goes must not keep others out."""
+        longest = sorted(self._idle(), key=lambda live: live.used_at)
+        self._drop(longest[: 1 + conf.MAX_VIEWS // 10])
+        return bool(longest)
+
+    def _drop(self, old: list[LiveView]) -> None:
         for subject in self.subjects():
             if not subject.is_served():
                 self.forget(subject)
-        for identity in old:
-            self._led.pop(self._views.pop(identity), None)
+        for live in old:
+            del self._views[live.query.identity]
+            self._led.pop(live, None)
 
 
 def _context_of(instance: Binding[Any], caller: Caller) -> str:
     """Return what is equal for bindings of one class that were asked alike."""
     encoder = Encoder()
     params = [encoder.encode(instance.params, "params"), canonical(instance.wire_params)]
-    return digest([caller.identity(), params, encoder.items(instance.own_attributes())])
+    own = encoder.items(instance.own_attributes())
+    told = [caller.encoded(encoder), params, own]
+    # What nobody can look into may be another by now, though it is the same object.
+    return digest([told, secrets.token_hex(12) if encoder.unshared else ""])
 
 
 def carry_over(known: Model, fresh: Model) -> None:
     """Give a user's row, read anew, what its authentication has hung on the old one, such as
-    scopes; but neither columns nor what the old one remembers of the database."""
-    known = unwrapped(known)
-    columns = {field.attname for field in known._meta.concrete_fields}
-    for name, value in vars(known).items():
-        told = name in columns or name.startswith("_") or hasattr(type(known), name)
-        if not told and not instances_in(value):
+    scopes or a tenant; but neither columns nor what the old one remembers of the database.
+
+    Raises:
+        DoesNotExist: the row of an instance among that is gone.
+    """
+    for name, value in hung_on(known).items():
+        if isinstance(value, Model):
+            setattr(fresh, name, _read_anew(value))
+        elif not instances_in(value):
             setattr(fresh, name, value)
+
+
+def _read_anew(instance: Model) -> Model:
+    instance = unwrapped(instance)
+    if instance.pk is None or instance._state.adding:
+        return copy_of(instance)
+    rows = QuerySet[Any](instance._meta.model, using=instance._state.db)  # managers may hide some
+    found: Model = rows.get(pk=instance.pk)
+    return found
+
+
+def hung_on(user: Model) -> dict[str, Any]:
+    """Return what authentication has hung on a user: no columns, and nothing that it remembers of
+    the database or computes."""
+    user = unwrapped(user)
+    kind = type(user)
+    columns = {field.attname for field in user._meta.concrete_fields}
+    return {
+        name: value
+        for name, value in vars(user).items()
+        if name not in columns
+        and not name.startswith("_")
+        and not hasattr(getattr(kind, name, None), "__get__")  # a class may have a default
+    }

@@ -20,8 +20,9 @@ from bindserver.binding import Binding
 from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
 from bindserver.contextless import Contextless, Traits, binding_for, traits_of
-from bindserver.exceptions import Refusal, TooManyRows, Unsound
+from bindserver.exceptions import InvalidParams, Refusal, TooManyRows, Unsound
 from bindserver.hub import hub
+from bindserver.identity import Encoder
 from bindserver.keying import is_simple
 from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Caller, Snapshot
@@ -53,6 +54,8 @@ def held(
     alias = binding.using or "default"
     if not _is_usual(view, hooks) or asks_itself(alias) or not _is_neutral_locale():
         return None
+    if not is_made_alike(binding):
+        return None
     source = _source_of(view, binding) if is_simple(binding.get_model()._meta.pk) else None
     if source is None:
         return None
@@ -63,6 +66,21 @@ def held(
         if queryset is not own and not reads_alike(queryset, own, alias):
             return None
     return _snapshot(source, binding)
+
+
+def is_made_alike(binding: Binding[Any]) -> bool:
+    """Tell whether a binding's class, made anew in the same context, is the same: what a viewset's
+    `get_binding()` has changed in an instance, its class knows nothing of."""
+    if binding.is_plain() and not binding.params:
+        return True
+    try:
+        again = type(binding)(user=binding.user, auth=binding.auth, params=binding.given_params)
+    except InvalidParams:
+        return False
+    one, other = (
+        Encoder().encode([kind.params, kind.own_attributes()]) for kind in (binding, again)
+    )
+    return bool(one == other)
 
 
 def asks_code(binding: Binding[Any]) -> bool:
@@ -120,7 +138,7 @@ def _snapshot(source: type[Binding[Any]], binding: Binding[Any]) -> Snapshot | N
         return None
     caller = Caller(user=binding.user, auth=binding.auth)
     try:
-        answer = hub.snapshot(source, caller, binding.wire_params, trusted=True)
+        answer = hub.snapshot(source, caller, binding.given_params, trusted=True)
     except Unsound:  # what it is made of may be served, or the viewset would have refused
         return None
     try:

@@ -15,7 +15,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import Prefetch, QuerySet
 from django.db.models.sql import Query as SQLQuery
 
-from bindserver.values import ValueEncoder, is_found, path_of
+from bindserver.values import ValueEncoder, is_djangos, is_found, path_of
 
 GENERIC_PREFETCH = "django.contrib.contenttypes.prefetch.GenericPrefetch"
 TOLD = frozenset(
@@ -134,8 +134,11 @@ class Encoder(ValueEncoder):
     def _results(self, query: SQLQuery, what: str) -> list[Any]:
         """Return how what the database answers becomes Python's."""
         annotations = query.annotation_select.items()
+        usual = SQLQuery(query.model)
+        own = {name: vars(query)[name] for name in sorted(vars(query)) if not hasattr(usual, name)}
         return [
             self.code(type(query), what),
+            self.items(own, what),
             self.encode(query.select_related, what),
             sorted(query._filtered_relations),  # type: ignore[attr-defined]
             [[name, self._annotation(item, f"{name} of {what}")] for name, item in annotations],
@@ -152,7 +155,7 @@ class Encoder(ValueEncoder):
 def _is_djangos(cls: type, name: str) -> bool:
     """Tell whether an attribute of a class is as Django declares it."""
     owner = next((kind for kind in cls.__mro__ if name in vars(kind)), None)
-    return owner is None or owner.__module__.split(".")[0] == "django"
+    return owner is None or is_djangos(owner)
 
 
 def digest(parts: Any) -> str:

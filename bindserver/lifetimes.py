@@ -38,12 +38,14 @@ class Serving:
         shared: whether others have been proved to be sent the same, by the first answer. Then an
             answer that is another one by now is not theirs: the first one holds for all, until
             what the binding has read has changed and it is asked again.
+        strayed: whether rows have been read by another answer than the first one, by which it is
+            told whom they may be shared with.
     """
 
     def __init__(self, binding: Binding[Any], pristine: Binding[Any], alias: str) -> None:
         self.serializer_class: SerializerClass = serializer_of(binding)
         self.context: Context = context_of(binding)
-        self.shared = False
+        self.shared = self.strayed = False
         self._pristine = pristine
         self._alias = alias
 
@@ -64,8 +66,10 @@ class Serving:
         binding = self._pristine.unasked()
         serializer_class = serializer_of(binding)
         context = context_of(binding)
-        if (self.shared or together) and not self._is_first(serializer_class, context):
-            return self.first()
+        if not self._is_first(serializer_class, context):
+            if self.shared or together:
+                return self.first()
+            self.strayed = True
         return serializer_class, fresh(context)
 
     def _is_first(self, serializer_class: SerializerClass, context: Context) -> bool:

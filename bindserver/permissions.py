@@ -68,7 +68,7 @@ def bare(binding: type[Binding[Any]], user: Any, auth: Any) -> Binding[Any]:
     except InvalidParams:
         instance = binding.__new__(binding)
         instance.user, instance.auth = user, auth
-        instance.params, instance.wire_params = {}, {}
+        instance.given_params, instance.params, instance.wire_params = {}, {}, {}
         return instance
 
 

@@ -14,9 +14,6 @@ from bindserver.groups import tells
 from bindserver.registry import BindingClass
 from bindserver.serializing import context_of
 
-CONTEXT = frozenset({"user", "_user", "auth", "params", "wire_params"})
-"""What an instance of a binding has of its context; all else was declared for it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:

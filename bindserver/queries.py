@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -189,7 +190,8 @@ class Query:
             self.instances = instances_in(self._queryset, serving.context)
             self.says_all = self.says_all and serving.says_all()
         self.serializer_class = serializer_class
-        return [serializer_identity(encoder, serializer_class), serving.encoded(encoder)]
+        made = serializer_identity(encoder, serializer_class)
+        return [made, renderer.fields(), serving.encoded(encoder)]
 
     def _identify(self, binding: Binding[Any], made: list[Any], encoder: Encoder) -> None:
         """Note who it is, and by what it is known that it can be read together with."""
@@ -209,6 +211,17 @@ class Query:
             self.kin = digest([Encoder().code(kind), columns, read])
         self.unshared = tuple(encoder.unshared)
 
+    def part(self) -> bool:
+        """Become like no other query, if rows were read by another answer of the binding's than
+        the one that told who it is; tell whether that is so."""
+        if not self._has_strayed():
+            return False
+        self.identity = digest([self.identity, secrets.token_hex(12)])
+        return True
+
+    def _has_strayed(self) -> bool:
+        return self._serving is not None and self._serving.strayed
+
     def share(self) -> None:
         """Take note that others are sent its rows too, because they were proved to be the same."""
         if self._serving is not None:
@@ -217,6 +230,8 @@ class Query:
     def is_surely(self, other: Query) -> bool:
         """Tell whether it gives the same rows as a query of the same identity that was asked for
         at another time."""
+        if self._has_strayed() or other._has_strayed():
+            return False
         return self.says_all and other.says_all and self.serializer_class is other.serializer_class
 
     def _anew(self, *, together: bool = False) -> Renderer | ModelRenderer:

@@ -105,12 +105,14 @@ class Renderer:
         """Make the serializer, and see which fields it has: that is as lasting as its class."""
         self._take(serializer_class, context)
         self._row_key = row_key(self._model, self.serializer)
+        self._context.insist()
         self.key = self._row_key.name
         self._plain = _plain_columns(self._model, self.serializer)
 
     def _take(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
         self._serializer_class = serializer_class
         context = context if isinstance(context, NoRequest) else NoRequest(context)
+        self._context = context
         self.serializer: Any = child_of(serializer_class, self._model, context)
 
     def is_plain(self) -> bool:
@@ -138,6 +140,10 @@ class Renderer:
     def row_format(self) -> list[Any]:
         """Return what the rows look like, as `describe` tells it."""
         return describe(self.serializer)
+
+    def fields(self) -> list[Any]:
+        """Return which fields rows have: of one class, serializers may have others each time."""
+        return _fields_of(self.serializer)
 
     def rows(
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
@@ -192,7 +198,9 @@ class Renderer:
 
     def _row(self, pk: Any, data: Any, sort: tuple[Any, ...], slot: Slot) -> Row:
         key, row = self._row_key.put(pk, data)
-        return Row(pk, key, to_json(row), sort, slot)
+        text = to_json(row)
+        self._context.insist()
+        return Row(pk, key, text, sort, slot)
 
 
 class ModelRenderer:
@@ -302,7 +310,9 @@ def key_name(binding: Binding[Any]) -> str:
     """Return the name of the row field that holds a binding's key."""
     model = model_of(binding)
     context = NoRequest(context_of(binding))
-    return row_key(model, child_of(serializer_of(binding), model, context)).name
+    name = row_key(model, child_of(serializer_of(binding), model, context)).name
+    context.insist()
+    return name
 
 
 def serializer_identity(
@@ -331,6 +341,17 @@ def describe(serializer: Any) -> list[Any]:
         described.append([name, str(field.source), describe(field)])
     code = _code_of(serializer)
     return [*described, code] if code else described
+
+
+def _fields_of(serializer: Any) -> list[Any]:
+    """Return a serializer's fields, all through: names, sources and classes."""
+    inside = [getattr(serializer, name, None) for name in ("child", "child_relation")]
+    named = getattr(serializer, "fields", {}).items()
+    return [
+        path_of(type(serializer)),
+        [_fields_of(field) for field in inside if field is not None],
+        [[name, str(field.source), field.write_only, _fields_of(field)] for name, field in named],
+    ]
 
 
 WRITING = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from types import FrameType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from rest_framework import serializers
 
@@ -31,6 +31,7 @@ class NoRequest(dict[str, Any]):
     def __init__(self, context: Mapping[str, Any] | None = None) -> None:
         super().__init__(context or {})
         self._given = frozenset(dict.keys(self))  # an answer that is taken out was one
+        self._refused: list[BindingError] = []  # copies share it
 
     def _look(self, name: object) -> None:
         """Note that a name is asked for, or any (None).
@@ -41,7 +42,21 @@ class NoRequest(dict[str, Any]):
         if name not in ASKED_NAMES or self._answers(name):
             return
         if not self._merely_looks(sys._getframe(2)):
-            raise self._refusal("request" if name is None else str(name))
+            self._refuse("request" if name is None else str(name))
+
+    def _refuse(self, name: str) -> NoReturn:
+        problem = self._refusal(name)
+        self._refused.append(problem)
+        raise problem
+
+    def insist(self) -> None:
+        """Raise what code that caught it went on without: it took the refusal for an answer.
+
+        Raises:
+            BindingError: the request has been asked for, and nobody has answered for that.
+        """
+        if self._refused:
+            raise self._refused[0]
 
     def _answers(self, name: object) -> bool:
         """Tell whether somebody has said what is to be said of a name, or of all (None)."""
@@ -60,7 +75,7 @@ class NoRequest(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         if name in ASKED_NAMES and not self._answers(name):
-            raise self._refusal(name)
+            self._refuse(name)
         raise KeyError(name)
 
     def __contains__(self, name: object) -> bool:

@@ -19,7 +19,7 @@ import uuid
 import weakref
 import zoneinfo
 from collections.abc import Callable, Mapping
-from enum import Enum
+from enum import Enum, Flag
 from typing import Any
 
 from django.db.models import Field, ForeignObjectRel, Model
@@ -76,6 +76,9 @@ ANONYMOUS = "django.contrib.auth.models.AnonymousUser"
 NOBODY: list[Any] = ["anonymous", []]
 """An anonymous user of whom nothing else is known."""
 
+DEEPEST = 100
+"""What lies deeper in a value is not looked at."""
+
 CODE = (type, types.FunctionType, types.BuiltinFunctionType)
 """What a module may hold under its own name, the same in every process."""
 
@@ -92,6 +95,7 @@ class ValueEncoder:
     def __init__(self) -> None:
         self.unshared: list[str] = []
         self._met: dict[int, tuple[int, Any]] = {}
+        self._inside: set[int] = set()
 
     def encode(self, value: Any, what: str = "") -> Any:
         """Return a value as plain data.
@@ -103,6 +107,16 @@ class ValueEncoder:
         kind = type(value)
         if kind in ATOMS:
             return [kind.__name__, ATOMS[kind](value)]
+        if id(value) in self._inside or len(self._inside) >= DEEPEST:
+            return self.itself(value, what)  # it is in itself, or there is no end to it
+        self._inside.add(id(value))
+        try:
+            return self._compound(value, what)
+        finally:
+            self._inside.discard(id(value))
+
+    def _compound(self, value: Any, what: str) -> Any:
+        kind = type(value)
         for kinds, encode in COMPOUNDS:
             if issubclass(kind, kinds):
                 return encode(self, value, what)
@@ -120,7 +134,8 @@ class ValueEncoder:
 
     def code(self, value: Any, what: str = "") -> list[str]:
         """Return what names a class or a function: its path, if that leads to it."""
-        return ["code", path_of(value)] if is_found(value) else self.itself(value, what)
+        known = is_found(value) and names.is_first(path_of(value), value)
+        return ["code", path_of(value)] if known else self.itself(value, what)
 
     def items(self, value: Mapping[Any, Any], what: str = "") -> list[Any]:
         """Return a mapping's items in its order."""
@@ -157,7 +172,18 @@ class ValueEncoder:
         if not isinstance(value, Field):
             return self.itself(value, what)
         _, _, args, kwargs = value.deconstruct()
-        return ["field", self.code(type(value), what), self.encode([args, kwargs], what)]
+        own = self.items({} if is_djangos(type(value)) else _kept_by(value), what)
+        return ["field", self.code(type(value), what), self.encode([args, kwargs], what), own]
+
+
+def _kept_by(field: Field[Any, Any]) -> dict[str, Any]:
+    """Return what a field of the project's own keeps: migrations need not know all of it."""
+    usual, kind = vars(Field()), type(field)
+    return {
+        name: value
+        for name, value in sorted(vars(field).items())
+        if name not in usual and not hasattr(getattr(kind, name, None), "__get__")
+    }
 
 
 def _part_of(what: str, key: Any) -> str:
@@ -210,11 +236,14 @@ def _encode_zone(encoder: ValueEncoder, value: Any, what: str) -> Any:
 
 
 def _encode_enum(encoder: ValueEncoder, value: Any, what: str) -> Any:
-    return ["enum", encoder.code(type(value), what), value.name]
+    # Flags beyond those that are declared have no name, or one name in common.
+    number = encoder.encode(value.value, what) if isinstance(value, Flag) else None
+    return ["enum", encoder.code(type(value), what), value.name, number]
 
 
 def _encode_file(encoder: ValueEncoder, value: Any, what: str) -> Any:
-    return ["file", encoder.code(type(value), what), value.name]
+    of = encoder.field(value.field, what)  # which says where the name leads to
+    return ["file", encoder.code(type(value), what), value.name, of]
 
 
 COMPOUNDS: tuple[tuple[Any, Callable[[ValueEncoder, Any, str], Any]], ...] = (
@@ -238,6 +267,11 @@ def path_of(code: Any) -> str:
     return f"{getattr(code, '__module__', '')}.{getattr(code, '__qualname__', '')}"
 
 
+def is_djangos(code: Any) -> bool:
+    """Tell whether a class or a function is Django's own."""
+    return str(getattr(code, "__module__", "")).partition(".")[0] == "django"
+
+
 def is_found(code: Any) -> bool:
     """Tell whether a class or a function is what its path leads to; one that a function has made is
     not, nor one that a reload has replaced."""
@@ -255,6 +289,15 @@ class _Names:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], str]] = {}
+        self._paths: dict[str, weakref.ref[Any]] = {}
+
+    def is_first(self, path: str, code: Any) -> bool:
+        """Tell whether a class or a function is the first one that was met at its path: a function
+        may put one after the other into its module."""
+        try:
+            return self._paths.setdefault(path, weakref.ref(code))() is code
+        except TypeError:
+            return True  # a builtin function, which is the only one
 
     def name(self, value: Any) -> str:
         """Return an object's name."""

@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, ClassVar, cast
-from weakref import WeakKeyDictionary
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
@@ -272,24 +271,15 @@ def _class_for_model(model: type[Model]) -> type[Binding[Any]]:
 
 
 def _serializer_of(binding: Binding[Any]) -> type[BaseSerializer[Any]]:
-    """Return a binding's own serializer; one that is made from `fields` is made once.
+    """Return a binding's own serializer.
 
     Raises:
         AssertionError: nobody has said which fields are to be served.
     """
-    kind = type(binding)
-    own = kind.get_serializer_class is not Binding.get_serializer_class
-    found = None if own else _serializers.get(kind)
-    if found is None:
-        found = binding.get_serializer_class()
-        if not says_fields(found):
-            raise AssertionError(  # raised, since `python -O` leaves asserts out
-                f"Name a `serializer_class` in the viewset, or in {kind.__name__} one or its "
-                "`fields`."
-            )
-        if not own:
-            _serializers[kind] = found
+    found = binding.get_serializer_class()
+    if not says_fields(found):
+        raise AssertionError(  # raised, since `python -O` leaves asserts out
+            f"Name a `serializer_class` in the viewset, or in {type(binding).__name__} one or its "
+            "`fields`."
+        )
     return found
-
-
-_serializers: WeakKeyDictionary[type[Binding[Any]], type[BaseSerializer[Any]]] = WeakKeyDictionary()

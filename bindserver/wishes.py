@@ -36,9 +36,12 @@ class Caller:
         A user and what proves them count with all that is loaded of them, such as the scopes that
         middleware hangs on a user; what cannot be told by its content is told by itself.
         """
-        encoder = Encoder()
+        return digest(self.encoded(Encoder()))
+
+    def encoded(self, encoder: Encoder) -> list[Any]:
+        """Return the same as plain data."""
         user = NOBODY if self.user is None else encoder.encode(self.user, "user")
-        return digest([user, encoder.encode(self.auth, "auth")])
+        return [user, encoder.encode(self.auth, "auth")]
 
 
 class Listener(Protocol):

@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.contrib.auth.models import User
+from django.test import override_settings
 from rest_framework import serializers
 
 from bindserver import Binding
@@ -43,6 +44,18 @@ def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> No
     catalogue.let_go()
     assert len(catalogue.views()) == 1
     assert catalogue.subjects() == []
+
+
+@override_settings(BINDSERVER={"MAX_VIEWS": 2})
+def test_views_that_nobody_looks_at_make_room_for_others(
+    database: Path, forget_bindings: None
+) -> None:
+    catalogue, position = Catalogue("default", b"secret"), Position(epoch="", mark="")
+    for name in ("one", "other", "third"):
+        catalogue.resolve(made(name), Caller(), {}, position)
+    assert [live.event for live in catalogue.views()] == ["other", "third"]
+    kept = [subject.live for subject in catalogue.subjects()]
+    assert [live.event for live in kept] == ["third"]
 
 
 def made(name: str) -> type[Binding[Product]]:

@@ -276,3 +276,17 @@ def test_whatever_else_is_in_the_context_is_given() -> None:
     Product.objects.create(name="pen")
     kind = type("KnownToAll", (Known,), {"event": "known"})
     assert Live().subscribe(kind).rows[0]["price"] == "0.00"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("way", ["[]", "get", "in", "a chain", "**"])
+def test_who_catches_the_refusal_is_refused_all_the_same(way: str) -> None:
+    def ask(context: Any) -> Any:
+        try:
+            return WAYS[way](context)
+        except Exception:
+            return None
+
+    Product.objects.create(name="pen")
+    with pytest.raises(BindingError, match="say `request = None` in the binding"):
+        Live().subscribe(binding_of(asking(ask)))
