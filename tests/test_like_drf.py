@@ -20,7 +20,7 @@ from django.utils.timezone import localtime
 from rest_framework import serializers
 
 from bindserver.binding import Binding
-from bindserver.checks.bindings import CHECKS
+from bindserver.checks.bindings import CHECKS, problems_of
 from bindserver.dependencies import Recorder
 from bindserver.exceptions import BindingError, TooManyRows
 from bindserver.homes import elsewhere, misplaced
@@ -529,6 +529,21 @@ class TestSurroundings:
             assert set(french.column("day")) == {"lundi" if how == "queryset" else "Montag"}
             add(pk)
             sqlite_turning.turn()
+
+    def test_a_check_leaves_the_language_of_its_thread_alone(self) -> None:
+        class Making(ProductRow):
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                translation.activate("de")
+                super().__init__(*args, **kwargs)
+
+        @unlisted
+        class Made(Binding[Product]):
+            model = Product
+            serializer_class = Making
+
+        with translation.override("fr"):
+            assert problems_of(Made) == []
+            assert translation.get_language() == "fr"
 
     def test_a_callers_own_language_is_as_it_was(self) -> None:
         with translation.override("fr"), timezone.override("Asia/Tokyo"):
