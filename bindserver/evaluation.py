@@ -57,7 +57,8 @@ def _is_usual(kind: type[QuerySet[Any]], names: tuple[str, ...]) -> bool:
 def makes_rows(queryset: QuerySet[Any]) -> str | None:
     """Return what makes a queryset's rows in its own way, so that a row may depend on the others;
     None where each is known to be made by itself."""
-    return _maker(type(queryset), queryset._iterable_class)
+    iterable: Any = queryset._iterable_class
+    return _maker(type(queryset), iterable)
 
 
 @lru_cache(maxsize=512)

@@ -109,7 +109,7 @@ def _as_asked(
     """Have a query read in the language and the time zone that its binding has set."""
 
     @wraps(method)
-    def read(query: Query, *args: P.args, **kwargs: P.kwargs) -> R:
+    def read(query: Query, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with query.surroundings.around():
             return method(query, *args, **kwargs)
 

@@ -295,7 +295,7 @@ class CountingRows(ModelIterable):  # type: ignore[type-arg]  # it takes none at
 
     def __iter__(self) -> Iterator[Product]:
         for number, row in enumerate(super().__iter__()):
-            row.place = number  # type: ignore[attr-defined]
+            row.place = number
             yield row
 
 
