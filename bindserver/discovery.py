@@ -112,7 +112,8 @@ def read_whole(binding: BindingClass) -> str | None:
 def _asked(binding: BindingClass) -> Query | None:
     """Return the query of an anonymous user without params, if there is one."""
     try:
-        return Query(binding())
+        with neutral():
+            return Query(binding())
     except Exception as problem:  # as above
         logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
         return None

@@ -14,8 +14,11 @@ from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
 CHUNK_ROWS = 500
-EVALUATION = ("_fetch_all", "iterator", "_iterator", "__iter__")
+EVALUATION = ("_fetch_all", "_prefetch_related_objects", "iterator", "_iterator", "__iter__")
 """Methods of a queryset that make its rows."""
+
+EACH_BY_ITSELF = ("bindserver", "django", "model_utils", "parler", "polymorphic")
+"""Packages whose querysets make each row of what is in it alone. Others may number rows."""
 
 COLUMNS = ("values_list", "_values", "values")
 """Methods by which a queryset's columns are read without its rows."""
@@ -49,6 +52,23 @@ def has_columns(queryset: QuerySet[Any]) -> bool:
 @lru_cache(maxsize=512)
 def _is_usual(kind: type[QuerySet[Any]], names: tuple[str, ...]) -> bool:
     return all(getattr(kind, name) is getattr(QuerySet, name) for name in names)
+
+
+def makes_rows(queryset: QuerySet[Any]) -> str | None:
+    """Return what makes a queryset's rows in its own way, so that a row may depend on the others;
+    None where each is known to be made by itself."""
+    iterable: Any = queryset._iterable_class
+    return _maker(type(queryset), iterable)
+
+
+@lru_cache(maxsize=512)
+def _maker(kind: type[QuerySet[Any]], iterable: type[Any]) -> str | None:
+    asked = [(kind, name) for name in EVALUATION] + [(iterable, "__iter__")]
+    for cls, name in asked:
+        owner = next((base for base in cls.__mro__ if name in vars(base)), QuerySet)
+        if owner.__module__.partition(".")[0] not in EACH_BY_ITSELF:
+            return f"{owner.__name__}.{name}"
+    return None
 
 
 def is_bare(model: type[Model]) -> bool:

@@ -25,6 +25,7 @@ from bindserver.exceptions import (
     Overtaken,
     Unauthenticated,
 )
+from bindserver.surroundings import contained
 
 VIEW: Mapping[str, Any] = {"action": "list", "args": (), "detail": False, "kwargs": {}}
 """What a permission class may look for in a view, and finds in the binding while it is asked."""
@@ -43,9 +44,10 @@ def ask(binding: Binding[Any]) -> None:
         PermissionFailed: one of them raised something else.
     """
     request = _request(binding)
-    asked = binding.get_permissions()
     try:
-        with _as_view(binding, request):
+        with contained():
+            asked = binding.get_permissions()
+        with _as_view(binding, request), contained():
             for permission in asked:
                 if not permission.has_permission(request, binding):
                     raise _refusal(binding, getattr(permission, "message", None))

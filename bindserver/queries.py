@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -30,12 +31,17 @@ from bindserver.pace import Pacer
 from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, located, ordered, why_whole
+from bindserver.surroundings import Surroundings
 from bindserver.values import path_of
 
 KEYS_PER_QUERY = 500
 SLOTS_PER_QUERY = 500
 FURTHER = 8
 """Where joins bring rows several times, so many times more are read to find all."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Form(Enum):
@@ -97,6 +103,19 @@ Dealt = Mapping[Slot, Rows]
 """The rows of each slot; one without rows need not be there."""
 
 
+def _as_asked(
+    method: Callable[Concatenate[Query, P], R],
+) -> Callable[Concatenate[Query, P], R]:
+    """Have a query read in the language and the time zone that its binding has set."""
+
+    @wraps(method)
+    def read(query: Query, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with query.surroundings.around():
+            return method(query, *args, **kwargs)
+
+    return read
+
+
 class Query:
     """The query of one binding in one context: what it reads, and who it is.
 
@@ -120,6 +139,7 @@ class Query:
         slot: what tells it from its kin.
         instances: what it carries along, which its SQL does not read.
         carried: the rows that these are.
+        surroundings: the language and the time zone that the binding has set.
         says_all: whether its identity says all there is to know of it: an equal query gives the
             same rows, whenever it was asked for.
     """
@@ -156,6 +176,7 @@ class Query:
         else:
             self._renderer = ModelRenderer(self.model, columns)
             made = []
+        self.surroundings = Surroundings.now()  # as the binding has left them
         self._identify(binding, [form.value, self.max_rows, *made], encoder)
         self.carried = Carried(self.instances)
         self.key = self._renderer.key
@@ -197,7 +218,9 @@ class Query:
         """Note who it is, and by what it is known that it can be read together with."""
         common = self._queryset if self._shape is None else self._shape.queryset
         statement = encoder.arguments(self._statement, "the queryset")
-        read = [self.alias, encoder.queryset(common, "the queryset", statement), self._limit, made]
+        around = encoder.encode(list(self.surroundings), "language and time zone")
+        what = encoder.queryset(common, "the queryset", statement)
+        read = [self.alias, what, self._limit, made, around]
         columns = list(self._shape.columns) if self._shape is not None else []
         slot = [columns, encoder.encode(list(self.slot), "slot")]
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
@@ -240,6 +263,7 @@ class Query:
             return self._renderer
         return self._renderer.anew(*self._serving.anew(together=together))
 
+    @_as_asked
     def load(self, recorder: Recorder, pacer: Pacer, budget: int | None = None) -> Rows:
         """Read every row, in order.
 
@@ -256,6 +280,7 @@ class Query:
         reading = self._anew()
         return self._load(renewed(self._queryset), ALL, reading, recorder, pacer, budget)[()]
 
+    @_as_asked
     def load_together(
         self,
         wanted: Collection[Slot],
@@ -326,6 +351,7 @@ class Query:
                     raise TooManyRows(self.max_rows)
         return dealt, count
 
+    @_as_asked
     def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
         """Read the rows of the query that have these primary keys, in no order."""
         rows = Rows()
@@ -337,6 +363,7 @@ class Query:
                     rows.add(row, self._sort(row))
         return rows
 
+    @_as_asked
     def read_together(
         self, pks: Collection[Any], wanted: Collection[Slot], recorder: Recorder, pacer: Pacer
     ) -> Dealt:

@@ -20,6 +20,7 @@ from bindserver.binding import Binding
 from bindserver.databases import database_of
 from bindserver.databases.base import Sorting
 from bindserver.dependencies import Paths, paths_of
+from bindserver.evaluation import makes_rows
 from bindserver.exceptions import BindingError
 from bindserver.expressions import has_window, keeps, own_sql
 from bindserver.homes import elsewhere, say_using
@@ -184,8 +185,10 @@ def why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:
         return "it has window functions"
     if query.distinct_fields:
         return "it is distinct on some columns"
-    written = own_sql(query)
-    return None if written is None else f"it has SQL of its own ({written})"
+    if (written := own_sql(query)) is not None:
+        return f"it has SQL of its own ({written})"
+    maker = makes_rows(queryset)
+    return None if maker is None else f"its rows are made together ({maker})"
 
 
 def compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[Statement, Paths]:

@@ -6,6 +6,8 @@ import asyncio
 import decimal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import tzinfo
+from typing import NamedTuple
 
 from django.conf import settings
 from django.utils import timezone, translation
@@ -44,3 +46,27 @@ def neutral() -> Iterator[None]:
         contained(),
     ):
         yield
+
+
+class Surroundings(NamedTuple):
+    """The language and the time zone of a thread: what one part of a binding has set holds for the
+    others, as within a request, whenever these run.
+
+    Attributes:
+        language: the language; None where translations are off.
+        zone: the time zone.
+    """
+
+    language: str | None
+    zone: tzinfo
+
+    @classmethod
+    def now(cls) -> Surroundings:
+        """Return those of this thread."""
+        return cls(translation.get_language(), timezone.get_current_timezone())
+
+    @contextmanager
+    def around(self) -> Iterator[None]:
+        """Run a project's code in these; what it sets itself ends with the block."""
+        with translation.override(self.language), timezone.override(self.zone):
+            yield

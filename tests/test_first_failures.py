@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
@@ -84,6 +85,13 @@ def reference(refused: Refused | None) -> str:
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [r for r in caplog.records if r.name == "bindserver" and "reference" in r.getMessage()]
+
+
+class Ending(serializers.Serializer[Product]):
+    raises: BaseException
+
+    def to_representation(self, product: Product) -> Any:
+        raise self.raises
 
 
 def again(turning: Turning) -> None:
@@ -470,3 +478,35 @@ def test_all_raises_what_the_query_raises(database: Any) -> None:
         Wrong().all()
     assert time.monotonic() - began < 5
     hub.stop()
+
+
+@pytest.mark.parametrize("problem", [SystemExit(3), asyncio.CancelledError()])
+@pytest.mark.parametrize("where", ["serializer", "queryset", "permission"])
+def test_what_would_end_the_thread_harms_its_own_binding_alone(
+    sqlite_turning: Turning, problem: BaseException, where: str
+) -> None:
+    class Ends(Binding[Product]):
+        model = Product
+        event = "ends"
+
+        def get_serializer_class(self) -> Any:
+            return Ending if where == "serializer" else Rendered
+
+        def get_queryset(self) -> QuerySet[Product]:
+            if where == "queryset":
+                raise problem
+            return Product.objects.all()
+
+        def get_permissions(self) -> list[Any]:
+            if where == "permission":
+                raise problem
+            return []
+
+    Ending.raises = problem
+    add(1)
+    wish = SnapshotWish(binding=Ends, caller=Caller(), params={})
+    sqlite_turning.ask(wish)
+    declared = sqlite_turning.follow(Declared())
+    sqlite_turning.turn()
+    assert isinstance(wish.answer.exception(0), Failed)
+    assert declared.column("id") == [1]

@@ -12,6 +12,7 @@ import pytest
 from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.db import models
 from django.db.models import Prefetch, QuerySet
+from django.db.models.query import ModelIterable
 from django.test import override_settings
 from django.utils import timezone, translation
 from django.utils.formats import date_format
@@ -19,7 +20,7 @@ from django.utils.timezone import localtime
 from rest_framework import serializers
 
 from bindserver.binding import Binding
-from bindserver.checks.bindings import CHECKS
+from bindserver.checks.bindings import CHECKS, problems_of
 from bindserver.dependencies import Recorder
 from bindserver.exceptions import BindingError, TooManyRows
 from bindserver.homes import elsewhere, misplaced
@@ -280,7 +281,60 @@ class Telling(QuerySet["Product"]):
                 row.name = f"told {row.name}"
 
 
+class Counting(QuerySet["Product"]):
+    """Numbers its rows, so that each depends on the others."""
+
+    def _fetch_all(self) -> None:
+        super()._fetch_all()
+        for number, row in enumerate(self._result_cache or ()):
+            row.place = number  # type: ignore[attr-defined]
+
+
+class CountingRows(ModelIterable):  # type: ignore[type-arg]  # it takes none at run time
+    """The same, in the way of those who bring rows of another kind."""
+
+    def __iter__(self) -> Iterator[Product]:
+        for number, row in enumerate(super().__iter__()):
+            row.place = number
+            yield row
+
+
+class Iterating(QuerySet["Product"]):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._iterable_class = CountingRows
+
+
+class PlacedRow(serializers.ModelSerializer[Product]):
+    place = serializers.ReadOnlyField()
+
+    class Meta:
+        model = Product
+        fields = ["id", "place"]
+
+
 class TestReading:
+    @pytest.mark.parametrize("kind", [Counting, Iterating])
+    def test_rows_that_a_queryset_makes_in_its_own_way_are_read_whole(
+        self, sqlite_turning: Turning, kind: type[QuerySet[Product]]
+    ) -> None:
+        @unlisted
+        class Placed(Binding[Product]):
+            model = Product
+            serializer_class = PlacedRow
+
+            def get_queryset(self) -> Any:
+                return kind(Product).order_by("-stock")
+
+        for pk in range(1, 5):
+            add(pk, stock=pk)
+        rows = sqlite_turning.follow(Placed())
+        sqlite_turning.turn()
+        for pk in (1, 3):
+            Product.objects.filter(pk=pk).update(stock=10 * pk)
+            sqlite_turning.turn()
+            assert rows.replica.rows == as_drf(kind(Product).order_by("-stock"), PlacedRow)
+
     @pytest.mark.usefixtures("database")
     def test_a_queryset_that_makes_its_rows_itself_is_evaluated(self) -> None:
         add(1, name="a")
@@ -440,6 +494,56 @@ class TestSurroundings:
         Product.objects.update(stock=5)
         sqlite_turning.turn()
         assert (first.column("said"), second.replica.rows) == (["da"], expected)
+
+    @pytest.mark.parametrize("how", ["queryset", "filters"])
+    def test_what_a_binding_sets_holds_for_its_rows_as_within_a_request(
+        self, sqlite_turning: Turning, how: str
+    ) -> None:
+        def set_them(language: str = "de") -> None:
+            translation.activate(language)
+            timezone.activate("Asia/Tokyo")
+
+        @unlisted
+        class Speaking(Binding[Product]):
+            model = Product
+            serializer_class = Dating
+            params = {"language": str}
+
+            def get_queryset(self) -> Any:
+                if how == "queryset":
+                    set_them(self.params["language"])
+                return super().get_queryset()
+
+            def filters(self) -> dict[str, Any]:
+                if how == "filters":
+                    set_them()
+                return {}
+
+        add(1)
+        german = sqlite_turning.follow(Speaking(params={"language": "de"}))
+        french = sqlite_turning.follow(Speaking(params={"language": "fr"}))
+        sqlite_turning.turn()
+        for pk in (2, 3):
+            assert set(german.column("day")) == {"Montag"}
+            assert set(german.column("hour")) == {"2024-01-01T09:00:00+09:00"}
+            assert set(french.column("day")) == {"lundi" if how == "queryset" else "Montag"}
+            add(pk)
+            sqlite_turning.turn()
+
+    def test_a_check_leaves_the_language_of_its_thread_alone(self) -> None:
+        class Making(ProductRow):
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                translation.activate("de")
+                super().__init__(*args, **kwargs)
+
+        @unlisted
+        class Made(Binding[Product]):
+            model = Product
+            serializer_class = Making
+
+        with translation.override("fr"):
+            assert problems_of(Made) == []
+            assert translation.get_language() == "fr"
 
     def test_a_callers_own_language_is_as_it_was(self) -> None:
         with translation.override("fr"), timezone.override("Asia/Tokyo"):

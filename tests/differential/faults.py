@@ -8,6 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from bindserver import isolation, moving, queries, reception, rendering, statements
+from bindserver.engine.view import View
 from bindserver.keying import RowKey, wire_key
 from bindserver.live import LiveView
 from bindserver.queries import Query
@@ -49,6 +50,41 @@ def _limits_keep_what_they_have() -> AbstractContextManager[Any]:
         return honest(self, rows, position, **given)
 
     return patch.object(LiveView, "load", load)
+
+
+def _directions_forgotten() -> AbstractContextManager[Any]:
+    """Places are computed as if every order rose, and nobody sees that the database's does not."""
+    honest = Query._sort
+
+    def sort(self: Query, row: Any) -> Any:
+        directions = self._directions
+        self._directions = directions and [(name, 1, how) for name, _, how in directions]
+        try:
+            return honest(self, row)
+        finally:
+            self._directions = directions
+
+    return _all(
+        patch.object(Query, "_sort", sort),
+        patch.object(View, "_be_listed", lambda self: None),
+    )
+
+
+def _serializers_kept() -> AbstractContextManager[Any]:
+    """One serializer, with what it remembers, renders all reads of a view."""
+    return patch.object(Query, "_anew", lambda self, **given: self._renderer)
+
+
+class _Hiding:
+    """Stands for `QuerySet`, and hides what a model's own manager hides."""
+
+    def __class_getitem__(cls, _: Any) -> Any:
+        return lambda model, using: model._base_manager.using(using)
+
+
+def _managers_hide() -> AbstractContextManager[Any]:
+    """Rows that a model's own manager hides are not reached by changes."""
+    return patch.object(queries, "QuerySet", _Hiding)
 
 
 def _joined_rows_dropped() -> AbstractContextManager[Any]:
@@ -125,12 +161,15 @@ FAULTS: dict[str, Fault] = {
     "any_id_is_the_key": _any_id_is_the_key,
     "chunks_always": _chunks_always,
     "columns_always": _columns_always,
+    "directions_forgotten": _directions_forgotten,
     "joined_rows_dropped": _joined_rows_dropped,
     "language_kept": _language_kept,
     "limits_keep_what_they_have": _limits_keep_what_they_have,
+    "managers_hide": _managers_hide,
     "old_serializer": _old_serializer,
     "parents_forgotten": _parents_forgotten,
     "prefetches_ignored": _prefetches_ignored,
     "reads_forgotten": _reads_forgotten,
+    "serializers_kept": _serializers_kept,
     "window_by_keys": _window_by_keys,
 }
