@@ -60,7 +60,7 @@ matrix: .make/redis .make/postgresql ## Run the Python tests with each Python an
 
 strangers: $(VENV)/.dev ## Make django-oscar, Wagtail and django-helpdesk live on DATABASE, and compare every state; APPS names some
 	@$(BIN)/python -m tests.strangers --database $(call quoted,$(DATABASE)) $(foreach app,$(APPS),$(call quoted,$(app)))
-	@STRANGERS=1 $(BIN)/python -m pytest tests/strangers/test_strangers.py
+	@STRANGERS=1 STRANGERS_DATABASE=$(call quoted,$(DATABASE)) $(BIN)/python -m pytest tests/strangers/test_strangers.py
 
 format: $(VENV)/.dev ## Put Python code in order
 	$(BIN)/ruff check --fix .

@@ -20,6 +20,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def _press_ctrl_c(*_: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    # Whoever ends the tests ends what they have started: at once they would leave it all behind.
+    signal.signal(signal.SIGTERM, _press_ctrl_c)
+
+
 class Process:
     """A program with its output in a file.
 
@@ -59,6 +68,11 @@ class Process:
 
     def start(self) -> Process:
         """Start it, and return when its port answers."""
+        self.launch()
+        return self.answering()
+
+    def launch(self) -> None:
+        """Start it."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -68,6 +82,14 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def answering(self) -> Process:
+        """Return when its port answers.
+
+        Raises:
+            RuntimeError: it has ended instead, or took too long.
+        """
+        assert self._process is not None
         until = time.monotonic() + PATIENCE_SECONDS
         while not listens(self.port):
             if self._process.poll() is not None or time.monotonic() > until:
