@@ -1,6 +1,6 @@
 """Makes foreign apps live and compares every state: python -m tests.strangers [APP ...].
 
-Without names all three apps are tried. Ends with a status other than 0 on any difference, and on
+Without names all are tried. Ends with a status other than 0 on any difference, and on
 too few comparisons.
 """
 

@@ -16,6 +16,20 @@ PINS = {
     "oscar": ("django-oscar==4.2.1",),
     "wagtail": ("wagtail==8.0.1",),
     "helpdesk": ("django-helpdesk==2.6.1",),
+    "packages": (
+        "django-filter==26.2",
+        "django-guardian==3.5.2",
+        "django-model-utils==5.0.0",
+        "django-mptt==0.20.0",
+        "django-parler==2.4",
+        "django-parler-rest==2.2",
+        "django-polymorphic==4.11.7",
+        "django-rest-polymorphic==0.1.10",
+        "django-simple-history==3.13.0",
+        "django-taggit==6.1.0",
+        "drf-flex-fields==1.0.2",
+        "drf-writable-nested==0.7.2",
+    ),
 }
 """What each app's environment has beside bindserver and Django."""
 
@@ -43,7 +57,7 @@ def _install(app: str, venv: Path) -> Path:
     words = "\n".join([*what, *_requirements()])
     if python.exists() and done.exists() and done.read_text(encoding="utf-8") == words:
         return python
-    print(f"Installing {PINS[app][0]} ...", file=sys.stderr, flush=True)
+    print(f"Installing {', '.join(PINS[app])} ...", file=sys.stderr, flush=True)
     pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
     _do([sys.executable, "-m", "venv", "--clear", str(venv)])  # what is there was left half done
     _do([*pip, "--upgrade", "pip>=25.1"])

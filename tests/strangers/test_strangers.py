@@ -10,7 +10,7 @@ import pytest
 
 from tests.strangers import audience
 from tests.strangers.__main__ import main
-from tests.strangers.environments import prepare
+from tests.strangers.environments import PINS, prepare
 from tests.support.server import ROOT
 
 pytestmark = pytest.mark.skipif(
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("app", ["oscar", "wagtail", "helpdesk"])
+@pytest.mark.parametrize("app", sorted(PINS))
 def test_a_planted_fault_is_found(
     app: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
