@@ -125,9 +125,9 @@ class TaskSerializer(WritableNestedModelSerializer):
         model = Task
         fields = ["id", "name", "points", "topic", "steps", "last"]
 
-    def get_last(self, task: Any) -> str:
-        entry = task.history.first()
-        return f"{entry.history_type} {entry.name}"
+    def get_last(self, task: Any) -> str | None:
+        entry = task.history.first()  # written after the task, in a transaction of its own
+        return entry and f"{entry.history_type} {entry.name}"
 
 
 class BriefTaskSerializer(serializers.ModelSerializer):
