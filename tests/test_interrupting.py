@@ -18,14 +18,14 @@ from tests.support.server import ROOT
 PATIENCE_SECONDS = 60
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 TEST = """
-import signal, sys
+import asyncio, sys
 from pathlib import Path
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import own_cluster
 from tests.support.process import Process
 from tests.support.server import free_port
 
-def test_with_servers(tmp_path):
+async def test_with_servers(tmp_path):
     with own_cluster() as cluster:
         mariadb = MariaDB()
         try:
@@ -35,7 +35,7 @@ def test_with_servers(tmp_path):
             command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
             with Process(command, port=port, env={}, cwd=tmp_path, log=tmp_path / "log") as server:
                 (Path(__file__).parent / "pids").write_text(f"{[*pids, server.pid]}\\n")
-                signal.pause()
+                await asyncio.Event().wait()
         finally:
             mariadb.remove()
 """

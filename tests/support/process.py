@@ -19,14 +19,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has put the tests into the background. What they start would ignore Ctrl-C as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-
-def _press_ctrl_c(*_: object) -> None:
-    signal.raise_signal(signal.SIGINT)
-
-
 if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
     # Whoever ends the tests ends what they have started: at once they would leave it all behind.
-    signal.signal(signal.SIGTERM, _press_ctrl_c)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class Process:
