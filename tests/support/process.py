@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PATIENCE_SECONDS = 60
+START_SECONDS = 180
+"""How long a program may take to start; while ten others want each core, a minute is too short."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has put the tests into the background. What they start would ignore Ctrl-C as well.
@@ -85,7 +87,7 @@ class Process:
             RuntimeError: it has ended instead, or took too long.
         """
         assert self._process is not None
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + START_SECONDS
         while not listens(self.port):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(self.log)
