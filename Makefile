@@ -58,9 +58,9 @@ differential: $(VENV)/.dev .make/postgresql ## Compare EXAMPLES generated bindin
 matrix: .make/redis .make/postgresql ## Run the Python tests with each Python and Django there is here; CELLS names some
 	@python3 scripts/matrix.py $(foreach cell,$(CELLS),$(call quoted,$(cell)))
 
-strangers: $(VENV)/.dev ## Make django-oscar, Wagtail and django-helpdesk live on DATABASE, and compare every state; APPS names some
+strangers: $(VENV)/.dev ## Make foreign apps live on DATABASE, and compare every state; APPS names some
 	@$(BIN)/python -m tests.strangers --database $(call quoted,$(DATABASE)) $(foreach app,$(APPS),$(call quoted,$(app)))
-	@STRANGERS=1 $(BIN)/python -m pytest tests/strangers/test_strangers.py
+	@STRANGERS=1 STRANGERS_DATABASE=$(call quoted,$(DATABASE)) $(BIN)/python -m pytest tests/strangers/test_strangers.py
 
 format: $(VENV)/.dev ## Put Python code in order
 	$(BIN)/ruff check --fix .

@@ -326,19 +326,27 @@ def serializer_identity(
     return encoder.code(serializer_class, "the serializer class")
 
 
-def describe(serializer: Any) -> list[Any]:
+def describe(serializer: Any, above: tuple[Any, ...] = ()) -> list[Any]:
     """Return what a serializer's rows look like, as far as its declaration tells.
 
     It is a part of a view's fingerprint: a deploy that changes the rows' format makes old cursors
     worthless.
+
+    Args:
+        serializer: a serializer, or a field of one.
+        above: those that are being described: one that is handed down to a field, as its parent,
+            has its place there.
     """
-    described: list[Any] = [path_of(type(serializer)), _arguments_of(serializer)]
+    if any(serializer is other for other in above):
+        return [path_of(type(serializer))]
+    above = (*above, serializer)
+    described: list[Any] = [path_of(type(serializer)), _arguments_of(serializer, above)]
     for name in ("child", "child_relation"):
         child = getattr(serializer, name, None)
         if child is not None:
-            described.append(describe(child))
+            described.append(describe(child, above))
     for name, field in getattr(serializer, "fields", {}).items():
-        described.append([name, str(field.source), describe(field)])
+        described.append([name, str(field.source), describe(field, above)])
     code = _code_of(serializer)
     return [*described, code] if code else described
 
@@ -388,13 +396,13 @@ WRITING = frozenset(
 """Arguments of serializer fields that are about what is written, or told by other means."""
 
 
-def _arguments_of(field: Any) -> list[Any]:
+def _arguments_of(field: Any, above: tuple[Any, ...]) -> list[Any]:
     """Return the arguments of a field by which it renders."""
     encoder = Encoder()
     given = getattr(field, "_kwargs", {})
     kept = {name: given[name] for name in sorted(given) if name not in WRITING}
     fields = [
-        [name, describe(kept.pop(name))]
+        [name, describe(kept.pop(name), above)]
         for name, value in list(kept.items())
         if isinstance(value, serializers.Field)
     ]

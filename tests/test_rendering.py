@@ -317,3 +317,21 @@ def test_a_row_format_differs_with_fields_sources_and_code() -> None:
     described = [json.dumps(describe(shape()), default=str) for shape in shapes]
     assert len(set(described)) == len(shapes)
     assert describe(method("a")()) == describe(method("a")())
+
+
+def test_a_row_format_ends_where_a_field_is_given_the_serializer_it_belongs_to() -> None:
+    """As drf-flex-fields hands itself down to what it expands."""
+
+    class Inner(serializers.Serializer[Any]):
+        name = serializers.CharField()
+
+        def __init__(self, *args: Any, above: serializers.Serializer[Any], **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.above = above
+
+    class Outer(serializers.Serializer[Any]):
+        def get_fields(self) -> dict[str, Any]:
+            return {"inner": Inner(above=self)}
+
+    assert describe(Outer()) == describe(Outer())
+    assert describe(Outer()) != describe(Inner(above=Outer()))

@@ -1,6 +1,6 @@
 """Makes foreign apps live and compares every state: python -m tests.strangers [APP ...].
 
-Without names all three apps are tried. Ends with a status other than 0 on any difference, and on
+Without names all are tried. Ends with a status other than 0 on any difference, and on
 too few comparisons.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -65,7 +64,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(
-        signal.SIGTERM, signal.default_int_handler
-    )  # whoever ends us ends the servers too
     sys.exit(min(main(sys.argv[1:]), 1))

@@ -15,7 +15,7 @@ from tests.strangers.tally import Rows
 from tests.support.process import get
 from tests.support.talk import Talk
 
-PATIENCE_SECONDS = float(os.environ.get("STRANGERS_PATIENCE", "20"))
+PATIENCE_SECONDS = float(os.environ.get("STRANGERS_PATIENCE", "60"))
 """How long the right rows are waited for, where others are held."""
 
 REFUSED = (401, 403)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 import tomllib
@@ -15,6 +16,20 @@ PINS = {
     "oscar": ("django-oscar==4.2.1",),
     "wagtail": ("wagtail==8.0.1",),
     "helpdesk": ("django-helpdesk==2.6.1",),
+    "packages": (
+        "django-filter==26.2",
+        "django-guardian==3.5.2",
+        "django-model-utils==5.0.0",
+        "django-mptt==0.20.0",
+        "django-parler==2.4",
+        "django-parler-rest==2.2",
+        "django-polymorphic==4.11.7",
+        "django-rest-polymorphic==0.1.10",
+        "django-simple-history==3.13.0",
+        "django-taggit==6.1.0",
+        "drf-flex-fields==1.0.2",
+        "drf-writable-nested==0.7.2",
+    ),
 }
 """What each app's environment has beside bindserver and Django."""
 
@@ -30,17 +45,24 @@ def prepare(app: str) -> Path:
     """
     if app not in PINS:
         return Path(sys.executable)
-    venv = FOLDER / app
+    FOLDER.mkdir(exist_ok=True)
+    with (FOLDER / f"{app}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until whoever else makes it is ready
+        return _install(app, FOLDER / app)
+
+
+def _install(app: str, venv: Path) -> Path:
     python, done = venv / "bin/python", venv / "installed"
     what = [DJANGO, *PINS[app], "-e", ".[server,postgresql]"]
     words = "\n".join([*what, *_requirements()])
-    if not done.exists() or done.read_text(encoding="utf-8") != words:
-        pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
-        if not python.exists():
-            _do([sys.executable, "-m", "venv", str(venv)])
-        _do([*pip, "--upgrade", "pip>=25.1"])
-        _do([*pip, *what])
-        done.write_text(words, encoding="utf-8")
+    if python.exists() and done.exists() and done.read_text(encoding="utf-8") == words:
+        return python
+    print(f"Installing {', '.join(PINS[app])} ...", file=sys.stderr, flush=True)
+    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "install"]
+    _do([sys.executable, "-m", "venv", "--clear", str(venv)])  # what is there was left half done
+    _do([*pip, "--upgrade", "pip>=25.1"])
+    _do([*pip, *what])
+    done.write_text(words, encoding="utf-8")
     return python
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -14,6 +15,8 @@ from tests.support.server import ROOT, free_port
 
 QUIET = ("DJANGO_", "PYTHON", "VIRTUAL_ENV", "DATABASE_URL", "STRANGERS", "BINDSERVER", "DEBUG")
 LINE_BYTES = 64 * 1024 * 1024
+ANSWER_SECONDS = 300
+"""How long an app may take for one action, or to render all its views; on a busy machine too."""
 
 
 class ActionFailed(Exception):
@@ -47,21 +50,25 @@ class Project:
             "STRANGERS_FOLDER": str(folder),
         }
 
-    def manage(self, *arguments: str) -> None:
+    async def manage(self, *arguments: str) -> None:
         """Run a management command.
 
         Raises:
             RuntimeError: it failed.
         """
-        done = subprocess.run(
-            [self._python, "manage.py", *arguments],
+        process = await asyncio.create_subprocess_exec(
+            *(self._python, "manage.py", *arguments),
             cwd=ROOT,
             env=self._env,
-            capture_output=True,
-            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
         )
-        if done.returncode:
-            raise RuntimeError(f"manage.py {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+        try:
+            said, _ = await process.communicate()
+        finally:
+            await _end(process)
+        if process.returncode:
+            raise RuntimeError(f"manage.py {' '.join(arguments)}\n{said.decode()}")
 
     def server(self) -> Process:
         """Return its server, to be started."""
@@ -99,18 +106,24 @@ class Writer:
 
         Raises:
             ActionFailed: it could not be done.
+            TimeoutError: there was no answer.
         """
         assert self._process.stdin
         assert self._process.stdout
         self._process.stdin.write(json.dumps([call, *arguments]).encode() + b"\n")
-        line = await self._process.stdout.readline()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            line = await self._process.stdout.readline()
         answer: dict[str, Any] = json.loads(line) if line else {"failed": "the writer has died"}
         if "failed" in answer:
             raise ActionFailed(f"{call} {arguments}: {answer['failed']}")
         return answer
 
     async def close(self) -> None:
-        """Let it end."""
-        assert self._process.stdin
-        self._process.stdin.close()
-        await self._process.wait()
+        """End it, whatever it is doing."""
+        await _end(self._process)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has ended
+        process.kill()
+    await process.wait()

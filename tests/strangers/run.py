@@ -20,14 +20,15 @@ async def run(project: Project) -> Tally:
     """Make a project live, do all its actions, and compare every state behind each."""
     tally, begun = Tally(project.app), time.monotonic()
     async with AsyncExitStack() as ends:
-        await asyncio.to_thread(project.manage, "migrate", "--verbosity", "0")
+        await project.manage("migrate", "--verbosity", "0")
         writer = await project.writer()
         ends.push_async_callback(writer.close)
         play = Play(project, writer, await writer.ask("prepare"), tally)
-        await asyncio.to_thread(project.manage, "bindings", "capture", "install")
+        await project.manage("bindings", "capture", "install")
         server = project.server()
         ends.callback(server.kill)
-        await asyncio.to_thread(server.start)
+        server.launch()  # not in a thread, which might start it after its end
+        await asyncio.to_thread(server.answering)
         audience = await play.enter(ends)
         await play.compare(audience, "at the beginning")
         await play.act(audience)

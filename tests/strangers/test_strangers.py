@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.strangers.environments import prepare
+from tests.strangers import audience
+from tests.strangers.__main__ import main
+from tests.strangers.environments import PINS, prepare
 from tests.support.server import ROOT
 
 pytestmark = pytest.mark.skipif(
@@ -17,17 +18,16 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("app", ["oscar", "wagtail", "helpdesk"])
-def test_a_planted_fault_is_found(app: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.strangers", app, "--fault", "third_change_dropped"],
-        cwd=ROOT,
-        env={**os.environ, "STRANGERS_PATIENCE": "3"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "over WebSocket: " in done.stdout, done.stdout + done.stderr
+@pytest.mark.parametrize("app", sorted(PINS))
+def test_a_planted_fault_is_found(
+    app: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(audience, "PATIENCE_SECONDS", 3)
+    fault = ["--fault", "third_change_dropped"]
+    status = main([app, "--database", os.environ.get("STRANGERS_DATABASE", "sqlite"), *fault])
+    said = capsys.readouterr().out
+    assert status == 1, said
+    assert "over WebSocket: " in said
 
 
 def manage(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

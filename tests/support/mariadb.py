@@ -71,7 +71,11 @@ class MariaDB:
         ]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                command, stdout=log, stderr=subprocess.STDOUT, env=_environment()
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                start_new_session=True,  # what ends a whole group of tests is for them to hand on
             )
         until = time.monotonic() + PATIENCE_SECONDS
         while True:

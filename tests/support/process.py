@@ -14,10 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 PATIENCE_SECONDS = 60
+START_SECONDS = 180
+"""How long a program may take to start; while ten others want each core, a minute is too short."""
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has put the tests into the background. What they start would ignore Ctrl-C as well.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    # Whoever ends the tests ends what they have started: at once they would leave it all behind.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class Process:
@@ -59,6 +65,11 @@ class Process:
 
     def start(self) -> Process:
         """Start it, and return when its port answers."""
+        self.launch()
+        return self.answering()
+
+    def launch(self) -> None:
+        """Start it."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -68,7 +79,15 @@ class Process:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        until = time.monotonic() + PATIENCE_SECONDS
+
+    def answering(self) -> Process:
+        """Return when its port answers.
+
+        Raises:
+            RuntimeError: it has ended instead, or took too long.
+        """
+        assert self._process is not None
+        until = time.monotonic() + START_SECONDS
         while not listens(self.port):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(self.log)

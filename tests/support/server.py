@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tests.support.process import START_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 30
 PORTS = range(10_000, 32_000)
@@ -103,7 +105,7 @@ class Server:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + START_SECONDS
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 raise RuntimeError(self.log.read_text())

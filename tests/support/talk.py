@@ -142,9 +142,14 @@ class Talk:
 async def talking(
     url: str, headers: Mapping[str, str] | None = None, **kwargs: Any
 ) -> AsyncIterator[Talk]:
-    """Connect to a server's WebSocket for a while."""
+    """Connect to a server's WebSocket for a while.
+
+    No pings: on a machine that is busy with other things a server may well be silent for longer
+    than they would allow, and whoever waits for something of it has a limit already.
+    """
+    options: dict[str, Any] = {"ping_interval": None, "open_timeout": PATIENCE_SECONDS, **kwargs}
     async with connect(
-        url, additional_headers=headers, compression=None, max_size=None, **kwargs
+        url, additional_headers=headers, compression=None, max_size=None, **options
     ) as socket:
         yield Talk(socket)
 
