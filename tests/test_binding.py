@@ -159,7 +159,9 @@ class TestConditions:
             def get_queryset(self) -> Any:
                 return [1]
 
-        with pytest.raises(BindingError, match=r"Wrong\.get_queryset\(\) returns a QuerySet"):
+        with pytest.raises(
+            BindingError, match=r"Wrong\.get_queryset\(\) returns a list; return a QuerySet"
+        ):
             Query(Wrong())
 
 

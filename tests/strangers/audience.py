@@ -19,6 +19,7 @@ PATIENCE_SECONDS = float(os.environ.get("STRANGERS_PATIENCE", "60"))
 """How long the right rows are waited for, where others are held."""
 
 REFUSED = (401, 403)
+MARKS = name_of("marks", {})
 
 
 class Onlooker:
@@ -74,7 +75,7 @@ class Onlooker:
 
     def mark(self) -> int:
         """Return the number of the mark that has come, in a state that is whole."""
-        number: int = self.talk.following("marks").column("number")[0]
+        number: int = [*self.talk.following("marks").column("number"), -1][0]  # none comes yet
         return -1 if self._midway else number
 
     def held(self, name: str) -> Rows | None:
@@ -108,7 +109,10 @@ class Onlooker:
         Returns:
             How many views were not right yet when the mark came.
         """
-        await self.until(lambda: self.mark() >= mark)
+        if MARKS in self._ended:  # as all that a user follows, when a right is taken away
+            self._ended.discard(MARKS)
+            await self.talk.say("marks")
+        await self.until(lambda: MARKS in self._ended or self.mark() >= mark)
         late = len([name for name in truth if not self._is_right(name, truth)])
         await self.ask([name for name, rows in truth.items() if rows is not None])
         await self.until(lambda: all(self._is_right(name, truth) for name in truth))
