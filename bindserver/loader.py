@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from queue import SimpleQueue
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
 from bindserver.conf import conf
+from bindserver.databases import database_of
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
 from bindserver.exceptions import Overtaken, Unavailable
@@ -184,15 +185,11 @@ class Loader:
 def _told(raised: Exception, connection: BaseDatabaseWrapper) -> Exception:
     """Return what went wrong with a load: nothing that is a binding's fault, if the connection that
     it was read by is gone."""
-    if isinstance(raised, OperationalError | InterfaceError) and not _is_usable(connection):
+    if database_of(connection.vendor).lost(connection, raised):
         lost = Unavailable()
         lost.__cause__ = raised
         return lost
     return raised
-
-
-def _is_usable(connection: BaseDatabaseWrapper) -> bool:
-    return connection.connection is not None and connection.is_usable()
 
 
 def _is_there(connection: BaseDatabaseWrapper) -> bool:

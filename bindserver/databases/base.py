@@ -87,6 +87,10 @@ class Database(Protocol):
     def locked(self, problem: Exception) -> bool:
         """Tell whether a read failed because somebody has locked a table against readers."""
 
+    def lost(self, connection: BaseDatabaseWrapper, problem: Exception) -> bool:
+        """Tell whether a read failed because its connection is gone, without asking the database:
+        one that hangs would not answer."""
+
     def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
         """Tell, in a snapshot, whether what was read of these tables may be newer than it: where
         tables are emptied, rewritten or replaced, some databases show that to older snapshots."""
@@ -129,6 +133,9 @@ class Usual:
         return nullcontext()
 
     def locked(self, problem: Exception) -> bool:
+        return False
+
+    def lost(self, connection: BaseDatabaseWrapper, problem: Exception) -> bool:
         return False
 
     def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import OperationalError, transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DateField, Field
 
@@ -26,6 +26,9 @@ TABLE_CHANGED = 1412
 
 LOCK_WAIT_TIMEOUT = 1205
 """How the server says that a lock was not to be had in time."""
+
+GONE = frozenset({2006, 2013, 2055})
+"""How the client says that its connection to the server is gone."""
 
 LONGEST = 6
 """The longest statement may take so many times QUERY_SECONDS: that of a big load."""
@@ -70,6 +73,10 @@ class MySQL(Usual):
 
     def locked(self, problem: Exception) -> bool:
         return isinstance(problem, OperationalError) and problem.args[0] == LOCK_WAIT_TIMEOUT
+
+    def lost(self, connection: BaseDatabaseWrapper, problem: Exception) -> bool:
+        gone = isinstance(problem, OperationalError) and problem.args[0] in GONE
+        return gone or isinstance(problem, InterfaceError)
 
     def equated(self, field: Field[Any, Any]) -> type | None:
         if kind_of(field) is DateField:

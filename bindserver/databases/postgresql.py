@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DateField, DateTimeField, DecimalField, Field, UUIDField
 
@@ -22,6 +22,9 @@ from bindserver.pace import Pacer
 
 NOT_AVAILABLE = "55P03"
 """How PostgreSQL says that a lock was not to be had in time."""
+
+GONE = ("08", "57P")
+"""How the states begin by which the server says that a connection is lost, or that it ends it."""
 
 PATIENCE: dict[str, Any] = {
     "keepalives_idle": 5,
@@ -67,6 +70,13 @@ class PostgreSQL(Usual):
 
     def locked(self, problem: Exception) -> bool:
         return getattr(problem.__cause__, "sqlstate", None) == NOT_AVAILABLE
+
+    def lost(self, connection: BaseDatabaseWrapper, problem: Exception) -> bool:
+        if not isinstance(problem, OperationalError | InterfaceError):
+            return False
+        # What the server refuses has a state; what the driver alone says is of the connection.
+        state = getattr(problem.__cause__, "sqlstate", None)
+        return state is None or state.startswith(GONE)
 
     def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:
         return overtaken(connection, tables)

@@ -106,9 +106,9 @@ SHAPES: dict[str, Shape] = {
         (None, None, None, None, bool),
     ),
     "restaurants": Shape(
-        "SELECT p.id, p.id, p.name, r.seats FROM app_restaurant r JOIN app_place p "
+        "SELECT p.id, p.name, r.seats FROM app_restaurant r JOIN app_place p "
         "ON p.id = r.place_ptr_id ORDER BY p.id",
-        ("place_ptr", "id", "name", "seats"),
+        ("id", "name", "seats"),
     ),
     "places": Shape("SELECT id, name FROM app_place ORDER BY id", ("id", "name")),
     "tokens": Shape("SELECT id, label FROM app_token ORDER BY id", ("id", "label"), (_uuid, None)),
