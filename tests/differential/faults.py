@@ -145,7 +145,11 @@ def _any_id_is_the_key() -> AbstractContextManager[Any]:
 def _language_kept() -> AbstractContextManager[Any]:
     """What a serializer does to its thread stays."""
     return _all(
-        *[patch.object(module, "neutral", nullcontext) for module in (isolation, moving, reception)]
+        patch.object(queries.Surroundings, "around", lambda self: nullcontext()),
+        *[
+            patch.object(module, "neutral", nullcontext)
+            for module in (isolation, moving, reception)
+        ],
     )
 
 
