@@ -177,7 +177,7 @@ class Query:
             self._renderer = ModelRenderer(self.model, columns)
             made = []
         self.surroundings = Surroundings.now()  # as the binding has left them
-        self._identify(binding, [form.value, self.max_rows, *made], encoder)
+        self._identify(binding, [form.value, *made], encoder)
         self.carried = Carried(self.instances)
         self.key = self._renderer.key
 
@@ -226,12 +226,12 @@ class Query:
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
         kind = type(binding)
         # An event leads to one class, in every process; in this one there may have been others.
-        self.identity = digest([Encoder().code(kind), *asked])
+        self.identity = digest([Encoder().code(kind), self.max_rows, *asked])
         rows = [self._renderer.row_format(), settings.LANGUAGE_CODE, settings.TIME_ZONE]
         self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]
         self.kin: Hashable = None
         if self._shape is not None:
-            self.kin = digest([Encoder().code(kind), columns, read])
+            self.kin = digest([Encoder().code(kind), self.max_rows, columns, read])
         self.unshared = tuple(encoder.unshared)
 
     def part(self) -> bool:
