@@ -13,6 +13,7 @@ from bindserver.keying import RowKey, wire_key
 from bindserver.live import LiveView
 from bindserver.queries import Query
 from bindserver.rendering import Renderer
+from bindserver.surroundings import Surroundings
 
 Fault = Callable[[], AbstractContextManager[Any]]
 
@@ -145,7 +146,7 @@ def _any_id_is_the_key() -> AbstractContextManager[Any]:
 def _language_kept() -> AbstractContextManager[Any]:
     """What a serializer does to its thread stays."""
     return _all(
-        patch.object(queries.Surroundings, "around", lambda self: nullcontext()),
+        patch.object(Surroundings, "around", lambda self: nullcontext()),
         *[
             patch.object(module, "neutral", nullcontext)
             for module in (isolation, moving, reception)
