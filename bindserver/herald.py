@@ -20,10 +20,10 @@ from typing import Any
 
 from bindserver.binding import Binding
 from bindserver.engine.frames import Frame
-from bindserver.engine.protocol import Code
+from bindserver.engine.protocol import Code, canonical
 from bindserver.hearing import changes
 from bindserver.surroundings import neutral
-from bindserver.wishes import Answered, Ended, Event, Published, Ref, Refused
+from bindserver.wishes import Answered, Caller, Ended, Event, Published, Ref, Refused
 
 logger = logging.getLogger("bindserver")
 
@@ -83,7 +83,9 @@ class Herald:
 
     def keep(self, binding: Binding[Any]) -> None:
         """Keep a binding, once for each context."""
-        identity = (type(binding), repr(binding.wire_params)) if binding.is_plain() else binding
+        caller = Caller(user=binding.user, auth=binding.auth).identity()
+        plain = (type(binding), caller, canonical(binding.wire_params))
+        identity = plain if binding.is_plain() else binding
         with self._lock:
             if identity in self._known:
                 return
