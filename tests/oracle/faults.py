@@ -282,7 +282,7 @@ def arguments_left_out() -> None:
 
 def callers_alike() -> None:
     """All callers are one to a binding."""
-    _patch(Caller, "identity", lambda _: lambda self: "anybody")
+    _patch(Caller, "encoded", lambda _: lambda self, encoder: ["anybody"])
 
 
 FAULTS: dict[str, Callable[[], None]] = {
