@@ -343,7 +343,7 @@ class TestALoader:
     @override_settings(BINDSERVER={"QUERY_SECONDS": 0.2, "STALE_SECONDS": 0.5})
     def test_comes_back_with_what_went_wrong(self, loading: Any) -> None:
         _, done = loading()
-        problem = done.get(timeout=20).problem
+        problem = done.get(timeout=60).problem
         assert isinstance(problem, Unavailable)  # no binding's fault
         assert isinstance(problem.__cause__, DatabaseError)
 
@@ -351,7 +351,7 @@ class TestALoader:
     def test_gives_up_at_once_what_another_has_found_to_be_lost(self, loading: Any) -> None:
         loader, done = loading()
         loader.give_up()
-        problem = done.get(timeout=20).problem
+        problem = done.get(timeout=60).problem
         assert isinstance(problem, Unavailable)  # no binding's fault
         assert isinstance(problem.__cause__, DatabaseError)
 

@@ -86,7 +86,7 @@ class TestMessage:
             with Heard.changed:  # so its next call has to wait
                 for pk in range(1, 40):
                     Product.objects.create(pk=pk, name="x" * 20, price=1)
-                    hub.read(Heard()).result(timeout=10)
+                    hub.read(Heard()).result(timeout=60)
             with Heard.changed:
                 told = Heard.changed.wait_for(
                     lambda: any(a == "sync" and len(rows) == 39 for a, rows in Heard.calls),

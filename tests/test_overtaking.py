@@ -247,7 +247,7 @@ class TestAView:
         loader = turns.cycle._desk.loader
         monkeypatch.setattr(loader, "_done", done.put)
         loader.load(Wanted(lives=[live], since=live.position, durable=True))
-        loaded = done.get(timeout=20)
+        loaded = done.get(timeout=60)
         assert loaded.rows is not None
         assert list(loaded.rows.fresh) == [9]
         assert next(times) == 2

@@ -159,7 +159,7 @@ class TestAll:
             writer.start()
             try:
                 for _ in range(5):
-                    assert len(hub.read(Cheap()).result(timeout=10)) == 50
+                    assert len(hub.read(Cheap()).result(timeout=60)) == 50
             finally:
                 done.set()
                 writer.join()

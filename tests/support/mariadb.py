@@ -23,7 +23,7 @@ from tests.support.process import pause
 from tests.support.server import Server, free_port
 from tests.support.visitors import Visitors
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 180
 
 
 class MariaDB:
@@ -50,6 +50,7 @@ class MariaDB:
             f"--datadir={folder / 'data'}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
+            f"--tmpdir={folder}",  # a server that starts deletes what others have in a common one
         )
 
     def start(self) -> MariaDB:
@@ -62,7 +63,7 @@ class MariaDB:
             f"--socket={self._folder / 'socket'}",
             f"--pid-file={self._folder / 'pid'}",
             f"--port={self.port}",
-            f"--tmpdir={self._folder}",  # a server that starts deletes what others have there
+            f"--tmpdir={self._folder}",
             "--bind-address=127.0.0.1",
             "--innodb-flush-log-at-trx-commit=0",
             "--innodb-buffer-pool-size=64M",

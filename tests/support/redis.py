@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.support.server import free_port
 
-PATIENCE_SECONDS = 15
+PATIENCE_SECONDS = 60
 
 
 class Redis:

@@ -17,7 +17,7 @@ from typing import Any
 from tests.support.process import START_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 PORTS = range(10_000, 32_000)
 
 

@@ -83,7 +83,7 @@ class Follower:
         return told
 
 
-LOAD_SECONDS = 20
+LOAD_SECONDS = 60
 """A load must be done within this time."""
 
 

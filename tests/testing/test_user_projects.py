@@ -184,9 +184,9 @@ def see(server, user, client, write):
     with connect(server.ws, additional_headers=cookies) as socket:
         socket.send(json.dumps({"event": "orders"}))
         for _ in range(2):
-            socket.recv(timeout=10)
+            socket.recv(timeout=60)
         write()
-        return json.loads(socket.recv(timeout=10))["data"]
+        return json.loads(socket.recv(timeout=60))["data"]
 
 
 class Tests(TransactionTestCase):
