@@ -182,13 +182,11 @@ class Binding(Generic[M]):
 
     def unasked(self) -> Self:
         """Return the same binding in the same context, as it was before it was asked anything:
-        what its user and its cached properties come to remember, this one does not know."""
-        user = self.user
-        if isinstance(user, Model):
-            user = copy.copy(user)
-            if known := vars(user).get("_prefetched_objects_cache"):
-                vars(user)["_prefetched_objects_cache"] = dict(known)
-        return self.seen_by(user)
+        what its user, its `auth` and its cached properties come to remember, this one does not
+        know."""
+        twin = self.seen_by(_unasked(self.user))
+        twin.auth = _unasked(self.auth)
+        return twin
 
     def is_plain(self) -> bool:
         """Tell whether class and context say all there is to know of this instance."""
@@ -378,6 +376,16 @@ class Binding(Generic[M]):
         if not isinstance(value, Mapping):
             raise BindingError(f"{type(self).__name__}.{name} is a dict of lookups.")
         return value
+
+
+def _unasked(value: Any) -> Any:
+    """Return a copy of a caller's row, which does not hear what the other comes to remember."""
+    if not isinstance(value, Model):
+        return value
+    twin = copy.copy(value)
+    if known := vars(twin).get("_prefetched_objects_cache"):
+        vars(twin)["_prefetched_objects_cache"] = dict(known)
+    return twin
 
 
 def remembered(instance: object) -> set[str]:

@@ -51,14 +51,21 @@ class Carried:
     Args:
         instances: the instances; those that were never saved are no rows.
         belongs: tells whether an instance is in the query's own database.
+        unsaved: whether those count, too, that look as if they were never saved, as a user does who
+            was made from what a token says.
     """
 
     def __init__(
-        self, instances: Iterable[Model] = (), belongs: Callable[[Model], bool] = lambda _: True
+        self,
+        instances: Iterable[Model] = (),
+        belongs: Callable[[Model], bool] = lambda _: True,
+        *,
+        unsaved: bool = False,
     ) -> None:
         found: dict[str, tuple[Field[Any, Any], set[Any]]] = {}
         for instance in instances:
-            if instance.pk is not None and not instance._state.adding and belongs(instance):
+            saved = unsaved or not instance._state.adding
+            if saved and instance.pk is not None and belongs(instance):
                 for table, key, pk in _rows_of(instance):
                     found.setdefault(table, (key, set()))[1].add(pk)
         self._held: Mapping[str, Held] = {

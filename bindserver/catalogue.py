@@ -115,7 +115,7 @@ class Catalogue:
         key = (type(instance), _context_of(instance, caller), form, trusted, origin)
         subject = self._subjects.get(key)
         if subject is None:
-            instance = instance.seen_by(self._present(caller, trusted))
+            instance = self._as_now(instance, self._present(caller, trusted), caller)
             asked = self._ask(instance, form, trusted)
             live, reads = self._view_of(asked), asked.reads
             subject = Subject(
@@ -127,8 +127,8 @@ class Catalogue:
                 form=form,
                 trusted=trusted,
                 live=live,
-                reads=reads | self._table_of(caller) | self._tables_hung(caller),
-                asks_users=bool(reads & self._table_of(caller)),
+                reads=reads,
+                own=self._own_of(caller),
                 position=position,
                 asked=position,
             )
@@ -146,13 +146,12 @@ class Catalogue:
         """
         user = self._present(subject.caller, subject.trusted)
         if subject.origin is not None:
-            instance = subject.origin.seen_by(user)
+            instance = subject.origin
         else:
             instance = self._instance_of(subject.binding, subject.caller, user, subject.params)
+        instance = self._as_now(instance, user, subject.caller)
         asked = self._ask(instance, subject.form, subject.trusted)
-        own = self._table_of(subject.caller)
-        subject.reads = asked.reads | own | self._tables_hung(subject.caller)
-        subject.asks_users = bool(asked.reads & self._table_of(subject.caller))
+        subject.reads, subject.own = asked.reads, self._own_of(subject.caller)
         return asked
 
     def becomes(self, live: LiveView, asked: Mapping[Subject, Asked]) -> bool:
@@ -211,6 +210,12 @@ class Catalogue:
         with guarded(self._alias):  # fields of params may look for rows
             return binding(user=user, auth=caller.auth, params=params)
 
+    def _as_now(self, instance: Binding[Any], user: Any, caller: Caller) -> Binding[Any]:
+        """Return a binding in the context of a caller whose rows have been read anew."""
+        twin = instance.seen_by(user)
+        twin.auth = self._proof(caller)
+        return twin
+
     def _present(self, caller: Caller, trusted: bool) -> Any:
         """Return the caller's user as the row is now, since old ones remember permissions, and rows
         that they are related to.
@@ -220,38 +225,45 @@ class Catalogue:
             and what has been hung on it.
         """
         given = caller.user
-        if not isinstance(given, Model) or (trusted and not self._table_of(caller)):
+        if not isinstance(given, Model) or (trusted and not self._is_here(given)):
             return given
-        model = given._meta.model  # its type may be a lazy wrapper's
-        users = QuerySet[Any](model, using=self._database_of(given))  # managers may hide some
-        with guarded(self._alias):
-            user = users.filter(pk=given.pk).first()
-            if user is not None:
-                try:
-                    carry_over(given, user)
-                except ObjectDoesNotExist:
-                    user = None
-        vouch(self._alias, self._table_of(caller) | self._tables_hung(caller))
+        user = self._row_now(given, given._meta.model)  # its type may be a lazy wrapper's
+        vouch(self._alias, self._own_of(caller).tables)
         if user is None or not (trusted or getattr(user, "is_active", True)):
             return given if trusted else None
         return user
 
-    def _table_of(self, caller: Caller) -> set[str]:
-        """Return the table that the caller's user is in, if it is in this database."""
-        user = caller.user
-        if isinstance(user, Model) and self._database_of(user) == self._alias:
-            return {user._meta.db_table}
-        return set()
+    def _proof(self, caller: Caller) -> Any:
+        """Return what proves who the caller is as its row is now, with nothing that the old one
+        remembers. Once the row is gone it stays what it was: how long that counts is for those to
+        say who authenticate, and it may have been good for one look."""
+        given = caller.auth
+        if not isinstance(given, Model) or given._state.adding or not self._is_here(given):
+            return given
+        found = self._row_now(given, given._meta.model)
+        vouch(self._alias, self._own_of(caller).tables)
+        return given if found is None else found
 
-    def _tables_hung(self, caller: Caller) -> set[str]:
-        """Return the tables of this database that instances are of that hang on the user."""
-        user = caller.user
-        hung = hung_on(user).values() if isinstance(user, Model) else ()
-        return {
-            value._meta.db_table
-            for value in hung
-            if isinstance(value, Model) and self._is_here(value)
-        }
+    def _row_now(self, given: Model, model: type[Model]) -> Model | None:
+        """Return the row of an instance, read anew, with what authentication has hung on the old
+        one; None if it is gone, or the row of an instance that hangs on it."""
+        rows = QuerySet[Any](model, using=self._database_of(given))  # managers may hide some
+        with guarded(self._alias):
+            found: Model | None = rows.filter(pk=given.pk).first()
+            if found is not None:
+                try:
+                    carry_over(given, found)
+                except ObjectDoesNotExist:
+                    return None
+        return found
+
+    def _own_of(self, caller: Caller) -> Carried:
+        """Return the rows of this database that say who the caller is: the user's, the proof's, and
+        those of instances that hang on them."""
+        told = [one for one in (caller.user, caller.auth) if isinstance(one, Model)]
+        hung = [value for one in told for value in hung_on(one).values()]
+        instances = [unwrapped(one) for one in (*told, *hung) if isinstance(one, Model)]
+        return Carried(instances, self._is_here, unsaved=True)
 
     def _database_of(self, user: Model) -> str:
         """Return the database that a user's row is in: this one, if the row came from a replica of
@@ -386,7 +398,7 @@ def _context_of(instance: Binding[Any], caller: Caller) -> str:
 
 
 def carry_over(known: Model, fresh: Model) -> None:
-    """Give a user's row, read anew, what its authentication has hung on the old one, such as
+    """Give a caller's row, read anew, what authentication has hung on the old one, such as
     scopes or a tenant; but neither columns nor what the old one remembers of the database.
 
     Raises:
@@ -409,8 +421,8 @@ def _read_anew(instance: Model) -> Model:
 
 
 def hung_on(user: Model) -> dict[str, Any]:
-    """Return what authentication has hung on a user: no columns, and nothing that it remembers of
-    the database or computes."""
+    """Return what authentication has hung on a caller's row: no columns, and nothing that it
+    remembers of the database or computes."""
     user = unwrapped(user)
     kind = type(user)
     columns = {field.attname for field in user._meta.concrete_fields}

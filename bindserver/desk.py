@@ -69,7 +69,7 @@ class Desk:
         """Return every table that is read to tell who may see which rows."""
         reads: set[str] = set()
         for subject in self.catalogue.subjects():
-            reads |= subject.reads | subject.live.query.carried.tables
+            reads |= subject.tables()
         return reads
 
     def due(self) -> float:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from types import FrameType, TracebackType
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import DataError
 
 from bindserver.exceptions import Failed, InvalidParams, Refusal
@@ -167,7 +168,7 @@ def is_of_values(problem: BaseException) -> bool:
     """Tell whether an error says that a column or the driver cannot take a value."""
     if isinstance(problem, DataError):
         return True
-    if not isinstance(problem, (OverflowError, ValueError)):
+    if not isinstance(problem, (OverflowError, ValueError, ValidationError)):
         return False
     for frame in reversed(list(_frames(problem.__traceback__))):
         module = str(frame.f_globals.get("__name__", ""))

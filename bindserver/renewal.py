@@ -137,8 +137,7 @@ class Renewal:
 
     def _settle(self, subject: Subject) -> None:
         subject.position = subject.asked = self._position
-        reads = subject.reads | subject.live.query.carried.tables
-        self.unwatched |= not self._source.watches(reads)
+        self.unwatched |= not self._source.watches(subject.tables())
 
     def _revoke(self, subject: Subject, code: Code) -> None:
         """End the subscriptions of a subject that may not have its binding any more."""

@@ -128,8 +128,15 @@ def guarded(alias: str) -> Iterator[None]:
         BindingError: that is what it wanted.
     """
     connection = connections[alias]
-    with contained(), database_of(connection.vendor).guard(connection):
-        yield
+    broken = connection.needs_rollback
+    try:
+        with contained(), database_of(connection.vendor).guard(connection):
+            yield
+    finally:
+        if in_snapshot():
+            # An atomic block inside, as `save()` is one, has it marked as broken when it fails. In
+            # a snapshot nothing was written, so there is nothing to roll back.
+            connection.needs_rollback = broken
 
 
 @contextmanager

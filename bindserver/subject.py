@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Model
-
 from bindserver.binding import Binding
+from bindserver.carried import NOTHING, Carried
 from bindserver.engine.changes import Change, Position
 from bindserver.live import LiveView
 from bindserver.queries import Form
@@ -30,7 +29,7 @@ class Subject:
         trusted: whether its permissions are asked elsewhere, or not at all.
         reads: the tables that the binding read to make its queryset, and the user's; when one of
             them changes, or a row that the view's query carries along, it is asked again.
-        asks_users: whether it read users' rows, and not just its own user's.
+        own: the rows that say who asks; the same holds for them.
         position: the state up to which it is known to want the same.
         asked: the state that it was asked in.
         refs: the subscriptions that it serves.
@@ -45,7 +44,7 @@ class Subject:
     trusted: bool = False
     live: LiveView
     reads: set[str]
-    asks_users: bool = False
+    own: Carried = NOTHING
     position: Position
     asked: Position
     refs: dict[Ref, None] = field(default_factory=dict)
@@ -54,22 +53,16 @@ class Subject:
         """Tell whether anybody is subscribed, or waits for rows, as this subject."""
         return bool(self.refs) or any(reading.subject is self for reading in self.live.readers)
 
+    def tables(self) -> frozenset[str]:
+        """Return the tables in which a change may have it asked again."""
+        return self.own.tables | self.live.query.carried.tables | self.reads
+
     def depends(self) -> bool:
         """Tell whether there is anything that it would be asked again for."""
-        return bool(self.reads or self.live.query.carried.tables)
+        return bool(self.reads or self.own.tables or self.live.query.carried.tables)
 
     def concerned(self, changes: Sequence[Change] | None) -> bool:
         """Tell whether changes may make the binding's query another; None for unknown ones."""
-        if changes is None or self.live.query.carried.any_of(changes):
+        if changes is None or self.live.query.carried.any_of(changes) or self.own.any_of(changes):
             return True
-        return any(
-            change.table in self.reads and self._of_user(change) is not False for change in changes
-        )
-
-    def _of_user(self, change: Change) -> bool | None:
-        """Tell whether a change is of the caller's own row; None in a table of other things."""
-        user = self.caller.user
-        if self.asks_users or not isinstance(user, Model) or change.table != user._meta.db_table:
-            return None
-        to_python = user._meta.pk.to_python
-        return change.pks is None or any(to_python(key) == user.pk for key in change.pks)
+        return any(change.table in self.reads for change in changes)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
-from django.db import connections, models
+from django.db import DatabaseError, connections, models
 from django.db.models import Count, QuerySet, Sum
 from django.test import Client, override_settings
 from rest_framework import serializers
@@ -368,6 +369,14 @@ class Regex(Declared):
         return super().get_queryset().filter(name__regex=self.params.get("q", "x"))
 
 
+class Dear(Declared):
+    event = "dear"
+    params = {"q": serializers.CharField(required=False)}
+
+    def get_queryset(self) -> QuerySet[Any]:
+        return super().get_queryset().filter(price__gt=self.params.get("q", 0))
+
+
 class TestValuesThatNoColumnTakes:
     def test_are_invalid_params_where_django_converts_them(self, turning: Turning) -> None:
         follower = turning.follow(Stock(params={"q": "abc"}))
@@ -375,6 +384,13 @@ class TestValuesThatNoColumnTakes:
         assert follower.refused is not None
         assert follower.refused.code == Code.INVALID_PARAMS
         assert "a param's value" in follower.refused.detail
+
+    @pytest.mark.parametrize("given", ["x", "NaN"])
+    def test_and_where_its_fields_validate_them(self, sqlite_turning: Turning, given: str) -> None:
+        follower = sqlite_turning.follow(Dear(params={"q": given}))
+        sqlite_turning.turn()
+        assert follower.refused is not None
+        assert follower.refused.code == Code.INVALID_PARAMS
 
     @pytest.mark.parametrize("each_database", ["postgresql"], indirect=True)
     def test_and_where_the_database_refuses_them(
@@ -403,6 +419,58 @@ class TestValuesThatNoColumnTakes:
             Product.objects.filter(pk="x")
         assert not is_of_values(ours.value)
         assert is_of_values(django.value)
+        with pytest.raises(ValidationError) as validated:
+            raise ValidationError("of their own")
+        assert not is_of_values(validated.value)
+
+
+class WritingSerializer(serializers.ModelSerializer[Product]):
+    """Writes what it reads, as `save()`, `get_or_create()` and other atomic blocks do."""
+
+    swallows = False
+
+    def to_representation(self, instance: Product) -> Any:
+        try:
+            instance.save()
+        except DatabaseError:
+            if not self.swallows:
+                raise
+        return super().to_representation(instance)
+
+    class Meta:
+        model = Product
+        fields = ["id"]
+
+
+class SwallowingSerializer(WritingSerializer):
+    """Has writes fail in silence."""
+
+    swallows = True
+
+
+class Writing(Binding[Product]):
+    """Is served by one of these."""
+
+    model = Product
+    serializer_class = WritingSerializer
+
+
+class Swallowing(Writing):
+    """And by the other."""
+
+    serializer_class = SwallowingSerializer
+
+
+@pytest.mark.parametrize("writing", [Writing, Swallowing])
+def test_code_that_writes_fails_alone(turning: Turning, writing: type[Binding[Product]]) -> None:
+    follower, declared = turning.follow(writing()), turning.follow(Declared())
+    turning.turn()
+    assert declared.told() == ["sync"]
+    # PostgreSQL takes no more statements after one that fails, be it in silence.
+    assert follower.told() in ([["error"]] if writing is Writing else [["error"], ["sync"]])
+    Product.objects.filter(pk=10).update(name="renamed")
+    turning.turn()
+    assert declared.told() == ["update"]
 
 
 class Total(models.Model):

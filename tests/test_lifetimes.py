@@ -98,12 +98,14 @@ def serving(serializer: type[serializers.BaseSerializer[Any]]) -> type[Binding[P
     return Serving
 
 
-def subscribed(turning: Turning, binding: type[Binding[Any]], user: Any = None) -> Follower:
+def subscribed(
+    turning: Turning, binding: type[Binding[Any]], user: Any = None, auth: Any = None
+) -> Follower:
     """Have a user subscribe as over the wire: their permissions are asked."""
     follower = Follower()
     wish = SubscribeWish(
         ref=Ref(follower, 1),
-        caller=Caller(user=user),
+        caller=Caller(user=user, auth=auth),
         message=Subscribe(event=str(binding.event), params={}),
     )
     turning.ask(wish)
@@ -624,6 +626,107 @@ class TestWhatIsCarriedAlong:
             sqlite_turning.ask(wish)
             sqlite_turning.turn()
             assert wish.answer.result(timeout=0).keys() == pks
+
+
+class TestARowThatProvesWhoAsks:
+    """`self.auth`, as packages for API keys have it: loaded by who authenticates, long before."""
+
+    def test_is_followed_with_what_it_leads_to(self, turning: Turning) -> None:
+        class OfKey(Binding[Product]):
+            model = Product
+            event = "of_key"
+            serializer_class = CategorisedSerializer
+
+            def get_queryset(self) -> QuerySet[Any]:
+                products: QuerySet[Any] = self.auth.category.product_set.all()
+                return products
+
+        key = Membership.objects.create(user=User.objects.create(), category_id=1)
+        assert key.category.name == "category 1"  # and the instance remembers it
+        rows = subscribed(turning, OfKey, auth=key)
+        Category.objects.filter(pk=1).update(name="renamed")
+        turning.turn()
+        assert rows.column("note") == ["renamed"] * 2
+        Membership.objects.update(category=2)
+        turning.turn()
+        assert rows.column("note") == ["category 2"] * 2
+        Category.objects.filter(pk=2).update(name="renamed too")
+        turning.turn()
+        assert rows.column("note") == ["renamed too"] * 2
+
+    def test_is_the_present_one_in_a_context(self, sqlite_turning: Turning) -> None:
+        Category.objects.create(pk=1, name="one")
+        add(1)
+        key = Membership.objects.create(user=User.objects.create(), category_id=1)
+        assert key.category.name == "one"
+        noted = noting(lambda binding: {"category": binding.auth.category})
+        rows = subscribed(sqlite_turning, noted, auth=key)
+        Category.objects.update(name="renamed")
+        sqlite_turning.turn()
+        assert rows.column("note") == ["renamed"]
+
+    def test_asks_for_its_own_changes_alone(self, sqlite_turning: Turning) -> None:
+        asked: list[int] = []
+
+        class OfSize(Binding[Product]):
+            model = Product
+            event = "of_size"
+            fields = ["id"]
+
+            def get_queryset(self) -> QuerySet[Any]:
+                asked.append(1)
+                return Product.objects.filter(stock=self.auth.size)
+
+        key, other = [Shelf.objects.create(size=n) for n in (1, 2)]
+        subscribed(sqlite_turning, OfSize, auth=key)
+        asked.clear()
+        Shelf.objects.filter(pk=other.pk).update(size=3)
+        sqlite_turning.turn()
+        assert asked == []
+        Shelf.objects.filter(pk=key.pk).update(size=4)
+        sqlite_turning.turn()
+        assert asked == [1]
+
+    def test_keeps_what_authentication_hung_on_it_and_outlives_its_row(
+        self, sqlite_turning: Turning
+    ) -> None:
+        class Scoped(Binding[Product]):
+            model = Product
+            event = "of_scope"
+            fields = ["id", "stock"]
+
+            def get_queryset(self) -> QuerySet[Any]:
+                return Product.objects.filter(stock__in=[self.auth.scope, self.auth.size])
+
+        add(1, stock=10)
+        add(2, stock=20)
+        key = Shelf.objects.create(size=30)
+        key.scope = 10  # type: ignore[attr-defined]
+        rows = subscribed(sqlite_turning, Scoped, auth=key)
+        Shelf.objects.update(size=20)
+        sqlite_turning.turn()
+        assert rows.column("stock") == [10, 20]
+        Shelf.objects.all().delete()  # when it counts no more is said by who authenticates
+        sqlite_turning.turn()
+        assert rows.column("stock") == [10]
+        assert not rows.ended
+
+    def test_is_read_anew_for_python_too(self, sqlite_turning: Turning) -> None:
+        class OfKey(Binding[Product]):
+            model = Product
+
+            def get_queryset(self) -> QuerySet[Any]:
+                return Product.objects.filter(stock=self.auth.size)
+
+        add(1, stock=10)
+        add(2, stock=20)
+        key = Shelf.objects.create(size=10)
+        for stock in (10, 20):
+            Shelf.objects.update(size=stock)
+            wish = ReadWish(instance=OfKey(auth=key))
+            sqlite_turning.ask(wish)
+            sqlite_turning.turn()
+            assert [row.stock for row in wish.answer.result(timeout=0)] == [stock]
 
 
 def tables_in(*values: Any) -> set[str]:

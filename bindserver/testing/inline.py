@@ -11,12 +11,13 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.courier import Outgoing
 from bindserver.dependencies import Recorder
@@ -142,19 +143,40 @@ def _reading(alias: str) -> Iterator[None]:
     """Read on this thread's connection, in its transaction if there is one; write nothing."""
     connection = connections[alias]
     try:
-        with reading_from(alias), transaction.atomic(using=alias):
-            if connection.vendor != "sqlite":
-                yield
-                return
-            raw: Any = connection.connection
-            raw.execute("PRAGMA query_only = ON")
-            try:
-                yield
-            finally:
-                raw.execute("PRAGMA query_only = OFF")
+        read_only = _READ_ONLY.get(connection.vendor, nullcontext)
+        with reading_from(alias), transaction.atomic(using=alias), read_only(connection):
+            yield
     except SynchronousOnlyOperation as problem:
         problem.add_note("In an async test: `await live.asubscribe(...)`, `await live.asettle()`.")
         raise
+
+
+@contextmanager
+def _read_only_sqlite(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    raw: Any = connection.connection
+    raw.execute("PRAGMA query_only = ON")
+    try:
+        yield
+    finally:
+        raw.execute("PRAGMA query_only = OFF")
+
+
+@contextmanager
+def _read_only_postgresql(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL transaction_read_only = on")
+    try:
+        yield
+    finally:
+        # Back to the savepoint before that, or else the test could not write any more.
+        transaction.set_rollback(True, using=connection.alias)
+
+
+_READ_ONLY: dict[str, Callable[[Any], AbstractContextManager[None]]] = {
+    "postgresql": _read_only_postgresql,
+    "sqlite": _read_only_sqlite,
+}
+"""How a transaction is kept from writing for a while; MariaDB and MySQL know of nothing."""
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, models, transaction
+from django.db import DatabaseError, connection, models, transaction
 from django.db.models.expressions import RawSQL
 from django.test.utils import CaptureQueriesContext, isolate_apps
 from rest_framework import serializers
@@ -16,7 +16,7 @@ from bindserver.capture import tables as tracking
 from bindserver.engine.changes import Change, Position
 from bindserver.testing import Live, tables
 from bindserver.testing.tables import TableSource
-from tests.app.models import Category, Product, Token, Word
+from tests.app.models import Category, Product, Tag, Token, Word
 
 pytestmark = pytest.mark.usefixtures("forget_bindings")
 
@@ -189,3 +189,26 @@ def test_a_window_in_raw_sql_is_seen_by_the_helpers_too(opened: str) -> None:
     Product.objects.filter(pk=1).update(stock=9)
     live.settle()
     assert [row["place"] for row in seen.rows] == [1, 2]
+
+
+@pytest.mark.parametrize("each_database", ["postgresql", "sqlite"], indirect=True)
+def test_a_serializer_that_writes_fails_as_it_would_on_a_server(opened: str) -> None:
+    class Seen(serializers.ModelSerializer[Product]):
+        def to_representation(self, instance: Product) -> Any:
+            Tag.objects.create(name="seen")
+            return super().to_representation(instance)
+
+        class Meta:
+            model = Product
+            fields = ["id"]
+
+    class SeenBinding(Binding[Product]):
+        model = Product
+        event = "seen"
+        serializer_class = Seen
+
+    Product.objects.create(name="one")
+    with pytest.raises(DatabaseError, match=r"read-?only"):
+        Live().subscribe(SeenBinding)
+    assert not Tag.objects.exists()
+    Tag.objects.create(name="the test may write")
