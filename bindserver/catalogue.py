@@ -26,7 +26,7 @@ from bindserver.registry import BindingClass
 from bindserver.rows import copy_of
 from bindserver.snapshot import guarded, vouch
 from bindserver.subject import Subject, SubjectKey
-from bindserver.values import unwrapped
+from bindserver.values import stands_for_method, unwrapped
 from bindserver.wishes import Caller, Ref
 
 
@@ -134,8 +134,26 @@ class Catalogue:
             )
             self._subjects[key] = subject
             self._led[live].add(subject)
+        elif not (trusted or permissions.are_drfs(instance)):
+            self._admit(instance, subject)
         subject.live.used_at = time.monotonic()
         return subject
+
+    def _admit(self, instance: Binding[Any], subject: Subject) -> None:
+        """Ask the permissions of a newcomer to a subject: those of the project's own may answer by
+        something else than rows, which nobody has seen change.
+
+        Raises:
+            Denied: the caller may not have it.
+            Overtaken: what that was told by may be newer than the snapshot.
+        """
+        recorder, seen = Recorder(), instance.seen_by(self._present(subject.caller, trusted=False))
+        try:
+            with guarded(self._alias), recorder.watching(self._alias):
+                permissions.ask(seen)
+        finally:
+            vouch(self._alias, recorder.tables)
+        subject.reads |= recorder.tables
 
     def ask_again(self, subject: Subject) -> Asked:
         """Ask a subject's binding for its query again.
@@ -247,11 +265,8 @@ class Catalogue:
         """Return the tables of this database that instances are of that hang on the user."""
         user = caller.user
         hung = hung_on(user).values() if isinstance(user, Model) else ()
-        return {
-            value._meta.db_table
-            for value in hung
-            if isinstance(value, Model) and self._is_here(value)
-        }
+        rows = [item for value in hung if _is_anew(value) for item in instances_in(value)]
+        return {row._meta.db_table for row in rows if self._is_here(row)}
 
     def _database_of(self, user: Model) -> str:
         """Return the database that a user's row is in: this one, if the row came from a replica of
@@ -393,10 +408,30 @@ def carry_over(known: Model, fresh: Model) -> None:
         DoesNotExist: the row of an instance among that is gone.
     """
     for name, value in hung_on(known).items():
-        if isinstance(value, Model):
-            setattr(fresh, name, _read_anew(value))
-        elif not instances_in(value):
+        if not instances_in(value := _anew(value)) or _is_anew(value):
             setattr(fresh, name, value)
+
+
+def _anew(value: Any) -> Any:
+    """Return what hangs on a user with its rows as they are now."""
+    if isinstance(value, Model):
+        return _read_anew(value)
+    if isinstance(value, QuerySet):
+        return value.all()
+    if type(value) in CONTAINERS:
+        return type(value)([_anew(item) for item in value])
+    return {name: _anew(item) for name, item in value.items()} if type(value) is dict else value
+
+
+def _is_anew(value: Any) -> bool:
+    """Tell whether all instances in a value are such that `_anew` has looked for them."""
+    inside = value.values() if type(value) is dict else value if type(value) in CONTAINERS else None
+    if inside is not None:
+        return all(map(_is_anew, inside))
+    return isinstance(value, (Model, QuerySet)) or not instances_in(value)
+
+
+CONTAINERS = (list, tuple, set, frozenset)
 
 
 def _read_anew(instance: Model) -> Model:
@@ -419,5 +454,6 @@ def hung_on(user: Model) -> dict[str, Any]:
         for name, value in vars(user).items()
         if name not in columns
         and not name.startswith("_")
-        and not hasattr(getattr(kind, name, None), "__get__")  # a class may have a default
+        # A class may have a default. A method may be what is hung there in place of the class's.
+        and (stands_for_method(kind, name) or not hasattr(getattr(kind, name, None), "__get__"))
     }
