@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import User
 from django.db.models import Q
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 
 from bindserver import Binding, permissions
 from bindserver.testing import Live
+from bindserver.transports.identity import Identity
 from tests.app.models import Category, Product
 from tests.test_told_apart import ANN, binding_of, live, people
 
@@ -61,6 +64,32 @@ def test_a_method_that_hangs_on_a_user_stays(live: Live) -> None:
     user.has_perm = lambda permission, obj=None: permission == "narrow"
     kind = of_user(lambda self: Q() if self.user.has_perm("wide") else Q(pk=1))
     assert ids(live.subscribe(kind, user=user)) == [1]
+
+
+class Lookup(BaseAuthentication):
+    """Looks up what a token is good for."""
+
+    scopes: ClassVar[list[str]] = ["read", "write"]
+
+    def authenticate(self, request: Any) -> Any:
+        return ANN, {"scopes": list(self.scopes)}
+
+
+async def test_a_token_that_is_good_for_less_by_now_is_heard_of(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ["tests.test_callers.Lookup"]}
+    settings.BINDSERVER = {"REVALIDATE_SECONDS": 0.01}
+    again = asyncio.Event()
+    identity = Identity({}, lambda code: None, again.set)
+    try:
+        await identity.prove("token")
+        again.clear()  # nobody has become somebody
+        monkeypatch.setattr(Lookup, "scopes", ["read"])
+        await asyncio.wait_for(again.wait(), 30)
+        assert identity.caller.auth == {"scopes": ["read"]}
+    finally:
+        identity.leave()
 
 
 class Door(BasePermission):
