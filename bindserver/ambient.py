@@ -82,20 +82,24 @@ def is_neutral_locale() -> bool:
     )
 
 
-@lru_cache(maxsize=512)
 def read_by(kind: type[Binding[Any]], model: type[Model], *serializers: type) -> frozenset[Ambient]:
     """Return what the code of a binding's class, its model's manager and serializers reads."""
+    asked: Any = kind
+    return _read_by(asked, model, serializers)
+
+
+@lru_cache(maxsize=512)
+def _read_by(kind: Any, model: Any, serializers: Any) -> frozenset[Ambient]:
     search = _Search()
     for name in ASKED:
         if getattr(kind, name, None) is not getattr(Binding, name):
             search.look(getattr(kind, name, None), kind)
     manager = type(model._default_manager)
-    search.look(getattr(manager, "get_queryset", None), manager)
-    for cls in [*serializers, *filter(None, [kind.serializer_class])]:
-        if isinstance(cls, type):
-            for base in cls.__mro__:
-                for member in list(vars(base).values()):
-                    search.look(member, cls)
+    search.look(manager.get_queryset, manager)
+    for cls in (*serializers, kind.serializer_class):
+        for base in cls.__mro__ if isinstance(cls, type) else ():
+            for member in list(vars(base).values()):
+                search.look(member, cls)
     return frozenset(search.found)
 
 

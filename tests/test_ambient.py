@@ -6,7 +6,7 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from asgiref.local import Local
@@ -68,7 +68,7 @@ class Own(Manager[Product]):
 
 
 class OfTenant(Product):
-    objects = Own()
+    objects: ClassVar[Any] = Own()
 
     class Meta:
         app_label = "app"
@@ -153,7 +153,8 @@ def test_so_are_a_manager_s() -> None:
 
 
 def test_over_http_too() -> None:
-    kind = type("Rows", (OfFunction,), {"event": "of_tenant", "permission_classes": (AllowAny,)})
+    body = {"event": "of_tenant", "permission_classes": (AllowAny,)}
+    kind: Any = type("Rows", (OfFunction,), body)
     view = SnapshotView.as_view()
     with tenant(2):
         response: Any = view(APIRequestFactory().get("/"), event=kind.event)

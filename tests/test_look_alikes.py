@@ -24,11 +24,11 @@ pytestmark = pytest.mark.usefixtures("forget_bindings")
 __all__ = ["live", "people"]
 
 
-class Tenant(SimpleLazyObject):
+class Tenant(SimpleLazyObject):  # type: ignore[type-arg]
     number = 1
 
 
-class OtherTenant(SimpleLazyObject):
+class OtherTenant(SimpleLazyObject):  # type: ignore[type-arg]
     number = 2
 
 
@@ -174,7 +174,7 @@ def by_method(binding: Binding[Any]) -> Any:
     def get_mark(self: Any, product: Product, shows: bool = binding.user.is_staff) -> Any:
         return product.name if shows else None
 
-    Marked.get_mark = get_mark  # type: ignore[method-assign, assignment]
+    Marked.get_mark = get_mark  # type: ignore[method-assign]
     return Marked
 
 

@@ -56,12 +56,10 @@ def check_passwords(binding: BindingClass) -> Iterator[CheckMessage]:
     if not is_sent(binding):
         return
     for part in _serializers_in(_serializer_of(binding)):
-        model = getattr(getattr(type(part), "Meta", None), "model", None)
-        field = part.fields.get("password")
-        hashes = isinstance(model, type) and issubclass(model, AbstractBaseUser)
-        if not hashes or field is None or field.write_only:
+        model, field = _model_of(part), part.fields.get("password")
+        if model is None or not issubclass(model, AbstractBaseUser) or not _is_by_depth(type(part)):
             continue
-        if _is_by_depth(type(part)):
+        if field is not None and not field.write_only:
             yield Error(
                 f"{binding.__name__} sends the password hashes of {model.__name__}: `depth` takes "
                 "every column of related rows.",
@@ -69,6 +67,11 @@ def check_passwords(binding: BindingClass) -> Iterator[CheckMessage]:
                 obj=binding,
                 id="bindserver.E054",
             )
+
+
+def _model_of(serializer: Any) -> type[Any] | None:
+    model = getattr(getattr(serializer, "Meta", None), "model", None)
+    return model if isinstance(model, type) else None
 
 
 def _is_by_depth(kind: type[Any]) -> bool:
