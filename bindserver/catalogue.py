@@ -26,7 +26,7 @@ from bindserver.registry import BindingClass
 from bindserver.rows import copy_of
 from bindserver.snapshot import guarded, vouch
 from bindserver.subject import Subject, SubjectKey
-from bindserver.values import unwrapped
+from bindserver.values import stands_for_method, unwrapped
 from bindserver.wishes import Caller, Ref
 
 
@@ -134,8 +134,26 @@ class Catalogue:
             )
             self._subjects[key] = subject
             self._led[live].add(subject)
+        elif not (trusted or permissions.are_drfs(instance)):
+            self._admit(instance, subject)
         subject.live.used_at = time.monotonic()
         return subject
+
+    def _admit(self, instance: Binding[Any], subject: Subject) -> None:
+        """Ask the permissions of a newcomer to a subject: those of the project's own may answer by
+        something else than rows, which nobody has seen change.
+
+        Raises:
+            Denied: the caller may not have it.
+            Overtaken: what that was told by may be newer than the snapshot.
+        """
+        recorder, seen = Recorder(), instance.seen_by(self._present(subject.caller, trusted=False))
+        try:
+            with guarded(self._alias), recorder.watching(self._alias):
+                permissions.ask(seen)
+        finally:
+            vouch(self._alias, recorder.tables)
+        subject.reads |= recorder.tables
 
     def ask_again(self, subject: Subject) -> Asked:
         """Ask a subject's binding for its query again.
@@ -261,8 +279,8 @@ class Catalogue:
         """Return the rows of this database that say who the caller is: the user's, the proof's, and
         those of instances that hang on them."""
         told = [one for one in (caller.user, caller.auth) if isinstance(one, Model)]
-        hung = [value for one in told for value in hung_on(one).values()]
-        instances = [unwrapped(one) for one in (*told, *hung) if isinstance(one, Model)]
+        hung = [value for one in told for value in hung_on(one).values() if _is_anew(value)]
+        instances = [unwrapped(one) for one in (*told, *instances_in(hung))]
         return Carried(instances, self._is_here, unsaved=True)
 
     def _database_of(self, user: Model) -> str:
@@ -405,10 +423,30 @@ def carry_over(known: Model, fresh: Model) -> None:
         DoesNotExist: the row of an instance among that is gone.
     """
     for name, value in hung_on(known).items():
-        if isinstance(value, Model):
-            setattr(fresh, name, _read_anew(value))
-        elif not instances_in(value):
+        if not instances_in(value := _anew(value)) or _is_anew(value):
             setattr(fresh, name, value)
+
+
+def _anew(value: Any) -> Any:
+    """Return what hangs on a user with its rows as they are now."""
+    if isinstance(value, Model):
+        return _read_anew(value)
+    if isinstance(value, QuerySet):
+        return value.all()
+    if type(value) in CONTAINERS:
+        return type(value)([_anew(item) for item in value])
+    return {name: _anew(item) for name, item in value.items()} if type(value) is dict else value
+
+
+def _is_anew(value: Any) -> bool:
+    """Tell whether all instances in a value are such that `_anew` has looked for them."""
+    inside = value.values() if type(value) is dict else value if type(value) in CONTAINERS else None
+    if inside is not None:
+        return all(map(_is_anew, inside))
+    return isinstance(value, (Model, QuerySet)) or not instances_in(value)
+
+
+CONTAINERS = (list, tuple, set, frozenset)
 
 
 def _read_anew(instance: Model) -> Model:
@@ -431,5 +469,6 @@ def hung_on(user: Model) -> dict[str, Any]:
         for name, value in vars(user).items()
         if name not in columns
         and not name.startswith("_")
-        and not hasattr(getattr(kind, name, None), "__get__")  # a class may have a default
+        # A class may have a default. A method may be what is hung there in place of the class's.
+        and (stands_for_method(kind, name) or not hasattr(getattr(kind, name, None), "__get__"))
     }

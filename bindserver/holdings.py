@@ -9,13 +9,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from django.conf import settings
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
-from django.utils import timezone, translation
 from rest_framework import pagination
 from rest_framework.renderers import JSONRenderer
 
+from bindserver.ambient import asks_callers_thread, is_neutral_locale
 from bindserver.binding import Binding
 from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
@@ -52,9 +51,9 @@ def held(
     """
     binding: Binding[Any] = view.get_binding()
     alias = binding.using or "default"
-    if not _is_usual(view, hooks) or asks_itself(alias) or not _is_neutral_locale():
+    if not _is_usual(view, hooks) or asks_itself(alias) or not is_neutral_locale():
         return None
-    if not is_made_alike(binding):
+    if not is_made_alike(binding) or _asks_thread(view, binding):
         return None
     source = _source_of(view, binding) if is_simple(binding.get_model()._meta.pk) else None
     if source is None:
@@ -100,13 +99,10 @@ def _is_usual(view: Any, hooks: Mapping[str, Any]) -> bool:
     return all(getattr(type(view), name) is usual for name, usual in hooks.items())
 
 
-def _is_neutral_locale() -> bool:
-    """Tell whether the request is served in the project's own language and time zone, as views
-    are rendered."""
-    return (
-        translation.get_language() == settings.LANGUAGE_CODE
-        and timezone.get_current_timezone_name() == timezone.get_default_timezone_name()
-    )
+def _asks_thread(view: Any, binding: Binding[Any]) -> bool:
+    """Tell whether the request's own thread says what is served, as far as code shows."""
+    own = [cls for cls in (view.serializer_class,) if cls is not None]
+    return asks_callers_thread(binding, *own)
 
 
 def _source_of(view: Any, binding: Binding[Any]) -> type[Binding[Any]] | None:

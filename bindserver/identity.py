@@ -18,6 +18,9 @@ from django.db.models.sql import Query as SQLQuery
 from bindserver.values import ValueEncoder, is_djangos, is_found, path_of
 
 GENERIC_PREFETCH = "django.contrib.contenttypes.prefetch.GenericPrefetch"
+PREFETCHED = frozenset({"prefetch_through", "prefetch_to", "queryset", "querysets", "to_attr"})
+"""What a Prefetch keeps, and all that is told of it."""
+
 TOLD = frozenset(
     {
         "model",
@@ -112,6 +115,8 @@ class Encoder(ValueEncoder):
         if isinstance(item, str):
             return ["prefetch", item]
         of, path = f"a prefetch of {what}", path_of(type(item))
+        if not vars(item).keys() <= PREFETCHED:
+            return self.itself(item, of)
         if type(item) is Prefetch:
             querysets = [item.queryset]
         elif path == GENERIC_PREFETCH and is_found(type(item)):
@@ -146,7 +151,10 @@ class Encoder(ValueEncoder):
 
     def _annotation(self, item: Any, what: str) -> Any:
         converts = ("convert_value", "get_db_converters", "select_format")
-        if not all(_is_djangos(type(item), name) for name in converts):
+        given = [vars(item)[name] for name in converts if name in vars(item)]
+        if not all(_is_djangos(type(item), name) for name in converts) or not all(
+            map(is_djangos, given)
+        ):
             return self.itself(item, what)
         output = getattr(item, "_output_field_or_none", None)
         return None if output is None else self.field(output, what)

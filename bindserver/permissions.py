@@ -15,6 +15,7 @@ from django.http import Http404, HttpRequest, QueryDict
 from rest_framework import exceptions
 from rest_framework.permissions import BasePermission, OperandHolder, SingleOperandHolder
 from rest_framework.request import Request
+from rest_framework.settings import api_settings
 
 from bindserver.binding import Binding
 from bindserver.exceptions import (
@@ -109,6 +110,25 @@ def _as_view(binding: Binding[Any], request: Request) -> Iterator[None]:
     finally:
         attributes.clear()
         attributes.update(before)
+
+
+def are_drfs(binding: Binding[Any]) -> bool:
+    """Tell whether a binding's permission classes are DRF's own alone: they answer by the caller
+    and by rows, and another answer is not to be had before one of these has changed."""
+    kind = type(binding)
+    if kind.get_permissions is not Binding.get_permissions:
+        return False
+    classes = kind.permission_classes
+    if classes is None:
+        classes = api_settings.DEFAULT_PERMISSION_CLASSES
+    return all(map(_is_drfs, classes))
+
+
+def _is_drfs(kind: Any) -> bool:
+    parts = [vars(kind)[name] for name in ("op1_class", "op2_class") if name in vars(kind)]
+    if isinstance(kind, (OperandHolder, SingleOperandHolder)):
+        return all(map(_is_drfs, parts))
+    return str(kind.__module__).startswith("rest_framework.")
 
 
 def asks_about_objects(classes: Iterable[Any]) -> bool:

@@ -28,7 +28,7 @@ from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.identity import Encoder, digest
 from bindserver.lifetimes import Serving, renewed
 from bindserver.pace import Pacer
-from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
+from bindserver.rendering import ModelRenderer, Renderer, Row, code_of, serializer_identity
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, located, ordered, why_whole
 from bindserver.surroundings import Surroundings
@@ -166,6 +166,8 @@ class Query:
         self._compile(queryset)
         columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
         encoder = Encoder(self.alias)
+        self._format: list[Any] = []
+        self._code: list[Any] = []
         self._renderer: Renderer | ModelRenderer
         self._serving: Serving | None = None
         self.serializer_class: type | None = None
@@ -212,7 +214,8 @@ class Query:
             self.says_all = self.says_all and serving.says_all()
         self.serializer_class = serializer_class
         made = serializer_identity(encoder, serializer_class)
-        return [made, renderer.fields(), serving.encoded(encoder)]
+        self._format, self._code = renderer.row_format(), code_of(renderer.serializer)
+        return [made, renderer.fields(), self._format, serving.encoded(encoder)]
 
     def _identify(self, binding: Binding[Any], made: list[Any], encoder: Encoder) -> None:
         """Note who it is, and by what it is known that it can be read together with."""
@@ -226,12 +229,13 @@ class Query:
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
         kind = type(binding)
         # An event leads to one class, in every process; in this one there may have been others.
-        self.identity = digest([Encoder().code(kind), self.max_rows, *asked])
-        rows = [self._renderer.row_format(), settings.LANGUAGE_CODE, settings.TIME_ZONE]
+        known = [Encoder().code(kind), self.max_rows, self._code]
+        self.identity = digest([*known, *asked])
+        rows = [self._format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
         self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]
         self.kin: Hashable = None
         if self._shape is not None:
-            self.kin = digest([Encoder().code(kind), self.max_rows, columns, read])
+            self.kin = digest([*known, columns, read])
         self.unshared = tuple(encoder.unshared)
 
     def part(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from bindserver import permissions
+from bindserver.ambient import asks_callers_thread
 from bindserver.binding import Binding, M
 from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
@@ -67,7 +68,8 @@ def _must_ask_itself(binding: Binding[Any]) -> bool:
     In a snapshot of ours, as in a binding's own `get_queryset`, what is read belongs to that
     snapshot; and its thread is the one that would have to answer.
     """
-    return in_snapshot() or asks_itself(binding.using or "default")
+    alias = binding.using or "default"
+    return in_snapshot() or asks_itself(alias) or asks_callers_thread(binding)
 
 
 def read_here(binding: Binding[M]) -> ModelRows[M]:

@@ -215,10 +215,6 @@ class ModelRenderer:
         self.key = model._meta.pk.name
         self._sort_columns = tuple(sort_columns)
 
-    def row_format(self) -> list[Any]:
-        """Return what the rows look like; of instances nothing need be said."""
-        return []
-
     def rows(
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
     ) -> Generator[Row, None, None]:
@@ -418,6 +414,47 @@ def _code_of(serializer: Any) -> list[Any]:
         for name, member in sorted(vars(cls).items())
         if hasattr(member, "__code__")
     ]
+
+
+def code_of(serializer: Any) -> list[Any]:
+    """Return what the project's own classes of a serializer and of its fields have as attributes
+    now: code that runs may have put others there since. It is the same in this process alone."""
+    bases = {base: None for kind in _classes_in(serializer) for base in kind.__mro__}
+    return [
+        [path_of(base), name, _attribute(member)]
+        for base in bases
+        if not path_of(base).startswith(LIBRARIES)
+        for name, member in sorted(vars(base).items())
+        if not name.startswith("__") and name not in ("Meta", "_declared_fields")
+    ]
+
+
+LIBRARIES = ("abc.", "bindserver.", "builtins.", "rest_framework.", "typing.")
+"""Where classes are that nobody changes while they are used."""
+
+
+def _classes_in(serializer: Any) -> dict[type, None]:
+    """Return the classes of a serializer, of what is in it, and what `Meta` they have."""
+    found: dict[type, None] = {}
+    waiting, seen = [serializer], set()
+    while waiting:
+        part = waiting.pop()
+        if part is None or id(part) in seen:
+            continue  # a serializer may be handed down to its fields
+        seen.add(id(part))
+        metas = (vars(cls).get("Meta") for cls in type(part).__mro__)
+        found |= dict.fromkeys([type(part), *filter(None, metas)])
+        waiting += getattr(part, "fields", {}).values()
+        waiting += [getattr(part, name, None) for name in ("child", "child_relation")]
+    return found
+
+
+def _attribute(member: Any) -> Any:
+    """Return what is equal for one and the same attribute of a class."""
+    if isinstance(member, property):
+        return [_attribute(code) for code in (member.fget, member.fset, member.fdel)]
+    member = getattr(member, "__func__", member)
+    return [path_of(type(member)), Encoder().encode(member)]
 
 
 def _told_of(code: CodeType) -> list[Any]:

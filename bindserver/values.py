@@ -121,7 +121,10 @@ class ValueEncoder:
             if issubclass(kind, kinds):
                 return encode(self, value, what)
         if (parts := PARTS.get(path_of(kind))) is not None and is_found(kind):
-            return [path_of(kind), [self.encode(getattr(value, part), what) for part in parts]]
+            kept = sorted(getattr(value, "__dict__", {}).items())
+            own = {name: item for name, item in kept if name not in parts}  # as a partial may have
+            told = [self.encode(getattr(value, part), what) for part in parts]
+            return [path_of(kind), told, self.items(own, what)]
         if path_of(kind) == ANONYMOUS:
             return ["anonymous", self.items(vars(value), what or "user")]
         return self.itself(value, what)
@@ -172,18 +175,37 @@ class ValueEncoder:
         if not isinstance(value, Field):
             return self.itself(value, what)
         _, _, args, kwargs = value.deconstruct()
-        own = self.items({} if is_djangos(type(value)) else _kept_by(value), what)
+        own = self.items(_kept_by(value), what)
         return ["field", self.code(type(value), what), self.encode([args, kwargs], what), own]
 
 
 def _kept_by(field: Field[Any, Any]) -> dict[str, Any]:
-    """Return what a field of the project's own keeps: migrations need not know all of it."""
-    usual, kind = vars(Field()), type(field)
+    """Return what a field keeps beside what migrations are told: code, and all that one of the
+    project's own has been given, of which it may tell them less."""
+    usual, own = vars(Field()), not is_djangos(type(field))
     return {
         name: value
         for name, value in sorted(vars(field).items())
-        if name not in usual and not hasattr(getattr(kind, name, None), "__get__")
+        if stands_for_method(type(field), name)
+        or (
+            not hasattr(getattr(type(field), name, None), "__get__")
+            and (own or isinstance(value, METHODS))
+            and (name not in usual or _says_more(name, value))
+        )
     }
+
+
+def _says_more(name: str, value: Any) -> bool:
+    """Tell whether a field's usual attribute is plain data, and not just the field's number."""
+    return type(value) in ATOMS and name != "creation_counter"
+
+
+METHODS = (types.FunctionType, types.MethodType)
+
+
+def stands_for_method(kind: type, name: str) -> bool:
+    """Tell whether an attribute of an instance stands in place of a method of its class."""
+    return isinstance(getattr(kind, name, None), METHODS)
 
 
 def _part_of(what: str, key: Any) -> str:
@@ -202,7 +224,11 @@ def unwrapped(value: Any) -> Any:
 
 
 def _encode_lazy(encoder: ValueEncoder, value: Any, what: str) -> Any:
-    return encoder.encode(unwrapped(value), what)
+    kind, told = type(value), encoder.encode(unwrapped(value), what)
+    own = [name for cls in kind.__mro__ if not is_djangos(cls) for name in vars(cls)]
+    if all(name == "_setup" or name.startswith("__") for name in own):
+        return told
+    return ["lazy", encoder.code(kind, what), told]  # its class says more than what it stands for
 
 
 def _encode_sequence(encoder: ValueEncoder, value: Any, what: str) -> Any:
@@ -231,8 +257,15 @@ def _encode_time(encoder: ValueEncoder, value: Any, what: str) -> Any:
 
 
 def _encode_zone(encoder: ValueEncoder, value: Any, what: str) -> Any:
-    known = type(value) is zoneinfo.ZoneInfo and value.key is not None
-    return ["zone", value.key] if known else encoder.itself(value, what)
+    return ["zone", value.key] if _is_by_key(value) else encoder.itself(value, what)
+
+
+def _is_by_key(zone: zoneinfo.ZoneInfo) -> bool:
+    """Tell whether a time zone is the one of its key; one read from a file may be called so too."""
+    try:
+        return zone.key is not None and zoneinfo.ZoneInfo(zone.key) is zone
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        return False
 
 
 def _encode_enum(encoder: ValueEncoder, value: Any, what: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
@@ -152,11 +153,11 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
 
     def _is_neutral(self) -> bool:
         """Tell whether a request filters and orders nothing, without asking the binding for its
-        queryset, for which it may have to read."""
+        queryset, for which it may have to read; code of the project's own may look at that."""
         binding = self.get_binding()
         if not asks_code(binding) or self._names_queryset or "queryset" in vars(self):
             return False
-        if type(self).get_queryset is not BoundModelViewSet.get_queryset:
+        if not filters_any_class_alike(self):
             return False
         alias = binding.using or "default"
         probe = QuerySet[Any](binding.get_model(), using=alias)
@@ -225,6 +226,22 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         """Tell whether rows in memory have a key that the serializer leaves out."""
         serializer_class: Any = self.get_serializer_class()
         return snapshot.key not in traits_of(serializer_class).fields
+
+
+def filters_any_class_alike(view: Any) -> bool:
+    """Tell whether a view filters by code that treats a queryset of any class alike: none of the
+    project's own."""
+    kind = type(view)
+    usual = all(
+        getattr(kind, name) is getattr(BoundModelViewSet, name)
+        for name in ("filter_queryset", "get_queryset")
+    )
+    backends = [f"{backend.__module__}." for backend in view.filter_backends]
+    named = any(hasattr(view, name) for name in ("filterset_class", "get_filterset_class"))
+    return usual and not named and all(map(FILTERING.match, backends))
+
+
+FILTERING = re.compile(r"(rest_framework|django_filters)\.")
 
 
 def _methods(*names: str) -> Mapping[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from bindserver import Binding, checks, importing
 from bindserver.checks.bindings import _check_permissions
 from bindserver.importing import Asked
 from bindserver.registry import registry
-from tests.app.models import Moment, Product, Tag
+from tests.app.models import Moment, Product, Shelf, Tag
 from tests.test_like_drf import BackwardsRow, FullRow
+from tests.unsound.serializers import Deep
 
 Declare = Callable[..., type[Binding[Any]]]
 
@@ -111,6 +113,13 @@ def evaluated(queryset: Any) -> Any:
     return queryset
 
 
+thread = threading.local()
+
+
+def of_thread(binding: Binding[Any]) -> Any:
+    return Product.objects.filter(stock=thread.tenant)
+
+
 GOOD: dict[str, Any] = {"model": Product, "event": "wrong", "fields": ["id", "name"]}
 MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "an event of the protocol's own": ("E003", {**GOOD, "event": "$wrong"}),
@@ -182,6 +191,11 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
         "E041",
         {"queryset": Product.objects.using("archive"), "event": "goods", "fields": ["id"]},
     ),
+    "every column of a user": (
+        "E054",
+        {"model": Shelf, "event": "goods", "serializer_class": Deep},
+    ),
+    "what a thread has of its own": ("W053", {**GOOD, "get_queryset": of_thread}),
     "no name for the key": (
         "E042",
         {"model": Product, "event": "goods", "serializer_class": FullRow},

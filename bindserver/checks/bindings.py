@@ -19,7 +19,13 @@ from rest_framework.settings import api_settings
 
 from bindserver.binding import SAY, UNSAID, Binding, is_sent, model_of, plain_serializer
 from bindserver.capture.sessions import switcher_of
-from bindserver.checks.rendering import check_database, check_key, check_list
+from bindserver.checks.rendering import (
+    check_database,
+    check_key,
+    check_list,
+    check_passwords,
+    check_thread,
+)
 from bindserver.databases import DATABASES
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 from bindserver.importing import (
@@ -465,4 +471,6 @@ CHECKS: tuple[Check, ...] = (
     check_database,
     check_list,
     check_key,
+    check_passwords,
+    check_thread,
 )

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.db import DEFAULT_DB_ALIAS
+from rest_framework.serializers import Serializer
 
-from bindserver.binding import Binding, model_of, plain_serializer
+from bindserver.ambient import Ambient, read_by
+from bindserver.binding import Binding, is_sent, model_of, plain_serializer
 from bindserver.exceptions import BindingError
 from bindserver.homes import elsewhere, say_using
 from bindserver.keying import row_key
@@ -32,6 +36,61 @@ def check_database(binding: BindingClass) -> Iterator[CheckMessage]:
             obj=binding,
             id="bindserver.E041",
         )
+
+
+def check_thread(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check that what is published does not depend on what middleware sets for a request."""
+    if is_sent(binding) and Ambient.STATE in read_by(binding, model_of(binding)):
+        yield checks.Warning(
+            f"{binding.__name__}, its serializer or its model's manager reads what a thread or a "
+            "task has of its own, such as a tenant that middleware has set.",
+            hint="The server's threads have none: what is served then without one, each subscriber "
+            "is sent. Filter by self.user, self.auth or self.params.",
+            obj=binding,
+            id="bindserver.W053",
+        )
+
+
+def check_passwords(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check that no users' password hashes are sent that nobody has named."""
+    if not is_sent(binding):
+        return
+    for part in _serializers_in(_serializer_of(binding)):
+        model, field = _model_of(part), part.fields.get("password")
+        if model is None or not issubclass(model, AbstractBaseUser) or not _is_by_depth(type(part)):
+            continue
+        if field is not None and not field.write_only:
+            yield Error(
+                f"{binding.__name__} sends the password hashes of {model.__name__}: `depth` takes "
+                "every column of related rows.",
+                hint="Name a serializer for them, with the fields that are to be sent.",
+                obj=binding,
+                id="bindserver.E054",
+            )
+
+
+def _model_of(serializer: Any) -> type[Any] | None:
+    model = getattr(getattr(serializer, "Meta", None), "model", None)
+    return model if isinstance(model, type) else None
+
+
+def _is_by_depth(kind: type[Any]) -> bool:
+    """Tell whether DRF has made a serializer, for `Meta.depth`."""
+    return kind.__module__.startswith("rest_framework.")
+
+
+def _serializers_in(serializer: Any) -> Iterator[Any]:
+    """Yield a serializer and those in it."""
+    waiting, seen = [serializer], set()
+    while waiting:
+        part = waiting.pop()
+        if part is None or id(part) in seen:
+            continue  # one may be handed down to its fields
+        seen.add(id(part))
+        waiting.append(getattr(part, "child", None))
+        if isinstance(part, Serializer):
+            yield part
+            waiting += part.fields.values()
 
 
 def check_list(binding: BindingClass) -> Iterator[CheckMessage]:

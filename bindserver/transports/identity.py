@@ -30,6 +30,7 @@ from bindserver.authentication import (
 )
 from bindserver.conf import conf
 from bindserver.engine.protocol import Code
+from bindserver.identity import Encoder
 from bindserver.wishes import Caller
 
 logger = logging.getLogger("bindserver")
@@ -56,6 +57,13 @@ class Standing:
         """Tell whether two are one user, or both nobody."""
         one, two = (Caller(user=standing.user).identity() for standing in (self, other))
         return one == two
+
+    def says_else(self, other: Standing) -> bool:
+        """Tell whether what proves two is known not to be the same: a token that was looked up
+        may have fewer scopes by now. What nobody can look into is taken to say what it did."""
+        one, two = Encoder(), Encoder()
+        differ = one.encode(self.auth) != two.encode(other.auth)
+        return differ and not (one.unshared or two.unshared)
 
 
 class Identity:
@@ -220,7 +228,7 @@ class Identity:
                 continue  # somebody else by now
             if found.is_nobody:
                 self._become_nobody(Code.REVOKED)
-            elif not before.is_same_user(found):
+            elif not before.is_same_user(found) or before.says_else(found):
                 self._adopt(found)
             else:
                 self._now = replace(found, auth=before.auth)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from rest_framework import serializers
+from rest_framework.filters import BaseFilterBackend
 from rest_framework.permissions import AllowAny
 
 from bindserver import Binding, BoundModelViewSet
@@ -121,3 +122,33 @@ def test_who_goes_on_without_the_request_is_read_from_the_database_at_once() -> 
         permission_classes = (AllowAny,)
 
     assert get(Hidden, user=user(2)).data[0]["price"] is None
+
+
+class Own(QuerySet[Product]):
+    def seen_by(self, user: Any) -> Any:
+        return self if user.is_staff else self.filter(stock=user.pk)
+
+
+class OfOwn(Products):
+    def get_queryset(self) -> QuerySet[Product]:
+        return Own(Product)
+
+
+class Seen(BaseFilterBackend):
+    """A filter that looks at what it is given."""
+
+    def filter_queryset(self, request: Any, queryset: Any, view: Any) -> Any:
+        return queryset.seen_by(request.user) if isinstance(queryset, Own) else queryset
+
+
+def seen(view: Any, queryset: Any) -> Any:
+    return Seen().filter_queryset(view.request, queryset, view)
+
+
+@pytest.mark.parametrize("body", [{"filter_backends": (Seen,)}, {"filter_queryset": seen}])
+def test_a_filter_is_given_the_binding_s_own_queryset(body: dict[str, Any]) -> None:
+    body = {"binding": OfOwn, "permission_classes": (AllowAny,), **body}
+    viewset: Any = type("Filtered", (BoundModelViewSet,), body)
+    assert [row["id"] for row in get(viewset, user=user(1)).data] == [1, 2]
+    assert [row["id"] for row in get(viewset, user=user(2)).data] == [2]
+    assert get(viewset, user=user(2), pk=1).status_code == 404

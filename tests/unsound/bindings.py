@@ -12,9 +12,9 @@ from django.contrib.auth.models import User
 from rest_framework import serializers
 
 from bindserver import Binding, WebsocketBinding
-from tests.app.models import Product
+from tests.app.models import Product, Shelf
 from tests.unsound.models import Pair
-from tests.unsound.serializers import First, Keyless
+from tests.unsound.serializers import Deep, First, Keyless
 
 
 class Good(Binding[Any]):
@@ -167,3 +167,9 @@ class E051(Binding[Any]):
     event = "e051"
     fields = ("id",)
     queryset: ClassVar[Any] = Product.objects.values("id")
+
+
+class E054(Binding[Any]):
+    model = Shelf
+    event = "e054"
+    serializer_class = Deep

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from tests.app.models import Product
+from tests.app.models import Product, Shelf
 
 
 class Every(serializers.ListSerializer[Any]):
@@ -28,3 +28,10 @@ class Keyless(serializers.ModelSerializer[Product]):
     class Meta:
         model = Product
         fields = ("id", "pk")
+
+
+class Deep(serializers.ModelSerializer[Shelf]):
+    class Meta:
+        model = Shelf
+        fields = ("id", "keeper")
+        depth = 1
