@@ -29,6 +29,7 @@ from bindserver.identity import Encoder, digest
 from bindserver.lifetimes import Serving, renewed
 from bindserver.pace import Pacer
 from bindserver.rendering import ModelRenderer, Renderer, Row, serializer_identity
+from bindserver.serializing import held_in
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, located, ordered, why_whole
 from bindserver.surroundings import Surroundings
@@ -208,7 +209,7 @@ class Query:
         self._renderer = renderer
         if not renderer.is_plain() and not is_own(renderer.serializer):
             self._serving = serving  # it may remember what it has seen
-            self.instances = instances_in(self._queryset, serving.context)
+            self.instances = instances_in(self._queryset, held_in(serving.context))
             self.says_all = self.says_all and serving.says_all()
         self.serializer_class = serializer_class
         made = serializer_identity(encoder, serializer_class)

@@ -111,9 +111,8 @@ class Renderer:
 
     def _take(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
         self._serializer_class = serializer_class
-        context = context if isinstance(context, NoRequest) else NoRequest(context)
-        self._context = context
-        self.serializer: Any = child_of(serializer_class, self._model, context)
+        self._context = _guarded(context)
+        self.serializer: Any = child_of(serializer_class, self._model, self._context.handed())
 
     def is_plain(self) -> bool:
         """Tell whether rows are rendered by fields of DRF's alone, which remember nothing."""
@@ -306,11 +305,15 @@ def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, A
     return not column.is_relation
 
 
+def _guarded(context: Mapping[str, Any]) -> NoRequest:
+    return context if isinstance(context, NoRequest) else NoRequest(context)
+
+
 def key_name(binding: Binding[Any]) -> str:
     """Return the name of the row field that holds a binding's key."""
     model = model_of(binding)
-    context = NoRequest(context_of(binding))
-    name = row_key(model, child_of(serializer_of(binding), model, context)).name
+    context = _guarded(context_of(binding))
+    name = row_key(model, child_of(serializer_of(binding), model, context.handed())).name
     context.insist()
     return name
 
