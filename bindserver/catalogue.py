@@ -11,8 +11,9 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model, QuerySet
 
 from bindserver import permissions
+from bindserver.attached import carry_over, hung_on
 from bindserver.binding import Binding
-from bindserver.carried import Carried, instances_in
+from bindserver.carried import Carried
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
 from bindserver.engine.changes import Position
@@ -23,10 +24,8 @@ from bindserver.identity import Encoder, digest
 from bindserver.live import LiveView
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
-from bindserver.rows import copy_of
 from bindserver.snapshot import guarded, vouch
 from bindserver.subject import Subject, SubjectKey
-from bindserver.values import unwrapped
 from bindserver.wishes import Caller, Ref
 
 
@@ -383,41 +382,3 @@ def _context_of(instance: Binding[Any], caller: Caller) -> str:
     told = [caller.encoded(encoder), params, own]
     # What nobody can look into may be another by now, though it is the same object.
     return digest([told, secrets.token_hex(12) if encoder.unshared else ""])
-
-
-def carry_over(known: Model, fresh: Model) -> None:
-    """Give a user's row, read anew, what its authentication has hung on the old one, such as
-    scopes or a tenant; but neither columns nor what the old one remembers of the database.
-
-    Raises:
-        DoesNotExist: the row of an instance among that is gone.
-    """
-    for name, value in hung_on(known).items():
-        if isinstance(value, Model):
-            setattr(fresh, name, _read_anew(value))
-        elif not instances_in(value):
-            setattr(fresh, name, value)
-
-
-def _read_anew(instance: Model) -> Model:
-    instance = unwrapped(instance)
-    if instance.pk is None or instance._state.adding:
-        return copy_of(instance)
-    rows = QuerySet[Any](instance._meta.model, using=instance._state.db)  # managers may hide some
-    found: Model = rows.get(pk=instance.pk)
-    return found
-
-
-def hung_on(user: Model) -> dict[str, Any]:
-    """Return what authentication has hung on a user: no columns, and nothing that it remembers of
-    the database or computes."""
-    user = unwrapped(user)
-    kind = type(user)
-    columns = {field.attname for field in user._meta.concrete_fields}
-    return {
-        name: value
-        for name, value in vars(user).items()
-        if name not in columns
-        and not name.startswith("_")
-        and not hasattr(getattr(kind, name, None), "__get__")  # a class may have a default
-    }

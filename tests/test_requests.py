@@ -35,8 +35,9 @@ def by_pattern(context: Any) -> Any:
     return None
 
 
-def by_mapping(context: Mapping[str, Any]) -> Any:
-    return Mapping.get(context, "request")
+def by_mapping(context: Any) -> Any:
+    get: Any = Mapping.get
+    return get(context, "request")
 
 
 def by_class(context: Any) -> Any:
