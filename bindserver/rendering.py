@@ -10,7 +10,6 @@ import copy
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
-from types import CodeType
 from typing import Any, NamedTuple
 
 from django.db.models import Field, ForeignKey, Model, QuerySet
@@ -18,6 +17,7 @@ from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver.binding import PLAIN, Binding, model_of
+from bindserver.deployed import code_of
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.evaluation import CHUNK_ROWS, has_columns, instances, is_bare, is_own_column
@@ -350,7 +350,7 @@ def describe(serializer: Any, above: tuple[Any, ...] = ()) -> list[Any]:
             described.append(describe(child, above))
     for name, field in getattr(serializer, "fields", {}).items():
         described.append([name, str(field.source), describe(field, above)])
-    code = _code_of(serializer)
+    code = code_of(type(serializer))
     return [*described, code] if code else described
 
 
@@ -410,25 +410,3 @@ def _arguments_of(field: Any, above: tuple[Any, ...]) -> list[Any]:
         if isinstance(value, serializers.Field)
     ]
     return [encoder.encode(list(getattr(field, "_args", ()))), encoder.items(kept), fields]
-
-
-def _code_of(serializer: Any) -> list[Any]:
-    """Return the code of a user's serializer, as plain data."""
-    return [
-        [name, _told_of(member.__code__)]
-        for cls in type(serializer).__mro__
-        if cls.__module__.split(".")[0] not in ("rest_framework", "builtins")
-        for name, member in sorted(vars(cls).items())
-        if hasattr(member, "__code__")
-    ]
-
-
-def _told_of(code: CodeType) -> list[Any]:
-    """Return what a function does: its instructions, and what they name and hold."""
-    encoder = Encoder()
-    held = [
-        _told_of(const) if isinstance(const, CodeType) else encoder.encode(const)
-        for const in code.co_consts
-        if const is not Ellipsis
-    ]
-    return [code.co_code.hex(), list(code.co_names), held]
