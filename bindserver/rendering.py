@@ -350,7 +350,8 @@ def describe(serializer: Any, above: tuple[Any, ...] = ()) -> list[Any]:
             described.append(describe(child, above))
     for name, field in getattr(serializer, "fields", {}).items():
         described.append([name, str(field.source), describe(field, above)])
-    code = code_of(type(serializer))
+    kind: Any = type(serializer)
+    code = code_of(kind)
     return [*described, code] if code else described
 
 

@@ -36,8 +36,8 @@ def by_pattern(context: Any) -> Any:
 
 
 def by_mapping(context: Any) -> Any:
-    base: Any = Mapping
-    return base.get(context, "request")
+    get: Any = vars(Mapping)["get"]
+    return get(context, "request")
 
 
 def by_class(context: Any) -> Any:
