@@ -35,6 +35,10 @@ def by_pattern(context: Any) -> Any:
     return None
 
 
+def by_kind(context: Any, kind: Any) -> Any:
+    return context.get("request") if isinstance(context, kind) else None
+
+
 def by_mapping(context: Any) -> Any:
     get: Any = vars(Mapping)["get"]
     return get(context, "request")
@@ -93,7 +97,7 @@ WAYS: dict[str, Ask] = {
     "the method itself": lambda context: type(context).__contains__(context, "request"),
     "Mapping's method": lambda context: by_mapping(context),
     "if it is a dict": lambda context: isinstance(context, dict) and context.get("request"),
-    "if it is a mapping": lambda context: isinstance(context, Mapping) and context.get("request"),
+    "if it is a mapping": lambda context: by_kind(context, Mapping),
     "another kind of dict": lambda context: OrderedDict(context).get("request"),
     "a UserDict": lambda context: UserDict(context).get("request"),
     "a pattern of a class": lambda context: by_class(context),
