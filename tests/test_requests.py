@@ -99,7 +99,7 @@ WAYS: dict[str, Ask] = {
     "if it is a dict": lambda context: isinstance(context, dict) and context.get("request"),
     "if it is a mapping": lambda context: by_kind(context, Mapping),
     "another kind of dict": lambda context: OrderedDict(context).get("request"),
-    "a UserDict": lambda context: UserDict(context).get("request"),
+    "a UserDict": lambda context: UserDict[str, Any](context).get("request"),
     "a pattern of a class": lambda context: by_class(context),
     "pickling": lambda context: pickle.loads(pickle.dumps(context)).get("request"),
     "a template": lambda context: operator.mod("%(request)s", context),
