@@ -11,6 +11,7 @@ from django.core.exceptions import ObjectDoesNotExist
 from django.db.models import Model, QuerySet
 
 from bindserver import permissions
+from bindserver.attached import carry_over, hung_on, is_anew
 from bindserver.binding import Binding
 from bindserver.carried import Carried, instances_in
 from bindserver.conf import conf
@@ -23,10 +24,9 @@ from bindserver.identity import Encoder, digest
 from bindserver.live import LiveView
 from bindserver.queries import Form, Query
 from bindserver.registry import BindingClass
-from bindserver.rows import copy_of
 from bindserver.snapshot import guarded, vouch
 from bindserver.subject import Subject, SubjectKey
-from bindserver.values import stands_for_method, unwrapped
+from bindserver.values import unwrapped
 from bindserver.wishes import Caller, Ref
 
 
@@ -279,7 +279,7 @@ class Catalogue:
         """Return the rows of this database that say who the caller is: the user's, the proof's, and
         those of instances that hang on them."""
         told = [one for one in (caller.user, caller.auth) if isinstance(one, Model)]
-        hung = [value for one in told for value in hung_on(one).values() if _is_anew(value)]
+        hung = [value for one in told for value in hung_on(one).values() if is_anew(value)]
         instances = [unwrapped(one) for one in (*told, *instances_in(hung))]
         return Carried(instances, self._is_here, unsaved=True)
 
@@ -413,62 +413,3 @@ def _context_of(instance: Binding[Any], caller: Caller) -> str:
     told = [caller.encoded(encoder), params, own]
     # What nobody can look into may be another by now, though it is the same object.
     return digest([told, secrets.token_hex(12) if encoder.unshared else ""])
-
-
-def carry_over(known: Model, fresh: Model) -> None:
-    """Give a caller's row, read anew, what authentication has hung on the old one, such as
-    scopes or a tenant; but neither columns nor what the old one remembers of the database.
-
-    Raises:
-        DoesNotExist: the row of an instance among that is gone.
-    """
-    for name, value in hung_on(known).items():
-        if not instances_in(value := _anew(value)) or _is_anew(value):
-            setattr(fresh, name, value)
-
-
-def _anew(value: Any) -> Any:
-    """Return what hangs on a user with its rows as they are now."""
-    if isinstance(value, Model):
-        return _read_anew(value)
-    if isinstance(value, QuerySet):
-        return value.all()
-    if type(value) in CONTAINERS:
-        return type(value)([_anew(item) for item in value])
-    return {name: _anew(item) for name, item in value.items()} if type(value) is dict else value
-
-
-def _is_anew(value: Any) -> bool:
-    """Tell whether all instances in a value are such that `_anew` has looked for them."""
-    inside = value.values() if type(value) is dict else value if type(value) in CONTAINERS else None
-    if inside is not None:
-        return all(map(_is_anew, inside))
-    return isinstance(value, (Model, QuerySet)) or not instances_in(value)
-
-
-CONTAINERS = (list, tuple, set, frozenset)
-
-
-def _read_anew(instance: Model) -> Model:
-    instance = unwrapped(instance)
-    if instance.pk is None or instance._state.adding:
-        return copy_of(instance)
-    rows = QuerySet[Any](instance._meta.model, using=instance._state.db)  # managers may hide some
-    found: Model = rows.get(pk=instance.pk)
-    return found
-
-
-def hung_on(user: Model) -> dict[str, Any]:
-    """Return what authentication has hung on a caller's row: no columns, and nothing that it
-    remembers of the database or computes."""
-    user = unwrapped(user)
-    kind = type(user)
-    columns = {field.attname for field in user._meta.concrete_fields}
-    return {
-        name: value
-        for name, value in vars(user).items()
-        if name not in columns
-        and not name.startswith("_")
-        # A class may have a default. A method may be what is hung there in place of the class's.
-        and (stands_for_method(kind, name) or not hasattr(getattr(kind, name, None), "__get__"))
-    }

@@ -6,11 +6,11 @@ notices who asks for the request, and from then on its rows come from the databa
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import FrameType
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self, cast
 
 from django.db.models import CharField, IntegerField
 from rest_framework import serializers
@@ -140,7 +140,7 @@ class Contextless(Binding[Any]):
 
     needs_request: ClassVar[bool] = False
 
-    def get_serializer_context(self) -> dict[str, Any]:
+    def get_serializer_context(self) -> Any:
         """Return a context that notices who asks for the request."""
         return Watched(type(self), super().get_serializer_context())
 
@@ -149,16 +149,24 @@ class Watched(NoRequest):
     """A serializer's context that notices who asks for the request, DRF's own fields too: with a
     request they would render otherwise."""
 
-    def __init__(self, binding: type[Contextless], context: dict[str, Any]) -> None:
+    __slots__ = ("_binding",)
+
+    def __init__(self, binding: type[Contextless], context: Mapping[str, Any]) -> None:
         super().__init__(context)
         self._binding = binding
 
+    def holding(self, context: Mapping[str, Any]) -> Self:
+        """Return one that holds something else, and says the same of what it does not hold."""
+        twin = super().holding(context)
+        twin._binding = self._binding
+        return twin
+
     def _answers(self, name: object) -> bool:
         names = REQUEST_KEYS if name is None else {name}
-        return all(name in self._given or dict.__contains__(self, name) for name in names)
+        return all(name in self._given or name in self._held for name in names)
 
-    def _merely_looks(self, caller: FrameType) -> bool:
-        return str(caller.f_globals.get("__name__")).partition(".")[0] == "bindserver"
+    def _merely_looks(self, name: object, caller: FrameType) -> bool:
+        return False
 
     def _refusal(self, name: str) -> BindingError:
         self._binding.needs_request = True

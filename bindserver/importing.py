@@ -63,16 +63,20 @@ class Asked:
         module: its name.
         scope: the class that was being defined; empty for the module itself.
         place: file and line.
+        by: the module whose line it is: one that the other imports, perhaps.
         what: the SQL, or what the database answered.
     """
 
     module: str
     scope: str
     place: str
+    by: str
     what: str
 
 
 _asked: dict[tuple[str, str], Asked] = {}
+_meanwhile: dict[str, Asked] = {}
+"""What was asked while a module was imported of which nobody knew yet what it would declare."""
 
 
 def import_bindings() -> None:
@@ -100,7 +104,22 @@ def load_views() -> None:
 
 def all_asked() -> list[Asked]:
     """Return what was asked of a database during imports."""
-    return list(_asked.values())
+    return [*_asked.values(), *_asked_meanwhile()]
+
+
+def _asked_meanwhile() -> list[Asked]:
+    """Return what was asked while modules were imported that declare bindings, as is known now."""
+    known = {module for module, _ in _asked}
+    return [
+        asked
+        for module, asked in _meanwhile.items()
+        if module not in known and _declares_bindings(module)
+    ]
+
+
+def _declares_bindings(module: str) -> bool:
+    values = list(vars(sys.modules[module]).values()) if module in sys.modules else []
+    return any(_is_ours(value) and getattr(value, "__module__", "") == module for value in values)
 
 
 def asked_for(binding: type[Binding[Any]]) -> Asked | None:
@@ -109,7 +128,7 @@ def asked_for(binding: type[Binding[Any]]) -> Asked | None:
         own = _asked.get((cls.__module__, cls.__qualname__))
         if own is not None:
             return own
-        for asked in _asked.values():
+        for asked in all_asked():
             if asked.module == cls.__module__ and not _is_binding_s(asked):
                 return asked
     return None
@@ -118,7 +137,10 @@ def asked_for(binding: type[Binding[Any]]) -> Asked | None:
 def problem_of(asked: Asked) -> str:
     """Return what is wrong, as a sentence."""
     what = shorten(asked.what, SHOWN, placeholder="…")
-    return f"the database was asked while {asked.module} was imported, at {asked.place}: {what}."
+    by = "" if asked.by == asked.module else f" by {asked.by}, which it imports,"
+    return (
+        f"the database was asked while {asked.module} was imported,{by} at {asked.place}: {what}."
+    )
 
 
 def is_preparing() -> bool:
@@ -191,31 +213,47 @@ def _noticing(*names: str) -> Iterator[None]:
 
 
 def _note(frames: Iterable[FrameType], what: str, *names: str) -> bool:
-    """Note who asks, if it is a module that declares bindings; tell whether it is one.
+    """Note who asks, if it is a module that declares bindings or one that such a module imports;
+    tell whether it surely is.
 
     The nearest class body of such a module is named; else the module that is being imported.
     """
-    for frame in frames:
-        if frame.f_code.co_flags & inspect.CO_OPTIMIZED:
-            continue  # a function; whoever is being defined has called it
-        module = str(frame.f_globals.get("__name__"))
-        in_class = frame.f_locals is not frame.f_globals
-        if module in names or any(map(_is_ours, list(frame.f_globals.values()))):
-            scope = str(frame.f_locals.get("__qualname__", "")) if in_class else ""
-            place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-            asked = Asked(module=module, scope=scope, place=place, what=what)
-            _asked.setdefault((module, scope), asked)
+    # A function asks for whoever is being defined and has called it.
+    bodies = [frame for frame in frames if not frame.f_code.co_flags & inspect.CO_OPTIMIZED]
+    nearest = True
+    for frame in bodies:
+        module = _module_of(frame)
+        if module in names or (nearest and any(map(_is_ours, list(frame.f_globals.values())))):
+            asked = _asked_in(frame, bodies[0], what)
+            _asked.setdefault((module, asked.scope), asked)
             return True
-        if not in_class:
-            return False
+        if frame.f_locals is frame.f_globals:
+            nearest = False
+            _meanwhile.setdefault(module, _asked_in(frame, bodies[0], what))
     return False
+
+
+def _asked_in(frame: FrameType, asking: FrameType, what: str) -> Asked:
+    """Return that the code of one module or class body asks, while another's is run."""
+    in_class = frame.f_locals is not frame.f_globals
+    return Asked(
+        module=_module_of(frame),
+        scope=str(frame.f_locals.get("__qualname__", "")) if in_class else "",
+        place=f"{asking.f_code.co_filename}:{asking.f_lineno}",
+        by=_module_of(asking),
+        what=what,
+    )
+
+
+def _module_of(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__"))
 
 
 def _note_failure(problem: Error, name: str) -> None:
     """Note that the import of a module failed, by what another module asks that it imports."""
     frame = next(f for f in _frames_of(problem) if not f.f_code.co_flags & inspect.CO_OPTIMIZED)
-    place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    _asked[name, ""] = Asked(module=name, scope="", place=place, what=str(problem))
+    place, by = f"{frame.f_code.co_filename}:{frame.f_lineno}", _module_of(frame)
+    _asked[name, ""] = Asked(module=name, scope="", place=place, by=by, what=str(problem))
 
 
 def _is_ours(value: object) -> bool:

@@ -8,6 +8,7 @@ copies of all instances that its query carries along, which nothing has been kep
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -17,11 +18,11 @@ from rest_framework import serializers
 from bindserver.binding import Binding
 from bindserver.identity import Encoder
 from bindserver.rows import ATOMS, Memo, copy_of
-from bindserver.serializing import context_of, serializer_of
+from bindserver.serializing import NoRequest, context_of, held_in, serializer_of
 from bindserver.values import unwrapped
 
 SerializerClass = type[serializers.BaseSerializer[Any]]
-Context = dict[str, Any]
+Context = Mapping[str, Any]
 
 
 class Serving:
@@ -80,11 +81,11 @@ class Serving:
 
     def says_all(self) -> bool:
         """Tell whether the context is plain data, which is the same when it is equal."""
-        return is_data(self.context)
+        return is_data(held_in(self.context))
 
 
 def _encoded(context: Context, encoder: Encoder) -> Any:
-    return encoder.items(dict(dict.items(context)), "context")
+    return encoder.items(held_in(context), "context")
 
 
 def fresh(value: Any, memo: Memo | None = None) -> Any:
@@ -98,6 +99,8 @@ def fresh(value: Any, memo: Memo | None = None) -> Any:
         return _fresh_queryset(value, memo)
     if type(value) in (list, tuple, set, frozenset):
         return type(value)([fresh(item, memo) for item in value])
+    if isinstance(value, NoRequest):
+        return value.holding(fresh(value.held(), memo))
     if isinstance(value, dict):
         twin = copy.copy(value)
         for name, item in dict.items(value):

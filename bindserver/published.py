@@ -133,7 +133,7 @@ class _Chosen(_Bound):
     def get_serializer_class(self) -> Any:
         return self.inner.get_serializer_class()
 
-    def get_serializer_context(self) -> dict[str, Any]:
+    def get_serializer_context(self) -> Any:
         return context_of(self.inner)
 
 

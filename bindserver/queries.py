@@ -28,7 +28,8 @@ from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.identity import Encoder, digest
 from bindserver.lifetimes import Serving, renewed
 from bindserver.pace import Pacer
-from bindserver.rendering import ModelRenderer, Renderer, Row, code_of, serializer_identity
+from bindserver.rendering import ModelRenderer, Renderer, Row, attributes_of, serializer_identity
+from bindserver.serializing import held_in
 from bindserver.shapes import ALL, Shape, Slot, Slots, shape_of
 from bindserver.statements import compiled, located, ordered, why_whole
 from bindserver.surroundings import Surroundings
@@ -210,11 +211,11 @@ class Query:
         self._renderer = renderer
         if not renderer.is_plain() and not is_own(renderer.serializer):
             self._serving = serving  # it may remember what it has seen
-            self.instances = instances_in(self._queryset, serving.context)
+            self.instances = instances_in(self._queryset, held_in(serving.context))
             self.says_all = self.says_all and serving.says_all()
         self.serializer_class = serializer_class
         made = serializer_identity(encoder, serializer_class)
-        self._format, self._code = renderer.row_format(), code_of(renderer.serializer)
+        self._format, self._code = renderer.row_format(), attributes_of(renderer.serializer)
         return [made, renderer.fields(), self._format, serving.encoded(encoder)]
 
     def _identify(self, binding: Binding[Any], made: list[Any], encoder: Encoder) -> None:

@@ -10,7 +10,6 @@ import copy
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
-from types import CodeType
 from typing import Any, NamedTuple
 
 from django.db.models import Field, ForeignKey, Model, QuerySet
@@ -18,6 +17,7 @@ from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver.binding import PLAIN, Binding, model_of
+from bindserver.deployed import code_of
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.evaluation import CHUNK_ROWS, has_columns, instances, is_bare, is_own_column
@@ -111,9 +111,8 @@ class Renderer:
 
     def _take(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
         self._serializer_class = serializer_class
-        context = context if isinstance(context, NoRequest) else NoRequest(context)
-        self._context = context
-        self.serializer: Any = child_of(serializer_class, self._model, context)
+        self._context = _guarded(context)
+        self.serializer: Any = child_of(serializer_class, self._model, self._context.handed())
 
     def is_plain(self) -> bool:
         """Tell whether rows are rendered by fields of DRF's alone, which remember nothing."""
@@ -302,11 +301,15 @@ def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, A
     return not column.is_relation
 
 
+def _guarded(context: Mapping[str, Any]) -> NoRequest:
+    return context if isinstance(context, NoRequest) else NoRequest(context)
+
+
 def key_name(binding: Binding[Any]) -> str:
     """Return the name of the row field that holds a binding's key."""
     model = model_of(binding)
-    context = NoRequest(context_of(binding))
-    name = row_key(model, child_of(serializer_of(binding), model, context)).name
+    context = _guarded(context_of(binding))
+    name = row_key(model, child_of(serializer_of(binding), model, context.handed())).name
     context.insist()
     return name
 
@@ -343,7 +346,8 @@ def describe(serializer: Any, above: tuple[Any, ...] = ()) -> list[Any]:
             described.append(describe(child, above))
     for name, field in getattr(serializer, "fields", {}).items():
         described.append([name, str(field.source), describe(field, above)])
-    code = _code_of(serializer)
+    kind: Any = type(serializer)
+    code = code_of(kind)
     return [*described, code] if code else described
 
 
@@ -405,18 +409,7 @@ def _arguments_of(field: Any, above: tuple[Any, ...]) -> list[Any]:
     return [encoder.encode(list(getattr(field, "_args", ()))), encoder.items(kept), fields]
 
 
-def _code_of(serializer: Any) -> list[Any]:
-    """Return the code of a user's serializer, as plain data."""
-    return [
-        [name, _told_of(member.__code__)]
-        for cls in type(serializer).__mro__
-        if cls.__module__.split(".")[0] not in ("rest_framework", "builtins")
-        for name, member in sorted(vars(cls).items())
-        if hasattr(member, "__code__")
-    ]
-
-
-def code_of(serializer: Any) -> list[Any]:
+def attributes_of(serializer: Any) -> list[Any]:
     """Return what the project's own classes of a serializer and of its fields have as attributes
     now: code that runs may have put others there since. It is the same in this process alone."""
     bases = {base: None for kind in _classes_in(serializer) for base in kind.__mro__}
@@ -455,14 +448,3 @@ def _attribute(member: Any) -> Any:
         return [_attribute(code) for code in (member.fget, member.fset, member.fdel)]
     member = getattr(member, "__func__", member)
     return [path_of(type(member)), Encoder().encode(member)]
-
-
-def _told_of(code: CodeType) -> list[Any]:
-    """Return what a function does: its instructions, and what they name and hold."""
-    encoder = Encoder()
-    held = [
-        _told_of(const) if isinstance(const, CodeType) else encoder.encode(const)
-        for const in code.co_consts
-        if const is not Ellipsis
-    ]
-    return [code.co_code.hex(), list(code.co_names), held]

@@ -250,7 +250,8 @@ def test_a_query_of_the_module_is_told(
     declare: Declare, monkeypatch: pytest.MonkeyPatch, command: str, told_as: str
 ) -> None:
     binding = declare(**GOOD)
-    asked = Asked(module=binding.__module__, scope="Wrong", place="bindings.py:1", what="SELECT 1")
+    module = binding.__module__
+    asked = Asked(module=module, scope="Wrong", place="bindings.py:1", by=module, what="SELECT 1")
     monkeypatch.setattr(importing, "_asked", {(asked.module, asked.scope): asked})
     monkeypatch.setattr(sys, "argv", ["manage.py", command])
     assert told(checks.check_bindings()) == [f"bindserver.{told_as}"]

@@ -16,7 +16,7 @@ from psycopg.types.range import Range
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.catalogue import carry_over
+from bindserver.attached import carry_over
 from bindserver.identity import Encoder
 from bindserver.queries import Query
 from bindserver.registry import registry

@@ -227,12 +227,81 @@ def test_a_view_that_asks_too_early_is_told(tmp_path: Path) -> None:
     assert "Frozen: the database was asked while shop.views was imported" in told
 
 
-def test_what_another_module_asks_locks_nobody_out_of_the_tables(tmp_path: Path) -> None:
-    project = Project(tmp_path, "from shop import forms")
-    forms = "from shop.models import Page\nTITLES = [page.title for page in Page.objects.all()]\n"
-    (tmp_path / "shop/forms.py").write_text(forms)
+QUERYSETS = """
+from shop.models import Page
+
+def public(): return [page.pk for page in Page.objects.all()]
+
+LIVE = public()
+"""
+FROM_ANOTHER = """
+from shop.querysets import LIVE
+
+class Frozen(Sound):
+    event = "frozen"
+    filters = {"pk__in": LIVE}
+"""
+VIEW_FROM_ANOTHER = """
+from shop.querysets import LIVE
+from bindserver import Binding, BoundWebsocketView
+from shop.models import Page
+
+class Viewed(BoundWebsocketView):
+    event = "viewed"
+    binding = Binding(model=Page, filters={"pk__in": LIVE}, fields=["id"])
+"""
+
+
+def with_another(tmp_path: Path, bindings: str, views: str = "") -> Project:
+    project = Project(tmp_path, bindings, views)
+    (tmp_path / "shop/querysets.py").write_text(QUERYSETS)
+    (tmp_path / "shop/between.py").write_text("from shop.querysets import LIVE")
+    return project
+
+
+@pytest.mark.parametrize("way", ["shop.querysets", "shop.between"])
+@pytest.mark.parametrize("urls", [URLS, "urlpatterns = []"], ids=["urls", "none"])
+def test_what_a_module_asks_that_it_imports_is_told_with_both(
+    way: str, urls: str, tmp_path: Path
+) -> None:
+    project = with_another(tmp_path, FROM_ANOTHER.replace("shop.querysets", way))
+    (tmp_path / "urls.py").write_text(urls)
+    project.migrate()
+    status, told = project.manage("check")
+    assert (status, "Traceback" in told) == (1, False), told
+    assert "Frozen: the database was asked while shop.bindings was imported, by" in told
+    assert "by shop.querysets, which it imports, at" in told
+    assert "shop/querysets.py:6: SELECT" in told
+
+
+def test_so_is_what_a_view_s_module_asks_by_another(tmp_path: Path) -> None:
+    project = with_another(tmp_path, "", VIEW_FROM_ANOTHER)
     (tmp_path / "urls.py").write_text("urlpatterns = []")
     project.migrate()
+    (tmp_path / "urls.py").write_text("from shop import views\nurlpatterns = []")
+    status, told = project.manage("check", "--tag", "bindserver")
+    assert status == 1
+    assert "Viewed: the database was asked while shop.views was imported, by shop.querys" in told
+
+
+async def test_a_server_refuses_what_another_module_has_frozen(tmp_path: Path) -> None:
+    project = with_another(tmp_path, FROM_ANOTHER)
+    project.migrate()
+    process = project.serve()
+    try:
+        process.start()
+        async with talking(f"ws://127.0.0.1:{process.port}/ws/") as talk:
+            await talk.say("frozen")
+            assert (await talk.hear_data("frozen"))["payload"]["code"] == "internal"
+    finally:
+        process.kill()
+
+
+def test_what_a_module_without_bindings_asks_is_left_alone(tmp_path: Path) -> None:
+    project = with_another(tmp_path, "", "from shop.querysets import LIVE")
+    (tmp_path / "urls.py").write_text("urlpatterns = []")
+    project.migrate()
+    (tmp_path / "urls.py").write_text(URLS)
     status, told = project.manage("check")
     assert (status, "bindserver.E022" in told) == (0, False), told
 

@@ -27,6 +27,7 @@ from bindserver.hub import hub
 from bindserver.lifetimes import fresh, renewed
 from bindserver.live import LiveView, State
 from bindserver.queries import Query
+from bindserver.serializing import held_in
 from bindserver.testing import Live
 from bindserver.wishes import (
     Caller,
@@ -51,7 +52,7 @@ Context = Callable[[Any], dict[str, Any]]
 
 def note(serializer: Any) -> str:
     """Return what the serializer's context says, whichever way it does."""
-    [(_, value)] = dict.items(serializer.context)
+    [(_, value)] = held_in(serializer.context).items()
     if isinstance(value, (list, QuerySet)):
         return ",".join(item.name for item in value)
     return str(getattr(value, "name", getattr(value, "username", value)))

@@ -13,7 +13,7 @@ from django.db.models import CharField, ExpressionWrapper, F, FileField, Q, Quer
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.catalogue import carry_over
+from bindserver.attached import carry_over
 from bindserver.hub import hub
 from bindserver.identity import Encoder
 from bindserver.testing import Live
