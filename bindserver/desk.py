@@ -8,7 +8,7 @@ from bindserver.catalogue import Catalogue
 from bindserver.courier import Outgoing
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code, Subscribe
-from bindserver.exceptions import Unavailable
+from bindserver.exceptions import Refusal, Unavailable
 from bindserver.failures import Failures
 from bindserver.live import LiveView, State
 from bindserver.loader import Loaded, Loader
@@ -124,6 +124,39 @@ class Desk:
             del live.audience[ref]
             live.openings.append(Opening(ref, EVERYTHING, moved=True))
 
+    def await_rows(self, live: LiveView, openings: Iterable[Opening], outgoing: Outgoing) -> None:
+        """Have subscriptions wait for a view's rows, and hear where they are not to come at once:
+        who has none, why there are none, and who has some, that these may be old."""
+        refusal = live.refuses()
+        for opening in openings:
+            if refusal is not None and not opening.has_rows:
+                self.refuse_rows(opening.ref, refusal, outgoing)
+                continue
+            live.openings.append(opening)
+            if live.stale or live.rests():
+                live.stale = True
+                outgoing.add([opening.ref], Staled(frame=live.stale_frame()))
+
+    def move(
+        self, refs: Iterable[Ref], live: LiveView, waiting: Iterable[Opening], outgoing: Outgoing
+    ) -> None:
+        """Have subscriptions wait for a view that takes the place of another.
+
+        Args:
+            refs: the subscriptions.
+            live: the view.
+            waiting: how some of them have waited for the other; those that had rows have its.
+            outgoing: takes what they are told.
+        """
+        first = {o.ref: live.opening(o.ref, o.message) for o in waiting if not o.has_rows}
+        moved = [first.get(ref) or Opening(ref, EVERYTHING, moved=True) for ref in refs]
+        self.await_rows(live, moved, outgoing)
+
+    def refuse_rows(self, ref: Ref, refusal: Refusal, outgoing: Outgoing) -> None:
+        """Tell a subscription why it gets no rows; it has ended."""
+        self.catalogue.release(ref)
+        outgoing.refuse(ref, Refused(code=refusal.code, detail=str(refusal)))
+
     def out_of_reach(self, items: Iterable[Wish | Loaded]) -> Outgoing:
         """Serve what can be served without the database, and mark every view stale."""
         outgoing = Outgoing()
@@ -137,7 +170,7 @@ class Desk:
                 subject = self.catalogue.subject_of(item.ref)
                 if subject is not None:  # answered by a sync when the database is back
                     subject.live.audience.pop(item.ref, None)
-                    subject.live.openings.append(Opening(item.ref, EVERYTHING))
+                    subject.live.openings.append(Opening(item.ref, EVERYTHING, moved=True))
             elif isinstance(item, ReconsiderWish):
                 # Whether it may go on is unknown; it may be asked for again.
                 self.catalogue.release(item.ref)
@@ -158,15 +191,6 @@ def refuse(items: Iterable[Wish | Loaded], outgoing: Outgoing | None = None) -> 
             item.fail(sorry)
         elif isinstance(item, (SubscribeWish, UnsubscribeWish)) and outgoing is not None:
             outgoing.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))
-
-
-def move_to(live: LiveView, refs: Iterable[Ref], outgoing: Outgoing) -> None:
-    """Have subscriptions wait for a view that takes the place of another, whose rows they have;
-    they hear that those may be old if this one cannot be read now."""
-    moved = list(refs)
-    live.openings.extend(Opening(ref, EVERYTHING, moved=True) for ref in moved)
-    if live.stale or live.rests():
-        outgoing.add(moved, Staled(frame=live.stale_frame()))
 
 
 def mark_stale(live: LiveView, outgoing: Outgoing) -> None:

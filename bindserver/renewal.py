@@ -8,7 +8,7 @@ from functools import partial
 from bindserver.catalogue import Asked
 from bindserver.conf import conf
 from bindserver.courier import Outgoing
-from bindserver.desk import Desk, move_to
+from bindserver.desk import Desk
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Denied
@@ -130,9 +130,10 @@ class Renewal:
             self._isolation.attempt(live, partial(self._lead_one, subject, new))
 
     def _lead_one(self, subject: Subject, asked: Asked, live: LiveView) -> None:
+        waiting = [opening for opening in live.openings if opening.ref in subject.refs]
         if self._desk.catalogue.lead(subject, asked):
             self._left.append((live, subject))
-            move_to(subject.live, subject.refs, self._outgoing)
+            self._desk.move(list(subject.refs), subject.live, waiting, self._outgoing)
         self._settle(subject)
 
     def _settle(self, subject: Subject) -> None:
