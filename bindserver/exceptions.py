@@ -9,7 +9,8 @@ BindserverError
 │   ├── TooManyRows
 │   ├── Denied
 │   │   ├── Unauthenticated
-│   │   └── Forbidden
+│   │   ├── Forbidden
+│   │   └── NotFound
 │   ├── Failed            the binding's own code, or a query of it, raised something
 │   └── Unavailable       not now; try again
 ├── CaptureError          the change log cannot be installed or read
@@ -82,7 +83,7 @@ class InvalidParams(Refusal):
 
 
 class Denied(Refusal):
-    """A permission class refuses the subscriber."""
+    """A permission class, or the binding, refuses the subscriber."""
 
 
 class Unauthenticated(Denied):
@@ -95,6 +96,12 @@ class Forbidden(Denied):
     """The user may not have it."""
 
     code = Code.FORBIDDEN
+
+
+class NotFound(Denied):
+    """To this subscriber there is nothing of the kind: the binding says 404."""
+
+    code = Code.UNKNOWN_EVENT
 
 
 class TooManyRows(Refusal):

@@ -12,11 +12,12 @@ from bindserver.courier import Outgoing
 from bindserver.desk import Desk
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import round_page_size
-from bindserver.engine.protocol import Code, canonical
-from bindserver.exceptions import Denied, Overtaken, Refusal, Unavailable
+from bindserver.engine.protocol import canonical
+from bindserver.exceptions import Overtaken, Refusal, Unavailable
 from bindserver.pace import Pacer
 from bindserver.params import validate
 from bindserver.queries import Form
+from bindserver.refusals import code_of_end, refusing
 from bindserver.registry import BindingClass, registry
 from bindserver.snapshot import guarded, locked
 from bindserver.sources import Source
@@ -169,7 +170,7 @@ class Reception:
         try:
             moved = catalogue.reconsider(wish.ref, wish.caller, self._position)
         except Refusal as refusal:
-            code = Code.REVOKED if isinstance(refusal, Denied) else refusal.code
+            code = code_of_end(refusal)
         except Overtaken:
             raise
         except Exception as problem:
@@ -191,7 +192,7 @@ class Reception:
 
     def _unsubscribe(self, wish: UnsubscribeWish) -> None:
         binding = registry.find(wish.message.event)
-        with guarded(self._desk.alias):
+        with refusing(given=True), guarded(self._desk.alias):
             _, wire = validate(binding.params, wish.message.params)
         event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
         self._outgoing.add([wish.ref], event)

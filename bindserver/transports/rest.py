@@ -28,9 +28,10 @@ from bindserver.exceptions import (
     Failed,
     Forbidden,
     InvalidParams,
+    NotFound,
+    Refusal,
     TooManyRows,
     Unauthenticated,
-    Unavailable,
     UnknownEvent,
     Unsound,
 )
@@ -38,6 +39,7 @@ from bindserver.failures import WRONG_VALUE, is_of_values
 from bindserver.hub import hub
 from bindserver.params import from_query
 from bindserver.reading import snapshot_here
+from bindserver.refusals import refusing
 from bindserver.registry import BindingClass, registry
 from bindserver.rendering import key_name
 from bindserver.wishes import Caller, Snapshot
@@ -88,8 +90,9 @@ def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str,
     instance = permissions.bare(binding, caller.user, caller.auth)
     try:
         permissions.ask(instance)
-        key = key_name(instance)
-    except Denied:
+        with refusing(given=False):
+            key = key_name(instance)
+    except (Denied, InvalidParams):
         return None
     except Exception:  # the project's own code; the other bindings are listed
         logger.exception("bindserver: %s is not listed", binding.__name__)
@@ -129,30 +132,34 @@ class SnapshotView(PlainAPIView):
 
 
 def _snapshot(request: Request, event: str) -> Snapshot:
-    try:
-        binding = registry.get(event)
-    except UnknownEvent as problem:
-        raise Http404(str(problem)) from None
-    except Unsound as problem:
-        raise exceptions.APIException(str(problem), code=problem.code) from None
     query = request.query_params.copy()
     for name in DRF_PARAMS:
         query.pop(name, None)
     caller = Caller(user=request.user, auth=request.auth)
     try:
+        binding = registry.get(event)
         return _rows(binding, caller, from_query(binding.params, query))
-    except InvalidParams as problem:
-        raise exceptions.ValidationError({"detail": str(problem), "code": problem.code}) from None
-    except Unauthenticated as problem:
-        raise exceptions.NotAuthenticated(str(problem)) from None
-    except Forbidden as problem:
-        raise exceptions.PermissionDenied(str(problem)) from None
-    except Failed as problem:
-        raise Broken(str(problem)) from None
-    except TooManyRows as problem:
-        raise Unserviceable(str(problem), code=problem.code) from None
-    except (Unavailable, TimeoutError):
-        raise Unserviceable("the server cannot answer now; try again later") from None
+    except (Refusal, TimeoutError) as problem:
+        raise _answer_to(problem) from None
+
+
+def _answer_to(problem: Exception) -> Exception:
+    """Return the exception that has DRF answer a refusal."""
+    told = str(problem)
+    match problem:
+        case InvalidParams(code=code):
+            return exceptions.ValidationError({"detail": told, "code": code})
+        case Unauthenticated():
+            return exceptions.NotAuthenticated(told)
+        case UnknownEvent() | NotFound():
+            return exceptions.NotFound(told)
+        case Forbidden():
+            return exceptions.PermissionDenied(told)
+        case Failed() | Unsound():
+            return Broken(told)
+        case TooManyRows(code=code):
+            return Unserviceable(told, code=code)
+    return Unserviceable("the server cannot answer now; try again later")
 
 
 def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> Snapshot:
@@ -164,7 +171,9 @@ def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> S
         TimeoutError: they are not here in time.
     """
     if stands_elsewhere(binding.using or "default"):
-        return _rows_here(binding(user=caller.user, auth=caller.auth, params=params))
+        with refusing(given=bool(params)):
+            instance = binding(user=caller.user, auth=caller.auth, params=params)
+        return _rows_here(instance)
     answer = hub.snapshot(binding, caller, params)
     try:
         return answer.result(timeout=conf.SNAPSHOT_SECONDS)
