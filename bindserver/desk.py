@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bindserver.capture.row_security import HINT, refusal_for
 from bindserver.catalogue import Catalogue
 from bindserver.courier import Outgoing
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code, Subscribe
-from bindserver.exceptions import Refusal, Unavailable
+from bindserver.exceptions import Refusal, ShownByRow, Unavailable
 from bindserver.failures import Failures
 from bindserver.live import LiveView, State
 from bindserver.loader import Loaded, Loader
@@ -42,6 +43,10 @@ class Desk:
         alias: the database.
         secret: signs cursors.
         put: hands a load's result to the next turn.
+
+    Attributes:
+        by_row: the tables of which the database shows the server's role some rows only; None before
+            it was asked.
     """
 
     def __init__(self, alias: str, secret: bytes, put: Callable[[Loaded], None]) -> None:
@@ -50,6 +55,18 @@ class Desk:
         self.catalogue = Catalogue(alias, secret)
         self.loader = Loader(alias, put)
         self.failures = Failures()
+        self.by_row: frozenset[str] | None = None
+
+    def demand_all_rows(self, live: LiveView) -> None:
+        """See that the database shows all rows of what a view reads: what it keeps from the
+        server's role, and what it shows, is not for every subscriber.
+
+        Raises:
+            ShownByRow: it does not.
+        """
+        if self.by_row and (tables := self.by_row & live.tables):
+            said = refusal_for(live.binding.__name__, tables, self.alias)
+            raise ShownByRow(f"(bindserver.E052) {said} {HINT}")
 
     def watched(self) -> bool:
         """Tell whether anybody waits for what happens: views that are being loaded move when they

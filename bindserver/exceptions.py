@@ -18,6 +18,7 @@ BindserverError
 │   ├── LogRemoved        it was there, and somebody took it away
 │   └── LogInstalled      it is there, where signals were followed
 ├── QueryTimeout          a query or serializer took longer than it may
+├── ShownByRow            the database shows the server some rows only
 ├── Overtaken             a snapshot shows what is newer than itself
 ├── DatabaseUnusable      a database cannot be reached, or refuses
 └── CannotListen          the server cannot have the address it was told
@@ -157,6 +158,11 @@ class LogInstalled(CaptureError):
 
 class QueryTimeout(BindserverError):
     """A query or a serializer took longer than `QUERY_SECONDS`."""
+
+
+class ShownByRow(BindserverError):
+    """The database shows the server's role some rows only of what is to be served; the message says
+    of which tables, and what to do."""
 
 
 class Overtaken(BindserverError):

@@ -14,7 +14,7 @@ from bindserver.binding import Binding, M
 from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
-from bindserver.exceptions import Denied, Failed, InvalidParams, Unavailable
+from bindserver.exceptions import Denied, Failed, InvalidParams, Unavailable, Unsound
 from bindserver.hub import hub
 from bindserver.pace import Pacer
 from bindserver.queries import Form, Query
@@ -24,7 +24,7 @@ from bindserver.rows import ModelRows, digest_of, model_rows
 from bindserver.snapshot import in_snapshot
 from bindserver.wishes import Order, Snapshot
 
-ASK_HERE = (Unavailable, Failed, InvalidParams, Denied)
+ASK_HERE = (Unavailable, Failed, InvalidParams, Denied, Unsound)
 """What the hub says where the caller's own query shows what is wrong."""
 
 logger = logging.getLogger("bindserver")

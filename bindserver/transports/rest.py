@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from bindserver import permissions
 from bindserver.answers import CURSOR_HEADER, is_known, mark, tag_of
 from bindserver.binding import Binding
-from bindserver.capture.sessions import stands_elsewhere
+from bindserver.capture.sessions import stands_elsewhere, usually_by_row
 from bindserver.conf import conf
 from bindserver.exceptions import (
     Denied,
@@ -40,7 +40,7 @@ from bindserver.hub import hub
 from bindserver.params import from_query
 from bindserver.reading import snapshot_here
 from bindserver.refusals import refusing
-from bindserver.registry import BindingClass, registry
+from bindserver.registry import BindingClass, registry, tables_named
 from bindserver.rendering import key_name
 from bindserver.wishes import Caller, Snapshot
 
@@ -80,7 +80,8 @@ class BindingList(PlainAPIView):
     def get(self, request: Request) -> Response:
         """Answer with event, key, params and URL of each."""
         caller = Caller(user=request.user, auth=request.auth)
-        entries = [_entry(request, caller, binding) for binding in registry.served()]
+        bindings = [known for known in registry.served() if not _is_shown_by_row(known)]
+        entries = [_entry(request, caller, binding) for binding in bindings]
         return Response([entry for entry in entries if entry is not None])
 
 
@@ -170,7 +171,7 @@ def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> S
         Refusal: the caller is not to have them.
         TimeoutError: they are not here in time.
     """
-    if stands_elsewhere(binding.using or "default"):
+    if stands_elsewhere(binding.using or "default") and not _is_shown_by_row(binding):
         with refusing(given=bool(params)):
             instance = binding(user=caller.user, auth=caller.auth, params=params)
         return _rows_here(instance)
@@ -180,6 +181,15 @@ def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> S
     except TimeoutError:
         answer.cancel()
         raise
+
+
+def _is_shown_by_row(binding: BindingClass) -> bool:
+    """Tell whether the database shows the server some rows only of a binding: the hub refuses it,
+    and the request's own connection is not asked either."""
+    alias = binding.using or "default"
+    known = hub.by_row(alias)
+    tables = usually_by_row(alias) if known is None else known
+    return not tables.isdisjoint(tables_named(binding))
 
 
 def _rows_here(binding: Binding[Any]) -> Snapshot:
