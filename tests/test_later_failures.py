@@ -247,11 +247,12 @@ class TestWhoComesWhileItFails:
         self, database: Any, caplog: pytest.LogCaptureFixture
     ) -> None:
         add(1, name="fine")
-        ask = lambda: Client().get("/bindings/later/", HTTP_ACCEPT="application/json")  # noqa: E731
-        assert ask().json() == [{"name": "fine", "id": 1}]
+        client, json = Client(), "application/json"
+        answer = client.get("/bindings/later/", HTTP_ACCEPT=json)
+        assert answer.json() == [{"name": "fine", "id": 1}]
         Product.objects.update(name="broken")
         for _ in range(2):
-            answer = ask()
+            answer = client.get("/bindings/later/", HTTP_ACCEPT=json)
             assert answer.status_code == 500
             assert answer.json()["detail"].rpartition("reference ")[2] in errors(caplog)[0]
         hub.stop()
@@ -339,7 +340,7 @@ class TestWhoWaitsAndIsLedElsewhere:
         add(1, name="fine"), add(2, name="fine"), add(3, name="broken")
         with override_settings(BINDSERVER={"SYNC_ROWS": 1}):
             waiting = sqlite_turning.follow(Shifting())
-            keeps_it = sqlite_turning.follow(Later())  # noqa: F841
+            sqlite_turning.follow(Later())
             sqlite_turning.take_one()
         assert {live.state for live in sqlite_turning.views()} == {State.LOADING}
         return waiting

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
 from django.core.exceptions import PermissionDenied, ValidationError
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
 from django.test import Client
@@ -26,6 +27,7 @@ from bindserver.exceptions import (
     Unauthenticated,
 )
 from bindserver.hub import hub
+from bindserver.permissions import ask
 from bindserver.refusals import refusal_of
 from bindserver.registry import registry
 from bindserver.wishes import (
@@ -36,7 +38,7 @@ from bindserver.wishes import (
     SubscribeWish,
     UnsubscribeWish,
 )
-from tests.app.models import Product, Tag
+from tests.app.models import Product, Tag, Token
 from tests.support.turning import Follower, Turning, add
 
 
@@ -157,8 +159,6 @@ class Keyed(Binding[Product]):
     params = {"key": serializers.CharField(required=False)}
 
     def get_queryset(self) -> QuerySet[Any]:
-        from tests.app.models import Token
-
         keys = Token.objects.filter(pk=self.params.get("key", "none"))
         return Product.objects.filter(stock=keys.count())
 
@@ -167,7 +167,7 @@ WHERE = ["get_queryset", "get_serializer_context", "params"]
 
 
 @pytest.fixture(autouse=True)
-def _published(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _published() -> Iterator[None]:
     own: list[type[Binding[Any]]] = [Raising, Shelf, Keyed]
     for binding in set(own) - set(registry.all()):
         registry.add(binding)
@@ -179,9 +179,8 @@ def _published(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(params=RAISED)
 def raised(request: pytest.FixtureRequest) -> tuple[Code, int, str]:
-    raised, *told = RAISED[request.param]
-    Raising.raised = staticmethod(raised)  # type: ignore[assignment]
-    code, status, detail = told
+    raised, code, status, detail = RAISED[request.param]
+    Raising.raised = staticmethod(raised)
     return code, status, detail
 
 
@@ -278,10 +277,11 @@ def test_who_is_asked_about_with_another_proof_is_ended_too(
     Raising.where = where
     sqlite_turning.ask(ReconsiderWish(ref=ref, caller=Caller(auth="another")))
     sqlite_turning.turn()
-    wrong = raised[0] is Code.INVALID_PARAMS and Raising.raised is not None
-    expected = Code.INVALID_PARAMS if wrong else Code.REVOKED
-    if isinstance(RAISED["Django's 400"][0](), type(Raising.raised())):  # type: ignore[misc]
-        expected = Code.INTERNAL  # no params were given, that could be wrong
+    assert Raising.raised is not None
+    if isinstance(Raising.raised(), ValidationError):
+        expected = Code.INTERNAL  # no params were given that could be wrong
+    else:
+        expected = raised[0] if raised[0] is Code.INVALID_PARAMS else Code.REVOKED
     assert ends(follower) == [expected]
 
 
@@ -359,21 +359,12 @@ def test_anything_else_is_a_failure(problem: Exception) -> None:
     ],
 )
 def test_a_permission_class_s_are_the_same(problem: Exception, kind: type[Refusal]) -> None:
-    from bindserver.permissions import ask
-
     class Asking(permissions.BasePermission):
         def has_permission(self, request: Any, view: Any) -> bool:
             raise problem
 
     made: Any = type("Guarded", (Binding,), {"model": Product, "permission_classes": [Asking]})
-    user: Model = _user()
     with pytest.raises(kind) as caught:
-        ask(made(user=user))
+        ask(made(user=User(pk=1, username="ann")))
     assert str(caught.value)  # also where nothing was said
     registry.remove(made)
-
-
-def _user() -> Model:
-    from django.contrib.auth.models import User
-
-    return User(pk=1, username="ann")
