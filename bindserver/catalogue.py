@@ -23,6 +23,7 @@ from bindserver.homes import home_of
 from bindserver.identity import Encoder, digest
 from bindserver.live import LiveView
 from bindserver.queries import Form, Query
+from bindserver.refusals import refusing
 from bindserver.registry import BindingClass
 from bindserver.snapshot import guarded, vouch
 from bindserver.subject import Subject, SubjectKey
@@ -160,6 +161,7 @@ class Catalogue:
 
         Raises:
             Denied: the caller may not have it any more.
+            InvalidParams: the params are not what it takes any more.
             Overtaken: what that was told by may be newer than the snapshot.
         """
         user = self._present(subject.caller, subject.trusted)
@@ -225,7 +227,8 @@ class Catalogue:
     def _instance_of(
         self, binding: BindingClass, caller: Caller, user: Any, params: Mapping[str, Any]
     ) -> Binding[Any]:
-        with guarded(self._alias):  # fields of params may look for rows
+        # Fields of params may look for rows.
+        with refusing(given=bool(params)), guarded(self._alias):
             return binding(user=user, auth=caller.auth, params=params)
 
     def _as_now(self, instance: Binding[Any], user: Any, caller: Caller) -> Binding[Any]:
@@ -299,7 +302,8 @@ class Catalogue:
     def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Asked:
         recorder, pristine = Recorder(), instance.unasked()
         try:
-            with guarded(self._alias), recorder.watching(self._alias):
+            given = bool(instance.given_params)
+            with refusing(given=given), guarded(self._alias), recorder.watching(self._alias):
                 if not trusted:
                     permissions.ask(instance)
                 query = Query(instance, form, pristine)

@@ -19,21 +19,28 @@ class Outgoing:
 
     def __init__(self) -> None:
         self._items: list[tuple[Sequence[Ref], Event]] = []
+        self._accepted: dict[Ref, int] = {}
 
     def add(self, refs: Iterable[Ref], event: Event) -> None:
         """Tell an event to each of `refs`."""
         listed = list(refs)
-        if listed:
-            self._items.append((listed, event))
+        if not listed:
+            return
+        if isinstance(event, Accepted):
+            self._accepted.update(dict.fromkeys(listed, len(self._items)))
+        self._items.append((listed, event))
 
     def refuse(self, ref: Ref, refused: Refused) -> None:
-        """Tell that a subscription is refused, in place of the word that it was accepted if that
-        is not told yet."""
-        for at, (refs, event) in enumerate(self._items):
-            if isinstance(event, Accepted) and list(refs) == [ref]:
-                self._items[at] = (refs, refused)
-                return
-        self.add([ref], refused)
+        """Tell that a subscription is refused, in place of the word that it was accepted, and of
+        what came behind that, if that is not told yet."""
+        at = self._accepted.pop(ref, None)
+        if at is None:
+            self.add([ref], refused)
+            return
+        self._items[at] = ([ref], refused)
+        if at + 1 < len(self._items):
+            refs, event = self._items[at + 1]
+            self._items[at + 1] = ([] if list(refs) == [ref] else refs, event)
 
     def __bool__(self) -> bool:
         return bool(self._items)

@@ -23,6 +23,7 @@ from contextlib import AbstractContextManager
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.row_security import RowSecurity
 from bindserver.conf import conf
 from bindserver.courier import Post
 from bindserver.desk import Desk, refuse
@@ -68,6 +69,7 @@ class Cycle:
         self._connection: BaseDatabaseWrapper | None = None
         self._watchdog: Watchdog | None = None
         self._source: Source | None = None
+        self._row_security: RowSecurity | None = None
         self._losses = 0
         self._told: type[Exception] | None = None
         self._retry_at = 0.0
@@ -102,6 +104,11 @@ class Cycle:
         behind = [s.since for s in self._stragglers if s.standing is Standing.BEHIND]
         since, now = self._behind_since, time.monotonic()
         return now - min([now if since is None else since, *behind])
+
+    def by_row(self) -> frozenset[str] | None:
+        """Return the tables of which the database shows the server's role some rows only; None
+        where it was not asked yet."""
+        return self._desk.by_row
 
     def stragglers(self) -> tuple[Stragglers, ...]:
         """Return the views that the last turn has not brought to what the database holds."""
@@ -252,6 +259,8 @@ class Cycle:
     ) -> bool:
         """Run a turn, unless its snapshot shows a schema that was not prepared for."""
         source.prepare(self._desk.tables())
+        if self._row_security is not None:
+            self._desk.by_row = self._row_security.tables()
         self._pacer.restart()
         with collector.resting(), snapshot(connection, self._pacer):
             if source.prepared():
@@ -287,6 +296,7 @@ class Cycle:
             connect(connection)
             self._source = source_of(connection)
             self._source.listen(self._ring)
+            self._row_security = RowSecurity(connection)
         return connection, self._source
 
     def _disconnect(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from bindserver.capture.row_security import HINT, refusal_for
 from bindserver.catalogue import Catalogue
 from bindserver.courier import Outgoing
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code, Subscribe
-from bindserver.exceptions import Unavailable
+from bindserver.exceptions import Refusal, ShownByRow, Unavailable
 from bindserver.failures import Failures
 from bindserver.live import LiveView, State
 from bindserver.loader import Loaded, Loader
@@ -42,6 +43,10 @@ class Desk:
         alias: the database.
         secret: signs cursors.
         put: hands a load's result to the next turn.
+
+    Attributes:
+        by_row: the tables of which the database shows the server's role some rows only; None before
+            it was asked.
     """
 
     def __init__(self, alias: str, secret: bytes, put: Callable[[Loaded], None]) -> None:
@@ -50,6 +55,18 @@ class Desk:
         self.catalogue = Catalogue(alias, secret)
         self.loader = Loader(alias, put)
         self.failures = Failures()
+        self.by_row: frozenset[str] | None = None
+
+    def demand_all_rows(self, live: LiveView) -> None:
+        """See that the database shows all rows of what a view reads: what it keeps from the
+        server's role, and what it shows, is not for every subscriber.
+
+        Raises:
+            ShownByRow: it does not.
+        """
+        if self.by_row and (tables := self.by_row & live.tables):
+            said = refusal_for(live.binding.__name__, tables, self.alias)
+            raise ShownByRow(f"(bindserver.E052) {said} {HINT}")
 
     def watched(self) -> bool:
         """Tell whether anybody waits for what happens: views that are being loaded move when they
@@ -124,6 +141,39 @@ class Desk:
             del live.audience[ref]
             live.openings.append(Opening(ref, EVERYTHING, moved=True))
 
+    def await_rows(self, live: LiveView, openings: Iterable[Opening], outgoing: Outgoing) -> None:
+        """Have subscriptions wait for a view's rows, and hear where they are not to come at once:
+        who has none, why there are none, and who has some, that these may be old."""
+        refusal = live.refuses()
+        for opening in openings:
+            if refusal is not None and not opening.has_rows:
+                self.refuse_rows(opening.ref, refusal, outgoing)
+                continue
+            live.openings.append(opening)
+            if live.stale or live.rests():
+                live.stale = True
+                outgoing.add([opening.ref], Staled(frame=live.stale_frame()))
+
+    def move(
+        self, refs: Iterable[Ref], live: LiveView, waiting: Iterable[Opening], outgoing: Outgoing
+    ) -> None:
+        """Have subscriptions wait for a view that takes the place of another.
+
+        Args:
+            refs: the subscriptions.
+            live: the view.
+            waiting: how some of them have waited for the other; those that had rows have its.
+            outgoing: takes what they are told.
+        """
+        first = {o.ref: live.opening(o.ref, o.message) for o in waiting if not o.has_rows}
+        moved = [first.get(ref) or Opening(ref, EVERYTHING, moved=True) for ref in refs]
+        self.await_rows(live, moved, outgoing)
+
+    def refuse_rows(self, ref: Ref, refusal: Refusal, outgoing: Outgoing) -> None:
+        """Tell a subscription why it gets no rows; it has ended."""
+        self.catalogue.release(ref)
+        outgoing.refuse(ref, Refused(code=refusal.code, detail=str(refusal)))
+
     def out_of_reach(self, items: Iterable[Wish | Loaded]) -> Outgoing:
         """Serve what can be served without the database, and mark every view stale."""
         outgoing = Outgoing()
@@ -137,7 +187,7 @@ class Desk:
                 subject = self.catalogue.subject_of(item.ref)
                 if subject is not None:  # answered by a sync when the database is back
                     subject.live.audience.pop(item.ref, None)
-                    subject.live.openings.append(Opening(item.ref, EVERYTHING))
+                    subject.live.openings.append(Opening(item.ref, EVERYTHING, moved=True))
             elif isinstance(item, ReconsiderWish):
                 # Whether it may go on is unknown; it may be asked for again.
                 self.catalogue.release(item.ref)
@@ -158,15 +208,6 @@ def refuse(items: Iterable[Wish | Loaded], outgoing: Outgoing | None = None) -> 
             item.fail(sorry)
         elif isinstance(item, (SubscribeWish, UnsubscribeWish)) and outgoing is not None:
             outgoing.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))
-
-
-def move_to(live: LiveView, refs: Iterable[Ref], outgoing: Outgoing) -> None:
-    """Have subscriptions wait for a view that takes the place of another, whose rows they have;
-    they hear that those may be old if this one cannot be read now."""
-    moved = list(refs)
-    live.openings.extend(Opening(ref, EVERYTHING, moved=True) for ref in moved)
-    if live.stale or live.rests():
-        outgoing.add(moved, Staled(frame=live.stale_frame()))
 
 
 def mark_stale(live: LiveView, outgoing: Outgoing) -> None:

@@ -9,7 +9,8 @@ BindserverError
 │   ├── TooManyRows
 │   ├── Denied
 │   │   ├── Unauthenticated
-│   │   └── Forbidden
+│   │   ├── Forbidden
+│   │   └── NotFound
 │   ├── Failed            the binding's own code, or a query of it, raised something
 │   └── Unavailable       not now; try again
 ├── CaptureError          the change log cannot be installed or read
@@ -17,6 +18,7 @@ BindserverError
 │   ├── LogRemoved        it was there, and somebody took it away
 │   └── LogInstalled      it is there, where signals were followed
 ├── QueryTimeout          a query or serializer took longer than it may
+├── ShownByRow            the database shows the server some rows only
 ├── Overtaken             a snapshot shows what is newer than itself
 ├── DatabaseUnusable      a database cannot be reached, or refuses
 └── CannotListen          the server cannot have the address it was told
@@ -82,7 +84,7 @@ class InvalidParams(Refusal):
 
 
 class Denied(Refusal):
-    """A permission class refuses the subscriber."""
+    """A permission class, or the binding, refuses the subscriber."""
 
 
 class Unauthenticated(Denied):
@@ -95,6 +97,12 @@ class Forbidden(Denied):
     """The user may not have it."""
 
     code = Code.FORBIDDEN
+
+
+class NotFound(Denied):
+    """To this subscriber there is nothing of the kind: the binding says 404."""
+
+    code = Code.UNKNOWN_EVENT
 
 
 class TooManyRows(Refusal):
@@ -150,6 +158,11 @@ class LogInstalled(CaptureError):
 
 class QueryTimeout(BindserverError):
     """A query or a serializer took longer than `QUERY_SECONDS`."""
+
+
+class ShownByRow(BindserverError):
+    """The database shows the server's role some rows only of what is to be served; the message says
+    of which tables, and what to do."""
 
 
 class Overtaken(BindserverError):

@@ -15,7 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DataError
 
-from bindserver.exceptions import Failed, InvalidParams, Refusal
+from bindserver.exceptions import Failed, InvalidParams, Refusal, ShownByRow, Unsound
 from bindserver.registry import BindingClass
 
 logger = logging.getLogger("bindserver")
@@ -110,7 +110,9 @@ class Failures:
 
     @staticmethod
     def _tell(name: str, reference: str, problem: Exception, words: str | None) -> None:
-        if words is not None:
+        if isinstance(problem, ShownByRow):
+            logger.error("bindserver: %s is not served: %s (reference %s)", name, words, reference)
+        elif words is not None:
             logger.warning("bindserver: %s (reference %s): %s", name, reference, words)
         else:
             said = "bindserver: %s is set aside, as it failed (reference %s); tried again later"
@@ -141,6 +143,9 @@ class Failures:
             words = f"{WRONG_VALUE} ({type(problem).__name__})"
             self.note(kind, problem, view, words=words)
             return InvalidParams(WRONG_VALUE)
+        if isinstance(problem, ShownByRow):
+            reference = self.note(kind, problem, view, words=str(problem))
+            return Unsound(reference, str(problem), debug=settings.DEBUG)
         return Failed(self.note(kind, problem, view), _reason(problem))
 
 

@@ -160,6 +160,12 @@ class Hub:
         cycle = self._cycles.get(alias)
         return () if cycle is None else cycle.stragglers()
 
+    def by_row(self, alias: str) -> frozenset[str] | None:
+        """Return the tables of a database of which it shows the server's role some rows only; None
+        where nobody has followed it here yet."""
+        cycle = self._cycles.get(alias)
+        return None if cycle is None else cycle.by_row()
+
     def sync(self, events: Collection[str] | None = None) -> None:
         """Read the views of these events anew, and send their subscribers all rows.
 

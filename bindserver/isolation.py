@@ -20,7 +20,7 @@ from bindserver.registry import BindingClass
 from bindserver.snapshot import locked
 from bindserver.sources import Source
 from bindserver.surroundings import neutral
-from bindserver.wishes import Ended, Refused
+from bindserver.wishes import Ended
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
@@ -116,31 +116,28 @@ class Isolation:
         self._note(problem)
         delay = RETRY_SECONDS[min(live.failures, len(RETRY_SECONDS) - 1)]
         failures, view = self._desk.failures, live.number
-        refusal: Refusal = Unavailable()
+        live.refusal = None
         if locked(self._desk.alias, problem):
             delay = min(delay, LOCKED_SECONDS)
             failures.note(live.binding, problem, view, words=LOCKED)
         elif isinstance(problem, Unavailable):
             failures.note(live.binding, problem, view, words=LOST)
-        elif live.loaded:
-            failures.note(live.binding, problem, view)
         else:
-            refusal = failures.refusal(live.binding, problem, view, given=live.given)
-            live.refusal = refusal
-            self._refuse(live, refusal)
+            given = live.given and not live.loaded  # params that rows were read by are right
+            live.refusal = failures.refusal(live.binding, problem, view, given=given)
+            self._refuse(live, live.refusal)
         live.state = State.FAILED
         live.failures += 1
         live.retry_at = time.monotonic() + delay
         if live.audience or live.openings:
             mark_stale(live, self._outgoing)
-        live.fail_readers(refusal)
+        live.fail_readers(live.refusal or Unavailable())
 
     def _refuse(self, live: LiveView, refusal: Refusal) -> None:
         """Tell those who wait for a view's first rows why there are none; they wait no more. Who
-        has rows of another view, which this one was to take the place of, keeps them."""
-        for opening in [opening for opening in live.openings if not opening.moved]:
-            self._desk.catalogue.release(opening.ref)
-            self._outgoing.refuse(opening.ref, Refused(code=refusal.code, detail=str(refusal)))
+        has rows keeps them."""
+        for opening in [opening for opening in live.openings if not opening.has_rows]:
+            self._desk.refuse_rows(opening.ref, refusal, self._outgoing)
 
     def _end(self, live: LiveView, problem: TooManyRows) -> None:
         """End the subscriptions of a view that has outgrown its limit."""

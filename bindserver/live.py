@@ -18,7 +18,7 @@ from bindserver.dependencies import Recorder
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
 from bindserver.engine.frames import Encoder, Frame
-from bindserver.engine.protocol import canonical
+from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
 from bindserver.exceptions import Refusal
@@ -57,7 +57,7 @@ class LiveView:
         number: names it for as long as it lives, whatever its query is.
         given: whether the binding was given params.
         loaded: whether it has ever had rows.
-        refusal: what is told to whoever asks for its rows while it is set aside and has had none.
+        refusal: what is told to whoever asks for first rows while it is set aside.
     """
 
     def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
@@ -104,7 +104,8 @@ class LiveView:
         return self.state is State.FAILED and time.monotonic() < self.retry_at
 
     def refuses(self) -> Refusal | None:
-        """Return why it cannot be had until it is tried again; None if it can, or has old rows."""
+        """Return why nobody is given its rows until it is tried again; None if it can be read, or
+        nobody knows that it cannot: then whoever asks is to wait."""
         return self.refusal if self.rests() else None
 
     def await_load(self) -> None:
@@ -265,6 +266,16 @@ class LiveView:
     def ok_frame(self) -> Frame:
         """Return the frame that says that its rows are the present ones."""
         return self.delta_frames(Delta(version=self.view.version, deletes=(), puts=()))[0]
+
+    def cursor_of(self, message: Subscribe) -> cursors.Cursor | None:
+        """Return the state of this view that a client has, None for one that names none of it."""
+        cursor = cursors.load(message.cursor, self._secret)
+        known = cursor is not None and cursor.fingerprint == self.query.fingerprint
+        return cursor if known else None
+
+    def opening(self, ref: Ref, message: Subscribe) -> Opening:
+        """Return how a subscription waits for its first answer, from nothing or from its state."""
+        return Opening(ref, message, resumes=self.cursor_of(message) is not None)
 
     def take_openings(self, *, asked_before: float = math.inf) -> list[Opening]:
         """Return those who began to wait for a first answer before a time; they wait no more."""

@@ -91,6 +91,7 @@ class Mover:
 
     def _assign(self, groups: Groups, live: LiveView) -> None:
         """Put a view to those that it can be read with; let it pass if nothing has touched it."""
+        self._desk.demand_all_rows(live)
         what = self._what(live)
         if not what:
             live.position = self._position
@@ -143,6 +144,7 @@ class Mover:
         except Exception as problem:
             self._note_lock(live, problem)
             raise
+        self._desk.demand_all_rows(live)  # what else is read is known by now
         self._publish(live, delta)
 
     def _note_lock(self, live: LiveView, problem: Exception) -> None:
@@ -168,6 +170,7 @@ class Mover:
     def _take(self, loaded: Loaded, live: LiveView) -> None:
         if loaded.rows is None:
             raise loaded.problem or Unavailable()
+        self._desk.demand_all_rows(live)
         delta = live.load(loaded.rows, loaded.position, began=loaded.began)
         self._publish(live, delta)
         if delta is None:

@@ -12,6 +12,7 @@ from rest_framework import serializers
 from rest_framework.fields import empty
 
 from bindserver.exceptions import InvalidParams
+from bindserver.refusals import MAX_TEXT, words_of
 
 SHORT_FORMS: dict[type, type[serializers.Field[Any, Any, Any, Any]]] = {
     int: serializers.IntegerField,
@@ -68,7 +69,7 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
     fields = {name: field_of(field) for name, field in declared.items()}
     serializer = type("Params", (serializers.Serializer,), fields)(data=dict(given))
     if not serializer.is_valid():
-        raise InvalidParams(_sentences(serializer.errors))
+        raise InvalidParams(words_of(serializer.errors)[:MAX_TEXT])
     values: dict[str, Any] = dict(serializer.validated_data)
     for name, value in values.items():
         if problem := _problem_of(value, bounded=not _has_own_bounds(serializer.fields[name])):
@@ -131,12 +132,3 @@ def from_query(declared: Declared, query: Any) -> dict[str, Any]:
         many = isinstance(field, (serializers.ListField, serializers.MultipleChoiceField))
         given[name] = query.getlist(name) if many else query.get(name)
     return given
-
-
-def _sentences(errors: Any) -> str:
-    """Return DRF's errors as one line."""
-    parts = []
-    for name, problems in errors.items():
-        texts = problems if isinstance(problems, list) else [str(problems)]
-        parts.append(f"{name}: {' '.join(str(text) for text in texts)}")
-    return "; ".join(parts)[:500]

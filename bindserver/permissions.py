@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, QueryDict
+from django.http import HttpRequest, QueryDict
 from rest_framework import exceptions
 from rest_framework.permissions import BasePermission, OperandHolder, SingleOperandHolder
 from rest_framework.request import Request
@@ -26,6 +26,7 @@ from bindserver.exceptions import (
     Overtaken,
     Unauthenticated,
 )
+from bindserver.refusals import refusal_of
 from bindserver.surroundings import contained
 
 VIEW: Mapping[str, Any] = {"action": "list", "args": (), "detail": False, "kwargs": {}}
@@ -41,6 +42,7 @@ def ask(binding: Binding[Any]) -> None:
 
     Raises:
         Denied: one of them refuses.
+        InvalidParams: one of them says that the params are what is wrong.
         Overtaken: what they were told may be newer than the snapshot.
         PermissionFailed: one of them raised something else.
     """
@@ -52,13 +54,13 @@ def ask(binding: Binding[Any]) -> None:
             for permission in asked:
                 if not permission.has_permission(request, binding):
                     raise _refusal(binding, getattr(permission, "message", None))
-    except (exceptions.NotAuthenticated, exceptions.AuthenticationFailed) as problem:
-        raise Unauthenticated(str(problem.detail)) from None
-    except (exceptions.PermissionDenied, PermissionDenied, Http404) as problem:
-        raise _refusal(binding, getattr(problem, "detail", None)) from None
+    except (exceptions.PermissionDenied, PermissionDenied) as problem:
+        raise _refusal(binding, getattr(problem, "detail", str(problem))) from None
     except (Denied, Overtaken):
         raise
     except Exception as problem:
+        if (refusal := refusal_of(problem, given=bool(binding.given_params))) is not None:
+            raise refusal from None
         raise PermissionFailed(
             f"a permission class of {type(binding).__name__} failed"
         ) from problem

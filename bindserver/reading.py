@@ -15,16 +15,17 @@ from bindserver.binding import Binding, M
 from bindserver.capture.writes import asks_itself
 from bindserver.conf import conf
 from bindserver.dependencies import Recorder
-from bindserver.exceptions import Failed, InvalidParams, Unavailable
+from bindserver.exceptions import Denied, Failed, InvalidParams, Unavailable, Unsound
 from bindserver.hub import hub
 from bindserver.pace import Pacer
 from bindserver.queries import Form, Query
+from bindserver.refusals import refusing
 from bindserver.registry import registry
 from bindserver.rows import ModelRows, digest_of, model_rows
 from bindserver.snapshot import in_snapshot
 from bindserver.wishes import Order, Snapshot
 
-ASK_HERE = (Unavailable, Failed, InvalidParams)
+ASK_HERE = (Unavailable, Failed, InvalidParams, Denied, Unsound)
 """What the hub says where the caller's own query shows what is wrong."""
 
 logger = logging.getLogger("bindserver")
@@ -90,12 +91,13 @@ def snapshot_here(binding: Binding[Any]) -> Snapshot:
     no cursor: no stream has these rows.
 
     Raises:
-        Denied: the binding's permissions refuse.
+        Refusal: the binding, or its permissions, refuse.
         TooManyRows: there are more than the binding allows.
         Exception: whatever the query raises.
     """
     permissions.ask(binding)
-    query = Query(binding, Form.JSON)
+    with refusing(given=bool(binding.given_params)):
+        query = Query(binding, Form.JSON)
     rows = query.load(Recorder(), Pacer(conf.QUERY_SECONDS))
     texts = {key: fresh.text for key, fresh in rows.fresh.items()}
     return Snapshot(

@@ -9,14 +9,15 @@ from typing import Any
 from bindserver.binding import Binding
 from bindserver.conf import conf
 from bindserver.courier import Outgoing
-from bindserver.desk import Desk, move_to
+from bindserver.desk import Desk
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import round_page_size
-from bindserver.engine.protocol import Code, canonical
-from bindserver.exceptions import Denied, Overtaken, Refusal, Unavailable
+from bindserver.engine.protocol import canonical
+from bindserver.exceptions import Overtaken, Refusal, Unavailable
 from bindserver.pace import Pacer
 from bindserver.params import validate
 from bindserver.queries import Form
+from bindserver.refusals import code_of_end, refusing
 from bindserver.registry import BindingClass, registry
 from bindserver.snapshot import guarded, locked
 from bindserver.sources import Source
@@ -32,6 +33,7 @@ from bindserver.wishes import (
     OrderWish,
     ReadWish,
     ReconsiderWish,
+    Ref,
     Refused,
     ReleaseWish,
     SnapshotWish,
@@ -146,7 +148,9 @@ class Reception:
             subject, instance = catalogue.resolve(
                 binding, wish.caller, wish.message.params, self._position
             )
-        if (refusal := subject.live.refuses()) is not None:
+        opening = subject.live.opening(wish.ref, wish.message)
+        refusal = subject.live.refuses()
+        if refusal is not None and not opening.has_rows:
             raise refusal
         catalogue.attach(wish.ref, subject)
         accepted = Accepted(
@@ -156,18 +160,17 @@ class Reception:
             ordered=True,
         )
         self._outgoing.add([wish.ref], accepted)
-        subject.live.openings.append(Opening(wish.ref, wish.message))
-        if subject.live.stale:
-            self._outgoing.add([wish.ref], Staled(frame=subject.live.stale_frame()))
+        self._desk.await_rows(subject.live, [opening], self._outgoing)
 
     def _reconsider(self, wish: ReconsiderWish) -> None:
         """Evaluate a subscription for a caller who has proved anew who they are."""
         self._pacer.restart()
         catalogue = self._desk.catalogue
+        waiting = self._waiting(wish.ref)
         try:
             moved = catalogue.reconsider(wish.ref, wish.caller, self._position)
         except Refusal as refusal:
-            code = Code.REVOKED if isinstance(refusal, Denied) else refusal.code
+            code = code_of_end(refusal)
         except Overtaken:
             raise
         except Exception as problem:
@@ -177,14 +180,19 @@ class Reception:
             code = self._refusal(problem, known.binding, known.params).code
         else:
             if moved is not None:
-                move_to(moved.live, [wish.ref], self._outgoing)
+                self._desk.move([wish.ref], moved.live, waiting, self._outgoing)
             return
         catalogue.release(wish.ref)
         self._outgoing.add([wish.ref], Ended(code=code))
 
+    def _waiting(self, ref: Ref) -> list[Opening]:
+        """Return how a subscription waits for a first answer, if it does."""
+        subject = self._desk.catalogue.subject_of(ref)
+        return [] if subject is None else [o for o in subject.live.openings if o.ref == ref]
+
     def _unsubscribe(self, wish: UnsubscribeWish) -> None:
         binding = registry.find(wish.message.event)
-        with guarded(self._desk.alias):
+        with refusing(given=True), guarded(self._desk.alias):
             _, wire = validate(binding.params, wish.message.params)
         event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
         self._outgoing.add([wish.ref], event)
@@ -196,7 +204,7 @@ class Reception:
         live = subject.live
         if live.superseded:  # its rows are not this subscriber's any more; the new ones are to come
             del live.audience[wish.ref]
-            move_to(live, [wish.ref], self._outgoing)
+            self._desk.move([wish.ref], live, (), self._outgoing)
             return
         delta = live.view.since(wish.version)
         if delta is None:

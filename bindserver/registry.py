@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from bindserver.binding import Binding
+from bindserver.binding import Binding, model_of
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound
 
 BindingClass = type[Binding[Any]]
@@ -93,6 +93,14 @@ class Registry:
 
 def _nobody(binding: BindingClass) -> None:
     raise BindingError('Add "bindserver" to INSTALLED_APPS.')
+
+
+def tables_named(binding: BindingClass) -> set[str]:
+    """Return the tables of a binding's model and its parents; none where it names no model."""
+    if binding.model is None and binding.queryset is None:
+        return set()  # which a check tells
+    model = model_of(binding)
+    return {m._meta.db_table for m in (model, *model._meta.all_parents)}
 
 
 def _name_of(binding: BindingClass) -> tuple[str, str, object]:

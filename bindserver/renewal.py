@@ -8,14 +8,15 @@ from functools import partial
 from bindserver.catalogue import Asked
 from bindserver.conf import conf
 from bindserver.courier import Outgoing
-from bindserver.desk import Desk, move_to
+from bindserver.desk import Desk
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code
-from bindserver.exceptions import Denied
+from bindserver.exceptions import Denied, InvalidParams
 from bindserver.history import History
 from bindserver.isolation import Isolation
 from bindserver.live import LiveView
 from bindserver.permissions import PermissionFailed
+from bindserver.refusals import code_of_end
 from bindserver.snapshot import locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
@@ -85,6 +86,7 @@ class Renewal:
 
         Raises:
             Denied: the caller may not have it any more.
+            InvalidParams: the params are not what it takes any more.
             Overtaken: what that was told by may be newer than the snapshot.
             Exception: whatever the binding raises.
         """
@@ -109,8 +111,8 @@ class Renewal:
     def _ask(self, subject: Subject, live: LiveView) -> None:
         try:
             asked = self._desk.catalogue.ask_again(subject)
-        except Denied:
-            self._revoke(subject, Code.REVOKED)
+        except (Denied, InvalidParams) as refusal:
+            self._revoke(subject, code_of_end(refusal))
             return
         except PermissionFailed as problem:
             if locked(self._desk.alias, problem):
@@ -130,9 +132,10 @@ class Renewal:
             self._isolation.attempt(live, partial(self._lead_one, subject, new))
 
     def _lead_one(self, subject: Subject, asked: Asked, live: LiveView) -> None:
+        waiting = [opening for opening in live.openings if opening.ref in subject.refs]
         if self._desk.catalogue.lead(subject, asked):
             self._left.append((live, subject))
-            move_to(subject.live, subject.refs, self._outgoing)
+            self._desk.move(list(subject.refs), subject.live, waiting, self._outgoing)
         self._settle(subject)
 
     def _settle(self, subject: Subject) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable
 
 from bindserver.courier import Outgoing
 from bindserver.desk import Desk
-from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Subscribe
@@ -149,11 +148,8 @@ class Turn:
             self.outgoing.add([opening.ref], answered)
 
     def _first_frames(self, live: LiveView, message: Subscribe) -> tuple[Frame, ...]:
-        cursor = cursors.load(message.cursor, self._desk.secret)
-        if cursor is not None and cursor.fingerprint != live.query.fingerprint:
-            cursor = None
         try:
-            delta = missed(live, cursor, message.held, self._history)
+            delta = missed(live, live.cursor_of(message), message.held, self._history)
         except Overtaken:
             delta = None
         if delta is None:

@@ -16,13 +16,20 @@ class Opening:
 
     Attributes:
         moved: whether it has rows of another view, which this one takes the place of.
+        resumes: whether it has rows of this one, in a state that it names.
         at: when it began to wait, on the monotonic clock; the rows must be as new.
     """
 
     ref: Ref
     message: Subscribe
     moved: bool = False
+    resumes: bool = False
     at: float = field(default_factory=time.monotonic)
+
+    @property
+    def has_rows(self) -> bool:
+        """Whether its client shows rows, old ones or not, while it waits."""
+        return self.moved or self.resumes
 
 
 @dataclass(frozen=True, slots=True, eq=False)

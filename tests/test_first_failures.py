@@ -21,7 +21,7 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.capture.log import log_of
 from bindserver.engine.protocol import Code
-from bindserver.exceptions import Failed, Unavailable
+from bindserver.exceptions import Failed
 from bindserver.failures import AGAIN_SECONDS, Failures, is_of_values
 from bindserver.hub import hub
 from bindserver.live import State
@@ -188,7 +188,7 @@ class TestAFreshView:
         sqlite_turning.ask(wish)
         sqlite_turning.turn()
         assert follower.told() == ["sync", "stale"]
-        assert isinstance(wish.answer.exception(0), Unavailable)
+        assert isinstance(wish.answer.exception(0), Failed)  # there are no present rows to give
         Product.objects.update(name="mended")
         again(sqlite_turning)
         sqlite_turning.turn()

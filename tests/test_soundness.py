@@ -40,7 +40,7 @@ OF_PROJECT = {
 """What is wrong with the project around, and so with every binding of it."""
 
 OF_DATABASE = {"E052"}
-"""What only a database can tell, which servers do not ask for it as they start."""
+"""What only a database can tell, which servers ask as they read: `tests/test_row_security.py`."""
 
 OF_BINDING = sorted(DOCUMENTED - set(OF_PROJECT) - OF_DATABASE)
 NO_VIEWSET = {"E002", "E004"}

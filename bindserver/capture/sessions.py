@@ -20,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 from django.utils.module_loading import import_string
 
+from bindserver.capture.row_security import tables_by_row
 from bindserver.capture.statements import ask
 
 OWN_BACKENDS = ("django.db.backends.", "django.contrib.gis.db.backends.")
@@ -62,11 +63,6 @@ STATES = {
 }
 """Asks whether the open transaction has written, and where the session stands."""
 
-ROW_SECURITY = (
-    "SELECT relname FROM pg_class WHERE relrowsecurity AND row_security_active(oid) ORDER BY 1"
-)
-"""Asks for the tables of which the present role is shown some rows only."""
-
 
 @dataclass(frozen=True, slots=True)
 class Usual:
@@ -74,11 +70,11 @@ class Usual:
 
     Attributes:
         state: its schemas and role, in one text.
-        by_row: whether the database shows its role some rows only of a table.
+        by_row: the tables of which the database shows its role some rows only.
     """
 
     state: str
-    by_row: bool
+    by_row: frozenset[str]
 
 
 _usual: dict[str, Usual] = {}
@@ -178,7 +174,18 @@ def stands_elsewhere(alias: str) -> bool:
         # It is lost, and the next one stands as usual; but what a transaction saw is lost with it.
         return connection.in_atomic_block
     usual = _usual_of(connection)
-    return usual is None or bool(has_written) or usual.by_row or state != usual.state
+    return usual is None or bool(has_written or usual.by_row) or state != usual.state
+
+
+def usually_by_row(alias: str) -> frozenset[str]:
+    """Return the tables of a database of which sessions as the settings make them are shown some
+    rows only, as far as is known: nobody waits here for a database that nobody has reached."""
+    connection = connections[alias]
+    if connection.vendor not in STATES:
+        return frozenset()
+    known = _usual.get(_session_of(connection))
+    usual = known or (_usual_of(connection) if _is_open(connection) else None)
+    return frozenset() if usual is None else usual.by_row
 
 
 def _is_open(connection: BaseDatabaseWrapper) -> bool:
@@ -213,8 +220,7 @@ def _state(connection: BaseDatabaseWrapper) -> tuple[bool, str]:
 def _usual_of(connection: BaseDatabaseWrapper) -> Usual | None:
     """Return how sessions of a database stand, asked once for each process on a connection that
     nobody else has had; None while there is none to be had."""
-    where = connection.settings_dict
-    name = repr([connection.alias, *(where[part] for part in ("HOST", "PORT", "NAME", "USER"))])
+    name = _session_of(connection)
     if name not in _usual:
         with closing(_fresh(connection)) as fresh:
             try:
@@ -222,9 +228,14 @@ def _usual_of(connection: BaseDatabaseWrapper) -> Usual | None:
             except OperationalError:
                 return None  # the caller's is good enough for what its caller asks
             _, state = _state(fresh)
-            by_row = fresh.vendor == "postgresql" and bool(ask(fresh, ROW_SECURITY))
-        _usual[name] = Usual(state=state, by_row=by_row)
+            _usual[name] = Usual(state=state, by_row=tables_by_row(fresh))
     return _usual[name]
+
+
+def _session_of(connection: BaseDatabaseWrapper) -> str:
+    """Return what is equal for connections that are made alike."""
+    where = connection.settings_dict
+    return repr([connection.alias, *(where[part] for part in ("HOST", "PORT", "NAME", "USER"))])
 
 
 def _fresh(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
@@ -232,11 +243,3 @@ def _fresh(connection: BaseDatabaseWrapper) -> BaseDatabaseWrapper:
     own = copy.deepcopy(connection.settings_dict)
     own["OPTIONS"].pop("pool", None)
     return type(connection)(own, connection.alias)
-
-
-def tables_by_row(alias: str) -> list[str]:
-    """Return the tables of a database whose row-level security holds for the project's role."""
-    connection = connections[alias]
-    if connection.vendor != "postgresql":
-        return []
-    return [str(name) for (name,) in ask(connection, ROW_SECURITY)]

@@ -11,10 +11,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, connections
 
-from bindserver.binding import model_of
-from bindserver.capture.sessions import tables_by_row
+from bindserver.capture.row_security import HINT, refusal_for, tables_by_row
 from bindserver.conf import conf
-from bindserver.registry import BindingClass, registry
+from bindserver.registry import BindingClass, registry, tables_named
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -92,19 +91,15 @@ def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> li
 
 
 def _row_security(bindings: Sequence[BindingClass], alias: str) -> Iterator[CheckMessage]:
-    """Check that no table shows the server's role some rows only: which, a session says of itself,
-    and the server's says nothing."""
-    secured = set(tables_by_row(alias))
+    """Check that no table shows the server's role some rows only. Servers look again, at all that
+    is read."""
+    secured = tables_by_row(connections[alias])
     for binding in bindings:
-        tables = sorted(secured & tables_named(binding))
+        tables = secured & tables_named(binding)
         if tables and (binding.event is not None or binding.hears_messages()):
             yield Error(
-                f"{binding.__name__} is served from {', '.join(tables)} on database {alias!r}, of "
-                "which row-level security shows the server's role some rows only, the same ones "
-                "for every subscriber.",
-                hint="Name in `using` an alias of DATABASES whose role has BYPASSRLS, and say in "
-                "get_queryset() who may see which rows; or take the event away: in Python "
-                "`.all()` asks the connection of whoever calls.",
+                refusal_for(binding.__name__, tables, alias),
+                hint=HINT,
                 obj=binding,
                 id="bindserver.E052",
             )
@@ -125,11 +120,3 @@ def _views(bindings: Sequence[BindingClass], alias: str) -> Iterator[CheckMessag
                 obj=binding,
                 id="bindserver.W051",
             )
-
-
-def tables_named(binding: BindingClass) -> set[str]:
-    """Return the tables of a binding's model and its parents; none where it names no model."""
-    if binding.model is None and binding.queryset is None:
-        return set()  # which another check tells
-    model = model_of(binding)
-    return {m._meta.db_table for m in (model, *model._meta.all_parents)}

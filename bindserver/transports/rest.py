@@ -22,16 +22,17 @@ from bindserver import permissions
 from bindserver.ambient import Ambient, read_by
 from bindserver.answers import CURSOR_HEADER, is_known, mark, tag_of
 from bindserver.binding import Binding, model_of
-from bindserver.capture.sessions import stands_elsewhere
+from bindserver.capture.sessions import stands_elsewhere, usually_by_row
 from bindserver.conf import conf
 from bindserver.exceptions import (
     Denied,
     Failed,
     Forbidden,
     InvalidParams,
+    NotFound,
+    Refusal,
     TooManyRows,
     Unauthenticated,
-    Unavailable,
     UnknownEvent,
     Unsound,
 )
@@ -39,7 +40,8 @@ from bindserver.failures import WRONG_VALUE, is_of_values
 from bindserver.hub import hub
 from bindserver.params import from_query
 from bindserver.reading import snapshot_here
-from bindserver.registry import BindingClass, registry
+from bindserver.refusals import refusing
+from bindserver.registry import BindingClass, registry, tables_named
 from bindserver.rendering import key_name
 from bindserver.wishes import Caller, Snapshot
 
@@ -79,7 +81,8 @@ class BindingList(PlainAPIView):
     def get(self, request: Request) -> Response:
         """Answer with event, key, params and URL of each."""
         caller = Caller(user=request.user, auth=request.auth)
-        entries = [_entry(request, caller, binding) for binding in registry.served()]
+        bindings = [known for known in registry.served() if not _is_shown_by_row(known)]
+        entries = [_entry(request, caller, binding) for binding in bindings]
         return Response([entry for entry in entries if entry is not None])
 
 
@@ -89,8 +92,9 @@ def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str,
     instance = permissions.bare(binding, caller.user, caller.auth)
     try:
         permissions.ask(instance)
-        key = key_name(instance)
-    except Denied:
+        with refusing(given=False):
+            key = key_name(instance)
+    except (Denied, InvalidParams):
         return None
     except Exception:  # the project's own code; the other bindings are listed
         logger.exception("bindserver: %s is not listed", binding.__name__)
@@ -130,30 +134,34 @@ class SnapshotView(PlainAPIView):
 
 
 def _snapshot(request: Request, event: str) -> Snapshot:
-    try:
-        binding = registry.get(event)
-    except UnknownEvent as problem:
-        raise Http404(str(problem)) from None
-    except Unsound as problem:
-        raise exceptions.APIException(str(problem), code=problem.code) from None
     query = request.query_params.copy()
     for name in DRF_PARAMS:
         query.pop(name, None)
     caller = Caller(user=request.user, auth=request.auth)
     try:
+        binding = registry.get(event)
         return _rows(binding, caller, from_query(binding.params, query))
-    except InvalidParams as problem:
-        raise exceptions.ValidationError({"detail": str(problem), "code": problem.code}) from None
-    except Unauthenticated as problem:
-        raise exceptions.NotAuthenticated(str(problem)) from None
-    except Forbidden as problem:
-        raise exceptions.PermissionDenied(str(problem)) from None
-    except Failed as problem:
-        raise Broken(str(problem)) from None
-    except TooManyRows as problem:
-        raise Unserviceable(str(problem), code=problem.code) from None
-    except (Unavailable, TimeoutError):
-        raise Unserviceable("the server cannot answer now; try again later") from None
+    except (Refusal, TimeoutError) as problem:
+        raise _answer_to(problem) from None
+
+
+def _answer_to(problem: Exception) -> Exception:
+    """Return the exception that has DRF answer a refusal."""
+    told = str(problem)
+    match problem:
+        case InvalidParams(code=code):
+            return exceptions.ValidationError({"detail": told, "code": code})
+        case Unauthenticated():
+            return exceptions.NotAuthenticated(told)
+        case UnknownEvent() | NotFound():
+            return exceptions.NotFound(told)
+        case Forbidden():
+            return exceptions.PermissionDenied(told)
+        case Failed() | Unsound():
+            return Broken(told)
+        case TooManyRows(code=code):
+            return Unserviceable(told, code=code)
+    return Unserviceable("the server cannot answer now; try again later")
 
 
 def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> Snapshot:
@@ -164,8 +172,11 @@ def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> S
         Refusal: the caller is not to have them.
         TimeoutError: they are not here in time.
     """
-    if stands_elsewhere(binding.using or "default") or _asks_thread(binding):
-        return _rows_here(binding(user=caller.user, auth=caller.auth, params=params))
+    elsewhere = stands_elsewhere(binding.using or "default") or _asks_thread(binding)
+    if elsewhere and not _is_shown_by_row(binding):
+        with refusing(given=bool(params)):
+            instance = binding(user=caller.user, auth=caller.auth, params=params)
+        return _rows_here(instance)
     answer = hub.snapshot(binding, caller, params)
     try:
         return answer.result(timeout=conf.SNAPSHOT_SECONDS)
@@ -177,6 +188,15 @@ def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> S
 def _asks_thread(binding: BindingClass) -> bool:
     """Tell whether the request's own thread says what is served, such as a tenant's rows."""
     return Ambient.STATE in read_by(binding, model_of(binding))
+
+
+def _is_shown_by_row(binding: BindingClass) -> bool:
+    """Tell whether the database shows the server some rows only of a binding: the hub refuses it,
+    and the request's own connection is not asked either."""
+    alias = binding.using or "default"
+    known = hub.by_row(alias)
+    tables = usually_by_row(alias) if known is None else known
+    return not tables.isdisjoint(tables_named(binding))
 
 
 def _rows_here(binding: Binding[Any]) -> Snapshot:

@@ -44,6 +44,7 @@ class Follower:
     Attributes:
         actions: of what was sent, in order, since `clear`.
         ended: whether its subscription was.
+        ends: by which words.
         refused: why it was refused the last time.
     """
 
@@ -53,6 +54,7 @@ class Follower:
         self.replica = Replica(key)
         self.actions: list[str] = []
         self.ended = False
+        self.ends: list[Ended] = []
         self.refused: Refused | None = None
 
     def hear(self, number: int, event: Event) -> None:
@@ -66,7 +68,9 @@ class Follower:
         elif isinstance(event, Refused):
             self.actions.append("error")
             self.refused = event
-        self.ended |= isinstance(event, Ended)
+        elif isinstance(event, Ended):
+            self.ended = True
+            self.ends.append(event)
 
     def settle(self, state: str) -> None:
         """Nothing to do."""
