@@ -307,8 +307,9 @@ function renewed(old, rows) {
  */
 function frozen(rows) {
   try {
-    return Object.freeze(rows);
-  } catch {
-    return Object.freeze([...rows]); // an observable array of MobX's, for one
-  }
+    if (Object.getOwnPropertyDescriptor(rows, 0)?.value === rows[0]) {
+      return Object.freeze(rows);
+    }
+  } catch {} // an observable array that lets nobody freeze it
+  return Object.freeze([...rows]); // behind a proxy that hands out others than it holds, as Vue's does
 }
