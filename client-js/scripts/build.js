@@ -40,7 +40,16 @@ export async function bundles() {
 /** @param {string} text */
 async function squeezed(text) {
   const { code } = await minify(text, {
-    compress: { passes: 3, ecma: 2020, sequences: false, toplevel: true, unsafe_undefined: true },
+    compress: {
+      passes: 3,
+      ecma: 2020,
+      sequences: false,
+      toplevel: true,
+      unsafe_undefined: true,
+      hoist_funs: true,
+      lhs_constants: false,
+      negate_iife: false,
+    },
     mangle: { toplevel: true },
     module: true,
     format: { preamble: BANNER },

@@ -98,6 +98,7 @@ export class Answers {
     }
     this.#auth.served();
     subscription.accept(data.key);
+    this.#asks.expect(subscription);
     const joined = this.#asks.settle(subscription, canonical(data.params));
     if (subscription.fresh && subscription.resumed) {
       this.#asks.startOver(subscription);
@@ -134,6 +135,7 @@ export class Answers {
       return subscription.take(data);
     } catch (error) {
       subscription.startOver();
+      subscription.fail({ code: "internal", detail: String(error) });
       this.#asks.askLater(subscription);
       throw error;
     } finally {
@@ -178,7 +180,7 @@ export class Answers {
    * @param {Data} data
    */
   #notLeft(left, event, data) {
-    if (this.#passes(data.payload?.code)) {
+    if (this.#passes(data.payload.code)) {
       this.#asks.leaveLater(left, data.ref);
     } else if (left.echoes) {
       this.#tell(event, data);

@@ -4,7 +4,8 @@
  * what is wanted no more, until the server has answered.
  *
  * Every ask carries a mark of its own, its `ref`, by which its answer is known. What is to be said
- * waits until the pace allows it; what has become void meanwhile is never said.
+ * waits until the code that runs now has ended, and the pace allows it; what has become void
+ * meanwhile is never said.
  *
  * @import {CollectionOptions} from "./client.js"
  * @import {Environment} from "./environment.js"
@@ -36,6 +37,8 @@ export class Asks {
   #pace;
   #newestRef = 0;
   #live = false;
+  /** Whether what is to be said is looked at when the code that runs now has ended. */
+  #soon = false;
 
   /**
    * @param {Environment} env
@@ -88,35 +91,39 @@ export class Asks {
   }
 
   /**
-   * Take the word that a subscription has lost a holder: without any, it ends.
-   *
-   * @param {Subscription} subscription
+   * Say what is due when the code that runs now has ended. What has lost its last holder ends then,
+   * unless another one has come, who goes on with the rows that there are.
    */
-  release(subscription) {
-    if (!(subscription.emitted || subscription.closed || subscription.holders.size > 0)) {
-      this.drop(subscription);
-      this.leave(subscription);
+  soon() {
+    if (!this.#soon) {
+      this.#soon = true;
+      this.#env.queueMicrotask(() => this.#say());
     }
   }
 
   /**
-   * Want a subscription no more, unless collections hold it. One that we do not know may be known to
-   * the server by other params.
+   * Want a subscription no more, unless collections hold it. Several may be known by its params, as
+   * long as the server has not told that they are one. One that we do not know may be known to the
+   * server by other params.
    *
    * @param {string} event
    * @param {Params | null} [params]
    * @returns {boolean} whether listeners are to be told now, since no answer of the server's will.
    */
   unsubscribe(event, params) {
-    const known = this.book.find(event, canonical(params));
-    const left = known ?? new Subscription(event, params);
-    left.emitted = false;
-    if (left.holders.size > 0) {
-      return true;
+    const text = canonical(params);
+    const known = this.book.all.filter((each) => each.matches(event, text));
+    const emitted = known.filter((each) => each.emitted);
+    let echoes = false;
+    for (const left of known[0] ? emitted : [new Subscription(event, params)]) {
+      left.emitted = false;
+      if (left.holders.size === 0) {
+        left.echoes = true;
+        this.drop(left);
+        echoes = this.leave(left, !known[0] || left.ref > 0) || echoes;
+      }
     }
-    left.echoes = true;
-    this.drop(left);
-    return this.#live && !this.leave(left, !known || left.ref > 0);
+    return !echoes;
   }
 
   /**
@@ -128,11 +135,12 @@ export class Asks {
    */
   leave(left, anyway = left.ref > 0) {
     left.retry?.clear();
-    if (this.#live && anyway) {
+    const says = this.#live && anyway;
+    if (says) {
       this.#leaves.add(left);
+      this.soon();
     }
-    this.#say();
-    return anyway;
+    return says;
   }
 
   /** Whether somebody is being left. */
@@ -179,6 +187,7 @@ export class Asks {
         this.ask(subscription);
       }
     }
+    this.#say();
   }
 
   /**
@@ -209,12 +218,24 @@ export class Asks {
     subscription.retry?.clear();
     if (this.#live) {
       this.#due.add(subscription);
-      this.#say();
+      this.soon();
+    }
+  }
+
+  /** End what nobody holds. */
+  #letGo() {
+    for (const each of this.book.all) {
+      if (!each.emitted && each.holders.size === 0) {
+        this.drop(each);
+        this.leave(each);
+      }
     }
   }
 
   /** Say what is due, as far as the pace allows: who leaves makes room for who comes. */
   #say() {
+    this.#letGo();
+    this.#soon = false;
     const leaves = [...this.#leaves].filter((left) => !this.#isWanted(left));
     for (const each of [...leaves, ...this.#due]) {
       if (!this.#pace.take(() => this.#say())) {
@@ -227,7 +248,7 @@ export class Asks {
       } else {
         this.#due.delete(each);
         this.#send(each.ask(this.#newestRef));
-        this.#wait(each, () => each.waiting && this.#late(each), ANSWER);
+        this.expect(each);
       }
     }
   }
@@ -243,6 +264,25 @@ export class Asks {
       this.#leaves.delete(left);
     }
     return wanted !== undefined;
+  }
+
+  /** Take the hint that another ask may fare better now: one that waits is not waited for. */
+  look() {
+    for (const each of this.book.all) {
+      if (each.error && each.retry?.isSet && !each.waiting) {
+        this.ask(each);
+      }
+    }
+  }
+
+  /**
+   * Wait for an answer, or for the rows that follow it.
+   *
+   * @param {Subscription} each
+   */
+  expect(each) {
+    const waits = () => each.waiting || !each.replica?.live;
+    this.#wait(each, () => waits() && this.#late(each), ANSWER);
   }
 
   /** @param {Subscription} subscription */

@@ -78,10 +78,10 @@ export class Auth {
    * Take the word that the server takes our proof no more, and try again after a wait.
    *
    * @param {string} code
-   * @returns {boolean} whether that is what the code says, and there is another proof to be had.
+   * @returns {unknown} whether that is what the code says, and there is another proof to be had.
    */
   again(code) {
-    const ours = this.#env.auth !== undefined && (code === "expired" || code === "unauthenticated");
+    const ours = this.#env.auth && (code === "expired" || code === "unauthenticated");
     if (ours && !this.#trying) {
       this.#later();
     }
@@ -93,7 +93,7 @@ export class Auth {
    *
    * @param {Record<string, any>} data
    */
-  take({ ref, action, payload = {}, expires }) {
+  take({ ref, action, payload, expires }) {
     if (!this.#trying || (ref != null && ref !== this.#round)) {
       return;
     }

@@ -39,8 +39,7 @@ import { failure } from "./subscription.js";
  */
 
 const ADVICE =
-  'Is it bindserver that answers there ("manage.py runserver" does not)? ' +
-  "Do proxies pass WebSockets on? Open it by http to see.";
+  'Does bindserver answer there ("manage.py runserver" does not), do proxies pass WebSockets on?';
 /** Events of the client's own, and none at all; no binding may have these names. */
 const OWN = /^(connect|disconnect|error|status)?$/;
 
@@ -65,7 +64,7 @@ export class Client {
   #error = null;
   /** Whether there has been no connection yet, and no word about it. */
   #wonders = true;
-  #hintedAt = Number.NEGATIVE_INFINITY;
+  #hintedAt = -ONE_HINT;
   #unwatch = () => {};
 
   /**
@@ -92,7 +91,7 @@ export class Client {
     this.#connection = new Connection(url, env, {
       dialed: () => this.#tellStatus(),
       opened: () => this.#opened(),
-      message: (text) => this.#answers.take(text),
+      heard: (text) => this.#answers.take(text),
       closed: (ending, attempts) => this.#closed(ending, attempts),
       ping: () => this.#ping(),
     });
@@ -183,7 +182,7 @@ export class Client {
     }
     /** @type {Collection<any>} */
     const collection = new Collection(subscription, (each) => {
-      this.#asks.release(each);
+      this.#asks.soon();
       this.#gate.touch(each);
     });
     this.#gate.touch(subscription);
@@ -198,7 +197,7 @@ export class Client {
     if (this.status === "closed") {
       this.#error = null;
     }
-    this.#connection.open();
+    this.#connection.start();
     return this;
   }
 
@@ -220,6 +219,7 @@ export class Client {
       this.#hintedAt = now;
       this.#connection.look();
       this.#auth.look();
+      this.#asks.look();
     }
   }
 

@@ -127,7 +127,7 @@ export class Collection {
     if (this.#last === null) {
       this.#last = { ...this.#shown, status: "closed" };
       this.#listeners.remove(STEP);
-      this.#reject(failure({ code: "closed", detail: "the collection was closed" }, true));
+      this.#reject(failure({ code: "closed", detail: "closed by the client" }, true));
       this.#subscription.holders.delete(this);
       this.#release(this.#subscription);
     }
@@ -161,7 +161,7 @@ export class Collection {
     const { rows, status, error } = this.#shown;
     if (status === "live") {
       this.#resolve(rows);
-    } else if (error && this.#subscription.final) {
+    } else if (error?.passing === false) {
       this.#reject(error);
     }
   }

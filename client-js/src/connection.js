@@ -2,11 +2,11 @@
  * Keeps one WebSocket open: opens it, notices that it is dead, and comes back after a wait.
  * Knows nothing of what is said over it.
  *
- *     idle --open--> connecting --(socket opens)--> live
+ *     idle --start-->connecting --(socket opens)--> live
  *                     ^   |  ^                       |
  *                     |   v  '------ (it ends) ------'
  *                     '- wait
- *     any --close, or a close code that says stay away--> closed --open--> connecting
+ *     any --close, or a close code that says stay away--> closed --start--> connecting
  *
  * @import {Environment, Socket} from "./environment.js"
  */
@@ -27,7 +27,7 @@ import { Timer } from "./timer.js";
  * @typedef {object} Hearer whoever uses the connection.
  * @property {() => void} dialed a socket is being opened.
  * @property {() => void} opened
- * @property {(text: string) => void} message
+ * @property {(text: string) => void} heard
  * @property {(ending: Ending, attempts: number) => void} closed with how many attempts to connect have
  *   failed in a row; none where a connection was lost.
  * @property {() => void} ping asks the server for a sign of life.
@@ -83,7 +83,7 @@ export class Connection {
   }
 
   /** Connect now, unless there is a socket already. */
-  open() {
+  start() {
     if (this.#status === "closed") {
       this.#attempts = 0;
     }
@@ -92,7 +92,7 @@ export class Connection {
     }
   }
 
-  /** End the connection, and do not come back until `open`. */
+  /** End the connection, and do not come back until `start`. */
   close() {
     if (this.#status !== "closed") {
       this.#drop();
@@ -126,7 +126,7 @@ export class Connection {
         this.#drop();
       }
       if (this.status === "connecting") {
-        this.open();
+        this.start();
       }
     }
   }
@@ -178,7 +178,7 @@ export class Connection {
   #heard(data) {
     this.#heart.heard();
     if (typeof data === "string") {
-      this.#hearer.message(data);
+      this.#hearer.heard(data);
     }
   }
 
@@ -203,7 +203,7 @@ export class Connection {
    * @param {string} reason
    * @param {boolean} [willReconnect]
    */
-  #end(code, reason, willReconnect = comesBack(code, this.#env.auth !== undefined)) {
+  #end(code, reason, willReconnect = comesBack(code, !!this.#env.auth)) {
     const wasLive = this.#status === "live";
     this.#status = willReconnect ? "connecting" : "closed";
     this.#socket = null;
@@ -226,7 +226,7 @@ export class Connection {
     const delay = reconnectDelay(code, this.#attempt, this.#env.random);
     this.#attempt += 1;
     this.#hurries = !isPatient(code);
-    this.#timer.set(() => this.open(), delay);
+    this.#timer.set(() => this.start(), delay);
     return delay;
   }
 }

@@ -20,6 +20,7 @@
  * @property {() => number} [random] from 0 to 1.
  * @property {(fn: () => void, delay: number) => any} [setTimeout]
  * @property {(timer: any) => void} [clearTimeout]
+ * @property {(fn: () => void) => void} [queueMicrotask] calls `fn` when what runs now has ended.
  * @property {string[]} [protocols] the WebSocket subprotocols to ask for.
  *
  * @typedef {Required<Omit<Options, "auth">> & Pick<Options, "auth">} Environment
@@ -42,11 +43,12 @@ export function environment(options) {
     setTimeout: (/** @type {() => void} */ fn, /** @type {number} */ delay) =>
       setTimeout(fn, delay),
     clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
+    queueMicrotask: (/** @type {() => void} */ fn) => void Promise.resolve().then(fn),
     protocols: [SUBPROTOCOL],
     ...options,
   };
-  if (typeof env.WebSocket !== "function") {
-    throw new TypeError("bindserver: no WebSocket here; pass one in as options.WebSocket");
+  if (!env.WebSocket) {
+    throw new TypeError("bindserver: no WebSocket here; pass options.WebSocket");
   }
   return env;
 }

@@ -71,7 +71,7 @@ function write(event, data) {
 }
 
 /**
- * Return the event and data of a server's message.
+ * Return the event and data of a server's message. An error that says nothing is one all the same.
  *
  * @param {string} text
  * @returns {{event: string, data: any}} `data` is an object, except in the answer to a ping.
@@ -84,6 +84,9 @@ export function parse(text) {
   }
   const { event, data } = body;
   if (isObject(data) || event === "$pong") {
+    if (data?.action === "error") {
+      data.payload = { code: "internal", ...data.payload };
+    }
     return { event, data };
   }
   if (!event.startsWith("$")) {
@@ -139,11 +142,14 @@ export function same(a, b) {
 }
 
 /**
+ * Tell whether a value is an object that has names: no list, and no `Map` or `URLSearchParams`, of
+ * which JSON would say nothing.
+ *
  * @param {unknown} value
  * @returns {value is Record<string, any>}
  */
 export function isObject(value) {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+  return typeof value === "object" && value !== null && !(Symbol.iterator in value);
 }
 
 /**

@@ -10,10 +10,10 @@
 export function watchPage(look, surroundings = globalThis) {
   const page = surroundings.document;
   const seen = () => page.visibilityState === "visible" && look();
-  surroundings.addEventListener?.("online", look);
-  page?.addEventListener?.("visibilitychange", seen);
-  return () => {
-    surroundings.removeEventListener?.("online", look);
-    page?.removeEventListener?.("visibilitychange", seen);
+  const each = (/** @type {"addEventListener" | "removeEventListener"} */ does) => {
+    surroundings[does]?.("online", look);
+    page?.[does]?.("visibilitychange", seen);
   };
+  each("addEventListener");
+  return () => each("removeEventListener");
 }

@@ -8,12 +8,10 @@
  */
 export function pin(object) {
   const members = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object));
-  for (const [name, { get, value }] of Object.entries(members)) {
+  for (const [name, member] of Object.entries(members)) {
     if (name !== "constructor") {
-      Object.defineProperty(object, name, {
-        configurable: true,
-        ...(get ? { get: get.bind(object) } : { writable: true, value: value.bind(object) }),
-      });
+      const kind = member.get ? "get" : "value";
+      Object.defineProperty(object, name, { ...member, [kind]: member[kind].bind(object) });
     }
   }
 }

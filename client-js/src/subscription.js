@@ -62,8 +62,6 @@ export class Subscription {
   error = null;
   /** What the server says of why its stream is about to end. @type {Data | null} */
   why = null;
-  /** Whether there will be no rows, as far as can be told. */
-  final = false;
   /** @type {Shown} */
   shown = { rows: [], status: "connecting", error: null };
 
@@ -161,7 +159,6 @@ export class Subscription {
    */
   blame(error) {
     this.error = error;
-    this.final = error?.passing === false;
   }
 
   /**
@@ -194,7 +191,6 @@ export class Subscription {
    * @param {string} key the name of the row field that holds the key.
    */
   accept(key) {
-    this.retry?.clear();
     this.waiting = false;
     this.accepted = true;
     this.why = null;
@@ -217,6 +213,8 @@ export class Subscription {
     const calls = this.replica?.apply(data) ?? [];
     if (calls.length > 0 && data.action !== "stale") {
       this.failures = 0;
+      this.answered || this.retry?.clear();
+      this.retry?.isSet || this.blame(null);
     }
     this.answered ||= calls.length > 0;
     if (this.answered || this.replica?.live) {
@@ -241,7 +239,7 @@ export class Subscription {
    * @param {string | undefined} code
    */
   explained(code) {
-    return this.why?.payload?.code === code ? this.why : null;
+    return this.why?.payload.code === code ? this.why : null;
   }
 
   /** Take the word that the connection is gone. */
@@ -309,8 +307,9 @@ function renewed(old, rows) {
  */
 function frozen(rows) {
   try {
-    return Object.freeze(rows);
-  } catch {
-    return Object.freeze([...rows]); // an observable array of MobX's, for one
-  }
+    if (Object.getOwnPropertyDescriptor(rows, 0)?.value === rows[0]) {
+      return Object.freeze(rows);
+    }
+  } catch {} // an observable array that lets nobody freeze it
+  return Object.freeze([...rows]); // behind a proxy that hands out others than it holds, as Vue's does
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { overheard, start, startSubscribed } from "./surroundings.js";
+import { endTurn, overheard, start, startSubscribed } from "./surroundings.js";
 
 const [A, B, C] = [1, 2, 3].map((id) => ({ id, tags: ["x"] }));
 const copy = (value) => structuredClone(value);
@@ -215,9 +215,19 @@ test("a closed collection tells nobody, and closing twice closes once", () => {
   assert.deepEqual(asks(socket), []);
 });
 
-test("what is closed may be opened again at once", () => {
+test("what is closed and opened again at once goes on with its rows", async () => {
   const { io, products, socket } = filled();
   products.close();
+  const again = io.collection("products");
+  assert.deepEqual([again.status, again.rows], ["live", products.rows]);
+  assert.equal(await again.ready, products.rows);
+  assert.equal(asks(socket).length, 1);
+});
+
+test("what is closed may be opened again a moment later", () => {
+  const { io, products, socket } = filled();
+  products.close();
+  endTurn();
   const again = io.collection("products");
   assert.equal(again.status, "connecting");
   socket().says("products", { action: "disconnect", ref: 2 });

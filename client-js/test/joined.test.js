@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PATIENCE } from "../src/gate.js";
-import { start } from "./surroundings.js";
+import { endTurn, start } from "./surroundings.js";
 
 const [A, B] = [1, 2].map((id) => ({ id, name: `row ${id}` }));
 const params = { category: 3 };
@@ -148,6 +148,7 @@ for (const close of ["before its answer", "after its answer"]) {
     subscribed(1);
     synced();
     const text = open();
+    endTurn();
     if (close === "after its answer") {
       subscribed(2);
       synced();
@@ -176,6 +177,7 @@ test("the end of a closed one that the server took for another listener's: asked
   subscribed(1);
   synced();
   io.emit("products", { params: { category: "3" } });
+  endTurn();
   number.collection.close();
   subscribed(2);
   synced();

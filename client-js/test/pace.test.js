@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BURST, RATE } from "../src/pace.js";
-import { overheard, start } from "./surroundings.js";
+import { endTurn, overheard, start } from "./surroundings.js";
 import { vectors } from "./vectors.js";
 
 const MESSAGE = 1_000 / RATE;
@@ -109,9 +109,46 @@ test("who leaves goes before who comes, to make room", () => {
 test("closed and opened again before that was said: asked for, and not left", () => {
   const { io, all, socket, clock } = many(BURST);
   all[7].close();
+  endTurn();
   io.collection("products", { n: 7 });
   clock.pass(10_000);
   assert.deepEqual(said(socket).slice(BURST), [["ask", 7]]);
+});
+
+test("opened and closed again in one turn: nothing is said of it, however many", () => {
+  const { io, socket, clock } = many(3);
+  for (let n = 10; n < 510; n += 1) {
+    io.collection("products", { n }).close();
+    io.emit("products", { params: { n } }).emit("products", { params: { n }, disconnect: true });
+  }
+  clock.pass(10_000);
+  assert.equal(said(socket).length, 3);
+});
+
+test("closed and opened again in one turn: nothing is said, and all goes on", () => {
+  const { io, all, socket, clock } = many(3);
+  const { rows } = all[1];
+  for (let turn = 0; turn < 500; turn += 1) {
+    all[1].close();
+    all[1] = io.collection("products", { n: 1 });
+    assert.deepEqual([all[1].status, all[1].rows === rows], ["live", true]);
+  }
+  clock.pass(10_000);
+  assert.equal(said(socket).length, 3);
+  const payload = { id: 5 };
+  socket().says("products", { action: "create", payload, params: { n: 1 }, after: null });
+  assert.deepEqual(all[1].rows, [payload]);
+});
+
+test("what is asked for leaves in the same turn of the event loop: nobody waits for the first rows", async () => {
+  const { io, socket } = start({ queueMicrotask });
+  io.connect();
+  socket().opens();
+  const { sent } = socket();
+  io.collection("products");
+  assert.equal(sent.length, 1);
+  await undefined;
+  assert.equal(sent.length, 2);
 });
 
 test("closed, opened and closed again before anything was said: left", () => {

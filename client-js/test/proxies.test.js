@@ -137,6 +137,33 @@ test("what is frozen or observed by others is no hindrance", () => {
   assert.equal(products.rows.length, 2);
 });
 
+for (const [name, wrap] of Object.entries(wrappers)) {
+  test(`a page may begin with rows behind ${name}, and keeps them`, () => {
+    const { io, socket } = start();
+    const given = wrap([{ ...A }, { ...B }]);
+    const options = { initial: { rows: given, cursor: "h1" } };
+    if (!Array.isArray(given)) {
+      assert.throws(() => io.collection("products", null, options), TypeError);
+      return;
+    }
+    const products = io.collection("products", null, options);
+    const names = (rows) => rows.map((row) => row.name);
+    assert.deepEqual(
+      [names(products.rows), names(given)],
+      [
+        ["row 1", "row 2"],
+        ["row 1", "row 2"],
+      ],
+    );
+    assert.throws(() => /** @type {any} */ (products.rows).reverse(), TypeError);
+    socket()
+      .opens()
+      .accepts("products", [A, { ...B, name: "new" }]);
+    assert.deepEqual([names(products.rows), products.status], [["row 1", "new"], "live"]);
+    assert.deepEqual(names(given), ["row 1", "row 2"]);
+  });
+}
+
 test("rows that Vue is given are the rows themselves", () => {
   const { io, socket } = start();
   const products = io.collection("products");

@@ -112,7 +112,7 @@ test("an error that passes is shown beside the rows, which stay", async (t) => {
 });
 
 test("other params are another collection, and the old one is let go of", async () => {
-  const { io, socket } = start();
+  const { io, socket } = start({ queueMicrotask });
   const { show, text, leave } = stage();
   await show(h(Rows, { io, params: { category: 3 } }));
   await act(() =>

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { overheard, start, startSubscribed } from "./surroundings.js";
+import { endTurn, overheard, start, startSubscribed } from "./surroundings.js";
 
 const [A, B, C] = [1, 2, 3].map((id) => ({ id }));
 const error = (code, more) => ({ action: "error", payload: { code, detail: "…" }, ...more });
@@ -220,10 +220,47 @@ test("unsubscribing and subscribing again in one breath", () => {
   const { io, socket, take } = startSubscribed([A]);
   io.emit("products", { disconnect: true }).emit("products");
   socket().says("products", create(B, "c2"));
+  assert.deepEqual(take(), []);
+  assert.deepEqual(socket().messages.slice(1), [{ event: "products", data: { ref: 2 } }]);
+  socket().accepts("products", [A, B], { ref: 2 });
+  assert.equal(take().length, 1);
+});
+
+test("unsubscribing, and a moment later subscribing again", () => {
+  const { io, socket, take } = startSubscribed([A]);
+  io.emit("products", { disconnect: true });
+  endTurn();
+  io.emit("products");
+  socket().says("products", create(B, "c2"));
   socket().says("products", { action: "disconnect", ref: 2 });
   assert.deepEqual(take(), []);
   socket().accepts("products", [A, B], { ref: 3 });
   assert.equal(take().length, 1);
+});
+
+test("unsubscribing without a connection is told at once: no answer will be", () => {
+  const { io, socket, take } = startSubscribed([A]);
+  socket().ends();
+  take();
+  io.emit("products", { disconnect: true });
+  assert.deepEqual(take(), [["products", { action: "disconnect", params: undefined }]]);
+  io.emit("orders").emit("orders", { disconnect: true });
+});
+
+test("unsubscribing ends all that the server will take for one", () => {
+  const { io, socket, clock } = start();
+  const text = io.collection("products", { n: "6" });
+  const params = { n: 6 };
+  io.emit("products", { params });
+  socket().opens().accepts("products", [A], { params, ref: 1 });
+  io.emit("products", { params, disconnect: true });
+  text.close();
+  clock.pass(1_000);
+  const ends = socket().messages.filter(({ data }) => data.disconnect);
+  assert.deepEqual(
+    ends.map(({ data }) => data.params),
+    [params, { n: "6" }],
+  );
 });
 
 test("unsubscribing within a batch ends its calls", () => {

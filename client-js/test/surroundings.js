@@ -6,6 +6,17 @@
 const BUNDLE = "../../bindserver/static/bindserver/bindserver.mjs";
 const { connect } = await import(process.env.BUNDLE ? BUNDLE : "../src/index.js");
 
+/** What is to be done when the code that runs now has ended. @type {(() => void)[]} */
+const soon = [];
+
+/**
+ * End the code that runs now: a test says nothing of when it does, so it has whenever a test looks at
+ * what was sent, and before and after whatever happens.
+ */
+export function endTurn() {
+  for (let fn = soon.shift(); fn; fn = soon.shift()) fn();
+}
+
 /** A clock whose timers fire when it is moved past them. */
 export class Clock {
   time = 0;
@@ -24,17 +35,24 @@ export class Clock {
     this.#timers.delete(timer);
   };
 
+  queueMicrotask = (fn) => {
+    soon.push(fn);
+  };
+
   get pending() {
+    endTurn();
     return this.#timers.size;
   }
 
   pass(milliseconds) {
+    endTurn();
     const end = this.time + milliseconds;
     for (let next = this.#next(end); next; next = this.#next(end)) {
       const [number, { at, fn }] = next;
       this.#timers.delete(number);
       this.time = Math.max(this.time, at);
       fn();
+      endTurn();
     }
     this.time = end;
   }
@@ -52,10 +70,17 @@ export class Clock {
   }
 }
 
+/** Let something happen by itself, not within the code that runs now. */
+function happens(fn) {
+  endTurn();
+  fn();
+  endTurn();
+}
+
 /** A socket whose other end is the test. */
 export class FakeSocket {
   static all = [];
-  sent = [];
+  #sent = [];
   closed = false;
   /** @type {any} */
   onopen = null;
@@ -72,7 +97,12 @@ export class FakeSocket {
   }
 
   send(text) {
-    this.sent.push(text);
+    this.#sent.push(text);
+  }
+
+  get sent() {
+    endTurn();
+    return this.#sent;
   }
 
   close() {
@@ -84,7 +114,7 @@ export class FakeSocket {
   }
 
   opens() {
-    this.onopen({});
+    happens(() => this.onopen({}));
     return this;
   }
 
@@ -93,11 +123,11 @@ export class FakeSocket {
   }
 
   saysText(data) {
-    this.onmessage({ data });
+    happens(() => this.onmessage({ data }));
   }
 
   ends(code = 1006, reason = "") {
-    this.onclose({ code, reason });
+    happens(() => this.onclose({ code, reason }));
   }
 
   /** Accept the newest ask, and answer it with a sync. */
