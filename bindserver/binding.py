@@ -72,6 +72,20 @@ class Reader(Protocol):
         """Have the binding's views forgotten."""
 
 
+class _NoRequest:
+    """Fails loudly where a binding's code asks for a request: `getattr(self, "request", None)` must
+    not take silence for an answer."""
+
+    def __get__(self, binding: object | None, kind: type) -> Any:
+        if binding is None:
+            return self
+        raise BindingError(
+            f"{kind.__name__} has no request: one view serves many subscribers. Ask `self.user`, "
+            "`self.auth` and `self.params`; or say `request = None` in the binding, if its rows "
+            "are right without one."
+        )
+
+
 class Binding(Generic[M]):
     """A named queryset with a serializer.
 
@@ -97,8 +111,7 @@ class Binding(Generic[M]):
         using: the database's alias; None for "default".
         permission_classes: DRF's permission classes, which decide who may subscribe; None for
             DRF's setting. Python code is not asked.
-        request: where it is there, and None, the serializer renders rightly without a request.
-
+        request: None says that rows and serializer are right without a request.
         given_params: the arguments as they were given: their form on the wire may say less.
 
     Args:
@@ -126,7 +139,7 @@ class Binding(Generic[M]):
     params: Any = {}
     using: ClassVar[str | None] = None
     permission_classes: ClassVar[Sequence[Any] | None] = None
-    request: ClassVar[None]
+    request: ClassVar[Any] = _NoRequest()
 
     _wired: ClassVar[Reader | None] = None
     _subclassed: ClassVar[list[Callable[[type[Binding[Any]]], None]]] = []

@@ -13,6 +13,7 @@ from types import MappingProxyType, SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
+from django.db.models import Q
 from django.test import override_settings
 from rest_framework import serializers
 from rest_framework.test import APIRequestFactory
@@ -191,6 +192,30 @@ def test_a_binding_may_answer_knowingly(way: str) -> None:
         get_serializer_context=lambda self: {"request": None},
     )
     assert live.subscribe(returned).rows[0]["price"] == "0.00"
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda binding: binding.request,
+        lambda binding: getattr(binding, "request", None),
+        lambda binding: hasattr(binding, "request"),
+    ],
+)
+def test_a_binding_s_own_code_is_told_too_that_there_is_no_request(ask: Any) -> None:
+    Product.objects.create(name="pen")
+
+    def get_q(self: Any) -> Q:
+        return Q(pk__lt=0) if ask(self) else Q()
+
+    declared = {"model": Product, "fields": ("id",), "get_q": get_q}
+    silent = type("AsksItself", (Binding,), {**declared, "event": "asks-itself"})
+    with pytest.raises(BindingError, match=r"`self\.user`"):
+        Live().subscribe(silent)
+    answers = {**declared, "event": "answers-itself", "request": None}
+    if ask.__code__.co_names != ("hasattr",):
+        assert len(Live().subscribe(type("AnswersItself", (Binding,), answers)).rows) == 1
 
 
 @pytest.mark.django_db
