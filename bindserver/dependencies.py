@@ -20,6 +20,8 @@ from django.db import connections
 from django.db.models import Model
 from django.db.models.sql.datastructures import Join
 
+from bindserver.exceptions import BindingError
+
 WORD = r"[^\W\d][\w$]*"
 NAME = rf'(?:"(?:[^"]|"")+"|`[^`]+`|\[[^\]]+\]|{WORD})'
 IDENTIFIER = re.compile(WORD)
@@ -87,6 +89,7 @@ class Recorder:
         self.own: set[str] = set()
         self.other: set[str] = set()
         self._expects_own = False
+        self._watches = False
 
     @property
     def tables(self) -> set[str]:
@@ -96,6 +99,19 @@ class Recorder:
     def expect_own(self) -> None:
         """Take the next statement for the view's own query."""
         self._expects_own = True
+
+    def demand_own(self) -> None:
+        """Have rows refused for which nobody asked the database.
+
+        Raises:
+            BindingError: the view's own query was not seen, and so its rows are somebody else's.
+        """
+        if self._expects_own and self._watches:
+            raise BindingError(
+                "Rows came without a question to the database: something else answered, such as a "
+                "cache of querysets. No change of what it answers would be seen; have the "
+                "binding's get_queryset() return a queryset that reads past it."
+            )
 
     def __call__(
         self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any
@@ -111,6 +127,7 @@ class Recorder:
     @contextmanager
     def watching(self, alias: str) -> Iterator[Recorder]:
         """Watch the connection of this thread."""
+        self._watches = True
         with connections[alias].execute_wrapper(self):
             yield self
 

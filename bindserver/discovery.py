@@ -26,6 +26,7 @@ from bindserver.pace import Pacer
 from bindserver.queries import OverBudget, Query
 from bindserver.registry import BindingClass
 from bindserver.surroundings import neutral
+from bindserver.uncached import past_caches
 
 logger = logging.getLogger("bindserver")
 
@@ -77,7 +78,7 @@ def _tried(binding: BindingClass, alias: str) -> set[str]:
     recorder = Recorder()
     query: Query | None = None
     try:
-        with recorder.watching(alias), neutral():
+        with recorder.watching(alias), past_caches(), neutral():
             instance: Binding[object] = binding()  # type: ignore[type-var]
             with suppress(Denied):  # nobody is known here
                 permissions.ask(instance)

@@ -348,6 +348,7 @@ class Query:
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
         with closing(reading.rows(bounded, pacer, slots)) as found:
             for count, row in enumerate(found, start=1):
+                recorder.demand_own()
                 if budget is not None and count > budget:
                     raise OverBudget
                 rows = dealt[row.slot]
@@ -365,6 +366,7 @@ class Query:
             recorder.expect_own()
             with closing(reading.rows(queryset.filter(pk__in=some), pacer)) as found:
                 for row in found:
+                    recorder.demand_own()
                     rows.add(row, self._sort(row))
         return rows
 
@@ -389,6 +391,7 @@ class Query:
             found = reading.rows(common.filter(pk__in=some), pacer, slots)
             with closing(found):
                 for row in found:
+                    recorder.demand_own()
                     dealt.setdefault(row.slot, Rows()).add(row, self._sort(row))
         return dealt
 

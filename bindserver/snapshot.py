@@ -16,6 +16,7 @@ from bindserver.exceptions import Overtaken
 from bindserver.homes import is_elsewhere
 from bindserver.pace import Pacer
 from bindserver.surroundings import contained
+from bindserver.uncached import past_caches
 
 _reading = threading.local()
 
@@ -141,9 +142,11 @@ def guarded(alias: str) -> Iterator[None]:
 
 @contextmanager
 def reading_from(alias: str) -> Iterator[None]:
-    """Let all reads of this thread go to one database, whatever the project's routers say."""
+    """Let all reads of this thread go to one database, whatever the project's routers and the
+    caches of other packages say."""
     _reading.alias = alias
     try:
-        yield
+        with past_caches():
+            yield
     finally:
         _reading.alias = None

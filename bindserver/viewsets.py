@@ -30,6 +30,14 @@ from bindserver.statements import queryset_of, reads_alike
 from bindserver.wishes import Snapshot
 
 
+def _named_by(model: type[Model]) -> QuerySet[Any]:
+    """Return the queryset by which routers name a viewset's routes."""
+    try:
+        return model._default_manager.all()
+    except Exception:  # a manager may answer in a request's surroundings alone, and none is here
+        return QuerySet(model).none()
+
+
 class BoundModelViewSet(viewsets.ModelViewSet[Any]):
     """A drop-in for `ModelViewSet`.
 
@@ -54,8 +62,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         if "queryset" in vars(cls):
             cls._names_queryset = vars(cls)["queryset"] is not None
         if not cls._names_queryset and (cls.binding is not None or cls.model is not None):
-            # Routers name routes by it.
-            cls.queryset = model_of(binding_class(cls))._default_manager.all()
+            cls.queryset = _named_by(model_of(binding_class(cls)))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse a binding that a system check refuses, before anything else is asked."""

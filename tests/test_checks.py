@@ -22,6 +22,7 @@ from bindserver import Binding, checks, importing
 from bindserver.checks.bindings import _check_permissions
 from bindserver.importing import Asked
 from bindserver.registry import registry
+from bindserver.viewsets import BoundModelViewSet
 from tests.app.models import Moment, Product, Shelf, Tag
 from tests.test_like_drf import BackwardsRow, FullRow
 from tests.unsound.serializers import Deep
@@ -82,6 +83,24 @@ class Sums(models.Model):
     """One of a database view."""
 
     stock = models.IntegerField()
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+class RefusingManager(models.Manager["Scoped"]):
+    """As django-scopes' own: nothing is told outside of a scope."""
+
+    def get_queryset(self) -> models.QuerySet[Scoped]:
+        raise LookupError("no scope is active")
+
+
+class Scoped(models.Model):
+    """A model whose manager answers in a request's surroundings alone."""
+
+    name = models.CharField(max_length=10)
+    objects = RefusingManager()
 
     class Meta:
         app_label = "app"
@@ -217,6 +236,49 @@ def test_the_bindings_of_the_tests_have_no_mistakes() -> None:
 def test_what_is_written_as_a_method_or_property_is_left_alone(declare: Declare) -> None:
     declare(**GOOD, filters=lambda self: {"nonsense": self.user.pk}, excludes=property(lambda _: 1))
     assert checks.check_bindings() == []
+
+
+def counted(self: Any) -> models.QuerySet[Product]:
+    return Product.objects.annotate(tag_count=models.Count("tags"))
+
+
+def test_what_a_method_annotates_may_be_filtered_and_ordered_by(declare: Declare) -> None:
+    asked = {"filters": {"tag_count__gt": 1}, "excludes": {"tag_count": 9}}
+    declare(**GOOD, **asked, ordering=["-tag_count"], get_queryset=counted)
+    assert checks.check_bindings() == []
+
+
+@pytest.mark.parametrize(
+    ("identifier", "asked"),
+    [("E013", {"filters": {"category__nonsense": 1}}), ("E014", {"ordering": ["-name__nonsense"]})],
+)
+def test_what_no_method_can_annotate_is_told_beside_one(
+    declare: Declare, identifier: str, asked: dict[str, Any]
+) -> None:
+    declare(**GOOD, **asked, get_queryset=counted)
+    assert told(checks.check_bindings()) == [f"bindserver.{identifier}"]
+
+
+def test_a_manager_that_answers_in_a_request_alone_is_left_to_the_method(declare: Declare) -> None:
+    asked = {"filters": {"name": "a"}, "ordering": ["name"]}
+    rows = models.QuerySet(Scoped)
+    declare(
+        model=Scoped,
+        event="in a scope",
+        fields=["id"],
+        get_queryset=lambda self: rows.all(),
+        **asked,
+    )
+    assert checks.check_bindings() == []
+
+
+def test_a_viewset_is_made_where_its_model_s_manager_answers_in_a_request_alone(
+    declare: Declare,
+) -> None:
+    binding = declare(model=Scoped, event="in a scope", fields=["id"])
+    made: Any = type("ScopedViewSet", (BoundModelViewSet,), {"binding": binding})
+    assert made.queryset.model is Scoped
+    assert made.queryset.query.is_empty()
 
 
 def test_a_binding_of_python_s_alone_needs_no_fields(declare: Declare) -> None:

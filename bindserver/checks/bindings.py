@@ -13,6 +13,7 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import FieldDoesNotExist, FieldError, ImproperlyConfigured
 from django.db import NotSupportedError, connections
 from django.db.models import CompositePrimaryKey, JSONField, Model, QuerySet
+from django.db.models.constants import LOOKUP_SEP
 from rest_framework import serializers
 from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
@@ -306,9 +307,7 @@ def _check_params(binding: BindingClass) -> Iterator[CheckMessage]:
 
 def _check_query(binding: BindingClass) -> Iterator[CheckMessage]:
     """Check class-level lookups and ordering; methods run for subscribers only."""
-    queryset = model_of(binding)._default_manager.all()
-    if binding.queryset is not None:
-        queryset = binding.queryset.all()
+    queryset = _rows_to_begin_with(binding)
     for name in ("filters", "excludes"):
         value = vars(binding).get(name)
         if value is None or callable(value) or isinstance(value, property):
@@ -316,7 +315,8 @@ def _check_query(binding: BindingClass) -> Iterator[CheckMessage]:
         if not isinstance(value, dict):
             problem: object = "it is a dict of lookups, a method or a property"
         else:
-            problem = _problem_of(partial(queryset.filter, **value))
+            known = {key: item for key, item in value.items() if not _may_annotate(binding, key)}
+            problem = _problem_of(partial(queryset.filter, **known))
         if problem:
             yield Error(
                 f"{binding.__name__}.{name}: {problem}.",
@@ -327,6 +327,7 @@ def _check_query(binding: BindingClass) -> Iterator[CheckMessage]:
     ordering: Any = binding.ordering
     if ordering is not None:
         items = [ordering] if isinstance(ordering, str) else list(ordering)
+        items = [item for item in items if not _may_annotate(binding, item)]
         random = any(item in ("?", "-?") for item in items if isinstance(item, str))
         problem = (
             "a random order is no order"
@@ -340,6 +341,33 @@ def _check_query(binding: BindingClass) -> Iterator[CheckMessage]:
                 obj=binding,
                 id="bindserver.E014",
             )
+
+
+def _rows_to_begin_with(binding: BindingClass) -> QuerySet[Any]:
+    """Return a queryset to try lookups on. The manager of a model whose binding asks by a method of
+    its own is not asked: it may refuse to answer outside of what that method does."""
+    if binding.queryset is not None:
+        return binding.queryset.all()
+    if _asks_itself(binding):
+        return QuerySet(model_of(binding))
+    return model_of(binding)._default_manager.all()
+
+
+def _asks_itself(binding: BindingClass) -> bool:
+    return binding.get_queryset is not Binding.get_queryset
+
+
+def _may_annotate(binding: BindingClass, lookup: object) -> bool:
+    """Tell whether a lookup may begin with what a binding's `get_queryset` annotates."""
+    if not _asks_itself(binding) or not isinstance(lookup, str) or lookup in ("?", "-?"):
+        return False
+    model = model_of(binding)
+    first = lookup.lstrip("-").split(LOOKUP_SEP)[0]
+    try:
+        QuerySet[Any](model).query.names_to_path([first], model._meta)  # type: ignore[attr-defined]
+    except FieldError:
+        return True
+    return False
 
 
 def _problem_of(build: Callable[[], object]) -> str:

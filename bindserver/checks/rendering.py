@@ -24,9 +24,12 @@ from bindserver.serializing import NoRequest
 def check_database(binding: BindingClass) -> Iterator[CheckMessage]:
     """Check that a binding follows the database that its rows are read from."""
     model = model_of(binding)
-    queryset = model._default_manager.all() if binding.queryset is None else binding.queryset
     if binding.get_queryset is not Binding.get_queryset:
         queryset = model._base_manager.all()  # what the method says is seen when it is called
+    elif binding.queryset is not None:
+        queryset = binding.queryset
+    else:
+        queryset = model._default_manager.all()
     other = elsewhere(queryset, binding.using)
     if other is not None:
         yield Error(

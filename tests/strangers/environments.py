@@ -30,6 +30,18 @@ PINS = {
         "drf-flex-fields==1.0.2",
         "drf-writable-nested==0.7.2",
     ),
+    "habits": (
+        "django-auditlog==3.4.1",
+        "django-cte==4.0.0",
+        "django-modeltranslation==0.20.6",
+        "django-money==3.6.2",
+        "django-ordered-model==3.7.4",
+        "django-reversion==6.4.0",
+        "django-safedelete==1.5.0",
+        "django-scopes==2.1.0",
+        "django-treebeard==7.0.3",
+    ),
+    "cached": ("django-cachalot==2.9.1",),
 }
 """What each app's environment has beside bindserver and Django."""
 

@@ -1,0 +1,5 @@
+"""Routes of the project."""
+
+from django.urls import include, path
+
+urlpatterns = [path("bindings/", include("bindserver.urls"))]
