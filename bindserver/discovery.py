@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import partial
 
 from django.contrib.auth import get_user_model
 from django.db import router
@@ -25,7 +26,7 @@ from bindserver.exceptions import Denied
 from bindserver.pace import Pacer
 from bindserver.queries import OverBudget, Query
 from bindserver.registry import BindingClass
-from bindserver.surroundings import neutral
+from bindserver.surroundings import apart
 from bindserver.uncached import past_caches
 
 logger = logging.getLogger("bindserver")
@@ -78,18 +79,22 @@ def _tried(binding: BindingClass, alias: str) -> set[str]:
     recorder = Recorder()
     query: Query | None = None
     try:
-        with recorder.watching(alias), past_caches(), neutral():
-            instance: Binding[object] = binding()  # type: ignore[type-var]
-            with suppress(Denied):  # nobody is known here
-                permissions.ask(instance)
-            query = Query(instance)
-            query.load(recorder, Pacer(conf.QUERY_SECONDS), budget=1)
+        with recorder.watching(alias), past_caches():
+            query = apart(partial(_ask_anonymously, binding))
+            apart(partial(query.load, recorder, Pacer(conf.QUERY_SECONDS), budget=1))
     except OverBudget:
         pass
     except Exception as problem:
         # A binding may well need a user or params that only a subscriber brings.
         logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
     return recorder.own | recorder.other | (query.tables if query else set())
+
+
+def _ask_anonymously(binding: BindingClass) -> Query:
+    instance: Binding[object] = binding()  # type: ignore[type-var]
+    with suppress(Denied):  # nobody is known here
+        permissions.ask(instance)
+    return Query(instance)
 
 
 def unshared(binding: BindingClass) -> tuple[str, ...]:
@@ -113,8 +118,7 @@ def read_whole(binding: BindingClass) -> str | None:
 def _asked(binding: BindingClass) -> Query | None:
     """Return the query of an anonymous user without params, if there is one."""
     try:
-        with neutral():
-            return Query(binding())
+        return apart(lambda: Query(binding()))
     except Exception as problem:  # as above
         logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
         return None

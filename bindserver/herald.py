@@ -22,7 +22,7 @@ from bindserver.binding import Binding
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code, canonical
 from bindserver.hearing import changes
-from bindserver.surroundings import neutral
+from bindserver.surroundings import apart
 from bindserver.wishes import Answered, Caller, Ended, Event, Published, Ref, Refused
 
 logger = logging.getLogger("bindserver")
@@ -172,7 +172,6 @@ class Herald:
     @staticmethod
     def _call(binding: Binding[Any], action: str, payload: Any) -> None:
         try:
-            with neutral():
-                binding.message(action, payload)
+            apart(lambda: binding.message(action, payload))
         except Exception:  # the project's own code, which must harm nobody else's
             logger.exception("bindserver: %s.message() failed", type(binding).__name__)

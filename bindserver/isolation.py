@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from functools import partial
 
 from bindserver.courier import Outgoing
 from bindserver.desk import Desk, mark_stale
@@ -19,7 +19,7 @@ from bindserver.pace import Pacer
 from bindserver.registry import BindingClass
 from bindserver.snapshot import locked
 from bindserver.sources import Source
-from bindserver.surroundings import neutral
+from bindserver.surroundings import apart
 from bindserver.wishes import Ended
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
@@ -80,8 +80,10 @@ class Isolation:
         self._pacer.restart()
         failures = live.failures
         try:
-            with nullcontext() if ours else neutral():
+            if ours:
                 work(live)
+            else:
+                apart(partial(work, live))
         except TooManyRows as problem:
             self._end(live, problem)
         except Overtaken:

@@ -26,7 +26,7 @@ from bindserver.live import LiveView
 from bindserver.pace import Pacer, collector
 from bindserver.queries import SLOTS_PER_QUERY, Query, Rows
 from bindserver.snapshot import connect, open_connection, snapshot, vouch
-from bindserver.surroundings import neutral
+from bindserver.surroundings import apart
 from bindserver.watchdog import Watchdog
 
 LOAD_PATIENCE = 6
@@ -162,8 +162,8 @@ class Loader:
             with collector.resting(), snapshot(connection, pacer):
                 if wanted.durable:
                     position = log_of(connection).position(wanted.since)
-                with recorder.watching(self._alias), neutral():
-                    dealt[:] = read_whole(wanted.queries, recorder, pacer)
+                with recorder.watching(self._alias):
+                    dealt[:] = apart(lambda: read_whole(wanted.queries, recorder, pacer))
                 vouch(self._alias, recorder.tables)
         except Exception as raised:  # handed on: the cycle sets the view aside and logs it
             problem = _told(raised, connection)

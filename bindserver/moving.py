@@ -22,7 +22,7 @@ from bindserver.queries import Dealt, OverBudget, Rows
 from bindserver.refresh import read_together, refresh, take
 from bindserver.snapshot import locked
 from bindserver.sources import Source
-from bindserver.surroundings import neutral
+from bindserver.surroundings import apart
 from bindserver.wishes import Arrived, Published
 
 logger = logging.getLogger("bindserver")
@@ -119,8 +119,7 @@ class Mover:
         of them, which is not known yet, cannot be read."""
         self._pacer.restart()
         try:
-            with neutral():
-                return read_together(lives, what, self._pacer, self._desk.alias)
+            return apart(lambda: read_together(lives, what, self._pacer, self._desk.alias))
         except OverBudget:
             self._have_loaded(lives)
         except Exception as problem:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from bindserver.binding import Binding
@@ -22,7 +23,7 @@ from bindserver.registry import BindingClass, registry
 from bindserver.snapshot import guarded, locked
 from bindserver.sources import Source
 from bindserver.subject import Subject
-from bindserver.surroundings import neutral
+from bindserver.surroundings import apart
 from bindserver.waiting import Opening, Reading
 from bindserver.wishes import (
     Accepted,
@@ -92,8 +93,7 @@ class Reception:
             self.postponed.append(wish)
             return
         try:
-            with neutral():
-                self._serve(wish)
+            apart(partial(self._serve, wish))
         except Overtaken:
             self.postponed.append(wish)
         self._late = time.monotonic() >= self._until

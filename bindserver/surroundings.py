@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import decimal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from django.conf import settings
 from django.utils import timezone, translation
 
 from bindserver.exceptions import BindingError
+
+R = TypeVar("R")
 
 
 @contextmanager
@@ -32,13 +35,29 @@ def contained() -> Iterator[None]:
         ) from problem
 
 
+def apart(work: Callable[[], R]) -> R:
+    """Run a project's code by itself: in LANGUAGE_CODE and TIME_ZONE, and as a new thread does
+    arithmetic.
+
+    What the code sets ends with it, as with a request, also in context variables, where libraries
+    keep a tenant or a scope: the next that runs in this thread does not inherit it.
+
+    Raises:
+        BindingError: the code wants to end the thread.
+        Exception: whatever it raises.
+    """
+    return copy_context().run(_in_neutral, work)
+
+
+def _in_neutral(work: Callable[[], R]) -> R:
+    with neutral():
+        return work()
+
+
 @contextmanager
 def neutral() -> Iterator[None]:
-    """Run a project's code in LANGUAGE_CODE and TIME_ZONE, and as a new thread does arithmetic.
-
-    What the code sets ends with the block, as with a request: the next that runs in this thread
-    does not inherit it.
-    """
+    """Run a block in LANGUAGE_CODE and TIME_ZONE, and as a new thread does arithmetic; these end
+    with it, and other context variables do not."""
     with (
         translation.override(settings.LANGUAGE_CODE),
         timezone.override(None),

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from asgiref.local import Local
 from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.db import models
 from django.db.models import Prefetch, QuerySet
@@ -48,6 +51,22 @@ def unlisted(binding: type[Binding[Any]]) -> type[Any]:
     """Keep a binding out of the registry, which other tests look at."""
     registry.remove(binding)
     return binding
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where libraries keep whose request it is."""
+
+    get: Callable[[], str]
+    set: Callable[[str], object]
+
+
+_variable: ContextVar[str] = ContextVar("tenant", default="")
+_local = Local()
+CONTEXT_VARIABLE = Kept(_variable.get, _variable.set)
+ASGIREF_LOCAL = Kept(
+    lambda: getattr(_local, "tenant", ""), lambda value: setattr(_local, "tenant", value)
+)
 
 
 def problems(binding: type[Binding[Any]]) -> list[str]:
@@ -529,6 +548,50 @@ class TestSurroundings:
             assert set(french.column("day")) == {"lundi" if how == "queryset" else "Montag"}
             add(pk)
             sqlite_turning.turn()
+
+    @pytest.mark.parametrize("variable", [CONTEXT_VARIABLE, ASGIREF_LOCAL])
+    @pytest.mark.parametrize("where", ["permission", "queryset", "serializer"])
+    def test_what_one_binding_keeps_in_its_context_reaches_no_other(
+        self, sqlite_turning: Turning, where: str, variable: Kept
+    ) -> None:
+        class Telling(ProductRow):
+            tenant = serializers.SerializerMethodField()
+
+            class Meta(ProductRow.Meta):
+                fields = ["id", "tenant"]
+
+            def get_tenant(self, row: Product) -> str:
+                if where == "serializer" and self.context["sets"]:
+                    variable.set("another's")
+                return variable.get()
+
+        @unlisted
+        class Told(Binding[Product]):
+            model = Product
+            serializer_class = Telling
+            params = {"sets": bool}
+
+            def get_permissions(self) -> Any:
+                if where == "permission" and self.params["sets"]:
+                    variable.set("another's")
+                return []
+
+            def get_queryset(self) -> Any:
+                if where == "queryset" and self.params["sets"]:
+                    variable.set("another's")
+                return Product.objects.filter(name__gt=variable.get())
+
+            def get_serializer_context(self) -> dict[str, Any]:
+                return {"sets": self.params["sets"]}
+
+        add(1)
+        sqlite_turning.follow(Told(params={"sets": True}))
+        plain = sqlite_turning.follow(Told(params={"sets": False}))
+        for pk in (2, 3):
+            sqlite_turning.turn()
+            assert set(plain.column("tenant")) == {""}
+            add(pk)
+        assert variable.get() == ""
 
     def test_a_check_leaves_the_language_of_its_thread_alone(self) -> None:
         class Making(ProductRow):

@@ -42,7 +42,7 @@ from bindserver.params import RESERVED_NAMES, field_of
 from bindserver.permissions import asks_about_objects
 from bindserver.registry import BindingClass, registry
 from bindserver.statements import why_no_rows
-from bindserver.surroundings import neutral
+from bindserver.surroundings import apart
 
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
 OF_VIEWS = frozenset(f"bindserver.{name}" for name in ("E003", "E018", "E030", "W002", "W030"))
@@ -76,8 +76,8 @@ def problems_of(binding: BindingClass) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     for check in CHECKS:
         try:
-            with neutral():  # what making a serializer does to this thread must not stay
-                found.extend(check(binding))
+            # What making a serializer does to this thread must not stay.
+            apart(partial(found.extend, check(binding)))
         except Exception as problem:  # the project's own code; it must harm no other binding
             found.append(
                 Error(

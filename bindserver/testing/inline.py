@@ -29,7 +29,7 @@ from bindserver.pace import Pacer
 from bindserver.permissions import PermissionFailed
 from bindserver.queries import Query
 from bindserver.snapshot import guarded, reading_from
-from bindserver.surroundings import neutral
+from bindserver.surroundings import apart
 from bindserver.testing.tables import TableSource
 from bindserver.turn import Turn
 from bindserver.wishes import Wish
@@ -123,8 +123,8 @@ class InlineLoader(Loader):
         problem: Exception | None = None
         rows = None
         try:
-            with guarded(self._alias), recorder.watching(self._alias), neutral():
-                [rows] = read_whole([query], recorder, Pacer(math.inf))
+            with guarded(self._alias), recorder.watching(self._alias):
+                [rows] = apart(lambda: read_whole([query], recorder, Pacer(math.inf)))
         except Exception as raised:  # handed on: the turn sets the view aside and keeps it
             problem = raised
         return Loaded(

@@ -148,7 +148,7 @@ def _language_kept() -> AbstractContextManager[Any]:
     return _all(
         patch.object(Surroundings, "around", lambda self: nullcontext()),
         *[
-            patch.object(module, "neutral", nullcontext)
+            patch.object(module, "apart", lambda work: work())
             for module in (isolation, moving, reception)
         ],
     )
