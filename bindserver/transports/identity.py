@@ -31,6 +31,7 @@ from bindserver.authentication import (
 from bindserver.conf import conf
 from bindserver.engine.protocol import Code
 from bindserver.identity import Encoder
+from bindserver.values import unwrapped
 from bindserver.wishes import Caller
 
 logger = logging.getLogger("bindserver")
@@ -54,7 +55,12 @@ class Standing:
         return self.user is None or bool(getattr(self.user, "is_anonymous", False))
 
     def is_same_user(self, other: Standing) -> bool:
-        """Tell whether two are one user, or both nobody."""
+        """Tell whether two are one user, or both nobody, whatever has changed in the user's row."""
+        return self._person() == other._person()
+
+    def is_alike(self, other: Standing) -> bool:
+        """Tell whether two are one user in all that is known of them, as in scopes that hang on
+        them."""
         one, two = (Caller(user=standing.user).identity() for standing in (self, other))
         return one == two
 
@@ -64,6 +70,13 @@ class Standing:
         one, two = Encoder(), Encoder()
         differ = one.encode(self.auth) != two.encode(other.auth)
         return differ and not (one.unshared or two.unshared)
+
+    def _person(self) -> object:
+        if self.is_nobody:
+            return None
+        user = unwrapped(self.user)
+        pk = getattr(user, "pk", None)
+        return Caller(user=user).identity() if pk is None else (type(user), pk)
 
 
 class Identity:
@@ -160,7 +173,9 @@ class Identity:
         """Return the session's user as the database has it now, not as it was at the handshake."""
         known = self._scope["session"]
         self._scope["session"] = known.__class__(known.session_key)
-        return Standing(user=await get_user(self._scope), by_session=True)
+        found = Standing(user=await get_user(self._scope), by_session=True)
+        # What middleware has hung on the user at the handshake holds on.
+        return self._now if self._now.by_session and self._now.is_same_user(found) else found
 
     def is_of_session(self, key: str) -> bool:
         """Tell whether it is a session that proves who the client is, and this one."""
@@ -184,7 +199,7 @@ class Identity:
         before, self._now = self._now, standing
         self._scope["user"] = standing.user
         if before.is_same_user(standing):
-            if before.auth is not standing.auth:
+            if before.auth is not standing.auth or not before.is_alike(standing):
                 self._reconsider()
         elif before.is_nobody:
             self._reconsider()
@@ -228,10 +243,10 @@ class Identity:
                 continue  # somebody else by now
             if found.is_nobody:
                 self._become_nobody(Code.REVOKED)
-            elif not before.is_same_user(found) or before.says_else(found):
-                self._adopt(found)
-            else:
+            elif before.is_alike(found) and not before.says_else(found):
                 self._now = replace(found, auth=before.auth)
+            else:
+                self._adopt(found)
 
     async def _present(self, before: Standing) -> Standing:
         """Return who the same proof stands for now."""

@@ -233,6 +233,26 @@ class TestEnding:
             assert await error_of(talk, "members") == "unauthenticated"
         program.close()
 
+    @pytest.mark.parametrize("proof", ["session", "token"])
+    async def test_whose_row_is_changed_is_still_the_same(
+        self, make_server: MakeServer, proof: str
+    ) -> None:
+        server = make_server(REVALIDATE_SECONDS=0.3).start()
+        program = program_on(server)
+        headers = program.log_in("ann")
+        async with talking(server.ws, headers if proof == "session" else {}) as talk:
+            if proof == "token":
+                await prove(talk, add_token(program, 1))
+            members = await talk.follow("members")
+            program.run("UPDATE auth_user SET last_login = '2026-01-01', first_name = 'Ann'")
+            await talk.silence(1)
+            token = {} if proof == "session" else {"token": "k" * 40}
+            await talk.say("$auth", **token)
+            await talk.hear_data("$auth")
+            await talk.ping()
+            assert members.actions == ["sync"]
+        program.close()
+
     @pytest.mark.parametrize(
         "withdraw",
         [
