@@ -60,3 +60,4 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
     }
+BINDSERVER = {"REVALIDATE_SECONDS": 2}  # so that it happens in a run, however fast that is
