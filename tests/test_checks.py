@@ -261,7 +261,7 @@ def test_what_no_method_can_annotate_is_told_beside_one(
 
 def test_a_manager_that_answers_in_a_request_alone_is_left_to_the_method(declare: Declare) -> None:
     asked = {"filters": {"name": "a"}, "ordering": ["name"]}
-    rows = models.QuerySet(Scoped)
+    rows: models.QuerySet[Scoped] = models.QuerySet(Scoped)
     declare(
         model=Scoped,
         event="in a scope",

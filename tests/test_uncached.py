@@ -37,7 +37,7 @@ class Remembering(QuerySet[Product]):
     def _fetch_all(self) -> None:
         if Remembering.known is not None:
             self._result_cache = Remembering.known
-        super()._fetch_all()  # type: ignore[misc]
+        super()._fetch_all()
         Remembering.known = self._result_cache
 
 
@@ -60,11 +60,15 @@ def with_app(package: str) -> AbstractContextManager[Any]:
     return modify_settings(INSTALLED_APPS={"append": package})
 
 
-def remembered() -> type[Binding[Any]]:
-    binding = type("Remembered", (Binding,), {"model": Product, "fields": ["id", "name"]})
-    binding.get_queryset = lambda self: Remembering(Product)  # type: ignore[method-assign]
-    registry.remove(binding)
-    return binding
+class Remembered(Binding[Product]):
+    model = Product
+    fields = ["id", "name"]
+
+    def get_queryset(self) -> QuerySet[Product]:
+        return Remembering(Product)
+
+
+registry.remove(Remembered)
 
 
 def test_rows_that_a_cache_of_querysets_answers_with_are_refused() -> None:
@@ -72,7 +76,7 @@ def test_rows_that_a_cache_of_querysets_answers_with_are_refused() -> None:
     Product.objects.create(name="Lamp", price=1)
     recorder = Recorder()
     with recorder.watching("default"):
-        query = Query(remembered()())
+        query = Query(Remembered())
         assert query.load(recorder, Pacer(10)).count == 1
         with pytest.raises(BindingError, match="without a question to the database"):
             query.load(recorder, Pacer(10))

@@ -350,7 +350,8 @@ def _rows_to_begin_with(binding: BindingClass) -> QuerySet[Any]:
         return binding.queryset.all()
     if _asks_itself(binding):
         return QuerySet(model_of(binding))
-    return model_of(binding)._default_manager.all()
+    rows: QuerySet[Any] = model_of(binding)._default_manager.all()
+    return rows
 
 
 def _asks_itself(binding: BindingClass) -> bool:
@@ -364,7 +365,7 @@ def _may_annotate(binding: BindingClass, lookup: object) -> bool:
     model = model_of(binding)
     first = lookup.lstrip("-").split(LOOKUP_SEP)[0]
     try:
-        QuerySet[Any](model).query.names_to_path([first], model._meta)  # type: ignore[attr-defined]
+        QuerySet[Any](model).query.names_to_path([first], model._meta)
     except FieldError:
         return True
     return False
