@@ -12,7 +12,7 @@ from tests.differential.menu import MENUS, ORDER_KINDS, Menu, Piece
 
 PRELUDE = """
 import datetime, uuid
-from decimal import Decimal
+from decimal import Decimal, getcontext
 from django.db import connection, transaction
 from django.db.models import *
 from django.db.models.expressions import RawSQL
@@ -159,7 +159,7 @@ class _Declaring:
         """Return a queryset, and whether it can be filtered and ordered further."""
         draw, menu = self._draw, self._menu
         text = draw.one(menu.bases).text if menu.bases else menu.base().text
-        steps = [piece.text for piece in draw.some(menu.steps, 3)]
+        steps = [piece.text for piece in draw.some(menu.steps, draw.number(3))]
         values = {piece.field: piece for piece in draw.some(menu.values, 2)}
         self._values = list(values.values())
         # Django takes no slice after which something is filtered, and orders before `distinct`.
@@ -238,7 +238,7 @@ class _Declaring:
         if draw.chance(4):
             lines.append("        list_serializer_class = Reversed")
             self._refused = True
-        if draw.chance(12):
+        if draw.chance(16):
             lines += REPRESENTED[draw.number(len(REPRESENTED) - 1)]
         self._served = ["    serializer_class = Row"]
         return lines
@@ -257,6 +257,18 @@ REPRESENTED = (
     [
         "    def to_representation(self, row):",
         "        return {'row': super().to_representation(row)}",
+    ],
+    [
+        "    def to_representation(self, row):",
+        "        translation.activate('de' if row.pk in (1, '1') else 'fr')",
+        "        return super().to_representation(row)",
+    ],
+    [
+        "    def to_representation(self, row):",
+        "        data = super().to_representation(row)",
+        "        data['month'] = date_format(datetime.date(2024, 3, 1), 'F')",
+        "        if str(row.pk)[-1] in '12a': translation.activate('de')",
+        "        return data",
     ],
     [
         "    def get_fields(self):",

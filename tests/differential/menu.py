@@ -214,6 +214,12 @@ ITEM_DECLARED = (
     declared("german", "SerializerMethodField()\n    def get_german(self, row):\n"
              "        translation.activate('de')\n        timezone.activate('Asia/Tokyo')\n"
              "        return row.score", "surroundings"),
+    declared("japanese", "SerializerMethodField()\n    def get_japanese(self, row):\n"
+             "        if row.active and row.shelf_id: timezone.activate('Asia/Tokyo')\n"
+             "        return row.score", "surroundings"),
+    declared("rounded", "SerializerMethodField()\n    def get_rounded(self, row):\n"
+             "        if row.score: getcontext().prec = row.score + 1\n"
+             "        return str(row.amount and row.amount / 3)", "surroundings"),
     declared("many", "SerializerMethodField()\n    def get_many(self, row):\n"
              "        return self.instance is not None", "list_seen"),
     declared("rooted", "SerializerMethodField()\n    def get_rooted(self, row):\n"
