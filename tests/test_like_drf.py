@@ -257,6 +257,59 @@ class Page(Leaf):
         managed = False
 
 
+class Weighed(models.Model):
+    weight = models.DecimalField(max_digits=6, decimal_places=2, primary_key=True)
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        (serializers.DecimalField(max_digits=6, decimal_places=2), "weight"),
+        (serializers.DecimalField(max_digits=6, decimal_places=None), "weight"),
+        (serializers.DecimalField(max_digits=6, decimal_places=1), "pk"),
+        (serializers.FloatField(), "pk"),
+        (serializers.IntegerField(), "pk"),
+        (serializers.BooleanField(), "pk"),
+        (serializers.CharField(), "weight"),
+    ],
+)
+def test_a_key_that_is_rendered_as_a_fraction_or_in_part_is_not_taken_for_it(
+    field: Any, name: str
+) -> None:
+    class WeighedRow(serializers.ModelSerializer[Weighed]):
+        class Meta:
+            model = Weighed
+            fields = ["weight"]
+
+        def get_fields(self) -> dict[str, Any]:
+            return {"weight": field}
+
+    assert row_key(Weighed, WeighedRow()) == (name, name == "weight")
+
+
+class Seal(models.Model):
+    leaf = models.OneToOneField("Leaf", models.CASCADE, primary_key=True)
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+def test_a_key_that_is_anothers_is_known_as_a_number_too() -> None:
+    class SealRow(serializers.ModelSerializer[Seal]):
+        leaf_id = serializers.IntegerField()
+
+        class Meta:
+            model = Seal
+            fields = ["leaf_id"]
+
+    assert row_key(Seal, SealRow()) == ("leaf_id", True)
+
+
 def test_a_childs_own_id_is_its_key_and_no_pointer_is_added() -> None:
     class PageRow(serializers.ModelSerializer[Page]):
         class Meta:

@@ -5,69 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of source text.
-
-    Attributes:
-        text: the text.
-        kinds: what it is about, by the names in `known.py`.
-        field: for an annotation or a declared field, the name that it gives rows.
-        renders: for an annotation, the serializer's field for it.
-    """
-
-    text: str
-    kinds: frozenset[str] = frozenset()
-    field: str = ""
-    renders: str = ""
-
-
-def step(text: str, *kinds: str) -> Piece:
-    return Piece(text, frozenset(kinds))
-
-
-def value(name: str, text: str, renders: str, *kinds: str) -> Piece:
-    return Piece(text, frozenset(kinds), name, renders)
-
-
-def declared(name: str, text: str, *kinds: str) -> Piece:
-    return Piece(text, frozenset(kinds), name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Menu:
-    """What there is for one model.
-
-    Attributes:
-        model: its name.
-        bases: the querysets to begin with.
-        steps: what narrows and shapes them.
-        values: annotations.
-        filters: what a binding's `filters` may say.
-        orders: columns and paths to order by.
-        usual: the model's own ordering.
-        fields: names of its fields that a serializer can be given.
-        declared: serializer fields with arguments of their own, or methods.
-        key: names that say the key in an order.
-    """
-
-    model: str
-    bases: tuple[Piece, ...] = ()
-    steps: tuple[Piece, ...] = ()
-    values: tuple[Piece, ...] = ()
-    filters: tuple[str, ...] = ()
-    orders: tuple[str, ...] = ()
-    usual: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
-    declared: tuple[Piece, ...] = ()
-    key: frozenset[str] = field(default_factory=lambda: frozenset({"pk", "id"}))
-
-    def base(self) -> Piece:
-        return Piece(f"{self.model}.objects.all()")
-
+from tests.differential.pieces import Menu, Piece, declared, step, value
+from tests.differential.typed_menu import TYPED_MENUS
 
 ITEM_STEPS = (
     step(".filter(score__gt={n})"),
@@ -121,6 +60,15 @@ ITEM_STEPS = (
     step(".extra(where=['differential_item.score > %s'], params=[{n}])", "extra"),
     step(".alias(m=Max('entries__quantity')).filter(m__gte={n})"),
     step(".none()"),
+    step(".select_related('shelf').only('name', 'shelf__name')"),
+    step(".select_related('shelf').defer('shelf__rank')"),
+    step(".select_related('shelf').select_related(None)"),
+    step(".prefetch_related('tags').prefetch_related(None)"),
+    step(".extra(select={'twice': 'differential_item.score * 2'})", "extra"),
+    step(".filter(special__rare__oddity__gte={n})"),
+    step(".filter(entries__isnull=False) | Item.objects.filter(score={n})", "twice"),
+    step(".filter(pk__in=RawSQL('SELECT e.item_id FROM differential_entry e WHERE e.quantity > %s', [{n}]))", "extra"),
+    step(".annotate(q=FilteredRelation('shelf', condition=Q(shelf__rank__gt={n}))).filter(q__isnull=True)"),
 )  # fmt: skip
 ITEM_VALUES = (
     value("total", "Sum('entries__quantity')", "ReadOnlyField()"),
@@ -189,6 +137,17 @@ ITEM_DECLARED = (
     declared("moment", "DateTimeField(format=None)"),
     declared("amount", "DecimalField(max_digits=8, decimal_places=2, coerce_to_string=False)"),
     declared("amount", "DecimalField(max_digits=8, decimal_places=1, localize=True)"),
+    declared("beside", "PrimaryKeyRelatedField(source='shelf.items', many=True, read_only=True)"),
+    declared("grandparent", "ShelfRow(source='parent.shelf')"),
+    declared("shelf_items", "IntegerField(source='shelf.items.count', default=None)"),
+    declared("half", "HalfRow(source='*')"),
+    declared("kin", "KeepingRow(source='children', many=True)"),
+    declared("loaded", "SerializerMethodField()\n    def get_loaded(self, row):\n"
+             "        prefetch_related_objects([row], 'tags', 'entries')\n"
+             "        return [[t.weight for t in row.tags.all()], [e.quantity for e in row.entries.all()]]"),
+    declared("deferred", "SerializerMethodField()\n    def get_deferred(self, row): return sorted(row.get_deferred_fields())"),
+    declared("twice", "ReadOnlyField(default=None)"),
+    declared("sized", "CharField(source='get_size_display')"),
     declared("everything", "CharField(source='*')"),
     declared("note", "CharField(write_only=True)"),
     declared("hidden", "HiddenField(default=1)"),
@@ -239,6 +198,9 @@ ITEM = Menu(
         "day",
         "moment",
         "shelf__rank",
+        "@F('id1').asc(nulls_first=True)",
+        "@F('shelf__rank').desc(nulls_last=True)",
+        "@Upper('name')",
         "shelf",
         "parent__score",
         "active",
@@ -277,6 +239,7 @@ SPECIAL = Menu(
         declared("item_ptr_id", "IntegerField(read_only=True)"),
     ),
     key=frozenset({"pk", "item_ptr", "item_ptr_id"}),
+    id=True,
 )
 ENTRY = Menu(
     model="Entry",
@@ -361,6 +324,8 @@ SEAT = Menu(
     declared=(
         declared("item", "ChildRow()", "other_id"),
         declared("item", "StringRelatedField()", "other_id"),
+        declared("item_id", "IntegerField()"),
+        declared("number", "IntegerField(source='pk')"),
     ),
     key=frozenset({"pk", "item", "item_id"}),
 )
@@ -451,7 +416,7 @@ ODD = Menu(
     model="Odd",
     steps=(step(".filter(score__gt={n})"), step(".filter(points__lte={n})")),
     filters=("'score__gte': {n}",),
-    orders=("points", "double", "score"),
+    orders=("points", "double", "score", "@F('points').asc(nulls_first=True)"),
     fields=("score", "points", "double"),
 )
 HIDDEN = Menu(
@@ -468,6 +433,6 @@ ORDER_KINDS = {"points": "own_column", "double": "generated_column"}
 
 MENUS = (
     *(ITEM, ITEM, ITEM, ITEM, SPECIAL, SHELF, SHELF, ENTRY, TAG, SEAT, TICKET),
-    *(DATED, WIDE, DRAFT, LABEL, READ, ODD, HIDDEN),
+    *(DATED, WIDE, DRAFT, LABEL, READ, ODD, HIDDEN, *TYPED_MENUS),
 )
 """Items have most to choose from, and come more often."""

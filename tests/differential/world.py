@@ -36,6 +36,7 @@ from bindserver.wishes import (
     SubscribeWish,
 )
 from tests.differential.declaring import PRELUDE, Declared
+from tests.differential.typed import Typed
 from tests.differential.writing import Step
 from tests.support.turning import Turning
 
@@ -64,6 +65,27 @@ FIRST = (
     "[Hidden.every.create(weight=n, shelf_id=n % 3 + 1, deleted=n == 2) for n in range(4)]",
     "[Label.objects.create(text='ab'[n % 2], rank=n) for n in range(4)]",
     "[Read.objects.create(text='ab'[n % 2], rank=n) for n in range(4)]",
+    "[Typed.objects.create(price=Decimal(n) / 4, small=[None, 2, 1][n % 3],"
+    " text=['a', 'B', ''][n % 3],"
+    " at=[None, datetime.time(n, 30)][n % 2], took=[None, datetime.timedelta(days=-n)][n % 2],"
+    " raw=[None, b'ab'][n % 2], uid=uuid.UUID(int=n) if n % 3 else None,"
+    " data=[None, {'a': n}][n % 2],"
+    " address=['10.0.0.9', '10.0.0.10', '::1', None][n % 4], seen=[None,"
+    " datetime.datetime(2024, 1, n, 5, tzinfo=datetime.UTC)][n % 2]) for n in range(1, 7)]",
+    "Rare.objects.create(id=9, name='r', level=1, oddity=2, score=3, shelf_id=2)",
+    "Rare.objects.create(id=10, name='R', level=2, oddity=1, score=1)",
+    "Item.objects.get(pk=9).tags.set(['a'])",
+    "[Cased.objects.create(key=key, rank=n) for n, key in enumerate('abc')]",
+    "[Leaf.objects.create(cased_id=['a', 'b', None][n % 3], rank=n % 3) for n in range(5)]",
+    "[Holder.objects.create(code=code, rank=n or None) for n, code in enumerate('xyz')]",
+    "[Held.objects.create(holder_id=['x', 'y', None][n % 3], shelf_id=n % 3 + 1, rank=n % 2)"
+    " for n in range(5)]",
+    "[Priced.objects.create(price=Decimal(n), rank=n % 2) for n in range(4)]",
+    "[Due.objects.create(priced_id=Decimal(n % 3), rank=n % 2) for n in range(4)]",
+    "[Timed.objects.create(at=datetime.time(n, 0, 0, n), rank=n) for n in range(3)]",
+    "[Spanned.objects.create(took=datetime.timedelta(hours=n), rank=n) for n in range(3)]",
+    "[Stamped.objects.create(seen=datetime.datetime(2024, 1, 1, n, tzinfo=datetime.UTC), rank=n)"
+    " for n in range(3)]",
 )
 """What a world holds before anything is written."""
 
@@ -90,7 +112,8 @@ def make_database() -> None:
 
 
 def _models() -> list[type[models.Model]]:
-    return list(apps.get_app_config("differential").get_models(include_auto_created=True))
+    app = apps.get_app_config(Typed._meta.app_label)
+    return list(app.get_models(include_auto_created=True))
 
 
 def namespace() -> dict[str, Any]:
