@@ -409,6 +409,7 @@ class Query:
         self._renderer.leftovers.insist()
         return dealt
 
+    @_as_asked
     def ordered_pks(self, pacer: Pacer) -> list[Any]:
         """Read the primary keys of all rows in the query's order."""
         pks: dict[Any, None] = {}

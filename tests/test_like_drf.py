@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.db import models
-from django.db.models import Prefetch, QuerySet
+from django.db.models import F, Prefetch, QuerySet, Value
+from django.db.models.functions import ExtractHour
 from django.db.models.query import ModelIterable
 from django.test import override_settings
 from django.utils import timezone, translation
@@ -689,6 +690,29 @@ class TestSurroundings:
         sqlite_turning.turn()
         assert client.column("third") == ["0.333", "0.333"]
         assert decimal.getcontext().prec == decimal.DefaultContext.prec
+
+    def test_rows_stand_as_the_time_zone_of_a_binding_orders_them(
+        self, sqlite_turning: Turning
+    ) -> None:
+        moment = datetime.datetime(2024, 1, 1, 16, tzinfo=datetime.UTC)  # 1 o'clock in Tokyo
+        hour = ExtractHour(Value(moment, output_field=models.DateTimeField()))
+
+        @unlisted
+        class ByHour(Binding[Product]):
+            model = Product
+            fields = ["id"]
+
+            def get_queryset(self) -> Any:
+                timezone.activate("Asia/Tokyo")
+                return super().get_queryset().order_by((hour - 9) * F("stock"))
+
+        for pk in (1, 3):
+            add(pk, stock=pk)
+        client = sqlite_turning.follow(ByHour())
+        sqlite_turning.turn()
+        add(2, stock=2)
+        sqlite_turning.turn()
+        assert client.column("id") == [3, 2, 1]
 
     def test_a_check_leaves_the_language_of_its_thread_alone(self) -> None:
         class Making(ProductRow):

@@ -164,7 +164,8 @@ class _Declaring:
             lines.append(f"    ordering = {_listed(ordering)}")
         if limit:
             lines.append(f"    limit = {limit}")
-        lines += ["    def get_queryset(self):", f"        return {queryset}"]
+        zone = ZONED if draw.chance(60 if "zoned" in draw.kinds else 4) else []
+        lines += ["    def get_queryset(self):", *zone, f"        return {queryset}"]
         lines += ["    def get_serializer_context(self):", "        return {'scale': 3}"]
         plain = f"{queryset}.filter(**{{{filters}}})" if filtered else queryset
         if bare:
@@ -172,7 +173,7 @@ class _Declaring:
         if limit:
             plain += f"[:{limit}]"
             draw.kinds.add("limit")
-        lines += ["def plain():", f"    return {plain}"]
+        lines += ["def plain():", *[line[4:] for line in zone], f"    return {plain}"]
         return Declared("\n".join(lines) + "\n", frozenset(draw.kinds), self._refused)
 
     # The query.
@@ -230,6 +231,7 @@ class _Declaring:
         orders = [name for name in self._menu.orders if ORDER_KINDS.get(name) not in KNOWN]
         for name in draw.names(orders, 2):
             draw.kinds.update({ORDER_KINDS[name]} if name in ORDER_KINDS else ())
+            draw.kinds.update({"zoned"} if "'moment'" in name else ())
             falls = not name.startswith("@") and draw.chance(40)
             found.append(f"-{name}" if falls else name)
         return found
@@ -273,6 +275,9 @@ class _Declaring:
         self._served = ["    serializer_class = Row"]
         return lines
 
+
+ZONED = ["        timezone.activate('Asia/Tokyo')", "        translation.activate('de')"]
+"""What a binding may set for its rows."""
 
 KEYS = {
     "Tag": "label",
