@@ -193,6 +193,11 @@ class _Declaring:
         if draw.chance(40):
             self._own = self._order()
             text += f".order_by(*{_listed(self._own)})"
+        named = [name for name in self._order() if name.replace("-", "").isidentifier()]
+        if named and draw.chance(5):
+            draw.kinds.add("extra_order")
+            self._own = named
+            text += f".extra(order_by={named})"
         if draw.chance(10) and "reverse" not in KNOWN:
             draw.kinds.add("reverse")
             self._own = [*(self._own or menu.usual), "pk"]

@@ -13,7 +13,6 @@ TYPED = Menu(
         step(".filter(data__a=None)"),
         step(".filter(took__gt=datetime.timedelta(hours={n}))"),
         step(".extra(select={'twice': 'differential_typed.small * 2'})", "extra"),
-        step(".extra(order_by=['-price'])", "extra"),
         step(".defer('raw').defer(None)"),
         step(".only('price').only('text', 'small')"),
         step(".alias(l=Length('text')).filter(l__gte={n})"),
