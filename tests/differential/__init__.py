@@ -15,6 +15,6 @@ another one: what that one leaves set, a language perhaps, shows in it.
 
 A failure prints the binding's source, the steps, as few as it takes, and `--seed` and `--batch`,
 which run it again. What is generated stands in `menu.py`, `typed_menu.py`, `declaring.py` and
-`writing.py`; what is known to differ, and so is left out unless `--known` is given, in `known.py`. `--faults all` plants
-each of `faults.py`, and must find it.
+`writing.py`; what is known to differ, and so is left out unless `--known` is given, in `known.py`.
+`--faults all` plants each of `faults.py`, and must find it.
 """
