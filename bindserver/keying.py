@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from django.db.models import CharField, IntegerField, Model, TextField, UUIDField
+from django.db.models import (
+    BooleanField,
+    CharField,
+    DecimalField,
+    FloatField,
+    IntegerField,
+    Model,
+    TextField,
+    UUIDField,
+)
 from rest_framework import ISO_8601, serializers
 from rest_framework.settings import api_settings
 
@@ -29,6 +38,14 @@ NEVER = (
     serializers.SerializerMethodField,
 )
 """Fields that do not render a key, or two keys alike; but for those of related keys."""
+
+NUMBERS: dict[type, type] = {
+    serializers.BooleanField: BooleanField,
+    serializers.DecimalField: DecimalField,
+    serializers.FloatField: FloatField,
+    serializers.IntegerField: IntegerField,
+}
+"""Fields that would leave a part of another column's values out."""
 
 FORMATS: dict[type, str] = {
     serializers.DateTimeField: "DATETIME_FORMAT",
@@ -133,7 +150,16 @@ def _is_faithful(field: Any, column: Any) -> bool:
         return False
     if isinstance(field, serializers.ReadOnlyField | serializers.ModelField):
         return is_simple(column)
+    column = _of_values(column)
+    for kind, own in NUMBERS.items():
+        if isinstance(field, kind):
+            return isinstance(column, own) and _has_all_places(field, column)
     return bool(format_of(field) == ISO_8601)
+
+
+def _has_all_places(field: Any, column: Any) -> bool:
+    places = getattr(field, "decimal_places", None)
+    return places is None or places >= column.decimal_places
 
 
 def format_of(field: Any) -> Any:
@@ -148,6 +174,11 @@ def format_of(field: Any) -> Any:
 def is_simple(column: Any) -> bool:
     """Tell whether DRF writes a key's raw value as a text or a whole number, as the wire does,
     whatever its formats are."""
+    return isinstance(_of_values(column), IntegerField | CharField | TextField | UUIDField)
+
+
+def _of_values(column: Any) -> Any:
+    """Return the column that says of which type a key's values are: a relation's is another's."""
     while column.is_relation:
         column = column.target_field
-    return isinstance(column, IntegerField | CharField | TextField | UUIDField)
+    return column

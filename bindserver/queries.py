@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from contextlib import closing
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import wraps
+from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.conf import settings
@@ -282,8 +282,12 @@ class Query:
             TooManyRows: there are more than the binding allows.
             QueryTimeout: it took too long.
         """
-        reading = self._anew()
-        return self._load(renewed(self._queryset), ALL, reading, recorder, pacer, budget)[()]
+
+        def load() -> Rows:
+            queryset = renewed(self._queryset)
+            return self._load(queryset, ALL, self._anew(), recorder, pacer, budget)[()]
+
+        return self._renderer.leftovers.whole(load)
 
     @_as_asked
     def load_together(
@@ -305,6 +309,12 @@ class Query:
             NotDealt: it cannot be told which slot a row belongs to.
             Exception: the same as `load`; a slot may have as many rows as the binding allows.
         """
+        load = partial(self._load_together, wanted, recorder, pacer, budget)
+        return self._renderer.leftovers.whole(load)
+
+    def _load_together(
+        self, wanted: Collection[Slot], recorder: Recorder, pacer: Pacer, budget: int | None
+    ) -> Dealt:
         assert self._shape is not None
         dealt: dict[Slot, Rows] = {}
         reading = self._anew(together=True)
@@ -359,7 +369,11 @@ class Query:
 
     @_as_asked
     def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
-        """Read the rows of the query that have these primary keys, in no order."""
+        """Read the rows of the query that have these primary keys, in no order.
+
+        Raises:
+            Untried: they leave set what the view's other rows must be tried in: read it whole.
+        """
         rows = Rows()
         reading, queryset = self._anew(), renewed(self._queryset)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
@@ -368,6 +382,7 @@ class Query:
                 for row in found:
                     recorder.demand_own()
                     rows.add(row, self._sort(row))
+        self._renderer.leftovers.insist()
         return rows
 
     @_as_asked
@@ -378,6 +393,7 @@ class Query:
 
         Raises:
             NotDealt: it cannot be told which slot a row belongs to.
+            Untried: as for `read`.
         """
         assert self._shape is not None
         dealt: dict[Slot, Rows] = {}
@@ -393,8 +409,10 @@ class Query:
                 for row in found:
                     recorder.demand_own()
                     dealt.setdefault(row.slot, Rows()).add(row, self._sort(row))
+        self._renderer.leftovers.insist()
         return dealt
 
+    @_as_asked
     def ordered_pks(self, pacer: Pacer) -> list[Any]:
         """Read the primary keys of all rows in the query's order."""
         pks: dict[Any, None] = {}

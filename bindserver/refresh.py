@@ -16,6 +16,7 @@ from bindserver.live import LiveView
 from bindserver.pace import Pacer
 from bindserver.queries import Dealt, OverBudget, Rows
 from bindserver.snapshot import guarded, vouch
+from bindserver.surroundings import Untried
 
 
 def refresh(
@@ -33,7 +34,10 @@ def refresh(
         if what.whole:
             return _load(live, position, pacer, recorder)
         _check_budget(what)
-        rows = live.query.read(what.pks, recorder, pacer)
+        try:
+            rows = live.query.read(what.pks, recorder, pacer)
+        except Untried:
+            return _load(live, position, pacer, recorder)
         return _step(live, what.pks, rows, position, pacer, recorder)
 
 

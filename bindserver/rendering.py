@@ -10,6 +10,7 @@ import copy
 import json
 import re
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from django.db.models import Field, ForeignKey, Model, QuerySet
@@ -28,6 +29,7 @@ from bindserver.listed import child_of
 from bindserver.pace import Pacer
 from bindserver.serializing import NoRequest, context_of, serializer_of
 from bindserver.shapes import ALL, Slot, Slots
+from bindserver.surroundings import Leftovers
 from bindserver.values import path_of
 from bindserver.versions import fingerprint, loaded_beside
 
@@ -87,6 +89,7 @@ class Renderer:
 
     Attributes:
         serializer: what renders its rows; it may remember what it has seen.
+        leftovers: what its rows leave set for one another, of all renderers that are made anew.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class Renderer:
         self._model = model
         self._pk_name: str = model._meta.pk.attname
         self._sort_columns = tuple(sort_columns)
+        self.leftovers = Leftovers()
         self._declare(serializer_class, context)
 
     def _declare(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
@@ -161,13 +165,18 @@ class Renderer:
     def _model_rows(
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots
     ) -> Generator[Row, None, None]:
-        render = self.serializer.to_representation
+        whose = self._serializer_class.__name__
         for instance in instances(queryset):
             slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
-                yield self._row(instance.pk, render(instance), sort, slot)
+                render = partial(self._rendered, instance, sort, slot)
+                yield self.leftovers.render(render, whose)
             pacer.pause()
+
+    def _rendered(self, instance: Model, sort: tuple[Any, ...], slot: Slot) -> Row:
+        data = self.serializer.to_representation(instance)
+        return self._row(instance.pk, data, sort, slot)
 
     def _plain_rows(
         self,
@@ -208,10 +217,14 @@ class ModelRenderer:
     Args:
         model: the view's model.
         sort_columns: attribute names of model fields whose values each row brings along.
+
+    Attributes:
+        leftovers: nothing; instances leave nothing set.
     """
 
     def __init__(self, model: type[Model], sort_columns: Sequence[str]) -> None:
         self.key = model._meta.pk.name
+        self.leftovers = Leftovers()
         self._sort_columns = tuple(sort_columns)
 
     def rows(

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import decimal
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from asgiref.local import Local
 from django.contrib.contenttypes.prefetch import GenericPrefetch
 from django.db import models
-from django.db.models import Prefetch, QuerySet
+from django.db.models import F, Prefetch, QuerySet, Value
+from django.db.models.functions import ExtractHour
 from django.db.models.query import ModelIterable
 from django.test import override_settings
 from django.utils import timezone, translation
@@ -79,7 +82,9 @@ def load(binding: Binding[Any]) -> list[Any]:
 
 
 def as_drf(queryset: QuerySet[Any], kind: Any) -> list[Any]:
-    return json.loads(json.dumps([dict(row) for row in kind(queryset, many=True).data]))  # type: ignore[no-any-return]
+    with neutral():
+        rows = [dict(row) for row in kind(queryset, many=True).data]
+        return json.loads(json.dumps(rows))  # type: ignore[no-any-return]
 
 
 # The list.
@@ -270,6 +275,59 @@ class Page(Leaf):
     class Meta:
         app_label = "app"
         managed = False
+
+
+class Weighed(models.Model):
+    weight = models.DecimalField(max_digits=6, decimal_places=2, primary_key=True)
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        (serializers.DecimalField(max_digits=6, decimal_places=2), "weight"),
+        (serializers.DecimalField(max_digits=6, decimal_places=None), "weight"),
+        (serializers.DecimalField(max_digits=6, decimal_places=1), "pk"),
+        (serializers.FloatField(), "pk"),
+        (serializers.IntegerField(), "pk"),
+        (serializers.BooleanField(), "pk"),
+        (serializers.CharField(), "weight"),
+    ],
+)
+def test_a_key_that_is_rendered_as_a_fraction_or_in_part_is_not_taken_for_it(
+    field: Any, name: str
+) -> None:
+    class WeighedRow(serializers.ModelSerializer[Weighed]):
+        class Meta:
+            model = Weighed
+            fields = ["weight"]
+
+        def get_fields(self) -> dict[str, Any]:
+            return {"weight": field}
+
+    assert row_key(Weighed, WeighedRow()) == (name, name == "weight")
+
+
+class Seal(models.Model):
+    leaf = models.OneToOneField("Leaf", models.CASCADE, primary_key=True)
+
+    class Meta:
+        app_label = "app"
+        managed = False
+
+
+def test_a_key_that_is_anothers_is_known_as_a_number_too() -> None:
+    class SealRow(serializers.ModelSerializer[Seal]):
+        leaf_id = serializers.IntegerField()
+
+        class Meta:
+            model = Seal
+            fields = ["leaf_id"]
+
+    assert row_key(Seal, SealRow()) == ("leaf_id", True)
 
 
 def test_a_childs_own_id_is_its_key_and_no_pointer_is_added() -> None:
@@ -501,6 +559,17 @@ class Activating(Binding[Product]):
         return []
 
 
+def _leave_digits() -> None:
+    decimal.getcontext().prec = 2
+
+
+LEAVING: dict[str, Callable[[], object]] = {
+    "decimals": _leave_digits,
+    "language": lambda: translation.activate("de"),
+    "zone": lambda: timezone.activate("Asia/Tokyo"),
+}
+
+
 class TestSurroundings:
     def test_another_binding_speaks_the_projects_language(self, sqlite_turning: Turning) -> None:
         add(1)
@@ -592,6 +661,121 @@ class TestSurroundings:
             assert set(plain.column("tenant")) == {""}
             add(pk)
         assert variable.get() == ""
+
+    def test_what_each_row_sets_for_itself_is_rendered_as_drf_does(
+        self, sqlite_turning: Turning
+    ) -> None:
+        class Setting(Dating):
+            def to_representation(self, row: Product) -> Any:
+                translation.activate("de" if row.stock else "fr")
+                timezone.activate("Asia/Tokyo")
+                return super().to_representation(row)
+
+        for pk in range(3):
+            add(pk, stock=pk % 2)
+        client = sqlite_turning.follow(Binding(model=Product, serializer_class=Setting))
+        for pk in (-1, 0, 2):
+            Product.objects.filter(pk=pk).update(stock=1)
+            sqlite_turning.turn()
+            assert client.replica.rows == as_drf(Product.objects.order_by("pk"), Setting)
+
+    @pytest.mark.parametrize("at_first", [True, False])
+    @pytest.mark.parametrize("where", [0, 1, 2])
+    @pytest.mark.parametrize("what", sorted(LEAVING))
+    def test_a_row_that_others_would_see_by_what_it_leaves_set_is_refused(
+        self,
+        sqlite_turning: Turning,
+        caplog: pytest.LogCaptureFixture,
+        what: str,
+        where: int,
+        at_first: bool,
+    ) -> None:
+        class Leaving(Dating):
+            third = serializers.SerializerMethodField()
+
+            class Meta(Dating.Meta):
+                fields = ["id", "day", "hour", "third"]
+
+            def to_representation(self, row: Product) -> Any:
+                if row.stock:
+                    LEAVING[what]()
+                return super().to_representation(row)
+
+            def get_third(self, row: Product) -> str:
+                return str(Decimal(1) / 3)
+
+        for pk in range(3):
+            add(pk, stock=int(at_first and pk == where))
+        client = sqlite_turning.follow(Binding(model=Product, serializer_class=Leaving))
+        sqlite_turning.turn()
+        if not at_first:
+            assert client.replica.rows == as_drf(Product.objects.order_by("pk"), Leaving)
+            Product.objects.filter(pk=where).update(stock=1)
+            sqlite_turning.turn()
+        assert client.told()[-1] == ("error" if at_first else "stale")
+        assert "Leaving activates a language" in caplog.text
+
+    def test_one_that_others_would_not_see_so_is_served_whenever_it_is_read(
+        self, sqlite_turning: Turning
+    ) -> None:
+        for pk in range(3):
+            add(pk)
+        client = sqlite_turning.follow(Binding(model=Product, serializer_class=Germanising))
+        for pk in range(3):
+            sqlite_turning.turn()
+            assert client.replica.rows == as_drf(Product.objects.order_by("pk"), Germanising)
+            Product.objects.filter(pk=pk).update(stock=5)
+
+    def test_decimals_are_rounded_as_a_binding_says(self, sqlite_turning: Turning) -> None:
+        class Third(serializers.ModelSerializer[Product]):
+            third = serializers.SerializerMethodField()
+
+            class Meta:
+                model = Product
+                fields = ["id", "third"]
+
+            def get_third(self, row: Product) -> str:
+                return str(Decimal(1) / 3)
+
+        @unlisted
+        class Rounding(Binding[Product]):
+            model = Product
+            serializer_class = Third
+
+            def get_queryset(self) -> Any:
+                decimal.getcontext().prec = 3
+                return super().get_queryset()
+
+        add(1)
+        client = sqlite_turning.follow(Rounding())
+        sqlite_turning.turn()
+        add(2)
+        sqlite_turning.turn()
+        assert client.column("third") == ["0.333", "0.333"]
+        assert decimal.getcontext().prec == decimal.DefaultContext.prec
+
+    def test_rows_stand_as_the_time_zone_of_a_binding_orders_them(
+        self, sqlite_turning: Turning
+    ) -> None:
+        moment = datetime.datetime(2024, 1, 1, 16, tzinfo=datetime.UTC)  # 1 o'clock in Tokyo
+        hour = ExtractHour(Value(moment, output_field=models.DateTimeField()))
+
+        @unlisted
+        class ByHour(Binding[Product]):
+            model = Product
+            fields = ["id"]
+
+            def get_queryset(self) -> Any:
+                timezone.activate("Asia/Tokyo")
+                return super().get_queryset().order_by((hour - 9) * F("stock"))
+
+        for pk in (1, 3):
+            add(pk, stock=pk)
+        client = sqlite_turning.follow(ByHour())
+        sqlite_turning.turn()
+        add(2, stock=2)
+        sqlite_turning.turn()
+        assert client.column("id") == [3, 2, 1]
 
     def test_a_check_leaves_the_language_of_its_thread_alone(self) -> None:
         class Making(ProductRow):

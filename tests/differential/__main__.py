@@ -26,7 +26,7 @@ def main() -> int:
     options = parser.parse_args()
     seed = random.randrange(10**9) if options.seed is None else options.seed
     if options.database == "all":
-        return _run_all(seed, options.examples)
+        return _run_all(seed, options)
     print(
         f"differential: --database {options.database} --examples {options.examples} --seed {seed}",
         flush=True,
@@ -44,10 +44,11 @@ def main() -> int:
             home.stop()
 
 
-def _run_all(seed: int, examples: int) -> int:
+def _run_all(seed: int, options: argparse.Namespace) -> int:
     """Compare a third of the examples on each database, at the same time; each has its own."""
-    share = str(-(-examples // len(DATABASES)))
+    share = str(-(-options.examples // len(DATABASES)))
     command = [sys.executable, "-m", "tests.differential", "--examples", share]
+    command += ["--go-on"] * options.go_on
     running = [
         subprocess.Popen([*command, "--database", name, "--seed", str(seed + at)])
         for at, name in enumerate(DATABASES)

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.differential.known import KNOWN
-from tests.differential.menu import MENUS, ORDER_KINDS, Menu, Piece
+from tests.differential.menu import MENUS, ORDER_KINDS
+from tests.differential.pieces import Menu, Piece
 
 PRELUDE = """
 import datetime, uuid
-from decimal import Decimal
+from decimal import Decimal, getcontext
 from django.db import connection, transaction
 from django.db.models import *
 from django.db.models.expressions import RawSQL
@@ -24,6 +25,11 @@ from django.utils.timezone import localtime
 from rest_framework.serializers import *
 from bindserver import Binding
 from tests.differential.models import *
+from tests.differential.typed import *
+
+def one_each(queryset, name):
+    queryset = queryset.order_by(name, "pk")
+    return queryset.distinct(name) if connection.vendor == "postgresql" else queryset
 
 class ShelfRow(ModelSerializer):
     class Meta:
@@ -45,6 +51,20 @@ class ChildRow(ModelSerializer):
     class Meta:
         model = Item
         fields = ["name", "score", "shelf"]
+
+class HalfRow(Serializer):
+    who = CharField(source="pk")
+    text = SerializerMethodField()
+    def get_text(self, row): return str(row)[:3]
+
+class KeepingRow(ModelSerializer):
+    kept = SerializerMethodField()
+    @cached_property
+    def tags_now(self): return Tag.objects.count()
+    def get_kept(self, row): return self.tags_now
+    class Meta:
+        model = Item
+        fields = ["name", "kept"]
 
 class Reversed(ListSerializer):
     def to_representation(self, data):
@@ -112,6 +132,8 @@ GAPS = {
     "{k}": ("1", "2", "3"),
     "{t}": ("'a'", "'b'", "'c'"),
     "{s}": ("'a'", "'B'", "'c'"),
+    "{c}": ("'a'", "'A'", "'b'", "'a '"),
+    "{h}": ("'x'", "'y'", "'X'"),
 }
 
 
@@ -139,10 +161,11 @@ class _Declaring:
         if filtered:
             lines.append(f"    filters = {{{filters}}}")
         if ordering is not None:
-            lines.append(f"    ordering = {ordering}")
+            lines.append(f"    ordering = {_listed(ordering)}")
         if limit:
             lines.append(f"    limit = {limit}")
-        lines += ["    def get_queryset(self):", f"        return {queryset}"]
+        zone = ZONED if draw.chance(60 if "zoned" in draw.kinds else 4) else []
+        lines += ["    def get_queryset(self):", *zone, f"        return {queryset}"]
         lines += ["    def get_serializer_context(self):", "        return {'scale': 3}"]
         plain = f"{queryset}.filter(**{{{filters}}})" if filtered else queryset
         if bare:
@@ -150,7 +173,7 @@ class _Declaring:
         if limit:
             plain += f"[:{limit}]"
             draw.kinds.add("limit")
-        lines += ["def plain():", f"    return {plain}"]
+        lines += ["def plain():", *[line[4:] for line in zone], f"    return {plain}"]
         return Declared("\n".join(lines) + "\n", frozenset(draw.kinds), self._refused)
 
     # The query.
@@ -159,7 +182,7 @@ class _Declaring:
         """Return a queryset, and whether it can be filtered and ordered further."""
         draw, menu = self._draw, self._menu
         text = draw.one(menu.bases).text if menu.bases else menu.base().text
-        steps = [piece.text for piece in draw.some(menu.steps, 3)]
+        steps = [piece.text for piece in draw.some(menu.steps, draw.number(3))]
         values = {piece.field: piece for piece in draw.some(menu.values, 2)}
         self._values = list(values.values())
         # Django takes no slice after which something is filtered, and orders before `distinct`.
@@ -169,11 +192,16 @@ class _Declaring:
         self._own: list[str] | None = None
         if draw.chance(40):
             self._own = self._order()
-            text += f".order_by(*{self._own})"
+            text += f".order_by(*{_listed(self._own)})"
+        named = [name for name in self._order() if name.replace("-", "").isidentifier()]
+        if named and draw.chance(5):
+            draw.kinds.add("extra_order")
+            self._own = named
+            text += f".extra(order_by={named})"
         if draw.chance(10) and "reverse" not in KNOWN:
             draw.kinds.add("reverse")
             self._own = [*(self._own or menu.usual), "pk"]
-            text += f".order_by(*{self._own}).reverse()"
+            text += f".order_by(*{_listed(self._own)}).reverse()"
         whole = draw.number(PERCENT - 1)
         if whole >= 92:
             draw.kinds.add("slice")
@@ -182,26 +210,35 @@ class _Declaring:
             return f"{text}[{least}:{least + draw.number(5, 1)}]", False
         if whole >= 86 and not self._values and not draw.kinds & {"own_fetch", "reverse"}:
             return self._union(text), False
+        if 80 <= whole < 84 and not self._values and not draw.kinds & {"own_fetch", "reverse"}:
+            draw.kinds.add("one_each")
+            return f"one_each({text}, {menu.filters[0].split(chr(39))[1].split('__')[0]!r})", False
+        if whole == 79:
+            self._refused = True
+            return f"{text}.values()", True
         return text, True
 
     def _union(self, text: str) -> str:
         draw = self._draw
         draw.kinds.add("union")
         how = ("union", "union", "intersection", "difference")[draw.number(3)]
+        repeated = ", all=True" if how == "union" and draw.chance(30) else ""
         narrow = [piece for piece in self._menu.steps if piece.text.startswith(".filter(")]
         model = self._menu.model
         one = f"{model}.objects.all(){draw.one(narrow).text}.order_by()"
         other = f"{model}.objects.all(){draw.one(narrow).text}.order_by()"
         self._own = None
-        key = {"Tag": "label", "Seat": "item_id", "Ticket": "uid", "Dated": "day"}.get(model, "id")
-        return f"{one}.{how}({other}).order_by({key!r})"
+        key = KEYS.get(model, "id")
+        return f"{one}.{how}({other}{repeated}).order_by({key!r})"
 
     def _order(self) -> list[str]:
         draw, found = self._draw, []
         orders = [name for name in self._menu.orders if ORDER_KINDS.get(name) not in KNOWN]
         for name in draw.names(orders, 2):
             draw.kinds.update({ORDER_KINDS[name]} if name in ORDER_KINDS else ())
-            found.append(f"-{name}" if draw.chance(40) else name)
+            draw.kinds.update({"zoned"} if "'moment'" in name else ())
+            falls = not name.startswith("@") and draw.chance(40)
+            found.append(f"-{name}" if falls else name)
         return found
 
     def _ordered(self, text: str, ordering: list[str] | None, own: list[str] | None) -> str:
@@ -210,7 +247,7 @@ class _Declaring:
         items = ordering if ordering is not None else (own or list(self._menu.usual))
         if not {item.lstrip("-") for item in items} & self._menu.key:
             items = [*items, "pk"]
-        return f"{text}.order_by(*{items})"
+        return f"{text}.order_by(*{_listed(items)})"
 
     # The serializer.
 
@@ -218,7 +255,7 @@ class _Declaring:
         draw, menu = self._draw, self._menu
         fields = draw.names(menu.fields, 6)
         key = ["pk"] if draw.chance(10) and menu.model == "Nobody" else ["id"]
-        if menu.key & {"id"} or menu.model == "Special":
+        if menu.key & {"id"} or menu.id:
             fields = [*(key if draw.chance(70) else []), *fields]
         fields = list(dict.fromkeys(fields)) or [menu.fields[0]]
         columns = [name for name in fields if name not in NO_COLUMNS]
@@ -233,19 +270,47 @@ class _Declaring:
             declared[piece.field] = piece
             lines.append(f"    {piece.field} = {piece.renders}")
         fields = list(dict.fromkeys([*fields, *declared]))
-        self._refused = menu.model == "Wide" and {"id", "pk"} <= declared.keys()  # no name is left
+        self._refused |= menu.model == "Wide" and {"id", "pk"} <= declared.keys()  # no name is left
         lines += ["    class Meta:", f"        model = {menu.model}", f"        fields = {fields}"]
         if draw.chance(4):
             lines.append("        list_serializer_class = Reversed")
             self._refused = True
-        if draw.chance(12):
+        if draw.chance(16):
             lines += REPRESENTED[draw.number(len(REPRESENTED) - 1)]
         self._served = ["    serializer_class = Row"]
         return lines
 
 
-NO_COLUMNS = frozenset({"title", "voice", "spoken", "entries", "children", "seat", "tickets"})
+ZONED = ["        timezone.activate('Asia/Tokyo')", "        translation.activate('de')"]
+"""What a binding may set for its rows."""
+
+KEYS = {
+    "Tag": "label",
+    "Seat": "item_id",
+    "Ticket": "uid",
+    "Dated": "day",
+    "Cased": "key",
+    "Priced": "price",
+    "Timed": "at",
+    "Spanned": "took",
+    "Stamped": "seen",
+}
+"""What the keys of models are called that do not call theirs `id`."""
+
+NO_COLUMNS = frozenset(
+    {
+        *("title", "voice", "spoken", "entries", "children", "seat", "tickets"),
+        *("leaves", "held", "due"),
+    }
+)
 """What a binding's `fields` cannot name."""
+
+
+def _listed(items: Sequence[str]) -> str:
+    """Return the source of an order: of names, and of expressions after `@`."""
+    found = [item[1:] if item.startswith("@") else repr(item) for item in items]
+    return f"[{', '.join(found)}]"
+
 
 REPRESENTED = (
     [
@@ -257,6 +322,18 @@ REPRESENTED = (
     [
         "    def to_representation(self, row):",
         "        return {'row': super().to_representation(row)}",
+    ],
+    [
+        "    def to_representation(self, row):",
+        "        translation.activate('de' if row.pk in (1, '1') else 'fr')",
+        "        return super().to_representation(row)",
+    ],
+    [
+        "    def to_representation(self, row):",
+        "        data = super().to_representation(row)",
+        "        data['month'] = date_format(datetime.date(2024, 3, 1), 'F')",
+        "        if str(row.pk)[-1] in '12a': translation.activate('de')",
+        "        return data",
     ],
     [
         "    def get_fields(self):",

@@ -13,7 +13,7 @@ from bindserver.keying import RowKey, wire_key
 from bindserver.live import LiveView
 from bindserver.queries import Query
 from bindserver.rendering import Renderer
-from bindserver.surroundings import Surroundings
+from bindserver.surroundings import Leftovers, Surroundings
 
 Fault = Callable[[], AbstractContextManager[Any]]
 
@@ -143,9 +143,15 @@ def _any_id_is_the_key() -> AbstractContextManager[Any]:
     )
 
 
+def _leftovers_unseen() -> AbstractContextManager[Any]:
+    """What a row leaves set holds for the rows that are read with it."""
+    return patch.object(Leftovers, "render", lambda self, render, whose: render())
+
+
 def _language_kept() -> AbstractContextManager[Any]:
     """What a serializer does to its thread stays."""
     return _all(
+        _leftovers_unseen(),
         patch.object(Surroundings, "around", lambda self: nullcontext()),
         *[
             patch.object(module, "apart", lambda work: work())
@@ -169,6 +175,7 @@ FAULTS: dict[str, Fault] = {
     "directions_forgotten": _directions_forgotten,
     "joined_rows_dropped": _joined_rows_dropped,
     "language_kept": _language_kept,
+    "leftovers_unseen": _leftovers_unseen,
     "limits_keep_what_they_have": _limits_keep_what_they_have,
     "managers_hide": _managers_hide,
     "old_serializer": _old_serializer,

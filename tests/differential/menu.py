@@ -5,69 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of source text.
-
-    Attributes:
-        text: the text.
-        kinds: what it is about, by the names in `known.py`.
-        field: for an annotation or a declared field, the name that it gives rows.
-        renders: for an annotation, the serializer's field for it.
-    """
-
-    text: str
-    kinds: frozenset[str] = frozenset()
-    field: str = ""
-    renders: str = ""
-
-
-def step(text: str, *kinds: str) -> Piece:
-    return Piece(text, frozenset(kinds))
-
-
-def value(name: str, text: str, renders: str, *kinds: str) -> Piece:
-    return Piece(text, frozenset(kinds), name, renders)
-
-
-def declared(name: str, text: str, *kinds: str) -> Piece:
-    return Piece(text, frozenset(kinds), name)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Menu:
-    """What there is for one model.
-
-    Attributes:
-        model: its name.
-        bases: the querysets to begin with.
-        steps: what narrows and shapes them.
-        values: annotations.
-        filters: what a binding's `filters` may say.
-        orders: columns and paths to order by.
-        usual: the model's own ordering.
-        fields: names of its fields that a serializer can be given.
-        declared: serializer fields with arguments of their own, or methods.
-        key: names that say the key in an order.
-    """
-
-    model: str
-    bases: tuple[Piece, ...] = ()
-    steps: tuple[Piece, ...] = ()
-    values: tuple[Piece, ...] = ()
-    filters: tuple[str, ...] = ()
-    orders: tuple[str, ...] = ()
-    usual: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
-    declared: tuple[Piece, ...] = ()
-    key: frozenset[str] = field(default_factory=lambda: frozenset({"pk", "id"}))
-
-    def base(self) -> Piece:
-        return Piece(f"{self.model}.objects.all()")
-
+from tests.differential.pieces import Menu, Piece, declared, step, value
+from tests.differential.typed_menu import TYPED_MENUS
 
 ITEM_STEPS = (
     step(".filter(score__gt={n})"),
@@ -121,6 +60,22 @@ ITEM_STEPS = (
     step(".extra(where=['differential_item.score > %s'], params=[{n}])", "extra"),
     step(".alias(m=Max('entries__quantity')).filter(m__gte={n})"),
     step(".none()"),
+    step(".select_related('shelf').only('name', 'shelf__name')"),
+    step(".filter(moment__date=datetime.date(2024, 1, 1))", "zoned"),
+    step(".filter(moment__hour__gte=7)", "zoned"),
+    step(".alias(w=Window(RowNumber(), partition_by='shelf', order_by=['-score', 'pk'])).filter(w=1)"),
+    step(".alias(used=Count('entries')).order_by('-used', 'pk')"),
+    step(".filter(shelf__in=Item.objects.filter(active=True).values('shelf')[:{n}])", "in_slice"),
+    step(".prefetch_related(Prefetch('shelf__items', queryset=Item.objects.order_by('-score', 'pk'),"
+         " to_attr='all'))"),
+    step(".select_related('shelf').defer('shelf__rank')"),
+    step(".select_related('shelf').select_related(None)"),
+    step(".prefetch_related('tags').prefetch_related(None)"),
+    step(".extra(select={'twice': 'differential_item.score * 2'})", "extra"),
+    step(".filter(special__rare__oddity__gte={n})"),
+    step(".__or__(Item.objects.filter(score={n}))"),
+    step(".filter(pk__in=RawSQL('SELECT e.item_id FROM differential_entry e WHERE e.quantity > %s', [{n}]))", "extra"),
+    step(".annotate(q=FilteredRelation('shelf', condition=Q(shelf__rank__gt={n}))).filter(q__isnull=True)"),
 )  # fmt: skip
 ITEM_VALUES = (
     value("total", "Sum('entries__quantity')", "ReadOnlyField()"),
@@ -132,6 +87,9 @@ ITEM_VALUES = (
           "BooleanField()"),
     value("upper", "Upper('name')", "CharField()"),
     value("ranked", "F('shelf__rank')", "ReadOnlyField()"),
+    value("hourly", "TruncHour('moment')", "DateTimeField()", "zoned"),
+    value("of_day", "TruncDate('moment')", "ReadOnlyField()", "zoned"),
+    value("last", "Max('tags__label')", "ReadOnlyField()"),
     value("worth", "Case(When(score__gt={n}, then=Value('much')), When(shelf__rank={n}, "
           "then=Value('some')), default=Value('none'))", "CharField()"),
     value("named", "Coalesce('shelf__name', Value('-'))", "CharField()"),
@@ -189,6 +147,17 @@ ITEM_DECLARED = (
     declared("moment", "DateTimeField(format=None)"),
     declared("amount", "DecimalField(max_digits=8, decimal_places=2, coerce_to_string=False)"),
     declared("amount", "DecimalField(max_digits=8, decimal_places=1, localize=True)"),
+    declared("beside", "PrimaryKeyRelatedField(source='shelf.items', many=True, read_only=True)"),
+    declared("grandparent", "ShelfRow(source='parent.shelf')"),
+    declared("shelf_items", "IntegerField(source='shelf.items.count', default=None)"),
+    declared("half", "HalfRow(source='*')"),
+    declared("kin", "KeepingRow(source='children', many=True)"),
+    declared("loaded", "SerializerMethodField()\n    def get_loaded(self, row):\n"
+             "        prefetch_related_objects([row], 'tags', 'entries')\n"
+             "        return [[t.weight for t in row.tags.all()], [e.quantity for e in row.entries.all()]]"),
+    declared("deferred", "SerializerMethodField()\n    def get_deferred(self, row): return sorted(row.get_deferred_fields())"),
+    declared("twice", "ReadOnlyField(default=None)"),
+    declared("sized", "CharField(source='get_size_display')"),
     declared("everything", "CharField(source='*')"),
     declared("note", "CharField(write_only=True)"),
     declared("hidden", "HiddenField(default=1)"),
@@ -214,6 +183,12 @@ ITEM_DECLARED = (
     declared("german", "SerializerMethodField()\n    def get_german(self, row):\n"
              "        translation.activate('de')\n        timezone.activate('Asia/Tokyo')\n"
              "        return row.score", "surroundings"),
+    declared("japanese", "SerializerMethodField()\n    def get_japanese(self, row):\n"
+             "        if row.active and row.shelf_id: timezone.activate('Asia/Tokyo')\n"
+             "        return row.score", "surroundings"),
+    declared("rounded", "SerializerMethodField()\n    def get_rounded(self, row):\n"
+             "        if row.score: getcontext().prec = row.score + 1\n"
+             "        return str(row.amount and row.amount / 3)", "surroundings"),
     declared("many", "SerializerMethodField()\n    def get_many(self, row):\n"
              "        return self.instance is not None", "list_seen"),
     declared("rooted", "SerializerMethodField()\n    def get_rooted(self, row):\n"
@@ -233,6 +208,16 @@ ITEM = Menu(
         "day",
         "moment",
         "shelf__rank",
+        "@F('id1').asc(nulls_first=True)",
+        "@F('shelf__rank').desc(nulls_last=True)",
+        "@Upper('name')",
+        "@ExtractHour('moment').asc()",
+        "@TruncDate('moment').desc()",
+        "@Count('entries').desc()",
+        "@Exists(Entry.objects.filter(item=OuterRef('pk'), quantity__gt=1)).desc()",
+        "@Subquery(Entry.objects.filter(item=OuterRef('pk')).order_by('pk').values('quantity')[:1])",
+        "entries__quantity",
+        "tags__weight",
         "shelf",
         "parent__score",
         "active",
@@ -271,6 +256,7 @@ SPECIAL = Menu(
         declared("item_ptr_id", "IntegerField(read_only=True)"),
     ),
     key=frozenset({"pk", "item_ptr", "item_ptr_id"}),
+    id=True,
 )
 ENTRY = Menu(
     model="Entry",
@@ -355,6 +341,8 @@ SEAT = Menu(
     declared=(
         declared("item", "ChildRow()", "other_id"),
         declared("item", "StringRelatedField()", "other_id"),
+        declared("item_id", "IntegerField()"),
+        declared("number", "IntegerField(source='pk')"),
     ),
     key=frozenset({"pk", "item", "item_id"}),
 )
@@ -445,7 +433,7 @@ ODD = Menu(
     model="Odd",
     steps=(step(".filter(score__gt={n})"), step(".filter(points__lte={n})")),
     filters=("'score__gte': {n}",),
-    orders=("points", "double", "score"),
+    orders=("points", "double", "score", "@F('points').asc(nulls_first=True)"),
     fields=("score", "points", "double"),
 )
 HIDDEN = Menu(
@@ -462,6 +450,6 @@ ORDER_KINDS = {"points": "own_column", "double": "generated_column"}
 
 MENUS = (
     *(ITEM, ITEM, ITEM, ITEM, SPECIAL, SHELF, SHELF, ENTRY, TAG, SEAT, TICKET),
-    *(DATED, WIDE, DRAFT, LABEL, READ, ODD, HIDDEN),
+    *(DATED, WIDE, DRAFT, LABEL, READ, ODD, HIDDEN, *TYPED_MENUS),
 )
 """Items have most to choose from, and come more often."""

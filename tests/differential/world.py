@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.apps import apps
-from django.conf import settings
 from django.core.exceptions import ObjectDoesNotExist
 from django.core.management import call_command
 from django.core.management.color import no_style
 from django.db import DatabaseError, connection, models, transaction
-from django.utils import timezone, translation
 from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver.binding import Binding
@@ -24,6 +22,7 @@ from bindserver.capture.tables import tracked
 from bindserver.checks.bindings import CHECKS
 from bindserver.desk import EVERYTHING
 from bindserver.engine.replica import Replica
+from bindserver.surroundings import neutral
 from bindserver.wishes import (
     Accepted,
     Answered,
@@ -37,6 +36,7 @@ from bindserver.wishes import (
     SubscribeWish,
 )
 from tests.differential.declaring import PRELUDE, Declared
+from tests.differential.typed import Typed
 from tests.differential.writing import Step
 from tests.support.turning import Turning
 
@@ -65,6 +65,27 @@ FIRST = (
     "[Hidden.every.create(weight=n, shelf_id=n % 3 + 1, deleted=n == 2) for n in range(4)]",
     "[Label.objects.create(text='ab'[n % 2], rank=n) for n in range(4)]",
     "[Read.objects.create(text='ab'[n % 2], rank=n) for n in range(4)]",
+    "[Typed.objects.create(price=Decimal(n) / 4, small=[None, 2, 1][n % 3],"
+    " text=['a', 'B', ''][n % 3],"
+    " at=[None, datetime.time(n, 30)][n % 2], took=[None, datetime.timedelta(days=-n)][n % 2],"
+    " raw=[None, b'ab'][n % 2], uid=uuid.UUID(int=n) if n % 3 else None,"
+    " data=[None, {'a': n}][n % 2],"
+    " address=['10.0.0.9', '10.0.0.10', '::1', None][n % 4], seen=[None,"
+    " datetime.datetime(2024, 1, n, 5, tzinfo=datetime.UTC)][n % 2]) for n in range(1, 7)]",
+    "Rare.objects.create(id=9, name='r', level=1, oddity=2, score=3, shelf_id=2)",
+    "Rare.objects.create(id=10, name='R', level=2, oddity=1, score=1)",
+    "Item.objects.get(pk=9).tags.set(['a'])",
+    "[Cased.objects.create(key=key, rank=n) for n, key in enumerate('abc')]",
+    "[Leaf.objects.create(cased_id=['a', 'b', None][n % 3], rank=n % 3) for n in range(5)]",
+    "[Holder.objects.create(code=code, rank=n or None) for n, code in enumerate('xyz')]",
+    "[Held.objects.create(holder_id=['x', 'y', None][n % 3], shelf_id=n % 3 + 1, rank=n % 2)"
+    " for n in range(5)]",
+    "[Priced.objects.create(price=Decimal(n), rank=n % 2) for n in range(4)]",
+    "[Due.objects.create(priced_id=Decimal(n % 3), rank=n % 2) for n in range(4)]",
+    "[Timed.objects.create(at=datetime.time(n, 0, 0, n), rank=n) for n in range(3)]",
+    "[Spanned.objects.create(took=datetime.timedelta(hours=n), rank=n) for n in range(3)]",
+    "[Stamped.objects.create(seen=datetime.datetime(2024, 1, 1, n, tzinfo=datetime.UTC), rank=n)"
+    " for n in range(3)]",
 )
 """What a world holds before anything is written."""
 
@@ -91,7 +112,8 @@ def make_database() -> None:
 
 
 def _models() -> list[type[models.Model]]:
-    return list(apps.get_app_config("differential").get_models(include_auto_created=True))
+    app = apps.get_app_config(Typed._meta.app_label)
+    return list(app.get_models(include_auto_created=True))
 
 
 def namespace() -> dict[str, Any]:
@@ -155,6 +177,7 @@ class Followed:
         self._serializer: Any = kind().get_serializer_class()
         self._kind = kind
         self.subscriber = Subscriber()
+        self.excused = False
 
     def ask(self, turning: Turning) -> None:
         """Subscribe, unless the checks have refused it."""
@@ -179,20 +202,40 @@ class Followed:
         if self.is_refused:
             if not self.declared.refused:
                 self._expected()  # DRF may refuse it too
-                raise Different(f"refused: {self.problems or self.subscriber.refused}")
+                self._excuse(f"refused: {self.problems or self.subscriber.refused}")
             return
         if self.declared.refused:
             raise Different("it is not refused")
         expected = self._expected()
         if self.subscriber.replica.stale:
-            raise Different("it is stale")
+            self._excuse("it is stale")
+            return
         held = self._held()
         if expected != held:
             raise Different(f"DRF: {expected}\nheld: {held}")
 
+    def _excuse(self, problem: str) -> None:
+        """See that DRF itself says something else of a row if another was rendered before: that
+        one leaves something set, and no live row can be like that.
+
+        Raises:
+            Different: it does not.
+        """
+        with neutral():
+            rows = list(self._plain())
+        if all(self._last([row]) == self._last([one, row]) for row in rows for one in rows):
+            raise Different(problem)
+        self.excused = True
+
+    def _last(self, rows: Sequence[Any]) -> str:
+        """Return what DRF says of the last of some rows."""
+        with neutral():
+            data = self._serializer(rows, many=True, context=dict(CONTEXT)).data
+            return JSONEncoder().encode(data[-1])
+
     def _expected(self) -> list[str]:
         """Return what DRF answers in a fresh request, as the wire carries it, each row once."""
-        with translation.override(settings.LANGUAGE_CODE), timezone.override(None):
+        with neutral():
             try:
                 queryset = self._plain()
                 data = self._serializer(queryset, many=True, context=dict(CONTEXT)).data
@@ -269,7 +312,7 @@ class World:
         except Different as problem:
             told = "\n".join(self._problems.told)
             raise Failed(one.declared, steps, f"{problem}\n{told}".strip()) from None
-        return True
+        return not one.excused
 
     def _begin(self) -> None:
         disabled = connection.constraint_checks_disabled()

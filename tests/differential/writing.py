@@ -71,6 +71,40 @@ STATEMENTS = (
     "Label.objects.filter(rank={n}).delete()",
     "Read.objects.create(text={s}, rank={n})",
     "Read.objects.filter(rank={n}).update(text={s}, rank={n})",
+    "Typed.objects.create(price={p}, small={o}, text={s}, at={l}, seen={m}, data={{'a': {o}}})",
+    "Typed.objects.filter(small={n}).update(small={o}, took={w}, raw=b'a', address='10.0.0.{n}')",
+    "Typed.objects.filter(price__lt={n}).update(price={p}, uid=uuid.UUID(int={n}), text={s})",
+    "Typed.objects.filter(small={n}).delete()",
+    "Rare.objects.create(name={s}, oddity={n}, level={n}, score={n}, shelf_id={k})",
+    "Rare.objects.filter(oddity={n}).update(level={n}, score={n}, oddity={n})",
+    "Item.objects.filter(pk__gt=8).update(score={n}, name={s}, shelf_id={k})",
+    "Special.objects.filter(pk=9).update(level={n})",
+    "Entry.objects.create(item_id=9, quantity={n})",
+    "Cased.objects.create(key={c}, rank={n})",
+    "Cased.objects.filter(key={c}).update(rank={n})",
+    "Cased.objects.filter(key={c}).update(key={c})",
+    "Cased.objects.filter(key={c}).delete()",
+    "Leaf.objects.create(cased_id={c}, rank={n})",
+    "Leaf.objects.filter(rank={n}).update(cased_id={c})",
+    "Leaf.objects.filter(rank={n}).delete()",
+    "Holder.objects.create(code={h}, rank={o})",
+    "Holder.objects.filter(code={h}).update(rank={o})",
+    "Holder.objects.filter(held=None).update(code=Concat('code', Value('1')))",
+    "Holder.objects.filter(code={h}).delete()",
+    "Held.objects.create(holder_id={h}, rank={n}, shelf_id={k})",
+    "Held.objects.filter(rank={n}).update(holder_id={h}, rank={n})",
+    "Priced.objects.create(price={p}, rank={n})",
+    "Priced.objects.filter(rank={n}, due=None).update(price=F('price') + Decimal('0.25'))",
+    "Priced.objects.filter(price={p}).update(rank={n})",
+    "Due.objects.filter(rank={n}).update(priced_id={p}, rank={n})",
+    "Due.objects.create(priced_id={p}, rank={n})",
+    "Timed.objects.update_or_create(at={l}, defaults={{'rank': {n}}})",
+    "Timed.objects.filter(rank={n}).update(at={l})",
+    "Spanned.objects.update_or_create(took={w}, defaults={{'rank': {n}}})",
+    "Spanned.objects.filter(rank={n}).update(took=F('took') + datetime.timedelta(seconds={n}))",
+    "Stamped.objects.filter(rank={n}).update(seen=F('seen') + datetime.timedelta(microseconds=1))",
+    "Stamped.objects.filter(rank={n}).update(rank={n})",
+    "Stamped.objects.filter(rank={n}).delete()",
 )
 GAPS = {
     "{n}": ("1", "0", "2", "3", "4"),
@@ -79,6 +113,12 @@ GAPS = {
     "{t}": ("'a'", "'b'", "'c'"),
     "{s}": ("'a'", "'B'", "'c'", "'bé'", "''"),
     "{s2}": ('"a"', '"B"'),
+    "{c}": ("'a'", "'A'", "'b'", "'a '", "'C'"),
+    "{h}": ("'x'", "'y'", "'X'", "'z'"),
+    "{o}": ("None", "0", "1", "3"),
+    "{p}": ("Decimal('1')", "Decimal('2.50')", "Decimal('0')", "Decimal('-3.25')"),
+    "{l}": ("datetime.time(1)", "datetime.time(0, 0, 0, 1)", "datetime.time(23, 59)"),
+    "{w}": ("datetime.timedelta(hours=1)", "datetime.timedelta(days=-1)", "None"),
     "{b}": ("True", "False"),
     "{a}": ("Decimal('1.50')", "Decimal('3')", "None"),
     "{d}": ("datetime.date(2024, 1, 1)", "datetime.date(2024, 2, 29)", "datetime.date(2025, 1, 5)"),
@@ -109,7 +149,7 @@ class Step:
 
 def step(random: Random) -> Step:
     """Return a step."""
-    texts = [_filled(random, random.choice(STATEMENTS)) for _ in range(random.randint(1, 4))]
+    texts = [_filled(random, random.choice(STATEMENTS)) for _ in range(random.randint(1, 5))]
     return Step(tuple(texts), random.random() < KEPT)
 
 
