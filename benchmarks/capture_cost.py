@@ -83,7 +83,7 @@ def _following(url: str) -> Iterator[Any]:
     import django
 
     django.setup()
-    from bindserver.hub import hub
+    from bindserver.hub.hub import hub
 
     try:
         yield hub
@@ -98,8 +98,8 @@ def latency(place: Place, writes: int) -> None:
 
 
 async def _latency(hub: Any, place: Place, writes: int) -> None:
+    from bindserver.cycle.inbox import Caller, Ref
     from bindserver.engine.protocol import Subscribe
-    from bindserver.wishes import Caller, Ref
     from tests.app.models import Product
     from tests.support.ear import Ear
 

@@ -21,7 +21,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.homes import HOMES, Place
-from bindserver.engine.replica import Replica
+from bindserver.testing.replica import Replica
 
 ROWS = 20_000
 AT_ONCE = 200

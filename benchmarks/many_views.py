@@ -63,7 +63,7 @@ class Turns:
         """Begin to watch all turns; return what ends that."""
         from django.db import connection
 
-        from bindserver.turn import Turn
+        from bindserver.cycle.turn import Turn
 
         run = Turn.run
 
@@ -98,9 +98,9 @@ async def until(done: Callable[[], bool]) -> None:
 
 async def measure(event: str, views: int, each: int, program: Any) -> tuple[float, float]:
     """Return how long new subscribers wait, and a turn's median time for one changed row."""
-    from bindserver.cycle import Cycle
+    from bindserver.cycle.cycle import Cycle
+    from bindserver.cycle.inbox import Caller, Ref, SubscribeWish
     from bindserver.engine.protocol import Subscribe
-    from bindserver.wishes import Caller, Ref, SubscribeWish
 
     audience, turns = Audience(), Turns()
     cycle = Cycle("default", b"secret")
@@ -135,11 +135,11 @@ async def measure(event: str, views: int, each: int, program: Any) -> tuple[floa
 
 def one_by_one() -> Callable[[], None]:
     """Have no two views read together; return what ends that."""
-    from bindserver import queries
+    from bindserver.queries import query
 
-    shape_of = getattr(queries, "shape_of")  # noqa: B009
-    setattr(queries, "shape_of", lambda *_: None)  # noqa: B010
-    return lambda: setattr(queries, "shape_of", shape_of)
+    shape_of = getattr(query, "shape_of")  # noqa: B009
+    setattr(query, "shape_of", lambda *_: None)  # noqa: B010
+    return lambda: setattr(query, "shape_of", shape_of)
 
 
 def compare(event: str, views: int, each: int, program: Any) -> None:

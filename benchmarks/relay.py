@@ -31,7 +31,7 @@ def main() -> None:
 def measure(count: int) -> None:
     """Publish hints, all at once and then one by one."""
     from bindserver.engine.changes import Change
-    from bindserver.relay import Relay
+    from bindserver.relay.relay import Relay
     from tests.test_relay import Ears
 
     ears = Ears()

@@ -31,7 +31,7 @@ def measure(rows: int) -> None:
     from django.core.management import call_command
     from rest_framework.test import APIRequestFactory
 
-    from bindserver.hub import hub
+    from bindserver.hub.hub import hub
     from tests.app.models import Product
     from tests.drf.pairs import pair
 

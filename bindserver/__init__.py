@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bindserver import asgi as asgi
-    from bindserver.binding import Binding
+    from bindserver.bindings.binding import Binding
+    from bindserver.capture.querysets import LiveManager, LiveQuerySet, LiveQuerySetMixin
     from bindserver.capture.signals import written
-    from bindserver.querysets import LiveManager, LiveQuerySet, LiveQuerySetMixin
-    from bindserver.views import BoundWebsocketView, WebsocketBinding
-    from bindserver.viewsets import BoundModelViewSet
+    from bindserver.http.viewsets import BoundModelViewSet
+    from bindserver.websocket.authentication import Proof
+    from bindserver.websocket.views import BoundWebsocketView, WebsocketBinding
 
 __all__ = [
     "Binding",
@@ -20,6 +21,7 @@ __all__ = [
     "LiveManager",
     "LiveQuerySet",
     "LiveQuerySetMixin",
+    "Proof",
     "WebsocketBinding",
     "__version__",
     "written",
@@ -27,14 +29,15 @@ __all__ = [
 __version__ = "0.1.0"
 
 HOMES = {
-    "Binding": "bindserver.binding",
-    "LiveManager": "bindserver.querysets",
-    "LiveQuerySet": "bindserver.querysets",
-    "LiveQuerySetMixin": "bindserver.querysets",
+    "Binding": "bindserver.bindings.binding",
+    "LiveManager": "bindserver.capture.querysets",
+    "LiveQuerySet": "bindserver.capture.querysets",
+    "LiveQuerySetMixin": "bindserver.capture.querysets",
+    "Proof": "bindserver.websocket.authentication",
     "written": "bindserver.capture.signals",
-    "BoundModelViewSet": "bindserver.viewsets",
-    "BoundWebsocketView": "bindserver.views",
-    "WebsocketBinding": "bindserver.views",
+    "BoundModelViewSet": "bindserver.http.viewsets",
+    "BoundWebsocketView": "bindserver.websocket.views",
+    "WebsocketBinding": "bindserver.websocket.views",
 }
 """Where each public name lives."""
 

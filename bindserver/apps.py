@@ -17,21 +17,21 @@ class BindserverConfig(AppConfig):
 
     def ready(self) -> None:
         from bindserver import checks
-        from bindserver.binding import Binding
-        from bindserver.capture.sessions import watch_sessions
+        from bindserver.bindings.binding import Binding
+        from bindserver.bindings.importing import import_bindings
+        from bindserver.bindings.registry import registry
         from bindserver.capture.signals import SignalCapture
-        from bindserver.capture.writes import watch_writes
+        from bindserver.checks.soundness import soundness
+        from bindserver.database.sessions import watch_sessions
+        from bindserver.database.snapshot import route_snapshots
+        from bindserver.database.uncommitted import watch_writes
         from bindserver.engine.changes import Change
-        from bindserver.groups import serve_from_this_loop
-        from bindserver.hub import hub
-        from bindserver.importing import import_bindings
+        from bindserver.http.upgrades import answer_behind_the_projects_own_routes
+        from bindserver.hub.hub import hub
+        from bindserver.hub.reader import HubReader, keep_hearers
         from bindserver.operations import reinstall_after_migrations
-        from bindserver.reading import HubReader, keep_hearers
-        from bindserver.registry import registry
-        from bindserver.relay import Relay
-        from bindserver.snapshot import route_snapshots
-        from bindserver.soundness import soundness
-        from bindserver.transports.upgrades import answer_behind_the_projects_own_routes
+        from bindserver.relay.relay import Relay
+        from bindserver.websocket.groups import serve_from_this_loop
 
         Binding._wired = HubReader()
         registry.judge = soundness.judge

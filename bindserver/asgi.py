@@ -18,8 +18,6 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
-from bindserver.lifespan import Lifespan
-
 logger = logging.getLogger("bindserver")
 
 Scope = MutableMapping[str, Any]
@@ -49,10 +47,10 @@ def wrap(
     """
     _make_sure_that_django_is_set_up()
     # Bindings need models, and those need Django to be set up.
-    from bindserver.hub import hub
-    from bindserver.soundness import soundness
-    from bindserver.transports.health import HealthChecks
-    from bindserver.transports.websocket import BindingConsumer
+    from bindserver.checks.soundness import soundness
+    from bindserver.http.health import HealthChecks
+    from bindserver.hub.hub import hub
+    from bindserver.websocket.consumer import BindingConsumer
 
     before = middleware or _default_middleware()
     return Wrapped(
@@ -124,7 +122,7 @@ class Wrapped:
             checks: Application = self._health
             return checks
         if _is_at_our_path(scope):
-            from bindserver.transports.upgrades import upgrade_required
+            from bindserver.http.upgrades import upgrade_required
 
             return upgrade_required
         return self._http
@@ -190,7 +188,7 @@ def _with_static_files(application: Any) -> Application:
 
 def _default_middleware() -> Middleware:
     if apps.is_installed("django.contrib.sessions") and apps.is_installed("django.contrib.auth"):
-        from bindserver.transports.handshake import visitors
+        from bindserver.websocket.middleware import visitors
 
         stack: Middleware = visitors
         return stack
@@ -207,3 +205,73 @@ def _make_sure_that_django_is_set_up() -> None:
         ) from None
     if not apps.is_installed("bindserver"):
         raise ImproperlyConfigured('Add "bindserver" to INSTALLED_APPS.')
+
+
+class Lifespan:
+    """Answers a server's lifespan messages: with our own start and end, and the application's.
+
+    A server calls it once for its whole life. An application that knows no lifespan raises, which
+    the ASGI specification allows; then it is answered for.
+
+    Args:
+        inner: the application inside; None when it takes no lifespan.
+        start: begins what serves before anybody has asked; called on the server's event loop.
+        stop: ends what we have started; it may block.
+        check: tells what is so wrong that no server should start; it may block.
+    """
+
+    def __init__(
+        self,
+        inner: Application | None,
+        start: Callable[[], None],
+        stop: Callable[[], None],
+        check: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self._inner = inner
+        self._check = check
+        self._start = start
+        self._stop = stop
+        self._started = False
+        self._begun = False
+
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
+        """Live as long as the server does."""
+        problems = await asyncio.get_running_loop().run_in_executor(None, self._check)
+        if problems:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": "\n".join(problems)})
+            return
+        self._start()
+        if self._inner is not None and await self._live_with(self._inner, scope, receive, send):
+            return
+        if not self._begun:
+            await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._end()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _live_with(self, inner: Any, scope: Any, receive: Receive, send: Send) -> bool:
+        """Hand the messages on; False when the application turns out to take none."""
+
+        async def receiving() -> Any:
+            message = await receive()
+            self._begun = True
+            if message["type"] == "lifespan.shutdown":
+                await self._end()
+            return message
+
+        async def sending(message: Any) -> None:
+            self._started = True
+            await send(message)
+
+        try:
+            await inner(scope, receiving, sending)
+        except Exception:
+            if self._started:
+                raise
+            return False
+        return self._started
+
+    async def _end(self) -> None:
+        await asyncio.get_running_loop().run_in_executor(None, self._stop)

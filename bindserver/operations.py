@@ -14,11 +14,11 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.state import ProjectState
 
+from bindserver.bindings.registry import registry
 from bindserver.capture.log import LOGS, has_log, log_of, sift
 from bindserver.capture.tables import tracked
-from bindserver.discovery import tables_of
 from bindserver.exceptions import CaptureError
-from bindserver.registry import registry
+from bindserver.queries.tables import tables_of
 
 logger = logging.getLogger("bindserver")
 

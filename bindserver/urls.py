@@ -6,7 +6,7 @@ from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.urls import path
 
-from bindserver.transports.rest import BindingList, SnapshotView
+from bindserver.http.api import BindingList, SnapshotView
 
 if not apps.is_installed("bindserver"):  # no binding would ever be found
     raise ImproperlyConfigured('Add "bindserver" to INSTALLED_APPS.')

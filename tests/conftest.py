@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pytest_django import DjangoDbBlocker
 
-from bindserver.registry import registry
+from bindserver.bindings.registry import registry
 from tests.support import opened
 from tests.support.default import as_default
 from tests.support.mariadb import Program as MariaDBProgram

@@ -17,9 +17,9 @@ from rest_framework.permissions import AllowAny
 from rest_framework.test import APIRequestFactory
 
 from bindserver import Binding, BoundModelViewSet
-from bindserver.ambient import Ambient, read_by
+from bindserver.bindings.ambient import Ambient, read_by
 from bindserver.checks.bindings import problems_of
-from bindserver.transports.rest import SnapshotView
+from bindserver.http.api import SnapshotView
 from tests.app.models import Product
 from tests.drf.test_viewsets import get
 from tests.test_told_apart import Marked, live, people

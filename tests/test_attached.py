@@ -11,7 +11,7 @@ from django.contrib.auth.models import Group, Permission, User
 from django.db.models.signals import post_init
 
 from bindserver import Binding
-from bindserver.attached import carry_over
+from bindserver.cycle.attached import carry_over
 from bindserver.exceptions import BindingError
 from bindserver.testing import Live
 from tests.app.models import Category, Product

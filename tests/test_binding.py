@@ -11,10 +11,10 @@ from django.db.models import Q, QuerySet
 from rest_framework import serializers
 
 from bindserver import Binding
+from bindserver.bindings.registry import registry
+from bindserver.database.pacing import Pacer
 from bindserver.exceptions import BindingError, InvalidParams, UnknownEvent
-from bindserver.pace import Pacer
-from bindserver.queries import Query
-from bindserver.registry import registry
+from bindserver.queries.query import Query
 from tests.app.models import Category, Product
 
 pytestmark = pytest.mark.usefixtures("forget_bindings")
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 def names(binding: Binding[Any]) -> list[str]:
     """Return the names of the products that a binding serves, in its order."""
-    from bindserver.dependencies import Recorder
+    from bindserver.queries.dependencies import Recorder
 
     recorder = Recorder()
     with recorder.watching("default"):

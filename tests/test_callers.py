@@ -11,9 +11,10 @@ from django.db.models import Q
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 
-from bindserver import Binding, permissions
+from bindserver import Binding
+from bindserver.bindings import permissions
 from bindserver.testing import Live
-from bindserver.transports.identity import Identity
+from bindserver.websocket.identity import Identity
 from tests.app.models import Category, Product
 from tests.test_told_apart import ANN, binding_of, live, people
 

@@ -13,12 +13,8 @@ from django.test import override_settings
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.catalogue import Catalogue
-from bindserver.engine.changes import Position
-from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
-from bindserver.exceptions import Unsound
-from bindserver.registry import registry
-from bindserver.wishes import (
+from bindserver.bindings.registry import registry
+from bindserver.cycle.inbox import (
     Caller,
     Event,
     HintWish,
@@ -29,6 +25,10 @@ from bindserver.wishes import (
     UnsubscribeWish,
     Wish,
 )
+from bindserver.cycle.view_store import Catalogue
+from bindserver.engine.changes import Position
+from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
+from bindserver.exceptions import Unsound
 from tests.app.bindings import ProductBinding
 from tests.app.models import Product, Tag, Word
 from tests.support.turning import Follower, Turning, add

@@ -18,11 +18,12 @@ from django.test import modify_settings, override_settings
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, DjangoObjectPermissions, IsAuthenticated
 
-from bindserver import Binding, checks, importing
+from bindserver import Binding, checks
+from bindserver.bindings import importing
+from bindserver.bindings.importing import Asked
+from bindserver.bindings.registry import registry
 from bindserver.checks.bindings import _check_permissions
-from bindserver.importing import Asked
-from bindserver.registry import registry
-from bindserver.viewsets import BoundModelViewSet
+from bindserver.http.viewsets import BoundModelViewSet
 from tests.app.models import Moment, Product, Shelf, Tag
 from tests.test_like_drf import BackwardsRow, FullRow
 from tests.unsound.serializers import Deep

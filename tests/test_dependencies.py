@@ -15,9 +15,16 @@ from django.db.models.sql.where import WhereNode
 from django.test.utils import isolate_apps
 
 from bindserver import Binding
-from bindserver.dependencies import Recorder, _odd_tables, _words, known_tables, paths_of, tables_in
-from bindserver.pace import Pacer
-from bindserver.queries import Query
+from bindserver.database.pacing import Pacer
+from bindserver.queries.dependencies import (
+    Recorder,
+    _odd_tables,
+    _words,
+    known_tables,
+    paths_of,
+    tables_in,
+)
+from bindserver.queries.query import Query
 from tests.app.bindings import CatalogueBinding, ProductBinding, RestaurantBinding, TaggedBinding
 from tests.app.models import Category, Membership, Place, Product, Restaurant, Tag
 

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rest_framework import serializers
 
-from bindserver.deployed import code_of
-from bindserver.rendering import describe
+from bindserver.queries.rendering import describe
+from bindserver.queries.serializer_code import code_of
 
 KINDS = {
     "a method": "def get_name(self, row): return 'A'",

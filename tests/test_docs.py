@@ -18,18 +18,18 @@ from django.core.management.base import CommandParser
 from rest_framework import serializers
 
 from bindserver import Binding, __version__, checks
+from bindserver.bindings.params import RESERVED_NAMES
+from bindserver.bindings.registry import registry
 from bindserver.checks.bindings import CHECKS
 from bindserver.conf import DEFAULTS
-from bindserver.dependencies import Recorder
+from bindserver.database.pacing import Pacer
 from bindserver.engine.frames import PAGE_SIZES
 from bindserver.engine.protocol import RESERVED_EVENTS, Closing, Code
-from bindserver.hub import hub
+from bindserver.hub.hub import hub
 from bindserver.management.commands.bindings import Command as BindingsCommand
 from bindserver.management.commands.bindserver import Command as BindserverCommand
-from bindserver.pace import Pacer
-from bindserver.params import RESERVED_NAMES
-from bindserver.queries import Query
-from bindserver.registry import registry
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import Query
 from tests.app.bindings import ProductBinding
 from tests.app.models import Product
 
@@ -132,7 +132,7 @@ def test_what_is_served_is_not_among_what_is_not_served_yet() -> None:
     assert len(waiting) == 1
     named = set(re.findall(r"`(/\w+)/?`", waiting[0]))
     assert named
-    served = text_of("bindserver/transports/health.py")
+    served = text_of("bindserver/http/health.py")
     assert not {path for path in named if f'"{path}"' in served}
 
 

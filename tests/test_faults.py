@@ -16,15 +16,15 @@ import pytest
 from django.db import OperationalError
 
 from bindserver import Binding
-from bindserver.courier import Outgoing
-from bindserver.cycle import Cycle
-from bindserver.desk import Desk
+from bindserver.cycle.cycle import Cycle
+from bindserver.cycle.delivery import Outgoing
+from bindserver.cycle.inbox import Arrived, Caller, Ref, Snapshot, SnapshotWish
+from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.outage import Desk
+from bindserver.cycle.turn import Turn
+from bindserver.cycle.waiting import Reading
 from bindserver.exceptions import Unavailable
-from bindserver.live import LiveView, State
-from bindserver.queries import Query
-from bindserver.turn import Turn
-from bindserver.waiting import Reading
-from bindserver.wishes import Arrived, Caller, Ref, Snapshot, SnapshotWish
+from bindserver.queries.query import Query
 from tests.app.bindings import ProductBinding
 from tests.conftest import MakeServer, Program, program_on
 from tests.support.server import Server

@@ -19,14 +19,14 @@ from django.test import Client, override_settings
 from rest_framework import serializers
 
 from bindserver import Binding
+from bindserver.bindings.registry import registry
 from bindserver.capture.log import log_of
+from bindserver.cycle.failure_log import AGAIN_SECONDS, Failures, is_of_values
+from bindserver.cycle.inbox import Caller, Refused, SnapshotWish
+from bindserver.cycle.live_view import State
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Failed
-from bindserver.failures import AGAIN_SECONDS, Failures, is_of_values
-from bindserver.hub import hub
-from bindserver.live import State
-from bindserver.registry import registry
-from bindserver.wishes import Caller, Refused, SnapshotWish
+from bindserver.hub.hub import hub
 from tests.app.models import Moment, Product, Tag
 from tests.conftest import BARE
 from tests.support.turning import Turning, add

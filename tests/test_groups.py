@@ -11,8 +11,8 @@ import pytest
 from channels.layers import InMemoryChannelLayer
 from django.test import override_settings
 
-from bindserver import groups
-from bindserver.groups import send_to_groups, serve_from_this_loop
+from bindserver.websocket import groups
+from bindserver.websocket.groups import send_to_groups, serve_from_this_loop
 
 LAYER = {"default": {"BACKEND": "tests.test_groups.NotingLayer"}}
 

@@ -21,15 +21,15 @@ from django.db import DatabaseError, connections
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
-from bindserver.binding import Binding
+from bindserver.bindings.binding import Binding
 from bindserver.capture.log import log_of
+from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.loader import Loaded, Loader, Wanted
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import open_connection
+from bindserver.database.watchdog import Watchdog
 from bindserver.exceptions import Unavailable
-from bindserver.live import LiveView
-from bindserver.loader import Loaded, Loader, Wanted
-from bindserver.pace import Pacer
-from bindserver.queries import Query
-from bindserver.snapshot import open_connection
-from bindserver.watchdog import Watchdog
+from bindserver.queries.query import Query
 from tests.app.bindings import WordBinding
 from tests.conftest import program_on
 from tests.support.default import as_default

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from django.db import connections
 
+from bindserver.capture.hint_source import HISTORY_KEYS, HISTORY_TURNS, HintSource
 from bindserver.conf import conf
+from bindserver.database.snapshot import open_connection
 from bindserver.engine.changes import Change
-from bindserver.snapshot import open_connection
-from bindserver.sources.hints import HISTORY_KEYS, HISTORY_TURNS, HintSource
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from psycopg.types.range import Range
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.attached import carry_over
-from bindserver.identity import Encoder
-from bindserver.queries import Query
-from bindserver.registry import registry
-from bindserver.wishes import Caller
+from bindserver.bindings.registry import registry
+from bindserver.cycle.attached import carry_over
+from bindserver.cycle.inbox import Caller
+from bindserver.queries.identity import Encoder
+from bindserver.queries.query import Query
 from tests.app.models import Category, Product
 from tests.test_commands import run
 

@@ -14,12 +14,8 @@ from django.test import Client, override_settings
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.engine.protocol import Code, Subscribe
-from bindserver.exceptions import Failed, Unavailable
-from bindserver.hub import hub
-from bindserver.live import State
-from bindserver.registry import registry
-from bindserver.wishes import (
+from bindserver.bindings.registry import registry
+from bindserver.cycle.inbox import (
     Caller,
     CatchUpWish,
     ReconsiderWish,
@@ -28,6 +24,10 @@ from bindserver.wishes import (
     SnapshotWish,
     SubscribeWish,
 )
+from bindserver.cycle.live_view import State
+from bindserver.engine.protocol import Code, Subscribe
+from bindserver.exceptions import Failed, Unavailable
+from bindserver.hub.hub import hub
 from tests.app.models import Product, Tag
 from tests.support.turning import Follower, Turning, add
 

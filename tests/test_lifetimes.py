@@ -19,17 +19,8 @@ from rest_framework import serializers
 from rest_framework.test import APIRequestFactory, force_authenticate
 
 from bindserver import Binding, BoundModelViewSet
-from bindserver.carried import Carried, instances_in
-from bindserver.engine.changes import Change
-from bindserver.engine.cursor import load
-from bindserver.engine.protocol import Subscribe
-from bindserver.hub import hub
-from bindserver.lifetimes import fresh, renewed
-from bindserver.live import LiveView, State
-from bindserver.queries import Query
-from bindserver.serializing import held_in
-from bindserver.testing import Live
-from bindserver.wishes import (
+from bindserver.bindings.serializers import held_in
+from bindserver.cycle.inbox import (
     Caller,
     CatchUpWish,
     HintWish,
@@ -38,6 +29,15 @@ from bindserver.wishes import (
     ReleaseWish,
     SubscribeWish,
 )
+from bindserver.cycle.live_view import LiveView, State
+from bindserver.engine.changes import Change
+from bindserver.engine.cursor import load
+from bindserver.engine.protocol import Subscribe
+from bindserver.hub.hub import hub
+from bindserver.queries.carried import Carried, instances_in
+from bindserver.queries.lifetimes import fresh, renewed
+from bindserver.queries.query import Query
+from bindserver.testing import Live
 from tests.app.bindings import SignedBinding
 from tests.app.models import Category, Membership, Product, Restaurant, Shelf, Tag
 from tests.conftest import EVERY_DATABASE, Program

@@ -25,18 +25,18 @@ from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from rest_framework import serializers
 
-from bindserver.binding import Binding
+from bindserver.bindings.binding import Binding
+from bindserver.bindings.keying import row_key
+from bindserver.bindings.registry import registry
 from bindserver.checks.bindings import CHECKS, problems_of
-from bindserver.dependencies import Recorder
+from bindserver.database.pacing import Pacer
+from bindserver.database.routers import elsewhere, misplaced
 from bindserver.exceptions import BindingError, TooManyRows
-from bindserver.homes import elsewhere, misplaced
-from bindserver.keying import row_key
-from bindserver.listed import child_of
-from bindserver.pace import Pacer
-from bindserver.queries import Query
-from bindserver.registry import registry
-from bindserver.rendering import Renderer
-from bindserver.surroundings import neutral
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.listed import child_of
+from bindserver.queries.query import Query
+from bindserver.queries.rendering import Renderer
+from bindserver.user_code import neutral
 from tests.app.models import Category, Product, Tag
 from tests.support.turning import Turning, add
 

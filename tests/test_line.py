@@ -13,12 +13,12 @@ from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer
 from django.test import override_settings
 
-from bindserver import line as lines
+from bindserver.cycle.inbox import Order
 from bindserver.engine.changes import Change
-from bindserver.line import Deaf, Line, Mailbag
-from bindserver.orders import _hear_oneself
-from bindserver.telegrams import Beat, Hints, OrderTelegram, dump
-from bindserver.wishes import Order
+from bindserver.relay import connection as lines
+from bindserver.relay.connection import Deaf, Line, Mailbag
+from bindserver.relay.control import _hear_oneself
+from bindserver.relay.messages import Beat, Hints, OrderTelegram, dump
 from tests.test_relay import Ears
 
 PATIENCE_SECONDS = 10

@@ -16,12 +16,12 @@ from django.db import OperationalError, connections
 
 from bindserver import Binding
 from bindserver.capture.log import log_of
-from bindserver.desk import Desk
-from bindserver.live import LiveView, State
-from bindserver.loader import Loader, Wanted
-from bindserver.queries import Query
-from bindserver.snapshot import open_connection
-from bindserver.wishes import Ref
+from bindserver.cycle.inbox import Ref
+from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.loader import Loader, Wanted
+from bindserver.cycle.outage import Desk
+from bindserver.database.snapshot import open_connection
+from bindserver.queries.query import Query
 from tests.app.bindings import PartBinding, ProductBinding
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.process import get

@@ -14,8 +14,8 @@ from django.utils.functional import SimpleLazyObject
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.identity import Encoder
-from bindserver.queries import Query
+from bindserver.queries.identity import Encoder
+from bindserver.queries.query import Query
 from bindserver.testing import Live
 from tests.app.models import Category, Product, Tag
 from tests.test_told_apart import ANN, BOSS, binding_of, live, people

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from django.test import override_settings
 
-from bindserver.cycle import Cycle
-from bindserver.desk import Desk
-from bindserver.wishes import HintWish
+from bindserver.cycle.cycle import Cycle
+from bindserver.cycle.inbox import HintWish
+from bindserver.cycle.outage import Desk
 from tests.conftest import Program
 
 LOOKS = 20
@@ -74,7 +74,7 @@ def test_a_look_that_fails_in_whatever_way_is_left_to_a_turn(
 def test_the_log_is_purged_while_nobody_looks_at_anything(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bindserver.cycle.CHORES_SECONDS", 0.05)
+    monkeypatch.setattr("bindserver.cycle.cycle.CHORES_SECONDS", 0.05)
     cycle, program = Cycle("default", b"secret"), Program(database)
     program.add_products(3)
     cycle.start()

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.test import override_settings
 
 from bindserver import Binding
-from bindserver.hub import hub
-from bindserver.registry import registry
+from bindserver.bindings.registry import registry
+from bindserver.hub.hub import hub
 from tests.app.models import Product
 from tests.support.shop import Shop
 

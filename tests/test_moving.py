@@ -14,13 +14,13 @@ from django.db.models import F, QuerySet
 from django.test import override_settings
 
 from bindserver import Binding
+from bindserver.bindings.registry import registry
+from bindserver.cycle.failures import LOCKED_SECONDS
+from bindserver.cycle.inbox import Caller, ReadWish, Ref, SnapshotWish, SubscribeWish
+from bindserver.cycle.live_view import State
+from bindserver.cycle.loader import Loaded, Wanted
 from bindserver.engine.cursor import load
 from bindserver.engine.protocol import Subscribe
-from bindserver.isolation import LOCKED_SECONDS
-from bindserver.live import State
-from bindserver.loader import Loaded, Wanted
-from bindserver.registry import registry
-from bindserver.wishes import Caller, ReadWish, Ref, SnapshotWish, SubscribeWish
 from tests.app.bindings import (
     CatalogueBinding,
     FragileSerializer,

@@ -15,7 +15,7 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from bindserver.capture.log import log_of
-from bindserver.engine.replica import Replica
+from bindserver.testing.replica import Replica
 from tests.support.database_faults import FAULTS_ON_MARIADB
 from tests.support.default import as_default
 from tests.support.mariadb import MariaDB, Program, served

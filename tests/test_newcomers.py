@@ -16,9 +16,9 @@ from django.test import override_settings
 
 import bindserver.urls
 from bindserver.asgi import refuse
+from bindserver.bindings.registry import registry
 from bindserver.exceptions import UnknownEvent
-from bindserver.registry import registry
-from bindserver.transports.origins import why_refused
+from bindserver.websocket.origins import why_refused
 from tests.conftest import MakeServer
 from tests.support.process import Process
 from tests.support.server import ROOT

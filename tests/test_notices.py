@@ -10,11 +10,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connections
 
+from bindserver.capture.postgresql import listening
 from bindserver.capture.postgresql.notifying import CHANNEL, Notifying
+from bindserver.capture.sources import LogSource
+from bindserver.cycle.inbox import Caller, Ref
 from bindserver.engine.protocol import Subscribe
-from bindserver.hub import Hub
-from bindserver.sources import LogSource
-from bindserver.wishes import Caller, Ref
+from bindserver.hub.hub import Hub
 from tests.support.ear import Ear
 from tests.support.postgresql import Bouncer, Cluster, PostgreSQLProgram
 
@@ -158,8 +159,8 @@ class TestListening:
     @pytest.fixture(autouse=True)
     def never_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without being told, a server that trusts in notifications sees nothing."""
-        monkeypatch.setattr("bindserver.sources.log.NOTIFIED_SECONDS", NEVER)
-        monkeypatch.setattr("bindserver.cycle.CHORES_SECONDS", NEVER)
+        monkeypatch.setattr("bindserver.capture.log_source.NOTIFIED_SECONDS", NEVER)
+        monkeypatch.setattr("bindserver.cycle.cycle.CHORES_SECONDS", NEVER)
 
     async def test_a_write_of_another_program_wakes(self, follower: Follower) -> None:
         await switch_meanwhile("--notify")
@@ -185,7 +186,7 @@ class TestListening:
         await switch_meanwhile("--notify")
         await follower.until_it_rests(NEVER)
         await follower.sees_writes()
-        monkeypatch.setattr("bindserver.sources.log.NOTIFIED_SECONDS", 0.5)
+        monkeypatch.setattr("bindserver.capture.log_source.NOTIFIED_SECONDS", 0.5)
         await follower.sees_writes()  # which has it look every half second from here on
         await switch_meanwhile("--no-notify")
         await follower.until_it_rests(0.01)
@@ -209,8 +210,8 @@ class TestListening:
     async def test_words_that_do_not_arrive_prove_nothing(
         self, follower: Follower, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bindserver.notices.ANSWER_SECONDS", 0.0)
-        monkeypatch.setattr("bindserver.notices.Listener._take", lambda self, libpq: False)
+        monkeypatch.setattr(listening, "ANSWER_SECONDS", 0.0)
+        monkeypatch.setattr(listening.Listener, "_take", lambda self, libpq: False)
         await switch_meanwhile("--notify")
         await follower.subscribe()
         await follower.until(lambda: follower.source._notices._listener)  # type: ignore[union-attr]

@@ -11,12 +11,12 @@ from django.db import connections
 from django.db.migrations import Migration
 from django.db.migrations.state import ProjectState
 
+from bindserver.bindings.registry import registry
 from bindserver.capture.log import Log, has_log, log_of
 from bindserver.capture.tables import tracked
-from bindserver.discovery import tables_of
 from bindserver.exceptions import CaptureError
 from bindserver.operations import InstallCapture
-from bindserver.registry import registry
+from bindserver.queries.tables import tables_of
 from tests.conftest import BARE
 
 LOGGED = {"mysql": "on_own_logged_maria", "sqlite": "database", "postgresql": "postgresql_database"}

@@ -13,8 +13,8 @@ from django.db.models.functions import Lower
 from django.test.utils import isolate_apps
 
 from bindserver import Binding
-from bindserver.live import State
-from bindserver.queries import Query
+from bindserver.cycle.live_view import State
+from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Restaurant
 from tests.support.turning import Follower, Turning, add
 

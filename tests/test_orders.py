@@ -10,11 +10,11 @@ import pytest
 from django.conf import settings
 from django.test import override_settings
 
+from bindserver.bindings.registry import registry
+from bindserver.cycle.inbox import Caller, Ref, Snapshot
 from bindserver.engine import cursor as cursors
 from bindserver.engine.protocol import Subscribe
-from bindserver.hub import Hub
-from bindserver.registry import registry
-from bindserver.wishes import Caller, Ref, Snapshot
+from bindserver.hub.hub import Hub
 from tests.conftest import Program
 from tests.support.ear import Ear
 

@@ -13,12 +13,8 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from bindserver.cycle import Cycle
-from bindserver.engine.protocol import Subscribe
-from bindserver.live import State
-from bindserver.loader import Loaded, Wanted
-from bindserver.snapshot import in_snapshot
-from bindserver.wishes import (
+from bindserver.cycle.cycle import Cycle
+from bindserver.cycle.inbox import (
     Answered,
     Caller,
     HintWish,
@@ -29,6 +25,10 @@ from bindserver.wishes import (
     SnapshotWish,
     SubscribeWish,
 )
+from bindserver.cycle.live_view import State
+from bindserver.cycle.loader import Loaded, Wanted
+from bindserver.database.snapshot import in_snapshot
+from bindserver.engine.protocol import Subscribe
 from tests.app.bindings import ProductBinding
 from tests.support.postgresql import PostgreSQLProgram
 

@@ -47,8 +47,8 @@ from django.test.utils import isolate_apps, register_lookup
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.expressions import has_window, own_sql
-from bindserver.statements import why_whole
+from bindserver.queries.compiler import why_whole
+from bindserver.queries.expressions import has_window, own_sql
 from tests.app.models import Category, Product, Tag
 from tests.support.turning import Turning, add
 

@@ -9,9 +9,9 @@ import pytest
 from django.http import QueryDict
 from rest_framework import serializers
 
+from bindserver.bindings.params import field_of, from_query, validate
 from bindserver.engine.protocol import canonical
 from bindserver.exceptions import InvalidParams
-from bindserver.params import field_of, from_query, validate
 
 DECLARED: dict[str, Any] = {
     "zone": serializers.ChoiceField(choices=["a", "b"], default="a"),

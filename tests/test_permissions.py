@@ -14,13 +14,13 @@ from rest_framework import exceptions, permissions
 from rest_framework.request import Request
 
 from bindserver import Binding
-from bindserver.desk import Desk
+from bindserver.bindings.permissions import PermissionFailed, ask, asks_about_objects
+from bindserver.cycle.inbox import Caller, Ended, ReconsiderWish, Ref
+from bindserver.cycle.loader import Loader
+from bindserver.cycle.outage import Desk
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Forbidden, Unauthenticated
-from bindserver.hub import hub
-from bindserver.loader import Loader
-from bindserver.permissions import PermissionFailed, ask, asks_about_objects
-from bindserver.wishes import Caller, Ended, ReconsiderWish, Ref
+from bindserver.hub.hub import hub
 from tests.app.bindings import MembersBinding, ShakyBinding
 from tests.app.models import Product, Tag
 from tests.conftest import Program

@@ -17,10 +17,10 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from bindserver import Binding
+from bindserver.bindings.model_rows import ModelRows
+from bindserver.bindings.registry import registry
 from bindserver.exceptions import TooManyRows
-from bindserver.hub import Hub, hub
-from bindserver.registry import registry
-from bindserver.rows import ModelRows
+from bindserver.hub.hub import Hub, hub
 from tests.app.models import Category, Product, Restaurant, Tag
 from tests.support.shop import ReadsOfTable, Shop, names, proving
 

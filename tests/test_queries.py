@@ -13,10 +13,10 @@ from django.db.models.functions import RowNumber
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.dependencies import Recorder
+from bindserver.database.pacing import Pacer
 from bindserver.exceptions import TooManyRows
-from bindserver.pace import Pacer
-from bindserver.queries import OverBudget, Query
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import OverBudget, Query
 from tests.app.bindings import (
     CatalogueBinding,
     CheapBinding,

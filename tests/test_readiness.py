@@ -17,10 +17,10 @@ from rest_framework import serializers
 
 import bindserver
 from bindserver import Binding
+from bindserver.cycle.inbox import Caller, Ref
+from bindserver.cycle.lag import Standing
 from bindserver.engine.protocol import Subscribe
-from bindserver.hub import hub
-from bindserver.standing import Standing
-from bindserver.wishes import Caller, Ref
+from bindserver.hub.hub import hub
 from tests.app.bindings import TagBinding, WordBinding
 from tests.app.models import Category, Product, Tag, Word
 from tests.conftest import EVERY_DATABASE, Program, program_on

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from django.db import ProgrammingError, connection
 
-from bindserver.reasons import explained
+from bindserver.database.diagnosis import explained
 from tests.support.mariadb import MariaDB
 from tests.support.postgresql import Cluster
 from tests.support.server import free_port

@@ -18,6 +18,17 @@ from django.test import Client
 from rest_framework import exceptions, permissions, serializers
 
 from bindserver import Binding
+from bindserver.bindings.permissions import ask
+from bindserver.bindings.refusals import refusal_of
+from bindserver.bindings.registry import registry
+from bindserver.cycle.inbox import (
+    Caller,
+    ReconsiderWish,
+    Ref,
+    SnapshotWish,
+    SubscribeWish,
+    UnsubscribeWish,
+)
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.exceptions import (
     Forbidden,
@@ -26,18 +37,7 @@ from bindserver.exceptions import (
     Refusal,
     Unauthenticated,
 )
-from bindserver.hub import hub
-from bindserver.permissions import ask
-from bindserver.refusals import refusal_of
-from bindserver.registry import registry
-from bindserver.wishes import (
-    Caller,
-    ReconsiderWish,
-    Ref,
-    SnapshotWish,
-    SubscribeWish,
-    UnsubscribeWish,
-)
+from bindserver.hub.hub import hub
 from tests.app.models import Product, Tag, Token
 from tests.support.turning import Follower, Turning, add
 

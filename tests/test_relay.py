@@ -14,10 +14,10 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.test import override_settings
 
+from bindserver.cycle.inbox import Order
 from bindserver.engine.changes import Change
-from bindserver.line import COMPARE_PAUSE_SECONDS
-from bindserver.relay import Relay, reaches_others
-from bindserver.wishes import Order
+from bindserver.relay.connection import COMPARE_PAUSE_SECONDS
+from bindserver.relay.relay import Relay, reaches_others
 from tests.support.redis import Redis
 
 PATIENCE_SECONDS = 15

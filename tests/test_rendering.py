@@ -16,13 +16,13 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.binding import plain_serializer
+from bindserver.bindings.binding import plain_serializer
+from bindserver.bindings.keying import wire_key
+from bindserver.bindings.serializers import NoRequest
+from bindserver.database.pacing import Pacer
 from bindserver.exceptions import BindingError, QueryTimeout
-from bindserver.keying import wire_key
-from bindserver.pace import Pacer
-from bindserver.rendering import Renderer, Row, describe, to_json
-from bindserver.serializing import NoRequest
-from bindserver.shapes import ALL, Slots
+from bindserver.queries.rendering import Renderer, Row, describe, to_json
+from bindserver.queries.shapes import ALL, Slots
 from tests.app.models import Category, Product, Word
 
 UTC = datetime.UTC

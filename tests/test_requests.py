@@ -19,10 +19,10 @@ from rest_framework import serializers
 from rest_framework.test import APIRequestFactory
 
 from bindserver import Binding, BoundModelViewSet, BoundWebsocketView
+from bindserver.bindings.registry import registry
+from bindserver.bindings.serializers import NoRequest
 from bindserver.exceptions import BindingError
-from bindserver.hub import hub
-from bindserver.registry import registry
-from bindserver.serializing import NoRequest
+from bindserver.hub.hub import hub
 from bindserver.testing import Live
 from tests.app.models import Category, Product
 

@@ -17,12 +17,12 @@ from django.test import Client, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from bindserver import Binding
-from bindserver.capture import row_security
-from bindserver.capture.row_security import RowSecurity, tables_by_row
+from bindserver.bindings.registry import registry
+from bindserver.cycle.inbox import Caller
+from bindserver.database import row_security
+from bindserver.database.row_security import RowSecurity, tables_by_row
 from bindserver.exceptions import Unsound
-from bindserver.hub import hub
-from bindserver.registry import registry
-from bindserver.wishes import Caller
+from bindserver.hub.hub import hub
 from tests.app.models import Category, Product
 from tests.capture.test_sessions import ROW_SECURITY, say
 from tests.support.default import as_default

@@ -136,7 +136,7 @@ async def test_a_project_s_own_channels_routes_go_on(start: Start, database: Pat
 
 def test_a_worker_sets_its_interpreter_up_for_serving() -> None:
     code = (
-        "from bindserver.worker import Worker; import gc, sys; "
+        "from bindserver.server.worker import Worker; import gc, sys; "
         "Worker(path='tests.asgi:application')(); "
         "print(sys.getswitchinterval(), gc.get_freeze_count() > 10_000)"
     )

@@ -13,11 +13,11 @@ from django.db import connections, router
 from pytest_django import DjangoDbBlocker
 from rest_framework.permissions import BasePermission
 
-from bindserver.binding import Binding
+from bindserver.bindings.binding import Binding
+from bindserver.cycle.inbox import Caller, Ref, SubscribeWish
+from bindserver.database.snapshot import SnapshotRouter, reading_from
 from bindserver.engine.protocol import Subscribe
-from bindserver.hub import Hub
-from bindserver.snapshot import SnapshotRouter, reading_from
-from bindserver.wishes import Caller, Ref, SubscribeWish
+from bindserver.hub.hub import Hub
 from tests.app.models import Category
 from tests.conftest import Program
 from tests.support.postgresql import Cluster

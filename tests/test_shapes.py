@@ -13,11 +13,11 @@ from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, 
 from django.db.models.functions import RowNumber
 
 from bindserver import Binding
-from bindserver.dependencies import Recorder
-from bindserver.pace import Pacer
-from bindserver.queries import Form, OverBudget, Query
-from bindserver.registry import registry
-from bindserver.shapes import NotDealt, Slots, shape_of
+from bindserver.bindings.registry import registry
+from bindserver.database.pacing import Pacer
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import Form, OverBudget, Query
+from bindserver.queries.shapes import NotDealt, Slots, shape_of
 from tests.app.bindings import CatalogueBinding, PartBinding
 from tests.app.models import Category, Note, Product, Restaurant, Tag
 from tests.support.turning import Turning, add, part

@@ -18,13 +18,18 @@ from django.core.checks.registry import registry as django_checks
 from django.test import override_settings
 from django.utils.asyncio import async_unsafe
 
-from bindserver import Binding, BoundModelViewSet, BoundWebsocketView, WebsocketBinding
+from bindserver import (
+    Binding,
+    BoundModelViewSet,
+    BoundWebsocketView,
+    WebsocketBinding,
+)
+from bindserver.bindings.registry import registry
 from bindserver.checks import TAG
+from bindserver.checks.soundness import soundness
 from bindserver.exceptions import BindingError, Unsound
-from bindserver.hub import hub
-from bindserver.reading import keep_hearers
-from bindserver.registry import registry
-from bindserver.soundness import soundness
+from bindserver.hub.hub import hub
+from bindserver.hub.reader import keep_hearers
 from bindserver.testing import Live
 from tests.app.models import Product
 from tests.support.process import Process

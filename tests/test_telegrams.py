@@ -9,10 +9,19 @@ from typing import Any
 
 import pytest
 
-from bindserver import telegrams
+from bindserver.cycle.inbox import Order
 from bindserver.engine.changes import Change
-from bindserver.telegrams import Beat, Hints, Ledger, OrderTelegram, Telegram, dump, load, split
-from bindserver.wishes import Order
+from bindserver.relay import messages
+from bindserver.relay.messages import (
+    Beat,
+    Hints,
+    Ledger,
+    OrderTelegram,
+    Telegram,
+    dump,
+    load,
+    split,
+)
 
 
 def change(table: str, *pks: Any) -> Change:
@@ -88,7 +97,7 @@ class TestLedger:
         assert ledger.follows("a", 3)
 
     def test_a_sender_that_was_forgotten_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(telegrams, "MAX_SENDERS", 2)
+        monkeypatch.setattr(messages, "MAX_SENDERS", 2)
         ledger = Ledger()
         for sender in ("a", "b", "c"):
             assert ledger.follows(sender, 1)

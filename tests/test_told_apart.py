@@ -13,9 +13,9 @@ from django.db.models import CharField, ExpressionWrapper, F, FileField, Q, Quer
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.attached import carry_over
-from bindserver.hub import hub
-from bindserver.identity import Encoder
+from bindserver.cycle.attached import carry_over
+from bindserver.hub.hub import hub
+from bindserver.queries.identity import Encoder
 from bindserver.testing import Live
 from tests.app.models import Category, Product
 

@@ -16,13 +16,13 @@ from django.db.models import QuerySet
 from django.test import modify_settings
 
 from bindserver import Binding
-from bindserver.dependencies import Recorder
+from bindserver.bindings.registry import registry
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import reading_from
+from bindserver.database.uncached import past_caches
 from bindserver.exceptions import BindingError
-from bindserver.pace import Pacer
-from bindserver.queries import Query
-from bindserver.registry import registry
-from bindserver.snapshot import reading_from
-from bindserver.uncached import past_caches
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import Query
 from tests.app.models import Product
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]

@@ -9,10 +9,10 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
+from bindserver.cycle.inbox import Caller, Ref, SubscribeWish
+from bindserver.cycle.live_view import State
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import CaptureBusy
-from bindserver.live import State
-from bindserver.wishes import Caller, Ref, SubscribeWish
 from tests.app.bindings import CatalogueBinding, ProductBinding, TagBinding, WordBinding
 from tests.app.models import Category, Product, Tag, Word
 from tests.support.turning import Follower, Turning, add

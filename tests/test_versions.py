@@ -20,8 +20,8 @@ from django.db.models.signals import post_init
 from django.test.utils import isolate_apps
 
 from bindserver import Binding
+from bindserver.queries.versions import fingerprint, loaded_beside
 from bindserver.testing import Live
-from bindserver.versions import fingerprint, loaded_beside
 from tests.app.models import Category, Product, Tag, Word
 from tests.support.shop import Shop
 
@@ -188,7 +188,7 @@ from django.conf import settings
 settings.configure(INSTALLED_APPS=["django.contrib.contenttypes"])
 django.setup()
 from django.contrib.contenttypes.models import ContentType
-from bindserver.versions import fingerprint
+from bindserver.queries.versions import fingerprint
 print(fingerprint(ContentType(pk=1, model={"a", "b", "c", 1}), {}))
 """
 

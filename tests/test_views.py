@@ -18,10 +18,10 @@ from django.test import Client, RequestFactory, override_settings
 from django.urls import path, re_path
 
 from bindserver import Binding, BoundWebsocketView, WebsocketBinding
+from bindserver.bindings.registry import registry
 from bindserver.checks import check_bindings
 from bindserver.exceptions import BindingError
-from bindserver.hub import hub
-from bindserver.registry import registry
+from bindserver.hub.hub import hub
 from bindserver.testing import Live, Refused
 from tests.app.models import Product
 

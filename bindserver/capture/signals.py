@@ -15,7 +15,7 @@ from django.db.models import CASCADE, PROTECT, RESTRICT, CompositePrimaryKey, Mo
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.dispatch import Signal
 
-from bindserver.capture.gathering import Gathering, Publish
+from bindserver.capture.transactions import Gathering, Publish
 from bindserver.engine.changes import Change
 
 rows_written = Signal()

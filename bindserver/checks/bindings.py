@@ -18,18 +18,8 @@ from rest_framework import serializers
 from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
 
-from bindserver.binding import SAY, UNSAID, Binding, is_sent, model_of, plain_serializer
-from bindserver.capture.sessions import switcher_of
-from bindserver.checks.rendering import (
-    check_database,
-    check_key,
-    check_list,
-    check_passwords,
-    check_thread,
-)
-from bindserver.databases import DATABASES
-from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
-from bindserver.importing import (
+from bindserver.bindings.binding import SAY, UNSAID, Binding, is_sent, model_of, plain_serializer
+from bindserver.bindings.importing import (
     REMEDY,
     Asked,
     all_asked,
@@ -38,11 +28,21 @@ from bindserver.importing import (
     load_views,
     problem_of,
 )
-from bindserver.params import RESERVED_NAMES, field_of
-from bindserver.permissions import asks_about_objects
-from bindserver.registry import BindingClass, registry
-from bindserver.statements import why_no_rows
-from bindserver.surroundings import apart
+from bindserver.bindings.params import RESERVED_NAMES, field_of
+from bindserver.bindings.permissions import asks_about_objects
+from bindserver.bindings.registry import BindingClass, registry
+from bindserver.checks.rendering import (
+    check_database,
+    check_key,
+    check_list,
+    check_passwords,
+    check_thread,
+)
+from bindserver.database import DATABASES
+from bindserver.database.sessions import switcher_of
+from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
+from bindserver.queries.compiler import why_no_rows
+from bindserver.user_code import apart
 
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
 OF_VIEWS = frozenset(f"bindserver.{name}" for name in ("E003", "E018", "E030", "W002", "W030"))

@@ -11,9 +11,9 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, connections
 
-from bindserver.capture.row_security import HINT, refusal_for, tables_by_row
+from bindserver.bindings.registry import BindingClass, registry, tables_named
 from bindserver.conf import conf
-from bindserver.registry import BindingClass, registry, tables_named
+from bindserver.database.row_security import HINT, refusal_for, tables_by_row
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:

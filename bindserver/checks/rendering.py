@@ -11,14 +11,14 @@ from django.core.checks import CheckMessage, Error
 from django.db import DEFAULT_DB_ALIAS
 from rest_framework.serializers import Serializer
 
-from bindserver.ambient import Ambient, read_by
-from bindserver.binding import Binding, is_sent, model_of, plain_serializer
+from bindserver.bindings.ambient import Ambient, read_by
+from bindserver.bindings.binding import Binding, is_sent, model_of, plain_serializer
+from bindserver.bindings.keying import row_key
+from bindserver.bindings.registry import BindingClass
+from bindserver.bindings.serializers import NoRequest
+from bindserver.database.routers import elsewhere, say_using
 from bindserver.exceptions import BindingError
-from bindserver.homes import elsewhere, say_using
-from bindserver.keying import row_key
-from bindserver.listed import list_serializer_of, renders_singly, why_listed
-from bindserver.registry import BindingClass
-from bindserver.serializing import NoRequest
+from bindserver.queries.listed import list_serializer_of, renders_singly, why_listed
 
 
 def check_database(binding: BindingClass) -> Iterator[CheckMessage]:

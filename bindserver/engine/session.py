@@ -13,6 +13,7 @@ import json
 from collections.abc import Iterator, Mapping
 
 from bindserver.engine import protocol
+from bindserver.engine.commits import Together
 from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
 from bindserver.engine.frames import Frame
 from bindserver.engine.intake import Intake, Refusal
@@ -20,7 +21,6 @@ from bindserver.engine.limits import Limits
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.protocol import Closing, Code, Ref
 from bindserver.engine.subscription import State, Subscription
-from bindserver.engine.together import Together
 
 
 class Session:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from bindserver.engine.changes import Key
-from bindserver.engine.places import ListedOrder, Sort, SortedOrder
+from bindserver.engine.ordering import ListedOrder, Sort, SortedOrder
 from bindserver.engine.ring import Delta, Put, Ring, net_of
 
 

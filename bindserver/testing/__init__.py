@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bindserver.testing.cases import LiveTestCase, LiveTestMixin
     from bindserver.testing.live import Live
-    from bindserver.testing.service import LiveServer, serving
+    from bindserver.testing.server import LiveServer, serving
     from bindserver.testing.subscriber import Refused, Subscriber
 
 __all__ = [

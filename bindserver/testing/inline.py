@@ -19,20 +19,20 @@ from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.courier import Outgoing
-from bindserver.dependencies import Recorder
-from bindserver.desk import Desk
+from bindserver.bindings.permissions import PermissionFailed
+from bindserver.cycle.delivery import Outgoing
+from bindserver.cycle.inbox import Wish
+from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.loader import Loaded, Loader, Wanted, read_whole
+from bindserver.cycle.outage import Desk
+from bindserver.cycle.turn import Turn
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import guarded, reading_from
 from bindserver.engine.changes import Position
-from bindserver.live import LiveView
-from bindserver.loader import Loaded, Loader, Wanted, read_whole
-from bindserver.pace import Pacer
-from bindserver.permissions import PermissionFailed
-from bindserver.queries import Query
-from bindserver.snapshot import guarded, reading_from
-from bindserver.surroundings import apart
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import Query
 from bindserver.testing.tables import TableSource
-from bindserver.turn import Turn
-from bindserver.wishes import Wish
+from bindserver.user_code import apart
 
 logger = logging.getLogger("bindserver")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from bindserver.binding import Binding
-from bindserver.hearing import changes
+from bindserver.bindings.binding import Binding
+from bindserver.cycle.inbox import Answered, Ended, Event, Published
+from bindserver.cycle.inbox import Refused as RefusedEvent
+from bindserver.hub.hearing import changes
 from bindserver.testing.subscriber import Refused
-from bindserver.wishes import Answered, Ended, Event, Published
-from bindserver.wishes import Refused as RefusedEvent
 
 
 class Keeping:

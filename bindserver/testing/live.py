@@ -8,16 +8,16 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db.models import Model
 
-from bindserver.binding import Binding
-from bindserver.desk import EVERYTHING
+from bindserver.bindings.binding import Binding
+from bindserver.bindings.registry import BindingClass, registry
+from bindserver.cycle.inbox import Caller, Ref, SubscribeWish
+from bindserver.cycle.outage import EVERYTHING
 from bindserver.engine.changes import Key
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound
-from bindserver.registry import BindingClass, registry
 from bindserver.testing.inline import InlineCycle
 from bindserver.testing.keeping import Keeping
 from bindserver.testing.subscriber import Data, Subscriber
-from bindserver.views import BoundWebsocketView
-from bindserver.wishes import Caller, Ref, SubscribeWish
+from bindserver.websocket.views import BoundWebsocketView
 
 
 class Live:

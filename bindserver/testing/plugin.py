@@ -13,7 +13,7 @@ import pytest
 
 if TYPE_CHECKING:
     from bindserver.testing.live import Live
-    from bindserver.testing.service import LiveServer
+    from bindserver.testing.server import LiveServer
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def live(db: None) -> Live:
 @pytest.fixture
 def live_bindserver(transactional_db: None) -> Iterator[LiveServer]:
     """A real server on a free port, on the test database: `.url` and `.ws`."""
-    from bindserver.testing.service import serving
+    from bindserver.testing.server import serving
 
     with serving() as server:
         yield server

@@ -9,16 +9,9 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
+from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
-from bindserver.engine.changes import Key
-from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Release
-from bindserver.engine.frames import Frame
-from bindserver.engine.protocol import Subscribe
-from bindserver.engine.replica import Replica
-from bindserver.engine.session import Session
-from bindserver.hearing import tell
-from bindserver.registry import BindingClass
-from bindserver.wishes import (
+from bindserver.cycle.inbox import (
     Caller,
     CatchUpWish,
     Event,
@@ -28,6 +21,13 @@ from bindserver.wishes import (
     UnsubscribeWish,
     Wish,
 )
+from bindserver.engine.changes import Key
+from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Release
+from bindserver.engine.frames import Frame
+from bindserver.engine.protocol import Subscribe
+from bindserver.engine.session import Session
+from bindserver.hub.hearing import tell
+from bindserver.testing.replica import Replica
 
 Data = dict[str, Any]
 

@@ -12,9 +12,9 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CompositePrimaryKey
 
+from bindserver.capture.sources import HintSource
 from bindserver.capture.tables import untold
 from bindserver.engine.changes import Change
-from bindserver.sources import HintSource
 
 MOST_ROWS = 10_000
 """A table with more rows is not compared: any of its rows may have changed at each commit."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from bindserver.authentication import Proof
+from bindserver.websocket.authentication import Proof
 
 used: set[str] = set()
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from bindserver.bindings.registry import registry
 from bindserver.capture.log import Log
 from bindserver.capture.tables import Tracked, tracked
-from bindserver.discovery import tables_of
 from bindserver.engine.changes import Position
-from bindserver.registry import registry
+from bindserver.queries.tables import tables_of
 
 CATEGORY, PRODUCT, TAGS, WORD = "app_category", "app_product", "app_product_tags", "app_word"
 Logged = dict[str, set[Any] | None]

@@ -13,10 +13,10 @@ from django.test.utils import CaptureQueriesContext
 from psycopg import sql
 
 from bindserver import Binding
-from bindserver.capture.sessions import stands_elsewhere, switcher_of
-from bindserver.capture.writes import watch_writes
-from bindserver.hub import hub
-from bindserver.registry import registry
+from bindserver.bindings.registry import registry
+from bindserver.database.sessions import stands_elsewhere, switcher_of
+from bindserver.database.uncommitted import watch_writes
+from bindserver.hub.hub import hub
 from tests.app.bindings import ProductBinding
 from tests.app.models import Product
 from tests.support.default import as_default

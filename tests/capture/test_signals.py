@@ -20,12 +20,12 @@ from django.db.backends.sqlite3.base import DatabaseWrapper
 from django.test import TestCase, override_settings
 
 from bindserver import written
-from bindserver.capture.gathering import Gathering, Publish
 from bindserver.capture.signals import SignalCapture
+from bindserver.capture.transactions import Gathering, Publish
+from bindserver.cycle.inbox import Caller, Ref
 from bindserver.engine.changes import Change
 from bindserver.engine.protocol import Subscribe
-from bindserver.hub import hub
-from bindserver.wishes import Caller, Ref
+from bindserver.hub.hub import hub
 from tests.app.models import (
     Category,
     Parcel,

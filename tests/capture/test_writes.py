@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 
-from bindserver.capture.writes import sees_uncommitted
+from bindserver.database.uncommitted import sees_uncommitted
 from tests.app.models import Category
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connections
 
-from bindserver.snapshot import open_connection
+from bindserver.database.snapshot import open_connection
 
 
 @pytest.fixture

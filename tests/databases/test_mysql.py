@@ -8,9 +8,9 @@ import pytest
 from django.db import DatabaseError, OperationalError, connections
 
 from bindserver.capture.mysql.log import MySQLLog
-from bindserver.databases.mysql import MySQL
-from bindserver.pace import Pacer
-from bindserver.snapshot import snapshot
+from bindserver.database.mysql import MySQL
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import snapshot
 from tests.capture.logged import add, keys, since
 from tests.databases.conftest import ask
 from tests.support.mariadb import Program
@@ -76,7 +76,7 @@ def test_a_statement_that_takes_too_long_is_ended_and_the_snapshot_stays(own: An
 def test_a_connection_that_the_server_has_ended_meanwhile_is_made_anew(
     program: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bindserver.databases.base.IDLE_SECONDS", -1.0)
+    monkeypatch.setattr("bindserver.database.base.IDLE_SECONDS", -1.0)
     connection, database = connections["default"], MySQL()
     database.connect(connection)
     program.run(f"KILL {ask(connection, 'SELECT CONNECTION_ID()')[0][0]}")

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from django.db import DatabaseError, connections
 
-from bindserver.databases.overtaking import overtaken
+from bindserver.database.overtaken import overtaken
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import open_connection, snapshot, vouch
 from bindserver.exceptions import Overtaken
-from bindserver.pace import Pacer
-from bindserver.snapshot import open_connection, snapshot, vouch
 from tests.support.postgresql import PostgreSQLProgram
 
 MAKE = """

@@ -17,9 +17,9 @@ from django.db.models import (
     UUIDField,
 )
 
-from bindserver.databases.postgresql import PostgreSQL
-from bindserver.pace import Pacer
-from bindserver.snapshot import connect, guarded, snapshot
+from bindserver.database.pacing import Pacer
+from bindserver.database.postgresql import PostgreSQL
+from bindserver.database.snapshot import connect, guarded, snapshot
 from bindserver.testing.live import Live
 from tests.app.models import Product, Word
 from tests.databases.conftest import ask
@@ -103,7 +103,7 @@ class TestASnapshot:
     def test_a_connection_that_the_server_has_ended_meanwhile_is_made_anew(
         self, own: Any, program: PostgreSQLProgram, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("bindserver.databases.base.IDLE_SECONDS", -1.0)
+        monkeypatch.setattr("bindserver.database.base.IDLE_SECONDS", -1.0)
         connect(own)
         pid = ask(own, "SELECT pg_backend_pid()")[0][0]
         program.run("SELECT pg_terminate_backend(?, 5000)", pid)

@@ -10,8 +10,8 @@ from django.db import connections
 
 from bindserver.capture.log import log_of
 from bindserver.capture.mysql import log as mysql_log
-from bindserver.pace import Pacer
-from bindserver.snapshot import open_connection, snapshot
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import open_connection, snapshot
 from tests.capture.logged import add, keys, since
 from tests.conftest import address_of, program_at
 from tests.databases.conftest import ask

@@ -38,7 +38,7 @@ def test_the_unit_s_command_is_one_that_the_server_takes(unit: configparser.Conf
 def test_the_unit_waits_longer_than_the_server_takes_to_stop(
     unit: configparser.ConfigParser,
 ) -> None:
-    from bindserver.server import STOP_SECONDS
+    from bindserver.server.runner import STOP_SECONDS
 
     assert int(unit["Service"]["TimeoutStopSec"]) > 2 * STOP_SECONDS
 

@@ -7,13 +7,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 from unittest.mock import patch
 
-from bindserver import isolation, moving, queries, reception, rendering, statements
+from bindserver.bindings.keying import RowKey, wire_key
+from bindserver.cycle import advance, failures, serving
+from bindserver.cycle.live_view import LiveView
 from bindserver.engine.view import View
-from bindserver.keying import RowKey, wire_key
-from bindserver.live import LiveView
-from bindserver.queries import Query
-from bindserver.rendering import Renderer
-from bindserver.surroundings import Leftovers, Surroundings
+from bindserver.queries import compiler, query, rendering
+from bindserver.queries.query import Query
+from bindserver.queries.rendering import Renderer
+from bindserver.user_code import Leftovers, Surroundings
 
 Fault = Callable[[], AbstractContextManager[Any]]
 
@@ -32,13 +33,13 @@ def _old_serializer() -> AbstractContextManager[Any]:
 
 def _window_by_keys() -> AbstractContextManager[Any]:
     """A query with a window is read by the keys of changed rows."""
-    honest = statements.why_whole
+    honest = compiler.why_whole
 
     def why(queryset: Any, limit: Any) -> str | None:
         why = honest(queryset, limit)
         return None if why is not None and "window" in why else why
 
-    return patch.object(queries, "why_whole", why)
+    return patch.object(query, "why_whole", why)
 
 
 def _limits_keep_what_they_have() -> AbstractContextManager[Any]:
@@ -85,7 +86,7 @@ class _Hiding:
 
 def _managers_hide() -> AbstractContextManager[Any]:
     """Rows that a model's own manager hides are not reached by changes."""
-    return patch.object(queries, "QuerySet", _Hiding)
+    return patch.object(query, "QuerySet", _Hiding)
 
 
 def _joined_rows_dropped() -> AbstractContextManager[Any]:
@@ -155,7 +156,7 @@ def _language_kept() -> AbstractContextManager[Any]:
         patch.object(Surroundings, "around", lambda self: nullcontext()),
         *[
             patch.object(module, "apart", lambda work: work())
-            for module in (isolation, moving, reception)
+            for module in (failures, advance, serving)
         ],
     )
 

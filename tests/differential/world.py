@@ -16,14 +16,11 @@ from django.core.management.color import no_style
 from django.db import DatabaseError, connection, models, transaction
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.binding import Binding
+from bindserver.bindings.binding import Binding
 from bindserver.capture.log import log_of
 from bindserver.capture.tables import tracked
 from bindserver.checks.bindings import CHECKS
-from bindserver.desk import EVERYTHING
-from bindserver.engine.replica import Replica
-from bindserver.surroundings import neutral
-from bindserver.wishes import (
+from bindserver.cycle.inbox import (
     Accepted,
     Answered,
     Caller,
@@ -35,6 +32,9 @@ from bindserver.wishes import (
     Staled,
     SubscribeWish,
 )
+from bindserver.cycle.outage import EVERYTHING
+from bindserver.testing.replica import Replica
+from bindserver.user_code import neutral
 from tests.differential.declaring import PRELUDE, Declared
 from tests.differential.typed import Typed
 from tests.differential.writing import Step

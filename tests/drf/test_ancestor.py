@@ -14,9 +14,9 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.routers import DefaultRouter
 from rest_framework.test import APIRequestFactory
 
+from bindserver.bindings.registry import registry
 from bindserver.exceptions import BindingError
-from bindserver.hub import hub
-from bindserver.registry import registry
+from bindserver.hub.hub import hub
 from bindserver.testing import Live
 from tests.app.models import Product
 from tests.drf.pairs import ProductSerializer

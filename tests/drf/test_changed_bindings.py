@@ -13,7 +13,7 @@ from rest_framework.filters import BaseFilterBackend
 from rest_framework.permissions import AllowAny
 
 from bindserver import Binding, BoundModelViewSet
-from bindserver.hub import hub
+from bindserver.hub.hub import hub
 from tests.app.models import Product
 from tests.drf.test_viewsets import get
 

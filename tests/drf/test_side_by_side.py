@@ -14,7 +14,7 @@ from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client, override_settings
 
-from bindserver.hub import hub
+from bindserver.hub.hub import hub
 from tests.app.models import Category, Product, Restaurant, Tag, Token, Word
 from tests.drf.pairs import TwicePerTest
 

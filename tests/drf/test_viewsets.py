@@ -22,10 +22,11 @@ from rest_framework.response import Response
 from rest_framework.routers import SimpleRouter
 from rest_framework.test import APIRequestFactory, force_authenticate
 
-from bindserver import Binding, BoundModelViewSet, holdings
+from bindserver import Binding, BoundModelViewSet
+from bindserver.bindings.registry import registry
 from bindserver.exceptions import Unavailable
-from bindserver.hub import hub
-from bindserver.registry import registry
+from bindserver.http import cached
+from bindserver.hub.hub import hub
 from tests.app.bindings import (
     CheapBinding,
     GuardedBinding,
@@ -278,7 +279,7 @@ class TestFromTheDatabase:
     def test_when_there_are_more_rows_than_the_view_may_have(
         self, count: Count, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(holdings, "_oversized_until", {})
+        monkeypatch.setattr(cached, "_oversized_until", {})
 
         class SmallBinding(Binding[Product]):
             model = Product
@@ -289,7 +290,7 @@ class TestFromTheDatabase:
         for _ in range(2):
             assert len(get(viewset).data) == 3
             assert count() == 1
-        assert SmallBinding in holdings._oversized_until
+        assert SmallBinding in cached._oversized_until
 
     def test_in_another_language_or_time_zone(self, count: Count) -> None:
         with translation.override("de"):

@@ -15,8 +15,8 @@ import pytest
 from bindserver.engine.effects import Ask, CatchUp, Effect
 from bindserver.engine.frames import Frame
 from bindserver.engine.limits import Limits
-from bindserver.engine.replica import Replica
 from bindserver.engine.session import Session
+from bindserver.testing.replica import Replica
 from tests.engine.tools import ENCODER, advance, rows_of, view_of
 
 Table = dict[int, tuple[int, str]]

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from bindserver.engine.changes import Key
-from bindserver.engine.places import ListedOrder, SortedOrder, moved_between
+from bindserver.engine.ordering import ListedOrder, SortedOrder, moved_between
 
 Sorts = dict[Key, tuple[int, int]]
 

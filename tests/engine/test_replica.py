@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bindserver.engine.replica import Replica
+from bindserver.testing.replica import Replica
 from tests.engine.tools import replica_of, vectors
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from bindserver.engine.changes import Key
 from bindserver.engine.frames import Encoder, Frame
-from bindserver.engine.replica import Replica
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import Fresh, View
+from bindserver.testing.replica import Replica
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 ENCODER = Encoder(event="products", params=None, key="id")

@@ -6,10 +6,10 @@ import json
 
 from django.contrib.auth.models import User
 
-from bindserver.dependencies import Recorder
-from bindserver.pace import Pacer
-from bindserver.queries import Query
-from bindserver.registry import registry
+from bindserver.bindings.registry import registry
+from bindserver.database.pacing import Pacer
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import Query
 from tests.oracle.truth import UNORDERED, Name, Rows
 
 PATIENCE_SECONDS = 10

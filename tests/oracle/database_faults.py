@@ -15,7 +15,7 @@ from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.postgresql.snapshots import Mark as Snapshot
 from bindserver.capture.postgresql.triggers import LOG
 from bindserver.capture.sqlite.log import SQLiteLog
-from bindserver.databases.postgresql import PostgreSQL
+from bindserver.database.postgresql import PostgreSQL
 from bindserver.engine.changes import Change, Position, gathered
 
 LOGS = (SQLiteLog, PostgreSQLLog, MySQLLog)

@@ -17,20 +17,20 @@ from typing import Any
 from django.apps import AppConfig
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver import cycle, history, live, loader, moving
 from bindserver.capture.log import log_of
 from bindserver.capture.sqlite.triggers import Triggers
+from bindserver.cycle import advance, cycle, invalidation, live_view, loader
+from bindserver.cycle.inbox import Caller
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
+from bindserver.engine.commits import Together
 from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.ring import Delta
 from bindserver.engine.subscription import State as SessionState
 from bindserver.engine.subscription import Subscription
-from bindserver.engine.together import Together
 from bindserver.engine.view import View
-from bindserver.identity import Encoder as IdentityEncoder
-from bindserver.queries import Query
-from bindserver.wishes import Caller
+from bindserver.queries.identity import Encoder as IdentityEncoder
+from bindserver.queries.query import Query
 from tests.oracle.database_faults import DATABASE_FAULTS, LOGS
 from tests.oracle.relay_faults import RELAY_FAULTS
 
@@ -83,7 +83,7 @@ def old_load_answers() -> None:
     def taking(take: Any) -> Any:
         return lambda self, **kwargs: take(self)
 
-    _patch(live.LiveView, "take_openings", taking)
+    _patch(live_view.LiveView, "take_openings", taking)
 
 
 def dropped_log_entry() -> None:
@@ -203,27 +203,27 @@ def joins_not_watched() -> None:
     """A change in a joined or prefetched table reaches no row."""
 
     def own_table(find: Any) -> Any:
-        def touched(query: Query, whole: Any, changes: list[Change]) -> history.Touched:
+        def touched(query: Query, whole: Any, changes: list[Change]) -> invalidation.Touched:
             own = query.model._meta.db_table
-            found: history.Touched = find(query, whole, [c for c in changes if c.table == own])
+            found: invalidation.Touched = find(query, whole, [c for c in changes if c.table == own])
             return found
 
         return touched
 
-    _patch(history, "_touched", own_table)
+    _patch(invalidation, "_touched", own_table)
 
 
 def moved_row_kept() -> None:
     """A row that leaves one of several views that are read together stays where it was."""
 
     def keeping(find: Any) -> Any:
-        def taking(view: live.LiveView, what: Any, rows: Any, *args: Any) -> Any:
+        def taking(view: live_view.LiveView, what: Any, rows: Any, *args: Any) -> Any:
             mine = frozenset(pk for pk in what.pks if pk in rows.keys)
             return find(view, dataclasses.replace(what, pks=mine), rows, *args)
 
         return taking
 
-    _patch(moving, "take", keeping)
+    _patch(advance, "take", keeping)
 
 
 def dealt_by_chance() -> None:
@@ -247,7 +247,7 @@ def old_sync() -> None:
     """The frames of a whole view are made once, and never again."""
 
     def keeping(frames: Any) -> Any:
-        def sync_frames(self: live.LiveView, page_size: int) -> tuple[Frame, ...]:
+        def sync_frames(self: live_view.LiveView, page_size: int) -> tuple[Frame, ...]:
             known: dict[int, tuple[Frame, ...]] = self.__dict__.setdefault("_kept", {})
             if page_size not in known:
                 known[page_size] = frames(self, page_size)
@@ -255,7 +255,7 @@ def old_sync() -> None:
 
         return sync_frames
 
-    _patch(live.LiveView, "sync_frames", keeping)
+    _patch(live_view.LiveView, "sync_frames", keeping)
 
 
 def net_change_without_deletes() -> None:
@@ -263,7 +263,7 @@ def net_change_without_deletes() -> None:
 
     def forgetting(net_of: Any) -> Any:
         def net(history: Any) -> ring.Net:
-            found: ring.Net = net_of(history)
+            found: ring.Net = net_of(invalidation)
             return ring.Net((), found.touched, found.created, found.placed)
 
         return net

@@ -8,7 +8,7 @@ from typing import Any
 
 from websockets import ConnectionClosed
 
-from bindserver.engine.replica import Replica
+from bindserver.testing.replica import Replica
 from tests.oracle.service import Node
 from tests.oracle.subscription import Phase, Subscription, short
 from tests.oracle.tally import Tally

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from bindserver import querysets
-from bindserver.capture import signals
-from bindserver.capture.gathering import Bag, Gathering
+from bindserver.capture import querysets, signals
+from bindserver.capture.transactions import Bag, Gathering
 from bindserver.engine.changes import Change
-from bindserver.line import Line
-from bindserver.telegrams import Ledger
+from bindserver.relay.connection import Line
+from bindserver.relay.messages import Ledger
 
 
 def gaps_not_noticed() -> None:

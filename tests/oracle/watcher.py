@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.exceptions import WebSocketException
 
-from bindserver.engine.replica import Replica
+from bindserver.testing.replica import Replica
 from tests.oracle.tally import Tally
 from tests.oracle.truth import UNORDERED, Name, Rows, canonical
 from tests.support.client import Client

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bindserver import Binding
-from bindserver.queries import Query
-from bindserver.serializing import NoRequest
-from bindserver.statements import queryset_of
-from bindserver.wishes import Caller
+from bindserver.bindings.serializers import NoRequest
+from bindserver.cycle.inbox import Caller
+from bindserver.queries.compiler import queryset_of
+from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Tag
 from tests.sharing.places import PLACES, Place, Sample, shown
 

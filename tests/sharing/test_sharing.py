@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.db.models import Model
 
-from bindserver.identity import Encoder
-from bindserver.values import ATOMS, ValueEncoder
+from bindserver.queries.identity import Encoder
+from bindserver.queries.values import ATOMS, ValueEncoder
 from tests.sharing.pairs import compare, fill
 from tests.sharing.places import PLACES
 
@@ -62,10 +62,10 @@ def test_a_fault_in_who_shares_is_found(fault: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(owner, name, planted)
     if name == "instance":
         kinds = [(k, by_key if k is Model else encode) for k, encode in _compounds()]
-        monkeypatch.setattr("bindserver.values.COMPOUNDS", tuple(kinds))
+        monkeypatch.setattr("bindserver.queries.values.COMPOUNDS", tuple(kinds))
     if name == "code":
         kinds = [(k, by_path if e.__name__ == "code" else e) for k, e in _compounds()]
-        monkeypatch.setattr("bindserver.values.COMPOUNDS", tuple(kinds))
+        monkeypatch.setattr("bindserver.queries.values.COMPOUNDS", tuple(kinds))
     assert compare(PAIRS, seed=2, until_wrong=True).wrong
 
 
@@ -73,7 +73,7 @@ def test_numbers_that_python_takes_for_equal_are_told_apart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fill()
-    monkeypatch.setattr("bindserver.values.ATOMS", {**ATOMS, bool: str, memoryview: repr})
+    monkeypatch.setattr("bindserver.queries.values.ATOMS", {**ATOMS, bool: str, memoryview: repr})
     monkeypatch.setattr(
         ValueEncoder, "encode", lambda self, value, what="": str(value), raising=True
     )
@@ -81,6 +81,6 @@ def test_numbers_that_python_takes_for_equal_are_told_apart(
 
 
 def _compounds() -> Any:
-    from bindserver.values import COMPOUNDS
+    from bindserver.queries.values import COMPOUNDS
 
     return COMPOUNDS

@@ -9,9 +9,9 @@ from typing import Any
 
 from django.apps import AppConfig
 
-from bindserver import history
 from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.sqlite.log import SQLiteLog
+from bindserver.cycle import invalidation
 
 LOGS: tuple[Any, ...] = (PostgreSQLLog, SQLiteLog)
 MARKS = "strangers_marks_mark"
@@ -36,13 +36,13 @@ def _drop(log: Any) -> None:
 
 def joins_not_watched() -> None:
     """A change in a table that is joined, prefetched or read by a serializer reaches no row."""
-    whole: Any = history._touched
+    whole: Any = invalidation._touched
 
     def touched(query: Any, rows: Any, changes: Any) -> Any:
         own = query.model._meta.db_table
         return whole(query, rows, [change for change in changes if change.table == own])
 
-    vars(history)["_touched"] = touched
+    vars(invalidation)["_touched"] = touched
 
 
 FAULTS: dict[str, Callable[[], None]] = {

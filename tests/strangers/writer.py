@@ -83,7 +83,7 @@ def _user(name: str | None) -> Any:
 
 
 def _in_python(view: Any, name: str | None) -> Any:
-    from bindserver.registry import registry
+    from bindserver.bindings.registry import registry
 
     user = _user(name)
     if not view.allowed(user):

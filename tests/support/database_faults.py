@@ -13,9 +13,9 @@ from django.apps import AppConfig
 from bindserver.capture.mysql.entries import Entries
 from bindserver.capture.mysql.holes import Holes
 from bindserver.capture.mysql.marks import Mark
-from bindserver.databases.mysql import MySQL
-from bindserver.databases.postgresql import PostgreSQL
-from bindserver.queries import Query
+from bindserver.database.mysql import MySQL
+from bindserver.database.postgresql import PostgreSQL
+from bindserver.queries.query import Query
 from tests.oracle.database_faults import id_over_last
 
 

@@ -7,8 +7,8 @@ import json
 import time
 from collections.abc import Callable
 
-from bindserver.engine.replica import Replica
-from bindserver.wishes import Accepted, Answered, Arrived, Event, Published, Staled
+from bindserver.cycle.inbox import Accepted, Answered, Arrived, Event, Published, Staled
+from bindserver.testing.replica import Replica
 
 
 class Ear:

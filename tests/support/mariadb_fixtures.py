@@ -9,10 +9,10 @@ import pytest
 from django.db import connections
 from pytest_django import DjangoDbBlocker
 
+from bindserver.bindings.registry import registry
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.tables import tracked
-from bindserver.discovery import tables_of
-from bindserver.registry import registry
+from bindserver.queries.tables import tables_of
 from tests.support import mariadb
 from tests.support.default import as_default
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.test import override_settings
 
-from bindserver.dependencies import Recorder
-from bindserver.hub import hub
+from bindserver.hub.hub import hub
+from bindserver.queries.dependencies import Recorder
 from tests.conftest import address_of, program_at
 
 

@@ -9,19 +9,10 @@ from typing import Any
 
 from django.db import connections
 
-from bindserver.binding import Binding
+from bindserver.bindings.binding import Binding
 from bindserver.capture.mysql.log import MySQLLog
-from bindserver.dependencies import known_tables
-from bindserver.desk import EVERYTHING, Desk
-from bindserver.engine.replica import Replica
-from bindserver.live import LiveView, State
-from bindserver.loader import Loaded
-from bindserver.pace import Pacer
-from bindserver.snapshot import connect, open_connection, snapshot
-from bindserver.sources import LogSource, source_of
-from bindserver.standing import Stragglers, stragglers
-from bindserver.turn import Turn
-from bindserver.wishes import (
+from bindserver.capture.sources import LogSource, source_of
+from bindserver.cycle.inbox import (
     Answered,
     Caller,
     Ended,
@@ -34,6 +25,15 @@ from bindserver.wishes import (
     SubscribeWish,
     Wish,
 )
+from bindserver.cycle.lag import Stragglers, stragglers
+from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.loader import Loaded
+from bindserver.cycle.outage import EVERYTHING, Desk
+from bindserver.cycle.turn import Turn
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import connect, open_connection, snapshot
+from bindserver.queries.dependencies import known_tables
+from bindserver.testing.replica import Replica
 from tests.app.bindings import PartBinding
 from tests.app.models import Product
 

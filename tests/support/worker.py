@@ -5,6 +5,6 @@ from uvicorn_worker import UvicornWorker
 
 class Worker(UvicornWorker):  # type: ignore[misc]  # uvicorn_worker has no types
     CONFIG_KWARGS = {
-        "ws": "bindserver.sockets:WebSocketProtocol",
+        "ws": "bindserver.server.sockets:WebSocketProtocol",
         "ws_per_message_deflate": False,
     }

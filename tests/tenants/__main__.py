@@ -18,7 +18,7 @@ def main() -> None:
     from django.test import Client
     from django_tenants.utils import schema_context
 
-    from bindserver.hub import hub
+    from bindserver.hub.hub import hub
     from tests.tenants.customers.models import Customer, Domain
     from tests.tenants.shop.bindings import ItemBinding
     from tests.tenants.shop.models import Item

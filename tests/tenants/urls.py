@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework.routers import SimpleRouter
 
-from bindserver.viewsets import BoundModelViewSet
+from bindserver.http.viewsets import BoundModelViewSet
 from tests.tenants.shop.bindings import ItemBinding
 
 

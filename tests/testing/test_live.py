@@ -14,7 +14,7 @@ from django.test import override_settings
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.hub import hub
+from bindserver.hub.hub import hub
 from bindserver.testing import Live, Refused
 from tests.app import bindings as app
 from tests.app.models import Category, Membership, Product, Tag, Word

@@ -139,7 +139,7 @@ def test_how_long_a_line_may_be_is_a_setting(make_server: MakeServer) -> None:
         assert Answer(server.port, handshake(Cookie="x" * 1100)).status == 431
 
 
-PROTOCOL = "bindserver.sockets:WebSocketProtocol"
+PROTOCOL = "bindserver.server.sockets:WebSocketProtocol"
 OTHERS = {
     "uvicorn": ["uvicorn", "--port", "PORT", "--ws", PROTOCOL, "tests.asgi:application"],
     "uvicorn with h11": [

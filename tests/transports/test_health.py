@@ -12,7 +12,7 @@ import pytest
 from django.test import override_settings
 
 import bindserver
-from bindserver.transports import health
+from bindserver.http import health
 from tests.conftest import MakeServer
 from tests.support.process import get
 from tests.support.server import Server, free_port

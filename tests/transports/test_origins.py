@@ -8,7 +8,7 @@ import pytest
 from django.test import override_settings
 
 from bindserver.checks.project import check_settings
-from bindserver.transports.origins import origin_allowed
+from bindserver.websocket.origins import origin_allowed
 
 
 def allowed(origin: str | None, host: str = "live.example", **setting: Any) -> bool:

@@ -15,8 +15,8 @@ import pytest
 from django.test import Client, modify_settings, override_settings
 from rest_framework.renderers import JSONRenderer
 
-from bindserver.hub import hub
-from bindserver.transports.rest import SnapshotView
+from bindserver.http.api import SnapshotView
+from bindserver.hub.hub import hub
 from tests.app.models import Product
 from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
 from tests.support.server import Server

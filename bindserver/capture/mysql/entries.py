@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.mysql.holes import within
 from bindserver.capture.mysql.marks import Mark, parse
 from bindserver.capture.mysql.trigger_sql import LOG, META
-from bindserver.capture.statements import ask
+from bindserver.database.sql import ask
 from bindserver.engine.changes import Change, gathered
 
 MAX_ENTRIES = 200_000

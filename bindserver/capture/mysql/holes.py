@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.mysql.marks import Mark, Span
 from bindserver.capture.mysql.trigger_sql import LOG
-from bindserver.capture.statements import ask, run
+from bindserver.database.sql import ask, run
 
 PROBE_SECONDS = 4.0
 PROBES = 3

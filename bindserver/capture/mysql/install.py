@@ -21,8 +21,8 @@ from bindserver.capture.mysql.session import (
     shown,
 )
 from bindserver.capture.mysql.trigger_sql import LOG, META, TABLES, name_of, quote
-from bindserver.capture.statements import ask
 from bindserver.capture.tables import Tracked
+from bindserver.database.sql import ask
 from bindserver.exceptions import CaptureBusy, CaptureError
 
 LOCK_SECONDS = 1

@@ -15,7 +15,7 @@ from bindserver.capture.mysql.marks import Mark, parse
 from bindserver.capture.mysql.session import alone, execute, purging
 from bindserver.capture.mysql.trigger_sql import LOG, META
 from bindserver.capture.plans import PurgePlan
-from bindserver.capture.statements import ask
+from bindserver.database.sql import ask
 
 PATIENCE_SECONDS = 30
 """How long to wait, where it is wished, for somebody else who purges."""

@@ -26,8 +26,8 @@ from bindserver.capture.mysql.trigger_sql import (
     name_of,
     quote,
 )
-from bindserver.capture.statements import ask
 from bindserver.capture.tables import Tracked, no_such
+from bindserver.database.sql import ask
 from bindserver.exceptions import CaptureError
 
 ACTIVE = {"CASCADE", "SET NULL", "SET DEFAULT"}

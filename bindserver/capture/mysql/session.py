@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.mysql.schema import NO_PRIVILEGE
 from bindserver.capture.mysql.trigger_sql import quote
-from bindserver.capture.statements import ask, run
+from bindserver.database.sql import ask, run
 from bindserver.exceptions import CaptureError
 
 NOT_SHOWN = 1227

@@ -14,8 +14,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.postgresql.notifying import Notifying
 from bindserver.capture.postgresql.session import abreast, may_write
 from bindserver.capture.postgresql.triggers import LOG, META, Triggers
-from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked
+from bindserver.database.sql import ask, run
 from bindserver.exceptions import CaptureBusy, CaptureError
 
 LOCK_SECONDS = 0.2

@@ -12,7 +12,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.postgresql.triggers import LOG, Triggers
-from bindserver.capture.statements import ask
+from bindserver.database.sql import ask
 
 CHANNEL = "bindserver_log"
 NAME = "bindserver__notify"

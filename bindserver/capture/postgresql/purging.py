@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.postgresql.session import abreast, may_write
 from bindserver.capture.postgresql.triggers import LOG, META
-from bindserver.capture.statements import ask, run
+from bindserver.database.sql import ask, run
 
 LOCK = 0x62696E65
 """The advisory lock of whoever purges."""

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.statements import ask, run
+from bindserver.database.sql import ask, run
 
 
 @contextmanager

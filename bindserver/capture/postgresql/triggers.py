@@ -30,8 +30,8 @@ from bindserver.capture.postgresql.trigger_sql import (
     stem,
     triggers_of,
 )
-from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked, no_such
+from bindserver.database.sql import ask, run
 from bindserver.exceptions import CaptureError
 
 LOG = "bindserver_log"

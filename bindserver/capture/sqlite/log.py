@@ -18,8 +18,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
-from bindserver.capture.statements import ask, run
 from bindserver.capture.tables import Tracked, no_such
+from bindserver.database.sql import ask, run
 from bindserver.engine.changes import Change, Position, gathered
 from bindserver.exceptions import CaptureError
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.statements import ask
 from bindserver.capture.tables import Tracked
+from bindserver.database.sql import ask
 
 LOG = "bindserver_log"
 PREFIX = "bindserver__"

@@ -14,24 +14,24 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections
 from django.template.defaultfilters import filesizeformat
 from django.urls import NoReverseMatch, reverse
 
-from bindserver.binding import model_of
+from bindserver.bindings.binding import model_of
+from bindserver.bindings.registry import BindingClass, registry
 from bindserver.capture.log import Log, log_of, sift
 from bindserver.capture.plans import PurgePlan
+from bindserver.capture.sources import source_of
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
-from bindserver.discovery import read_whole, tables_of, unshared
+from bindserver.cycle.inbox import Order
+from bindserver.database.diagnosis import demand, explained
 from bindserver.exceptions import (
     BindserverError,
     CaptureError,
     DatabaseUnusable,
     UnknownEvent,
 )
-from bindserver.orders import give
-from bindserver.reasons import demand, explained
-from bindserver.registry import BindingClass, registry
-from bindserver.relay import reaches_others
-from bindserver.sources import source_of
-from bindserver.wishes import Order
+from bindserver.queries.tables import read_whole, tables_of, unshared
+from bindserver.relay.control import give
+from bindserver.relay.relay import reaches_others
 
 PURGE_BATCH = 5000
 

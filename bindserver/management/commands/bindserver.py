@@ -57,7 +57,7 @@ class Command(BaseCommand):
 
     def _notice_migrations(self) -> None:
         """Say that migrations are to be run, as `runserver` does where somebody develops."""
-        from bindserver.greeting import databases
+        from bindserver.server.banner import databases
 
         if settings.DEBUG and DEFAULT_DB_ALIAS in databases():
             self.check_migrations()
@@ -77,9 +77,9 @@ class Command(BaseCommand):
             self.stderr.write(self.style.ERROR(str(problem)))
 
     def _serve(self, options: dict[str, Any]) -> None:
-        from bindserver.greeting import databases, greet
-        from bindserver.reasons import demand
-        from bindserver.server import listen, serve
+        from bindserver.database.diagnosis import demand
+        from bindserver.server.banner import databases, greet
+        from bindserver.server.runner import listen, serve
 
         for alias in databases():
             demand(alias)
@@ -101,8 +101,8 @@ class Command(BaseCommand):
 
 
 def _plan(options: dict[str, Any]) -> Any:
-    from bindserver.applications import STANDALONE, application_path
-    from bindserver.server import Plan
+    from bindserver.server.application import STANDALONE, application_path
+    from bindserver.server.runner import Plan
 
     try:
         path = STANDALONE if options["standalone"] else application_path()

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DEFAULT_DB_ALIAS
 
+from bindserver.database.diagnosis import demand, explained
 from bindserver.exceptions import DatabaseUnusable
-from bindserver.reasons import demand, explained
 from bindserver_project.shop.demo import demo_login
 
 

@@ -1,0 +1,1 @@
+"""What people declare: bindings, their params and permissions, and which there are."""

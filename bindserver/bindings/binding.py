@@ -1,0 +1,458 @@
+"""`Binding`: a named queryset with a serializer, as a Django team declares it."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+
+from django.db.models import Model, Q, QuerySet
+from django.utils.functional import cached_property
+from rest_framework import serializers
+from rest_framework.settings import api_settings
+
+from bindserver.bindings import params as params_room
+from bindserver.bindings.model_rows import ModelRows
+from bindserver.exceptions import BindingError
+
+M = TypeVar("M", bound=Model)
+
+SERIALIZERS_KEPT = 1000
+"""How many serializers that were made of plain fields are kept, to be made once."""
+
+PLAIN = "bindserver_plain"
+"""The attribute of a serializer made of plain fields that says of which."""
+
+DECLARED = frozenset(
+    {
+        "event",
+        "excludes",
+        "fields",
+        "filters",
+        "limit",
+        "max_rows",
+        "ordering",
+        "queryset",
+        "serializer_class",
+        "using",
+    }
+)
+"""What `Binding(model=..., ...)` may declare beside the model, in place of a subclass."""
+
+UNSAID = "{} has an event or a group, and does not say which fields it publishes."
+SAY = (
+    'Write `fields = ["id", "name"]` or a serializer_class; "__all__" is allowed and must be '
+    "written out."
+)
+"""What is wrong with a binding that would send every column, and what to write."""
+
+CONTEXT = frozenset({"_user", "auth", "given_params", "params", "wire_params"})
+"""The attributes of an instance that say in which context it is, and of which kind it is not."""
+
+
+CACHED = (functools.cached_property, cached_property)
+"""Properties whose values an object keeps, under their own names."""
+
+
+class Reader(Protocol):
+    """Answers what Python code asks of bindings."""
+
+    def read(self, binding: Binding[M]) -> ModelRows[M]:
+        """Return the rows as they are now."""
+
+    async def aread(self, binding: Binding[M]) -> ModelRows[M]:
+        """Return the rows as they are now, without holding the event loop."""
+
+    def refresh(self, binding: Binding[Any]) -> None:
+        """Have the binding's views read anew."""
+
+    def clear(self, binding: Binding[Any]) -> None:
+        """Have the binding's views forgotten."""
+
+
+class _NoRequest:
+    """Fails loudly where a binding's code asks for a request: `getattr(self, "request", None)` must
+    not take silence for an answer."""
+
+    def __get__(self, binding: object | None, kind: type) -> Any:
+        if binding is None:
+            return self
+        raise BindingError(
+            f"{kind.__name__} has no request: one view serves many subscribers. Ask `self.user`, "
+            "`self.auth` and `self.params`; or say `request = None` in the binding, if its rows "
+            "are right without one."
+        )
+
+
+class Binding(Generic[M]):
+    """A named queryset with a serializer.
+
+    Subclass it in an app's `bindings.py`. With an `event` it is published to subscribers; without,
+    it is Python's alone. One instance has one context, like a DRF view: `self.user`, `self.auth`
+    and `self.params`. In Python it is a live cache: `.all()` answers from memory, and reads only
+    what changed since.
+
+    `Binding(model=Product, filters={"active": True})` is one without a subclass.
+
+    Attributes:
+        model: the model whose rows it serves.
+        event: its name on the wire.
+        fields: names of model fields to serve, or "__all__"; or else a serializer_class.
+        serializer_class: a DRF serializer.
+        filters: lookups that rows must match: a dict, a method or a property.
+        excludes: lookups that rows must not match, in the same forms.
+        queryset: where to begin, in place of the model's default manager.
+        ordering: names of fields as `order_by` takes them; the key is always added.
+        limit: serve only the first so many rows.
+        max_rows: refuse to serve more rows than this; None for the setting MAX_ROWS.
+        params: named arguments: serializer fields, or int, str, bool for ones that must be given.
+        using: the database's alias; None for "default".
+        permission_classes: DRF's permission classes, which decide who may subscribe; None for
+            DRF's setting. Python code is not asked.
+        request: None says that rows and serializer are right without a request.
+        given_params: the arguments as they were given: their form on the wire may say less.
+
+    Args:
+        user: who it is for; None for an anonymous user.
+        auth: how the user proved it, as DRF's `request.auth`.
+        params: the arguments, not checked yet.
+        model: the model, in place of the class's own.
+        declared: the same for any other of the attributes above but `params`.
+
+    Raises:
+        InvalidParams: the params are not what it takes.
+        TypeError: `declared` names something else.
+    """
+
+    model: ClassVar[type[Model] | None] = None
+    event: ClassVar[str | None] = None
+    fields: ClassVar[Sequence[str] | str | None] = None
+    serializer_class: ClassVar[type[serializers.BaseSerializer[Any]] | None] = None
+    filters: ClassVar[Any] = None
+    excludes: ClassVar[Any] = None
+    queryset: ClassVar[QuerySet[Any] | None] = None
+    ordering: ClassVar[Sequence[Any] | str | None] = None
+    limit: ClassVar[int | None] = None
+    max_rows: ClassVar[int | None] = None
+    params: Any = {}
+    using: ClassVar[str | None] = None
+    permission_classes: ClassVar[Sequence[Any] | None] = None
+    request: ClassVar[Any] = _NoRequest()
+
+    _wired: ClassVar[Reader | None] = None
+    _subclassed: ClassVar[list[Callable[[type[Binding[Any]]], None]]] = []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for hear in Binding._subclassed:
+            hear(cls)
+
+    def __init__(
+        self,
+        *,
+        user: Any = None,
+        auth: Any = None,
+        params: Mapping[str, Any] | None = None,
+        model: type[M] | None = None,
+        **declared: Any,
+    ) -> None:
+        if unknown := sorted(declared.keys() - DECLARED):
+            raise TypeError(
+                f"{type(self).__name__}() takes no {', '.join(unknown)}; "
+                f"it takes user, auth, params, model, {', '.join(sorted(DECLARED))}."
+            )
+        if model is not None:
+            declared["model"] = model
+        vars(self).update(declared)
+        self._user = user
+        self.auth: Any = auth
+        self.given_params: dict[str, Any] = dict(params or {})
+        self.params, self.wire_params = params_room.validate(type(self).params, self.given_params)
+
+    @property
+    def user(self) -> Any:
+        """Who it is for; an anonymous user where nobody was named."""
+        if self._user is None:
+            # Models cannot be imported while apps are still being loaded, and we are.
+            from django.contrib.auth.models import AnonymousUser
+
+            self._user = AnonymousUser()
+        return self._user
+
+    @user.setter
+    def user(self, user: Any) -> None:
+        self._user = user
+
+    def seen_by(self, user: Any) -> Self:
+        """Return the same binding in the context of another user."""
+        twin = copy.copy(self)
+        for name in remembered(self):
+            del vars(twin)[name]
+        twin.user = user
+        return twin
+
+    def unasked(self) -> Self:
+        """Return the same binding in the same context, as it was before it was asked anything:
+        what its user, its `auth` and its cached properties come to remember, this one does not
+        know."""
+        twin = self.seen_by(_unasked(self.user))
+        twin.auth = _unasked(self.auth)
+        return twin
+
+    def is_plain(self) -> bool:
+        """Tell whether class and context say all there is to know of this instance."""
+        return not self.own_attributes()
+
+    def own_attributes(self) -> dict[str, Any]:
+        """Return the attributes that this instance has of its own, beside its class's."""
+        passing = CONTEXT | remembered(self)
+        return {name: value for name, value in vars(self).items() if name not in passing}
+
+    # Its rows, in Python.
+
+    def all(self) -> ModelRows[M]:
+        """Return the rows, in order, as they are in the database now.
+
+        They come from memory, brought up to date by what changed since. Inside a transaction that
+        has written, in a `TestCase`, and with a database in memory they are queried on the
+        caller's own connection. The instances are the caller's: changing one changes no other's.
+
+        Raises:
+            TooManyRows: there are more than `max_rows`.
+            Exception: whatever the query raises.
+        """
+        return self._reader().read(self)
+
+    async def aall(self) -> ModelRows[M]:
+        """Return what `all` does, without holding the event loop."""
+        return await self._reader().aread(self)
+
+    def get(self, pk: Any) -> M:
+        """Return the row with a primary key.
+
+        Raises:
+            DoesNotExist: the model's own; the binding has no such row.
+        """
+        return self.all().get(pk)
+
+    async def aget(self, pk: Any) -> M:
+        """Return what `get` does, without holding the event loop."""
+        return (await self.aall()).get(pk)
+
+    def keys(self) -> list[Any]:
+        """Return the primary keys of the rows, in order."""
+        return self.all().keys()
+
+    async def akeys(self) -> list[Any]:
+        """Return what `keys` does, without holding the event loop."""
+        return (await self.aall()).keys()
+
+    def __iter__(self) -> Iterator[M]:
+        return iter(self.all())
+
+    async def __aiter__(self) -> AsyncIterator[M]:
+        for row in await self.aall():
+            yield row
+
+    def __len__(self) -> int:
+        return len(self.all())
+
+    def __bool__(self) -> bool:
+        return True  # it is a declaration: asking whether there is one must not read its rows
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.all()
+
+    @property
+    def version(self) -> str:
+        """A text that is equal for equal rows, in every process and after every restart."""
+        return self.all().version
+
+    @property
+    def last_modified(self) -> datetime.datetime:
+        """When this process last saw the rows change."""
+        return self.all().last_modified
+
+    def refresh(self) -> ModelRows[M]:
+        """Read all rows of all this binding's views anew, and send subscribers what differed."""
+        self._reader().refresh(self)
+        return self.all()
+
+    async def arefresh(self) -> ModelRows[M]:
+        """Do what `refresh` does, without holding the event loop."""
+        self._reader().refresh(self)
+        return await self.aall()
+
+    def clear(self) -> None:
+        """Forget the rows of all this binding's views in this process. They are read again when
+        they are next wanted; subscribers are sent all anew."""
+        self._reader().clear(self)
+
+    async def aclear(self) -> None:
+        """Do what `clear` does."""
+        self._reader().clear(self)
+
+    def message(self, action: str, payload: Any) -> None:
+        """Hear what a subscriber would: called after each cycle, once for each change.
+
+        Override it, and the server keeps the binding live, in the context of nobody and without
+        params, and calls this on a thread of its own. With several server processes, each calls it.
+
+        Args:
+            action: "sync" first, then "create", "update" or "delete".
+            payload: the rows, the row, or what is left of it: its key.
+        """
+
+    @classmethod
+    def hears_messages(cls) -> bool:
+        """Tell whether it is kept live for `message`: by default where that is overridden."""
+        return cls.message is not Binding.message
+
+    def _reader(self) -> Reader:
+        if Binding._wired is None:
+            raise BindingError('Add "bindserver" to INSTALLED_APPS.')
+        return Binding._wired
+
+    # What it declares.
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows to begin with; filters, excludes, `get_q` and ordering come after.
+
+        What it reads from the database is watched: when that changes, it is asked again.
+        """
+        if self.queryset is not None:
+            return self.queryset.all()
+        return self.get_model()._default_manager.all()
+
+    def get_q(self) -> Q:
+        """Return a further condition; by default none."""
+        return Q()
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Return what the serializer gets as its context: there is no request.
+
+        It is a part of the view's identity: views are shared by those whose contexts are equal, by
+        type and content. A value that is neither plain data nor a model instance is equal to
+        nothing but itself. Put the user here if, and only if, rows render differently for
+        different users.
+        """
+        return {}
+
+    def get_permissions(self) -> list[Any]:
+        """Return the permissions that a subscriber must have, as a DRF view does.
+
+        What they read from the database is watched: when that changes, they are asked again.
+        """
+        classes: Any = self.permission_classes
+        if classes is None:
+            classes = api_settings.DEFAULT_PERMISSION_CLASSES
+        return [permission() for permission in classes]
+
+    def get_serializer_class(self) -> type[serializers.BaseSerializer[Any]]:
+        """Return the serializer: the class's own, or one made from `fields`.
+
+        Where nothing is said, Python gets every field, and nobody else anything.
+
+        Raises:
+            BindingError: it is sent to others, and does not say which fields.
+        """
+        if self.serializer_class is not None:
+            return self.serializer_class
+        if self.fields is not None:
+            return plain_serializer(self.get_model(), self.fields)
+        if is_sent(self):
+            raise BindingError(f"{UNSAID.format(type(self).__name__)} {SAY}")
+        return every_field(self.get_model())
+
+    def get_model(self) -> type[M]:
+        """Return the model, the queryset's where none is named.
+
+        Raises:
+            BindingError: neither is there.
+        """
+        model: type[M] = model_of(self)
+        return model
+
+    def conditions(self, name: str) -> Mapping[str, Any]:
+        """Return `filters` or `excludes`, called where it is a method.
+
+        Raises:
+            BindingError: it is no mapping.
+        """
+        value = getattr(self, name)
+        if callable(value):
+            value = value()
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise BindingError(f"{type(self).__name__}.{name} is a dict of lookups.")
+        return value
+
+
+def _unasked(value: Any) -> Any:
+    """Return a copy of a caller's row, which does not hear what the other comes to remember."""
+    if not isinstance(value, Model):
+        return value
+    twin = copy.copy(value)
+    if known := vars(twin).get("_prefetched_objects_cache"):
+        vars(twin)["_prefetched_objects_cache"] = dict(known)
+    return twin
+
+
+def remembered(instance: object) -> set[str]:
+    """Return the names of an object's cached properties that have been looked at."""
+    kind = type(instance)
+    return {name for name in vars(instance) if isinstance(getattr(kind, name, None), CACHED)}
+
+
+def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
+    """Return the model of a binding, or of a class of bindings.
+
+    Raises:
+        BindingError: it names neither a model nor a queryset.
+    """
+    if binding.model is not None:
+        return binding.model
+    if binding.queryset is not None:
+        return binding.queryset.model
+    name = (binding if isinstance(binding, type) else type(binding)).__name__
+    raise BindingError(f"{name} has no model; write `model = YourModel` in it.")
+
+
+def is_sent(binding: Binding[Any] | type[Binding[Any]]) -> bool:
+    """Tell whether others than Python code are sent a binding's rows: subscribers or groups."""
+    return (
+        binding.event is not None
+        or bool(getattr(binding, "groups", ()))
+        or bool(getattr(binding, "group", None))
+    )
+
+
+def says_fields(serializer_class: type[Any]) -> bool:
+    """Tell whether somebody has said which fields a serializer has; `every_field` has not."""
+    return not getattr(serializer_class, "bindserver_unsaid", False)
+
+
+@functools.lru_cache(maxsize=SERIALIZERS_KEPT)
+def every_field(model: type[Model]) -> type[serializers.ModelSerializer[Any]]:
+    """Return a `ModelSerializer` of all fields, for a binding that has not said which."""
+    body = {"bindserver_unsaid": True, PLAIN: (model, "__all__")}
+    return type(f"{model.__name__}Row", (plain_serializer(model, "__all__"),), body)
+
+
+def plain_serializer(
+    model: type[Model], fields: Sequence[str] | str
+) -> type[serializers.ModelSerializer[Any]]:
+    """Return a `ModelSerializer` of the model's named fields, or of "__all__"; always the same."""
+    return _plain_serializer(model, tuple(fields) if isinstance(fields, list) else fields)
+
+
+@functools.lru_cache(maxsize=SERIALIZERS_KEPT)
+def _plain_serializer(
+    model: type[Model], fields: Sequence[str] | str
+) -> type[serializers.ModelSerializer[Any]]:
+    meta = type("Meta", (), {"model": model, "fields": fields})
+    body = {"Meta": meta, PLAIN: (model, fields)}
+    return type(f"{model.__name__}Row", (serializers.ModelSerializer,), body)

@@ -1,0 +1,169 @@
+"""Changes as a database's log tells them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import replace
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.log import Log
+from bindserver.capture.postgresql.listening import Notices
+from bindserver.capture.tables import Tracked, tracked, untold
+from bindserver.conf import conf
+from bindserver.database.snapshot import connect
+from bindserver.engine.changes import Change, Position
+from bindserver.exceptions import CaptureBusy, CaptureError, LogRemoved
+
+logger = logging.getLogger("bindserver")
+
+PURGE_BATCH = 1000
+
+SCHEMA_SECONDS = 1.0
+"""How often to look whether the schema was changed, while nobody writes."""
+
+NOTIFIED_SECONDS = 1.0
+"""How often to look at the log where the database tells of each commit."""
+
+BUSY_SECONDS = 5.0
+"""How long to wait before triggers are tried again on a table that somebody has locked."""
+
+SUSPECT_SECONDS = 1.0
+"""How often to compare views that read such a table meanwhile."""
+
+
+class LogSource:
+    """Changes as the database's log tells them."""
+
+    name = "log"
+    polls = True
+    durable = True
+
+    def __init__(self, connection: BaseDatabaseWrapper, log: Log) -> None:
+        self._connection = connection
+        self._log = log
+        self._untold = untold(connection)
+        self._commit_mark: object = None
+        self._schema_mark: object = None
+        self._tables: set[str] = set()
+        self._cannot_watch: set[str] = set()
+        self._retry_at = float("inf")
+        self._schema_at = 0.0
+        self._compare_at = float("inf")
+        self._compares = False
+        self._notices: Notices | None = None
+
+    def prepare(self, tables: Collection[str]) -> None:
+        """Reinstall triggers that a migration took away, and watch tables found meanwhile."""
+        self._see_to_triggers(tables)
+        self._compares = time.monotonic() >= self._compare_at
+        if not self._cannot_watch:
+            self._compare_at = float("inf")
+        elif self._compares or self._compare_at == float("inf"):
+            busy = self._retry_at < float("inf")
+            seconds = SUSPECT_SECONDS if busy else conf.COMPARE_SECONDS
+            self._compare_at = time.monotonic() + seconds
+
+    def _see_to_triggers(self, tables: Collection[str]) -> None:
+        self._commit_mark = self._log.commit_mark()
+        mark = self._log.schema_mark()
+        self._schema_at = time.monotonic() + SCHEMA_SECONDS
+        if mark != self._schema_mark or time.monotonic() >= self._retry_at:
+            if not self._log.installed():
+                raise LogRemoved("the change log was removed")
+            self._cannot_watch.clear()  # what stood in the way may be gone
+            self._retry_at = float("inf")
+            self._schema_mark = None
+        unknown = set(tables) - self._tables - self._cannot_watch
+        if mark == self._schema_mark and not unknown:
+            return
+        wanted = tracked(self._tables | unknown)
+        missing = self._log.missing(wanted)
+        if missing:
+            names = ", ".join(item.table for item in missing)
+            logger.warning("bindserver: installing missing triggers on %s; a new epoch", names)
+            if self._install(missing):
+                mark = None  # the schema is another now: look once more
+        self._log.accept(wanted)
+        self._tables |= unknown
+        self._schema_mark = mark
+
+    def _install(self, missing: Collection[Tracked]) -> bool:
+        """Install triggers, one table's failure not another's; tell whether any were."""
+        installed = False
+        for item in missing:
+            try:
+                self._log.install([item])
+            except CaptureError as problem:
+                self._cannot_watch.add(item.table)
+                if item.table in self._tables:
+                    self._log.renew()  # it was watched: what is known of it proves nothing now
+                if isinstance(problem, CaptureBusy):
+                    self._retry_at = time.monotonic() + BUSY_SECONDS
+                logger.error("bindserver: changes of %s are not seen: %s", item.table, problem)
+            else:
+                installed = True
+        return installed
+
+    def prepared(self) -> bool:
+        return self._log.schema_mark() == self._schema_mark
+
+    def watches(self, tables: Collection[str]) -> bool:
+        return self._tables.issuperset(tables)
+
+    def unseen(self) -> frozenset[str]:
+        return frozenset(self._cannot_watch)
+
+    def suspected(self) -> list[Change]:
+        return [Change(table=table, pks=None) for table in self._cannot_watch if self._compares]
+
+    def position(self) -> Position:
+        return self._log.position()
+
+    def proves(self, compared: Position, asked: Position) -> bool:
+        return True
+
+    def changes(self, since: Position) -> list[Change] | None:
+        changes = self._log.changes(since)
+        if changes is None or not self._untold:
+            return changes
+        return [replace(c, pks=None) if c.table in self._untold else c for c in changes]
+
+    def hint(self, changes: Collection[Change]) -> None:
+        """Nothing: being woken is all that a hint is good for, the log knows the rest."""
+
+    def compare(self) -> None:
+        """Nothing: the log has seen them."""
+
+    def listen(self, ring: Callable[[], None]) -> None:
+        if self._connection.vendor == "postgresql":
+            self._notices = Notices(self._connection, ring)
+
+    def pause(self, *, quiet: bool) -> float:
+        if self._notices is not None and self._notices.heard():
+            return NOTIFIED_SECONDS
+        often: float = conf.LOG_POLL_SECONDS
+        return 2 * often if quiet else often
+
+    def close(self) -> None:
+        if self._notices is not None:
+            self._notices.close()
+
+    def moved(self) -> bool:
+        connect(self._connection)  # raises if the database's file is another by now
+        if time.monotonic() >= self._schema_at:
+            self._schema_at = time.monotonic() + SCHEMA_SECONDS
+            if self._notices is not None:
+                self._notices.tend()
+            if not self.prepared():
+                return True  # rows may have come or gone with it, and nothing was logged
+        return self._log.moved(self._commit_mark)
+
+    def due(self) -> float | None:
+        at = min(self._retry_at, self._compare_at)
+        return None if at == float("inf") else at
+
+    def purge(self) -> bool:
+        return self._log.purge(conf.LOG_KEEP_SECONDS, PURGE_BATCH, wait=False) == PURGE_BATCH

@@ -1,0 +1,187 @@
+"""Views are moved to the present: those of one shape together, in one query."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Hashable, Iterable, Sequence
+from functools import partial
+
+from bindserver.capture.sources import Source
+from bindserver.conf import conf
+from bindserver.cycle.delivery import Outgoing
+from bindserver.cycle.failures import Isolation
+from bindserver.cycle.inbox import Arrived, Published
+from bindserver.cycle.invalidation import WHOLE, History, Touched
+from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.loader import Loaded, Wanted
+from bindserver.cycle.outage import Desk
+from bindserver.cycle.refresh import read_together, refresh, take
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import locked
+from bindserver.engine.changes import Position
+from bindserver.engine.ring import Delta
+from bindserver.exceptions import Unavailable
+from bindserver.queries.query import Dealt, OverBudget, Rows
+from bindserver.user_code import apart
+
+logger = logging.getLogger("bindserver")
+
+Groups = dict[Hashable, tuple[Touched, list[LiveView]]]
+"""Views in which the same was touched, and which can be read together."""
+
+
+class Mover:
+    """Moves views to the state of a turn's snapshot.
+
+    Args:
+        desk: what lasts.
+        source: says how new rows must be.
+        history: what changed.
+        position: the snapshot's.
+        pacer: rests, and stops what takes too long.
+        outgoing: takes what subscribers are told.
+        isolation: keeps a view's failure its own.
+    """
+
+    def __init__(
+        self,
+        desk: Desk,
+        source: Source,
+        history: History,
+        position: Position,
+        pacer: Pacer,
+        outgoing: Outgoing,
+        isolation: Isolation,
+    ) -> None:
+        self._desk = desk
+        self._source = source
+        self._history = history
+        self._position = position
+        self._pacer = pacer
+        self._outgoing = outgoing
+        self._isolation = isolation
+        self._locked: dict[frozenset[str], Exception] = {}
+
+    def move(self, views: Iterable[LiveView]) -> None:
+        """Move views to the present; load those that have no rows yet.
+
+        A snapshot is not held for long, however many views there are: those that it leaves where
+        they are come first in the next one.
+        """
+        groups: Groups = {}
+        until, late = time.monotonic() + conf.QUERY_SECONDS, False
+        for live in sorted(views, key=lambda live: live.moved_at):
+            if live.state is not State.LOADING and not live.rests() and not self._stays(live):
+                self._isolation.attempt(live, partial(self._assign, groups), ours=True)
+        for what, lives in groups.values():
+            alone = late or len(lives) == 1 or lives[0].tables in self._locked
+            dealt = None if alone else self._read_together(lives, what)
+            for live in lives:
+                if late and dealt is None:
+                    self._isolation.staying.add(live)
+                elif live.state is not State.LOADING and not self._stays(live):
+                    self._isolation.attempt(live, partial(self._move, what, dealt))
+                    live.moved_at = time.monotonic()
+                    late = live.moved_at >= until
+
+    def _stays(self, live: LiveView) -> bool:
+        """Tell whether a view is not to be moved in this snapshot."""
+        return live in self._isolation.staying
+
+    def _assign(self, groups: Groups, live: LiveView) -> None:
+        """Put a view to those that it can be read with; let it pass if nothing has touched it."""
+        self._desk.demand_all_rows(live)
+        what = self._what(live)
+        if not what:
+            live.position = self._position
+            live.moved_at = time.monotonic()
+            self._publish(live, None)
+            return
+        # One that has failed is tried by itself, or it might fail them all.
+        kin = live.query.kin if live.state is not State.FAILED else None
+        key = live.query.identity if kin is None else (kin, what)
+        groups.setdefault(key, (what, []))[1].append(live)
+
+    def _what(self, live: LiveView) -> Touched:
+        if live.state is not State.READY or self._may_be_old_to_who_waits(live):
+            return WHOLE
+        return self._history.touched(live, live.position)
+
+    def _may_be_old_to_who_waits(self, live: LiveView) -> bool:
+        """Tell whether somebody wants the rows as they are now, and memory might not have them."""
+        if (live.openings or live.readers) and self._history.is_unsure_of(live):
+            return True
+        return not all(self._source.proves(live.compared, r.asked) for r in live.readers)
+
+    def _read_together(self, lives: Sequence[LiveView], what: Touched) -> Dealt | None:
+        """Return the rows of each slot; None where views are to be read one by one, because one
+        of them, which is not known yet, cannot be read."""
+        self._pacer.restart()
+        try:
+            return apart(lambda: read_together(lives, what, self._pacer, self._desk.alias))
+        except OverBudget:
+            self._have_loaded(lives)
+        except Exception as problem:
+            self._isolation.see_database()
+            self._note_lock(lives[0], problem)
+            logger.debug("bindserver: views are read one by one", exc_info=problem)
+        return None
+
+    def _move(self, what: Touched, dealt: Dealt | None, live: LiveView) -> None:
+        where = (self._position, self._pacer, self._desk.alias)
+        if dealt is None and live.tables in self._locked:
+            raise self._locked[live.tables]
+        try:
+            if dealt is None:
+                delta = refresh(live, what, *where)
+            else:
+                delta = take(live, what, dealt.get(live.query.slot) or Rows(), *where)
+        except OverBudget:
+            self._have_loaded([live])
+            return
+        except Exception as problem:
+            self._note_lock(live, problem)
+            raise
+        self._desk.demand_all_rows(live)  # what else is read is known by now
+        self._publish(live, delta)
+
+    def _note_lock(self, live: LiveView, problem: Exception) -> None:
+        """Have no other view wait in this turn for the lock that this one has waited for."""
+        if locked(self._desk.alias, problem):
+            self._locked[live.tables] = problem
+
+    def _have_loaded(self, lives: Sequence[LiveView]) -> None:
+        for live in lives:
+            live.await_load()
+        durable = self._source.durable
+        self._desk.loader.load(Wanted(lives=lives, since=self._position, durable=durable))
+
+    def take(self, loaded: Loaded) -> None:
+        """Take a big load's rows; `move` brings them to the present."""
+        live = loaded.live
+        live.learn(loaded.recorder)
+        if live.awaits(
+            loaded.began, loaded.query
+        ):  # else it was set aside, and perhaps read to newer rows
+            self._isolation.attempt(live, partial(self._take, loaded))
+
+    def _take(self, loaded: Loaded, live: LiveView) -> None:
+        if loaded.rows is None:
+            raise loaded.problem or Unavailable()
+        self._desk.demand_all_rows(live)
+        delta = live.load(loaded.rows, loaded.position, began=loaded.began)
+        self._publish(live, delta)
+        if delta is None:
+            self._outgoing.add(live.audience, Arrived())
+        if live.doubted:
+            live.read_again()  # the load may have begun before that was said
+
+    def _publish(self, live: LiveView, delta: Delta | None) -> None:
+        if delta is None and not live.stale:
+            return
+        live.stale = False
+        if live.audience:
+            frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
+            event = Published(frames=frames, version=live.view.version)
+            self._outgoing.add(live.audience, event)

@@ -1,0 +1,153 @@
+"""Brings events from the cycle's thread to the listeners of one event loop, in slices."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+from bindserver.cycle.inbox import (
+    Accepted,
+    Answered,
+    Arrived,
+    Event,
+    Listener,
+    Published,
+    Ref,
+    Refused,
+)
+
+SLICE_SECONDS = 0.004
+PARK_SECONDS = 0.1
+
+
+class Outgoing:
+    """The events of one turn of the cycle, in order."""
+
+    def __init__(self) -> None:
+        self._items: list[tuple[Sequence[Ref], Event]] = []
+        self._accepted: dict[Ref, int] = {}
+
+    def add(self, refs: Iterable[Ref], event: Event) -> None:
+        """Tell an event to each of `refs`."""
+        listed = list(refs)
+        if not listed:
+            return
+        if isinstance(event, Accepted):
+            self._accepted.update(dict.fromkeys(listed, len(self._items)))
+        self._items.append((listed, event))
+
+    def refuse(self, ref: Ref, refused: Refused) -> None:
+        """Tell that a subscription is refused, in place of the word that it was accepted, and of
+        what came behind that, if that is not told yet."""
+        at = self._accepted.pop(ref, None)
+        if at is None:
+            self.add([ref], refused)
+            return
+        self._items[at] = ([ref], refused)
+        if at + 1 < len(self._items):
+            refs, event = self._items[at + 1]
+            self._items[at + 1] = ([] if list(refs) == [ref] else refs, event)
+
+    def __bool__(self) -> bool:
+        return bool(self._items)
+
+    def __iter__(self) -> Iterator[tuple[Sequence[Ref], Event]]:
+        return iter(self._items)
+
+    def by_loop(
+        self,
+    ) -> dict[asyncio.AbstractEventLoop, list[tuple[Sequence[Ref], Event]]]:
+        """Return the events for each loop."""
+        loops: dict[asyncio.AbstractEventLoop, list[tuple[Sequence[Ref], Event]]] = {}
+        for refs, event in self._items:
+            parts: dict[asyncio.AbstractEventLoop, list[Ref]] = {}
+            for ref in refs:
+                parts.setdefault(ref.listener.loop, []).append(ref)
+            for loop, part in parts.items():
+                loops.setdefault(loop, []).append((part, event))
+        return loops
+
+
+class Courier:
+    """Delivers on one loop: what it was given first, first, and never for long at a time."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._steps: deque[Iterator[None]] = deque()
+
+    def take(
+        self,
+        items: Sequence[tuple[Sequence[Ref], Event]],
+        state: str,
+        behind: frozenset[Listener],
+        done: threading.Event,
+    ) -> None:
+        """Deliver a turn's events, on the loop's own thread.
+
+        Args:
+            items: who hears what.
+            state: the committed state that the turn came to.
+            behind: listeners with a view that has not come so far; they get no commit mark.
+            done: set when all is delivered.
+        """
+        self._steps.append(_deliver(items, state, behind, done))
+        if len(self._steps) == 1:
+            self._work()
+
+    def _work(self) -> None:
+        until = time.perf_counter() + SLICE_SECONDS
+        while self._steps:
+            for _ in self._steps[0]:
+                if time.perf_counter() > until:
+                    self._loop.call_soon(self._work)
+                    return
+            self._steps.popleft()
+
+
+def _deliver(
+    items: Sequence[tuple[Sequence[Ref], Event]],
+    state: str,
+    behind: frozenset[Listener],
+    done: threading.Event,
+) -> Iterator[None]:
+    """Tell each event to each listener, resting after each."""
+    settled: dict[Listener, None] = {}
+    for refs, event in items:
+        counts = isinstance(event, (Published, Answered, Arrived))
+        for listener, number in refs:
+            try:
+                listener.hear(number, event)
+            except Exception:
+                listener.fail()
+            if counts and listener not in behind:
+                settled[listener] = None
+            yield
+    for listener in settled:
+        listener.settle(state)
+        yield
+    done.set()
+
+
+class Post:
+    """The couriers of all loops that one cycle delivers to."""
+
+    def __init__(self) -> None:
+        self._couriers: dict[asyncio.AbstractEventLoop, Courier] = {}
+
+    def send(self, outgoing: Outgoing, state: str, behind: frozenset[Listener]) -> None:
+        """Hand a turn's events over, and let the loops work for a moment before going on."""
+        waiting = []
+        for loop, items in outgoing.by_loop().items():
+            if loop.is_closed():
+                self._couriers.pop(loop, None)
+                continue
+            courier = self._couriers.setdefault(loop, Courier(loop))
+            done = threading.Event()
+            loop.call_soon_threadsafe(courier.take, items, state, behind, done)
+            waiting.append(done)
+        until = time.perf_counter() + PARK_SECONDS
+        for done in waiting:
+            done.wait(max(0.0, until - time.perf_counter()))

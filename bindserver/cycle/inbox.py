@@ -1,0 +1,274 @@
+"""What a hub is asked, and what it answers: the words between transports and the cycle.
+
+Wishes may be handed in from any thread. Events come back in order on the listener's event loop;
+a snapshot's answer comes as a future.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+from bindserver.bindings.binding import Binding
+from bindserver.bindings.model_rows import ModelRows
+from bindserver.bindings.registry import BindingClass
+from bindserver.engine.changes import Change
+from bindserver.engine.frames import Frame
+from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
+from bindserver.queries.identity import Encoder, digest
+from bindserver.queries.values import NOBODY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: a user, and how they proved it."""
+
+    user: Any = None
+    auth: Any = None
+
+    def identity(self) -> str:
+        """Return what makes two callers one and the same to a binding: all that is known of them.
+
+        A user and what proves them count with all that is loaded of them, such as the scopes that
+        middleware hangs on a user; what cannot be told by its content is told by itself.
+        """
+        return digest(self.encoded(Encoder()))
+
+    def encoded(self, encoder: Encoder) -> list[Any]:
+        """Return the same as plain data."""
+        user = NOBODY if self.user is None else encoder.encode(self.user, "user")
+        return [user, encoder.encode(self.auth, "auth")]
+
+
+class Listener(Protocol):
+    """Whoever hears events, on its own loop."""
+
+    loop: asyncio.AbstractEventLoop
+
+    def hear(self, number: int, event: Event) -> None:
+        """Take an event about the subscription or question `number`."""
+
+    def fail(self) -> None:
+        """Give up: hearing an event raised, so nothing after it can be right."""
+
+    def settle(self, state: str) -> None:
+        """Take the word that all events of one committed state have been heard."""
+
+
+class Ref(NamedTuple):
+    """One subscription of one listener."""
+
+    listener: Listener
+    number: int
+
+
+# Wishes.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscribeWish:
+    """Accept a subscription and answer it.
+
+    Attributes:
+        instance: the binding itself, for a subscriber of our own; else the message names its event.
+    """
+
+    ref: Ref
+    caller: Caller
+    message: Subscribe
+    instance: Binding[Any] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsubscribeWish:
+    """Tell the canonical params of a message that ends a subscription."""
+
+    ref: Ref
+    message: Unsubscribe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseWish:
+    """Forget a subscription."""
+
+    ref: Ref
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconsiderWish:
+    """Evaluate a subscription again, for a caller who has proved anew who they are."""
+
+    ref: Ref
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatchUpWish:
+    """Bring a subscription from a version of its view to the present."""
+
+    ref: Ref
+    version: int
+
+
+Rows = TypeVar("Rows")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reading(Generic[Rows]):
+    """A wish for rows as they are now, answered once."""
+
+    answer: Future[Rows] = field(default_factory=Future)
+
+    def give(self, rows: Rows) -> None:
+        """Answer, unless nobody waits any more."""
+        if not self.answer.done() and self.answer.set_running_or_notify_cancel():
+            self.answer.set_result(rows)
+
+    def fail(self, problem: Exception) -> None:
+        """Say why there is no answer, unless nobody waits any more."""
+        if not self.answer.done() and self.answer.set_running_or_notify_cancel():
+            self.answer.set_exception(problem)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotWish(_Reading["Snapshot"]):
+    """Give a binding's rows as JSON.
+
+    Attributes:
+        trusted: whether the binding's permissions have been asked already.
+    """
+
+    binding: BindingClass
+    caller: Caller
+    params: Mapping[str, Any]
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadWish(_Reading[ModelRows[Any]]):
+    """Give a binding's rows as model instances."""
+
+    instance: Binding[Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HintWish:
+    """Look at what was written; None when that is not known, and all must be compared."""
+
+    changes: tuple[Change, ...] | None = ()
+
+
+class Order(Enum):
+    """What an operator may have done with a binding's views.
+
+    SYNC: read anew, and send subscribers all rows. BUMP: read anew, and send what differed.
+    CLEAR: forget the rows, read at the next need, and send subscribers all rows.
+    """
+
+    SYNC = "sync"
+    BUMP = "bump"
+    CLEAR = "clear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderWish:
+    """Do something with all views of these events, and of this class of bindings; None for any."""
+
+    order: Order
+    events: frozenset[str] | None = None
+    binding: BindingClass | None = None
+
+    def means(self, event: str | None, binding: BindingClass) -> bool:
+        """Tell whether a view of a binding is meant."""
+        return (self.events is None or event in self.events) and (
+            self.binding is None or binding is self.binding
+        )
+
+
+Wish = (
+    SubscribeWish
+    | UnsubscribeWish
+    | ReleaseWish
+    | CatchUpWish
+    | ReconsiderWish
+    | SnapshotWish
+    | ReadWish
+    | HintWish
+    | OrderWish
+)
+
+
+# Answers.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    params: str
+    takes_params: bool
+    key: str
+    ordered: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    code: Code
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsubscribed:
+    params: str
+    takes_params: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    frames: tuple[Frame, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    frames: tuple[Frame, ...]
+    version: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrived:
+    """A view that was being loaded is at the present position, and nothing of it differs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staled:
+    frame: Frame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    code: Code
+
+
+Event = Accepted | Refused | Unsubscribed | Answered | Published | Arrived | Staled | Ended
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A view's rows in one committed state.
+
+    Attributes:
+        rows: the rows' JSON texts, by their keys, in order.
+        key: the name of the row field that holds the key.
+        cursor: to go on from exactly here.
+        digest: equal for equal rows, in every process.
+        modified: when this process last saw the rows change, in seconds since 1970.
+    """
+
+    rows: Mapping[int | str, str]
+    key: str
+    cursor: str
+    digest: str
+    modified: float

@@ -1,0 +1,106 @@
+"""What changed up to a turn's snapshot, and which rows of views that may touch.
+
+Many views ask the same: those of one binding, or of one model. So each question is asked once in a
+turn, and the answer remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable
+from dataclasses import dataclass
+
+from bindserver.capture.sources import Source
+from bindserver.conf import conf
+from bindserver.cycle.live_view import LiveView
+from bindserver.database.snapshot import guarded, vouch
+from bindserver.engine.changes import Change, Position
+from bindserver.queries.query import Query
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Which of a view's rows changes may have touched: these keys, or any (`whole`)."""
+
+    pks: frozenset[Hashable] = frozenset()
+    whole: bool = False
+
+    def __bool__(self) -> bool:
+        return self.whole or bool(self.pks)
+
+
+WHOLE = Touched(whole=True)
+
+
+class History:
+    """What one turn knows of changes.
+
+    Args:
+        source: says what changed.
+        position: that of the turn's snapshot.
+    """
+
+    def __init__(self, source: Source, position: Position) -> None:
+        self._source = source
+        self._position = position
+        self._suspected = source.suspected()
+        self._unseen = source.unseen()
+        self._changes: dict[Position, list[Change] | None] = {position: self._suspected}
+        self._touched: dict[Position, dict[Hashable, Touched]] = {position: {}}
+
+    def since(self, position: Position) -> list[Change] | None:
+        """Return what changed since a position, None when that cannot be proved."""
+        if position not in self._changes:
+            changes = self._source.changes(position)
+            self._changes[position] = None if changes is None else [*changes, *self._suspected]
+            self._touched[position] = {}
+        return self._changes[position]
+
+    def touched(self, live: LiveView, position: Position) -> Touched:
+        """Return what changed in a view since a position.
+
+        Raises:
+            Overtaken: what was read to tell may be newer than the snapshot.
+        """
+        changes = self.since(position)
+        if changes is None or live.query.carried.any_of(changes):
+            return WHOLE
+        known = self._touched[position]
+        asked = (live.query.routes, frozenset(live.whole_tables))
+        if asked not in known:
+            known[asked] = _touched(live.query, live.whole_tables, changes)
+        what = known[asked]
+        # Where some changes are not seen, rows that are read again would stand beside older ones.
+        return WHOLE if what and (live.query.whole or self.is_unsure_of(live)) else what
+
+    def is_unsure_of(self, live: LiveView) -> bool:
+        """Tell whether a view reads a table whose changes are not seen."""
+        return bool(self._unseen) and not self._unseen.isdisjoint(live.tables)
+
+
+def _touched(query: Query, whole_tables: Collection[str], changes: Iterable[Change]) -> Touched:
+    """Return what changes may have touched in a query that reads some tables otherwise too."""
+    tables, found = query.tables, set[Hashable]()
+    for change in changes:
+        if change.table in whole_tables:
+            return WHOLE
+        if change.table not in tables:
+            continue
+        pks = _reached(query, change)
+        if pks is None:
+            return WHOLE
+        found |= pks
+    return Touched(frozenset(found))
+
+
+def _reached(query: Query, change: Change) -> set[Hashable] | None:
+    """Return the primary keys in the query's model that a change reaches, None for any."""
+    if change.pks is None:
+        return None
+    if change.table == query.model._meta.db_table:
+        if query.paths.get(change.table) != ["pk"]:
+            return None
+        return query.primary_keys(change.pks)
+    with guarded(query.alias):
+        reached = query.reached(change.table, change.pks, conf.SYNC_ROWS)
+    vouch(query.alias, query.tables)
+    return reached

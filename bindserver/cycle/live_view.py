@@ -1,0 +1,343 @@
+"""Views as a server keeps them: the engine's view, its query, and who looks at it."""
+
+from __future__ import annotations
+
+import math
+import secrets
+import time
+from collections.abc import Callable, Hashable, Mapping
+from enum import Enum
+from itertools import count
+from types import MappingProxyType
+
+from django.db.models import Model
+
+from bindserver.bindings.binding import Binding
+from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
+from bindserver.conf import conf
+from bindserver.cycle.inbox import ReadWish, Ref, Snapshot, SnapshotWish
+from bindserver.cycle.waiting import Opening, Reading
+from bindserver.engine import cursor as cursors
+from bindserver.engine.changes import Key, Position
+from bindserver.engine.frames import Encoder, Frame
+from bindserver.engine.protocol import Subscribe, canonical
+from bindserver.engine.ring import Delta
+from bindserver.engine.view import View
+from bindserver.exceptions import Refusal
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import Form, Query, Rows
+
+VERSION_BITS = 40
+"""A view may come to so many versions before they reach those of the next one."""
+_numbers, _views = count(), count()
+
+
+class State(Enum):
+    """Where a view stands.
+
+    NEW: nothing read yet. LOADING: the loader reads it whole. READY: it is as it was at its
+    position. FAILED: set aside until `retry_at`, to be read whole then.
+    """
+
+    NEW = "new"
+    LOADING = "loading"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class LiveView:
+    """One view, with its query, position and audience. The cycle's thread alone touches it.
+
+    Args:
+        query: what it reads.
+        binding: one of the equal bindings that it serves.
+        secret: signs its cursors.
+
+    Attributes:
+        number: names it for as long as it lives, whatever its query is.
+        given: whether the binding was given params.
+        loaded: whether it has ever had rows.
+        refusal: what is told to whoever asks for first rows while it is set aside.
+    """
+
+    def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
+        self.number = next(_views)
+        self.query = query
+        self.event = binding.event
+        self.binding = type(binding)
+        self.state = State.NEW
+        self.doubted = False
+        self.superseded = False
+        self._awaits_since = -math.inf
+        self._awaits_rows_of = query
+        self.whole_tables: set[str] = set()
+        self.audience: dict[Ref, None] = {}
+        self.openings: list[Opening] = []
+        self.readers: list[Reading] = []
+        self.stale = False
+        self.given = bool(binding.wire_params)
+        self.loaded = False
+        self.refusal: Refusal | None = None
+        self.failures = 0
+        self.retry_at = 0.0
+        self.moved_at = -math.inf
+        self.behind_since: float | None = None
+        self.used_at = time.monotonic()
+        self.modified = time.time()
+        self._secret = secret
+        takes_params = bool(type(binding).params)
+        self._encoder = Encoder(
+            event=binding.event or "",
+            params=canonical(binding.wire_params) if takes_params else None,
+            key=query.key,
+        )
+        self.position = self.compared = Position(epoch="", mark="")
+        self.forget()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for what happens to it."""
+        return bool(self.audience or self.openings or self.readers)
+
+    def rests(self) -> bool:
+        """Tell whether it is set aside, and not to be tried again yet."""
+        return self.state is State.FAILED and time.monotonic() < self.retry_at
+
+    def refuses(self) -> Refusal | None:
+        """Return why nobody is given its rows until it is tried again; None if it can be read, or
+        nobody knows that it cannot: then whoever asks is to wait."""
+        return self.refusal if self.rests() else None
+
+    def await_load(self) -> None:
+        """Have the loader's rows waited for, in place of any that it is reading already."""
+        self.state = State.LOADING
+        self._awaits_since = time.monotonic()
+        self._awaits_rows_of = self.query
+
+    def awaits(self, began: float, query: Query) -> bool:
+        """Tell whether a big load is waited for that began at a time, on the monotonic clock, and
+        has read a query."""
+        current = began >= self._awaits_since and query is self._awaits_rows_of
+        return self.state is State.LOADING and current
+
+    def adopt(self, query: Query) -> None:
+        """Take a query that was asked for anew in place of the one before. Where its rows may be
+        others, they are to be read whole; what differs is a delta like any other."""
+        before, self.query = self.query, query
+        if query.identity != before.identity:
+            # Nobody gets rows of the query before any more, those neither that are being loaded.
+            self.superseded = True
+            self.loaded_at = -math.inf
+            self.doubted = False
+            self._sync.clear()
+            if self.state is not State.FAILED:
+                self.state = State.NEW
+        elif self.state is not State.FAILED and not query.is_surely(before):
+            self.read_again()
+
+    def may_adopt(self, query: Query) -> bool:
+        """Tell whether another query's rows can take the place of its own: they have the same key,
+        and are put in order the same way."""
+        mine = self.query
+        return (mine.form, mine.key, mine.sortable, mine.model) == (
+            query.form,
+            query.key,
+            query.sortable,
+            query.model,
+        )
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Every table that it reads."""
+        own, carried = self.query.tables, self.query.carried.tables
+        return own | self.whole_tables | carried if self.whole_tables or carried else own
+
+    def forget(self) -> None:
+        """Forget the rows and the ring, as if it had never been read."""
+        self.loaded_at = -math.inf
+        self.view = View(
+            sortable=self.query.sortable,
+            ring_bytes=conf.RING_BYTES if self.query.form is Form.JSON else 0,
+            first_version=next(_numbers) << VERSION_BITS,
+        )
+        self.incarnation = secrets.token_hex(6)
+        self.keys: dict[Hashable, Key] = {}
+        self.instances: dict[Key, Model] = {}
+        self._sync: dict[int, tuple[Position, tuple[Frame, ...]]] = {}
+        self._digest: str | None = None
+        self._listed: tuple[int | None, Mapping[Key, str]] = (None, {})
+        self._kept: tuple[Model, ...] | None = None
+
+    def doubt(self) -> None:
+        """Take the rows for old ones: they are to be read whole, and their date is now."""
+        self.modified = time.time()
+        self.read_again()
+
+    def read_again(self) -> None:
+        """Have the rows read whole: at once, or again once they have been loaded."""
+        self.doubted = self.state is State.LOADING
+        if not self.doubted:
+            self.state = State.NEW
+
+    def learn(self, recorder: Recorder) -> None:
+        """Take note of the tables that reading it has read beside its own query."""
+        self.whole_tables |= recorder.other
+
+    def load(self, rows: Rows, position: Position, *, began: float | None = None) -> Delta | None:
+        """Take all rows as they were at a position; others may be given the same.
+
+        Args:
+            rows: all there are.
+            position: the state that they are of.
+            began: when a big load of them began, on the monotonic clock.
+        """
+        self.loaded_at = -math.inf if began is None else began
+        delta = self.view.load(rows.fresh)
+        self.keys = dict(rows.keys)
+        self.instances = dict(rows.instances)
+        self.position = self.compared = position
+        if began is not None and self.behind_since is not None:
+            self.behind_since = began
+        self.state = State.READY
+        self.loaded = True
+        self.refusal = None
+        self.superseded = False
+        self.failures = 0
+        self._changed(delta)
+        return delta
+
+    def step(
+        self, rows: Rows, gone: set[Hashable], listed: list[Key] | None, position: Position
+    ) -> Delta | None:
+        """Take rows that were read again, and those that were looked for in vain."""
+        gone_keys = {self.keys[pk] for pk in gone if pk in self.keys}
+        for pk, key in rows.keys.items():
+            if self.keys.get(pk, key) != key:
+                gone_keys.add(self.keys[pk])
+        delta = self.view.step(fresh=rows.fresh, gone=gone_keys, listed=listed)
+        for pk in gone:
+            self.keys.pop(pk, None)
+        self.keys.update(rows.keys)
+        for key in gone_keys:
+            self.instances.pop(key, None)
+        self.instances.update(rows.instances)
+        self.position = position
+        self._changed(delta)
+        return delta
+
+    def _changed(self, delta: Delta | None) -> None:
+        if delta is not None:
+            self.modified = time.time()
+            self._digest = None
+            self._kept = None
+            self._sync.clear()
+
+    def cursor(self) -> str:
+        """Return the cursor of its present state."""
+        return cursors.dump(
+            cursors.Cursor(
+                fingerprint=self.query.fingerprint,
+                position=self.position,
+                incarnation=self.incarnation,
+                version=self.view.version,
+            ),
+            self._secret,
+        )
+
+    def delta_frames(self, delta: Delta) -> tuple[Frame, ...]:
+        """Return a delta's frames; `ok` for an empty one."""
+        return self._encoder.delta(delta, self.cursor())
+
+    def sync_frames(self, page_size: int) -> tuple[Frame, ...]:
+        """Return the frames of all its rows, made once for each page size and version; the cursor
+        is of the present position, since others write, and the log is purged behind them."""
+        position, frames = self._sync.get(page_size, (None, ()))
+        if not frames:
+            frames = self._encoder.sync(self.view.texts(), self.cursor(), page_size)
+        elif position != self.position:
+            frames = self._encoder.renewed(frames, self.cursor())
+        self._sync[page_size] = self.position, frames
+        return frames
+
+    def stale_frame(self) -> Frame:
+        """Return the frame that says that its rows may be old."""
+        return self._encoder.stale()
+
+    def ok_frame(self) -> Frame:
+        """Return the frame that says that its rows are the present ones."""
+        return self.delta_frames(Delta(version=self.view.version, deletes=(), puts=()))[0]
+
+    def cursor_of(self, message: Subscribe) -> cursors.Cursor | None:
+        """Return the state of this view that a client has, None for one that names none of it."""
+        cursor = cursors.load(message.cursor, self._secret)
+        known = cursor is not None and cursor.fingerprint == self.query.fingerprint
+        return cursor if known else None
+
+    def opening(self, ref: Ref, message: Subscribe) -> Opening:
+        """Return how a subscription waits for its first answer, from nothing or from its state."""
+        return Opening(ref, message, resumes=self.cursor_of(message) is not None)
+
+    def take_openings(self, *, asked_before: float = math.inf) -> list[Opening]:
+        """Return those who began to wait for a first answer before a time; they wait no more."""
+        taken = [opening for opening in self.openings if opening.at < asked_before]
+        self.openings = [opening for opening in self.openings if opening.at >= asked_before]
+        return taken
+
+    def give_readers(
+        self, proves: Callable[[Position, Position], bool], *, asked_before: float = math.inf
+    ) -> None:
+        """Answer those who wait for its rows once, and whom they are new enough for.
+
+        Args:
+            proves: as a source's `proves`.
+            asked_before: answers only those who asked before this time.
+        """
+        ready = [r for r in self.readers if r.at < asked_before and proves(self.compared, r.asked)]
+        self.readers = [r for r in self.readers if r not in ready]
+        for reading in ready:
+            if isinstance(reading.wish, SnapshotWish):
+                reading.wish.give(self.snapshot())
+            else:
+                reading.wish.give(self.model_rows())
+
+    def leave(self, subject: object) -> list[SnapshotWish | ReadWish]:
+        """Return what those wish who wait for rows once as this subject; they wait no more."""
+        wishes = [r.wish for r in self.readers if r.subject is subject]
+        self.readers = [r for r in self.readers if r.subject is not subject]
+        return wishes
+
+    def fail_readers(self, problem: Exception) -> None:
+        """Tell all who wait for its rows once why they do not get them."""
+        for reading in self.readers:
+            reading.wish.fail(problem)
+        self.readers.clear()
+
+    def snapshot(self) -> Snapshot:
+        """Return its rows as HTTP serves them."""
+        return Snapshot(
+            rows=self._listing(),
+            key=self.query.key,
+            cursor=self.cursor(),
+            digest=self._content(),
+            modified=self.modified,
+        )
+
+    def _listing(self) -> Mapping[Key, str]:
+        """Return the rows by key in order, made once for each version; nobody may change it."""
+        version, listing = self._listed
+        if version != self.view.version:
+            listing = MappingProxyType({key: self.view.rows[key] for key in self.view.keys()})
+            self._listed = (self.view.version, listing)
+        return listing
+
+    def model_rows(self) -> ModelRows[Model]:
+        """Return its rows as Python is given them."""
+        if self._kept is None:
+            self._kept = tuple([self.instances[key] for key in self.view.keys()])
+        return model_rows(self.query.model, self._kept, self._content(), self.modified)
+
+    def _content(self) -> str:
+        """Return a text that is equal for equal rows."""
+        if self._digest is None:
+            self._digest = digest_of(self.view.texts())
+        return self._digest

@@ -1,0 +1,156 @@
+"""A view's next state: what was touched is read again; and what a returning client missed."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence, Set
+from contextlib import contextmanager
+
+from bindserver.conf import conf
+from bindserver.cycle.invalidation import History, Touched
+from bindserver.cycle.live_view import LiveView
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import guarded, vouch
+from bindserver.engine import cursor as cursors
+from bindserver.engine.changes import Key, Position
+from bindserver.engine.ring import Delta
+from bindserver.exceptions import TooManyRows
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import Dealt, OverBudget, Rows
+from bindserver.user_code import Untried
+
+
+def refresh(
+    live: LiveView, what: Touched, position: Position, pacer: Pacer, alias: str
+) -> Delta | None:
+    """Read again what was touched, and move the view to `position`.
+
+    Raises:
+        OverBudget: there is so much to read that the loader should do it.
+        TooManyRows: the view has outgrown its binding's limit.
+        Overtaken: what was read may be newer than the snapshot; the view is as it was.
+        Exception: whatever a query or serializer raises.
+    """
+    with _learning([live], alias) as recorder:
+        if what.whole:
+            return _load(live, position, pacer, recorder)
+        _check_budget(what)
+        try:
+            rows = live.query.read(what.pks, recorder, pacer)
+        except Untried:
+            return _load(live, position, pacer, recorder)
+        return _step(live, what.pks, rows, position, pacer, recorder)
+
+
+def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias: str) -> Dealt:
+    """Read again, in one query, what was touched in views of one shape.
+
+    Raises:
+        OverBudget: there is so much to read that the loader should do it.
+        Exception: whatever a query or serializer raises; each view may be refreshed by itself.
+    """
+    query, slots = lives[0].query, {live.query.slot for live in lives}
+    with _learning(lives, alias) as recorder:
+        if what.whole:
+            dealt = query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
+        else:
+            _check_budget(what)
+            dealt = query.read_together(what.pks, slots, recorder, pacer)
+        vouch(alias, recorder.tables)
+    return dealt
+
+
+def take(
+    live: LiveView, what: Touched, rows: Rows, position: Position, pacer: Pacer, alias: str
+) -> Delta | None:
+    """Move a view to `position` by its own rows of those that were read together.
+
+    Raises:
+        OverBudget, TooManyRows, Exception: as for `refresh`.
+    """
+    if what.whole:
+        return live.load(rows, position)
+    mine = live.keys.keys() & what.pks
+    if not rows.fresh and not mine:
+        live.position = position
+        return None
+    with _learning([live], alias) as recorder:
+        return _step(live, mine, rows, position, pacer, recorder)
+
+
+@contextmanager
+def _learning(lives: Sequence[LiveView], alias: str) -> Iterator[Recorder]:
+    """Read for views, and let them learn from which tables."""
+    recorder = Recorder()
+    with guarded(alias), recorder.watching(alias):
+        yield recorder
+    for live in lives:
+        live.learn(recorder)
+
+
+def _check_budget(what: Touched) -> None:
+    if len(what.pks) > conf.SYNC_ROWS:
+        raise OverBudget
+
+
+def _load(live: LiveView, position: Position, pacer: Pacer, recorder: Recorder) -> Delta | None:
+    rows = live.query.load(recorder, pacer, budget=conf.SYNC_ROWS)
+    vouch(live.query.alias, recorder.tables)
+    return live.load(rows, position)
+
+
+def _step(
+    live: LiveView,
+    pks: Set[Hashable],
+    rows: Rows,
+    position: Position,
+    pacer: Pacer,
+    recorder: Recorder,
+) -> Delta | None:
+    """Take the rows that were looked for by `pks`."""
+    gone = pks - rows.keys.keys()
+    gone_keys = [live.keys[pk] for pk in gone if pk in live.keys]
+    listed: list[Key] | None = None
+    if live.view.needs_listing(rows.fresh, gone_keys):
+        recorder.expect_own()
+        ordered = live.query.ordered_pks(pacer)
+        known = {**live.keys, **rows.keys}
+        if any(pk not in known for pk in ordered) or len(ordered) != len(known) - len(gone_keys):
+            # A row came or went without a word, as by the passing of time: read all.
+            return _load(live, position, pacer, recorder)
+        listed = [known[pk] for pk in ordered]
+    vouch(live.query.alias, recorder.tables)
+    delta = live.step(rows, gone, listed, position)
+    if len(live.view) > live.query.max_rows:
+        raise TooManyRows(live.query.max_rows)
+    return delta
+
+
+def missed(
+    live: LiveView,
+    cursor: cursors.Cursor | None,
+    held: Sequence[Key] | None,
+    history: History,
+) -> Delta | None:
+    """Return what brings a client from its cursor to the present, None where only `sync` can.
+
+    Args:
+        live: the view, at its present position.
+        cursor: the client's, already known to be of this view.
+        held: the keys of the rows that it has; None for a stream of events.
+        history: what changed since.
+    """
+    if cursor is None:
+        return None
+    remembered = cursor.incarnation == live.incarnation
+    if held is None:
+        return live.view.since(cursor.version) if remembered else None
+    changed = live.view.touched_since(cursor.version) if remembered else None
+    if changed is None:
+        if history.since(cursor.position) is None:
+            return None
+        what = history.touched(live, cursor.position)
+        if what.whole or history.is_unsure_of(live):
+            changed = set(live.view.rows)
+        else:
+            changed = {live.keys[pk] for pk in what.pks if pk in live.keys}
+    return live.view.resume(held=held, changed=changed)

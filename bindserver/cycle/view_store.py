@@ -1,0 +1,419 @@
+"""Which views there are, and which binding, caller and params lead to which."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from django.core.exceptions import ObjectDoesNotExist
+from django.db.models import Model, QuerySet
+
+from bindserver.bindings import permissions
+from bindserver.bindings.binding import Binding
+from bindserver.bindings.refusals import refusing
+from bindserver.bindings.registry import BindingClass
+from bindserver.conf import conf
+from bindserver.cycle.attached import carry_over, hung_on, is_anew
+from bindserver.cycle.inbox import Caller, Ref
+from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.viewers import Subject, SubjectKey
+from bindserver.database.routers import home_of
+from bindserver.database.snapshot import guarded, vouch
+from bindserver.engine.changes import Position
+from bindserver.engine.protocol import canonical
+from bindserver.exceptions import Unavailable
+from bindserver.queries.carried import Carried, instances_in
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.identity import Encoder, digest
+from bindserver.queries.query import Form, Query
+from bindserver.queries.values import unwrapped
+
+
+class Asked(NamedTuple):
+    """What asking a binding in one context came to.
+
+    Attributes:
+        query: its query.
+        binding: the binding in that context.
+        reads: the tables that were read to tell.
+    """
+
+    query: Query
+    binding: Binding[Any]
+    reads: set[str]
+
+
+class Catalogue:
+    """The views and subjects of one cycle.
+
+    Args:
+        alias: the database.
+        secret: signs cursors.
+    """
+
+    def __init__(self, alias: str, secret: bytes) -> None:
+        self._alias = alias
+        self._secret = secret
+        self._views: dict[str, LiveView] = {}
+        self._subjects: dict[SubjectKey, Subject] = {}
+        self._subject_of: dict[Ref, Subject] = {}
+        self._led: dict[LiveView, set[Subject]] = {}
+
+    def views(self) -> list[LiveView]:
+        """Return all views."""
+        return list(self._views.values())
+
+    def subjects(self) -> list[Subject]:
+        """Return all subjects."""
+        return list(self._subjects.values())
+
+    def resolve(
+        self,
+        binding: BindingClass,
+        caller: Caller,
+        params: Mapping[str, Any],
+        position: Position,
+        *,
+        trusted: bool = False,
+    ) -> tuple[Subject, Binding[Any]]:
+        """Return the subject of a binding, caller and params, and the binding in that context.
+
+        Args:
+            binding: the binding.
+            caller: who asks.
+            params: not checked yet.
+            position: the present one.
+            trusted: whether the binding's permissions have been asked already.
+
+        Raises:
+            Refusal: the params are wrong, the caller may not, or there are too many views.
+            Overtaken: what that was told by may be newer than the snapshot.
+        """
+        instance = self._instance_of(binding, caller, caller.user, params)
+        return self._subject(instance, Form.JSON, params, position, trusted), instance
+
+    def resolve_instance(self, instance: Binding[Any], form: Form, position: Position) -> Subject:
+        """Return the subject of a binding in the context that it already has.
+
+        Raises:
+            Refusal: there are too many views.
+        """
+        return self._subject(instance, form, instance.given_params, position, trusted=True)
+
+    def _subject(
+        self,
+        instance: Binding[Any],
+        form: Form,
+        params: Mapping[str, Any],
+        position: Position,
+        trusted: bool,
+    ) -> Subject:
+        caller = Caller(user=instance.user, auth=instance.auth)
+        # An instance with attributes of its own stands for itself alone.
+        origin = None if instance.is_plain() else instance
+        key = (type(instance), _context_of(instance, caller), form, trusted, origin)
+        subject = self._subjects.get(key)
+        if subject is None:
+            instance = self._as_now(instance, self._present(caller, trusted), caller)
+            asked = self._ask(instance, form, trusted)
+            live, reads = self._view_of(asked), asked.reads
+            subject = Subject(
+                key=key,
+                binding=type(instance),
+                caller=caller,
+                params=dict(params),
+                origin=origin,
+                form=form,
+                trusted=trusted,
+                live=live,
+                reads=reads,
+                own=self._own_of(caller),
+                position=position,
+                asked=position,
+            )
+            self._subjects[key] = subject
+            self._led[live].add(subject)
+        elif not (trusted or permissions.are_drfs(instance)):
+            self._admit(instance, subject)
+        subject.live.used_at = time.monotonic()
+        return subject
+
+    def _admit(self, instance: Binding[Any], subject: Subject) -> None:
+        """Ask the permissions of a newcomer to a subject: those of the project's own may answer by
+        something else than rows, which nobody has seen change.
+
+        Raises:
+            Denied: the caller may not have it.
+            Overtaken: what that was told by may be newer than the snapshot.
+        """
+        recorder, seen = Recorder(), instance.seen_by(self._present(subject.caller, trusted=False))
+        try:
+            with guarded(self._alias), recorder.watching(self._alias):
+                permissions.ask(seen)
+        finally:
+            vouch(self._alias, recorder.tables)
+        subject.reads |= recorder.tables
+
+    def ask_again(self, subject: Subject) -> Asked:
+        """Ask a subject's binding for its query again.
+
+        Raises:
+            Denied: the caller may not have it any more.
+            InvalidParams: the params are not what it takes any more.
+            Overtaken: what that was told by may be newer than the snapshot.
+        """
+        user = self._present(subject.caller, subject.trusted)
+        if subject.origin is not None:
+            instance = subject.origin
+        else:
+            instance = self._instance_of(subject.binding, subject.caller, user, subject.params)
+        instance = self._as_now(instance, user, subject.caller)
+        asked = self._ask(instance, subject.form, subject.trusted)
+        subject.reads, subject.own = asked.reads, self._own_of(subject.caller)
+        return asked
+
+    def becomes(self, live: LiveView, asked: Mapping[Subject, Asked]) -> bool:
+        """Let a view take the place of another one, where all who are led to it want that one.
+
+        Its subscribers are then sent what differs, in place of all rows.
+
+        Args:
+            live: the view.
+            asked: what each of its subjects came to that was asked again.
+
+        Returns:
+            Whether it did.
+        """
+        query = next(iter(asked.values())).query
+        if any(new.query.identity != query.identity for new in asked.values()):
+            return False
+        if query.identity in self._views or not live.may_adopt(query):
+            return False
+        others = self._led[live] - asked.keys()
+        if any(subject.is_served() for subject in others):
+            return False
+        for subject in others:
+            self.forget(subject)
+        del self._views[live.query.identity]
+        self._views[query.identity] = live
+        live.adopt(query)
+        if len(asked) > 1:
+            query.share()
+        return True
+
+    def lead(self, subject: Subject, asked: Asked) -> bool:
+        """Lead a subject to the view of the query that it was asked for again, which the view takes
+        even where it looks the same; tell whether that is another view.
+
+        Raises:
+            Unavailable: there are too many views.
+        """
+        live, old = self._view_of(asked, subject), subject.live
+        live.adopt(asked.query)
+        if self._led[live] - {subject}:
+            asked.query.share()
+        if live is old:
+            return False
+        for ref in subject.refs:
+            old.audience.pop(ref, None)
+        old.openings = [opening for opening in old.openings if opening.ref not in subject.refs]
+        self._led.get(old, set()).discard(subject)  # it may have made room for the other
+        self._led[live].add(subject)
+        subject.live = live
+        return True
+
+    def _instance_of(
+        self, binding: BindingClass, caller: Caller, user: Any, params: Mapping[str, Any]
+    ) -> Binding[Any]:
+        # Fields of params may look for rows.
+        with refusing(given=bool(params)), guarded(self._alias):
+            return binding(user=user, auth=caller.auth, params=params)
+
+    def _as_now(self, instance: Binding[Any], user: Any, caller: Caller) -> Binding[Any]:
+        """Return a binding in the context of a caller whose rows have been read anew."""
+        twin = instance.seen_by(user)
+        twin.auth = self._proof(caller)
+        return twin
+
+    def _present(self, caller: Caller, trusted: bool) -> Any:
+        """Return the caller's user as the row is now, since old ones remember permissions, and rows
+        that they are related to.
+
+        Returns:
+            None for one that is gone or inactive; whoever is trusted gets the user as given then,
+            and what has been hung on it.
+        """
+        given = caller.user
+        if not isinstance(given, Model) or (trusted and not self._is_here(given)):
+            return given
+        user = self._row_now(given, given._meta.model)  # its type may be a lazy wrapper's
+        vouch(self._alias, self._own_of(caller).tables)
+        if user is None or not (trusted or getattr(user, "is_active", True)):
+            return given if trusted else None
+        return user
+
+    def _proof(self, caller: Caller) -> Any:
+        """Return what proves who the caller is as its row is now, with nothing that the old one
+        remembers. Once the row is gone it stays what it was: how long that counts is for those to
+        say who authenticate, and it may have been good for one look."""
+        given = caller.auth
+        if not isinstance(given, Model) or given._state.adding or not self._is_here(given):
+            return given
+        found = self._row_now(given, given._meta.model)
+        vouch(self._alias, self._own_of(caller).tables)
+        return given if found is None else found
+
+    def _row_now(self, given: Model, model: type[Model]) -> Model | None:
+        """Return the row of an instance, read anew, with what authentication has hung on the old
+        one; None if it is gone, or the row of an instance that hangs on it."""
+        rows = QuerySet[Any](model, using=self._database_of(given))  # managers may hide some
+        with guarded(self._alias):
+            found: Model | None = rows.filter(pk=given.pk).first()
+            if found is not None:
+                try:
+                    carry_over(given, found)
+                except ObjectDoesNotExist:
+                    return None
+        return found
+
+    def _own_of(self, caller: Caller) -> Carried:
+        """Return the rows of this database that say who the caller is: the user's, the proof's, and
+        those of instances that hang on them."""
+        told = [one for one in (caller.user, caller.auth) if isinstance(one, Model)]
+        hung = [value for one in told for value in hung_on(one).values() if is_anew(value)]
+        instances = [unwrapped(one) for one in (*told, *instances_in(hung))]
+        return Carried(instances, self._is_here, unsaved=True)
+
+    def _database_of(self, user: Model) -> str:
+        """Return the database that a user's row is in: this one, if the row came from a replica of
+        it, which may show what was true a while ago."""
+        if home_of(user._meta.model) == self._alias:
+            return self._alias
+        return user._state.db or self._alias
+
+    def forget(self, subject: Subject) -> None:
+        """Drop a subject that serves nobody."""
+        if self._subjects.get(subject.key) is subject:
+            del self._subjects[subject.key]
+            self._led[subject.live].discard(subject)
+
+    def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Asked:
+        recorder, pristine = Recorder(), instance.unasked()
+        try:
+            given = bool(instance.given_params)
+            with refusing(given=given), guarded(self._alias), recorder.watching(self._alias):
+                if not trusted:
+                    permissions.ask(instance)
+                query = Query(instance, form, pristine)
+        finally:  # a refusal, too, must be one of this snapshot
+            vouch(self._alias, recorder.tables)
+        query.carried = Carried(query.instances, self._is_here)
+        return Asked(query, instance, recorder.tables)
+
+    def _is_here(self, instance: Model) -> bool:
+        """Tell whether an instance's row is in this database."""
+        return self._database_of(instance) == self._alias
+
+    def _view_of(self, asked: Asked, subject: Subject | None = None) -> LiveView:
+        """Return the view of a query, for a subject or a new one.
+
+        One that nobody looks at takes the query: what it knows may be old, since nobody was asked
+        for it meanwhile.
+        """
+        query = asked.query
+        live = self._views.get(query.identity)
+        if live is not None and self._led[live] - {subject} and live.query.part():
+            del self._views[query.identity]
+            self._views[live.query.identity] = live
+            live = None
+        if live is None:
+            if len(self._views) >= conf.MAX_VIEWS and not self._make_room():
+                raise Unavailable("the server holds as many views as it may; try again later")
+            live = LiveView(query, asked.binding, self._secret)
+            self._views[query.identity] = live
+        else:
+            if not live.wanted:
+                live.adopt(query)
+            live.query.share()
+        self._led.setdefault(live, set())
+        return live
+
+    def reconsider(self, ref: Ref, caller: Caller, position: Position) -> Subject | None:
+        """Put a subscription into the context of another caller; return its subject, if it is led
+        to another view by that.
+
+        Raises:
+            Refusal: the caller may not have it.
+        """
+        old = self._subject_of.get(ref)
+        if old is None or old.origin is not None:
+            return None
+        new, _ = self.resolve(old.binding, caller, old.params, position, trusted=old.trusted)
+        if new is old:
+            return None
+        if new.live is old.live:
+            old.refs.pop(ref)
+        else:
+            self.release(ref)
+        self.attach(ref, new)
+        return None if new.live is old.live else new
+
+    def attach(self, ref: Ref, subject: Subject) -> None:
+        """Note that a subscription belongs to a subject."""
+        subject.refs[ref] = None
+        self._subject_of[ref] = subject
+
+    def subject_of(self, ref: Ref) -> Subject | None:
+        """Return the subject of a subscription."""
+        return self._subject_of.get(ref)
+
+    def release(self, ref: Ref) -> None:
+        """Forget a subscription."""
+        subject = self._subject_of.pop(ref, None)
+        if subject is None:
+            return
+        subject.refs.pop(ref, None)
+        live = subject.live
+        live.audience.pop(ref, None)
+        live.openings = [opening for opening in live.openings if opening.ref != ref]
+        live.used_at = time.monotonic()
+
+    def let_go(self) -> None:
+        """Drop the views that nobody has looked at for a while, and subjects that serve nobody.
+
+        A view that stays would else gather a subject for every user who ever came.
+        """
+        before = time.monotonic() - conf.LINGER_SECONDS
+        self._drop([live for live in self._idle() if live.used_at < before])
+
+    def _idle(self) -> list[LiveView]:
+        """Return the views that nobody looks at."""
+        held = {id(subject.live) for subject in self._subjects.values() if subject.refs}
+        return [live for live in self.views() if not live.wanted and id(live) not in held]
+
+    def _make_room(self) -> bool:
+        """Drop the views that nobody has looked at for longest; tell whether there were any. Who
+        comes and goes must not keep others out."""
+        longest = sorted(self._idle(), key=lambda live: live.used_at)
+        self._drop(longest[: 1 + conf.MAX_VIEWS // 10])
+        return bool(longest)
+
+    def _drop(self, old: list[LiveView]) -> None:
+        for subject in self.subjects():
+            if not subject.is_served():
+                self.forget(subject)
+        for live in old:
+            del self._views[live.query.identity]
+            self._led.pop(live, None)
+
+
+def _context_of(instance: Binding[Any], caller: Caller) -> str:
+    """Return what is equal for bindings of one class that were asked alike."""
+    encoder = Encoder()
+    params = [encoder.encode(instance.params, "params"), canonical(instance.wire_params)]
+    own = encoder.items(instance.own_attributes())
+    told = [caller.encoded(encoder), params, own]
+    # What nobody can look into may be another by now, though it is the same object.
+    return digest([told, secrets.token_hex(12) if encoder.unshared else ""])

@@ -1,0 +1,68 @@
+"""Subjects: who sees which view, by which binding, and when that is to be asked again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bindserver.bindings.binding import Binding
+from bindserver.bindings.registry import BindingClass
+from bindserver.cycle.inbox import Caller, Ref
+from bindserver.cycle.live_view import LiveView
+from bindserver.engine.changes import Change, Position
+from bindserver.queries.carried import NOTHING, Carried
+from bindserver.queries.query import Form
+
+SubjectKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
+"""Binding, context, form, whether it is trusted, and the binding itself if it is one of a kind."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Subject:
+    """A binding in one context: who asks, with which params, and the view that they see.
+
+    Attributes:
+        key: what is equal for whoever asks alike.
+        origin: the binding that was asked, where its class alone does not say what it is.
+        form: what its rows are read as.
+        trusted: whether its permissions are asked elsewhere, or not at all.
+        reads: the tables that the binding read to make its queryset, and the user's; when one of
+            them changes, or a row that the view's query carries along, it is asked again.
+        own: the rows that say who asks; the same holds for them.
+        position: the state up to which it is known to want the same.
+        asked: the state that it was asked in.
+        refs: the subscriptions that it serves.
+    """
+
+    key: SubjectKey
+    binding: BindingClass
+    caller: Caller
+    params: dict[str, object]
+    origin: Binding[Any] | None = None
+    form: Form
+    trusted: bool = False
+    live: LiveView
+    reads: set[str]
+    own: Carried = NOTHING
+    position: Position
+    asked: Position
+    refs: dict[Ref, None] = field(default_factory=dict)
+
+    def is_served(self) -> bool:
+        """Tell whether anybody is subscribed, or waits for rows, as this subject."""
+        return bool(self.refs) or any(reading.subject is self for reading in self.live.readers)
+
+    def tables(self) -> frozenset[str]:
+        """Return the tables in which a change may have it asked again."""
+        return self.own.tables | self.live.query.carried.tables | self.reads
+
+    def depends(self) -> bool:
+        """Tell whether there is anything that it would be asked again for."""
+        return bool(self.reads or self.own.tables or self.live.query.carried.tables)
+
+    def concerned(self, changes: Sequence[Change] | None) -> bool:
+        """Tell whether changes may make the binding's query another; None for unknown ones."""
+        if changes is None or self.live.query.carried.any_of(changes) or self.own.any_of(changes):
+            return True
+        return any(change.table in self.reads for change in changes)

@@ -1,0 +1,1 @@
+"""Bindings over HTTP: snapshots, viewsets, health."""

@@ -1,0 +1,230 @@
+"""The HTTP transport: the bindings there are, and snapshots with ETag, 304 and a cursor."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.http import Http404, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
+from rest_framework import exceptions, status
+from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from bindserver.bindings import permissions
+from bindserver.bindings.ambient import Ambient, read_by
+from bindserver.bindings.binding import Binding, model_of
+from bindserver.bindings.params import from_query
+from bindserver.bindings.refusals import refusing
+from bindserver.bindings.registry import BindingClass, registry, tables_named
+from bindserver.conf import conf
+from bindserver.cycle.failure_log import WRONG_VALUE, is_of_values
+from bindserver.cycle.inbox import Caller, Snapshot
+from bindserver.database.sessions import stands_elsewhere, usually_by_row
+from bindserver.exceptions import (
+    Denied,
+    Failed,
+    Forbidden,
+    InvalidParams,
+    NotFound,
+    Refusal,
+    TooManyRows,
+    Unauthenticated,
+    UnknownEvent,
+    Unsound,
+)
+from bindserver.http.conditional import CURSOR_HEADER, is_known, mark, tag_of
+from bindserver.hub.hub import hub
+from bindserver.hub.reader import snapshot_here
+from bindserver.queries.rendering import key_name
+
+DRF_PARAMS = frozenset({"format"})
+logger = logging.getLogger("bindserver")
+
+
+class Unserviceable(exceptions.APIException):
+    """The server cannot answer now."""
+
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+
+
+class Broken(exceptions.APIException):
+    """A binding cannot be read; the server's log says why, by the reference in the detail."""
+
+    default_code = "internal"
+
+
+class PlainAPIView(APIView):
+    """A view for projects that do not have DRF among their apps."""
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Return the project's renderers, those that need DRF's templates only where they are."""
+        renderers = super().get_renderers()
+        if apps.is_installed("rest_framework"):
+            return renderers
+        return [r for r in renderers if not isinstance(r, BrowsableAPIRenderer)] or [JSONRenderer()]
+
+
+class BindingList(PlainAPIView):
+    """The bindings that the caller may subscribe to."""
+
+    permission_classes = ()  # each binding's own are asked
+
+    def get(self, request: Request) -> Response:
+        """Answer with event, key, params and URL of each."""
+        caller = Caller(user=request.user, auth=request.auth)
+        bindings = [known for known in registry.served() if not _is_shown_by_row(known)]
+        entries = [_entry(request, caller, binding) for binding in bindings]
+        return Response([entry for entry in entries if entry is not None])
+
+
+def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str, Any] | None:
+    """Return what is told of a binding; None for one that the caller may not have, as far as can be
+    told without params."""
+    instance = permissions.bare(binding, caller.user, caller.auth)
+    try:
+        permissions.ask(instance)
+        with refusing(given=False):
+            key = key_name(instance)
+    except (Denied, InvalidParams):
+        return None
+    except Exception:  # the project's own code; the other bindings are listed
+        logger.exception("bindserver: %s is not listed", binding.__name__)
+        return None
+    url = reverse("bindserver:snapshot", kwargs={"event": binding.event})
+    return {
+        "event": binding.event,
+        "key": key,
+        "params": sorted(binding.params),
+        "url": request.build_absolute_uri(url),
+    }
+
+
+class SnapshotView(PlainAPIView):
+    """A binding's rows, or one of them, as they are now."""
+
+    permission_classes = ()  # the binding's own are asked
+
+    def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:
+        """Answer with the rows, or 304 where the caller has them already."""
+        snapshot = _snapshot(request, event)
+        body, digest = _body(snapshot, key)
+        etag = _etag(request, digest)
+        # A page for people also shows who is logged in, which no tag of rows can tell.
+        page = request.accepted_renderer.media_type == "text/html"
+        if not page and is_known(request, etag, snapshot.modified):
+            response: HttpResponseBase = HttpResponse(status=status.HTTP_304_NOT_MODIFIED)
+            del response.headers["Content-Type"]
+        elif isinstance(request.accepted_renderer, JSONRenderer):
+            response = HttpResponse(body, content_type="application/json")
+        else:
+            response = Response(json.loads(body))
+        mark(response, etag, snapshot.modified)
+        if snapshot.cursor:
+            response.headers[CURSOR_HEADER] = snapshot.cursor
+        return response
+
+
+def _snapshot(request: Request, event: str) -> Snapshot:
+    query = request.query_params.copy()
+    for name in DRF_PARAMS:
+        query.pop(name, None)
+    caller = Caller(user=request.user, auth=request.auth)
+    try:
+        binding = registry.get(event)
+        return _rows(binding, caller, from_query(binding.params, query))
+    except (Refusal, TimeoutError) as problem:
+        raise _answer_to(problem) from None
+
+
+def _answer_to(problem: Exception) -> Exception:
+    """Return the exception that has DRF answer a refusal."""
+    told = str(problem)
+    match problem:
+        case InvalidParams(code=code):
+            return exceptions.ValidationError({"detail": told, "code": code})
+        case Unauthenticated():
+            return exceptions.NotAuthenticated(told)
+        case UnknownEvent() | NotFound():
+            return exceptions.NotFound(told)
+        case Forbidden():
+            return exceptions.PermissionDenied(told)
+        case Failed() | Unsound():
+            return Broken(told)
+        case TooManyRows(code=code):
+            return Unserviceable(told, code=code)
+    return Unserviceable("the server cannot answer now; try again later")
+
+
+def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> Snapshot:
+    """Return a binding's rows: from the hub, or where the request's own connection means something
+    else by a query (another schema or role), from there.
+
+    Raises:
+        Refusal: the caller is not to have them.
+        TimeoutError: they are not here in time.
+    """
+    elsewhere = stands_elsewhere(binding.using or "default") or _asks_thread(binding)
+    if elsewhere and not _is_shown_by_row(binding):
+        with refusing(given=bool(params)):
+            instance = binding(user=caller.user, auth=caller.auth, params=params)
+        return _rows_here(instance)
+    answer = hub.snapshot(binding, caller, params)
+    try:
+        return answer.result(timeout=conf.SNAPSHOT_SECONDS)
+    except TimeoutError:
+        answer.cancel()
+        raise
+
+
+def _asks_thread(binding: BindingClass) -> bool:
+    """Tell whether the request's own thread says what is served, such as a tenant's rows."""
+    return Ambient.STATE in read_by(binding, model_of(binding))
+
+
+def _is_shown_by_row(binding: BindingClass) -> bool:
+    """Tell whether the database shows the server some rows only of a binding: the hub refuses it,
+    and the request's own connection is not asked either."""
+    alias = binding.using or "default"
+    known = hub.by_row(alias)
+    tables = usually_by_row(alias) if known is None else known
+    return not tables.isdisjoint(tables_named(binding))
+
+
+def _rows_here(binding: Binding[Any]) -> Snapshot:
+    """Return a binding's rows, queried on the request's own connection."""
+    try:
+        return snapshot_here(binding)
+    except Exception as problem:
+        if binding.wire_params and is_of_values(problem):
+            raise InvalidParams(WRONG_VALUE) from problem
+        raise
+
+
+def _body(snapshot: Snapshot, key: str | None) -> tuple[str, str]:
+    """Return the JSON text that is served, and a digest of it."""
+    if key is None:
+        return f"[{','.join(snapshot.rows.values())}]", snapshot.digest
+    row = _row(snapshot.rows, key)
+    return row, tag_of(row)
+
+
+def _row(rows: Mapping[int | str, str], key: str) -> str:
+    if key in rows:
+        return rows[key]
+    if key.removeprefix("-").isdecimal() and len(key) < 20 and int(key) in rows:
+        return rows[int(key)]
+    raise Http404("no such row")
+
+
+def _etag(request: Request, digest: str) -> str:
+    """Return the tag of what is served: rows, format and language, and nothing else."""
+    return tag_of(digest, request.accepted_renderer.media_type, settings.LANGUAGE_CODE)

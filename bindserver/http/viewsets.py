@@ -1,0 +1,309 @@
+"""`BoundModelViewSet`: a `ModelViewSet` whose lists and rows come from memory, with ETags."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any, ClassVar, cast
+
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from rest_framework import exceptions, viewsets
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+
+from bindserver.bindings.binding import Binding, model_of, says_fields
+from bindserver.bindings.keying import wire_key
+from bindserver.bindings.params import from_query
+from bindserver.bindings.permissions import asks_about_objects
+from bindserver.bindings.registry import registry
+from bindserver.cycle.inbox import Snapshot
+from bindserver.engine.changes import Key
+from bindserver.exceptions import InvalidParams, Unsound
+from bindserver.http.cached import asks_code, held, is_exact, paginates_sequences
+from bindserver.http.conditional import CURSOR_HEADER, TextResponse, make_conditional
+from bindserver.queries.compiler import queryset_of, reads_alike
+from bindserver.queries.serializer_traits import traits_of
+
+
+def _named_by(model: type[Model]) -> QuerySet[Any]:
+    """Return the queryset by which routers name a viewset's routes."""
+    try:
+        return model._default_manager.all()
+    except Exception:  # a manager may answer in a request's surroundings alone, and none is here
+        return QuerySet(model).none()
+
+
+class BoundModelViewSet(viewsets.ModelViewSet[Any]):
+    """A drop-in for `ModelViewSet`.
+
+    List and retrieve are served from the binding's view, with ETag and Last-Modified, wherever
+    DRF would read just the binding's own rows; everything else goes DRF's own way to the database,
+    and has an ETag too.
+
+    Attributes:
+        binding: whose rows are served; its serializer too, where no serializer_class is named.
+        model: in place of a binding, the model whose rows are served.
+    """
+
+    binding: ClassVar[type[Binding[Any]] | Binding[Any] | None] = None
+    model: ClassVar[type[Model] | None] = None
+    _names_queryset: ClassVar[bool] = False
+    _base: QuerySet[Any] | None = None
+    _bound: tuple[Any, Binding[Any]] | None = None
+    _served: Snapshot | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "queryset" in vars(cls):
+            cls._names_queryset = vars(cls)["queryset"] is not None
+        if not cls._names_queryset and (cls.binding is not None or cls.model is not None):
+            cls.queryset = _named_by(model_of(binding_class(cls)))
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Refuse a binding that a system check refuses, before anything else is asked."""
+        self._demand()
+        super().initial(request, *args, **kwargs)
+
+    def _demand(self) -> None:
+        try:
+            registry.judge(binding_class(type(self)))
+        except Unsound as problem:
+            raise exceptions.APIException(str(problem), code=problem.code) from None
+
+    # What DRF asks for.
+
+    def get_binding(self) -> Binding[Any]:
+        """Return the binding, in the context of the request.
+
+        Raises:
+            ValidationError: the query's params are not what it takes.
+        """
+        request: Any = getattr(self, "request", None)
+        if self._bound is None or self._bound[0] is not request:
+            self._bound = (request, self._bind(request))
+        return self._bound[1]
+
+    def _bind(self, request: Request | None) -> Binding[Any]:
+        binding = binding_class(type(self))
+        if request is None:  # as when a schema is generated
+            return binding()
+        query = request.query_params.copy()
+        for name in set(query) - set(binding.params):
+            del query[name]
+        params = from_query(binding.params, query)
+        try:
+            return binding(user=request.user, auth=request.auth, params=params)
+        except InvalidParams as problem:
+            detail = {"detail": str(problem), "code": problem.code}
+            raise exceptions.ValidationError(detail) from None
+
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the binding's rows, in its order."""
+        if self._names_queryset or "queryset" in vars(self):
+            return super().get_queryset()
+        self._base = queryset_of(self.get_binding())
+        return self._base
+
+    def get_permissions(self) -> Any:
+        """Return the viewset's permissions, and those that the binding itself demands."""
+        kind = binding_class(type(self))
+        own = super().get_permissions()
+        if kind.permission_classes is None and kind.get_permissions is Binding.get_permissions:
+            return own
+        return [*own, *self.get_binding().get_permissions()]
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        """Return the viewset's own serializer, else the binding's."""
+        if self.serializer_class is not None:
+            return self.serializer_class
+        return _serializer_of(self.get_binding())
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        """Return DRF's context, and what the binding adds to it."""
+        return {**super().get_serializer_context(), **self.get_binding().get_serializer_context()}
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Have what was read tagged, so that a client that has it already gets 304."""
+        final = super().finalize_response(request, response, *args, **kwargs)
+        reads = request.method in ("GET", "HEAD") and self.action in ("list", "retrieve")
+        if reads and final.status_code == 200 and isinstance(final, Response):
+            modified = self._served.modified if self._served is not None else None
+            make_conditional(request, final, modified)
+        return final
+
+    # Actions.
+
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Answer with the rows, from memory where they are the binding's own."""
+        queryset = None
+        if paginates_sequences(self.paginator):
+            snapshot, queryset = self._held(LISTING)
+            response = None if snapshot is None else self._list_from_memory(snapshot)
+            if response is not None:
+                return response
+        if queryset is None:
+            queryset = self.filter_queryset(self.get_queryset())
+        return self._list_from_database(queryset)
+
+    def _held(self, hooks: Mapping[str, Any]) -> tuple[Snapshot | None, QuerySet[Any] | None]:
+        """Return the binding's rows in memory, and the queryset that they stand for, if it has
+        been made."""
+        if self._is_neutral():
+            return held(self, None, None, hooks), None
+        queryset = self.filter_queryset(self.get_queryset())
+        return held(self, queryset, self._base, hooks), queryset
+
+    def _is_neutral(self) -> bool:
+        """Tell whether a request filters and orders nothing, without asking the binding for its
+        queryset, for which it may have to read; code of the project's own may look at that."""
+        binding = self.get_binding()
+        if not asks_code(binding) or self._names_queryset or "queryset" in vars(self):
+            return False
+        if not filters_any_class_alike(self):
+            return False
+        alias = binding.using or "default"
+        probe = QuerySet[Any](binding.get_model(), using=alias)
+        try:
+            return reads_alike(self.filter_queryset(probe), probe, alias)
+        except Exception:  # it needs the real one, which says what is wrong if that is wrong too
+            return False
+
+    def _list_from_memory(self, snapshot: Snapshot) -> Response | None:
+        rows = list(snapshot.rows.values())
+        page: Any = self.paginate_queryset(rows)
+        if not is_exact(rows if page is None else page, snapshot.digest if page is None else None):
+            return None
+        self._served = snapshot
+        if page is not None:
+            return self.get_paginated_response([self._data_of(row, snapshot) for row in page])
+        return self._answer(rows, snapshot, many=True)
+
+    def _list_from_database(self, queryset: QuerySet[Any]) -> Response:
+        page = self.paginate_queryset(queryset)
+        if page is not None:
+            return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return Response(self.get_serializer(queryset, many=True).data)
+
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Answer with a row, from memory where it is one of the binding's own."""
+        key = None if asks_about_objects(map(type, self.get_permissions())) else self._key()
+        # Code of the project's own may tell a row alone from one of a list.
+        if key is not None and traits_of(cast(Any, self.get_serializer_class())).own:
+            snapshot, _ = self._held(RETRIEVING)
+            # What is not found is looked for in the database, which compares by its own rules.
+            row = None if snapshot is None else snapshot.rows.get(key)
+            if snapshot is not None and row is not None and is_exact([row]):
+                self._served = snapshot
+                return self._answer([row], snapshot, many=False)
+        return super().retrieve(request, *args, **kwargs)
+
+    def _key(self) -> Key | None:
+        """Return the key of the row that the address names, None if the database must tell."""
+        pk = self.get_binding().get_model()._meta.pk
+        if self.lookup_field not in ("pk", pk.name, pk.attname):
+            return None
+        try:
+            value = pk.to_python(self.kwargs[self.lookup_url_kwarg or self.lookup_field])
+        except ValidationError:
+            return None
+        return wire_key(value) if type(value) in (int, str, uuid.UUID) else None
+
+    def _answer(self, rows: Sequence[str], snapshot: Snapshot, *, many: bool) -> Response:
+        if self._adds_key(snapshot):
+            data = [self._data_of(row, snapshot) for row in rows]
+            return Response(data if many else data[0])
+        response = TextResponse(rows, many=many)
+        binding = self.get_binding()
+        if many and binding.event is not None and self.serializer_class is None:
+            response.headers[CURSOR_HEADER] = snapshot.cursor
+        return response
+
+    def _data_of(self, row: str, snapshot: Snapshot) -> Any:
+        data = json.loads(row)
+        if self._adds_key(snapshot):
+            del data[snapshot.key]
+        return data
+
+    def _adds_key(self, snapshot: Snapshot) -> bool:
+        """Tell whether rows in memory have a key that the serializer leaves out."""
+        serializer_class: Any = self.get_serializer_class()
+        return snapshot.key not in traits_of(serializer_class).fields
+
+
+def filters_any_class_alike(view: Any) -> bool:
+    """Tell whether a view filters by code that treats a queryset of any class alike: none of the
+    project's own."""
+    kind = type(view)
+    usual = all(
+        getattr(kind, name) is getattr(BoundModelViewSet, name)
+        for name in ("filter_queryset", "get_queryset")
+    )
+    backends = [f"{backend.__module__}." for backend in view.filter_backends]
+    named = any(hasattr(view, name) for name in ("filterset_class", "get_filterset_class"))
+    return usual and not named and all(map(FILTERING.match, backends))
+
+
+FILTERING = re.compile(r"(rest_framework|django_filters)\.")
+
+
+def _methods(*names: str) -> Mapping[str, Any]:
+    return {name: getattr(BoundModelViewSet, name) for name in names}
+
+
+_SERIALIZING = _methods("get_serializer", "get_serializer_class", "get_serializer_context")
+LISTING = {**_SERIALIZING, **_methods("paginate_queryset")}
+RETRIEVING = {**_SERIALIZING, **_methods("get_object", "check_object_permissions")}
+
+
+def binding_class(viewset: type[BoundModelViewSet]) -> type[Binding[Any]]:
+    """Return the class of bindings that a viewset serves; one is made for a bare model."""
+    if viewset.binding is None:
+        assert viewset.model is not None, (
+            f"{viewset.__name__} needs `binding = YourBinding` or `model = YourModel`."
+        )
+        return _class_for_model(viewset.model)
+    if isinstance(viewset.binding, type):
+        return viewset.binding
+    if viewset.binding.is_plain():
+        return type(viewset.binding)
+    return _class_like(viewset.binding)
+
+
+def _class_like(binding: Binding[Any]) -> type[Binding[Any]]:
+    """Return a class that declares what an instance does; made once, and not published."""
+    if id(binding) not in _classes:
+        declared = binding.own_attributes()
+        name = f"{type(binding).__name__}{len(_classes)}"
+        body = {**declared, "event": None, "__module__": __name__, "__qualname__": name}
+        _classes[id(binding)] = (binding, type(name, (type(binding),), body))
+    return _classes[id(binding)][1]
+
+
+_classes: dict[int, tuple[Binding[Any], type[Binding[Any]]]] = {}
+"""Each instance that a viewset names, by its identity, and the class that is like it."""
+
+
+@lru_cache(maxsize=256)
+def _class_for_model(model: type[Model]) -> type[Binding[Any]]:
+    name = f"{model.__name__}Rows"
+    return type(name, (Binding,), {"__module__": model.__module__, "model": model})
+
+
+def _serializer_of(binding: Binding[Any]) -> type[BaseSerializer[Any]]:
+    """Return a binding's own serializer.
+
+    Raises:
+        AssertionError: nobody has said which fields are to be served.
+    """
+    found = binding.get_serializer_class()
+    if not says_fields(found):
+        raise AssertionError(  # raised, since `python -O` leaves asserts out
+            f"Name a `serializer_class` in the viewset, or in {type(binding).__name__} one or its "
+            "`fields`."
+        )
+    return found

@@ -1,0 +1,177 @@
+"""The herald: a subscriber of our own, which tells bindings what happens to them.
+
+    cycle  --events-->  a loop of its own  --frames-->  a thread of its own  -->  message()
+
+What it calls is the project's code, and may be slow. So it is called on another thread than the one
+that hears events, and what waits for it is bounded: past that a binding's waiting frames are
+dropped, and it is told all its rows anew when its turn has come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from queue import SimpleQueue
+from typing import Any
+
+from bindserver.bindings.binding import Binding
+from bindserver.cycle.inbox import Answered, Caller, Ended, Event, Published, Ref, Refused
+from bindserver.engine.frames import Frame
+from bindserver.engine.protocol import Code, canonical
+from bindserver.hub.hearing import changes
+from bindserver.user_code import apart
+
+logger = logging.getLogger("bindserver")
+
+AGAIN_SECONDS = 5.0
+"""How long to wait before a binding is tried again that could not be kept."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Keeping:
+    """One binding that is kept live.
+
+    Attributes:
+        waiting: how many bytes of frames wait for its `message`.
+        lost: whether frames were dropped, so that it must be told all anew.
+        pages: the rows of a sync that is still coming.
+        told: why it could not be kept, as the log was told.
+    """
+
+    binding: Binding[Any]
+    number: int
+    waiting: int = 0
+    lost: bool = False
+    pages: list[Any] = field(default_factory=list)
+    told: Code | None = None
+
+
+class Herald:
+    """Keeps bindings live, and calls their `message` for each change.
+
+    Args:
+        subscribe: asks for a binding's events.
+        release: ends that.
+        limit: how many bytes may wait for one binding.
+    """
+
+    def __init__(
+        self,
+        subscribe: Callable[[Ref, Binding[Any]], None],
+        release: Callable[[Ref], None],
+        limit: int,
+    ) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._subscribe = subscribe
+        self._release = release
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._numbers = count(1)
+        self._known: set[Any] = set()
+        self._keepings: dict[int, _Keeping] = {}
+        self._frames: SimpleQueue[tuple[_Keeping, tuple[Frame, ...]] | None] = SimpleQueue()
+        self._threads = [
+            threading.Thread(target=self.loop.run_forever, name="bindserver-herald", daemon=True),
+            threading.Thread(target=self._call_all, name="bindserver-messages", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def keep(self, binding: Binding[Any]) -> None:
+        """Keep a binding, once for each context."""
+        caller = Caller(user=binding.user, auth=binding.auth).identity()
+        plain = (type(binding), caller, canonical(binding.wire_params))
+        identity = plain if binding.is_plain() else binding
+        with self._lock:
+            if identity in self._known:
+                return
+            self._known.add(identity)
+        self._begin(_Keeping(binding=binding, number=0))
+
+    def stop(self) -> None:
+        """Let go of all, and end the threads; frames that wait are not told any more."""
+        for number in list(self._keepings):
+            self._release(Ref(self, number))
+        self._keepings.clear()
+        self._frames.put(None)
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        for thread in self._threads:
+            thread.join()
+        self.loop.close()
+
+    def _begin(self, keeping: _Keeping) -> None:
+        keeping.number = next(self._numbers)
+        keeping.lost = False
+        self._keepings[keeping.number] = keeping
+        self._subscribe(Ref(self, keeping.number), keeping.binding)
+
+    def _begin_later(self, keeping: _Keeping) -> None:
+        self._release(Ref(self, keeping.number))
+        self._keepings.pop(keeping.number, None)
+        self.loop.call_later(AGAIN_SECONDS, self._begin, keeping)
+
+    # A listener's part, on the herald's loop.
+
+    def hear(self, number: int, event: Event) -> None:
+        """Take an event about a kept binding."""
+        keeping = self._keepings.get(number)
+        if keeping is None:
+            return
+        match event:
+            case Published(frames=frames) | Answered(frames=frames):
+                keeping.told = None
+                self._queue(keeping, frames)
+            case Refused(code=code) | Ended(code=code):
+                name = type(keeping.binding).__name__
+                if keeping.told is not code:  # once, however often it is tried
+                    keeping.told = code
+                    logger.error("bindserver: %s cannot be kept live for now: %s", name, code)
+                self._begin_later(keeping)
+            case _:
+                pass
+
+    def _queue(self, keeping: _Keeping, frames: tuple[Frame, ...]) -> None:
+        size = sum(frame.size for frame in frames)
+        if keeping.lost:
+            return
+        if keeping.waiting and keeping.waiting + size > self._limit:
+            keeping.lost = True
+            self._release(Ref(self, keeping.number))
+            self._keepings.pop(keeping.number, None)
+            self._frames.put((keeping, ()))
+            return
+        keeping.waiting += size
+        self._frames.put((keeping, frames))
+
+    def fail(self) -> None:
+        """Hearing an event raised."""
+        logger.exception("bindserver: an event for a binding's message() is lost")
+
+    def settle(self, state: str) -> None:
+        """Nothing: a herald wants no commit marks."""
+
+    # On the caller's thread.
+
+    def _call_all(self) -> None:
+        while (item := self._frames.get()) is not None:
+            keeping, frames = item
+            for frame in frames:
+                for action, payload in changes(frame, keeping.pages):
+                    self._call(keeping.binding, action, payload)
+            self.loop.call_soon_threadsafe(self._told, keeping, sum(f.size for f in frames))
+
+    def _told(self, keeping: _Keeping, size: int) -> None:
+        keeping.waiting -= size
+        if keeping.lost and not keeping.waiting:
+            self._begin(keeping)
+
+    @staticmethod
+    def _call(binding: Binding[Any], action: str, payload: Any) -> None:
+        try:
+            apart(lambda: binding.message(action, payload))
+        except Exception:  # the project's own code, which must harm nobody else's
+            logger.exception("bindserver: %s.message() failed", type(binding).__name__)

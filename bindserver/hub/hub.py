@@ -1,0 +1,249 @@
+"""The hub: what transports talk to. It hands each wish to the cycle of the right database."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from django.conf import settings
+
+from bindserver.bindings.binding import Binding, M
+from bindserver.bindings.model_rows import ModelRows
+from bindserver.bindings.registry import BindingClass, registry
+from bindserver.conf import conf
+from bindserver.cycle.cycle import Cycle
+from bindserver.cycle.inbox import (
+    Caller,
+    CatchUpWish,
+    HintWish,
+    Order,
+    OrderWish,
+    ReadWish,
+    ReconsiderWish,
+    Ref,
+    ReleaseWish,
+    Snapshot,
+    SnapshotWish,
+    SubscribeWish,
+    UnsubscribeWish,
+    Wish,
+)
+from bindserver.cycle.lag import Stragglers
+from bindserver.cycle.outage import EVERYTHING
+from bindserver.engine.changes import Change
+from bindserver.engine.protocol import Subscribe, Unsubscribe
+from bindserver.exceptions import UnknownEvent
+from bindserver.forks import on_fork
+from bindserver.hub.callbacks import Herald
+
+
+class Hub:
+    """The cycles of this process, started when they are first needed."""
+
+    def __init__(self) -> None:
+        self._when_serving: list[Callable[[], object]] = []
+        self._when_stopping: list[Callable[[], None]] = []
+        self._forget()
+
+    def _forget(self) -> None:
+        """Begin without threads, as a process must after a fork: threads stay with the parent."""
+        self._cycles: dict[str, Cycle] = {}
+        self._herald: Herald | None = None
+        self._serving = False
+        self._lock = threading.RLock()
+
+    def subscribe(self, ref: Ref, caller: Caller, message: Subscribe) -> None:
+        """Have a subscription accepted and answered.
+
+        Raises:
+            UnknownEvent: no binding has the event.
+            Unsound: the binding must not be served.
+        """
+        self.serve()
+        wish = SubscribeWish(ref=ref, caller=caller, message=message)
+        self._cycle(registry.get(message.event).using or "default").ask(wish)
+
+    def unsubscribe(self, ref: Ref, message: Unsubscribe) -> None:
+        """Have the canonical params of a message told.
+
+        Raises:
+            UnknownEvent: no binding has the event.
+        """
+        self._cycle_of(message.event).ask(UnsubscribeWish(ref=ref, message=message))
+
+    def catch_up(self, ref: Ref, event: str, version: int) -> None:
+        """Have a subscription brought from a version of its view to the present."""
+        self._cycle_of(event).ask(CatchUpWish(ref=ref, version=version))
+
+    def reconsider(self, ref: Ref, caller: Caller, event: str) -> None:
+        """Have a subscription evaluated again, for a caller who has proved anew who they are.
+
+        If they may not have it any more it ends; if they see other rows, it goes on with those.
+        """
+        if registry.has(event):
+            self._cycle_of(event).ask(ReconsiderWish(ref=ref, caller=caller))
+
+    def release(self, ref: Ref) -> None:
+        """Forget a subscription."""
+        self._tell(ReleaseWish(ref=ref))
+
+    def snapshot(
+        self,
+        binding: BindingClass,
+        caller: Caller,
+        params: Mapping[str, Any],
+        *,
+        trusted: bool = False,
+    ) -> Future[Snapshot]:
+        """Return the rows of a binding, as fresh as the database at this call.
+
+        Args:
+            binding: the binding.
+            caller: who asks.
+            params: not checked yet.
+            trusted: whether the binding's permissions have been asked already.
+
+        Raises:
+            Unsound: the binding must not be served.
+        """
+        registry.judge(binding)
+        wish = SnapshotWish(binding=binding, caller=caller, params=params, trusted=trusted)
+        self._cycle(binding.using or "default").ask(wish)
+        return wish.answer
+
+    def read(self, binding: Binding[M]) -> Future[ModelRows[M]]:
+        """Return a binding's rows as model instances, as fresh as the database at this call."""
+        wish = ReadWish(instance=binding)
+        self._cycle(binding.using or "default").ask(wish)
+        return wish.answer
+
+    def keep(self, binding: Binding[Any]) -> None:
+        """Keep a binding live in its own context, and have it hear its changes as `message`.
+
+        Kept once, however often it is asked for.
+        """
+        with self._lock:
+            if self._herald is None:
+                self._herald = Herald(self._subscribe_own, self.release, conf.MAX_OUTBOX_BYTES)
+        self._herald.keep(binding)
+
+    def _subscribe_own(self, ref: Ref, binding: Binding[Any]) -> None:
+        caller = Caller(user=binding.user, auth=binding.auth)
+        wish = SubscribeWish(ref=ref, caller=caller, message=EVERYTHING, instance=binding)
+        self._cycle(binding.using or "default").ask(wish)
+
+    def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
+        """Take a hint of a write; databases that nobody follows here pass it over."""
+        cycle = self._cycles.get(alias)
+        if cycle is not None:
+            cycle.ask(HintWish(changes=changes))
+
+    def compare(self, alias: str | None = None) -> None:
+        """Compare every view of a database, or of all, with it: changes may have gone unseen."""
+        for known, cycle in list(self._cycles.items()):
+            if alias in (None, known):
+                cycle.ask(HintWish(changes=None))
+
+    def lag(self, alias: str) -> float:
+        """Return for how many seconds the view of a database that is furthest behind has not been
+        known to be as it is, of those that are neither set aside nor being loaded.
+
+        0 where nobody follows it here.
+        """
+        cycle = self._cycles.get(alias)
+        return 0.0 if cycle is None else cycle.lag()
+
+    def stragglers(self, alias: str) -> tuple[Stragglers, ...]:
+        """Return the views of a database that are not as it is, by event and how they stand."""
+        cycle = self._cycles.get(alias)
+        return () if cycle is None else cycle.stragglers()
+
+    def by_row(self, alias: str) -> frozenset[str] | None:
+        """Return the tables of a database of which it shows the server's role some rows only; None
+        where nobody has followed it here yet."""
+        cycle = self._cycles.get(alias)
+        return None if cycle is None else cycle.by_row()
+
+    def sync(self, events: Collection[str] | None = None) -> None:
+        """Read the views of these events anew, and send their subscribers all rows.
+
+        Args:
+            events: bindings' events, None for all.
+        """
+        self.order(Order.SYNC, events)
+
+    def bump(self, events: Collection[str] | None = None) -> None:
+        """Read the views of these events anew, and send their subscribers what differed; HTTP
+        validators by date are new ones."""
+        self.order(Order.BUMP, events)
+
+    def clear(self, events: Collection[str] | None = None) -> None:
+        """Forget the rows of these events' views, and their rings; read them at the next need.
+        Subscribers are sent all rows."""
+        self.order(Order.CLEAR, events)
+
+    def order(
+        self,
+        order: Order,
+        events: Collection[str] | None = None,
+        binding: BindingClass | None = None,
+    ) -> None:
+        """Have something done with the views of these events and this class; None means any."""
+        named = None if events is None else frozenset(events)
+        self._tell(OrderWish(order=order, events=named, binding=binding))
+
+    def when_serving(self, work: Callable[[], object]) -> None:
+        """Have something done once, as soon as this process serves subscribers."""
+        self._when_serving.append(work)
+
+    def when_stopping(self, work: Callable[[], None]) -> None:
+        """Have something done whenever the threads have been ended."""
+        self._when_stopping.append(work)
+
+    def serve(self) -> None:
+        """Take the word that this process serves; a first subscriber says so too."""
+        with self._lock:
+            if self._serving:
+                return
+            self._serving = True
+        for work in self._when_serving:
+            work()
+
+    def stop(self) -> None:
+        """End all threads."""
+        with self._lock:
+            cycles = list(self._cycles.values())
+            self._cycles.clear()
+            herald, self._herald = self._herald, None
+            self._serving = False
+        if herald is not None:
+            herald.stop()
+        for cycle in cycles:
+            cycle.stop()
+        for work in self._when_stopping:
+            work()
+
+    def _tell(self, wish: Wish) -> None:
+        for cycle in list(self._cycles.values()):
+            cycle.ask(wish)
+
+    def _cycle_of(self, event: str) -> Cycle:
+        return self._cycle(registry.find(event).using or "default")
+
+    def _cycle(self, alias: str) -> Cycle:
+        with self._lock:
+            cycle = self._cycles.get(alias)
+            if cycle is None:
+                cycle = self._cycles[alias] = Cycle(alias, settings.SECRET_KEY.encode())
+                cycle.start()
+            return cycle
+
+
+hub = Hub()
+"""This process's hub."""
+
+on_fork(hub._forget)
+
+__all__ = ["Hub", "UnknownEvent", "hub"]

@@ -1,0 +1,1 @@
+"""From a binding to SQL, and from rows back to what is sent."""

@@ -1,0 +1,478 @@
+"""The only reads of users' tables: one query shape, in full, by keys, or its keys in order."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import partial, wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+
+from bindserver.bindings.binding import Binding
+from bindserver.bindings.serializers import held_in
+from bindserver.conf import conf
+from bindserver.database.base import NotSorted
+from bindserver.database.pacing import Pacer
+from bindserver.engine import protocol
+from bindserver.engine.changes import Key
+from bindserver.engine.view import Fresh
+from bindserver.exceptions import BindingError, BindserverError, TooManyRows
+from bindserver.queries.carried import Carried, instances_in
+from bindserver.queries.compiler import compiled, located, ordered, why_whole
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.evaluation import says_all
+from bindserver.queries.identity import Encoder, digest
+from bindserver.queries.lifetimes import Serving, renewed
+from bindserver.queries.rendering import (
+    ModelRenderer,
+    Renderer,
+    Row,
+    attributes_of,
+    serializer_identity,
+)
+from bindserver.queries.serializer_traits import is_own
+from bindserver.queries.shapes import ALL, Shape, Slot, Slots, shape_of
+from bindserver.queries.values import path_of
+from bindserver.user_code import Surroundings
+
+KEYS_PER_QUERY = 500
+SLOTS_PER_QUERY = 500
+FURTHER = 8
+"""Where joins bring rows several times, so many times more are read to find all."""
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Form(Enum):
+    """What rows are read as: JSON for subscribers, or model instances for Python."""
+
+    JSON = "json"
+    MODELS = "models"
+
+
+class OverBudget(BindserverError):
+    """There are more rows than were to be read here."""
+
+
+@dataclass(slots=True)
+class Rows:
+    """Rows that were read, in the query's order.
+
+    Attributes:
+        fresh: what a view takes, by key.
+        keys: the key of each primary key.
+        instances: the model instances, by key, where they are wanted.
+        count: how often a row was read: joins may bring one twice.
+    """
+
+    fresh: dict[Key, Fresh] = field(default_factory=dict)
+    keys: dict[Hashable, Key] = field(default_factory=dict)
+    instances: dict[Key, Model] = field(default_factory=dict)
+    count: int = 0
+
+    def add(self, row: Row, sort: tuple[Any, ...] | None) -> None:
+        """Take a row.
+
+        Raises:
+            BindingError: another row has the same key on the wire, or this one came before and
+                says something else.
+        """
+        if row.key in self.fresh:
+            self._see_same(row)
+        self.fresh[row.key] = Fresh(row.text, sort)
+        self.keys[row.pk] = row.key
+        self.count += 1
+        if row.instance is not None:
+            self.instances[row.key] = row.instance
+
+    def _see_same(self, row: Row) -> None:
+        if row.pk not in self.keys:
+            raise BindingError(
+                f"Two rows have the key {row.key!r}, and only one of them is {row.pk!r}: the field "
+                "that holds the key renders both alike."
+            )
+        if row.instance is None and self.fresh[row.key].text != row.text:
+            raise BindingError(
+                f"A join brings the row {row.key!r} more than once, and it says something else "
+                "each time. Annotate with an aggregate or a Subquery in place of a joined value."
+            )
+
+
+Dealt = Mapping[Slot, Rows]
+"""The rows of each slot; one without rows need not be there."""
+
+
+def _as_asked(
+    method: Callable[Concatenate[Query, P], R],
+) -> Callable[Concatenate[Query, P], R]:
+    """Have a query read in the language and the time zone that its binding has set."""
+
+    @wraps(method)
+    def read(query: Query, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with query.surroundings.around():
+            return method(query, *args, **kwargs)
+
+    return read
+
+
+class Query:
+    """The query of one binding in one context: what it reads, and who it is.
+
+    Making one asks the binding for its queryset, which may read the database.
+
+    Args:
+        binding: the binding, with its context.
+        form: what its rows are read as.
+        pristine: the same binding before anything was asked of it, if it has been asked already.
+
+    Attributes:
+        identity: equal for two queries whose subscribers are sent the same, in this process.
+        fingerprint: the same in every process, the rows' format with it, short, for cursors.
+        unshared: why it is like no other query, in words; empty where all of it is known.
+        key: the name of the row field that holds the key.
+        sortable: whether rows bring sort values, as far as these are of their columns' types.
+        whole: why it can only be read whole, or None.
+        tables: the tables that its own SQL reads.
+        routes: equal for two queries whose rows are reached alike from changed rows.
+        kin: equal for two queries of one shape, which can be read together; None without one.
+        slot: what tells it from its kin.
+        instances: what it carries along, which its SQL does not read.
+        carried: the rows that these are.
+        surroundings: the language and the time zone that the binding has set.
+        says_all: whether its identity says all there is to know of it: an equal query gives the
+            same rows, whenever it was asked for.
+    """
+
+    def __init__(
+        self,
+        binding: Binding[Any],
+        form: Form = Form.JSON,
+        pristine: Binding[Any] | None = None,
+    ) -> None:
+        pristine = binding.unasked() if pristine is None else pristine
+        self.form = form
+        self.alias: str = binding.using or "default"
+        self.max_rows: int = binding.max_rows or conf.MAX_ROWS
+        self._limit = binding.limit
+        queryset = located(binding, self.alias)
+        self.model: type[Model] = queryset.model
+        self._directions, queryset = ordered(queryset, binding.ordering, self.alias)
+        self.sortable = self._directions is not None and not self._limit
+        self.whole = why_whole(queryset, self._limit)
+        if self.whole:
+            self.sortable = False
+        self._queryset = queryset[: self._limit] if self._limit else queryset
+        self._compile(queryset)
+        columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
+        encoder = Encoder(self.alias)
+        self._format: list[Any] = []
+        self._code: list[Any] = []
+        self._renderer: Renderer | ModelRenderer
+        self._serving: Serving | None = None
+        self.serializer_class: type | None = None
+        self.instances = instances_in(queryset)
+        self.says_all = says_all(queryset)
+        if form is Form.JSON:
+            made = self._render_json(binding, pristine, columns, encoder)
+        else:
+            self._renderer = ModelRenderer(self.model, columns)
+            made = []
+        self.surroundings = Surroundings.now()  # as the binding has left them
+        self._identify(binding, [form.value, *made], encoder)
+        self.carried = Carried(self.instances)
+        self.key = self._renderer.key
+
+    def _compile(self, queryset: QuerySet[Any]) -> None:
+        """Find the shape and what the query reads: shape and slot together say the same as it."""
+        self._shape: Shape | None = None
+        self.slot: Slot = ()
+        if not self.whole and (found := shape_of(queryset, self.alias)) is not None:
+            self._shape, self.slot = found
+        common = queryset if self._shape is None else self._shape.queryset
+        self._statement, self.paths = compiled(common, self.alias, self.model)
+        if not self._statement.sql:
+            self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
+        self.tables = frozenset({self.model._meta.db_table, *self.paths})
+        self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
+
+    def _render_json(
+        self,
+        binding: Binding[Any],
+        pristine: Binding[Any],
+        columns: Sequence[str],
+        encoder: Encoder,
+    ) -> list[Any]:
+        """Make the renderer; return by what it is told from others in this process."""
+        serving = Serving(binding, pristine, self.alias)
+        serializer_class, context = serving.first()
+        renderer = Renderer(self.model, serializer_class, context, columns)
+        self._renderer = renderer
+        if not renderer.is_plain() and not is_own(renderer.serializer):
+            self._serving = serving  # it may remember what it has seen
+            self.instances = instances_in(self._queryset, held_in(serving.context))
+            self.says_all = self.says_all and serving.says_all()
+        self.serializer_class = serializer_class
+        made = serializer_identity(encoder, serializer_class)
+        self._format, self._code = renderer.row_format(), attributes_of(renderer.serializer)
+        return [made, renderer.fields(), self._format, serving.encoded(encoder)]
+
+    def _identify(self, binding: Binding[Any], made: list[Any], encoder: Encoder) -> None:
+        """Note who it is, and by what it is known that it can be read together with."""
+        common = self._queryset if self._shape is None else self._shape.queryset
+        statement = encoder.arguments(self._statement, "the queryset")
+        around = encoder.encode(list(self.surroundings), "language and time zone")
+        what = encoder.queryset(common, "the queryset", statement)
+        read = [self.alias, what, self._limit, made, around]
+        columns = list(self._shape.columns) if self._shape is not None else []
+        slot = [columns, encoder.encode(list(self.slot), "slot")]
+        asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
+        kind = type(binding)
+        # An event leads to one class, in every process; in this one there may have been others.
+        known = [Encoder().code(kind), self.max_rows, self._code]
+        self.identity = digest([*known, *asked])
+        rows = [self._format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
+        self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]
+        self.kin: Hashable = None
+        if self._shape is not None:
+            self.kin = digest([*known, columns, read])
+        self.unshared = tuple(encoder.unshared)
+
+    def part(self) -> bool:
+        """Become like no other query, if rows were read by another answer of the binding's than
+        the one that told who it is; tell whether that is so."""
+        if not self._has_strayed():
+            return False
+        self.identity = digest([self.identity, secrets.token_hex(12)])
+        return True
+
+    def _has_strayed(self) -> bool:
+        return self._serving is not None and self._serving.strayed
+
+    def share(self) -> None:
+        """Take note that others are sent its rows too, because they were proved to be the same."""
+        if self._serving is not None:
+            self._serving.shared = True
+
+    def is_surely(self, other: Query) -> bool:
+        """Tell whether it gives the same rows as a query of the same identity that was asked for
+        at another time."""
+        if self._has_strayed() or other._has_strayed():
+            return False
+        return self.says_all and other.says_all and self.serializer_class is other.serializer_class
+
+    def _anew(self, *, together: bool = False) -> Renderer | ModelRenderer:
+        """Return what renders the rows of one load or step, as DRF would make it for a request."""
+        if self._serving is None or not isinstance(self._renderer, Renderer):
+            return self._renderer
+        return self._renderer.anew(*self._serving.anew(together=together))
+
+    @_as_asked
+    def load(self, recorder: Recorder, pacer: Pacer, budget: int | None = None) -> Rows:
+        """Read every row, in order.
+
+        Args:
+            recorder: notes what is read.
+            pacer: rests, and stops what takes too long.
+            budget: how many rows to read here at most.
+
+        Raises:
+            OverBudget: there are more rows than `budget`.
+            TooManyRows: there are more than the binding allows.
+            QueryTimeout: it took too long.
+        """
+
+        def load() -> Rows:
+            queryset = renewed(self._queryset)
+            return self._load(queryset, ALL, self._anew(), recorder, pacer, budget)[()]
+
+        return self._renderer.leftovers.whole(load)
+
+    @_as_asked
+    def load_together(
+        self,
+        wanted: Collection[Slot],
+        recorder: Recorder,
+        pacer: Pacer,
+        budget: int | None = None,
+    ) -> Dealt:
+        """Read every row of several slots of its shape, each slot's rows in order.
+
+        Args:
+            wanted: the slots.
+            recorder: as for `load`.
+            pacer: as for `load`.
+            budget: how many rows to read here at most, of all slots together.
+
+        Raises:
+            NotDealt: it cannot be told which slot a row belongs to.
+            Exception: the same as `load`; a slot may have as many rows as the binding allows.
+        """
+        load = partial(self._load_together, wanted, recorder, pacer, budget)
+        return self._renderer.leftovers.whole(load)
+
+    def _load_together(
+        self, wanted: Collection[Slot], recorder: Recorder, pacer: Pacer, budget: int | None
+    ) -> Dealt:
+        assert self._shape is not None
+        dealt: dict[Slot, Rows] = {}
+        reading = self._anew(together=True)
+        for some in _batches(list(wanted), SLOTS_PER_QUERY):
+            left = None if budget is None else budget - sum(rows.count for rows in dealt.values())
+            slots = self._shape.slots(some)
+            dealt |= self._load(self._shape.among(some), slots, reading, recorder, pacer, left)
+        return dealt
+
+    def _load(
+        self,
+        queryset: QuerySet[Any],
+        slots: Slots,
+        reading: Renderer | ModelRenderer,
+        recorder: Recorder,
+        pacer: Pacer,
+        budget: int | None,
+    ) -> Dealt:
+        most = self.max_rows * len(slots.wanted)
+        bound = 1 + (most if budget is None else min(budget, most))
+        while True:
+            dealt, read = self._load_some(queryset, bound, slots, reading, recorder, pacer, budget)
+            if read < bound or queryset.query.is_sliced:
+                return dealt
+            bound *= FURTHER  # a join brings rows several times, and what is behind was cut off
+
+    def _load_some(
+        self,
+        queryset: QuerySet[Any],
+        bound: int,
+        slots: Slots,
+        reading: Renderer | ModelRenderer,
+        recorder: Recorder,
+        pacer: Pacer,
+        budget: int | None,
+    ) -> tuple[Dealt, int]:
+        """Read the first rows, and tell how often one was read."""
+        dealt, count = {slot: Rows() for slot in slots.wanted}, 0
+        recorder.expect_own()
+        bounded = queryset if queryset.query.is_sliced else queryset[:bound]
+        # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
+        with closing(reading.rows(bounded, pacer, slots)) as found:
+            for count, row in enumerate(found, start=1):
+                recorder.demand_own()
+                if budget is not None and count > budget:
+                    raise OverBudget
+                rows = dealt[row.slot]
+                rows.add(row, self._sort(row))
+                if len(rows.fresh) > self.max_rows:
+                    raise TooManyRows(self.max_rows)
+        return dealt, count
+
+    @_as_asked
+    def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
+        """Read the rows of the query that have these primary keys, in no order.
+
+        Raises:
+            Untried: they leave set what the view's other rows must be tried in: read it whole.
+        """
+        rows = Rows()
+        reading, queryset = self._anew(), renewed(self._queryset)
+        for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
+            recorder.expect_own()
+            with closing(reading.rows(queryset.filter(pk__in=some), pacer)) as found:
+                for row in found:
+                    recorder.demand_own()
+                    rows.add(row, self._sort(row))
+        self._renderer.leftovers.insist()
+        return rows
+
+    @_as_asked
+    def read_together(
+        self, pks: Collection[Any], wanted: Collection[Slot], recorder: Recorder, pacer: Pacer
+    ) -> Dealt:
+        """Read the rows of several slots of its shape that have these primary keys, in no order.
+
+        Raises:
+            NotDealt: it cannot be told which slot a row belongs to.
+            Untried: as for `read`.
+        """
+        assert self._shape is not None
+        dealt: dict[Slot, Rows] = {}
+        slots = self._shape.slots(wanted)
+        reading = self._anew(together=True)
+        for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
+            # More slots than keys are not worth naming: rows of others are read, and left.
+            few = len(wanted) < len(some)
+            common = self._shape.among(wanted) if few else self._shape.queryset
+            recorder.expect_own()
+            found = reading.rows(common.filter(pk__in=some), pacer, slots)
+            with closing(found):
+                for row in found:
+                    recorder.demand_own()
+                    dealt.setdefault(row.slot, Rows()).add(row, self._sort(row))
+        self._renderer.leftovers.insist()
+        return dealt
+
+    @_as_asked
+    def ordered_pks(self, pacer: Pacer) -> list[Any]:
+        """Read the primary keys of all rows in the query's order."""
+        pks: dict[Any, None] = {}
+        for pk in self._queryset.values_list("pk", flat=True).iterator(chunk_size=2000):
+            pks[pk] = None
+            pacer.pause()
+        return list(pks)
+
+    def primary_keys(self, raw: Iterable[Any]) -> set[Any] | None:
+        """Return primary keys as Python has them, None if one cannot be told."""
+        to_python = self.model._meta.pk.to_python
+        try:
+            return {to_python(value) for value in raw}
+        except ValidationError:
+            return None
+
+    def reached(self, table: str, raw: Collection[Any], budget: int) -> set[Any] | None:
+        """Return the primary keys of rows that changed rows of another table may reach.
+
+        Args:
+            table: the changed table.
+            raw: the primary keys of its rows, as the database holds them.
+            budget: how many rows may be reached.
+
+        Returns:
+            None when any row may be reached, or more than `budget`.
+        """
+        lookups = self.paths.get(table)
+        if lookups is None or len(raw) > budget:
+            return None
+        found: set[Any] = set()
+        base = QuerySet[Any](self.model, using=self.alias)  # managers may hide rows
+        for lookup in lookups:
+            for some in _batches(list(raw), KEYS_PER_QUERY):
+                reached = base.filter(**{f"{lookup}__in": some}).values_list("pk", flat=True)
+                found.update(reached[: budget + 1])
+                if len(found) > budget:
+                    return None
+        return found
+
+    def _sort(self, row: Row) -> tuple[Any, ...] | None:
+        if not self.sortable or self._directions is None:
+            return None
+        try:
+            return tuple(
+                [
+                    sorting(value, sign)
+                    for (_, sign, sorting), value in zip(self._directions, row.sort, strict=True)
+                ]
+            )
+        except NotSorted:
+            return None  # the view is listed by the database from now on
+
+
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

@@ -1,0 +1,124 @@
+"""Which tables the bindings read, found out before anyone subscribes by trying each one."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from contextlib import suppress
+from functools import partial
+
+from django.contrib.auth import get_user_model
+from django.db import router
+from django.db.models import Model
+from rest_framework.permissions import (
+    AllowAny,
+    IsAdminUser,
+    IsAuthenticated,
+    IsAuthenticatedOrReadOnly,
+)
+from rest_framework.settings import api_settings
+
+from bindserver.bindings import permissions
+from bindserver.bindings.binding import Binding, model_of
+from bindserver.bindings.registry import BindingClass
+from bindserver.conf import conf
+from bindserver.database.pacing import Pacer
+from bindserver.database.uncached import past_caches
+from bindserver.exceptions import Denied
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import OverBudget, Query
+from bindserver.user_code import apart
+
+logger = logging.getLogger("bindserver")
+
+ASK_NOTHING = (AllowAny, IsAuthenticated, IsAdminUser, IsAuthenticatedOrReadOnly)
+"""Permission classes that read no table beside the user's."""
+
+
+def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
+    """Return the tables that bindings on a database read, as far as a trial shows.
+
+    Each is tried as an anonymous user without params. What a trial cannot show is found when a
+    subscriber's view loads: the server then watches these tables too.
+    """
+    users = get_user_model()
+    tables = {users._meta.db_table} if router.db_for_read(users) == alias else set()
+    for binding in bindings:
+        if (binding.using or "default") == alias:
+            tables |= _declared(binding) | _tried(binding, alias)
+            if _asks_for_rights(binding) and router.db_for_read(users) == alias:
+                tables |= _rights_of(users)
+    return tables
+
+
+def _asks_for_rights(binding: BindingClass) -> bool:
+    classes = binding.permission_classes
+    if classes is None:
+        classes = api_settings.DEFAULT_PERMISSION_CLASSES
+    return any(kind not in ASK_NOTHING for kind in classes)
+
+
+def _rights_of(users: type[Model]) -> set[str]:
+    """Return the tables that tell what users may do, their groups among them."""
+    models = [users, *(field.related_model for field in users._meta.many_to_many)]
+    through = [
+        field.remote_field.through._meta.db_table  # type: ignore[union-attr]
+        for model in models
+        if isinstance(model, type)
+        for field in model._meta.many_to_many
+    ]
+    return {*through, *(m._meta.db_table for m in models if isinstance(m, type))}
+
+
+def _declared(binding: BindingClass) -> set[str]:
+    model = model_of(binding)
+    return {m._meta.db_table for m in (model, *model._meta.all_parents)}
+
+
+def _tried(binding: BindingClass, alias: str) -> set[str]:
+    recorder = Recorder()
+    query: Query | None = None
+    try:
+        with recorder.watching(alias), past_caches():
+            query = apart(partial(_ask_anonymously, binding))
+            apart(partial(query.load, recorder, Pacer(conf.QUERY_SECONDS), budget=1))
+    except OverBudget:
+        pass
+    except Exception as problem:
+        # A binding may well need a user or params that only a subscriber brings.
+        logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
+    return recorder.own | recorder.other | (query.tables if query else set())
+
+
+def _ask_anonymously(binding: BindingClass) -> Query:
+    instance: Binding[object] = binding()  # type: ignore[type-var]
+    with suppress(Denied):  # nobody is known here
+        permissions.ask(instance)
+    return Query(instance)
+
+
+def unshared(binding: BindingClass) -> tuple[str, ...]:
+    """Return why two subscribers of a binding do not share a view, though they ask the same.
+
+    Nothing where they do, or where a trial as an anonymous user without params does not tell.
+    """
+    one, other = _asked(binding), _asked(binding)
+    if one is None or other is None:
+        return ()
+    return other.unshared if one.identity != other.identity else ()
+
+
+def read_whole(binding: BindingClass) -> str | None:
+    """Return why a binding's rows cannot be read by their keys; None where they can, or where a
+    trial does not tell."""
+    query = _asked(binding)
+    return None if query is None else query.whole
+
+
+def _asked(binding: BindingClass) -> Query | None:
+    """Return the query of an anonymous user without params, if there is one."""
+    try:
+        return apart(lambda: Query(binding()))
+    except Exception as problem:  # as above
+        logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
+        return None

@@ -1,0 +1,1 @@
+"""Hints of changes and commands between processes, through the channel layer."""

@@ -1,0 +1,246 @@
+"""Hints between processes, through the channel layer: quick when it works, never wrong when not.
+
+Every process that writes numbers what it sends. A process that serves hears them all, its own too:
+a number that is missing, or an echo that does not come, means that hints may have been lost, and
+then every view is compared with the database. So a lost message costs time and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
+from weakref import WeakSet
+
+from channels import DEFAULT_CHANNEL_LAYER
+from channels.layers import channel_layers
+from django.conf import settings
+
+from bindserver.cycle.inbox import Order
+from bindserver.engine.changes import Change
+from bindserver.forks import on_fork
+from bindserver.relay.connection import Line, Mailbag
+
+logger = logging.getLogger("bindserver")
+
+IN_MEMORY = "channels.layers.InMemoryChannelLayer"
+RECONNECT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
+CLOSE_SECONDS = 1.0
+"""How long the end of the process waits for the last hints to be sent."""
+
+
+def reaches_others() -> bool:
+    """Tell whether the project's channel layer leads to other processes."""
+    layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
+    backend = layers.get(DEFAULT_CHANNEL_LAYER, {}).get("BACKEND")
+    return backend not in (None, IN_MEMORY)
+
+
+def make_layer() -> Any:
+    """Make a channel layer of one's own, whose connections belong to nobody else's loop."""
+    return channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
+
+
+class Ears(Protocol):
+    """Whoever hears what other processes say: a hub."""
+
+    def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
+        """Take a hint of a write."""
+
+    def compare(self, alias: str | None = None) -> None:
+        """Compare everything: hints may have been lost."""
+
+    def order(self, order: Order, events: Collection[str] | None = None) -> None:
+        """Have something done with views."""
+
+
+class Relay:
+    """This process's end of the relay: one thread with an event loop of its own, when needed.
+
+    Args:
+        ears: hears what others say.
+        layer: makes a channel layer.
+    """
+
+    def __init__(self, ears: Ears, layer: Callable[[], Any] = make_layer) -> None:
+        self._ears = ears
+        self._make_layer = layer
+        self.forget()
+        _relays.add(self)
+
+    def forget(self) -> None:
+        """Begin anew, as a forked process must: threads and loops stayed with its parent."""
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._line: Line | None = None
+        self._listening = False
+        self._stopping = False
+        self._failures = 0
+        self._bag = Mailbag(secrets.token_hex(8))
+
+    def publish(self, alias: str, changes: Collection[Change]) -> None:
+        """Have hints sent to all other processes, soon; returns at once and never raises."""
+        if self._stopping or not changes or not reaches_others():
+            return
+        self._bag.put(alias, changes)
+        self._start()
+        self._tell(Line.ring)
+
+    def listen(self) -> None:
+        """Hear what other processes say, from now on."""
+        if self._listening or self._stopping or not reaches_others():
+            return
+        self._listening = True
+        self._start()
+        self._tell(Line.listen)
+
+    def flush(self) -> None:
+        """Wait, for a moment at most, until what waits is sent."""
+        if self._thread is not None:
+            self._bag.wait_until_sent(CLOSE_SECONDS)
+
+    def close(self, seconds: float = CLOSE_SECONDS) -> None:
+        """Send what waits, for at most so long, and end the thread."""
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return
+        if not self._bag.wait_until_sent(seconds):
+            logger.warning("bindserver: the last hints of this process could not be sent")
+        self._stopping = True
+        self._tell(Line.end)
+        thread.join(seconds)
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._thread is not None:
+                return
+            thread = threading.Thread(target=self._run, name="bindserver-relay", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as problem:  # the interpreter is about to end
+                logger.warning("bindserver: a hint cannot be sent any more: %s", problem)
+                return
+            self._thread = thread
+            atexit.register(self.close)
+
+    def _tell(self, what: Callable[[Line], None]) -> None:
+        """Say something to the present line; a new one asks by itself when it begins."""
+        loop, line = self._loop, self._line
+        if loop is not None and line is not None:
+            with contextlib.suppress(RuntimeError):  # its loop was closed just now
+                loop.call_soon_threadsafe(what, line)
+
+    # The thread.
+
+    def _run(self) -> None:
+        """Live one life after the other; each has a loop and connections of its own."""
+        complaints = _Complaints(threading.get_ident(), self._break)
+        complaining = logging.getLogger("channels_redis.pubsub")
+        complaining.addFilter(complaints)
+        try:
+            self._live_on()
+        finally:
+            complaining.removeFilter(complaints)
+
+    def _break(self, problem: BaseException) -> None:
+        """Take the word that the present line's connection is broken."""
+        if self._line is not None:
+            self._line.end(problem)
+
+    def _live_on(self) -> None:
+        while not self._stopping:
+            try:
+                with asyncio.Runner(loop_factory=_Loop) as runner:
+                    runner.run(self._live())
+            except Exception as problem:
+                self._note(problem)
+            self._loop = self._line = None
+            if not self._stopping:
+                delay = RECONNECT_SECONDS[min(self._failures, len(RECONNECT_SECONDS)) - 1]
+                _pause(delay, lambda: self._stopping)
+
+    async def _live(self) -> None:
+        line = Line(self._make_layer(), self._bag, self._ears, self._worked)
+        self._line, self._loop = line, asyncio.get_running_loop()
+        if self._listening:
+            line.listen()
+        if self._stopping:
+            line.end()
+        await line.run()
+
+    def _worked(self) -> None:
+        if self._failures:
+            logger.warning("bindserver: the channel layer is back")
+        self._failures = 0
+
+    def _note(self, problem: Exception) -> None:
+        self._failures += 1
+        if self._failures == 1:
+            logger.error(
+                "bindserver: the channel layer is out of reach (%s: %s); until it is back no "
+                "orders reach other processes, and where signals are followed their writes are "
+                "seen by comparing; a change log goes on",
+                type(problem).__name__,
+                problem,
+            )
+
+
+class _Complaints(logging.Filter):
+    """Takes what `channels_redis` logs of our connections, each second, with a traceback.
+
+    It is the only way to learn at once that the connection we hear by was broken, and is mended
+    without a word about what was missed. We tell of it ourselves, once.
+
+    Args:
+        thread: the one whose complaints are taken.
+        take: takes an exception that was logged.
+    """
+
+    def __init__(self, thread: int, take: Callable[[BaseException], None]) -> None:
+        super().__init__()
+        self._thread = thread
+        self._take = take
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let pass what other threads log."""
+        if record.thread != self._thread or not record.exc_info:
+            return True
+        problem = record.exc_info[1]
+        if problem is not None:
+            logger.debug("bindserver: channels_redis: %s (%r)", record.getMessage(), problem)
+            self._take(problem)
+        return False
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """Looks names up in its own thread: at the end of a process there are no others to be had."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **kwargs: Any) -> Any:
+        return socket.getaddrinfo(host, port, **kwargs)
+
+
+def _pause(seconds: float, ended: Callable[[], bool]) -> None:
+    """Sleep, unless it is over meanwhile."""
+    step = 0.05
+    event = threading.Event()
+    while seconds > 0 and not ended():
+        event.wait(min(step, seconds))
+        seconds -= step
+
+
+_relays: WeakSet[Relay] = WeakSet()
+
+
+def _forget_all() -> None:
+    for relay in list(_relays):
+        relay.forget()
+
+
+on_fork(_forget_all)

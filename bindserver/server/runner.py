@@ -1,0 +1,137 @@
+"""The runner: uvicorn, as a binding server wants it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import socket
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from bindserver.conf import conf
+from bindserver.exceptions import CannotListen
+from bindserver.hub.hub import hub
+from bindserver.server.sockets import WebSocketProtocol
+from bindserver.server.worker import Worker
+
+STOP_SECONDS = 5
+"""How long requests may take to end, and clients to take what was written, at a stop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What to serve, and how.
+
+    Attributes:
+        application: where the ASGI application is, as in "shop.asgi:application".
+        host: the address to listen on.
+        port: the port, 0 for a free one.
+        uds: a Unix socket's path, in place of host and port.
+        workers: how many processes.
+        proxy_headers: whether to believe `X-Forwarded-For` and `X-Forwarded-Proto`.
+        forwarded_allow_ips: whose headers to believe; None for uvicorn's own default, and on a
+            Unix socket for everybody who may open it.
+    """
+
+    application: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    uds: str | None = None
+    workers: int = 1
+    proxy_headers: bool = True
+    forwarded_allow_ips: str | None = None
+
+
+def listen(plan: Plan) -> socket.socket:
+    """Return a socket that has the plan's address; connections are taken once it is served.
+
+    Raises:
+        CannotListen: the address is taken, forbidden, or not this machine's.
+    """
+    if plan.uds is not None:
+        return _take_path(Path(plan.uds))
+    family = socket.AF_INET6 if ":" in plan.host else socket.AF_INET
+    sock = socket.socket(family)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((plan.host, plan.port))
+    except (OSError, OverflowError) as problem:
+        sock.close()
+        raise CannotListen(_reason(problem, plan)) from None
+    sock.set_inheritable(True)
+    return sock
+
+
+def _take_path(path: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        if path.is_socket() and sock.connect_ex(str(path)) == errno.ECONNREFUSED:
+            path.unlink()  # left behind by a process that is gone
+        sock.close()
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(str(path))
+        path.chmod(0o666)  # the proxy is another user; the folder says who may come near
+    except OSError as problem:
+        sock.close()
+        raise CannotListen(f"Cannot listen on {path}: {problem.strerror or problem}.") from None
+    sock.set_inheritable(True)
+    return sock
+
+
+def _reason(problem: OSError | OverflowError, plan: Plan) -> str:
+    place = f"port {plan.port} of {plan.host}"
+    if isinstance(problem, OverflowError):
+        return f"There is no {place}: ports end at 65535."
+    if problem.errno == errno.EADDRINUSE:
+        return f"{place.capitalize()} is in use already: stop who has it, or choose another --port."
+    if problem.errno == errno.EACCES:
+        return f"{place.capitalize()} is not ours to take: choose a --port above 1023."
+    return f"Cannot listen on {place}: {problem.strerror or problem}."
+
+
+def serve(plan: Plan, sock: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Then no more connections are taken, WebSockets are closed with 1012, so that clients come back
+    after a random wait, and requests have STOP_SECONDS to end.
+
+    Args:
+        plan: what to serve.
+        sock: where to; `listen` makes it.
+    """
+    config = uvicorn.Config(
+        Worker(path=plan.application),
+        factory=True,
+        interface="asgi3",
+        workers=plan.workers,
+        ws=WebSocketProtocol,
+        ws_max_size=int(conf.MAX_MESSAGE_BYTES),
+        ws_per_message_deflate=False,
+        proxy_headers=plan.proxy_headers,
+        forwarded_allow_ips=plan.forwarded_allow_ips or ("*" if plan.uds else None),
+        log_level=os.environ.get("LOG_LEVEL", "info").lower(),
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    if threading.current_thread() is threading.main_thread():
+        # uvicorn stops in order, and then raises the signal again, for whoever was there before.
+        signal.signal(signal.SIGTERM, _leave)
+        signal.signal(signal.SIGINT, _leave)
+    try:
+        if plan.workers > 1:
+            Multiprocess(config, sockets=[sock]).run()
+        else:
+            uvicorn.Server(config).run(sockets=[sock])
+    finally:
+        hub.stop()
+        if plan.uds is not None:
+            Path(plan.uds).unlink(missing_ok=True)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)

@@ -1,0 +1,87 @@
+"""uvicorn's WebSocket protocol, as a binding server wants it: whoever is refused is told why.
+
+uvicorn reads a handshake with its HTTP parser, and hands it to this protocol, which reads it once
+more. What is wrong with its headers was found out in silence there, and the connection left open.
+
+`manage.py bindserver` uses it. Elsewhere:
+`uvicorn --ws bindserver.server.sockets:WebSocketProtocol`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.streams import StreamReader
+
+from bindserver.conf import conf
+
+VERSION = "13"
+"""The only version of WebSocket that was ever a standard."""
+
+
+class LongLines(StreamReader):
+    """Reads lines of up to MAX_HEADER_BYTES, whatever the library thinks is enough."""
+
+    def read_line(self, m: int, *args: Any) -> Generator[None, None, bytearray]:
+        """Read a line of a handshake; frames have none."""
+        return super().read_line(int(conf.MAX_HEADER_BYTES), *args)
+
+
+class Conversation(ServerProtocol):
+    """A WebSocket's server side, for handshakes with long headers."""
+
+    def parse(self) -> Generator[None]:
+        """Read a handshake, and then frames."""
+        self.reader = LongLines()
+        yield from super().parse()
+
+    def accept(self, request: Request) -> Response:
+        """Return the answer to a handshake; one of another version is told ours."""
+        response = super().accept(request)
+        versions = request.headers.get_all("Sec-WebSocket-Version")
+        if response.status_code == HTTPStatus.BAD_REQUEST and versions not in ([], [VERSION]):
+            text = f"This server speaks version {VERSION} of WebSocket.\n"
+            response = self.reject(HTTPStatus.UPGRADE_REQUIRED, text)
+            response.headers["Upgrade"] = "websocket"
+            response.headers["Sec-WebSocket-Version"] = VERSION
+        return response
+
+    def refusal(self) -> bytes:
+        """Return the answer to a handshake that could not be read."""
+        if said := b"".join(self.data_to_send()):
+            return said  # it knows what is too long
+        why = self.handshake_exc and self.handshake_exc.__cause__
+        return self.reject(
+            HTTPStatus.BAD_REQUEST, f"The WebSocket handshake cannot be read: {why}.\n"
+        ).serialize()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """One connection from its handshake on."""
+
+    conn: Conversation
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.conn = Conversation(
+            extensions=self.conn.available_extensions,
+            max_size=self.config.ws_max_size,
+            logger=self.conn.logger,
+        )
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the client has sent; the first of it is the whole handshake."""
+        super().data_received(data)
+        if self.conn.handshake_exc is not None and not self.handshake_initiated:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self.handshake_initiated = self.handshake_complete = self.close_sent = True
+        self.logger.info("A WebSocket handshake is refused: %s", self.conn.handshake_exc)
+        self.transport.write(self.conn.refusal())
+        self.transport.close()

@@ -1,0 +1,182 @@
+"""Who a token stands for: by DRF's own authenticators, or by a function of the project's own."""
+
+from __future__ import annotations
+
+import datetime
+import inspect
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from channels.db import DatabaseSyncToAsync
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.utils.module_loading import import_string
+from rest_framework import exceptions
+from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+
+from bindserver.conf import conf
+from bindserver.exceptions import BindserverError
+
+NO_TOKENS = (BasicAuthentication, SessionAuthentication)
+"""Authenticators that take no tokens."""
+
+NO_TOKEN_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})
+"""Schemes of an Authorization header that a proxy in front of us may want."""
+
+
+class NotProven(BindserverError):
+    """The credentials prove nothing; the message is fit for the client's eyes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Who somebody is.
+
+    Attributes:
+        user: the user; anonymous or None for credentials that stand for nobody.
+        auth: how that was proved, as DRF's `request.auth`.
+        expires: for how many seconds from now it holds; None for no end.
+    """
+
+    user: Any
+    auth: Any = None
+    expires: float | None = None
+
+
+async def prove(token: str, headers: Mapping[str, str]) -> Proof:
+    """Return who a token stands for.
+
+    Args:
+        token: the token; one with a space in it is a whole Authorization header.
+        headers: the handshake's, by their names in lower case.
+
+    Raises:
+        NotProven: it stands for nobody, or no longer.
+        Exception: whatever an authenticator raises that cannot tell.
+    """
+    if "\x00" in token:  # which no header can hold, and PostgreSQL refuses to look for
+        raise NotProven("the token is not valid")
+    function = function_of_the_project()
+    try:
+        if function is None:
+            found = await in_thread(_by_rest_framework, token, headers)
+        elif inspect.iscoroutinefunction(function):
+            found = await function(token, headers)
+        else:
+            found = await in_thread(function, token, headers)
+    except PermissionDenied:
+        found = None
+    except exceptions.APIException as problem:
+        if problem.status_code >= 500:
+            raise
+        found = None
+    proof = _proof_of(found)
+    if proof is None or (proof.expires is not None and proof.expires <= 0):
+        raise NotProven("the token is not valid")
+    return proof
+
+
+async def prove_header(header: str, headers: Mapping[str, str]) -> Proof | None:
+    """Return who an Authorization header stands for, None if it is no business of ours.
+
+    Raises:
+        NotProven: it stands for nobody, or no longer.
+        Exception: whatever an authenticator raises that cannot tell.
+    """
+    scheme, _, credentials = header.partition(" ")
+    if scheme.lower() in NO_TOKEN_SCHEMES or not credentials:
+        return None
+    if function_of_the_project() is not None:
+        return await prove(credentials, headers)
+    return await prove(header, headers) if _authenticators() else None
+
+
+def can_be_proved_again() -> bool:
+    """Tell whether a token may be looked at twice; one for a function of the project's own may be
+    good for one look."""
+    return conf.AUTHENTICATE is None
+
+
+def function_of_the_project() -> Callable[..., Any] | None:
+    """Return what AUTHENTICATE names.
+
+    Raises:
+        ImportError: there is no such thing.
+    """
+    path = conf.AUTHENTICATE
+    return None if path is None else import_string(path)
+
+
+async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Call what may wait for the database, without holding up others that do."""
+    return await DatabaseSyncToAsync(function, thread_sensitive=False)(*args)
+
+
+def _authenticators() -> list[Any]:
+    classes: Any = api_settings.DEFAULT_AUTHENTICATION_CLASSES
+    return [kind() for kind in classes if not issubclass(kind, NO_TOKENS)]
+
+
+def _by_rest_framework(token: str, headers: Mapping[str, str]) -> Any:
+    """Ask each authenticator, with the header that it takes.
+
+    Raises:
+        APIException: none knows the token, and one says why.
+    """
+    problem: exceptions.APIException | None = None
+    for authenticator in _authenticators():
+        header = token if " " in token else f"{_keyword(authenticator)} {token}"
+        try:
+            found = authenticator.authenticate(_request(header, headers))
+        except exceptions.APIException as raised:
+            problem = raised
+        else:
+            if found is not None:
+                return found
+    if problem is not None:
+        raise problem
+    return None
+
+
+def _keyword(authenticator: Any) -> str:
+    """Return how the header of an authenticator begins."""
+    named = getattr(authenticator, "keyword", None)
+    if isinstance(named, str):
+        return named
+    challenge = authenticator.authenticate_header(_request("", {}))
+    return str(challenge).split()[0] if challenge else "Bearer"
+
+
+def _request(header: str, headers: Mapping[str, str]) -> Request:
+    """Return a request with an Authorization header, and no cookies: the token alone counts."""
+    request = HttpRequest()
+    request.method = "GET"
+    for name, value in headers.items():
+        if name not in ("cookie", "authorization"):
+            request.META[f"HTTP_{name.upper().replace('-', '_')}"] = value
+    request.META["HTTP_AUTHORIZATION"] = header
+    return Request(request)
+
+
+def _proof_of(found: Any) -> Proof | None:
+    if found is None or isinstance(found, Proof):
+        return found
+    user, auth, *rest = found
+    return Proof(user=user, auth=auth, expires=rest[0] if rest else _seconds_left(auth))
+
+
+def _seconds_left(auth: Any) -> float | None:
+    """Return for how long a token holds, where it says so: a claim `exp`, or a time of expiry."""
+    try:
+        return float(auth["exp"]) - time.time()
+    except (KeyError, TypeError, ValueError, IndexError):
+        pass
+    for name in ("expires", "expiry"):
+        end = getattr(auth, name, None)
+        if isinstance(end, datetime.datetime):
+            return end.timestamp() - time.time()
+    return None

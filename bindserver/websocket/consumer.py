@@ -1,0 +1,209 @@
+"""The WebSocket transport: a Channels consumer around a `Session`.
+
+It performs the session's effects: asks the hub, proves the user, closes, and writes frames one
+after the other as fast as the client takes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+from channels.consumer import AsyncConsumer
+from channels.exceptions import StopConsumer
+
+from bindserver.conf import conf
+from bindserver.cycle.inbox import Event, Ref
+from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
+from bindserver.engine.frames import Frame
+from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code, Subscribe
+from bindserver.engine.session import Session
+from bindserver.exceptions import Refusal
+from bindserver.hub.hearing import tell
+from bindserver.hub.hub import hub
+from bindserver.websocket.authentication import NotProven
+from bindserver.websocket.identity import Identity
+from bindserver.websocket.origins import origin_allowed, why_refused
+
+BREATH_BYTES = 32 * 1024
+"""After a frame of more than this, other connections have their turn."""
+
+NOT_ALLOWED = "this origin is not allowed: see ORIGINS in the server's settings"
+"""What a page is told; a reason has 123 bytes at most."""
+
+logger = logging.getLogger("bindserver")
+
+
+class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
+    """One client's connection."""
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve one connection. No channel of its own in the layer: hints come to the process."""
+        self.scope = scope
+        self.base_send = send
+        self.loop = asyncio.get_running_loop()
+        self._session = Session(conf.limits())
+        self._writer: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None
+        hub.serve()
+        self._identity = Identity(
+            scope,
+            end_all=lambda code: self._perform(self._session.end_all(code)),
+            reconsider=lambda: self._perform(self._session.reconsider()),
+        )
+        try:
+            while True:
+                await self.dispatch(await receive())
+        except StopConsumer:
+            pass
+        finally:
+            self._identity.leave()
+            self._perform(self._session.gone())
+            for task in (self._writer, self._closing):
+                if task is not None:
+                    task.cancel()
+
+    # From the client.
+
+    async def websocket_connect(self, message: Any) -> None:
+        """Accept the connection, if its origin may have it."""
+        wanted = self.scope.get("subprotocols") or []
+        accept = {"type": "websocket.accept"}
+        if SUBPROTOCOL in wanted:
+            accept["subprotocol"] = SUBPROTOCOL
+        await self.base_send(accept)
+        if not origin_allowed(self.scope):
+            # Accepted first, because only then can a browser's page read the code.
+            self._perform([Close(code=Closing.FORBIDDEN, reason=NOT_ALLOWED)])
+            logger.warning("bindserver: a page may not connect: %s", why_refused(self.scope))
+            self._perform(self._session.gone())
+        else:
+            await self._greet()
+
+    async def websocket_receive(self, message: Any) -> None:
+        """Take a message."""
+        text = message.get("text")
+        if text is None:
+            self._perform(self._session.receive_binary())
+        else:
+            for effect in list(self._session.receive(text, time.monotonic())):
+                if isinstance(effect, Prove):
+                    await self._prove(effect)
+                else:
+                    self._perform([effect])
+            self._write()
+
+    async def websocket_disconnect(self, message: Any) -> None:
+        """The connection is gone."""
+        raise StopConsumer
+
+    # From the hub.
+
+    def hear(self, number: int, event: Event) -> None:
+        """Take an event about the subscription or question `number`."""
+        self._perform(tell(self._session, number, event))
+
+    def fail(self) -> None:
+        """Give the connection up: an event could not be taken, so its copy may be wrong."""
+        logger.exception("bindserver: a connection is closed after a failure")
+        self._perform([Close(code=Closing.RESTART, reason="the server failed; come back")])
+
+    def settle(self, state: str) -> None:
+        """Take the word that all frames of one committed state are here."""
+        self._perform(self._session.committed(state))
+
+    # The session's effects.
+
+    def _perform(self, effects: Iterable[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Ask():
+                    self._ask(effect)
+                case Release(subscription=number):
+                    hub.release(Ref(self, number))
+                case CatchUp(subscription=number, version=version):
+                    event = self._session.subscriptions[number].event
+                    hub.catch_up(Ref(self, number), event, version)
+                case Reconsider(subscription=number, event=event):
+                    hub.reconsider(Ref(self, number), self._identity.caller, event)
+                case Close(code=code, reason=reason):
+                    if self._closing is None:
+                        self._closing = self.loop.create_task(self._close(code, reason))
+        self._write()
+
+    def _ask(self, ask: Ask) -> None:
+        ref = Ref(self, ask.number)
+        try:
+            if isinstance(ask.message, Subscribe):
+                hub.subscribe(ref, self._identity.caller, ask.message)
+            else:
+                hub.unsubscribe(ref, ask.message)
+        except Refusal as refusal:
+            self._perform(self._session.refused(ask.number, refusal.code, str(refusal)))
+
+    # Who the client is.
+
+    async def _greet(self) -> None:
+        """Take the handshake's own proof, and refuse a client whose proof is none."""
+        try:
+            await self._identity.greet()
+        except NotProven as problem:
+            self._perform([Close(code=Closing.UNAUTHENTICATED, reason=str(problem))])
+        except Exception:
+            logger.exception("bindserver: nobody can tell who a client is")
+            self._perform([Close(code=Closing.TRY_LATER, reason="try again later")])
+
+    async def _prove(self, effect: Prove) -> None:
+        """Find out who the client is. What it says next is heard when that is known."""
+        session = self._session
+        try:
+            expires = await self._identity.prove(effect.token)
+        except NotProven as problem:
+            self._perform(session.not_authenticated(str(problem), effect.ref))
+        except Exception:
+            logger.exception("bindserver: nobody can tell who a client is")
+            detail = "the server cannot tell who you are now; try again later"
+            self._perform(session.not_authenticated(detail, effect.ref, Code.UNAVAILABLE))
+        else:
+            seconds = None if expires is None else int(expires)
+            self._perform(session.authenticated(seconds, effect.ref))
+
+    # Writing.
+
+    def _write(self) -> None:
+        """See that what waits is being written; one task does it, while there is anything."""
+        idle = self._writer is None or self._writer.done()
+        if idle and self._session.has_work():
+            self._writer = self.loop.create_task(self._write_all())
+
+    async def _write_all(self) -> None:
+        try:
+            while (frame := self._next_frame()) is not None:
+                async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
+                    await self.base_send({"type": "websocket.send", "text": frame.text})
+                if frame.size > BREATH_BYTES:
+                    await asyncio.sleep(0)  # sending need not have waited for anything
+        except TimeoutError:
+            self._perform([Close(code=Closing.TOO_SLOW, reason="the client reads too slowly")])
+            self._perform(self._session.gone())
+        except OSError:
+            pass  # the client is gone, of which we are told next
+
+    def _next_frame(self) -> Frame | None:
+        for item in self._session.next_frame():
+            if isinstance(item, Frame):
+                return item
+            self._perform([item])
+        return None
+
+    async def _close(self, code: Closing, reason: str) -> None:
+        """Write what waits, for a moment, and close."""
+        if self._writer is not None and code is not Closing.TOO_SLOW:
+            await asyncio.wait([self._writer], timeout=1)
+        self._perform(self._session.gone())
+        if self._writer is not None:
+            self._writer.cancel()  # nothing may be written after the close
+        await self.base_send({"type": "websocket.close", "code": int(code), "reason": reason})

@@ -1,0 +1,275 @@
+"""Who is at the other end of a connection, and for how long that holds.
+
+the handshake's session, or its Authorization header, or a token by $auth
+  -> proved, and renewed by another $auth
+  -> ends when the token does
+  -> looked at again every REVALIDATE_SECONDS: logouts, new passwords, withdrawn tokens
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakSet
+
+from channels.auth import get_user
+from django.contrib.auth.signals import user_logged_out
+
+from bindserver.conf import conf
+from bindserver.cycle.inbox import Caller
+from bindserver.engine.protocol import Code
+from bindserver.queries.identity import Encoder
+from bindserver.queries.values import unwrapped
+from bindserver.websocket.authentication import (
+    NotProven,
+    Proof,
+    can_be_proved_again,
+    prove,
+    prove_header,
+)
+
+logger = logging.getLogger("bindserver")
+
+_connected: WeakSet[Identity] = WeakSet()
+_lock = threading.Lock()
+"""Held while `_connected` is looked at or changed: logouts come from other threads."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Who the client is, and what proves it: a token, the session, or nothing."""
+
+    user: Any = None
+    auth: Any = None
+    token: str | None = None
+    by_session: bool = False
+
+    @property
+    def is_nobody(self) -> bool:
+        return self.user is None or bool(getattr(self.user, "is_anonymous", False))
+
+    def is_same_user(self, other: Standing) -> bool:
+        """Tell whether two are one user, or both nobody, whatever has changed in the user's row."""
+        return self._person() == other._person()
+
+    def is_alike(self, other: Standing) -> bool:
+        """Tell whether two are one user in all that is known of them, as in scopes that hang on
+        them."""
+        one, two = (Caller(user=standing.user).identity() for standing in (self, other))
+        return one == two
+
+    def says_else(self, other: Standing) -> bool:
+        """Tell whether what proves two is known not to be the same: a token that was looked up
+        may have fewer scopes by now. What nobody can look into is taken to say what it did."""
+        one, two = Encoder(), Encoder()
+        differ = one.encode(self.auth) != two.encode(other.auth)
+        return differ and not (one.unshared or two.unshared)
+
+    def _person(self) -> object:
+        if self.is_nobody:
+            return None
+        user = unwrapped(self.user)
+        pk = getattr(user, "pk", None)
+        return Caller(user=user).identity() if pk is None else (type(user), pk)
+
+
+class Identity:
+    """Who is at the other end of one connection.
+
+    Args:
+        scope: the connection's.
+        end_all: told the code when subscriptions must end, since the user is another.
+        reconsider: called when subscriptions must be evaluated again.
+    """
+
+    def __init__(
+        self, scope: Any, end_all: Callable[[Code], None], reconsider: Callable[[], None]
+    ) -> None:
+        self._scope = scope
+        self._end_all = end_all
+        self._reconsider = reconsider
+        self._loop = asyncio.get_running_loop()
+        self._headers = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in scope.get("headers") or ()
+        }
+        self._now = Standing(user=scope.get("user"), by_session="session" in scope)
+        self._ends: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
+        self._left = False
+        with _lock:
+            _connected.add(self)
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks, for the hub."""
+        return Caller(user=self._now.user, auth=self._now.auth)
+
+    async def greet(self) -> None:
+        """Take the handshake's Authorization header, if there is one.
+
+        Raises:
+            NotProven: it proves nothing.
+            Exception: nobody can tell now.
+        """
+        header = self._headers.get("authorization")
+        if header is not None:
+            async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
+                proof = await prove_header(header, self._headers)
+            if proof is not None:
+                self._adopt(_standing(proof, header))
+                self._end_after(proof.expires)
+        self._look_again_later()
+
+    async def prove(self, token: str | None) -> float | None:
+        """Take a token, or without one look at the session again; return how long that holds.
+
+        Raises:
+            NotProven: it proves nothing.
+            Exception: nobody can tell now.
+        """
+        async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
+            expires: float | None
+            if token is None:
+                expires = await self._prove_session()
+            else:
+                proof = await prove(token, self._headers)
+                self._adopt(_standing(proof, token))
+                expires = proof.expires
+        # The session says by itself when it ends, whenever it is looked at again.
+        self._end_after(None if token is None else expires)
+        self._look_again_later()
+        return expires
+
+    def leave(self) -> None:
+        """Let go: the connection is no more."""
+        self._left = True
+        with _lock:
+            _connected.discard(self)
+        for waiting in (self._ends, self._looking):
+            if waiting is not None:
+                waiting.cancel()
+
+    # The session.
+
+    async def _prove_session(self) -> float:
+        if "session" not in self._scope:
+            raise NotProven("the server has no sessions")
+        found = await self._read_session()
+        if not found.is_nobody:
+            self._adopt(found)
+            return float(await self._scope["session"].aget_expiry_age())
+        if self._now.by_session:
+            self._adopt(found)
+        raise NotProven("nobody is logged in")
+
+    async def _read_session(self) -> Standing:
+        """Return the session's user as the database has it now, not as it was at the handshake."""
+        known = self._scope["session"]
+        self._scope["session"] = known.__class__(known.session_key)
+        found = Standing(user=await get_user(self._scope), by_session=True)
+        # What middleware has hung on the user at the handshake holds on.
+        return self._now if self._now.by_session and self._now.is_same_user(found) else found
+
+    def is_of_session(self, key: str) -> bool:
+        """Tell whether it is a session that proves who the client is, and this one."""
+        session = self._scope.get("session")
+        return (
+            self._now.by_session
+            and not self._now.is_nobody
+            and session is not None
+            and session.session_key == key
+        )
+
+    def log_out(self) -> None:
+        """Take the word, from any thread, that the session has ended."""
+        with suppress(RuntimeError):  # the loop has been closed, and all its connections with it
+            self._loop.call_soon_threadsafe(self._become_nobody, Code.REVOKED)
+
+    # Changes.
+
+    def _adopt(self, standing: Standing, code: Code = Code.REVOKED) -> None:
+        """Be somebody from now on; end or reconsider what was subscribed as somebody else."""
+        before, self._now = self._now, standing
+        self._scope["user"] = standing.user
+        if before.is_same_user(standing):
+            if before.auth is not standing.auth or not before.is_alike(standing):
+                self._reconsider()
+        elif before.is_nobody:
+            self._reconsider()
+        else:
+            self._end_all(code)
+
+    def _become_nobody(self, code: Code) -> None:
+        if not self._left:
+            self._end_after(None)
+            self._adopt(replace(Standing(), by_session=self._now.by_session), code)
+
+    def _end_after(self, seconds: float | None) -> None:
+        if self._ends is not None:
+            self._ends.cancel()
+        self._ends = None
+        if seconds is not None:
+            self._ends = self._loop.call_later(seconds, self._become_nobody, Code.EXPIRED)
+
+    # Looking again.
+
+    def _look_again_later(self) -> None:
+        """Keep looking, where there is something to look at that may have ended."""
+        if self._looking is None or self._looking.done():
+            self._looking = self._loop.create_task(self._look_again_and_again())
+
+    async def _look_again_and_again(self) -> None:
+        wait = conf.REVALIDATE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311  (not all at once)
+        while not self._left and not self._now.is_nobody:
+            await asyncio.sleep(wait)
+            wait = conf.REVALIDATE_SECONDS
+            before = self._now
+            try:
+                async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
+                    found = await self._present(before)
+            except NotProven:
+                found = Standing()
+            except Exception as problem:
+                logger.warning("bindserver: nobody can tell who a client is now: %r", problem)
+                continue
+            if self._now is not before:
+                continue  # somebody else by now
+            if found.is_nobody:
+                self._become_nobody(Code.REVOKED)
+            elif before.is_alike(found) and not before.says_else(found):
+                self._now = replace(found, auth=before.auth)
+            else:
+                self._adopt(found)
+
+    async def _present(self, before: Standing) -> Standing:
+        """Return who the same proof stands for now."""
+        if before.by_session:
+            return await self._read_session()
+        if before.token is not None and can_be_proved_again():
+            return _standing(await prove(before.token, self._headers), before.token)
+        return before
+
+
+def _standing(proof: Proof, token: str) -> Standing:
+    return Standing(user=proof.user, auth=proof.auth, token=token)
+
+
+def _hear_logout(sender: Any, request: Any, **_: Any) -> None:
+    """End what is connected by a session that is being logged out in this process."""
+    key = getattr(getattr(request, "session", None), "session_key", None)
+    if key is None:
+        return
+    with _lock:
+        theirs = [identity for identity in _connected if identity.is_of_session(key)]
+    for identity in theirs:
+        identity.log_out()
+
+
+user_logged_out.connect(_hear_logout, dispatch_uid="bindserver.websocket.identity")
