@@ -99,7 +99,7 @@ async def until(done: Callable[[], bool]) -> None:
 async def measure(event: str, views: int, each: int, program: Any) -> tuple[float, float]:
     """Return how long new subscribers wait, and a turn's median time for one changed row."""
     from bindserver.cycle.cycle import Cycle
-    from bindserver.cycle.inbox import Caller, Ref, SubscribeWish
+    from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
     from bindserver.engine.protocol import Subscribe
 
     audience, turns = Audience(), Turns()
@@ -110,7 +110,7 @@ async def measure(event: str, views: int, each: int, program: Any) -> tuple[floa
         for number in range(1, views + 1):
             message = Subscribe(event=event, params={"category": number})
             ref = Ref(cast(Any, audience), number)
-            cycle.ask(SubscribeWish(ref=ref, caller=Caller(), message=message))
+            cycle.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
         await until(lambda: len(audience.answered) == views)
         answered = time.perf_counter() - began
         end = turns.watch()

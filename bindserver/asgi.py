@@ -164,7 +164,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def carries(application: Any, protocol: str) -> bool:
-    """Tell whether an ASGI application may take a protocol; unknown ones get the doubt's benefit.
+    """Return whether an ASGI application may take a protocol; unknown ones get the doubt's benefit.
 
     Args:
         protocol: "websocket" or "lifespan".

@@ -2,7 +2,7 @@
 
 BindserverError
 ├── BindingError          a binding is declared wrongly
-├── Refusal               a subscriber's wish cannot be served
+├── Refusal               what a subscriber asks for cannot be served
 │   ├── UnknownEvent
 │   ├── Unsound           a system check refuses the binding
 │   ├── InvalidParams
@@ -40,7 +40,7 @@ class BindingError(BindserverError):
 
 
 class Refusal(BindserverError):
-    """A subscriber's wish cannot be served; `str()` is fit for the subscriber's eyes."""
+    """What a subscriber asks for cannot be served; `str()` is fit for the subscriber's eyes."""
 
     code = Code.INTERNAL
 

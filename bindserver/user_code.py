@@ -25,8 +25,8 @@ R = TypeVar("R")
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Run a project's code, and take its wish to end the thread for a failure: the thread is ours,
-    and works for all.
+    """Run a project's code, and take its attempt to end the thread for a failure: the thread is
+    ours, and works for all.
 
     Raises:
         BindingError: the code has called `sys.exit()`, or says that it was cancelled.

@@ -92,7 +92,7 @@ def prepare(cell: Cell, python: str, log: Path) -> bool:
 
 
 def test(cell: Cell, log: Path) -> tuple[bool, str]:
-    """Run the tests in a cell; tell whether all passed, and pytest's own count."""
+    """Run the tests in a cell; return whether all passed, and pytest's own count."""
     env = {k: v for k, v in os.environ.items() if k not in ("DEBUG", "DATABASE_URL")}
     env["TEST_DATABASE"] = str(FOLDER / f"{cell.name}.sqlite3")
     command = [str(cell.venv / "bin/python"), "-m", "pytest", "-p", "no:cacheprovider", "-v"]

@@ -17,15 +17,15 @@ from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import (
     Caller,
     Event,
-    HintWish,
-    ReconsiderWish,
+    Hint,
+    ReconsiderRequest,
     Ref,
     Refused,
-    SubscribeWish,
-    UnsubscribeWish,
-    Wish,
+    Request,
+    SubscribeRequest,
+    UnsubscribeRequest,
 )
-from bindserver.cycle.view_store import Catalogue
+from bindserver.cycle.view_store import ViewStore
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.exceptions import Unsound
@@ -35,7 +35,7 @@ from tests.support.turning import Follower, Turning, add
 
 
 def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> None:
-    catalogue = Catalogue("default", b"secret")
+    catalogue = ViewStore("default", b"secret")
     position = Position(epoch="", mark="")
     for pk in range(1, 4):
         catalogue.resolve(ProductBinding, Caller(user=User(pk=pk)), {}, position)
@@ -50,7 +50,7 @@ def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> No
 def test_views_that_nobody_looks_at_make_room_for_others(
     database: Path, forget_bindings: None
 ) -> None:
-    catalogue, position = Catalogue("default", b"secret"), Position(epoch="", mark="")
+    catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
     for name in ("one", "other", "third"):
         catalogue.resolve(made(name), Caller(), {}, position)
     assert [live.event for live in catalogue.views()] == ["other", "third"]
@@ -81,7 +81,7 @@ def test_leaving_a_binding_that_is_not_served_fails_nothing_but_itself(
     monkeypatch.setattr(registry, "judge", refuse)
     products, leaver = sqlite_turning.follow(ProductBinding()), Asker()
     message = Unsubscribe(event="unsound", params={"any": 1})
-    sqlite_turning.ask(UnsubscribeWish(ref=Ref(leaver, 1), message=message))
+    sqlite_turning.ask(UnsubscribeRequest(ref=Ref(leaver, 1), message=message))
     sqlite_turning.turn()
     assert [event.code for event in leaver.heard if isinstance(event, Refused)] == [Code.INTERNAL]
     assert products.told() == ["sync"]
@@ -90,7 +90,7 @@ def test_leaving_a_binding_that_is_not_served_fails_nothing_but_itself(
 def test_bindings_that_one_function_makes_have_each_a_view(
     database: Path, forget_bindings: None
 ) -> None:
-    catalogue, position = Catalogue("default", b"secret"), Position(epoch="", mark="")
+    catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
     for binding in (made("one"), made("other")):
         catalogue.resolve(binding, Caller(), {}, position)
     assert [live.event for live in catalogue.views()] == ["one", "other"]
@@ -135,7 +135,7 @@ class TestATableThatSomebodyHasLocked:
 
         return AboutWordBinding
 
-    def take(self, turning: Turning, url: str, table: str, wish: Wish) -> None:
+    def take(self, turning: Turning, url: str, table: str, wish: Request) -> None:
         with psycopg.connect(url) as locker:
             locker.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             Product.objects.update(stock=7)
@@ -147,7 +147,7 @@ class TestATableThatSomebodyHasLocked:
     ) -> None:
         caller, asker = Caller(user=User.objects.create(username="ann")), Asker()
         message = Subscribe(event="members", params={})
-        wish = SubscribeWish(ref=Ref(asker, 1), caller=caller, message=message)
+        wish = SubscribeRequest(ref=Ref(asker, 1), caller=caller, message=message)
         self.take(postgresql_turning, postgresql_database, "auth_user", wish)
         assert products.column("stock") == [7]
         assert [getattr(event, "code", None) for event in asker.heard] == [Code.UNAVAILABLE]
@@ -158,9 +158,9 @@ class TestATableThatSomebodyHasLocked:
         ann, eve = (Caller(user=User.objects.create(username=name)) for name in ("ann", "eve"))
         asker, message = Asker(), Subscribe(event="members", params={})
         ref = Ref(asker, 1)
-        postgresql_turning.ask(SubscribeWish(ref=ref, caller=ann, message=message))
+        postgresql_turning.ask(SubscribeRequest(ref=ref, caller=ann, message=message))
         postgresql_turning.turn()
-        wish = ReconsiderWish(ref=ref, caller=eve)
+        wish = ReconsiderRequest(ref=ref, caller=eve)
         self.take(postgresql_turning, postgresql_database, "auth_user", wish)
         assert products.column("stock") == [7]
         assert asker.ended
@@ -169,11 +169,11 @@ class TestATableThatSomebodyHasLocked:
         self, postgresql_turning: Turning, postgresql_database: str, products: Follower
     ) -> None:
         asker, message = Asker(), Subscribe(event="shaky", params={})
-        wish = SubscribeWish(ref=Ref(asker, 1), caller=Caller(), message=message)
+        wish = SubscribeRequest(ref=Ref(asker, 1), caller=Caller(), message=message)
         postgresql_turning.ask(wish)
         postgresql_turning.turn()
         Tag.objects.create(name="new")
-        self.take(postgresql_turning, postgresql_database, "app_tag", HintWish())
+        self.take(postgresql_turning, postgresql_database, "app_tag", Hint())
         assert products.column("stock") == [7]
         assert asker.told() == ["sync", "stale"]
         assert not asker.ended
@@ -195,8 +195,8 @@ class TestATableThatSomebodyHasLocked:
             Subscribe(event="about_word", params=params),
             Unsubscribe(event="about_word", params=params),
         ]
-        for kind, message in zip((SubscribeWish, UnsubscribeWish), messages, strict=True):
-            given = {"caller": Caller()} if kind is SubscribeWish else {}
+        for kind, message in zip((SubscribeRequest, UnsubscribeRequest), messages, strict=True):
+            given = {"caller": Caller()} if kind is SubscribeRequest else {}
             wish = kind(ref=Ref(asker, 1), message=message, **given)
             self.take(postgresql_turning, postgresql_database, "app_word", wish)
         assert products.column("stock") == [7]

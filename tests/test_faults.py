@@ -17,9 +17,9 @@ from django.db import OperationalError
 
 from bindserver import Binding
 from bindserver.cycle.cycle import Cycle
-from bindserver.cycle.delivery import Outgoing
-from bindserver.cycle.inbox import Arrived, Caller, Ref, Snapshot, SnapshotWish
-from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.inbox import Arrived, Caller, Ref, Snapshot, SnapshotRequest
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.outage import Desk
 from bindserver.cycle.turn import Turn
 from bindserver.cycle.waiting import Reading
@@ -305,14 +305,14 @@ def test_an_asker_who_went_away_does_not_hinder_the_word_that_the_database_is_lo
     live = LiveView(Query(binding), binding, b"secret")
     desk.catalogue._views["x"] = live
     gone, waiting = (
-        SnapshotWish(binding=ProductBinding, caller=Caller(), params={}) for _ in range(2)
+        SnapshotRequest(binding=ProductBinding, caller=Caller(), params={}) for _ in range(2)
     )
     live.readers += [Reading(gone, live.position), Reading(waiting, live.position)]
     gone.answer.cancel()
-    late: SnapshotWish = SnapshotWish(binding=ProductBinding, caller=Caller(), params={})
+    late: SnapshotRequest = SnapshotRequest(binding=ProductBinding, caller=Caller(), params={})
     late.answer.cancel()
     outgoing = desk.out_of_reach([late])
-    assert isinstance(outgoing, Outgoing)
+    assert isinstance(outgoing, Outbound)
     future: Future[Snapshot] = waiting.answer
     assert isinstance(future.exception(timeout=0), Unavailable)
 
@@ -365,7 +365,7 @@ def test_nobody_is_told_that_they_have_all_of_a_state_which_a_lost_database_brok
     cycle = Cycle("default", b"secret")
     binding: Binding[Any] = ProductBinding()
     live = LiveView(Query(binding), binding, b"secret")
-    live.state = State.READY
+    live.state = ViewState.READY
     listener: Any = object()
     live.audience[Ref(listener, 1)] = None
     cycle._desk.catalogue._views["x"] = live

@@ -21,9 +21,9 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.capture.log import log_of
-from bindserver.cycle.failure_log import AGAIN_SECONDS, Failures, is_of_values
-from bindserver.cycle.inbox import Caller, Refused, SnapshotWish
-from bindserver.cycle.live_view import State
+from bindserver.cycle.failure_log import AGAIN_SECONDS, FailureLog, is_of_values
+from bindserver.cycle.inbox import Caller, Refused, SnapshotRequest
+from bindserver.cycle.live_view import ViewState
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Failed
 from bindserver.hub.hub import hub
@@ -129,7 +129,7 @@ class TestAFreshView:
         sqlite_turning.turn()
         second, wish = (
             sqlite_turning.follow(ByRow()),
-            SnapshotWish(binding=ByRow, caller=Caller(), params={}, trusted=True),
+            SnapshotRequest(binding=ByRow, caller=Caller(), params={}, trusted=True),
         )
         sqlite_turning.ask(wish)
         sqlite_turning.turn()
@@ -184,7 +184,7 @@ class TestAFreshView:
         sqlite_turning.turn()
         Product.objects.update(name="broken")
         sqlite_turning.turn()
-        wish = SnapshotWish(binding=ByRow, caller=Caller(), params={}, trusted=True)
+        wish = SnapshotRequest(binding=ByRow, caller=Caller(), params={}, trusted=True)
         sqlite_turning.ask(wish)
         sqlite_turning.turn()
         assert follower.told() == ["sync", "stale"]
@@ -203,7 +203,7 @@ class TestAFreshView:
             follower = sqlite_turning.follow(ByRow())
             sqlite_turning.turn()
         assert follower.told() == ["error"]
-        assert [live.state for live in sqlite_turning.views()] == [State.FAILED]
+        assert [live.state for live in sqlite_turning.views()] == [ViewState.FAILED]
 
 
 class Moving(Binding[Product]):
@@ -283,7 +283,7 @@ class TestTheLog:
 
     def test_hears_rarely_of_what_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
         now = 0.0
-        failures = Failures(lambda: now)
+        failures = FailureLog(lambda: now)
         references = set()
         for now in range(0, int(2.5 * AGAIN_SECONDS), 60):  # noqa: B007
             references.add(failures.note(ByRow, ValueError("x"), "view"))
@@ -296,7 +296,7 @@ class TestTheLog:
     def test_hears_that_it_is_over_when_the_last_view_is_well(
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
-        failures = Failures()
+        failures = FailureLog()
         for view in ("a", "b"):
             failures.note(ByRow, ValueError("x"), view)
         failures.healed("a")
@@ -322,7 +322,7 @@ class TestTheLog:
         assert "is well again" in errors(caplog)[-1].getMessage()
 
     def test_forgets_old_failures(self) -> None:
-        failures = Failures()
+        failures = FailureLog()
         for number in range(2000):
             failures.note(ByRow, ValueError(str(number)))
         assert len(failures._known) == 500
@@ -572,7 +572,7 @@ def test_what_would_end_the_thread_harms_its_own_binding_alone(
 
     Ending.raises = problem
     add(1)
-    wish = SnapshotWish(binding=Ends, caller=Caller(), params={})
+    wish = SnapshotRequest(binding=Ends, caller=Caller(), params={})
     sqlite_turning.ask(wish)
     declared = sqlite_turning.follow(Declared())
     sqlite_turning.turn()

@@ -68,7 +68,7 @@ def below(pid: int) -> set[int]:
 
 
 def are_gone(pids: set[int]) -> bool:
-    """Tell whether no process of these is left."""
+    """Return whether no process of these is left."""
     return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 

@@ -17,14 +17,14 @@ from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import (
     Caller,
-    CatchUpWish,
-    ReconsiderWish,
+    CatchUpRequest,
+    ReconsiderRequest,
     Ref,
     Refused,
-    SnapshotWish,
-    SubscribeWish,
+    SnapshotRequest,
+    SubscribeRequest,
 )
-from bindserver.cycle.live_view import State
+from bindserver.cycle.live_view import ViewState
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Failed, Unavailable
 from bindserver.hub.hub import hub
@@ -86,8 +86,8 @@ def _published() -> Iterator[None]:
         registry.remove(binding)
 
 
-def wish_of(binding: type[Binding[Any]]) -> SnapshotWish:
-    return SnapshotWish(binding=binding, caller=Caller(), params={}, trusted=True)
+def wish_of(binding: type[Binding[Any]]) -> SnapshotRequest:
+    return SnapshotRequest(binding=binding, caller=Caller(), params={}, trusted=True)
 
 
 def reference(told: Refused | BaseException | None) -> str:
@@ -117,7 +117,7 @@ def come_back(
         held=tuple(follower.replica.held),
     )
     ref = Ref(follower, 1000)
-    turning.ask(SubscribeWish(ref=ref, caller=Caller(), message=message, instance=binding))
+    turning.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message, instance=binding))
     return ref
 
 
@@ -321,7 +321,7 @@ class TestWhoComesBackWithRows:
         sqlite_turning.turn()
         (live,) = sqlite_turning.views()
         (ref,) = live.audience
-        sqlite_turning.desk.out_of_reach([CatchUpWish(ref=ref, version=0)])
+        sqlite_turning.desk.out_of_reach([CatchUpRequest(ref=ref, version=0)])
         Product.objects.update(name="broken")
         sqlite_turning.turn()
         assert follower.refused is None
@@ -342,7 +342,7 @@ class TestWhoWaitsAndIsLedElsewhere:
             waiting = sqlite_turning.follow(Shifting())
             sqlite_turning.follow(Later())
             sqlite_turning.take_one()
-        assert {live.state for live in sqlite_turning.views()} == {State.LOADING}
+        assert {live.state for live in sqlite_turning.views()} == {ViewState.LOADING}
         return waiting
 
     @pytest.mark.parametrize("known", [False, True])
@@ -361,10 +361,10 @@ class TestWhoWaitsAndIsLedElsewhere:
         ref = Ref(first, 1)
         with override_settings(BINDSERVER={"SYNC_ROWS": 1}):
             message = Subscribe(event="by_rank", params={})
-            sqlite_turning.ask(SubscribeWish(ref=ref, caller=Caller(), message=message))
+            sqlite_turning.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
             sqlite_turning.take_one()
             assert first.told() == []
-            sqlite_turning.ask(ReconsiderWish(ref=ref, caller=Caller(user="staff")))
+            sqlite_turning.ask(ReconsiderRequest(ref=ref, caller=Caller(user="staff")))
             sqlite_turning.take_one()
         assert first.told() == ["error"]
 
@@ -373,9 +373,9 @@ class TestWhoWaitsAndIsLedElsewhere:
         first = Follower()
         ref = Ref(first, 1)
         message = Subscribe(event="by_rank", params={})
-        sqlite_turning.ask(SubscribeWish(ref=ref, caller=Caller(), message=message))
+        sqlite_turning.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
         sqlite_turning.turn()
-        sqlite_turning.ask(ReconsiderWish(ref=ref, caller=Caller(user="staff")))
+        sqlite_turning.ask(ReconsiderRequest(ref=ref, caller=Caller(user="staff")))
         sqlite_turning.turn()
         again(sqlite_turning)
         sqlite_turning.turn()

@@ -22,14 +22,14 @@ from bindserver import Binding, BoundModelViewSet
 from bindserver.bindings.serializers import held_in
 from bindserver.cycle.inbox import (
     Caller,
-    CatchUpWish,
-    HintWish,
-    ReadWish,
+    CatchUpRequest,
+    Hint,
+    ReadRequest,
     Ref,
-    ReleaseWish,
-    SubscribeWish,
+    ReleaseRequest,
+    SubscribeRequest,
 )
-from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.engine.changes import Change
 from bindserver.engine.cursor import load
 from bindserver.engine.protocol import Subscribe
@@ -104,7 +104,7 @@ def subscribed(
 ) -> Follower:
     """Have a user subscribe as over the wire: their permissions are asked."""
     follower = Follower()
-    wish = SubscribeWish(
+    wish = SubscribeRequest(
         ref=Ref(follower, 1),
         caller=Caller(user=user, auth=auth),
         message=Subscribe(event=str(binding.event), params={}),
@@ -321,7 +321,7 @@ class TestAContext:
     def test_is_asked_for_anew_by_who_comes_back(self, sqlite_turning: Turning, what: str) -> None:
         ann, binding = make_people(), noting(self.CHANGED[what])
         first = subscribed(sqlite_turning, binding, ann)
-        sqlite_turning.ask(ReleaseWish(ref=Ref(first, 1)))
+        sqlite_turning.ask(ReleaseRequest(ref=Ref(first, 1)))
         sqlite_turning.turn()
         rename_all()
         assert subscribed(sqlite_turning, binding, ann).column("note") == ["new"]
@@ -347,7 +347,7 @@ class TestAContext:
                 ("app_category", Category.objects.get().pk),
                 ("app_tag", Tag.objects.get().pk),
             ):
-                turning.ask(HintWish(changes=(Change(table=table, pks=frozenset({pk})),)))
+                turning.ask(Hint(changes=(Change(table=table, pks=frozenset({pk})),)))
             turning.turn()
             assert rows.column("note") == ["new"]
 
@@ -533,7 +533,7 @@ class TestARelatedManager:
 
         for name in ("category 1", "renamed"):
             Category.objects.filter(pk=1).update(name=name)
-            wish = ReadWish(instance=OfCategory())
+            wish = ReadRequest(instance=OfCategory())
             turning.ask(wish)
             turning.turn()
             assert {row.category.name for row in wish.answer.result(timeout=0)} == {name}
@@ -601,7 +601,7 @@ class TestWhatIsCarriedAlong:
         add(2)
         for pks, name in (([1], "product 1"), ([2], "product 2"), ([], "nothing")):
             Group.objects.update(name=name)
-            wish = ReadWish(instance=OfGroups(user=known))
+            wish = ReadRequest(instance=OfGroups(user=known))
             sqlite_turning.ask(wish)
             sqlite_turning.turn()
             assert wish.answer.result(timeout=0).keys() == pks
@@ -623,7 +623,7 @@ class TestWhatIsCarriedAlong:
         binding = Tagged()
         for pks, name in (([1], "product 1"), ([2], "product 2")):
             Tag.objects.update(name=name)
-            wish = ReadWish(instance=binding)
+            wish = ReadRequest(instance=binding)
             sqlite_turning.ask(wish)
             sqlite_turning.turn()
             assert wish.answer.result(timeout=0).keys() == pks
@@ -724,7 +724,7 @@ class TestARowThatProvesWhoAsks:
         key = Shelf.objects.create(size=10)
         for stock in (10, 20):
             Shelf.objects.update(size=stock)
-            wish = ReadWish(instance=OfKey(auth=key))
+            wish = ReadRequest(instance=OfKey(auth=key))
             sqlite_turning.ask(wish)
             sqlite_turning.turn()
             assert [row.stock for row in wish.answer.result(timeout=0)] == [stock]
@@ -837,7 +837,7 @@ class TestTheNewlyAskedQuery:
     ) -> None:
         ann, eve = make_named(1)
         hers, his = (subscribed(turning, own, user) for user in (ann, eve))
-        turning.ask(ReleaseWish(ref=Ref(his, 1)))
+        turning.ask(ReleaseRequest(ref=Ref(his, 1)))
         turning.turn()
         User.objects.filter(pk=ann.pk).update(last_name=2)
         turning.turn()
@@ -904,13 +904,13 @@ class TestTheNewlyAskedQuery:
             rows = Follower()
             message = Subscribe(event="chosen", params={})
             caller = Caller(user=people[0])
-            turning.ask(SubscribeWish(ref=Ref(rows, 1), caller=caller, message=message))
+            turning.ask(SubscribeRequest(ref=Ref(rows, 1), caller=caller, message=message))
             turning.take_one()
             loaded = turning.next_load()
             Membership.objects.filter(user=people[0]).update(category=2)
             turning.take_one(loaded)
             [live] = turning.views()
-            assert live.state is State.LOADING
+            assert live.state is ViewState.LOADING
             assert rows.told() == []
             turning.take_one(turning.next_load())
             assert rows.column("id") == [20, 21]
@@ -924,7 +924,7 @@ class TestTheNewlyAskedQuery:
         Product.objects.filter(pk=10).update(stock=7)
         turning.turn()
         Membership.objects.filter(user=people[0]).update(category=2)
-        turning.ask(CatchUpWish(ref=Ref(rows, 1), version=version))
+        turning.ask(CatchUpRequest(ref=Ref(rows, 1), version=version))
         rows.told()
         turning.turn()
         assert rows.told() == ["sync"]

@@ -13,12 +13,12 @@ from channels.exceptions import ChannelFull
 from channels.layers import InMemoryChannelLayer
 from django.test import override_settings
 
-from bindserver.cycle.inbox import Order
+from bindserver.cycle.inbox import CommandKind
 from bindserver.engine.changes import Change
 from bindserver.relay import connection as lines
-from bindserver.relay.connection import Deaf, Line, Mailbag
+from bindserver.relay.connection import NoEcho, RelayConnection, SendQueue
 from bindserver.relay.control import _hear_oneself
-from bindserver.relay.messages import Beat, Hints, OrderTelegram, dump
+from bindserver.relay.messages import Beat, CommandMessage, Hints, dump
 from tests.test_relay import Ears
 
 PATIENCE_SECONDS = 10
@@ -37,8 +37,8 @@ class End:
 
     def __init__(self, layer: Any, name: str) -> None:
         self.ears = Ears()
-        self.bag = Mailbag(name)
-        self.line = Line(layer, self.bag, self.ears, lambda: None)
+        self.bag = SendQueue(name)
+        self.line = RelayConnection(layer, self.bag, self.ears, lambda: None)
 
     def write(self, *pks: Any) -> None:
         self.bag.put("default", [Change(table="t", pks=frozenset(pks))])
@@ -107,7 +107,7 @@ async def test_a_life_without_an_echo_ends() -> None:
     end.line.listen()
     await until(lambda: end.ears.compares > 0)
     layer.groups.clear()  # as Redis does that was emptied
-    with pytest.raises(Deaf, match="no echo for"):
+    with pytest.raises(NoEcho, match="no echo for"):
         await asyncio.wait_for(task, PATIENCE_SECONDS)
 
 
@@ -170,13 +170,17 @@ async def test_an_order_is_taken_and_answered() -> None:
     end = End(layer, "one")
     reply = await layer.new_channel()
     await _hear_oneself(layer, reply)
-    order = OrderTelegram(
-        sender="operator", number=1, order=Order.SYNC, events=frozenset({"products"}), reply=reply
+    order = CommandMessage(
+        sender="operator",
+        number=1,
+        order=CommandKind.SYNC,
+        events=frozenset({"products"}),
+        reply=reply,
     )
     async with living(end):
         before = end.ears.compares
         await layer.group_send("bindserver", dump(order))
         answer = await asyncio.wait_for(layer.receive(reply), PATIENCE_SECONDS)
         assert answer == {"type": "bindserver.done", "sender": "one"}
-        assert end.ears.orders == [(Order.SYNC, {"products"})]
+        assert end.ears.orders == [(CommandKind.SYNC, {"products"})]
         assert end.ears.compares == before

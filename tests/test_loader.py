@@ -17,7 +17,7 @@ from django.db import OperationalError, connections
 from bindserver import Binding
 from bindserver.capture.log import log_of
 from bindserver.cycle.inbox import Ref
-from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loader, Wanted
 from bindserver.cycle.outage import Desk
 from bindserver.database.snapshot import open_connection
@@ -184,7 +184,7 @@ def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
     listener: Any = object()
     live.audience[Ref(listener, 1)] = None
     assert desk.watched()
-    live.state = State.LOADING
+    live.state = ViewState.LOADING
     assert not desk.watched()
     other = LiveView(Query(binding), binding, b"secret")
     other.audience[Ref(listener, 2)] = None

@@ -10,7 +10,7 @@ import pytest
 from django.test import override_settings
 
 from bindserver.cycle.cycle import Cycle
-from bindserver.cycle.inbox import HintWish
+from bindserver.cycle.inbox import Hint
 from bindserver.cycle.outage import Desk
 from tests.conftest import Program
 
@@ -79,7 +79,7 @@ def test_the_log_is_purged_while_nobody_looks_at_anything(
     program.add_products(3)
     cycle.start()
     try:
-        cycle.ask(HintWish())
+        cycle.ask(Hint())
         for number in (1, 2):
             program.run("UPDATE app_product SET stock = ?", number)
             deadline = time.monotonic() + 10

@@ -16,8 +16,8 @@ from django.test import override_settings
 from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.cycle.failures import LOCKED_SECONDS
-from bindserver.cycle.inbox import Caller, ReadWish, Ref, SnapshotWish, SubscribeWish
-from bindserver.cycle.live_view import State
+from bindserver.cycle.inbox import Caller, ReadRequest, Ref, SnapshotRequest, SubscribeRequest
+from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.loader import Loaded, Wanted
 from bindserver.engine.cursor import load
 from bindserver.engine.protocol import Subscribe
@@ -191,7 +191,7 @@ class TestTurns:
         followers = [Follower() for _ in range(3)]
         for number, follower in enumerate(followers, start=1):
             message = Subscribe(event="shaky", params={"category": number})
-            turning.ask(SubscribeWish(ref=Ref(follower, 1), caller=Caller(), message=message))
+            turning.ask(SubscribeRequest(ref=Ref(follower, 1), caller=Caller(), message=message))
         turning.turn()
         Tag.objects.create(name="closed")
         Product.objects.update(name="for nobody's eyes any more")
@@ -204,7 +204,7 @@ class TestTurns:
         assert [follower.told() for follower in followers] == [[], [], []]
 
     def test_python_s_own_views_are_read_together(self, turning: Turning) -> None:
-        wishes = [ReadWish(instance=part(category=number)) for number in (1, 2, 3)]
+        wishes = [ReadRequest(instance=part(category=number)) for number in (1, 2, 3)]
         for wish in wishes:
             turning.ask(wish)
         turning.turn()
@@ -332,11 +332,11 @@ class TestLoads:
             Product.objects.update(stock=F("id"))
             turning.turn()
         assert [f.column("stock") for f in followers[:3]] == [[11, 10], [21, 20], [31, 30]]
-        assert all(live.state is State.READY for live in turning.views())
+        assert all(live.state is ViewState.READY for live in turning.views())
 
     def test_http_s_own_wishes_are_served_by_the_same_read(self, turning: Turning) -> None:
         wishes = [
-            SnapshotWish(binding=PartBinding, caller=Caller(), params={"category": n})
+            SnapshotRequest(binding=PartBinding, caller=Caller(), params={"category": n})
             for n in (1, 2)
         ]
         for wish in wishes:

@@ -13,7 +13,7 @@ from django.db.models.functions import Lower
 from django.test.utils import isolate_apps
 
 from bindserver import Binding
-from bindserver.cycle.live_view import State
+from bindserver.cycle.live_view import ViewState
 from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Restaurant
 from tests.support.turning import Follower, Turning, add
@@ -288,5 +288,5 @@ class TestValuesOfAnotherType:
         Product.objects.filter(pk=1).update(stock=2)
         sqlite_turning.turn()
         assert [follower.column("id") for follower in followers] == [[], [1, 2]]
-        assert {live.state for live in sqlite_turning.views()} == {State.READY}
+        assert {live.state for live in sqlite_turning.views()} == {ViewState.READY}
         assert all("stale" not in follower.actions for follower in followers)

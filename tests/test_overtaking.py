@@ -17,15 +17,15 @@ from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import (
     Answered,
     Caller,
-    HintWish,
+    Hint,
     Published,
     Ref,
     Refused,
-    ReleaseWish,
-    SnapshotWish,
-    SubscribeWish,
+    ReleaseRequest,
+    SnapshotRequest,
+    SubscribeRequest,
 )
-from bindserver.cycle.live_view import State
+from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.loader import Loaded, Wanted
 from bindserver.database.snapshot import in_snapshot
 from bindserver.engine.protocol import Subscribe
@@ -78,7 +78,7 @@ class Turns:
         self._numbers += 1
         ref = Ref(self, self._numbers)
         message = Subscribe(event=event, params={}, **data)
-        self.cycle.ask(SubscribeWish(ref=ref, caller=Caller(), message=message))
+        self.cycle.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
         return ref
 
     def take(self) -> None:
@@ -148,7 +148,7 @@ class TestAView:
         turns.take_all()
         program.run("UPDATE app_product SET stock = 1 WHERE id = 1")
         turns.before_reading("app_product", *EMPTIED)
-        turns.cycle.ask(HintWish())
+        turns.cycle.ask(Hint())
         turns.take()
         assert [action for action, _ in turns.frames] == ["sync"]
         turns.take_all()
@@ -172,7 +172,7 @@ class TestAView:
             program.run("UPDATE app_category SET name = 'b'")
             program.run("INSERT INTO app_word VALUES ('a', 1)")
         turns.before_reading("app_product", *EMPTIED)
-        turns.cycle.ask(HintWish())
+        turns.cycle.ask(Hint())
         turns.take()
         assert turns.behind[-1] == frozenset({turns})
         turns.take_all()
@@ -188,7 +188,7 @@ class TestAView:
             program.add_products(1)
             program.run("INSERT INTO app_word VALUES ('a', 1)")
         turns.before_reading("app_product", *EMPTIED)
-        turns.cycle.ask(HintWish())
+        turns.cycle.ask(Hint())
         turns.take()
         assert turns.behind[-1] == frozenset({turns})
         turns.take_all()
@@ -215,7 +215,7 @@ class TestAView:
         program.add_products(2)
         turns.subscribe("by_stock")
         turns.take_all()
-        wish = SnapshotWish(binding=ProductBinding, caller=Caller(), params={})
+        wish = SnapshotRequest(binding=ProductBinding, caller=Caller(), params={})
         turns.cycle.ask(wish)
         turns.before_reading("app_product", *EMPTIED)
         turns.take()
@@ -276,7 +276,7 @@ class TestARight:
         program.run("DELETE FROM app_tag")
         turns.before_reading("app_tag", "TRUNCATE app_tag CASCADE")
         gone = turns.subscribe("shaky")
-        turns.cycle.ask(ReleaseWish(ref=gone))
+        turns.cycle.ask(ReleaseRequest(ref=gone))
         turns.subscribe("words")
         turns.take()
         assert turns.heard == []
@@ -295,7 +295,7 @@ class TestARight:
             program.run("UPDATE app_tag SET name = 'closed'")
             program.run("UPDATE app_product SET name = 'secret'")
         turns.before_reading("app_tag", *RETAGGED)
-        turns.cycle.ask(HintWish())
+        turns.cycle.ask(Hint())
         turns.take_all()
         assert "secret" not in str(turns.frames)
         assert [type(event).__name__ for event in turns.heard[-1:]] == ["Ended"]
@@ -307,7 +307,7 @@ class TestARight:
         turns.subscribe("shaky")
         turns.take_all()
         (live,) = turns.cycle._desk.catalogue.views()
-        live.state = State.LOADING
+        live.state = ViewState.LOADING
         with program.transaction():
             program.run("UPDATE app_tag SET name = 'closed'")
             program.run("UPDATE app_product SET name = 'secret'")

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 
 from bindserver import Binding
 from bindserver.bindings.permissions import PermissionFailed, ask, asks_about_objects
-from bindserver.cycle.inbox import Caller, Ended, ReconsiderWish, Ref
+from bindserver.cycle.inbox import Caller, Ended, ReconsiderRequest, Ref
 from bindserver.cycle.loader import Loader
 from bindserver.cycle.outage import Desk
 from bindserver.engine.protocol import Code
@@ -378,5 +378,5 @@ def test_who_waits_for_a_big_view_is_asked_again_before_it_is_served(
 def test_while_the_database_is_away_nobody_new_takes_over_a_subscription() -> None:
     desk = Desk("default", b"secret", lambda loaded: None)
     ref = Ref(listener=object(), number=1)  # type: ignore[arg-type]
-    outgoing = desk.out_of_reach([ReconsiderWish(ref=ref, caller=Caller())])
+    outgoing = desk.out_of_reach([ReconsiderRequest(ref=ref, caller=Caller())])
     assert list(outgoing) == [([ref], Ended(code=Code.UNAVAILABLE))]

@@ -18,7 +18,7 @@ from rest_framework import serializers
 import bindserver
 from bindserver import Binding
 from bindserver.cycle.inbox import Caller, Ref
-from bindserver.cycle.lag import Standing
+from bindserver.cycle.lag import LagReason
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import hub
 from tests.app.bindings import TagBinding, WordBinding
@@ -276,7 +276,7 @@ async def test_the_lag_is_that_of_the_view_furthest_behind(gates: Gates) -> None
         second = await asyncio.to_thread(gates.wait)  # in another turn: the first left it
         assert hub.lag("default") >= time.monotonic() - began
         left = {some.event: some.standing for some in hub.stragglers("default")}
-        assert left == dict.fromkeys({"gated_1", "gated_2", "gated_3"} - {first}, Standing.BEHIND)
+        assert left == dict.fromkeys({"gated_1", "gated_2", "gated_3"} - {first}, LagReason.BEHIND)
         assert second in left
         application = bindserver.asgi.wrap(None, health=True)
         status, content = await ask(application)
@@ -296,7 +296,7 @@ async def test_views_that_are_set_aside_do_not_count_as_lag(gates: Gates) -> Non
         for event in ("gated_1", "gated_3"):
             await shows(gates.ears[event], name)
     (failed,) = hub.stragglers("default")
-    assert (failed.event, failed.standing, failed.count) == ("gated_2", Standing.SET_ASIDE, 1)
+    assert (failed.event, failed.standing, failed.count) == ("gated_2", LagReason.SET_ASIDE, 1)
     waited = time.monotonic() - failed.since
     async with asyncio.timeout(10):
         while hub.lag("default") >= waited:

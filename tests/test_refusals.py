@@ -23,11 +23,11 @@ from bindserver.bindings.refusals import refusal_of
 from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import (
     Caller,
-    ReconsiderWish,
+    ReconsiderRequest,
     Ref,
-    SnapshotWish,
-    SubscribeWish,
-    UnsubscribeWish,
+    SnapshotRequest,
+    SubscribeRequest,
+    UnsubscribeRequest,
 )
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.exceptions import (
@@ -189,7 +189,7 @@ def subscribe(turning: Turning, event: str = "raising", **params: Any) -> tuple[
     follower = Follower()
     ref = Ref(follower, 1)
     message = Subscribe(event=event, params=params)
-    turning.ask(SubscribeWish(ref=ref, caller=Caller(), message=message))
+    turning.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
     return follower, ref
 
 
@@ -275,7 +275,7 @@ def test_who_is_asked_about_with_another_proof_is_ended_too(
     follower, ref = subscribe(sqlite_turning)
     sqlite_turning.turn()
     Raising.where = where
-    sqlite_turning.ask(ReconsiderWish(ref=ref, caller=Caller(auth="another")))
+    sqlite_turning.ask(ReconsiderRequest(ref=ref, caller=Caller(auth="another")))
     sqlite_turning.turn()
     assert Raising.raised is not None
     if isinstance(Raising.raised(), ValidationError):
@@ -291,7 +291,7 @@ def test_leaving_is_refused_in_the_same_words(
     Raising.where = "params"
     follower = Follower()
     message = Unsubscribe(event="raising", params={"q": "x"})
-    sqlite_turning.ask(UnsubscribeWish(ref=Ref(follower, 1), message=message))
+    sqlite_turning.ask(UnsubscribeRequest(ref=Ref(follower, 1), message=message))
     sqlite_turning.turn()
     assert follower.refused is not None
     assert follower.refused.code == raised[0]
@@ -301,7 +301,7 @@ def test_a_right_that_hangs_on_a_row_ends_with_it(sqlite_turning: Turning) -> No
     Tag.objects.create(name="top")
     add(1)
     follower, _ = subscribe(sqlite_turning, "shelf", tag="top")
-    wish = SnapshotWish(binding=Shelf, caller=Caller(), params={"tag": "low"}, trusted=True)
+    wish = SnapshotRequest(binding=Shelf, caller=Caller(), params={"tag": "low"}, trusted=True)
     sqlite_turning.ask(wish)
     sqlite_turning.turn()
     assert isinstance(wish.answer.exception(0), NotFound)

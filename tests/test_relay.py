@@ -14,7 +14,7 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.test import override_settings
 
-from bindserver.cycle.inbox import Order
+from bindserver.cycle.inbox import CommandKind
 from bindserver.engine.changes import Change
 from bindserver.relay.connection import COMPARE_PAUSE_SECONDS
 from bindserver.relay.relay import Relay, reaches_others
@@ -36,7 +36,7 @@ class Ears:
     def __init__(self) -> None:
         self.told: dict[str, set[Any] | None] = {}
         self.compares = 0
-        self.orders: list[tuple[Order, Any]] = []
+        self.orders: list[tuple[CommandKind, Any]] = []
         self._news = threading.Condition()
 
     def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
@@ -52,7 +52,7 @@ class Ears:
             self.compares += 1
             self._news.notify_all()
 
-    def order(self, order: Order, events: Collection[str] | None = None) -> None:
+    def order(self, order: CommandKind, events: Collection[str] | None = None) -> None:
         with self._news:
             self.orders.append((order, events))
             self._news.notify_all()

@@ -14,7 +14,7 @@ from pytest_django import DjangoDbBlocker
 from rest_framework.permissions import BasePermission
 
 from bindserver.bindings.binding import Binding
-from bindserver.cycle.inbox import Caller, Ref, SubscribeWish
+from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
 from bindserver.database.snapshot import SnapshotRouter, reading_from
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import Hub
@@ -165,7 +165,9 @@ class TestUsersReadFromAReplica:
         assert user._state.db == "users"
         follower = Follower()
         message = Subscribe(event="far_away", params={})
-        turning.ask(SubscribeWish(ref=Ref(follower, 1), caller=Caller(user=user), message=message))
+        turning.ask(
+            SubscribeRequest(ref=Ref(follower, 1), caller=Caller(user=user), message=message)
+        )
         turning.turn()
         assert follower.told() == ["sync"]
         program.run("UPDATE auth_user SET is_active = 0")

@@ -17,7 +17,7 @@ from bindserver.bindings.registry import registry
 from bindserver.database.pacing import Pacer
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Form, OverBudget, Query
-from bindserver.queries.shapes import NotDealt, Slots, shape_of
+from bindserver.queries.shapes import NotBySlot, Slots, shape_of
 from tests.app.bindings import CatalogueBinding, PartBinding
 from tests.app.models import Category, Note, Product, Restaurant, Tag
 from tests.support.turning import Turning, add, part
@@ -211,7 +211,7 @@ class TestReading:
         assert slots.find((0,)) is None
         assert slots.find((None,)) is None
         for strange in (True, 1.0, "1"):
-            with pytest.raises(NotDealt):
+            with pytest.raises(NotBySlot):
                 slots.find((strange,))
 
     def test_each_slot_s_rows_in_order(self, turning: Turning) -> None:

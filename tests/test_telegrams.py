@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from bindserver.cycle.inbox import Order
+from bindserver.cycle.inbox import CommandKind
 from bindserver.engine.changes import Change
 from bindserver.relay import messages
 from bindserver.relay.messages import (
     Beat,
+    CommandMessage,
+    GapDetector,
     Hints,
-    Ledger,
-    OrderTelegram,
-    Telegram,
+    RelayMessage,
     dump,
     load,
     split,
@@ -33,11 +33,13 @@ def change(table: str, *pks: Any) -> Change:
     [
         Beat(sender="a", number=3),
         Hints(sender="a", number=1, alias="default", changes=(change("t", 1, "x"), change("u"))),
-        OrderTelegram(sender="a", number=1, order=Order.BUMP, events=None, reply="c"),
-        OrderTelegram(sender="a", number=1, order=Order.SYNC, events=frozenset("ab"), reply="c"),
+        CommandMessage(sender="a", number=1, order=CommandKind.BUMP, events=None, reply="c"),
+        CommandMessage(
+            sender="a", number=1, order=CommandKind.SYNC, events=frozenset("ab"), reply="c"
+        ),
     ],
 )
-def test_a_telegram_travels_as_plain_values(telegram: Telegram) -> None:
+def test_a_telegram_travels_as_plain_values(telegram: RelayMessage) -> None:
     assert load(json.loads(json.dumps(dump(telegram)))) == telegram
 
 
@@ -77,28 +79,28 @@ def test_many_keys_are_split_and_none_is_lost() -> None:
 
 class TestLedger:
     def test_one_after_the_other_follows(self) -> None:
-        ledger = Ledger()
+        ledger = GapDetector()
         assert all(ledger.follows("a", number) for number in (1, 2, 3))
 
     def test_a_missing_number_is_noticed_once(self) -> None:
-        ledger = Ledger()
+        ledger = GapDetector()
         assert [ledger.follows("a", number) for number in (1, 3, 4)] == [True, False, True]
 
     def test_late_and_double_ones_are_nothing_missed(self) -> None:
-        ledger = Ledger()
+        ledger = GapDetector()
         assert [ledger.follows("a", n) for n in (1, 1, 3, 2, 3, 4)] == [
             *(True, True, False, True, True, True)
         ]
 
     def test_a_sender_that_nobody_knows_begins_at_one(self) -> None:
-        ledger = Ledger()
+        ledger = GapDetector()
         assert not ledger.follows("a", 2)
         assert ledger.follows("b", 1)
         assert ledger.follows("a", 3)
 
     def test_a_sender_that_was_forgotten_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(messages, "MAX_SENDERS", 2)
-        ledger = Ledger()
+        ledger = GapDetector()
         for sender in ("a", "b", "c"):
             assert ledger.follows(sender, 1)
         assert ledger.follows("c", 2)

@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
-from bindserver.cycle.inbox import Caller, Ref, SubscribeWish
-from bindserver.cycle.live_view import State
+from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
+from bindserver.cycle.live_view import ViewState
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import CaptureBusy
 from tests.app.bindings import CatalogueBinding, ProductBinding, TagBinding, WordBinding
@@ -139,7 +139,7 @@ def test_what_permission_classes_read_is_watched_at_once_too(turning: Turning) -
     turning.forget_table("app_tag")
     turning.look_at_schema()
     follower, message = Follower(), Subscribe(event="shaky", params={})
-    turning.ask(SubscribeWish(ref=Ref(follower, 1), caller=Caller(), message=message))
+    turning.ask(SubscribeRequest(ref=Ref(follower, 1), caller=Caller(), message=message))
     turning.turn()
     assert follower.told() == ["sync"]
     assert turning.source.watches({"app_tag"})
@@ -165,7 +165,7 @@ def test_big_views_arrive_for_a_role_that_only_reads_and_has_missed_something(
             loaded = turning.next_load()
             turning.take_one(loaded)
         assert products.column("stock") == [7, 7, 7]
-        assert [live.state for live in turning.views()] == [State.READY] * 2
+        assert [live.state for live in turning.views()] == [ViewState.READY] * 2
         connection.cursor().execute("RESET ROLE")
         owner.execute("DROP OWNED BY spectator")
         owner.execute("DROP ROLE spectator")

@@ -63,7 +63,7 @@ STATE = (threading.local, ContextVar, Local)
 
 
 def asks_callers_thread(binding: Binding[Any], *serializers: type) -> bool:
-    """Tell whether only the caller's own thread has the answer to a binding's questions.
+    """Return whether only the caller's own thread has the answer to a binding's questions.
 
     Args:
         binding: the binding.
@@ -74,7 +74,7 @@ def asks_callers_thread(binding: Binding[Any], *serializers: type) -> bool:
 
 
 def is_neutral_locale() -> bool:
-    """Tell whether this thread is in the project's own language and time zone, as views are
+    """Return whether this thread is in the project's own language and time zone, as views are
     rendered."""
     return (
         translation.get_language() == settings.LANGUAGE_CODE

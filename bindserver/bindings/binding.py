@@ -202,7 +202,7 @@ class Binding(Generic[M]):
         return twin
 
     def is_plain(self) -> bool:
-        """Tell whether class and context say all there is to know of this instance."""
+        """Return whether class and context say all there is to know of this instance."""
         return not self.own_attributes()
 
     def own_attributes(self) -> dict[str, Any]:
@@ -307,7 +307,7 @@ class Binding(Generic[M]):
 
     @classmethod
     def hears_messages(cls) -> bool:
-        """Tell whether it is kept live for `message`: by default where that is overridden."""
+        """Return whether it is kept live for `message`: by default where that is overridden."""
         return cls.message is not Binding.message
 
     def _reader(self) -> Reader:
@@ -422,7 +422,7 @@ def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
 
 
 def is_sent(binding: Binding[Any] | type[Binding[Any]]) -> bool:
-    """Tell whether others than Python code are sent a binding's rows: subscribers or groups."""
+    """Return whether others than Python code are sent a binding's rows: subscribers or groups."""
     return (
         binding.event is not None
         or bool(getattr(binding, "groups", ()))
@@ -431,7 +431,7 @@ def is_sent(binding: Binding[Any] | type[Binding[Any]]) -> bool:
 
 
 def says_fields(serializer_class: type[Any]) -> bool:
-    """Tell whether somebody has said which fields a serializer has; `every_field` has not."""
+    """Return whether somebody has said which fields a serializer has; `every_field` has not."""
     return not getattr(serializer_class, "bindserver_unsaid", False)
 
 

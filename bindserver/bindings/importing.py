@@ -144,18 +144,18 @@ def problem_of(asked: Asked) -> str:
 
 
 def is_preparing() -> bool:
-    """Tell whether this process runs a command that makes a database ready."""
+    """Return whether this process runs a command that makes a database ready."""
     return sys.argv[1:2] != [] and sys.argv[1] in PREPARING
 
 
 def _in_command() -> bool:
-    """Tell whether a command of `manage.py` does the import, and not a server."""
+    """Return whether a command of `manage.py` does the import, and not a server."""
     frames = _frames_from(sys._getframe())
     return any(frame.f_globals.get("__name__") == "django.core.management" for frame in frames)
 
 
 def _is_binding_s(asked: Asked) -> bool:
-    """Tell whether it concerns one binding, and not whatever else its module declares."""
+    """Return whether it concerns one binding, and not whatever else its module declares."""
     found: Any = sys.modules.get(asked.module)
     for name in asked.scope.split(".") if asked.scope else ():
         found = getattr(found, name, None)

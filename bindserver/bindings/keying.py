@@ -145,7 +145,7 @@ def _holds_key(model: type[Model], field: Any) -> bool:
 
 
 def _is_faithful(field: Any, column: Any) -> bool:
-    """Tell whether a field renders no two keys alike."""
+    """Return whether a field renders no two keys alike."""
     if isinstance(field, NEVER):
         return False
     if isinstance(field, serializers.ReadOnlyField | serializers.ModelField):
@@ -172,7 +172,7 @@ def format_of(field: Any) -> Any:
 
 
 def is_simple(column: Any) -> bool:
-    """Tell whether DRF writes a key's raw value as a text or a whole number, as the wire does,
+    """Return whether DRF writes a key's raw value as a text or a whole number, as the wire does,
     whatever its formats are."""
     return isinstance(_of_values(column), IntegerField | CharField | TextField | UUIDField)
 

@@ -81,7 +81,7 @@ class ModelRows(Sequence[M], Generic[M]):
         return map(self._copy, range(len(self)))
 
     def __contains__(self, item: object) -> bool:
-        """Tell whether a row with an instance's primary key, or this primary key, is there."""
+        """Return whether a row with an instance's primary key, or this primary key, is there."""
         if isinstance(item, Model):
             same = item._meta.concrete_model is self._model._meta.concrete_model
             return same and item.pk in self._places

@@ -84,7 +84,7 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
 
 
 def _has_own_bounds(field: Any) -> bool:
-    """Tell whether a field says itself how far its numbers go."""
+    """Return whether a field says itself how far its numbers go."""
     field = getattr(field, "child", field)
     return None not in (getattr(field, "min_value", None), getattr(field, "max_value", None))
 

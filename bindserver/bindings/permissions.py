@@ -115,7 +115,7 @@ def _as_view(binding: Binding[Any], request: Request) -> Iterator[None]:
 
 
 def are_drfs(binding: Binding[Any]) -> bool:
-    """Tell whether a binding's permission classes are DRF's own alone: they answer by the caller
+    """Return whether a binding's permission classes are DRF's own alone: they answer by the caller
     and by rows, and another answer is not to be had before one of these has changed."""
     kind = type(binding)
     if kind.get_permissions is not Binding.get_permissions:
@@ -134,7 +134,7 @@ def _is_drfs(kind: Any) -> bool:
 
 
 def asks_about_objects(classes: Iterable[Any]) -> bool:
-    """Tell whether one of these permission classes wants to see the very object."""
+    """Return whether one of these permission classes wants to see the very object."""
     return any(_asks_about_objects(kind) for kind in classes)
 
 

@@ -52,7 +52,7 @@ class Registry:
         return [binding for binding in self._classes if binding.event is not None]
 
     def has(self, event: str) -> bool:
-        """Tell whether a binding has the event."""
+        """Return whether a binding has the event."""
         return any(binding.event == event for binding in self._classes)
 
     def served(self) -> list[BindingClass]:
@@ -60,7 +60,7 @@ class Registry:
         return [binding for binding in self.published() if self.is_sound(binding)]
 
     def is_sound(self, binding: BindingClass) -> bool:
-        """Tell whether a binding may be served; why not is logged."""
+        """Return whether a binding may be served; why not is logged."""
         try:
             self.judge(binding)
         except Unsound:

@@ -83,12 +83,12 @@ class NoRequest(MutableMapping[str, Any]):
             raise self._refused[0]
 
     def _answers(self, name: object) -> bool:
-        """Tell whether somebody has said what is to be said of a name, or of all (None)."""
+        """Return whether somebody has said what is to be said of a name, or of all (None)."""
         return "request" in self._given or name in self._held
 
     def _merely_looks(self, name: object, caller: FrameType) -> bool:
-        """Tell whether who asks renders rightly without an answer: code of DRF's that names what it
-        asks for. Where the name is not in it, it calls what it was handed."""
+        """Return whether who asks renders rightly without an answer: code of DRF's that names what
+        it asks for. Where the name is not in it, it calls what it was handed."""
         known = caller.f_globals.get("__name__") in LOOKERS
         return known and name in caller.f_code.co_consts
 

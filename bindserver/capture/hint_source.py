@@ -91,7 +91,7 @@ class HintSource:
         return Position(epoch=self._epoch, mark=str(self._number))
 
     def proves(self, compared: Position, asked: Position) -> bool:
-        """Tell whether nobody has committed in between; hints alone prove nothing."""
+        """Return whether nobody has committed in between; hints alone prove nothing."""
         return compared.epoch == asked.epoch and int(compared.mark) >= min(
             int(asked.mark), self._committed
         )

@@ -32,7 +32,7 @@ class Log(Protocol):
     notify: bool | None
 
     def installed(self) -> bool:
-        """Tell whether the log's tables are there."""
+        """Return whether the log's tables are there."""
 
     def position(self, since: Position | None = None) -> Position:
         """Return the position of the connection's snapshot.
@@ -100,7 +100,7 @@ class Log(Protocol):
         """Return a value that differs when another connection has committed."""
 
     def moved(self, mark: object) -> bool:
-        """Tell whether anything may have been logged since `commit_mark` returned `mark`."""
+        """Return whether anything may have been logged since `commit_mark` returned `mark`."""
 
 
 LOGS: dict[str, Callable[[BaseDatabaseWrapper], Log]] = {
@@ -152,5 +152,5 @@ def sift(log: Log, tables: Collection[Tracked]) -> tuple[list[Tracked], dict[str
 
 
 def has_log(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether a log is installed in the connection's database."""
+    """Return whether a log is installed in the connection's database."""
     return connection.vendor in LOGS and log_of(connection).installed()

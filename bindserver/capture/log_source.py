@@ -91,7 +91,7 @@ class LogSource:
         self._schema_mark = mark
 
     def _install(self, missing: Collection[Tracked]) -> bool:
-        """Install triggers, one table's failure not another's; tell whether any were."""
+        """Install triggers, one table's failure not another's; return whether any were."""
         installed = False
         for item in missing:
             try:

@@ -15,7 +15,7 @@ from django.db.models import CASCADE, PROTECT, RESTRICT, CompositePrimaryKey, Mo
 from django.db.models.signals import m2m_changed, post_delete, post_save
 from django.dispatch import Signal
 
-from bindserver.capture.transactions import Gathering, Publish
+from bindserver.capture.transactions import Publish, TransactionRecorder
 from bindserver.engine.changes import Change
 
 rows_written = Signal()
@@ -46,7 +46,7 @@ class SignalCapture:
     """
 
     def __init__(self, publish: Publish) -> None:
-        self._gathering = Gathering(publish)
+        self._recorder = TransactionRecorder(publish)
         self._listeners = (
             (post_save, self._on_save, "save"),
             (post_delete, self._on_delete, "delete"),
@@ -65,25 +65,25 @@ class SignalCapture:
             signal.disconnect(dispatch_uid=f"{name}.{what}")
 
     def _on_save(self, sender: type[Model], instance: Model, using: str, **_: Any) -> None:
-        self._gathering.add(using, _changes_of(sender, instance))
+        self._recorder.add(using, _changes_of(sender, instance))
 
     def _on_delete(self, sender: type[Model], instance: Model, using: str, **_: Any) -> None:
         changes = _changes_of(sender, instance)
         changes += [Change(table=table, pks=None) for table in _silent_tables(sender)]
-        self._gathering.add(using, changes)
+        self._recorder.add(using, changes)
 
     def _on_m2m(
         self, sender: type[Model], action: str, using: str, pk_set: set[Any] | None, **_: Any
     ) -> None:
         nothing = pk_set is not None and not pk_set
         if action.startswith("post_") and not nothing:
-            self._gathering.add(using, [Change(table=sender._meta.db_table, pks=None)])
+            self._recorder.add(using, [Change(table=sender._meta.db_table, pks=None)])
 
     def _on_written(
         self, sender: type[Model], pks: Iterable[Any] | None, using: str, **_: Any
     ) -> None:
         keys = None if pks is None else frozenset(map(_prepare(sender), pks))
-        self._gathering.add(
+        self._recorder.add(
             using,
             [
                 Change(table=model._meta.db_table, pks=keys if _same_key(sender, model) else None)
@@ -102,7 +102,7 @@ def _lineage(model: type[Model]) -> tuple[type[Model], ...]:
 
 @cache
 def _same_key(model: type[Model], parent: type[Model]) -> bool:
-    """Tell whether a row has the same primary key in both tables."""
+    """Return whether a row has the same primary key in both tables."""
     current: Any = model._meta.concrete_model
     while current is not parent:
         link = current._meta.pk.remote_field

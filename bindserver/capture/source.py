@@ -32,7 +32,7 @@ class Source(Protocol):
         """Tell, in a snapshot, whether what `prepare` brought in place is there in it too."""
 
     def watches(self, tables: Collection[str]) -> bool:
-        """Tell whether all that can be seen of these tables' changes is seen."""
+        """Return whether all that can be seen of these tables' changes is seen."""
 
     def unseen(self) -> frozenset[str]:
         """Return the tables whose changes are not seen for the time being."""
@@ -44,7 +44,7 @@ class Source(Protocol):
         """Return the position of the present snapshot."""
 
     def proves(self, compared: Position, asked: Position) -> bool:
-        """Tell whether a view shows all that was committed when somebody asked for its rows.
+        """Return whether a view shows all that was committed when somebody asked for its rows.
 
         Args:
             compared: where it was read whole for the last time; it has followed `changes` since.
@@ -58,13 +58,13 @@ class Source(Protocol):
         """Take hints of what was written."""
 
     def compare(self) -> None:
-        """Take the word that changes may have gone unseen."""
+        """Called when changes may have gone unseen."""
 
     def listen(self, ring: Callable[[], None]) -> None:
         """Have it rung when somebody commits, from any thread, if the database can tell."""
 
     def moved(self) -> bool:
-        """Tell whether anybody has committed since the last look."""
+        """Return whether anybody has committed since the last look."""
 
     def pause(self, *, quiet: bool) -> float:
         """Return how long to wait between two looks, in seconds.
@@ -77,7 +77,7 @@ class Source(Protocol):
         """Return when, on the monotonic clock, a look is due without a hint."""
 
     def purge(self) -> bool:
-        """Let go of some old history; tell whether there may be more."""
+        """Let go of some old history; return whether there may be more."""
 
     def close(self) -> None:
         """End what works besides."""

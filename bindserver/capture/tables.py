@@ -61,7 +61,7 @@ def untold(connection: BaseDatabaseWrapper) -> frozenset[str]:
 
 
 def _is_held_otherwise(field: Any, connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether a column's values need more than the field's `to_python` to be Python's."""
+    """Return whether a column's values need more than the field's `to_python` to be Python's."""
     if isinstance(field, CompositePrimaryKey):
         return True
     while field.is_relation:

@@ -19,11 +19,11 @@ Publish = Callable[[str, tuple[Change, ...]], None]
 """Takes a database's alias and what was written there."""
 
 
-class Bag:
+class TransactionChanges:
     """The changes of one transaction, or of a savepoint in it.
 
     Django forgets what was to be done after the commit when the savepoint that it was registered
-    in is rolled back. So a bag takes what is written in its own savepoint and in those within.
+    in is rolled back. So it takes what is written in its own savepoint and in those within.
 
     Args:
         publish: takes the changes after the commit.
@@ -42,11 +42,11 @@ class Bag:
         transaction.on_commit(self._hook, using=self._alias, robust=True)
 
     def takes(self, connection: BaseDatabaseWrapper) -> bool:
-        """Tell whether what is written now can be committed only together with the bag."""
+        """Return whether what is written now can be committed only together with these."""
         return self._savepoints <= _savepoints(connection) and self._waits(connection.run_on_commit)
 
     def _waits(self, hooks: Sequence[Any]) -> bool:
-        """Tell whether its hook is still among those that are due after the commit."""
+        """Return whether its hook is still among those that are due after the commit."""
         if self._over:
             return False
         if self._place < len(hooks) and hooks[self._place][1] is self._hook:
@@ -67,7 +67,7 @@ def _savepoints(connection: BaseDatabaseWrapper) -> frozenset[str]:
     return frozenset(filter(None, connection.savepoint_ids))
 
 
-class Gathering:
+class TransactionRecorder:
     """Gathers changes for each connection.
 
     Args:
@@ -76,7 +76,9 @@ class Gathering:
 
     def __init__(self, publish: Publish) -> None:
         self._publish = publish
-        self._bags: WeakKeyDictionary[BaseDatabaseWrapper, Bag] = WeakKeyDictionary()
+        self._waiting: WeakKeyDictionary[BaseDatabaseWrapper, TransactionChanges] = (
+            WeakKeyDictionary()
+        )
 
     def add(self, alias: str, changes: Iterable[Change]) -> None:
         """Take what was written; hand it on at once where no transaction is open."""
@@ -84,10 +86,10 @@ class Gathering:
         if not connection.in_atomic_block:
             self._hand_over(alias, tuple(changes))
             return
-        bag = self._bags.get(connection)
-        if bag is None or not bag.takes(connection):
-            bag = self._bags[connection] = Bag(self._publish, connection)
-        bag.add(changes)
+        waiting = self._waiting.get(connection)
+        if waiting is None or not waiting.takes(connection):
+            waiting = self._waiting[connection] = TransactionChanges(self._publish, connection)
+        waiting.add(changes)
 
     def _hand_over(self, alias: str, changes: tuple[Change, ...]) -> None:
         """Publish at once; what goes wrong there is no fault of whoever writes."""

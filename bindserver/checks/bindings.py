@@ -359,7 +359,7 @@ def _asks_itself(binding: BindingClass) -> bool:
 
 
 def _may_annotate(binding: BindingClass, lookup: object) -> bool:
-    """Tell whether a lookup may begin with what a binding's `get_queryset` annotates."""
+    """Return whether a lookup may begin with what a binding's `get_queryset` annotates."""
     if not _asks_itself(binding) or not isinstance(lookup, str) or lookup in ("?", "-?"):
         return False
     model = model_of(binding)

@@ -78,7 +78,7 @@ def _model_of(serializer: Any) -> type[Any] | None:
 
 
 def _is_by_depth(kind: type[Any]) -> bool:
-    """Tell whether DRF has made a serializer, for `Meta.depth`."""
+    """Return whether DRF has made a serializer, for `Meta.depth`."""
     return kind.__module__.startswith("rest_framework.")
 
 

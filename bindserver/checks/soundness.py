@@ -134,7 +134,7 @@ def _off_the_loop(work: Callable[[], T]) -> T:
 
 
 def is_serious(message: CheckMessage) -> bool:
-    """Tell whether a message refuses what it is about."""
+    """Return whether a message refuses what it is about."""
     return message.level >= ERROR
 
 

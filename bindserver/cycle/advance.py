@@ -9,11 +9,11 @@ from functools import partial
 
 from bindserver.capture.sources import Source
 from bindserver.conf import conf
-from bindserver.cycle.delivery import Outgoing
-from bindserver.cycle.failures import Isolation
+from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import Arrived, Published
-from bindserver.cycle.invalidation import WHOLE, History, Touched
-from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.invalidation import WHOLE, Invalidation, Touched
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded, Wanted
 from bindserver.cycle.outage import Desk
 from bindserver.cycle.refresh import read_together, refresh, take
@@ -22,7 +22,7 @@ from bindserver.database.snapshot import locked
 from bindserver.engine.changes import Position
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import Unavailable
-from bindserver.queries.query import Dealt, OverBudget, Rows
+from bindserver.queries.query import OverBudget, Rows, RowsBySlot
 from bindserver.user_code import apart
 
 logger = logging.getLogger("bindserver")
@@ -31,7 +31,7 @@ Groups = dict[Hashable, tuple[Touched, list[LiveView]]]
 """Views in which the same was touched, and which can be read together."""
 
 
-class Mover:
+class Advance:
     """Moves views to the state of a turn's snapshot.
 
     Args:
@@ -48,19 +48,19 @@ class Mover:
         self,
         desk: Desk,
         source: Source,
-        history: History,
+        invalidation: Invalidation,
         position: Position,
         pacer: Pacer,
-        outgoing: Outgoing,
-        isolation: Isolation,
+        outbound: Outbound,
+        failures: Failures,
     ) -> None:
         self._desk = desk
         self._source = source
-        self._history = history
+        self._invalidation = invalidation
         self._position = position
         self._pacer = pacer
-        self._outgoing = outgoing
-        self._isolation = isolation
+        self._outbound = outbound
+        self._failures = failures
         self._locked: dict[frozenset[str], Exception] = {}
 
     def move(self, views: Iterable[LiveView]) -> None:
@@ -72,22 +72,22 @@ class Mover:
         groups: Groups = {}
         until, late = time.monotonic() + conf.QUERY_SECONDS, False
         for live in sorted(views, key=lambda live: live.moved_at):
-            if live.state is not State.LOADING and not live.rests() and not self._stays(live):
-                self._isolation.attempt(live, partial(self._assign, groups), ours=True)
+            if live.state is not ViewState.LOADING and not live.rests() and not self._stays(live):
+                self._failures.attempt(live, partial(self._assign, groups), ours=True)
         for what, lives in groups.values():
             alone = late or len(lives) == 1 or lives[0].tables in self._locked
-            dealt = None if alone else self._read_together(lives, what)
+            rows_by_slot = None if alone else self._read_together(lives, what)
             for live in lives:
-                if late and dealt is None:
-                    self._isolation.staying.add(live)
-                elif live.state is not State.LOADING and not self._stays(live):
-                    self._isolation.attempt(live, partial(self._move, what, dealt))
+                if late and rows_by_slot is None:
+                    self._failures.staying.add(live)
+                elif live.state is not ViewState.LOADING and not self._stays(live):
+                    self._failures.attempt(live, partial(self._move, what, rows_by_slot))
                     live.moved_at = time.monotonic()
                     late = live.moved_at >= until
 
     def _stays(self, live: LiveView) -> bool:
-        """Tell whether a view is not to be moved in this snapshot."""
-        return live in self._isolation.staying
+        """Return whether a view is not to be moved in this snapshot."""
+        return live in self._failures.staying
 
     def _assign(self, groups: Groups, live: LiveView) -> None:
         """Put a view to those that it can be read with; let it pass if nothing has touched it."""
@@ -99,22 +99,23 @@ class Mover:
             self._publish(live, None)
             return
         # One that has failed is tried by itself, or it might fail them all.
-        kin = live.query.kin if live.state is not State.FAILED else None
-        key = live.query.identity if kin is None else (kin, what)
+        batch_key = live.query.batch_key if live.state is not ViewState.FAILED else None
+        key = live.query.identity if batch_key is None else (batch_key, what)
         groups.setdefault(key, (what, []))[1].append(live)
 
     def _what(self, live: LiveView) -> Touched:
-        if live.state is not State.READY or self._may_be_old_to_who_waits(live):
+        if live.state is not ViewState.READY or self._may_be_old_to_who_waits(live):
             return WHOLE
-        return self._history.touched(live, live.position)
+        return self._invalidation.touched(live, live.position)
 
     def _may_be_old_to_who_waits(self, live: LiveView) -> bool:
-        """Tell whether somebody wants the rows as they are now, and memory might not have them."""
-        if (live.openings or live.readers) and self._history.is_unsure_of(live):
+        """Return whether somebody wants the rows as they are now, and memory might not have
+        them."""
+        if (live.openings or live.readers) and self._invalidation.is_unsure_of(live):
             return True
         return not all(self._source.proves(live.compared, r.asked) for r in live.readers)
 
-    def _read_together(self, lives: Sequence[LiveView], what: Touched) -> Dealt | None:
+    def _read_together(self, lives: Sequence[LiveView], what: Touched) -> RowsBySlot | None:
         """Return the rows of each slot; None where views are to be read one by one, because one
         of them, which is not known yet, cannot be read."""
         self._pacer.restart()
@@ -123,20 +124,20 @@ class Mover:
         except OverBudget:
             self._have_loaded(lives)
         except Exception as problem:
-            self._isolation.see_database()
+            self._failures.see_database()
             self._note_lock(lives[0], problem)
             logger.debug("bindserver: views are read one by one", exc_info=problem)
         return None
 
-    def _move(self, what: Touched, dealt: Dealt | None, live: LiveView) -> None:
+    def _move(self, what: Touched, rows_by_slot: RowsBySlot | None, live: LiveView) -> None:
         where = (self._position, self._pacer, self._desk.alias)
-        if dealt is None and live.tables in self._locked:
+        if rows_by_slot is None and live.tables in self._locked:
             raise self._locked[live.tables]
         try:
-            if dealt is None:
+            if rows_by_slot is None:
                 delta = refresh(live, what, *where)
             else:
-                delta = take(live, what, dealt.get(live.query.slot) or Rows(), *where)
+                delta = take(live, what, rows_by_slot.get(live.query.slot) or Rows(), *where)
         except OverBudget:
             self._have_loaded([live])
             return
@@ -164,7 +165,7 @@ class Mover:
         if live.awaits(
             loaded.began, loaded.query
         ):  # else it was set aside, and perhaps read to newer rows
-            self._isolation.attempt(live, partial(self._take, loaded))
+            self._failures.attempt(live, partial(self._take, loaded))
 
     def _take(self, loaded: Loaded, live: LiveView) -> None:
         if loaded.rows is None:
@@ -173,8 +174,8 @@ class Mover:
         delta = live.load(loaded.rows, loaded.position, began=loaded.began)
         self._publish(live, delta)
         if delta is None:
-            self._outgoing.add(live.audience, Arrived())
-        if live.doubted:
+            self._outbound.add(live.audience, Arrived())
+        if live.suspect:
             live.read_again()  # the load may have begun before that was said
 
     def _publish(self, live: LiveView, delta: Delta | None) -> None:
@@ -184,4 +185,4 @@ class Mover:
         if live.audience:
             frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
             event = Published(frames=frames, version=live.view.version)
-            self._outgoing.add(live.audience, event)
+            self._outbound.add(live.audience, event)

@@ -77,7 +77,7 @@ def hung_on(user: Model) -> dict[str, Any]:
 
 @lru_cache(maxsize=1024)
 def _remembers(kind: type[Model], name: str) -> bool:
-    """Tell whether a private attribute is one in which a user keeps what it has looked up."""
+    """Return whether a private attribute is one in which a user keeps what it has looked up."""
     if name in DJANGOS or CACHE in name:
         return True
     return any(
@@ -91,7 +91,7 @@ def _remembers(kind: type[Model], name: str) -> bool:
 
 
 def _looks_and_stores(code: Any, name: str) -> bool:
-    """Tell whether a function keeps something under a name, and looks there first."""
+    """Return whether a function keeps something under a name, and looks there first."""
     if name not in code.co_names and name not in code.co_consts:
         return False
     found = [op.opname for op in dis.get_instructions(code) if op.argval == name]
@@ -109,7 +109,7 @@ def _usual(known: Model) -> Mapping[str, Any]:
 
 
 def _is_usual(name: str, value: Any, usual: Mapping[str, Any]) -> bool:
-    """Tell whether a row comes with a value, as with a tracker of what has changed."""
+    """Return whether a row comes with a value, as with a tracker of what has changed."""
     if name not in usual:
         return False
     encoder = Encoder()
@@ -129,7 +129,7 @@ def _anew(value: Any) -> Any:
 
 
 def is_anew(value: Any) -> bool:
-    """Tell whether all instances in a value are such that can be read anew."""
+    """Return whether all instances in a value are such that can be read anew."""
     inside = value.values() if type(value) is dict else value if type(value) in CONTAINERS else None
     if inside is not None:
         return all(map(is_anew, inside))

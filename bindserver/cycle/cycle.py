@@ -1,11 +1,11 @@
 """The cycle: one thread for each database, which alone touches views.
 
-    woken (hint, poll, wish)
+    woken (hint, poll, request)
       -> open one snapshot transaction
       -> what changed since each view's position?
       -> which views can that touch?
       -> read those rows again, diff, publish
-      -> serve wishes in the same snapshot: resolve, load what is small, answer
+      -> serve requests in the same snapshot: resolve, load what is small, answer
       -> close the transaction; hand the frames to the loops
 
 Big loads are the loader's. A view that fails is set aside, and read whole when it is tried again.
@@ -25,9 +25,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.sources import Source, source_of
 from bindserver.conf import conf
-from bindserver.cycle.delivery import Post
-from bindserver.cycle.inbox import HintWish, Wish
-from bindserver.cycle.lag import Standing, Stragglers, stragglers
+from bindserver.cycle.delivery import Fanout
+from bindserver.cycle.inbox import Hint, Request
+from bindserver.cycle.lag import LaggingViews, LagReason, lagging_views
 from bindserver.cycle.loader import Loaded
 from bindserver.cycle.outage import Desk, refuse
 from bindserver.cycle.turn import Turn
@@ -60,10 +60,10 @@ class Cycle:
 
     def __init__(self, alias: str, secret: bytes) -> None:
         self.alias = alias
-        self._inbox: deque[Wish | Loaded] = deque()
+        self._inbox: deque[Request | Loaded] = deque()
         self._bell = threading.Condition()
         self._stopping = False
-        self._post = Post()
+        self._fanout = Fanout()
         self._pacer = Pacer(conf.QUERY_SECONDS)
         self._desk = Desk(alias, secret, self._put)
         self._connection: BaseDatabaseWrapper | None = None
@@ -76,7 +76,7 @@ class Cycle:
         self._chores_at = 0.0
         self._turned_at = 0.0
         self._behind_since: float | None = None
-        self._stragglers: tuple[Stragglers, ...] = ()
+        self._lagging: tuple[LaggingViews, ...] = ()
         self._rung = False
         self._thread = threading.Thread(
             target=self._run, name=f"bindserver-cycle-{alias}", daemon=True
@@ -94,14 +94,14 @@ class Cycle:
         if self._thread.is_alive():
             self._thread.join()
 
-    def ask(self, wish: Wish) -> None:
-        """Hand in a wish, from any thread."""
-        self._put(wish)
+    def ask(self, request: Request) -> None:
+        """Hand in a request, from any thread."""
+        self._put(request)
 
     def lag(self) -> float:
         """Return for how many seconds the view furthest behind has not been known to be as the
         database is, of those that are neither set aside nor being loaded."""
-        behind = [s.since for s in self._stragglers if s.standing is Standing.BEHIND]
+        behind = [s.since for s in self._lagging if s.reason is LagReason.BEHIND]
         since, now = self._behind_since, time.monotonic()
         return now - min([now if since is None else since, *behind])
 
@@ -110,16 +110,16 @@ class Cycle:
         where it was not asked yet."""
         return self._desk.by_row
 
-    def stragglers(self) -> tuple[Stragglers, ...]:
+    def lagging_views(self) -> tuple[LaggingViews, ...]:
         """Return the views that the last turn has not brought to what the database holds."""
-        return self._stragglers
+        return self._lagging
 
-    def _put(self, item: Wish | Loaded) -> None:
+    def _put(self, item: Request | Loaded) -> None:
         with self._bell:
             self._inbox.append(item)
             self._bell.notify()
 
-    def _put_back(self, items: Sequence[Wish | Loaded]) -> None:
+    def _put_back(self, items: Sequence[Request | Loaded]) -> None:
         with self._bell:
             self._inbox.extendleft(reversed(items))
 
@@ -150,7 +150,7 @@ class Cycle:
         self._disconnect()
         connections.close_all()  # this thread's: bindings may have read from other databases
 
-    def _wait(self) -> list[Wish | Loaded]:
+    def _wait(self) -> list[Request | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""
         # Asked once and not at each look: only a turn changes what is watched, and until when.
         until, source = self._until(), self._looked_at()
@@ -200,12 +200,12 @@ class Cycle:
         if self._source is None:
             return self._retry_at if self._losses else NEVER
         if not self._desk.watched():  # a log grows whether or not anybody looks at views
-            keeps = self._source.polls or self._desk.catalogue.views()
+            keeps = self._source.polls or self._desk.store.views()
             return self._chores_at if keeps else NEVER
         compare_at = self._source.due()
         return min(self._chores_at, self._desk.due(), NEVER if compare_at is None else compare_at)
 
-    def _turn(self, items: list[Wish | Loaded]) -> None:
+    def _turn(self, items: list[Request | Loaded]) -> None:
         """Take a turn, by another source if the change log has come or gone."""
         try:
             self._take_turn(items)
@@ -214,27 +214,27 @@ class Cycle:
             self._drop_source()
             self._take_turn(items)
 
-    def _take_turn(self, items: list[Wish | Loaded]) -> None:
+    def _take_turn(self, items: list[Request | Loaded]) -> None:
         connection, source = self._connect()
         for item in items:
-            if isinstance(item, HintWish):
+            if isinstance(item, Hint):
                 source.compare() if item.changes is None else source.hint(item.changes)
         turn, whole = Turn(self._desk, source, self._pacer), False
         try:
             while not self._run_in_snapshot(turn, items, connection, source):
                 pass  # the schema was changed just before the snapshot
             whole = True
-            self._note_stragglers(turn)
+            self._note_lagging(turn)
         finally:
             # What views have come to is theirs, whatever happened to the rest of the turn; but
             # nobody has all of a state then, and so nobody is told that they have.
-            if turn.outgoing:
+            if turn.outbound:
                 behind = (
                     self._desk.lagging(turn.position, source.unseen())
                     if whole
                     else self._desk.listeners()
                 )
-                self._post.send(turn.outgoing, turn.state(), behind)
+                self._fanout.send(turn.outbound, turn.state(), behind)
         if self._losses:
             logger.warning("bindserver: database %r is followed again", self.alias)
         self._losses = 0
@@ -242,18 +242,18 @@ class Cycle:
         if turn.postponed:
             self._put_back(turn.postponed)
         elif turn.unanswered:
-            self._put(HintWish())
+            self._put(Hint())
         self._do_chores(source)
 
-    def _note_stragglers(self, turn: Turn) -> None:
+    def _note_lagging(self, turn: Turn) -> None:
         """Note how views stand, for threads that may not look at them."""
         since = time.monotonic() if self._behind_since is None else self._behind_since
-        self._stragglers = stragglers(self._desk.catalogue.views(), turn.position, since)
+        self._lagging = lagging_views(self._desk.store.views(), turn.position, since)
 
     def _run_in_snapshot(
         self,
         turn: Turn,
-        items: list[Wish | Loaded],
+        items: list[Request | Loaded],
         connection: BaseDatabaseWrapper,
         source: Source,
     ) -> bool:
@@ -272,7 +272,7 @@ class Cycle:
         if time.monotonic() < self._chores_at:
             return
         self._chores_at = time.monotonic() + CHORES_SECONDS
-        self._desk.catalogue.let_go()
+        self._desk.store.evict()
         try:
             if source.purge():
                 self._chores_at = time.monotonic() + BUSY_CHORES_SECONDS
@@ -312,7 +312,7 @@ class Cycle:
             self._source.close()
         self._source = None
 
-    def _lost(self, problem: Exception, items: list[Wish | Loaded]) -> None:
+    def _lost(self, problem: Exception, items: list[Request | Loaded]) -> None:
         """Ride out a lost database: subscribers keep what they have, and hear that it is old."""
         delay = RECONNECT_SECONDS[min(self._losses, len(RECONNECT_SECONDS) - 1)]
         self._retry_at = time.monotonic() + delay
@@ -322,9 +322,9 @@ class Cycle:
             self._tell_loss(problem)
         self._disconnect()
         self._desk.loader.give_up()
-        outgoing = self._desk.out_of_reach(items)
-        if outgoing:
-            self._post.send(outgoing, "", frozenset())
+        outbound = self._desk.out_of_reach(items)
+        if outbound:
+            self._fanout.send(outbound, "", frozenset())
 
     def _tell_loss(self, problem: Exception) -> None:
         if isinstance(problem, OperationalError | InterfaceError | BindserverError):

@@ -23,7 +23,7 @@ SLICE_SECONDS = 0.004
 PARK_SECONDS = 0.1
 
 
-class Outgoing:
+class Outbound:
     """The events of one turn of the cycle, in order."""
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Outgoing:
         return loops
 
 
-class Courier:
+class LoopDispatcher:
     """Delivers on one loop: what it was given first, first, and never for long at a time."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -131,22 +131,22 @@ def _deliver(
     done.set()
 
 
-class Post:
-    """The couriers of all loops that one cycle delivers to."""
+class Fanout:
+    """The dispatchers of all loops that one cycle delivers to."""
 
     def __init__(self) -> None:
-        self._couriers: dict[asyncio.AbstractEventLoop, Courier] = {}
+        self._dispatchers: dict[asyncio.AbstractEventLoop, LoopDispatcher] = {}
 
-    def send(self, outgoing: Outgoing, state: str, behind: frozenset[Listener]) -> None:
+    def send(self, outbound: Outbound, state: str, behind: frozenset[Listener]) -> None:
         """Hand a turn's events over, and let the loops work for a moment before going on."""
         waiting = []
-        for loop, items in outgoing.by_loop().items():
+        for loop, items in outbound.by_loop().items():
             if loop.is_closed():
-                self._couriers.pop(loop, None)
+                self._dispatchers.pop(loop, None)
                 continue
-            courier = self._couriers.setdefault(loop, Courier(loop))
+            dispatcher = self._dispatchers.setdefault(loop, LoopDispatcher(loop))
             done = threading.Event()
-            loop.call_soon_threadsafe(courier.take, items, state, behind, done)
+            loop.call_soon_threadsafe(dispatcher.take, items, state, behind, done)
             waiting.append(done)
         until = time.perf_counter() + PARK_SECONDS
         for done in waiting:

@@ -60,7 +60,7 @@ class _Failure:
     views: set[Hashable] = field(default_factory=set)
 
 
-class Failures:
+class FailureLog:
     """The failures of one cycle's bindings.
 
     Args:
@@ -119,7 +119,7 @@ class Failures:
             logger.error(said, name, reference, exc_info=problem)
 
     def healed(self, view: Hashable) -> None:
-        """Take the word that a view is well; when it was the last, the log hears that."""
+        """Called when a view is well; when it was the last, the log hears that."""
         for key, known in list(self._known.items()):
             if view in known.views:
                 known.views.discard(view)
@@ -170,7 +170,7 @@ def _reason(problem: Exception) -> str:
 
 
 def is_of_values(problem: BaseException) -> bool:
-    """Tell whether an error says that a column or the driver cannot take a value."""
+    """Return whether an error says that a column or the driver cannot take a value."""
     if isinstance(problem, DataError):
         return True
     if not isinstance(problem, (OverflowError, ValueError, ValidationError)):

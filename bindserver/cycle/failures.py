@@ -12,9 +12,9 @@ from functools import partial
 
 from bindserver.bindings.registry import BindingClass
 from bindserver.capture.sources import Source
-from bindserver.cycle.delivery import Outgoing
+from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.inbox import Ended
-from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.outage import Desk, mark_stale
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import locked
@@ -36,7 +36,7 @@ def nobody(problem: Exception) -> None:
     """Hear what went wrong, and do nothing."""
 
 
-class Isolation:
+class Failures:
     """Does something to one view after the other in a turn, whatever happens to one of them.
 
     Args:
@@ -56,13 +56,13 @@ class Isolation:
         desk: Desk,
         source: Source,
         pacer: Pacer,
-        outgoing: Outgoing,
+        outbound: Outbound,
         note: Callable[[Exception], None] = nobody,
     ) -> None:
         self._desk = desk
         self._source = source
         self._pacer = pacer
-        self._outgoing = outgoing
+        self._outbound = outbound
         self._note = note
         self.staying: set[LiveView] = set()
 
@@ -128,25 +128,25 @@ class Isolation:
             given = live.given and not live.loaded  # params that rows were read by are right
             live.refusal = failures.refusal(live.binding, problem, view, given=given)
             self._refuse(live, live.refusal)
-        live.state = State.FAILED
+        live.state = ViewState.FAILED
         live.failures += 1
         live.retry_at = time.monotonic() + delay
         if live.audience or live.openings:
-            mark_stale(live, self._outgoing)
+            mark_stale(live, self._outbound)
         live.fail_readers(live.refusal or Unavailable())
 
     def _refuse(self, live: LiveView, refusal: Refusal) -> None:
         """Tell those who wait for a view's first rows why there are none; they wait no more. Who
         has rows keeps them."""
         for opening in [opening for opening in live.openings if not opening.has_rows]:
-            self._desk.refuse_rows(opening.ref, refusal, self._outgoing)
+            self._desk.refuse_rows(opening.ref, refusal, self._outbound)
 
     def _end(self, live: LiveView, problem: TooManyRows) -> None:
         """End the subscriptions of a view that has outgrown its limit."""
         self._desk.failures.note(live.binding, problem, words=str(problem))
         refs = [*live.audience, *(opening.ref for opening in live.openings)]
-        self._outgoing.add(refs, Ended(code=Code.TOO_LARGE))
+        self._outbound.add(refs, Ended(code=Code.TOO_LARGE))
         live.fail_readers(problem)
         live.openings.clear()
         live.audience.clear()
-        live.state = State.NEW
+        live.state = ViewState.NEW

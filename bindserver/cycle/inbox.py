@@ -1,6 +1,6 @@
 """What a hub is asked, and what it answers: the words between transports and the cycle.
 
-Wishes may be handed in from any thread. Events come back in order on the listener's event loop;
+Requests may be handed in from any thread. Events come back in order on the listener's event loop;
 a snapshot's answer comes as a future.
 """
 
@@ -56,7 +56,7 @@ class Listener(Protocol):
         """Give up: hearing an event raised, so nothing after it can be right."""
 
     def settle(self, state: str) -> None:
-        """Take the word that all events of one committed state have been heard."""
+        """Called when all events of one committed state have been heard."""
 
 
 class Ref(NamedTuple):
@@ -66,11 +66,11 @@ class Ref(NamedTuple):
     number: int
 
 
-# Wishes.
+# Requests.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SubscribeWish:
+class SubscribeRequest:
     """Accept a subscription and answer it.
 
     Attributes:
@@ -84,7 +84,7 @@ class SubscribeWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnsubscribeWish:
+class UnsubscribeRequest:
     """Tell the canonical params of a message that ends a subscription."""
 
     ref: Ref
@@ -92,14 +92,14 @@ class UnsubscribeWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseWish:
+class ReleaseRequest:
     """Forget a subscription."""
 
     ref: Ref
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReconsiderWish:
+class ReconsiderRequest:
     """Evaluate a subscription again, for a caller who has proved anew who they are."""
 
     ref: Ref
@@ -107,7 +107,7 @@ class ReconsiderWish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CatchUpWish:
+class CatchUpRequest:
     """Bring a subscription from a version of its view to the present."""
 
     ref: Ref
@@ -119,7 +119,7 @@ Rows = TypeVar("Rows")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reading(Generic[Rows]):
-    """A wish for rows as they are now, answered once."""
+    """A request for rows as they are now, answered once."""
 
     answer: Future[Rows] = field(default_factory=Future)
 
@@ -135,7 +135,7 @@ class _Reading(Generic[Rows]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotWish(_Reading["Snapshot"]):
+class SnapshotRequest(_Reading["Snapshot"]):
     """Give a binding's rows as JSON.
 
     Attributes:
@@ -149,20 +149,20 @@ class SnapshotWish(_Reading["Snapshot"]):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadWish(_Reading[ModelRows[Any]]):
+class ReadRequest(_Reading[ModelRows[Any]]):
     """Give a binding's rows as model instances."""
 
     instance: Binding[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class HintWish:
+class Hint:
     """Look at what was written; None when that is not known, and all must be compared."""
 
     changes: tuple[Change, ...] | None = ()
 
 
-class Order(Enum):
+class CommandKind(Enum):
     """What an operator may have done with a binding's views.
 
     SYNC: read anew, and send subscribers all rows. BUMP: read anew, and send what differed.
@@ -175,30 +175,30 @@ class Order(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderWish:
+class ViewCommand:
     """Do something with all views of these events, and of this class of bindings; None for any."""
 
-    order: Order
+    command: CommandKind
     events: frozenset[str] | None = None
     binding: BindingClass | None = None
 
     def means(self, event: str | None, binding: BindingClass) -> bool:
-        """Tell whether a view of a binding is meant."""
+        """Return whether a view of a binding is meant."""
         return (self.events is None or event in self.events) and (
             self.binding is None or binding is self.binding
         )
 
 
-Wish = (
-    SubscribeWish
-    | UnsubscribeWish
-    | ReleaseWish
-    | CatchUpWish
-    | ReconsiderWish
-    | SnapshotWish
-    | ReadWish
-    | HintWish
-    | OrderWish
+Request = (
+    SubscribeRequest
+    | UnsubscribeRequest
+    | ReleaseRequest
+    | CatchUpRequest
+    | ReconsiderRequest
+    | SnapshotRequest
+    | ReadRequest
+    | Hint
+    | ViewCommand
 )
 
 

@@ -31,7 +31,7 @@ class Touched:
 WHOLE = Touched(whole=True)
 
 
-class History:
+class Invalidation:
     """What one turn knows of changes.
 
     Args:
@@ -73,7 +73,7 @@ class History:
         return WHOLE if what and (live.query.whole or self.is_unsure_of(live)) else what
 
     def is_unsure_of(self, live: LiveView) -> bool:
-        """Tell whether a view reads a table whose changes are not seen."""
+        """Return whether a view reads a table whose changes are not seen."""
         return bool(self._unseen) and not self._unseen.isdisjoint(live.tables)
 
 

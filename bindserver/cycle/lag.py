@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.engine.changes import Position
 
 
-class Standing(Enum):
+class LagReason(Enum):
     """Why somebody waits for a view, or has old rows of it.
 
     BEHIND: a turn has left it for the next one. LOADING: the loader reads it whole. SET_ASIDE: it
@@ -24,25 +24,25 @@ class Standing(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stragglers:
+class LaggingViews:
     """Views of one event that stand alike, and are not as the database is.
 
     Attributes:
         event: the binding's; its model's label where it is not published.
-        standing: how they stand.
+        standing: why.
         count: how many they are.
         since: since when the one furthest behind is old, on the monotonic clock.
     """
 
     event: str
-    standing: Standing
+    reason: LagReason
     count: int
     since: float
 
 
-def stragglers(
+def lagging_views(
     views: Iterable[LiveView], position: Position, since: float
-) -> tuple[Stragglers, ...]:
+) -> tuple[LaggingViews, ...]:
     """Return which views a turn has not brought to its snapshot, and note since when on each.
 
     Args:
@@ -50,17 +50,17 @@ def stragglers(
         position: the snapshot's.
         since: when it was last known that views are as the database is, on the monotonic clock.
     """
-    found: dict[tuple[str, Standing], list[float]] = defaultdict(list)
+    found: dict[tuple[str, LagReason], list[float]] = defaultdict(list)
     for live in views:
-        if not live.wanted or (live.state is State.READY and live.position == position):
+        if not live.wanted or (live.state is ViewState.READY and live.position == position):
             live.behind_since = None
             continue
         if live.behind_since is None:
             live.behind_since = since
-        found[_name(live), _standing(live)].append(live.behind_since)
+        found[_name(live), _reason(live)].append(live.behind_since)
     return tuple(
-        Stragglers(event=event, standing=standing, count=len(times), since=min(times))
-        for (event, standing), times in sorted(found.items(), key=lambda item: item[0][0])
+        LaggingViews(event=event, reason=reason, count=len(times), since=min(times))
+        for (event, reason), times in sorted(found.items(), key=lambda item: item[0][0])
     )
 
 
@@ -68,7 +68,7 @@ def _name(live: LiveView) -> str:
     return live.event or live.query.model._meta.label
 
 
-def _standing(live: LiveView) -> Standing:
-    if live.state is State.FAILED:
-        return Standing.SET_ASIDE
-    return Standing.LOADING if live.state is State.LOADING else Standing.BEHIND
+def _reason(live: LiveView) -> LagReason:
+    if live.state is ViewState.FAILED:
+        return LagReason.SET_ASIDE
+    return LagReason.LOADING if live.state is ViewState.LOADING else LagReason.BEHIND

@@ -15,7 +15,7 @@ from django.db.models import Model
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
-from bindserver.cycle.inbox import ReadWish, Ref, Snapshot, SnapshotWish
+from bindserver.cycle.inbox import ReadRequest, Ref, Snapshot, SnapshotRequest
 from bindserver.cycle.waiting import Opening, Reading
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
@@ -32,7 +32,7 @@ VERSION_BITS = 40
 _numbers, _views = count(), count()
 
 
-class State(Enum):
+class ViewState(Enum):
     """Where a view stands.
 
     NEW: nothing read yet. LOADING: the loader reads it whole. READY: it is as it was at its
@@ -65,8 +65,8 @@ class LiveView:
         self.query = query
         self.event = binding.event
         self.binding = type(binding)
-        self.state = State.NEW
-        self.doubted = False
+        self.state = ViewState.NEW
+        self.suspect = False
         self.superseded = False
         self._awaits_since = -math.inf
         self._awaits_rows_of = query
@@ -100,8 +100,8 @@ class LiveView:
         return bool(self.audience or self.openings or self.readers)
 
     def rests(self) -> bool:
-        """Tell whether it is set aside, and not to be tried again yet."""
-        return self.state is State.FAILED and time.monotonic() < self.retry_at
+        """Return whether it is set aside, and not to be tried again yet."""
+        return self.state is ViewState.FAILED and time.monotonic() < self.retry_at
 
     def refuses(self) -> Refusal | None:
         """Return why nobody is given its rows until it is tried again; None if it can be read, or
@@ -110,15 +110,15 @@ class LiveView:
 
     def await_load(self) -> None:
         """Have the loader's rows waited for, in place of any that it is reading already."""
-        self.state = State.LOADING
+        self.state = ViewState.LOADING
         self._awaits_since = time.monotonic()
         self._awaits_rows_of = self.query
 
     def awaits(self, began: float, query: Query) -> bool:
-        """Tell whether a big load is waited for that began at a time, on the monotonic clock, and
+        """Return whether a big load is waited for that began at a time, on the monotonic clock, and
         has read a query."""
         current = began >= self._awaits_since and query is self._awaits_rows_of
-        return self.state is State.LOADING and current
+        return self.state is ViewState.LOADING and current
 
     def adopt(self, query: Query) -> None:
         """Take a query that was asked for anew in place of the one before. Where its rows may be
@@ -128,16 +128,16 @@ class LiveView:
             # Nobody gets rows of the query before any more, those neither that are being loaded.
             self.superseded = True
             self.loaded_at = -math.inf
-            self.doubted = False
+            self.suspect = False
             self._sync.clear()
-            if self.state is not State.FAILED:
-                self.state = State.NEW
-        elif self.state is not State.FAILED and not query.is_surely(before):
+            if self.state is not ViewState.FAILED:
+                self.state = ViewState.NEW
+        elif self.state is not ViewState.FAILED and not query.is_surely(before):
             self.read_again()
 
     def may_adopt(self, query: Query) -> bool:
-        """Tell whether another query's rows can take the place of its own: they have the same key,
-        and are put in order the same way."""
+        """Return whether another query's rows can take the place of its own: they have the same
+        key, and are put in order the same way."""
         mine = self.query
         return (mine.form, mine.key, mine.sortable, mine.model) == (
             query.form,
@@ -168,16 +168,16 @@ class LiveView:
         self._listed: tuple[int | None, Mapping[Key, str]] = (None, {})
         self._kept: tuple[Model, ...] | None = None
 
-    def doubt(self) -> None:
+    def mark_suspect(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""
         self.modified = time.time()
         self.read_again()
 
     def read_again(self) -> None:
         """Have the rows read whole: at once, or again once they have been loaded."""
-        self.doubted = self.state is State.LOADING
-        if not self.doubted:
-            self.state = State.NEW
+        self.suspect = self.state is ViewState.LOADING
+        if not self.suspect:
+            self.state = ViewState.NEW
 
     def learn(self, recorder: Recorder) -> None:
         """Take note of the tables that reading it has read beside its own query."""
@@ -198,7 +198,7 @@ class LiveView:
         self.position = self.compared = position
         if began is not None and self.behind_since is not None:
             self.behind_since = began
-        self.state = State.READY
+        self.state = ViewState.READY
         self.loaded = True
         self.refusal = None
         self.superseded = False
@@ -295,21 +295,21 @@ class LiveView:
         ready = [r for r in self.readers if r.at < asked_before and proves(self.compared, r.asked)]
         self.readers = [r for r in self.readers if r not in ready]
         for reading in ready:
-            if isinstance(reading.wish, SnapshotWish):
-                reading.wish.give(self.snapshot())
+            if isinstance(reading.request, SnapshotRequest):
+                reading.request.give(self.snapshot())
             else:
-                reading.wish.give(self.model_rows())
+                reading.request.give(self.model_rows())
 
-    def leave(self, subject: object) -> list[SnapshotWish | ReadWish]:
-        """Return what those wish who wait for rows once as this subject; they wait no more."""
-        wishes = [r.wish for r in self.readers if r.subject is subject]
-        self.readers = [r for r in self.readers if r.subject is not subject]
-        return wishes
+    def leave(self, viewer: object) -> list[SnapshotRequest | ReadRequest]:
+        """Return the requests of those who wait for rows once as this viewer; they wait no more."""
+        requests = [r.request for r in self.readers if r.viewer is viewer]
+        self.readers = [r for r in self.readers if r.viewer is not viewer]
+        return requests
 
     def fail_readers(self, problem: Exception) -> None:
         """Tell all who wait for its rows once why they do not get them."""
         for reading in self.readers:
-            reading.wish.fail(problem)
+            reading.request.fail(problem)
         self.readers.clear()
 
     def snapshot(self) -> Snapshot:

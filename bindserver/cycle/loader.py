@@ -155,7 +155,7 @@ class Loader:
         if self._stopping:
             pacer.expire()
         recorder, position, began = Recorder(), wanted.since, time.monotonic()
-        dealt: list[Rows | None] = [None] * len(wanted.lives)
+        rows_by_slot: list[Rows | None] = [None] * len(wanted.lives)
         problem: Exception | None = None
         try:
             connect(connection)
@@ -163,7 +163,7 @@ class Loader:
                 if wanted.durable:
                     position = log_of(connection).position(wanted.since)
                 with recorder.watching(self._alias):
-                    dealt[:] = apart(lambda: read_whole(wanted.queries, recorder, pacer))
+                    rows_by_slot[:] = apart(lambda: read_whole(wanted.queries, recorder, pacer))
                 vouch(self._alias, recorder.tables)
         except Exception as raised:  # handed on: the cycle sets the view aside and logs it
             problem = _told(raised, connection)
@@ -178,7 +178,7 @@ class Loader:
                 began=began,
                 problem=problem,
             )
-            for live, query, rows in zip(wanted.lives, wanted.queries, dealt, strict=True)
+            for live, query, rows in zip(wanted.lives, wanted.queries, rows_by_slot, strict=True)
         ]
 
 
@@ -193,7 +193,7 @@ def _told(raised: Exception, connection: BaseDatabaseWrapper) -> Exception:
 
 
 def _is_there(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether the database can be reached; if not, that is what went wrong for all."""
+    """Return whether the database can be reached; if not, that is what went wrong for all."""
     try:
         connect(connection)
     except DatabaseError:
@@ -205,8 +205,8 @@ def read_whole(queries: Sequence[Query], recorder: Recorder, pacer: Pacer) -> li
     """Read all rows of one view, or of several of one shape in as few queries as that takes."""
     if len(queries) == 1:
         return [queries[0].load(recorder, pacer)]
-    dealt = queries[0].load_together({query.slot for query in queries}, recorder, pacer)
-    return [dealt[query.slot] for query in queries]
+    rows_by_slot = queries[0].load_together({query.slot for query in queries}, recorder, pacer)
+    return [rows_by_slot[query.slot] for query in queries]
 
 
 def _longest() -> float:

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterator, Sequence, Set
 from contextlib import contextmanager
 
 from bindserver.conf import conf
-from bindserver.cycle.invalidation import History, Touched
+from bindserver.cycle.invalidation import Invalidation, Touched
 from bindserver.cycle.live_view import LiveView
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded, vouch
@@ -15,7 +15,7 @@ from bindserver.engine.changes import Key, Position
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import Dealt, OverBudget, Rows
+from bindserver.queries.query import OverBudget, Rows, RowsBySlot
 from bindserver.user_code import Untried
 
 
@@ -41,7 +41,7 @@ def refresh(
         return _step(live, what.pks, rows, position, pacer, recorder)
 
 
-def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias: str) -> Dealt:
+def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias: str) -> RowsBySlot:
     """Read again, in one query, what was touched in views of one shape.
 
     Raises:
@@ -51,12 +51,12 @@ def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias:
     query, slots = lives[0].query, {live.query.slot for live in lives}
     with _learning(lives, alias) as recorder:
         if what.whole:
-            dealt = query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
+            rows_by_slot = query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
         else:
             _check_budget(what)
-            dealt = query.read_together(what.pks, slots, recorder, pacer)
+            rows_by_slot = query.read_together(what.pks, slots, recorder, pacer)
         vouch(alias, recorder.tables)
-    return dealt
+    return rows_by_slot
 
 
 def take(
@@ -129,7 +129,7 @@ def missed(
     live: LiveView,
     cursor: cursors.Cursor | None,
     held: Sequence[Key] | None,
-    history: History,
+    invalidation: Invalidation,
 ) -> Delta | None:
     """Return what brings a client from its cursor to the present, None where only `sync` can.
 
@@ -146,10 +146,10 @@ def missed(
         return live.view.since(cursor.version) if remembered else None
     changed = live.view.touched_since(cursor.version) if remembered else None
     if changed is None:
-        if history.since(cursor.position) is None:
+        if invalidation.since(cursor.position) is None:
             return None
-        what = history.touched(live, cursor.position)
-        if what.whole or history.is_unsure_of(live):
+        what = invalidation.touched(live, cursor.position)
+        if what.whole or invalidation.is_unsure_of(live):
             changed = set(live.view.rows)
         else:
             changed = {live.keys[pk] for pk in what.pks if pk in live.keys}

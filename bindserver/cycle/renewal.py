@@ -9,14 +9,14 @@ from bindserver.bindings.permissions import PermissionFailed
 from bindserver.bindings.refusals import code_of_end
 from bindserver.capture.sources import Source
 from bindserver.conf import conf
-from bindserver.cycle.delivery import Outgoing
-from bindserver.cycle.failures import Isolation
-from bindserver.cycle.inbox import Ended, ReadWish, SnapshotWish
-from bindserver.cycle.invalidation import History
+from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.failures import Failures
+from bindserver.cycle.inbox import Ended, ReadRequest, SnapshotRequest
+from bindserver.cycle.invalidation import Invalidation
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.outage import Desk
 from bindserver.cycle.view_store import Asked
-from bindserver.cycle.viewers import Subject
+from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import locked
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code
@@ -24,7 +24,7 @@ from bindserver.exceptions import Denied, InvalidParams
 
 
 class Renewal:
-    """Asks bindings again, and leads their subjects to the views that are theirs now.
+    """Asks bindings again, and leads their viewers to the views that are theirs now.
 
     Args:
         desk: what lasts.
@@ -42,20 +42,20 @@ class Renewal:
         self,
         desk: Desk,
         source: Source,
-        history: History,
+        invalidation: Invalidation,
         position: Position,
-        outgoing: Outgoing,
-        isolation: Isolation,
+        outbound: Outbound,
+        failures: Failures,
     ) -> None:
         self._desk = desk
         self._source = source
-        self._history = history
+        self._invalidation = invalidation
         self._position = position
-        self._outgoing = outgoing
-        self._isolation = isolation
+        self._outbound = outbound
+        self._failures = failures
         self.unwatched = False
-        self._asked: dict[LiveView, dict[Subject, Asked]] = {}
-        self._left: list[tuple[LiveView, Subject]] = []
+        self._asked: dict[LiveView, dict[Viewer, Asked]] = {}
+        self._left: list[tuple[LiveView, Viewer]] = []
 
     def run(self) -> None:
         """Ask those bindings again whose own reads may have changed, and lead their subscribers to
@@ -65,22 +65,22 @@ class Renewal:
         they are until the next one.
         """
         until, late = time.monotonic() + conf.QUERY_SECONDS, False
-        for subject in self._desk.catalogue.subjects():
-            if not subject.depends():
+        for viewer in self._desk.store.viewers():
+            if not viewer.depends():
                 continue
-            if not subject.concerned(self._history.since(subject.position)):
-                subject.position = self._position
-            elif subject.refs and late:
-                self._isolation.staying.add(subject.live)
-            elif subject.refs and not subject.live.rests():
-                self._isolation.attempt(subject.live, partial(self._ask, subject))
+            if not viewer.concerned(self._invalidation.since(viewer.position)):
+                viewer.position = self._position
+            elif viewer.refs and late:
+                self._failures.staying.add(viewer.live)
+            elif viewer.refs and not viewer.live.rests():
+                self._failures.attempt(viewer.live, partial(self._ask, viewer))
                 late = time.monotonic() >= until
-            elif not subject.refs:
-                self._forget(subject)
+            elif not viewer.refs:
+                self._forget(viewer)
         for live, asked in self._asked.items():
-            self._isolation.attempt(live, partial(self._lead, asked))
+            self._failures.attempt(live, partial(self._lead, asked))
 
-    def renew(self, subject: Subject) -> None:
+    def renew(self, viewer: Viewer) -> None:
         """Ask a binding again for somebody who wants rows as they are now, if nobody knows whether
         what it has read has changed: where there is no log, writes may go unseen for a while.
 
@@ -90,62 +90,62 @@ class Renewal:
             Overtaken: what that was told by may be newer than the snapshot.
             Exception: whatever the binding raises.
         """
-        if not subject.depends() or self._source.proves(subject.asked, self._position):
+        if not viewer.depends() or self._source.proves(viewer.asked, self._position):
             return
-        old, asked = subject.live, self._desk.catalogue.ask_again(subject)
-        self._lead({subject: asked}, old)
-        if subject.live is not old:
-            subject.live.readers += [r for r in old.readers if r.subject is subject]
-            old.readers = [r for r in old.readers if r.subject is not subject]
+        old, asked = viewer.live, self._desk.store.ask_again(viewer)
+        self._lead({viewer: asked}, old)
+        if viewer.live is not old:
+            viewer.live.readers += [r for r in old.readers if r.viewer is viewer]
+            old.readers = [r for r in old.readers if r.viewer is not viewer]
 
-    def left(self) -> list[SnapshotWish | ReadWish]:
-        """Return what those wish who wait for rows once and were led elsewhere; they are to be led
-        to a view anew."""
-        return [wish for live, subject in self._left for wish in live.leave(subject)]
+    def left(self) -> list[SnapshotRequest | ReadRequest]:
+        """Return the requests of those who wait for rows once and were led elsewhere; they are to
+        be led to a view anew."""
+        return [request for live, viewer in self._left for request in live.leave(viewer)]
 
-    def _forget(self, subject: Subject) -> None:
-        """Drop a subject; who waits for rows through it is led to a view anew."""
-        self._desk.catalogue.forget(subject)
-        self._left.append((subject.live, subject))
+    def _forget(self, viewer: Viewer) -> None:
+        """Drop a viewer; who waits for rows through it is led to a view anew."""
+        self._desk.store.forget(viewer)
+        self._left.append((viewer.live, viewer))
 
-    def _ask(self, subject: Subject, live: LiveView) -> None:
+    def _ask(self, viewer: Viewer, live: LiveView) -> None:
         try:
-            asked = self._desk.catalogue.ask_again(subject)
+            asked = self._desk.store.ask_again(viewer)
         except (Denied, InvalidParams) as refusal:
-            self._revoke(subject, code_of_end(refusal))
+            self._revoke(viewer, code_of_end(refusal))
             return
         except PermissionFailed as problem:
             if locked(self._desk.alias, problem):
                 raise  # nobody knows that a right is gone: the view waits
-            self._isolation.see_database()
-            self._isolation.failed(problem, subject.binding)
-            self._revoke(subject, Code.INTERNAL)
+            self._failures.see_database()
+            self._failures.failed(problem, viewer.binding)
+            self._revoke(viewer, Code.INTERNAL)
             return
-        self._asked.setdefault(live, {})[subject] = asked
+        self._asked.setdefault(live, {})[viewer] = asked
 
-    def _lead(self, asked: dict[Subject, Asked], live: LiveView) -> None:
-        if self._desk.catalogue.becomes(live, asked):
-            for subject in asked:
-                self._settle(subject)
+    def _lead(self, asked: dict[Viewer, Asked], live: LiveView) -> None:
+        if self._desk.store.becomes(live, asked):
+            for viewer in asked:
+                self._settle(viewer)
             return
-        for subject, new in asked.items():
-            self._isolation.attempt(live, partial(self._lead_one, subject, new))
+        for viewer, new in asked.items():
+            self._failures.attempt(live, partial(self._lead_one, viewer, new))
 
-    def _lead_one(self, subject: Subject, asked: Asked, live: LiveView) -> None:
-        waiting = [opening for opening in live.openings if opening.ref in subject.refs]
-        if self._desk.catalogue.lead(subject, asked):
-            self._left.append((live, subject))
-            self._desk.move(list(subject.refs), subject.live, waiting, self._outgoing)
-        self._settle(subject)
+    def _lead_one(self, viewer: Viewer, asked: Asked, live: LiveView) -> None:
+        waiting = [opening for opening in live.openings if opening.ref in viewer.refs]
+        if self._desk.store.lead(viewer, asked):
+            self._left.append((live, viewer))
+            self._desk.move(list(viewer.refs), viewer.live, waiting, self._outbound)
+        self._settle(viewer)
 
-    def _settle(self, subject: Subject) -> None:
-        subject.position = subject.asked = self._position
-        self.unwatched |= not self._source.watches(subject.tables())
+    def _settle(self, viewer: Viewer) -> None:
+        viewer.position = viewer.asked = self._position
+        self.unwatched |= not self._source.watches(viewer.tables())
 
-    def _revoke(self, subject: Subject, code: Code) -> None:
-        """End the subscriptions of a subject that may not have its binding any more."""
-        refs = list(subject.refs)
+    def _revoke(self, viewer: Viewer, code: Code) -> None:
+        """End the subscriptions of a viewer that may not have its binding any more."""
+        refs = list(viewer.refs)
         for ref in refs:
-            self._desk.catalogue.release(ref)
-        self._forget(subject)
-        self._outgoing.add(refs, Ended(code=code))
+            self._desk.store.release(ref)
+        self._forget(viewer)
+        self._outbound.add(refs, Ended(code=code))

@@ -1,4 +1,4 @@
-"""Serving wishes, inside a turn's snapshot: who asks is led to a view, and waits there for it."""
+"""Serving requests, inside a turn's snapshot: who asks is led to a view, and waits there for it."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from bindserver.bindings.refusals import code_of_end, refusing
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.capture.sources import Source
 from bindserver.conf import conf
-from bindserver.cycle.delivery import Outgoing
+from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.inbox import (
     Accepted,
     Answered,
-    CatchUpWish,
+    CatchUpRequest,
     Ended,
-    HintWish,
-    OrderWish,
-    ReadWish,
-    ReconsiderWish,
+    Hint,
+    ReadRequest,
+    ReconsiderRequest,
     Ref,
     Refused,
-    ReleaseWish,
-    SnapshotWish,
+    ReleaseRequest,
+    Request,
+    SnapshotRequest,
     Staled,
-    SubscribeWish,
+    SubscribeRequest,
     Unsubscribed,
-    UnsubscribeWish,
-    Wish,
+    UnsubscribeRequest,
+    ViewCommand,
 )
 from bindserver.cycle.outage import Desk
-from bindserver.cycle.viewers import Subject
+from bindserver.cycle.viewers import Viewer
 from bindserver.cycle.waiting import Opening, Reading
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded, locked
@@ -46,8 +46,8 @@ from bindserver.queries.query import Form
 from bindserver.user_code import apart
 
 
-class Reception:
-    """Serves the wishes of one turn.
+class Serving:
+    """Serves the requests of one turn.
 
     Args:
         desk: what lasts.
@@ -56,10 +56,10 @@ class Reception:
         outgoing: takes the events that it comes to.
         position: the turn's.
         failed: takes what a binding raised, as `Isolation.failed` does.
-        renew: asks a subject's binding again, where what it has read may have changed unseen.
+        renew: asks a viewer's binding again, where what it has read may have changed unseen.
 
     Attributes:
-        postponed: the wishes that another snapshot is needed for, and all that came after them.
+        postponed: the requests that another snapshot is needed for, and all that came after them.
     """
 
     def __init__(
@@ -67,58 +67,60 @@ class Reception:
         desk: Desk,
         source: Source,
         pacer: Pacer,
-        outgoing: Outgoing,
+        outbound: Outbound,
         position: Position,
         failed: Callable[..., Refusal],
-        renew: Callable[[Subject], None],
+        renew: Callable[[Viewer], None],
     ) -> None:
         self._desk = desk
         self._source = source
         self._pacer = pacer
-        self._outgoing = outgoing
+        self._outbound = outbound
         self._position = position
         self._failed = failed
         self._renew = renew
-        self.postponed: list[Wish] = []
+        self.postponed: list[Request] = []
         self._until = time.monotonic() + conf.QUERY_SECONDS
         self._late = False
 
-    def serve(self, wish: Wish) -> None:
-        """Serve a wish, or have it wait for its view; a wish that fails is told so.
+    def serve(self, request: Request) -> None:
+        """Serve a request, or have it wait for its view; a request that fails is told so.
 
-        A snapshot is not held for long, however many wishes there are: the others wait for the
+        A snapshot is not held for long, however many requests there are: the others wait for the
         next one.
         """
         if self.postponed or self._late:  # what is asked and taken back must stay in this order
-            self.postponed.append(wish)
+            self.postponed.append(request)
             return
         try:
-            apart(partial(self._serve, wish))
+            apart(partial(self._serve, request))
         except Overtaken:
-            self.postponed.append(wish)
+            self.postponed.append(request)
         self._late = time.monotonic() >= self._until
 
-    def _serve(self, wish: Wish) -> None:
-        match wish:
-            case SubscribeWish():
-                self._refusing(wish, lambda: self._subscribe(wish))
-            case UnsubscribeWish():
-                self._refusing(wish, lambda: self._unsubscribe(wish))
-            case ReleaseWish():
-                self._desk.catalogue.release(wish.ref)
-            case CatchUpWish():
-                self._catch_up(wish)
-            case ReconsiderWish():
-                self._reconsider(wish)
-            case SnapshotWish() | ReadWish():
-                self._read(wish)
-            case OrderWish():
-                self._desk.obey(wish)
-            case HintWish():
+    def _serve(self, request: Request) -> None:
+        match request:
+            case SubscribeRequest():
+                self._refusing(request, lambda: self._subscribe(request))
+            case UnsubscribeRequest():
+                self._refusing(request, lambda: self._unsubscribe(request))
+            case ReleaseRequest():
+                self._desk.store.release(request.ref)
+            case CatchUpRequest():
+                self._catch_up(request)
+            case ReconsiderRequest():
+                self._reconsider(request)
+            case SnapshotRequest() | ReadRequest():
+                self._read(request)
+            case ViewCommand():
+                self._desk.apply_command(request)
+            case Hint():
                 pass
 
-    def _refusing(self, wish: SubscribeWish | UnsubscribeWish, work: Callable[[], None]) -> None:
-        """Serve a wish, or say in the contract's words why not."""
+    def _refusing(
+        self, request: SubscribeRequest | UnsubscribeRequest, work: Callable[[], None]
+    ) -> None:
+        """Serve a request, or say in the contract's words why not."""
         self._pacer.restart()
         try:
             work()
@@ -127,142 +129,147 @@ class Reception:
         except Overtaken:
             raise
         except Exception as problem:
-            refusal = self._refusal(problem, _kind_of(wish), _params_of(wish))
+            refusal = self._refusal(problem, _kind_of(request), _params_of(request))
         else:
             return
-        self._outgoing.add([wish.ref], Refused(code=refusal.code, detail=str(refusal)))
+        self._outbound.add([request.ref], Refused(code=refusal.code, detail=str(refusal)))
 
     def _refusal(self, problem: Exception, kind: BindingClass, given: object) -> Refusal:
-        """Return what may be said of a wish that failed."""
+        """Return what may be said of a request that failed."""
         self._source.position()  # raises if it is the database that is lost
         if locked(self._desk.alias, problem):
             return Unavailable()
         return self._failed(problem, kind, given=bool(given))
 
-    def _subscribe(self, wish: SubscribeWish) -> None:
-        catalogue = self._desk.catalogue
-        if wish.instance is not None:
-            subject, instance = self._subject_of_instance(wish.instance, Form.JSON), wish.instance
-        else:
-            binding = registry.get(wish.message.event)
-            subject, instance = catalogue.resolve(
-                binding, wish.caller, wish.message.params, self._position
+    def _subscribe(self, request: SubscribeRequest) -> None:
+        store = self._desk.store
+        if request.instance is not None:
+            viewer, instance = (
+                self._viewer_of_instance(request.instance, Form.JSON),
+                request.instance,
             )
-        opening = subject.live.opening(wish.ref, wish.message)
-        refusal = subject.live.refuses()
+        else:
+            binding = registry.get(request.message.event)
+            viewer, instance = store.resolve(
+                binding, request.caller, request.message.params, self._position
+            )
+        opening = viewer.live.opening(request.ref, request.message)
+        refusal = viewer.live.refuses()
         if refusal is not None and not opening.has_rows:
             raise refusal
-        catalogue.attach(wish.ref, subject)
+        store.attach(request.ref, viewer)
         accepted = Accepted(
             params=canonical(instance.wire_params),
             takes_params=bool(type(instance).params),
-            key=subject.live.query.key,
+            key=viewer.live.query.key,
             ordered=True,
         )
-        self._outgoing.add([wish.ref], accepted)
-        self._desk.await_rows(subject.live, [opening], self._outgoing)
+        self._outbound.add([request.ref], accepted)
+        self._desk.await_rows(viewer.live, [opening], self._outbound)
 
-    def _reconsider(self, wish: ReconsiderWish) -> None:
+    def _reconsider(self, request: ReconsiderRequest) -> None:
         """Evaluate a subscription for a caller who has proved anew who they are."""
         self._pacer.restart()
-        catalogue = self._desk.catalogue
-        waiting = self._waiting(wish.ref)
+        store = self._desk.store
+        waiting = self._waiting(request.ref)
         try:
-            moved = catalogue.reconsider(wish.ref, wish.caller, self._position)
+            moved = store.reconsider(request.ref, request.caller, self._position)
         except Refusal as refusal:
             code = code_of_end(refusal)
         except Overtaken:
             raise
         except Exception as problem:
-            known = catalogue.subject_of(wish.ref)
+            known = store.viewer_of(request.ref)
             if known is None:
                 raise
             code = self._refusal(problem, known.binding, known.params).code
         else:
             if moved is not None:
-                self._desk.move([wish.ref], moved.live, waiting, self._outgoing)
+                self._desk.move([request.ref], moved.live, waiting, self._outbound)
             return
-        catalogue.release(wish.ref)
-        self._outgoing.add([wish.ref], Ended(code=code))
+        store.release(request.ref)
+        self._outbound.add([request.ref], Ended(code=code))
 
     def _waiting(self, ref: Ref) -> list[Opening]:
         """Return how a subscription waits for a first answer, if it does."""
-        subject = self._desk.catalogue.subject_of(ref)
-        return [] if subject is None else [o for o in subject.live.openings if o.ref == ref]
+        viewer = self._desk.store.viewer_of(ref)
+        return [] if viewer is None else [o for o in viewer.live.openings if o.ref == ref]
 
-    def _unsubscribe(self, wish: UnsubscribeWish) -> None:
-        binding = registry.find(wish.message.event)
+    def _unsubscribe(self, request: UnsubscribeRequest) -> None:
+        binding = registry.find(request.message.event)
         with refusing(given=True), guarded(self._desk.alias):
-            _, wire = validate(binding.params, wish.message.params)
+            _, wire = validate(binding.params, request.message.params)
         event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
-        self._outgoing.add([wish.ref], event)
+        self._outbound.add([request.ref], event)
 
-    def _catch_up(self, wish: CatchUpWish) -> None:
-        subject = self._desk.catalogue.subject_of(wish.ref)
-        if subject is None or wish.ref not in subject.live.audience:
+    def _catch_up(self, request: CatchUpRequest) -> None:
+        viewer = self._desk.store.viewer_of(request.ref)
+        if viewer is None or request.ref not in viewer.live.audience:
             return
-        live = subject.live
+        live = viewer.live
         if live.superseded:  # its rows are not this subscriber's any more; the new ones are to come
-            del live.audience[wish.ref]
-            self._desk.move([wish.ref], live, (), self._outgoing)
+            del live.audience[request.ref]
+            self._desk.move([request.ref], live, (), self._outbound)
             return
-        delta = live.view.since(wish.version)
+        delta = live.view.since(request.version)
         if delta is None:
             frames = live.sync_frames(round_page_size(None))
         else:
             frames = live.delta_frames(delta)
-        self._outgoing.add([wish.ref], Answered(frames=frames, version=live.view.version))
+        self._outbound.add([request.ref], Answered(frames=frames, version=live.view.version))
         if live.stale:
-            self._outgoing.add([wish.ref], Staled(frame=live.stale_frame()))
+            self._outbound.add([request.ref], Staled(frame=live.stale_frame()))
 
-    def _subject_of(self, wish: SnapshotWish | ReadWish) -> Subject:
-        if isinstance(wish, ReadWish):
-            return self._subject_of_instance(wish.instance, Form.MODELS)
-        subject, _ = self._desk.catalogue.resolve(
-            wish.binding, wish.caller, wish.params, self._position, trusted=wish.trusted
+    def _viewer_of(self, request: SnapshotRequest | ReadRequest) -> Viewer:
+        if isinstance(request, ReadRequest):
+            return self._viewer_of_instance(request.instance, Form.MODELS)
+        viewer, _ = self._desk.store.resolve(
+            request.binding, request.caller, request.params, self._position, trusted=request.trusted
         )
-        return subject
+        return viewer
 
-    def _subject_of_instance(self, instance: Binding[Any], form: Form) -> Subject:
-        return self._desk.catalogue.resolve_instance(instance, form, self._position)
+    def _viewer_of_instance(self, instance: Binding[Any], form: Form) -> Viewer:
+        return self._desk.store.resolve_instance(instance, form, self._position)
 
-    def _read(self, wish: SnapshotWish | ReadWish) -> None:
-        """Have a view answer a wish for its rows, once they are the present ones."""
+    def _read(self, request: SnapshotRequest | ReadRequest) -> None:
+        """Have a view answer a request for its rows, once they are the present ones."""
         try:
-            subject = self._subject_of(wish)
-            self._renew(subject)
+            viewer = self._viewer_of(request)
+            self._renew(viewer)
         except Refusal as problem:
-            wish.fail(problem)
+            request.fail(problem)
         except Overtaken:
             raise
         except Exception as problem:
-            wish.fail(self._refusal(problem, _kind_of(wish), _params_of(wish)))
+            request.fail(self._refusal(problem, _kind_of(request), _params_of(request)))
         else:
-            if subject.live.rests():
-                wish.fail(subject.live.refuses() or Unavailable())
+            if viewer.live.rests():
+                request.fail(viewer.live.refuses() or Unavailable())
             else:
-                subject.live.readers.append(Reading(wish, self._position, subject))
+                viewer.live.readers.append(Reading(request, self._position, viewer))
 
 
-def _kind_of(wish: SubscribeWish | UnsubscribeWish | SnapshotWish | ReadWish) -> BindingClass:
-    """Return the class of the binding that a wish is about."""
-    if isinstance(wish, SnapshotWish):
-        return wish.binding
-    if isinstance(wish, ReadWish):
-        return type(wish.instance)
-    if isinstance(wish, SubscribeWish) and wish.instance is not None:
-        return type(wish.instance)
-    return registry.find(wish.message.event)  # whether or not it may be served
+def _kind_of(
+    request: SubscribeRequest | UnsubscribeRequest | SnapshotRequest | ReadRequest,
+) -> BindingClass:
+    """Return the class of the binding that a request is about."""
+    if isinstance(request, SnapshotRequest):
+        return request.binding
+    if isinstance(request, ReadRequest):
+        return type(request.instance)
+    if isinstance(request, SubscribeRequest) and request.instance is not None:
+        return type(request.instance)
+    return registry.find(request.message.event)  # whether or not it may be served
 
 
 def _params_of(
-    wish: SubscribeWish | UnsubscribeWish | SnapshotWish | ReadWish,
+    request: SubscribeRequest | UnsubscribeRequest | SnapshotRequest | ReadRequest,
 ) -> Mapping[str, Any]:
-    """Return the params that a wish was given."""
-    if isinstance(wish, SnapshotWish):
-        return wish.params
-    if isinstance(wish, ReadWish):
-        return wish.instance.wire_params
-    if isinstance(wish, SubscribeWish) and wish.instance is not None:
-        return wish.instance.wire_params
-    return wish.message.params
+    """Return the params that a request was given."""
+    if isinstance(request, SnapshotRequest):
+        return request.params
+    if isinstance(request, ReadRequest):
+        return request.instance.wire_params
+    if isinstance(request, SubscribeRequest) and request.instance is not None:
+        return request.instance.wire_params
+    return request.message.params

@@ -1,4 +1,4 @@
-"""One turn of the cycle, inside one snapshot: views move on, wishes are served."""
+"""One turn of the cycle, inside one snapshot: views move on, requests are served."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import math
 from collections.abc import Callable, Iterable
 
 from bindserver.capture.sources import Source
-from bindserver.cycle.advance import Mover
-from bindserver.cycle.delivery import Outgoing
-from bindserver.cycle.failures import Isolation, nobody
-from bindserver.cycle.inbox import Answered, Wish
-from bindserver.cycle.invalidation import History
-from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.advance import Advance
+from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.failures import Failures, nobody
+from bindserver.cycle.inbox import Answered, Request
+from bindserver.cycle.invalidation import Invalidation
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded
 from bindserver.cycle.outage import Desk
 from bindserver.cycle.refresh import missed
 from bindserver.cycle.renewal import Renewal
-from bindserver.cycle.serving import Reception
+from bindserver.cycle.serving import Serving
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Position
 from bindserver.engine.frames import Frame, round_page_size
@@ -51,66 +51,66 @@ class Turn:
         self._desk = desk
         self._source = source
         self._pacer = pacer
-        self.outgoing = Outgoing()
+        self.outbound = Outbound()
         self.unanswered = False
-        self.postponed: list[Wish | Loaded] = []
+        self.postponed: list[Request | Loaded] = []
         self.position = Position(epoch="", mark="")
-        self._isolation = Isolation(desk, source, pacer, self.outgoing, note)
-        self._history: History
+        self._failures = Failures(desk, source, pacer, self.outbound, note)
+        self._invalidation: Invalidation
 
-    def run(self, items: Iterable[Wish | Loaded]) -> None:
-        """Take loads, move views to the present, serve wishes, answer those who wait."""
+    def run(self, items: Iterable[Request | Loaded]) -> None:
+        """Take loads, move views to the present, serve requests, answer those who wait."""
         items = list(items)
         self.position = self._source.position()
-        self._history = History(self._source, self.position)
+        self._invalidation = Invalidation(self._source, self.position)
         renewal = Renewal(
             desk=self._desk,
             source=self._source,
-            history=self._history,
+            invalidation=self._invalidation,
             position=self.position,
-            outgoing=self.outgoing,
-            isolation=self._isolation,
+            outbound=self.outbound,
+            failures=self._failures,
         )
         renewal.run()  # first, so that nobody is told of a view that is theirs no more
-        mover = Mover(
+        advance = Advance(
             desk=self._desk,
             source=self._source,
-            history=self._history,
+            invalidation=self._invalidation,
             position=self.position,
             pacer=self._pacer,
-            outgoing=self.outgoing,
-            isolation=self._isolation,
+            outbound=self.outbound,
+            failures=self._failures,
         )
         for item in items:
-            if isinstance(item, Loaded) and item.live in self._isolation.staying:
+            if isinstance(item, Loaded) and item.live in self._failures.staying:
                 self.postponed.append(item)
             elif isinstance(item, Loaded):
-                mover.take(item)
-        wishes = [item for item in items if not isinstance(item, Loaded)]
-        self._serve([*renewal.left(), *wishes], renewal)
+                advance.take(item)
+        requests = [item for item in items if not isinstance(item, Loaded)]
+        self._serve([*renewal.left(), *requests], renewal)
         self.unanswered |= renewal.unwatched
-        wanted = [live for live in self._desk.catalogue.views() if live.wanted]
-        mover.move(wanted)
+        wanted = [live for live in self._desk.store.views() if live.wanted]
+        advance.move(wanted)
         for live in wanted:
             self._answer(live)
-        self.unanswered |= bool(self._isolation.staying)
+        self.unanswered |= bool(self._failures.staying)
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not self._source.watches(self._desk.reads())
 
-    def _serve(self, wishes: Iterable[Wish], renewal: Renewal) -> None:
-        """Lead those who wish something to their views, and those whose views are others now."""
-        reception = Reception(
+    def _serve(self, requests: Iterable[Request], renewal: Renewal) -> None:
+        """Lead those who ask for something to their views, and those whose views are others now."""
+        serving = Serving(
             desk=self._desk,
             source=self._source,
             pacer=self._pacer,
-            outgoing=self.outgoing,
+            outbound=self.outbound,
             position=self.position,
-            failed=self._isolation.failed,
+            failed=self._failures.failed,
             renew=renewal.renew,
         )
-        for wish in wishes:
-            reception.serve(wish)
-        self.postponed += reception.postponed
+        for request in requests:
+            serving.serve(request)
+        self.postponed += serving.postponed
 
     def state(self) -> str:
         """Return an opaque name of the committed state that the turn came to."""
@@ -125,18 +125,18 @@ class Turn:
         Where one of its tables is not watched yet, nobody knows what a cursor has missed: the next
         turn does.
         """
-        if live.state is State.LOADING:
+        if live.state is ViewState.LOADING:
             # While more is written than a turn reads, each load leads to another. So whoever asked
             # before the last one began is answered by what it came to.
             asked_before = live.loaded_at
-        elif live.state is State.READY:
+        elif live.state is ViewState.READY:
             asked_before = math.inf
         else:
             return
-        if live in self._isolation.staying:
+        if live in self._failures.staying:
             return
         if not self._source.watches(live.tables):
-            self.unanswered |= live.state is State.READY
+            self.unanswered |= live.state is ViewState.READY
             return
         if not (live.openings or live.readers):
             return
@@ -145,11 +145,11 @@ class Turn:
             frames = self._first_frames(live, opening.message)
             live.audience[opening.ref] = None
             answered = Answered(frames=frames, version=live.view.version)
-            self.outgoing.add([opening.ref], answered)
+            self.outbound.add([opening.ref], answered)
 
     def _first_frames(self, live: LiveView, message: Subscribe) -> tuple[Frame, ...]:
         try:
-            delta = missed(live, live.cursor_of(message), message.held, self._history)
+            delta = missed(live, live.cursor_of(message), message.held, self._invalidation)
         except Overtaken:
             delta = None
         if delta is None:

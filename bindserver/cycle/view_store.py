@@ -18,7 +18,7 @@ from bindserver.conf import conf
 from bindserver.cycle.attached import carry_over, hung_on, is_anew
 from bindserver.cycle.inbox import Caller, Ref
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.viewers import Subject, SubjectKey
+from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.database.routers import home_of
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.changes import Position
@@ -45,8 +45,8 @@ class Asked(NamedTuple):
     reads: set[str]
 
 
-class Catalogue:
-    """The views and subjects of one cycle.
+class ViewStore:
+    """The views and viewers of one cycle.
 
     Args:
         alias: the database.
@@ -57,17 +57,17 @@ class Catalogue:
         self._alias = alias
         self._secret = secret
         self._views: dict[str, LiveView] = {}
-        self._subjects: dict[SubjectKey, Subject] = {}
-        self._subject_of: dict[Ref, Subject] = {}
-        self._led: dict[LiveView, set[Subject]] = {}
+        self._viewers: dict[ViewerKey, Viewer] = {}
+        self._viewer_of: dict[Ref, Viewer] = {}
+        self._led: dict[LiveView, set[Viewer]] = {}
 
     def views(self) -> list[LiveView]:
         """Return all views."""
         return list(self._views.values())
 
-    def subjects(self) -> list[Subject]:
-        """Return all subjects."""
-        return list(self._subjects.values())
+    def viewers(self) -> list[Viewer]:
+        """Return all viewers."""
+        return list(self._viewers.values())
 
     def resolve(
         self,
@@ -77,8 +77,8 @@ class Catalogue:
         position: Position,
         *,
         trusted: bool = False,
-    ) -> tuple[Subject, Binding[Any]]:
-        """Return the subject of a binding, caller and params, and the binding in that context.
+    ) -> tuple[Viewer, Binding[Any]]:
+        """Return the viewer of a binding, caller and params, and the binding in that context.
 
         Args:
             binding: the binding.
@@ -92,34 +92,34 @@ class Catalogue:
             Overtaken: what that was told by may be newer than the snapshot.
         """
         instance = self._instance_of(binding, caller, caller.user, params)
-        return self._subject(instance, Form.JSON, params, position, trusted), instance
+        return self._viewer(instance, Form.JSON, params, position, trusted), instance
 
-    def resolve_instance(self, instance: Binding[Any], form: Form, position: Position) -> Subject:
-        """Return the subject of a binding in the context that it already has.
+    def resolve_instance(self, instance: Binding[Any], form: Form, position: Position) -> Viewer:
+        """Return the viewer of a binding in the context that it already has.
 
         Raises:
             Refusal: there are too many views.
         """
-        return self._subject(instance, form, instance.given_params, position, trusted=True)
+        return self._viewer(instance, form, instance.given_params, position, trusted=True)
 
-    def _subject(
+    def _viewer(
         self,
         instance: Binding[Any],
         form: Form,
         params: Mapping[str, Any],
         position: Position,
         trusted: bool,
-    ) -> Subject:
+    ) -> Viewer:
         caller = Caller(user=instance.user, auth=instance.auth)
         # An instance with attributes of its own stands for itself alone.
         origin = None if instance.is_plain() else instance
         key = (type(instance), _context_of(instance, caller), form, trusted, origin)
-        subject = self._subjects.get(key)
-        if subject is None:
+        viewer = self._viewers.get(key)
+        if viewer is None:
             instance = self._as_now(instance, self._present(caller, trusted), caller)
             asked = self._ask(instance, form, trusted)
             live, reads = self._view_of(asked), asked.reads
-            subject = Subject(
+            viewer = Viewer(
                 key=key,
                 binding=type(instance),
                 caller=caller,
@@ -133,55 +133,55 @@ class Catalogue:
                 position=position,
                 asked=position,
             )
-            self._subjects[key] = subject
-            self._led[live].add(subject)
+            self._viewers[key] = viewer
+            self._led[live].add(viewer)
         elif not (trusted or permissions.are_drfs(instance)):
-            self._admit(instance, subject)
-        subject.live.used_at = time.monotonic()
-        return subject
+            self._admit(instance, viewer)
+        viewer.live.used_at = time.monotonic()
+        return viewer
 
-    def _admit(self, instance: Binding[Any], subject: Subject) -> None:
-        """Ask the permissions of a newcomer to a subject: those of the project's own may answer by
+    def _admit(self, instance: Binding[Any], viewer: Viewer) -> None:
+        """Ask the permissions of a newcomer to a viewer: those of the project's own may answer by
         something else than rows, which nobody has seen change.
 
         Raises:
             Denied: the caller may not have it.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        recorder, seen = Recorder(), instance.seen_by(self._present(subject.caller, trusted=False))
+        recorder, seen = Recorder(), instance.seen_by(self._present(viewer.caller, trusted=False))
         try:
             with guarded(self._alias), recorder.watching(self._alias):
                 permissions.ask(seen)
         finally:
             vouch(self._alias, recorder.tables)
-        subject.reads |= recorder.tables
+        viewer.reads |= recorder.tables
 
-    def ask_again(self, subject: Subject) -> Asked:
-        """Ask a subject's binding for its query again.
+    def ask_again(self, viewer: Viewer) -> Asked:
+        """Ask a viewer's binding for its query again.
 
         Raises:
             Denied: the caller may not have it any more.
             InvalidParams: the params are not what it takes any more.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        user = self._present(subject.caller, subject.trusted)
-        if subject.origin is not None:
-            instance = subject.origin
+        user = self._present(viewer.caller, viewer.trusted)
+        if viewer.origin is not None:
+            instance = viewer.origin
         else:
-            instance = self._instance_of(subject.binding, subject.caller, user, subject.params)
-        instance = self._as_now(instance, user, subject.caller)
-        asked = self._ask(instance, subject.form, subject.trusted)
-        subject.reads, subject.own = asked.reads, self._own_of(subject.caller)
+            instance = self._instance_of(viewer.binding, viewer.caller, user, viewer.params)
+        instance = self._as_now(instance, user, viewer.caller)
+        asked = self._ask(instance, viewer.form, viewer.trusted)
+        viewer.reads, viewer.own = asked.reads, self._own_of(viewer.caller)
         return asked
 
-    def becomes(self, live: LiveView, asked: Mapping[Subject, Asked]) -> bool:
+    def becomes(self, live: LiveView, asked: Mapping[Viewer, Asked]) -> bool:
         """Let a view take the place of another one, where all who are led to it want that one.
 
         Its subscribers are then sent what differs, in place of all rows.
 
         Args:
             live: the view.
-            asked: what each of its subjects came to that was asked again.
+            asked: what each of its viewers came to that was asked again.
 
         Returns:
             Whether it did.
@@ -192,10 +192,10 @@ class Catalogue:
         if query.identity in self._views or not live.may_adopt(query):
             return False
         others = self._led[live] - asked.keys()
-        if any(subject.is_served() for subject in others):
+        if any(viewer.is_served() for viewer in others):
             return False
-        for subject in others:
-            self.forget(subject)
+        for viewer in others:
+            self.forget(viewer)
         del self._views[live.query.identity]
         self._views[query.identity] = live
         live.adopt(query)
@@ -203,25 +203,25 @@ class Catalogue:
             query.share()
         return True
 
-    def lead(self, subject: Subject, asked: Asked) -> bool:
-        """Lead a subject to the view of the query that it was asked for again, which the view takes
-        even where it looks the same; tell whether that is another view.
+    def lead(self, viewer: Viewer, asked: Asked) -> bool:
+        """Lead a viewer to the view of the query that it was asked for again, which the view takes
+        even where it looks the same; return whether that is another view.
 
         Raises:
             Unavailable: there are too many views.
         """
-        live, old = self._view_of(asked, subject), subject.live
+        live, old = self._view_of(asked, viewer), viewer.live
         live.adopt(asked.query)
-        if self._led[live] - {subject}:
+        if self._led[live] - {viewer}:
             asked.query.share()
         if live is old:
             return False
-        for ref in subject.refs:
+        for ref in viewer.refs:
             old.audience.pop(ref, None)
-        old.openings = [opening for opening in old.openings if opening.ref not in subject.refs]
-        self._led.get(old, set()).discard(subject)  # it may have made room for the other
-        self._led[live].add(subject)
-        subject.live = live
+        old.openings = [opening for opening in old.openings if opening.ref not in viewer.refs]
+        self._led.get(old, set()).discard(viewer)  # it may have made room for the other
+        self._led[live].add(viewer)
+        viewer.live = live
         return True
 
     def _instance_of(
@@ -293,11 +293,11 @@ class Catalogue:
             return self._alias
         return user._state.db or self._alias
 
-    def forget(self, subject: Subject) -> None:
-        """Drop a subject that serves nobody."""
-        if self._subjects.get(subject.key) is subject:
-            del self._subjects[subject.key]
-            self._led[subject.live].discard(subject)
+    def forget(self, viewer: Viewer) -> None:
+        """Drop a viewer that serves nobody."""
+        if self._viewers.get(viewer.key) is viewer:
+            del self._viewers[viewer.key]
+            self._led[viewer.live].discard(viewer)
 
     def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Asked:
         recorder, pristine = Recorder(), instance.unasked()
@@ -313,18 +313,18 @@ class Catalogue:
         return Asked(query, instance, recorder.tables)
 
     def _is_here(self, instance: Model) -> bool:
-        """Tell whether an instance's row is in this database."""
+        """Return whether an instance's row is in this database."""
         return self._database_of(instance) == self._alias
 
-    def _view_of(self, asked: Asked, subject: Subject | None = None) -> LiveView:
-        """Return the view of a query, for a subject or a new one.
+    def _view_of(self, asked: Asked, viewer: Viewer | None = None) -> LiveView:
+        """Return the view of a query, for a viewer or a new one.
 
         One that nobody looks at takes the query: what it knows may be old, since nobody was asked
         for it meanwhile.
         """
         query = asked.query
         live = self._views.get(query.identity)
-        if live is not None and self._led[live] - {subject} and live.query.part():
+        if live is not None and self._led[live] - {viewer} and live.query.part():
             del self._views[query.identity]
             self._views[live.query.identity] = live
             live = None
@@ -340,14 +340,14 @@ class Catalogue:
         self._led.setdefault(live, set())
         return live
 
-    def reconsider(self, ref: Ref, caller: Caller, position: Position) -> Subject | None:
-        """Put a subscription into the context of another caller; return its subject, if it is led
+    def reconsider(self, ref: Ref, caller: Caller, position: Position) -> Viewer | None:
+        """Put a subscription into the context of another caller; return its viewer, if it is led
         to another view by that.
 
         Raises:
             Refusal: the caller may not have it.
         """
-        old = self._subject_of.get(ref)
+        old = self._viewer_of.get(ref)
         if old is None or old.origin is not None:
             return None
         new, _ = self.resolve(old.binding, caller, old.params, position, trusted=old.trusted)
@@ -360,50 +360,50 @@ class Catalogue:
         self.attach(ref, new)
         return None if new.live is old.live else new
 
-    def attach(self, ref: Ref, subject: Subject) -> None:
-        """Note that a subscription belongs to a subject."""
-        subject.refs[ref] = None
-        self._subject_of[ref] = subject
+    def attach(self, ref: Ref, viewer: Viewer) -> None:
+        """Note that a subscription belongs to a viewer."""
+        viewer.refs[ref] = None
+        self._viewer_of[ref] = viewer
 
-    def subject_of(self, ref: Ref) -> Subject | None:
-        """Return the subject of a subscription."""
-        return self._subject_of.get(ref)
+    def viewer_of(self, ref: Ref) -> Viewer | None:
+        """Return the viewer of a subscription."""
+        return self._viewer_of.get(ref)
 
     def release(self, ref: Ref) -> None:
         """Forget a subscription."""
-        subject = self._subject_of.pop(ref, None)
-        if subject is None:
+        viewer = self._viewer_of.pop(ref, None)
+        if viewer is None:
             return
-        subject.refs.pop(ref, None)
-        live = subject.live
+        viewer.refs.pop(ref, None)
+        live = viewer.live
         live.audience.pop(ref, None)
         live.openings = [opening for opening in live.openings if opening.ref != ref]
         live.used_at = time.monotonic()
 
-    def let_go(self) -> None:
-        """Drop the views that nobody has looked at for a while, and subjects that serve nobody.
+    def evict(self) -> None:
+        """Drop the views that nobody has looked at for a while, and viewers that serve nobody.
 
-        A view that stays would else gather a subject for every user who ever came.
+        A view that stays would else gather a viewer for every user who ever came.
         """
         before = time.monotonic() - conf.LINGER_SECONDS
         self._drop([live for live in self._idle() if live.used_at < before])
 
     def _idle(self) -> list[LiveView]:
         """Return the views that nobody looks at."""
-        held = {id(subject.live) for subject in self._subjects.values() if subject.refs}
+        held = {id(viewer.live) for viewer in self._viewers.values() if viewer.refs}
         return [live for live in self.views() if not live.wanted and id(live) not in held]
 
     def _make_room(self) -> bool:
-        """Drop the views that nobody has looked at for longest; tell whether there were any. Who
+        """Drop the views that nobody has looked at for longest; return whether there were any. Who
         comes and goes must not keep others out."""
         longest = sorted(self._idle(), key=lambda live: live.used_at)
         self._drop(longest[: 1 + conf.MAX_VIEWS // 10])
         return bool(longest)
 
     def _drop(self, old: list[LiveView]) -> None:
-        for subject in self.subjects():
-            if not subject.is_served():
-                self.forget(subject)
+        for viewer in self.viewers():
+            if not viewer.is_served():
+                self.forget(viewer)
         for live in old:
             del self._views[live.query.identity]
             self._led.pop(live, None)

@@ -1,4 +1,4 @@
-"""Subjects: who sees which view, by which binding, and when that is to be asked again."""
+"""Viewers: who sees which view, by which binding, and when that is to be asked again."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bindserver.engine.changes import Change, Position
 from bindserver.queries.carried import NOTHING, Carried
 from bindserver.queries.query import Form
 
-SubjectKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
+ViewerKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
 """Binding, context, form, whether it is trusted, and the binding itself if it is one of a kind."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Subject:
+class Viewer:
     """A binding in one context: who asks, with which params, and the view that they see.
 
     Attributes:
@@ -35,7 +35,7 @@ class Subject:
         refs: the subscriptions that it serves.
     """
 
-    key: SubjectKey
+    key: ViewerKey
     binding: BindingClass
     caller: Caller
     params: dict[str, object]
@@ -50,19 +50,19 @@ class Subject:
     refs: dict[Ref, None] = field(default_factory=dict)
 
     def is_served(self) -> bool:
-        """Tell whether anybody is subscribed, or waits for rows, as this subject."""
-        return bool(self.refs) or any(reading.subject is self for reading in self.live.readers)
+        """Return whether anybody is subscribed, or waits for rows, as this viewer."""
+        return bool(self.refs) or any(reading.viewer is self for reading in self.live.readers)
 
     def tables(self) -> frozenset[str]:
         """Return the tables in which a change may have it asked again."""
         return self.own.tables | self.live.query.carried.tables | self.reads
 
     def depends(self) -> bool:
-        """Tell whether there is anything that it would be asked again for."""
+        """Return whether there is anything that it would be asked again for."""
         return bool(self.reads or self.own.tables or self.live.query.carried.tables)
 
     def concerned(self, changes: Sequence[Change] | None) -> bool:
-        """Tell whether changes may make the binding's query another; None for unknown ones."""
+        """Return whether changes may make the binding's query another; None for unknown ones."""
         if changes is None or self.live.query.carried.any_of(changes) or self.own.any_of(changes):
             return True
         return any(change.table in self.reads for change in changes)

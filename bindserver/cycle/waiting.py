@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from bindserver.cycle.inbox import ReadWish, Ref, SnapshotWish
+from bindserver.cycle.inbox import ReadRequest, Ref, SnapshotRequest
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Subscribe
 
@@ -38,11 +38,11 @@ class Reading:
 
     Attributes:
         asked: the position at which they did; the rows must be as new.
-        subject: who they are, to the catalogue.
+        viewer: who they are, to the store.
         at: when they did, on the monotonic clock.
     """
 
-    wish: SnapshotWish | ReadWish
+    request: SnapshotRequest | ReadRequest
     asked: Position
-    subject: object = None
+    viewer: object = None
     at: float = field(default_factory=time.monotonic)

@@ -26,5 +26,5 @@ USUAL = Usual()
 
 
 def is_served(alias: str) -> bool:
-    """Tell whether there is a database of this alias, of a kind that bindings can be on."""
+    """Return whether there is a database of this alias, of a kind that bindings can be on."""
     return alias in connections and connections[alias].vendor in DATABASES

@@ -85,10 +85,10 @@ class Database(Protocol):
         """Keep the snapshot whole when a statement inside fails."""
 
     def locked(self, problem: Exception) -> bool:
-        """Tell whether a read failed because somebody has locked a table against readers."""
+        """Return whether a read failed because somebody has locked a table against readers."""
 
     def lost(self, connection: BaseDatabaseWrapper, problem: Exception) -> bool:
-        """Tell whether a read failed because its connection is gone, without asking the database:
+        """Return whether a read failed because its connection is gone, without asking the database:
         one that hangs would not answer."""
 
     def overtaken(self, connection: BaseDatabaseWrapper, tables: Collection[str]) -> bool:

@@ -81,7 +81,7 @@ class Pacer:
         self._rest_at = time.perf_counter() + SLICE_SECONDS
 
     def expired(self) -> bool:
-        """Tell whether the work has outlived its time."""
+        """Return whether the work has outlived its time."""
         return time.perf_counter() > self._deadline
 
     def expire(self) -> None:

@@ -16,7 +16,7 @@ def home_of(model: Any) -> str | None:
 
 
 def is_elsewhere(model: Any, alias: str) -> bool:
-    """Tell whether the project's routers write a model to another database, and migrate it not to
+    """Return whether the project's routers write a model to another database, and migrate it not to
     this one. To a replica, or a second name of a database, they migrate nothing at all."""
     return home_of(model) not in (None, alias) and _is_not_migrated(model, alias)
 

@@ -99,7 +99,7 @@ class SessionWatch:
         return execute(sql, params, many, context)
 
     def was_told(self) -> bool:
-        """Tell whether anything was said on the connection that is open now."""
+        """Return whether anything was said on the connection that is open now."""
         return self._told is not None and self._told is self._connection.connection
 
 
@@ -154,8 +154,8 @@ def _routers() -> Iterator[str]:
 
 
 def stands_elsewhere(alias: str) -> bool:
-    """Tell whether a query on this thread's own connection may mean something else than on ours, or
-    show what its open transaction has written past the watch.
+    """Return whether a query on this thread's own connection may mean something else than on ours,
+    or show what its open transaction has written past the watch.
 
     A connection that is not open yet stands where the settings say. For one that is, the database
     is asked one question, on SQLite none.
@@ -193,12 +193,12 @@ def _is_open(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _is_foreign(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether a backend is not Django's, and may say something before each statement."""
+    """Return whether a backend is not Django's, and may say something before each statement."""
     return not type(connection).__module__.startswith(OWN_BACKENDS)
 
 
 def _answers(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether a session can be asked: a transaction that has failed answers nothing, and one
+    """Return whether a session can be asked: a transaction that has failed answers nothing, and one
     that is in the middle of something has to end that first."""
     if connection.vendor != "postgresql" or not _is_open(connection):
         return True

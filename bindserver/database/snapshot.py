@@ -74,7 +74,7 @@ def connect(connection: BaseDatabaseWrapper) -> None:
 
 
 def in_snapshot() -> bool:
-    """Tell whether this thread is reading in a snapshot of ours."""
+    """Return whether this thread is reading in a snapshot of ours."""
     return getattr(_reading, "alias", None) is not None
 
 
@@ -110,7 +110,7 @@ def vouch(alias: str, tables: Collection[str]) -> None:
 
 
 def locked(alias: str, problem: Exception) -> bool:
-    """Tell whether a read failed, be it a permission's, because somebody has locked a table
+    """Return whether a read failed, be it a permission's, because somebody has locked a table
     against readers."""
     database, reason = database_of(connections[alias].vendor), problem
     while not database.locked(reason):

@@ -69,13 +69,13 @@ def _watch_of(connection: BaseDatabaseWrapper) -> WriteWatch | None:
 
 
 def asks_itself(alias: str) -> bool:
-    """Tell whether only this thread's own connection has the answer to what its caller asks: it may
-    see rows that no other does, or mean something else by the same query."""
+    """Return whether only this thread's own connection has the answer to what its caller asks: it
+    may see rows that no other does, or mean something else by the same query."""
     return _may_see_more(alias) or stands_elsewhere(alias)
 
 
 def sees_uncommitted(alias: str) -> bool:
-    """Tell whether this thread's own connection may see rows that no other connection does.
+    """Return whether this thread's own connection may see rows that no other connection does.
 
     So it is inside a transaction that has written, in a `TestCase`, whose data nobody else sees,
     and with an SQLite database in memory, which is one connection's own.
@@ -100,7 +100,7 @@ def _may_see_more(alias: str) -> bool:
 
 
 def _has_written_unseen(connection: BaseDatabaseWrapper) -> bool:
-    """Tell whether the open transaction has written past the watch: by a function that a SELECT
+    """Return whether the open transaction has written past the watch: by a function that a SELECT
     calls, `callproc`, the driver's own COPY.
 
     Only PostgreSQL tells: a transaction has an id from its first write on.

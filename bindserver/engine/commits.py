@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from bindserver.engine import protocol
 from bindserver.engine.frames import Frame
 from bindserver.engine.outbox import Outbox
-from bindserver.engine.subscription import State, Subscription
+from bindserver.engine.subscription import Subscription, SubscriptionState
 
 
 @dataclass(slots=True, kw_only=True)
-class Turn:
+class OpenGroup:
     """What a turn of the cycle has brought to one client.
 
     Attributes:
@@ -49,13 +49,13 @@ class Turn:
         return bool(self.deltas or self.answers)
 
     @property
-    def together(self) -> bool:
+    def commits(self) -> bool:
         """Whether the client is to see what is here together, or with what it still lacks."""
         return len(self.touched) > 1 or self.due is not None
 
     def settle(self, state: str) -> None:
-        """Take the word that all of a state is here."""
-        if self.marks and (self.together or self.begun):
+        """Called when all of a state is here."""
+        if self.marks and (self.commits or self.begun):
             self.due = state
         self.touched.clear()
 
@@ -78,7 +78,7 @@ class Turn:
         self.answers.pop(number, None)
 
 
-class Together:
+class CommitGroups:
     """Brings one client's shared frames into its outbox, those of one committed state together.
 
     Args:
@@ -89,7 +89,7 @@ class Together:
     def __init__(self, outbox: Outbox, subscriptions: Mapping[int, Subscription]) -> None:
         self._outbox = outbox
         self._subscriptions = subscriptions
-        self._turn = Turn()
+        self._turn = OpenGroup()
 
     def __bool__(self) -> bool:
         """Whether anything waits for the rest of its state."""
@@ -130,10 +130,10 @@ class Together:
             self._hand_over(begin=True)
 
     def settle(self, state: str) -> None:
-        """Take the word that all frames of one committed state have been given."""
+        """Called when all frames of one committed state have been given."""
         self._turn.midway = False
         if self._turn:
-            self._hand_over(begin=self._turn.together)
+            self._hand_over(begin=self._turn.commits)
         self._turn.settle(state)
 
     def end(self) -> str | None:
@@ -151,7 +151,8 @@ class Together:
         self._turn.forget(number)
 
     def _gathers(self) -> bool:
-        """Tell whether frames wait for the rest of their state, so that a mark can stand first."""
+        """Return whether frames wait for the rest of their state, so that a mark can stand
+        first."""
         return self._turn.gathers and len(self._subscriptions) > 1
 
     def _hand_over(self, *, begin: bool) -> None:
@@ -168,9 +169,9 @@ class Together:
         turn.clear()
 
     def _push(self, subscription: Subscription, frames: tuple[Frame, ...], version: int) -> None:
-        if subscription.state is State.LIVE and self._outbox.push(*frames):
+        if subscription.state is SubscriptionState.LIVE and self._outbox.push(*frames):
             subscription.version = version
             return
-        if subscription.state is State.LIVE:
-            subscription.state = State.LAZY
+        if subscription.state is SubscriptionState.LIVE:
+            subscription.state = SubscriptionState.LAZY
         subscription.behind = True

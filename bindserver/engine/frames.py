@@ -10,7 +10,7 @@ from bindserver.engine.changes import Key
 from bindserver.engine.ring import Delta, Put
 
 PAGE_SIZES = (100, 500, 1000, 5000)
-"""The rows per page that a client's wish is rounded to."""
+"""The rows per page that what a client asks for is rounded to."""
 DEFAULT_PAGE_SIZE = 1000
 PAGE_BYTES = 256 * 1024
 """A page ends at so many bytes, however few its rows."""

@@ -14,7 +14,7 @@ from typing import Any
 
 from bindserver.engine import protocol
 from bindserver.engine.frames import byte_length
-from bindserver.engine.limits import Allowance, Limits
+from bindserver.engine.limits import Limits, TokenBucket
 from bindserver.engine.parsing import Malformed, parse
 from bindserver.engine.protocol import Closing, Code, Message
 
@@ -23,7 +23,7 @@ FAILED_PROOF_COST = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Rejection:
     """A text that is not served.
 
     Attributes:
@@ -44,14 +44,14 @@ class Intake:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._allowance = Allowance(limits.messages_per_second, limits.messages_burst)
-        self._leaving = Allowance(
+        self._bucket = TokenBucket(limits.messages_per_second, limits.messages_burst)
+        self._leaving = TokenBucket(
             limits.messages_per_second, limits.messages_burst + 2 * limits.subscriptions
         )
         self._malformed = 0
         self._refused_in_a_row = 0
 
-    def take(self, text: str, now: float) -> Message | Refusal:
+    def take(self, text: str, now: float) -> Message | Rejection:
         """Return the message that a text says, or why it is not served.
 
         Args:
@@ -59,36 +59,36 @@ class Intake:
             now: a clock that only rises, in seconds.
         """
         if byte_length(text) > self._limits.message_bytes:
-            return Refusal(closing=(Closing.TOO_BIG, "message too big"))
+            return Rejection(closing=(Closing.TOO_BIG, "message too big"))
         heard = _read(text)
         if isinstance(heard, protocol.Unsubscribe):
             return heard if self._leaving.take(now) else _closed()
-        if not self._allowance.take(now):
+        if not self._bucket.take(now):
             return self._too_many(heard)
         self._refused_in_a_row = 0
         return self._is_malformed(heard) if isinstance(heard, Malformed) else heard
 
     def count_failed_proof(self) -> None:
         """Take note that the client has shown a token that proves nothing."""
-        self._allowance.spend(FAILED_PROOF_COST)
+        self._bucket.spend(FAILED_PROOF_COST)
 
     def count_idle_leave(self) -> None:
         """Take note that the client has left what it was not subscribed to: that is not free."""
-        self._allowance.spend(1)
+        self._bucket.spend(1)
 
-    def _too_many(self, heard: Message | Malformed) -> Refusal:
+    def _too_many(self, heard: Message | Malformed) -> Rejection:
         self._refused_in_a_row += 1
         if self._refused_in_a_row > self._limits.messages_burst:
             return _closed()
-        return _refusal(Code.RATE_LIMITED, "too many messages; slow down", heard)
+        return _rejection(Code.RATE_LIMITED, "too many messages; slow down", heard)
 
-    def _is_malformed(self, problem: Malformed) -> Refusal:
+    def _is_malformed(self, problem: Malformed) -> Rejection:
         self._malformed += 1
-        refusal = _refusal(Code.MALFORMED, str(problem), problem)
+        refusal = _rejection(Code.MALFORMED, str(problem), problem)
         if self._malformed < self._limits.malformed:
             return refusal
         closing = (Closing.TOO_MANY_MALFORMED, "too many malformed messages")
-        return Refusal(told=refusal.told, closing=closing)
+        return Rejection(told=refusal.told, closing=closing)
 
 
 def _read(text: str) -> Message | Malformed:
@@ -98,14 +98,14 @@ def _read(text: str) -> Message | Malformed:
         return problem
 
 
-def _closed() -> Refusal:
-    return Refusal(closing=(Closing.TOO_MANY_MESSAGES, "too many messages"))
+def _closed() -> Rejection:
+    return Rejection(closing=(Closing.TOO_MANY_MESSAGES, "too many messages"))
 
 
-def _refusal(code: Code, detail: str, heard: Message | Malformed) -> Refusal:
+def _rejection(code: Code, detail: str, heard: Message | Malformed) -> Rejection:
     """Return a refusal that names what could be read of the message."""
     event, ref, params = _named(heard)
-    return Refusal(told=protocol.error(code, detail, event=event, ref=ref, params=params))
+    return Rejection(told=protocol.error(code, detail, event=event, ref=ref, params=params))
 
 
 def _named(

@@ -18,7 +18,7 @@ class Limits:
 
 
 @dataclass(slots=True)
-class Allowance:
+class TokenBucket:
     """A token bucket: how many messages the client may send now.
 
     Attributes:
@@ -37,7 +37,7 @@ class Allowance:
         self.left = self.burst
 
     def take(self, now: float) -> bool:
-        """Take one message's worth; tell whether there was any. `now` only rises."""
+        """Take one message's worth; return whether there was any. `now` only rises."""
         if self.at is not None:
             self.left = min(self.burst, self.left + (now - self.at) * self.rate)
         self.at = now

@@ -92,7 +92,7 @@ def _finite(digits: str) -> float:
 
 
 def _deeper(value: Any, depth: int) -> bool:
-    """Tell whether lists and objects are nested more than `depth` times.
+    """Return whether lists and objects are nested more than `depth` times.
 
     What can be read may still be too deep to be written, further down the stack.
     """
@@ -184,7 +184,7 @@ def _is_ref(value: object) -> bool:
 
 
 def is_key(value: object) -> bool:
-    """Tell whether `value` can be a key on the wire."""
+    """Return whether `value` can be a key on the wire."""
     if isinstance(value, bool):
         return False
     return isinstance(value, str) or (isinstance(value, int) and abs(value) <= SAFE_INTEGER)

@@ -13,14 +13,14 @@ import json
 from collections.abc import Iterator, Mapping
 
 from bindserver.engine import protocol
-from bindserver.engine.commits import Together
+from bindserver.engine.commits import CommitGroups
 from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
 from bindserver.engine.frames import Frame
-from bindserver.engine.intake import Intake, Refusal
+from bindserver.engine.intake import Intake, Rejection
 from bindserver.engine.limits import Limits
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.protocol import Closing, Code, Ref
-from bindserver.engine.subscription import State, Subscription
+from bindserver.engine.subscription import Subscription, SubscriptionState
 
 
 class Session:
@@ -38,7 +38,7 @@ class Session:
         self._subscriptions: dict[int, Subscription] = {}
         self._numbers: dict[tuple[str, str | None], int] = {}
         self._next_number = 1
-        self._together = Together(self._outbox, self._subscriptions)
+        self._commits = CommitGroups(self._outbox, self._subscriptions)
         self._closed = False
 
     @property
@@ -63,7 +63,7 @@ class Session:
         if self._closed:
             return
         match self._intake.take(text, now):
-            case Refusal(told=told, closing=closing):
+            case Rejection(told=told, closing=closing):
                 if told is not None:
                     yield from self._tell(told)
                 if closing is not None and not self._closed:
@@ -83,7 +83,7 @@ class Session:
             case protocol.Authenticate(token=token, ref=ref):
                 yield Prove(token=token, ref=ref)
             case protocol.Hello(want=want):
-                self._together.want(want)
+                self._commits.want(want)
             case protocol.Ping(data=data):
                 yield from self._tell(protocol.pong(data))
             case protocol.Ignored():
@@ -209,40 +209,40 @@ class Session:
         subscription = self._subscriptions.get(number)
         if subscription is None:
             return
-        subscription.state = State.PAGING
+        subscription.state = SubscriptionState.PAGING
         subscription.version = version
         subscription.behind = subscription.catching = False
         subscription.stale = None
-        self._together.answer(number, frames)
+        self._commits.answer(number, frames)
 
     # What happens to views.
 
     def publish(self, number: int, frames: tuple[Frame, ...], version: int) -> None:
         """Take a delta's frames, which bring the view to `version`."""
         subscription = self._subscriptions.get(number)
-        if subscription is None or subscription.state is State.OPENING:
+        if subscription is None or subscription.state is SubscriptionState.OPENING:
             return
         subscription.stale = None
-        self._together.publish(subscription, frames, version)
+        self._commits.publish(subscription, frames, version)
 
     def stale(self, number: int, frame: Frame) -> Iterator[Effect]:
-        """Take the word that the rows may be old until the next frame."""
+        """Called when the rows may be old until the next frame."""
         subscription = self._subscriptions.get(number)
         if subscription is None:
             return
-        self._together.let_pass(number)
-        if subscription.state is State.PAGING:
+        self._commits.let_pass(number)
+        if subscription.state is SubscriptionState.PAGING:
             subscription.stale = frame
         else:
             yield from self._tell_frame(frame)
 
     def committed(self, state: str) -> Iterator[Effect]:
-        """Take the word that all frames of one committed state have been given."""
-        self._together.settle(state)
+        """Called when all frames of one committed state have been given."""
+        self._commits.settle(state)
         yield from self._mark_commit()
 
     def _mark_commit(self) -> Iterator[Effect]:
-        if (state := self._together.end()) is not None:
+        if (state := self._commits.end()) is not None:
             yield from self._tell(protocol.commit(state))
 
     def ended(self, number: int, code: Code) -> Iterator[Effect]:
@@ -265,7 +265,7 @@ class Session:
     def not_authenticated(
         self, detail: str, ref: Ref, code: Code = Code.UNAUTHENTICATED
     ) -> Iterator[Effect]:
-        """Take the word that the client's proof is none, or that it cannot be looked at."""
+        """Called when the client's proof is none, or cannot be looked at."""
         if code is Code.UNAUTHENTICATED:
             self._intake.count_failed_proof()
         yield from self._tell(protocol.error(code, detail, event="$auth", ref=ref))
@@ -288,9 +288,10 @@ class Session:
     # What is written.
 
     def has_work(self) -> bool:
-        """Tell whether anything waits to be written, or to be asked for once all is written."""
-        return bool(self._outbox or self._together) or any(
-            sub.state is State.LAZY and not sub.catching for sub in self._subscriptions.values()
+        """Return whether anything waits to be written, or to be asked for once all is written."""
+        return bool(self._outbox or self._commits) or any(
+            sub.state is SubscriptionState.LAZY and not sub.catching
+            for sub in self._subscriptions.values()
         )
 
     def next_frame(self) -> Iterator[Frame | Effect]:
@@ -298,7 +299,7 @@ class Session:
 
         The iterator ends after one frame; nothing yielded means that all is written.
         """
-        self._together.hand_over()  # the rest of the state is late
+        self._commits.hand_over()  # the rest of the state is late
         while True:
             item = self._outbox.pop()
             if isinstance(item, Frame):
@@ -311,7 +312,7 @@ class Session:
 
     def _paged(self, number: int) -> Iterator[Effect]:
         subscription = self._subscriptions.get(number)
-        if subscription is None or subscription.state is not State.PAGING:
+        if subscription is None or subscription.state is not SubscriptionState.PAGING:
             return
         if subscription.stale is not None:
             yield from self._tell_frame(subscription.stale)
@@ -319,22 +320,22 @@ class Session:
         if subscription.behind:
             yield self._catch_up(subscription)
         else:
-            subscription.state = State.LIVE
+            subscription.state = SubscriptionState.LIVE
             yield from self._mark_commit()
 
     def _drained(self) -> Iterator[Effect]:
         for subscription in list(self._subscriptions.values()):
-            if subscription.state is State.LAZY and not subscription.catching:
+            if subscription.state is SubscriptionState.LAZY and not subscription.catching:
                 yield self._catch_up(subscription)
 
     def _catch_up(self, subscription: Subscription) -> Effect:
         """Ask for the net change; what comes until it is here is a part of a later one."""
-        subscription.state = State.LAZY
+        subscription.state = SubscriptionState.LAZY
         subscription.catching = True
         return CatchUp(subscription=subscription.number, version=subscription.version)
 
     def gone(self) -> Iterator[Effect]:
-        """Take the word that the connection is no more."""
+        """Called when the connection is no more."""
         self._closed = True
         self._asked.clear()
         self._outbox.clear()
@@ -344,7 +345,7 @@ class Session:
     def _forget(self, number: int) -> Iterator[Effect]:
         subscription = self._subscriptions.pop(number)
         del self._numbers[subscription.event, subscription.params]
-        self._together.forget(number)
+        self._commits.forget(number)
         self._outbox.forget(number)
         yield Release(subscription=number)
 

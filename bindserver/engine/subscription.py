@@ -17,7 +17,7 @@ from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Ref
 
 
-class State(Enum):
+class SubscriptionState(Enum):
     """Where a subscription stands."""
 
     OPENING = "opening"
@@ -46,7 +46,7 @@ class Subscription:
     event: str
     params: str | None
     ref: Ref = None
-    state: State = State.OPENING
+    state: SubscriptionState = SubscriptionState.OPENING
     version: int = 0
     behind: bool = False
     catching: bool = False
@@ -56,4 +56,6 @@ class Subscription:
     @property
     def lags(self) -> bool:
         """Whether the client has rows of it that may be of an earlier state than others'."""
-        return self.state is not State.LIVE and (self.state is not State.OPENING or self.again)
+        return self.state is not SubscriptionState.LIVE and (
+            self.state is not SubscriptionState.OPENING or self.again
+        )

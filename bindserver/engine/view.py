@@ -114,7 +114,7 @@ class View:
         return delta
 
     def needs_listing(self, fresh: Mapping[Key, Fresh], gone: Collection[Key]) -> bool:
-        """Tell whether `step` must be given the database's order for these rows.
+        """Return whether `step` must be given the database's order for these rows.
 
         A row that stays in the query may have moved whatever its text says (it may be ordered by a
         column that is not served), so only a step without any row needs none.
@@ -197,6 +197,6 @@ class View:
 
 
 def _rises(sorts: Collection[Sort | None]) -> bool:
-    """Tell whether rows come in the order that their sort values say."""
+    """Return whether rows come in the order that their sort values say."""
     known = [sort for sort in sorts if sort is not None]
     return len(known) == len(sorts) and all(one < other for one, other in pairwise(known))

@@ -186,12 +186,12 @@ def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> S
 
 
 def _asks_thread(binding: BindingClass) -> bool:
-    """Tell whether the request's own thread says what is served, such as a tenant's rows."""
+    """Return whether the request's own thread says what is served, such as a tenant's rows."""
     return Ambient.STATE in read_by(binding, model_of(binding))
 
 
 def _is_shown_by_row(binding: BindingClass) -> bool:
-    """Tell whether the database shows the server some rows only of a binding: the hub refuses it,
+    """Return whether the database shows the server some rows only of a binding: the hub refuses it,
     and the request's own connection is not asked either."""
     alias = binding.using or "default"
     known = hub.by_row(alias)

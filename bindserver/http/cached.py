@@ -69,8 +69,8 @@ def held(
 
 
 def is_made_alike(binding: Binding[Any]) -> bool:
-    """Tell whether a binding's class, made anew in the same context, is the same: what a viewset's
-    `get_binding()` has changed in an instance, its class knows nothing of."""
+    """Return whether a binding's class, made anew in the same context, is the same: what a
+    viewset's `get_binding()` has changed in an instance, its class knows nothing of."""
     if binding.is_plain() and not binding.params:
         return True
     try:
@@ -84,7 +84,7 @@ def is_made_alike(binding: Binding[Any]) -> bool:
 
 
 def asks_code(binding: Binding[Any]) -> bool:
-    """Tell whether code of the project says what a binding's rows are, and may read for it."""
+    """Return whether code of the project says what a binding's rows are, and may read for it."""
     kind = type(binding)
     return (
         kind.get_queryset is not Binding.get_queryset
@@ -101,7 +101,7 @@ def _is_usual(view: Any, hooks: Mapping[str, Any]) -> bool:
 
 
 def _asks_thread(view: Any, binding: Binding[Any]) -> bool:
-    """Tell whether the request's own thread says what is served, as far as code shows."""
+    """Return whether the request's own thread says what is served, as far as code shows."""
     own = [cls for cls in (view.serializer_class,) if cls is not None]
     return asks_callers_thread(binding, *own)
 
@@ -123,7 +123,7 @@ def _source_of(view: Any, binding: Binding[Any]) -> type[Binding[Any]] | None:
 
 
 def _is_readable(renderer: Any, traits: Traits) -> bool:
-    """Tell whether a renderer makes the same of JSON that was read again. Pages for people hold
+    """Return whether a renderer makes the same of JSON that was read again. Pages for people hold
     more than rows."""
     if type(renderer) is JSONRenderer:
         return True
@@ -148,7 +148,7 @@ def _snapshot(source: type[Binding[Any]], binding: Binding[Any]) -> Snapshot | N
 
 
 def is_exact(rows: Sequence[str], digest: str | None = None) -> bool:
-    """Tell whether DRF would write the same text.
+    """Return whether DRF would write the same text.
 
     Args:
         rows: rows' texts.
@@ -164,7 +164,7 @@ def is_exact(rows: Sequence[str], digest: str | None = None) -> bool:
 
 
 def paginates_sequences(paginator: Any) -> bool:
-    """Tell whether a paginator takes any sequence, and so rows in memory."""
+    """Return whether a paginator takes any sequence, and so rows in memory."""
     if paginator is None:
         return True
     kind = type(paginator)

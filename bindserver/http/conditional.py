@@ -33,7 +33,7 @@ def tag_of(*parts: str | bytes) -> str:
 
 
 def is_known(request: HttpRequest | Request, tag: str, modified: float | None) -> bool:
-    """Tell whether the caller's copy is the present one (RFC 9110, section 13).
+    """Return whether the caller's copy is the present one (RFC 9110, section 13).
 
     Args:
         request: the caller's.
@@ -125,7 +125,7 @@ class TextResponse(Response):
 
 
 def renders_alike(renderer: Any, response: Response) -> bool:
-    """Tell whether DRF would render data to the very text that views keep."""
+    """Return whether DRF would render data to the very text that views keep."""
     if type(renderer) is not JSONRenderer or renderer.ensure_ascii or not renderer.compact:
         return False
     return ";" not in str(response.accepted_media_type)

@@ -100,11 +100,11 @@ def _stragglers(alias: str) -> list[dict[str, object]]:
         {
             "database": alias,
             "event": some.event,
-            "state": some.standing.value,
+            "state": some.reason.value,
             "count": some.count,
             "seconds": round(now - some.since, 1),
         }
-        for some in hub.stragglers(alias)
+        for some in hub.lagging_views(alias)
     ]
 
 
@@ -115,7 +115,7 @@ def watched_databases() -> list[str]:
 
 
 def has_channel_layer() -> bool:
-    """Tell whether a channel layer is configured that reaches beyond this process."""
+    """Return whether a channel layer is configured that reaches beyond this process."""
     layer = getattr(settings, "CHANNEL_LAYERS", {}).get(DEFAULT_CHANNEL_LAYER, {})
     backend = layer.get("BACKEND", "")
     return bool(backend) and not backend.endswith("InMemoryChannelLayer")

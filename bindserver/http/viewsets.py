@@ -159,7 +159,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         return held(self, queryset, self._base, hooks), queryset
 
     def _is_neutral(self) -> bool:
-        """Tell whether a request filters and orders nothing, without asking the binding for its
+        """Return whether a request filters and orders nothing, without asking the binding for its
         queryset, for which it may have to read; code of the project's own may look at that."""
         binding = self.get_binding()
         if not asks_code(binding) or self._names_queryset or "queryset" in vars(self):
@@ -230,13 +230,13 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         return data
 
     def _adds_key(self, snapshot: Snapshot) -> bool:
-        """Tell whether rows in memory have a key that the serializer leaves out."""
+        """Return whether rows in memory have a key that the serializer leaves out."""
         serializer_class: Any = self.get_serializer_class()
         return snapshot.key not in traits_of(serializer_class).fields
 
 
 def filters_any_class_alike(view: Any) -> bool:
-    """Tell whether a view filters by code that treats a queryset of any class alike: none of the
+    """Return whether a view filters by code that treats a queryset of any class alike: none of the
     project's own."""
     kind = type(view)
     usual = all(

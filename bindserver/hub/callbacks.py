@@ -1,4 +1,4 @@
-"""The herald: a subscriber of our own, which tells bindings what happens to them.
+"""Callbacks: a subscriber of our own tells bindings what happens to them.
 
     cycle  --events-->  a loop of its own  --frames-->  a thread of its own  -->  message()
 
@@ -50,7 +50,7 @@ class _Keeping:
     told: Code | None = None
 
 
-class Herald:
+class MessageCallbacks:
     """Keeps bindings live, and calls their `message` for each change.
 
     Args:
@@ -75,7 +75,9 @@ class Herald:
         self._keepings: dict[int, _Keeping] = {}
         self._frames: SimpleQueue[tuple[_Keeping, tuple[Frame, ...]] | None] = SimpleQueue()
         self._threads = [
-            threading.Thread(target=self.loop.run_forever, name="bindserver-herald", daemon=True),
+            threading.Thread(
+                target=self.loop.run_forever, name="bindserver-callbacks", daemon=True
+            ),
             threading.Thread(target=self._call_all, name="bindserver-messages", daemon=True),
         ]
         for thread in self._threads:
@@ -114,7 +116,7 @@ class Herald:
         self._keepings.pop(keeping.number, None)
         self.loop.call_later(AGAIN_SECONDS, self._begin, keeping)
 
-    # A listener's part, on the herald's loop.
+    # A listener's part, on a loop of its own.
 
     def hear(self, number: int, event: Event) -> None:
         """Take an event about a kept binding."""
@@ -152,7 +154,7 @@ class Herald:
         logger.exception("bindserver: an event for a binding's message() is lost")
 
     def settle(self, state: str) -> None:
-        """Nothing: a herald wants no commit marks."""
+        """Nothing: it wants no commit marks."""
 
     # On the caller's thread.
 

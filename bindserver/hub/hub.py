@@ -1,4 +1,4 @@
-"""The hub: what transports talk to. It hands each wish to the cycle of the right database."""
+"""The hub: what transports talk to. It hands each request to the cycle of the right database."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from bindserver.conf import conf
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import (
     Caller,
-    CatchUpWish,
-    HintWish,
-    Order,
-    OrderWish,
-    ReadWish,
-    ReconsiderWish,
+    CatchUpRequest,
+    CommandKind,
+    Hint,
+    ReadRequest,
+    ReconsiderRequest,
     Ref,
-    ReleaseWish,
+    ReleaseRequest,
+    Request,
     Snapshot,
-    SnapshotWish,
-    SubscribeWish,
-    UnsubscribeWish,
-    Wish,
+    SnapshotRequest,
+    SubscribeRequest,
+    UnsubscribeRequest,
+    ViewCommand,
 )
-from bindserver.cycle.lag import Stragglers
+from bindserver.cycle.lag import LaggingViews
 from bindserver.cycle.outage import EVERYTHING
 from bindserver.engine.changes import Change
 from bindserver.engine.protocol import Subscribe, Unsubscribe
 from bindserver.exceptions import UnknownEvent
 from bindserver.forks import on_fork
-from bindserver.hub.callbacks import Herald
+from bindserver.hub.callbacks import MessageCallbacks
 
 
 class Hub:
@@ -50,7 +50,7 @@ class Hub:
     def _forget(self) -> None:
         """Begin without threads, as a process must after a fork: threads stay with the parent."""
         self._cycles: dict[str, Cycle] = {}
-        self._herald: Herald | None = None
+        self._callbacks: MessageCallbacks | None = None
         self._serving = False
         self._lock = threading.RLock()
 
@@ -62,8 +62,8 @@ class Hub:
             Unsound: the binding must not be served.
         """
         self.serve()
-        wish = SubscribeWish(ref=ref, caller=caller, message=message)
-        self._cycle(registry.get(message.event).using or "default").ask(wish)
+        request = SubscribeRequest(ref=ref, caller=caller, message=message)
+        self._cycle(registry.get(message.event).using or "default").ask(request)
 
     def unsubscribe(self, ref: Ref, message: Unsubscribe) -> None:
         """Have the canonical params of a message told.
@@ -71,11 +71,11 @@ class Hub:
         Raises:
             UnknownEvent: no binding has the event.
         """
-        self._cycle_of(message.event).ask(UnsubscribeWish(ref=ref, message=message))
+        self._cycle_of(message.event).ask(UnsubscribeRequest(ref=ref, message=message))
 
     def catch_up(self, ref: Ref, event: str, version: int) -> None:
         """Have a subscription brought from a version of its view to the present."""
-        self._cycle_of(event).ask(CatchUpWish(ref=ref, version=version))
+        self._cycle_of(event).ask(CatchUpRequest(ref=ref, version=version))
 
     def reconsider(self, ref: Ref, caller: Caller, event: str) -> None:
         """Have a subscription evaluated again, for a caller who has proved anew who they are.
@@ -83,11 +83,11 @@ class Hub:
         If they may not have it any more it ends; if they see other rows, it goes on with those.
         """
         if registry.has(event):
-            self._cycle_of(event).ask(ReconsiderWish(ref=ref, caller=caller))
+            self._cycle_of(event).ask(ReconsiderRequest(ref=ref, caller=caller))
 
     def release(self, ref: Ref) -> None:
         """Forget a subscription."""
-        self._tell(ReleaseWish(ref=ref))
+        self._tell(ReleaseRequest(ref=ref))
 
     def snapshot(
         self,
@@ -109,15 +109,15 @@ class Hub:
             Unsound: the binding must not be served.
         """
         registry.judge(binding)
-        wish = SnapshotWish(binding=binding, caller=caller, params=params, trusted=trusted)
-        self._cycle(binding.using or "default").ask(wish)
-        return wish.answer
+        request = SnapshotRequest(binding=binding, caller=caller, params=params, trusted=trusted)
+        self._cycle(binding.using or "default").ask(request)
+        return request.answer
 
     def read(self, binding: Binding[M]) -> Future[ModelRows[M]]:
         """Return a binding's rows as model instances, as fresh as the database at this call."""
-        wish = ReadWish(instance=binding)
-        self._cycle(binding.using or "default").ask(wish)
-        return wish.answer
+        request = ReadRequest(instance=binding)
+        self._cycle(binding.using or "default").ask(request)
+        return request.answer
 
     def keep(self, binding: Binding[Any]) -> None:
         """Keep a binding live in its own context, and have it hear its changes as `message`.
@@ -125,26 +125,28 @@ class Hub:
         Kept once, however often it is asked for.
         """
         with self._lock:
-            if self._herald is None:
-                self._herald = Herald(self._subscribe_own, self.release, conf.MAX_OUTBOX_BYTES)
-        self._herald.keep(binding)
+            if self._callbacks is None:
+                self._callbacks = MessageCallbacks(
+                    self._subscribe_own, self.release, conf.MAX_OUTBOX_BYTES
+                )
+        self._callbacks.keep(binding)
 
     def _subscribe_own(self, ref: Ref, binding: Binding[Any]) -> None:
         caller = Caller(user=binding.user, auth=binding.auth)
-        wish = SubscribeWish(ref=ref, caller=caller, message=EVERYTHING, instance=binding)
-        self._cycle(binding.using or "default").ask(wish)
+        request = SubscribeRequest(ref=ref, caller=caller, message=EVERYTHING, instance=binding)
+        self._cycle(binding.using or "default").ask(request)
 
     def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
         """Take a hint of a write; databases that nobody follows here pass it over."""
         cycle = self._cycles.get(alias)
         if cycle is not None:
-            cycle.ask(HintWish(changes=changes))
+            cycle.ask(Hint(changes=changes))
 
     def compare(self, alias: str | None = None) -> None:
         """Compare every view of a database, or of all, with it: changes may have gone unseen."""
         for known, cycle in list(self._cycles.items()):
             if alias in (None, known):
-                cycle.ask(HintWish(changes=None))
+                cycle.ask(Hint(changes=None))
 
     def lag(self, alias: str) -> float:
         """Return for how many seconds the view of a database that is furthest behind has not been
@@ -155,10 +157,10 @@ class Hub:
         cycle = self._cycles.get(alias)
         return 0.0 if cycle is None else cycle.lag()
 
-    def stragglers(self, alias: str) -> tuple[Stragglers, ...]:
-        """Return the views of a database that are not as it is, by event and how they stand."""
+    def lagging_views(self, alias: str) -> tuple[LaggingViews, ...]:
+        """Return the views of a database that are not as it is, by event and why."""
         cycle = self._cycles.get(alias)
-        return () if cycle is None else cycle.stragglers()
+        return () if cycle is None else cycle.lagging_views()
 
     def by_row(self, alias: str) -> frozenset[str] | None:
         """Return the tables of a database of which it shows the server's role some rows only; None
@@ -172,27 +174,27 @@ class Hub:
         Args:
             events: bindings' events, None for all.
         """
-        self.order(Order.SYNC, events)
+        self.command(CommandKind.SYNC, events)
 
     def bump(self, events: Collection[str] | None = None) -> None:
         """Read the views of these events anew, and send their subscribers what differed; HTTP
         validators by date are new ones."""
-        self.order(Order.BUMP, events)
+        self.command(CommandKind.BUMP, events)
 
     def clear(self, events: Collection[str] | None = None) -> None:
         """Forget the rows of these events' views, and their rings; read them at the next need.
         Subscribers are sent all rows."""
-        self.order(Order.CLEAR, events)
+        self.command(CommandKind.CLEAR, events)
 
-    def order(
+    def command(
         self,
-        order: Order,
+        command: CommandKind,
         events: Collection[str] | None = None,
         binding: BindingClass | None = None,
     ) -> None:
         """Have something done with the views of these events and this class; None means any."""
         named = None if events is None else frozenset(events)
-        self._tell(OrderWish(order=order, events=named, binding=binding))
+        self._tell(ViewCommand(command=command, events=named, binding=binding))
 
     def when_serving(self, work: Callable[[], object]) -> None:
         """Have something done once, as soon as this process serves subscribers."""
@@ -203,7 +205,7 @@ class Hub:
         self._when_stopping.append(work)
 
     def serve(self) -> None:
-        """Take the word that this process serves; a first subscriber says so too."""
+        """Called when this process serves; a first subscriber says so too."""
         with self._lock:
             if self._serving:
                 return
@@ -216,18 +218,18 @@ class Hub:
         with self._lock:
             cycles = list(self._cycles.values())
             self._cycles.clear()
-            herald, self._herald = self._herald, None
+            callbacks, self._callbacks = self._callbacks, None
             self._serving = False
-        if herald is not None:
-            herald.stop()
+        if callbacks is not None:
+            callbacks.stop()
         for cycle in cycles:
             cycle.stop()
         for work in self._when_stopping:
             work()
 
-    def _tell(self, wish: Wish) -> None:
+    def _tell(self, request: Request) -> None:
         for cycle in list(self._cycles.values()):
-            cycle.ask(wish)
+            cycle.ask(request)
 
     def _cycle_of(self, event: str) -> Cycle:
         return self._cycle(registry.find(event).using or "default")

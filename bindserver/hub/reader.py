@@ -16,7 +16,7 @@ from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import registry
 from bindserver.conf import conf
-from bindserver.cycle.inbox import Order, Snapshot
+from bindserver.cycle.inbox import CommandKind, Snapshot
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import in_snapshot
 from bindserver.database.uncommitted import asks_itself
@@ -56,15 +56,15 @@ class HubReader:
 
     def refresh(self, binding: Binding[Any]) -> None:
         """Have the binding's views read anew."""
-        hub.order(Order.BUMP, binding=type(binding))
+        hub.command(CommandKind.BUMP, binding=type(binding))
 
     def clear(self, binding: Binding[Any]) -> None:
         """Have the binding's views forgotten."""
-        hub.order(Order.CLEAR, binding=type(binding))
+        hub.command(CommandKind.CLEAR, binding=type(binding))
 
 
 def _must_ask_itself(binding: Binding[Any]) -> bool:
-    """Tell whether a query of the caller's own is the answer.
+    """Return whether a query of the caller's own is the answer.
 
     In a snapshot of ours, as in a binding's own `get_queryset`, what is read belongs to that
     snapshot; and its thread is the one that would have to answer.

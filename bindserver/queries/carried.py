@@ -36,7 +36,7 @@ class Held:
     pks: frozenset[Any] | None
 
     def has(self, change: Change) -> bool:
-        """Tell whether a change of the table may be of one of the rows."""
+        """Return whether a change of the table may be of one of the rows."""
         if self.pks is None or change.pks is None:
             return True
         try:
@@ -74,12 +74,12 @@ class Carried:
         self.tables = frozenset(self._held)
 
     def has(self, change: Change) -> bool:
-        """Tell whether a change may be of one of the rows."""
+        """Return whether a change may be of one of the rows."""
         held = self._held.get(change.table)
         return held is not None and held.has(change)
 
     def any_of(self, changes: Collection[Change]) -> bool:
-        """Tell whether one of some changes may be of one of the rows."""
+        """Return whether one of some changes may be of one of the rows."""
         return bool(self._held) and any(self.has(change) for change in changes)
 
 

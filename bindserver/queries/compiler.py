@@ -54,7 +54,7 @@ class Limited(Subquery):
 
 
 def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:
-    """Tell whether two querysets give the same rows in the same order.
+    """Return whether two querysets give the same rows in the same order.
 
     Where one leaves the order of equals open, the other may settle it by the key.
     """

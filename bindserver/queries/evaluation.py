@@ -40,7 +40,7 @@ def instances(queryset: QuerySet[Any]) -> Iterator[Any]:
 
 
 def has_columns(queryset: QuerySet[Any]) -> bool:
-    """Tell whether `values_list` reads what the queryset's rows would hold."""
+    """Return whether `values_list` reads what the queryset's rows would hold."""
     return (
         queryset._iterable_class is ModelIterable
         and _is_usual(type(queryset), (*EVALUATION, *COLUMNS))
@@ -72,7 +72,8 @@ def _maker(kind: type[QuerySet[Any]], iterable: type[Any]) -> str | None:
 
 
 def is_bare(model: type[Model]) -> bool:
-    """Tell whether a model's rows hold just what the database does, so that nobody misses them."""
+    """Return whether a model's rows hold just what the database does, so that nobody misses
+    them."""
     usual: Any = Model
     return not (post_init.has_listeners(model) or pre_init.has_listeners(model)) and all(
         _function(getattr(model, name)) is _function(getattr(usual, name)) for name in MAKING
@@ -84,13 +85,13 @@ def _function(method: Any) -> Any:
 
 
 def is_own_column(model: type[Model], column: str) -> bool:
-    """Tell whether a row's attribute is its column's value, and no descriptor's of a project or of
-    another library."""
+    """Return whether a row's attribute is its column's value, and no descriptor's of a project or
+    of another library."""
     return type(inspect.getattr_static(model, column, None)) in DESCRIPTORS
 
 
 def says_all(queryset: QuerySet[Any]) -> bool:
-    """Tell whether a queryset's SQL, class and lists of names say all there is to know of it: it
+    """Return whether a queryset's SQL, class and lists of names say all there is to know of it: it
     carries nothing along that may be another although it looks the same."""
     lookups: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
     return (

@@ -37,17 +37,19 @@ def own_sql(query: Query) -> str | None:
 
 
 def has_window(query: Query) -> bool:
-    """Tell whether a query has a window over its own rows; those of subqueries are over theirs."""
+    """Return whether a query has a window over its own rows; those of subqueries are over
+    theirs."""
     return any(isinstance(part, Window) and not within for part, within in _parts([query]))
 
 
 def is_own(cls: type) -> bool:
-    """Tell whether a class is Django's own."""
+    """Return whether a class is Django's own."""
     return f"{cls.__module__}.".startswith(OWN)
 
 
 def keeps(model: type[Model], column: str) -> bool:
-    """Tell whether a model's instances have a column's values as Django's own fields read them."""
+    """Return whether a model's instances have a column's values as Django's own fields read
+    them."""
     from_db: Any = model.from_db
     return is_own_column(model, column) and from_db.__func__ is vars(Model)["from_db"].__func__
 
@@ -116,6 +118,6 @@ def _selects_otherwise(field: Field[Any, Any]) -> str | None:
 
 @cache
 def _overrides(kind: type, name: str) -> bool:
-    """Tell whether a class has a method that is not Django's own."""
+    """Return whether a class has a method that is not Django's own."""
     owner = next((cls for cls in kind.__mro__ if name in vars(cls)), None)
     return owner is not None and not is_own(owner)

@@ -161,7 +161,7 @@ class Encoder(ValueEncoder):
 
 
 def _is_djangos(cls: type, name: str) -> bool:
-    """Tell whether an attribute of a class is as Django declares it."""
+    """Return whether an attribute of a class is as Django declares it."""
     owner = next((kind for kind in cls.__mro__ if name in vars(kind)), None)
     return owner is None or is_djangos(owner)
 

@@ -74,13 +74,13 @@ class Serving:
         return serializer_class, fresh(context)
 
     def _is_first(self, serializer_class: SerializerClass, context: Context) -> bool:
-        """Tell whether an answer is surely the same as the first one."""
+        """Return whether an answer is surely the same as the first one."""
         return serializer_class is self.serializer_class and _encoded(
             context, Encoder(self._alias)
         ) == self.encoded(Encoder(self._alias))
 
     def says_all(self) -> bool:
-        """Tell whether the context is plain data, which is the same when it is equal."""
+        """Return whether the context is plain data, which is the same when it is equal."""
         return is_data(held_in(self.context))
 
 
@@ -149,7 +149,7 @@ def _renewed_lookup(lookup: Any, memo: Memo) -> Any:
 
 
 def is_data(value: Any) -> bool:
-    """Tell whether a value is plain data, all through."""
+    """Return whether a value is plain data, all through."""
     if isinstance(value, dict):
         return all(map(is_data, value)) and all(map(is_data, dict.values(value)))
     if type(value) in (list, tuple, set, frozenset):

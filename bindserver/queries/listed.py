@@ -58,7 +58,7 @@ def child_of(
 
 
 def renders_singly(kind: type[Any]) -> bool:
-    """Tell whether a list's serializer makes of rows just the list of what its child makes."""
+    """Return whether a list's serializer makes of rows just the list of what its child makes."""
     own: Any = serializers.ListSerializer
     return issubclass(kind, own) and all(
         getattr(kind, name, None) is getattr(own, name, None) for name in RENDERING

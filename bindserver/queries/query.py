@@ -106,7 +106,7 @@ class Rows:
             )
 
 
-Dealt = Mapping[Slot, Rows]
+RowsBySlot = Mapping[Slot, Rows]
 """The rows of each slot; one without rows need not be there."""
 
 
@@ -240,14 +240,14 @@ class Query:
         self.identity = digest([*known, *asked])
         rows = [self._format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
         self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]
-        self.kin: Hashable = None
+        self.batch_key: Hashable = None
         if self._shape is not None:
-            self.kin = digest([*known, columns, read])
+            self.batch_key = digest([*known, columns, read])
         self.unshared = tuple(encoder.unshared)
 
     def part(self) -> bool:
         """Become like no other query, if rows were read by another answer of the binding's than
-        the one that told who it is; tell whether that is so."""
+        the one that told who it is; return whether that is so."""
         if not self._has_strayed():
             return False
         self.identity = digest([self.identity, secrets.token_hex(12)])
@@ -262,7 +262,7 @@ class Query:
             self._serving.shared = True
 
     def is_surely(self, other: Query) -> bool:
-        """Tell whether it gives the same rows as a query of the same identity that was asked for
+        """Return whether it gives the same rows as a query of the same identity that was asked for
         at another time."""
         if self._has_strayed() or other._has_strayed():
             return False
@@ -302,7 +302,7 @@ class Query:
         recorder: Recorder,
         pacer: Pacer,
         budget: int | None = None,
-    ) -> Dealt:
+    ) -> RowsBySlot:
         """Read every row of several slots of its shape, each slot's rows in order.
 
         Args:
@@ -320,15 +320,21 @@ class Query:
 
     def _load_together(
         self, wanted: Collection[Slot], recorder: Recorder, pacer: Pacer, budget: int | None
-    ) -> Dealt:
+    ) -> RowsBySlot:
         assert self._shape is not None
-        dealt: dict[Slot, Rows] = {}
+        rows_by_slot: dict[Slot, Rows] = {}
         reading = self._anew(together=True)
         for some in _batches(list(wanted), SLOTS_PER_QUERY):
-            left = None if budget is None else budget - sum(rows.count for rows in dealt.values())
+            left = (
+                None
+                if budget is None
+                else budget - sum(rows.count for rows in rows_by_slot.values())
+            )
             slots = self._shape.slots(some)
-            dealt |= self._load(self._shape.among(some), slots, reading, recorder, pacer, left)
-        return dealt
+            rows_by_slot |= self._load(
+                self._shape.among(some), slots, reading, recorder, pacer, left
+            )
+        return rows_by_slot
 
     def _load(
         self,
@@ -338,13 +344,15 @@ class Query:
         recorder: Recorder,
         pacer: Pacer,
         budget: int | None,
-    ) -> Dealt:
+    ) -> RowsBySlot:
         most = self.max_rows * len(slots.wanted)
         bound = 1 + (most if budget is None else min(budget, most))
         while True:
-            dealt, read = self._load_some(queryset, bound, slots, reading, recorder, pacer, budget)
+            rows_by_slot, read = self._load_some(
+                queryset, bound, slots, reading, recorder, pacer, budget
+            )
             if read < bound or queryset.query.is_sliced:
-                return dealt
+                return rows_by_slot
             bound *= FURTHER  # a join brings rows several times, and what is behind was cut off
 
     def _load_some(
@@ -356,9 +364,9 @@ class Query:
         recorder: Recorder,
         pacer: Pacer,
         budget: int | None,
-    ) -> tuple[Dealt, int]:
+    ) -> tuple[RowsBySlot, int]:
         """Read the first rows, and tell how often one was read."""
-        dealt, count = {slot: Rows() for slot in slots.wanted}, 0
+        rows_by_slot, count = {slot: Rows() for slot in slots.wanted}, 0
         recorder.expect_own()
         bounded = queryset if queryset.query.is_sliced else queryset[:bound]
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
@@ -367,11 +375,11 @@ class Query:
                 recorder.demand_own()
                 if budget is not None and count > budget:
                     raise OverBudget
-                rows = dealt[row.slot]
+                rows = rows_by_slot[row.slot]
                 rows.add(row, self._sort(row))
                 if len(rows.fresh) > self.max_rows:
                     raise TooManyRows(self.max_rows)
-        return dealt, count
+        return rows_by_slot, count
 
     @_as_asked
     def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
@@ -394,7 +402,7 @@ class Query:
     @_as_asked
     def read_together(
         self, pks: Collection[Any], wanted: Collection[Slot], recorder: Recorder, pacer: Pacer
-    ) -> Dealt:
+    ) -> RowsBySlot:
         """Read the rows of several slots of its shape that have these primary keys, in no order.
 
         Raises:
@@ -402,7 +410,7 @@ class Query:
             Untried: as for `read`.
         """
         assert self._shape is not None
-        dealt: dict[Slot, Rows] = {}
+        rows_by_slot: dict[Slot, Rows] = {}
         slots = self._shape.slots(wanted)
         reading = self._anew(together=True)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
@@ -414,9 +422,9 @@ class Query:
             with closing(found):
                 for row in found:
                     recorder.demand_own()
-                    dealt.setdefault(row.slot, Rows()).add(row, self._sort(row))
+                    rows_by_slot.setdefault(row.slot, Rows()).add(row, self._sort(row))
         self._renderer.leftovers.insist()
-        return dealt
+        return rows_by_slot
 
     @_as_asked
     def ordered_pks(self, pacer: Pacer) -> list[Any]:

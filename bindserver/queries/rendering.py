@@ -119,7 +119,7 @@ class Renderer:
         self.serializer: Any = child_of(serializer_class, self._model, self._context.handed())
 
     def is_plain(self) -> bool:
-        """Tell whether rows are rendered by fields of DRF's alone, which remember nothing."""
+        """Return whether rows are rendered by fields of DRF's alone, which remember nothing."""
         return self._plain is not None
 
     def anew(self, serializer_class: type[Any], context: Mapping[str, Any]) -> Renderer:
@@ -263,7 +263,7 @@ def to_json(data: Any) -> str:
 
 
 def _has_utf8(text: str) -> bool:
-    """Tell whether the text can be sent; half a surrogate pair, which JSON can hold, cannot."""
+    """Return whether the text can be sent; half a surrogate pair, which JSON can hold, cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -142,7 +142,7 @@ class _Teller:
 
 
 def _is_written(kind: type[Any], inside: Any) -> bool:
-    """Tell whether a class is written in another one, as a `Meta` is."""
+    """Return whether a class is written in another one, as a `Meta` is."""
     return kind.__qualname__.rpartition(".")[0] == getattr(inside, "__qualname__", "")
 
 

@@ -67,7 +67,7 @@ def traits_of(serializer_class: type[serializers.BaseSerializer[Any]]) -> Traits
 
 
 def is_own(serializer: Any) -> bool:
-    """Tell whether a serializer is made of DRF's own fields alone, down to the last one in it."""
+    """Return whether a serializer is made of DRF's own fields alone, down to the last one in it."""
     return all(_is_own(field) for field in _walk(serializer))
 
 
@@ -83,7 +83,7 @@ def _walk(field: Any) -> Iterator[Any]:
 
 
 def _is_own(field: Any) -> bool:
-    """Tell whether no code of the project's own renders a field."""
+    """Return whether no code of the project's own renders a field."""
     if isinstance(field, serializers.SerializerMethodField):
         return False
     if not isinstance(field, serializers.BaseSerializer):
@@ -103,7 +103,7 @@ def _code_in(cls: type) -> Iterator[Any]:
 
 
 def _is_faithful(field: Any) -> bool:
-    """Tell whether reading the JSON text of a field's value gives the value back."""
+    """Return whether reading the JSON text of a field's value gives the value back."""
     if isinstance(field, serializers.BaseSerializer | serializers.ManyRelatedField):
         return True  # what is in it is looked at too
     if isinstance(field, OWN_TYPE_FIELDS) or not type(field).__module__.startswith(

@@ -29,7 +29,7 @@ Slot = tuple[Any, ...]
 """The values of a shape's columns."""
 
 
-class NotDealt(BindserverError):
+class NotBySlot(BindserverError):
     """A row cannot be dealt: only the database knows what its values are equal to."""
 
 
@@ -55,7 +55,7 @@ class Slots:
         """
         for value, kind in zip(values, self.kinds, strict=True):
             if type(value) is not kind and value is not None:
-                raise NotDealt(f"a column has {type(value).__name__}, and not {kind.__name__}")
+                raise NotBySlot(f"a column has {type(value).__name__}, and not {kind.__name__}")
         return values if values in self.wanted else None
 
 
@@ -119,7 +119,7 @@ def shape_of(queryset: QuerySet[Any], alias: str) -> tuple[Shape, Slot] | None:
 
 
 def _is_plain(queryset: QuerySet[Any]) -> bool:
-    """Tell whether nothing but a queryset's conditions can tell its rows from its shape's."""
+    """Return whether nothing but a queryset's conditions can tell its rows from its shape's."""
     query: Any = queryset.query
     return (
         says_all(queryset)
@@ -163,7 +163,7 @@ def _kind(field: Any, vendor: str) -> type | None:
 
 
 def _fits(value: Any) -> bool:
-    """Tell whether every database can compare a column with a value, if it can at all."""
+    """Return whether every database can compare a column with a value, if it can at all."""
     return not isinstance(value, int) or abs(value) < 2**63
 
 

@@ -196,7 +196,7 @@ def _kept_by(field: Field[Any, Any]) -> dict[str, Any]:
 
 
 def _says_more(name: str, value: Any) -> bool:
-    """Tell whether a field's usual attribute is plain data, and not just the field's number."""
+    """Return whether a field's usual attribute is plain data, and not just the field's number."""
     return type(value) in ATOMS and name != "creation_counter"
 
 
@@ -204,7 +204,7 @@ METHODS = (types.FunctionType, types.MethodType)
 
 
 def stands_for_method(kind: type, name: str) -> bool:
-    """Tell whether an attribute of an instance stands in place of a method of its class."""
+    """Return whether an attribute of an instance stands in place of a method of its class."""
     return isinstance(getattr(kind, name, None), METHODS)
 
 
@@ -261,7 +261,8 @@ def _encode_zone(encoder: ValueEncoder, value: Any, what: str) -> Any:
 
 
 def _is_by_key(zone: zoneinfo.ZoneInfo) -> bool:
-    """Tell whether a time zone is the one of its key; one read from a file may be called so too."""
+    """Return whether a time zone is the one of its key; one read from a file may be called so
+    too."""
     try:
         return zone.key is not None and zoneinfo.ZoneInfo(zone.key) is zone
     except (zoneinfo.ZoneInfoNotFoundError, ValueError):
@@ -301,13 +302,13 @@ def path_of(code: Any) -> str:
 
 
 def is_djangos(code: Any) -> bool:
-    """Tell whether a class or a function is Django's own."""
+    """Return whether a class or a function is Django's own."""
     return str(getattr(code, "__module__", "")).partition(".")[0] == "django"
 
 
 def is_found(code: Any) -> bool:
-    """Tell whether a class or a function is what its path leads to; one that a function has made is
-    not, nor one that a reload has replaced."""
+    """Return whether a class or a function is what its path leads to; one that a function has made
+    is not, nor one that a reload has replaced."""
     found: Any = sys.modules.get(getattr(code, "__module__", None) or "")
     for name in code.__qualname__.split("."):
         found = getattr(found, name, None)
@@ -325,8 +326,8 @@ class _Names:
         self._paths: dict[str, weakref.ref[Any]] = {}
 
     def is_first(self, path: str, code: Any) -> bool:
-        """Tell whether a class or a function is the first one that was met at its path: a function
-        may put one after the other into its module."""
+        """Return whether a class or a function is the first one that was met at its path: a
+        function may put one after the other into its module."""
         try:
             return self._paths.setdefault(path, weakref.ref(code))() is code
         except TypeError:

@@ -14,10 +14,10 @@ from bindserver.engine.changes import Change, Gathered
 from bindserver.exceptions import BindserverError
 from bindserver.relay.messages import (
     Beat,
+    CommandMessage,
+    GapDetector,
     Hints,
-    Ledger,
-    OrderTelegram,
-    Telegram,
+    RelayMessage,
     dump,
     load,
     split,
@@ -31,17 +31,17 @@ JOIN_SECONDS = 5.0
 JOIN_BEAT_SECONDS = 0.2
 JOIN_AGAIN_SECONDS = 60.0
 PATIENCE_BEATS = 3
-"""After so many beats without an echo a process takes itself for deaf."""
+"""After so many beats without an echo a process takes itself for cut off."""
 CANCEL_SECONDS = 0.1
 COMPARE_PAUSE_SECONDS = 0.5
 """How long after a compare the next one begins at the earliest."""
 
 
-class Deaf(BindserverError):
+class NoEcho(BindserverError):
     """A process does not hear itself through the channel layer."""
 
 
-class Mailbag:
+class SendQueue:
     """What waits to be sent; it lasts from one life to the next.
 
     Hints are put together while they wait, so that it cannot grow past a few keys for each table.
@@ -52,12 +52,12 @@ class Mailbag:
 
     def __init__(self, sender: str) -> None:
         self.sender = sender
-        self.ledger = Ledger()
+        self.gaps = GapDetector()
         self._lock = threading.Lock()
         self._sent = threading.Event()
         self._sent.set()
         self._waiting: dict[str, Gathered] = {}
-        self._numbered: deque[Telegram] = deque()
+        self._numbered: deque[RelayMessage] = deque()
         self._number = 0
 
     @property
@@ -79,8 +79,8 @@ class Mailbag:
         self._number_waiting()
         self._append(Beat(sender=self.sender, number=self._number + 1))
 
-    def first(self) -> Telegram | None:
-        """Return the oldest telegram that has not been sent."""
+    def first(self) -> RelayMessage | None:
+        """Return the oldest message that has not been sent."""
         if not self._numbered:
             self._number_waiting()
         return self._numbered[0] if self._numbered else None
@@ -93,7 +93,7 @@ class Mailbag:
                 self._sent.set()
 
     def wait_until_sent(self, seconds: float) -> bool:
-        """Wait until nothing is left; tell whether that came about."""
+        """Wait until nothing is left; return whether that came about."""
         return self._sent.wait(seconds)
 
     def _number_waiting(self) -> None:
@@ -104,29 +104,31 @@ class Mailbag:
                 number = self._number + 1
                 self._append(Hints(sender=self.sender, number=number, alias=alias, changes=changes))
 
-    def _append(self, telegram: Telegram) -> None:
-        self._number = telegram.number
-        self._numbered.append(telegram)
+    def _append(self, message: RelayMessage) -> None:
+        self._number = message.number
+        self._numbered.append(message)
 
 
-class Line:
-    """One life of a relay, on the running loop.
+class RelayConnection:
+    """One connection of a relay, on the running loop.
 
     Args:
         layer: the channel layer, which nobody else uses.
         bag: what is to be sent.
-        ears: hears what others say.
+        receiver: hears what others say.
         worked: called when the channel layer has done what was asked of it.
     """
 
-    def __init__(self, layer: Any, bag: Mailbag, ears: Any, worked: Callable[[], None]) -> None:
+    def __init__(
+        self, layer: Any, queue: SendQueue, receiver: Any, worked: Callable[[], None]
+    ) -> None:
         self._layer = layer
-        self._bag = bag
-        self._ears = ears
+        self._queue = queue
+        self._receiver = receiver
         self._worked = worked
         self._bell = asyncio.Event()
         self._bell.set()  # something may have come between two lives
-        self._wants_ears = asyncio.Event()
+        self._wants_to_hear = asyncio.Event()
         self._over = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._echoed_at: float | None = None
@@ -137,12 +139,12 @@ class Line:
     # From other threads, by `call_soon_threadsafe`.
 
     def ring(self) -> None:
-        """Take the word that there is something to send."""
+        """Called when there is something to send."""
         self._bell.set()
 
     def listen(self) -> None:
         """Join the group, and hear what is said there."""
-        self._wants_ears.set()
+        self._wants_to_hear.set()
 
     def end(self, problem: BaseException | None = None) -> None:
         """Come to an end, because of a problem or in peace."""
@@ -167,7 +169,7 @@ class Line:
             if self._compare_due is not None:
                 self._compare()  # whatever is missed from now on is found at the next joining
             problems = [task.exception() for task in tasks if not task.cancelled()]
-        logger.debug("bindserver: a line has ended, with %s", problems)
+        logger.debug("bindserver: a connection has ended, with %s", problems)
         for task in done:
             task.result()
         if self._problem is not None:
@@ -177,32 +179,32 @@ class Line:
         while not self._over.is_set():
             await self._bell.wait()
             self._bell.clear()
-            while (telegram := self._bag.first()) is not None:
+            while (message := self._queue.first()) is not None:
                 async with asyncio.timeout(SEND_SECONDS):
-                    await self._layer.group_send(conf.RELAY_GROUP, dump(telegram))
-                self._bag.done()
-                if not self._wants_ears.is_set():
+                    await self._layer.group_send(conf.RELAY_GROUP, dump(message))
+                self._queue.done()
+                if not self._wants_to_hear.is_set():
                     self._worked()
 
     async def _beat_all(self) -> None:
         """Say now and then how far the numbers are, for whoever has missed the last ones."""
         while not self._over.is_set():
             await asyncio.sleep(conf.RELAY_BEAT_SECONDS)
-            if self._bag.used or self._wants_ears.is_set():
+            if self._queue.used or self._wants_to_hear.is_set():
                 self._beat()
             if self._echoed_at is not None:
                 silence = self._loop.time() - self._echoed_at
                 if silence > PATIENCE_BEATS * conf.RELAY_BEAT_SECONDS:
-                    raise Deaf(f"no echo for {silence:.0f} s")
+                    raise NoEcho(f"no echo for {silence:.0f} s")
 
     def _beat(self) -> None:
-        self._bag.beat()
+        self._queue.beat()
         self._bell.set()
 
     # Hearing.
 
     async def _hear_all(self) -> None:
-        await self._wants_ears.wait()
+        await self._wants_to_hear.wait()
         channel = await self._layer.new_channel()
         await self._join(channel)
         join_at = self._loop.time() + JOIN_AGAIN_SECONDS
@@ -230,25 +232,25 @@ class Line:
         self._worked()
         self._compare_soon()
 
-    async def _take(self, message: dict[str, Any]) -> None:
-        telegram = load(message)
-        if telegram is None:
+    async def _take(self, raw: dict[str, Any]) -> None:
+        message = load(raw)
+        if message is None:
             logger.warning("bindserver: a message of another version came by the channel layer")
             self._compare_soon()
             return
-        if not self._bag.ledger.follows(telegram.sender, telegram.number):
+        if not self._queue.gaps.follows(message.sender, message.number):
             self._compare_soon()
-        if telegram.sender == self._bag.sender:
+        if message.sender == self._queue.sender:
             self._echoed_at = self._loop.time()
             return  # what this process wrote went straight to its own hub
-        match telegram:
+        match message:
             case Hints():
-                self._ears.hint(telegram.alias, telegram.changes)
-            case OrderTelegram():
-                self._ears.order(telegram.order, telegram.events)
+                self._receiver.hint(message.alias, message.changes)
+            case CommandMessage():
+                self._receiver.command(message.command, message.events)
                 async with asyncio.timeout(SEND_SECONDS):
-                    done = {"type": "bindserver.done", "sender": self._bag.sender}
-                    await self._layer.send(telegram.reply, done)
+                    done = {"type": "bindserver.done", "sender": self._queue.sender}
+                    await self._layer.send(message.reply, done)
 
     def _compare_soon(self) -> None:
         """Compare everything: hints may have been lost. One time for many reasons."""
@@ -259,7 +261,7 @@ class Line:
     def _compare(self) -> None:
         self._compare_due = None
         self._compared_at = self._loop.time()
-        self._ears.compare()
+        self._receiver.compare()
 
 
 def _heed(task: asyncio.Future[Any]) -> None:

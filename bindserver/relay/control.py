@@ -1,4 +1,4 @@
-"""Orders to all running servers, and who has taken them."""
+"""Commands to all running servers, and who has taken them."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from collections.abc import Collection
 from typing import Any
 
 from bindserver.conf import conf
-from bindserver.cycle.inbox import Order
-from bindserver.relay.messages import OrderTelegram, dump
+from bindserver.cycle.inbox import CommandKind
+from bindserver.relay.messages import CommandMessage, dump
 from bindserver.relay.relay import make_layer
 
 READY_SECONDS = 5.0
 ASK_AGAIN_SECONDS = 0.2
 
 
-async def give(order: Order, events: Collection[str] | None, seconds: float) -> frozenset[str]:
+async def give(
+    command: CommandKind, events: Collection[str] | None, seconds: float
+) -> frozenset[str]:
     """Have all running servers do something with the views of some events.
 
     Args:
@@ -34,21 +36,21 @@ async def give(order: Order, events: Collection[str] | None, seconds: float) -> 
     channel = await layer.new_channel()
     async with asyncio.timeout(READY_SECONDS):
         await _hear_oneself(layer, channel)
-        telegram = OrderTelegram(
+        message = CommandMessage(
             sender=secrets.token_hex(8),
             number=1,
-            order=order,
+            command=command,
             events=None if events is None else frozenset(events),
             reply=channel,
         )
-        await layer.group_send(conf.RELAY_GROUP, dump(telegram))
+        await layer.group_send(conf.RELAY_GROUP, dump(message))
     servers: set[str] = set()
     try:
         async with asyncio.timeout(seconds):
             while True:
-                message = await layer.receive(channel)
-                if message["type"] == "bindserver.done":
-                    servers.add(message["sender"])
+                answer = await layer.receive(channel)
+                if answer["type"] == "bindserver.done":
+                    servers.add(answer["sender"])
     except TimeoutError:
         return frozenset(servers)
 

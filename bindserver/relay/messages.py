@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bindserver.cycle.inbox import Order
+from bindserver.cycle.inbox import CommandKind
 from bindserver.engine.changes import Change
 
-HINTS, BEAT, ORDER = "bindserver.hints", "bindserver.beat", "bindserver.order"
+HINTS, BEAT, ORDER = "bindserver.hints", "bindserver.beat", "bindserver.command"
 MAX_SENDERS = 10_000
 """So many senders are remembered; one that was forgotten counts as unknown."""
 WIDEST = 2**63 - 1
@@ -36,50 +36,51 @@ class Beat:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OrderTelegram:
+class CommandMessage:
     """An operator wants something done; `reply` is the channel on which to say so."""
 
     sender: str
     number: int
-    order: Order
+    command: CommandKind
     events: frozenset[str] | None
     reply: str
 
 
-Telegram = Hints | Beat | OrderTelegram
+RelayMessage = Hints | Beat | CommandMessage
 
 
-def dump(telegram: Telegram) -> dict[str, Any]:
-    """Return a telegram as a message of plain values."""
-    plain: dict[str, Any] = {"sender": telegram.sender, "number": telegram.number}
-    match telegram:
+def dump(message: RelayMessage) -> dict[str, Any]:
+    """Return a message as plain values."""
+    plain: dict[str, Any] = {"sender": message.sender, "number": message.number}
+    match message:
         case Hints():
-            changes = [[change.table, _plain_keys(change)] for change in telegram.changes]
-            return {"type": HINTS, **plain, "alias": telegram.alias, "changes": changes}
-        case OrderTelegram():
-            events = None if telegram.events is None else sorted(telegram.events)
-            told = {"order": telegram.order.value, "events": events, "reply": telegram.reply}
+            changes = [[change.table, _plain_keys(change)] for change in message.changes]
+            return {"type": HINTS, **plain, "alias": message.alias, "changes": changes}
+        case CommandMessage():
+            events = None if message.events is None else sorted(message.events)
+            told = {"order": message.command.value, "events": events, "reply": message.reply}
             return {"type": ORDER, **plain, **told}
     return {"type": BEAT, **plain}
 
 
-def load(message: Mapping[str, Any]) -> Telegram | None:
-    """Return the telegram in a message, None if there is none that we understand."""
+def load(raw: Mapping[str, Any]) -> RelayMessage | None:
+    """Return the message in what a channel layer brought, None if there is none that we
+    understand."""
     try:
-        sender, number = str(message["sender"]), int(message["number"])
-        match message["type"]:
+        sender, number = str(raw["sender"]), int(raw["number"])
+        match raw["type"]:
             case "bindserver.hints":
-                changes = tuple(_change(table, keys) for table, keys in message["changes"])
-                alias = str(message["alias"])
+                changes = tuple(_change(table, keys) for table, keys in raw["changes"])
+                alias = str(raw["alias"])
                 return Hints(sender=sender, number=number, alias=alias, changes=changes)
-            case "bindserver.order":
-                events = message["events"]
-                return OrderTelegram(
+            case "bindserver.command":
+                events = raw["events"]
+                return CommandMessage(
                     sender=sender,
                     number=number,
-                    order=Order(message["order"]),
+                    command=CommandKind(raw["order"]),
                     events=None if events is None else frozenset(events),
-                    reply=str(message["reply"]),
+                    reply=str(raw["reply"]),
                 )
             case "bindserver.beat":
                 return Beat(sender=sender, number=number)
@@ -115,14 +116,14 @@ def _change(table: str, keys: list[int | str] | None) -> Change:
     return Change(table=str(table), pks=None if keys is None else frozenset(keys))
 
 
-class Ledger:
+class GapDetector:
     """Up to which number each sender has been heard."""
 
     def __init__(self) -> None:
         self._numbers: OrderedDict[str, int] = OrderedDict()
 
     def follows(self, sender: str, number: int) -> bool:
-        """Note a number; tell whether nothing of that sender is missing before it.
+        """Note a number; return whether nothing of that sender is missing before it.
 
         An older number, late or for the second time, is nothing that was missed. A sender that
         nobody knows begins at 1.

@@ -22,10 +22,10 @@ from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import channel_layers
 from django.conf import settings
 
-from bindserver.cycle.inbox import Order
+from bindserver.cycle.inbox import CommandKind
 from bindserver.engine.changes import Change
 from bindserver.forks import on_fork
-from bindserver.relay.connection import Line, Mailbag
+from bindserver.relay.connection import RelayConnection, SendQueue
 
 logger = logging.getLogger("bindserver")
 
@@ -36,7 +36,7 @@ CLOSE_SECONDS = 1.0
 
 
 def reaches_others() -> bool:
-    """Tell whether the project's channel layer leads to other processes."""
+    """Return whether the project's channel layer leads to other processes."""
     layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
     backend = layers.get(DEFAULT_CHANNEL_LAYER, {}).get("BACKEND")
     return backend not in (None, IN_MEMORY)
@@ -47,7 +47,7 @@ def make_layer() -> Any:
     return channel_layers.make_backend(DEFAULT_CHANNEL_LAYER)
 
 
-class Ears(Protocol):
+class RelayReceiver(Protocol):
     """Whoever hears what other processes say: a hub."""
 
     def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
@@ -56,7 +56,7 @@ class Ears(Protocol):
     def compare(self, alias: str | None = None) -> None:
         """Compare everything: hints may have been lost."""
 
-    def order(self, order: Order, events: Collection[str] | None = None) -> None:
+    def command(self, command: CommandKind, events: Collection[str] | None = None) -> None:
         """Have something done with views."""
 
 
@@ -64,12 +64,12 @@ class Relay:
     """This process's end of the relay: one thread with an event loop of its own, when needed.
 
     Args:
-        ears: hears what others say.
+        receiver: hears what others say.
         layer: makes a channel layer.
     """
 
-    def __init__(self, ears: Ears, layer: Callable[[], Any] = make_layer) -> None:
-        self._ears = ears
+    def __init__(self, receiver: RelayReceiver, layer: Callable[[], Any] = make_layer) -> None:
+        self._receiver = receiver
         self._make_layer = layer
         self.forget()
         _relays.add(self)
@@ -79,19 +79,19 @@ class Relay:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._line: Line | None = None
+        self._connection: RelayConnection | None = None
         self._listening = False
         self._stopping = False
         self._failures = 0
-        self._bag = Mailbag(secrets.token_hex(8))
+        self._queue = SendQueue(secrets.token_hex(8))
 
     def publish(self, alias: str, changes: Collection[Change]) -> None:
         """Have hints sent to all other processes, soon; returns at once and never raises."""
         if self._stopping or not changes or not reaches_others():
             return
-        self._bag.put(alias, changes)
+        self._queue.put(alias, changes)
         self._start()
-        self._tell(Line.ring)
+        self._tell(RelayConnection.ring)
 
     def listen(self) -> None:
         """Hear what other processes say, from now on."""
@@ -99,22 +99,22 @@ class Relay:
             return
         self._listening = True
         self._start()
-        self._tell(Line.listen)
+        self._tell(RelayConnection.listen)
 
     def flush(self) -> None:
         """Wait, for a moment at most, until what waits is sent."""
         if self._thread is not None:
-            self._bag.wait_until_sent(CLOSE_SECONDS)
+            self._queue.wait_until_sent(CLOSE_SECONDS)
 
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Send what waits, for at most so long, and end the thread."""
         thread = self._thread
         if thread is None or not thread.is_alive():
             return
-        if not self._bag.wait_until_sent(seconds):
+        if not self._queue.wait_until_sent(seconds):
             logger.warning("bindserver: the last hints of this process could not be sent")
         self._stopping = True
-        self._tell(Line.end)
+        self._tell(RelayConnection.end)
         thread.join(seconds)
 
     def _start(self) -> None:
@@ -130,12 +130,12 @@ class Relay:
             self._thread = thread
             atexit.register(self.close)
 
-    def _tell(self, what: Callable[[Line], None]) -> None:
-        """Say something to the present line; a new one asks by itself when it begins."""
-        loop, line = self._loop, self._line
-        if loop is not None and line is not None:
+    def _tell(self, what: Callable[[RelayConnection], None]) -> None:
+        """Say something to the present connection; a new one asks by itself when it begins."""
+        loop, connection = self._loop, self._connection
+        if loop is not None and connection is not None:
             with contextlib.suppress(RuntimeError):  # its loop was closed just now
-                loop.call_soon_threadsafe(what, line)
+                loop.call_soon_threadsafe(what, connection)
 
     # The thread.
 
@@ -150,9 +150,9 @@ class Relay:
             complaining.removeFilter(complaints)
 
     def _break(self, problem: BaseException) -> None:
-        """Take the word that the present line's connection is broken."""
-        if self._line is not None:
-            self._line.end(problem)
+        """Called when the present connection is broken."""
+        if self._connection is not None:
+            self._connection.end(problem)
 
     def _live_on(self) -> None:
         while not self._stopping:
@@ -161,19 +161,19 @@ class Relay:
                     runner.run(self._live())
             except Exception as problem:
                 self._note(problem)
-            self._loop = self._line = None
+            self._loop = self._connection = None
             if not self._stopping:
                 delay = RECONNECT_SECONDS[min(self._failures, len(RECONNECT_SECONDS)) - 1]
                 _pause(delay, lambda: self._stopping)
 
     async def _live(self) -> None:
-        line = Line(self._make_layer(), self._bag, self._ears, self._worked)
-        self._line, self._loop = line, asyncio.get_running_loop()
+        connection = RelayConnection(self._make_layer(), self._queue, self._receiver, self._worked)
+        self._connection, self._loop = connection, asyncio.get_running_loop()
         if self._listening:
-            line.listen()
+            connection.listen()
         if self._stopping:
-            line.end()
-        await line.run()
+            connection.end()
+        await connection.run()
 
     def _worked(self) -> None:
         if self._failures:
@@ -185,7 +185,7 @@ class Relay:
         if self._failures == 1:
             logger.error(
                 "bindserver: the channel layer is out of reach (%s: %s); until it is back no "
-                "orders reach other processes, and where signals are followed their writes are "
+                "commands reach other processes, and where signals are followed their writes are "
                 "seen by comparing; a change log goes on",
                 type(problem).__name__,
                 problem,

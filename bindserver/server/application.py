@@ -44,7 +44,7 @@ def application_path() -> str:
 
 
 def serves_bindings(application: Any) -> bool:
-    """Tell whether an ASGI application serves bindings; True where that cannot be told."""
+    """Return whether an ASGI application serves bindings; True where that cannot be told."""
     if isinstance(application, ProtocolTypeRouter):
         return "websocket" in application.application_mapping
     return carries(application, "websocket")

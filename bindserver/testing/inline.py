@@ -1,6 +1,6 @@
 """A cycle without threads: it turns when it is told to, on the caller's own connection.
 
-The desk, the catalogue, the turn and the views are the server's own. Only three things differ:
+The store of views, the turn and the views are the server's own. Only three things differ:
 the snapshot is the test's open transaction, what changed is found by looking at the tables (so
 that raw SQL and bulk writes count too), and big views are loaded at once.
 """
@@ -20,8 +20,8 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.bindings.permissions import PermissionFailed
-from bindserver.cycle.delivery import Outgoing
-from bindserver.cycle.inbox import Wish
+from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.inbox import Request
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loaded, Loader, Wanted, read_whole
 from bindserver.cycle.outage import Desk
@@ -50,24 +50,24 @@ class InlineCycle:
     def __init__(self, alias: str) -> None:
         self.problems: list[Exception] = []
         self._alias = alias
-        self._inbox: list[Wish | Loaded] = []
+        self._inbox: list[Request | Loaded] = []
         self._source = TableSource(connections[alias])
         self._pacer = Pacer(math.inf)  # a debugger may take its time
         self._desk = Desk(alias, settings.SECRET_KEY.encode(), self._inbox.append)
         self._loader = self._desk.loader = InlineLoader(alias, self._inbox.append)
 
-    def ask(self, wish: Wish) -> None:
-        """Hand in a wish; the next commit serves it."""
-        self._inbox.append(wish)
+    def ask(self, request: Request) -> None:
+        """Hand in a request; the next commit serves it."""
+        self._inbox.append(request)
 
     def commit(self) -> None:
-        """Bring every view to what the database holds now, and serve all wishes.
+        """Bring every view to what the database holds now, and serve all requests.
 
         Raises:
             SynchronousOnlyOperation: there is a running event loop in this thread.
         """
         self._source.begin()
-        for live in self._desk.catalogue.views():
+        for live in self._desk.store.views():
             live.retry_at = 0.0  # a view that failed is tried again at every commit
         again = True
         while again or self._inbox:
@@ -80,14 +80,14 @@ class InlineCycle:
                 self._loader.work()
             self._inbox[:0] = turn.postponed
             again = turn.unanswered
-            _deliver(turn.outgoing)
+            _deliver(turn.outbound)
 
     def _note(self, problem: Exception) -> None:
         self.problems.append(_cause(problem))
 
 
-def _deliver(outgoing: Outgoing) -> None:
-    for refs, event in outgoing:
+def _deliver(outbound: Outbound) -> None:
+    for refs, event in outbound:
         for listener, number in refs:
             listener.hear(number, event)
 

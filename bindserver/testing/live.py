@@ -10,7 +10,7 @@ from django.db.models import Model
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass, registry
-from bindserver.cycle.inbox import Caller, Ref, SubscribeWish
+from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
 from bindserver.cycle.outage import EVERYTHING
 from bindserver.engine.changes import Key
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound
@@ -94,13 +94,13 @@ class Live:
         if not isinstance(binding, Binding):
             binding = (_published(binding) if isinstance(binding, str) else _class_of(binding))()
         cycle = self._cycle(binding.using or "default")
-        wish = SubscribeWish(
+        request = SubscribeRequest(
             ref=Ref(Keeping(binding, cycle.problems), 1),
             caller=Caller(user=binding.user, auth=binding.auth),
             message=EVERYTHING,
             instance=binding,
         )
-        cycle.ask(wish)
+        cycle.ask(request)
         self._commit()
 
     def settle(self) -> dict[Subscriber, list[Data]]:

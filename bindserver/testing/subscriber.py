@@ -13,13 +13,13 @@ from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
 from bindserver.cycle.inbox import (
     Caller,
-    CatchUpWish,
+    CatchUpRequest,
     Event,
     Ref,
-    ReleaseWish,
-    SubscribeWish,
-    UnsubscribeWish,
-    Wish,
+    ReleaseRequest,
+    Request,
+    SubscribeRequest,
+    UnsubscribeRequest,
 )
 from bindserver.engine.changes import Key
 from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Release
@@ -67,7 +67,7 @@ class Subscriber:
         binding: BindingClass,
         caller: Caller,
         params: Mapping[str, Any],
-        cycle: Callable[[Wish], None],
+        cycle: Callable[[Request], None],
         commit: Callable[[], None],
     ) -> None:
         self.event: str = binding.event or ""
@@ -202,7 +202,7 @@ class Subscriber:
         """Nothing to give up: what raises here raises in the test."""
 
     def settle(self, state: str) -> None:
-        """Take the word that all events of one committed state have been heard."""
+        """Called when all events of one committed state have been heard."""
         self._perform(self._session.committed(state))
 
     def _say(self, data: Data) -> None:
@@ -222,13 +222,13 @@ class Subscriber:
             case Ask(number=number, message=message):
                 ref = Ref(self, number)
                 if isinstance(message, Subscribe):
-                    self._ask_cycle(SubscribeWish(ref=ref, caller=self._caller, message=message))
+                    self._ask_cycle(SubscribeRequest(ref=ref, caller=self._caller, message=message))
                 else:
-                    self._ask_cycle(UnsubscribeWish(ref=ref, message=message))
+                    self._ask_cycle(UnsubscribeRequest(ref=ref, message=message))
             case Release(subscription=number):
-                self._ask_cycle(ReleaseWish(ref=Ref(self, number)))
+                self._ask_cycle(ReleaseRequest(ref=Ref(self, number)))
             case CatchUp(subscription=number, version=version):
-                self._ask_cycle(CatchUpWish(ref=Ref(self, number), version=version))
+                self._ask_cycle(CatchUpRequest(ref=Ref(self, number), version=version))
             case Close(code=code, reason=reason):
                 self.error = Refused(str(int(code)), reason)
                 self.leave()

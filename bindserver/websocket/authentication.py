@@ -96,7 +96,7 @@ async def prove_header(header: str, headers: Mapping[str, str]) -> Proof | None:
 
 
 def can_be_proved_again() -> bool:
-    """Tell whether a token may be looked at twice; one for a function of the project's own may be
+    """Return whether a token may be looked at twice; one for a function of the project's own may be
     good for one look."""
     return conf.AUTHENTICATE is None
 

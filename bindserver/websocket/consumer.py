@@ -112,7 +112,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._perform([Close(code=Closing.RESTART, reason="the server failed; come back")])
 
     def settle(self, state: str) -> None:
-        """Take the word that all frames of one committed state are here."""
+        """Called when all frames of one committed state are here."""
         self._perform(self._session.committed(state))
 
     # The session's effects.

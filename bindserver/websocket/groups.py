@@ -96,7 +96,7 @@ def tell_groups(teller: Teller, event: str, action: str, payload: Any) -> None:
 
 
 def tells(teller: Any, base: Any) -> bool:
-    """Tell whether a class of tellers has groups, or does something that its base does not."""
+    """Return whether a class of tellers has groups, or does something that its base does not."""
     overridden = any(
         getattr(teller, name) is not getattr(base, name) for name in ("message", "get_user_group")
     )

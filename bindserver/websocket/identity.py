@@ -42,7 +42,7 @@ _lock = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Credentials:
     """Who the client is, and what proves it: a token, the session, or nothing."""
 
     user: Any = None
@@ -54,18 +54,19 @@ class Standing:
     def is_nobody(self) -> bool:
         return self.user is None or bool(getattr(self.user, "is_anonymous", False))
 
-    def is_same_user(self, other: Standing) -> bool:
-        """Tell whether two are one user, or both nobody, whatever has changed in the user's row."""
+    def is_same_user(self, other: Credentials) -> bool:
+        """Return whether two are one user, or both nobody, whatever has changed in the user's
+        row."""
         return self._person() == other._person()
 
-    def is_alike(self, other: Standing) -> bool:
-        """Tell whether two are one user in all that is known of them, as in scopes that hang on
+    def is_alike(self, other: Credentials) -> bool:
+        """Return whether two are one user in all that is known of them, as in scopes that hang on
         them."""
-        one, two = (Caller(user=standing.user).identity() for standing in (self, other))
+        one, two = (Caller(user=credentials.user).identity() for credentials in (self, other))
         return one == two
 
-    def says_else(self, other: Standing) -> bool:
-        """Tell whether what proves two is known not to be the same: a token that was looked up
+    def says_else(self, other: Credentials) -> bool:
+        """Return whether what proves two is known not to be the same: a token that was looked up
         may have fewer scopes by now. What nobody can look into is taken to say what it did."""
         one, two = Encoder(), Encoder()
         differ = one.encode(self.auth) != two.encode(other.auth)
@@ -99,7 +100,7 @@ class Identity:
             name.decode("latin-1").lower(): value.decode("latin-1")
             for name, value in scope.get("headers") or ()
         }
-        self._now = Standing(user=scope.get("user"), by_session="session" in scope)
+        self._now = Credentials(user=scope.get("user"), by_session="session" in scope)
         self._ends: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         self._left = False
@@ -123,7 +124,7 @@ class Identity:
             async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
                 proof = await prove_header(header, self._headers)
             if proof is not None:
-                self._adopt(_standing(proof, header))
+                self._adopt(_credentials(proof, header))
                 self._end_after(proof.expires)
         self._look_again_later()
 
@@ -140,7 +141,7 @@ class Identity:
                 expires = await self._prove_session()
             else:
                 proof = await prove(token, self._headers)
-                self._adopt(_standing(proof, token))
+                self._adopt(_credentials(proof, token))
                 expires = proof.expires
         # The session says by itself when it ends, whenever it is looked at again.
         self._end_after(None if token is None else expires)
@@ -169,16 +170,16 @@ class Identity:
             self._adopt(found)
         raise NotProven("nobody is logged in")
 
-    async def _read_session(self) -> Standing:
+    async def _read_session(self) -> Credentials:
         """Return the session's user as the database has it now, not as it was at the handshake."""
         known = self._scope["session"]
         self._scope["session"] = known.__class__(known.session_key)
-        found = Standing(user=await get_user(self._scope), by_session=True)
+        found = Credentials(user=await get_user(self._scope), by_session=True)
         # What middleware has hung on the user at the handshake holds on.
         return self._now if self._now.by_session and self._now.is_same_user(found) else found
 
     def is_of_session(self, key: str) -> bool:
-        """Tell whether it is a session that proves who the client is, and this one."""
+        """Return whether it is a session that proves who the client is, and this one."""
         session = self._scope.get("session")
         return (
             self._now.by_session
@@ -188,18 +189,18 @@ class Identity:
         )
 
     def log_out(self) -> None:
-        """Take the word, from any thread, that the session has ended."""
+        """Called from any thread when the session has ended."""
         with suppress(RuntimeError):  # the loop has been closed, and all its connections with it
             self._loop.call_soon_threadsafe(self._become_nobody, Code.REVOKED)
 
     # Changes.
 
-    def _adopt(self, standing: Standing, code: Code = Code.REVOKED) -> None:
+    def _adopt(self, credentials: Credentials, code: Code = Code.REVOKED) -> None:
         """Be somebody from now on; end or reconsider what was subscribed as somebody else."""
-        before, self._now = self._now, standing
-        self._scope["user"] = standing.user
-        if before.is_same_user(standing):
-            if before.auth is not standing.auth or not before.is_alike(standing):
+        before, self._now = self._now, credentials
+        self._scope["user"] = credentials.user
+        if before.is_same_user(credentials):
+            if before.auth is not credentials.auth or not before.is_alike(credentials):
                 self._reconsider()
         elif before.is_nobody:
             self._reconsider()
@@ -209,7 +210,7 @@ class Identity:
     def _become_nobody(self, code: Code) -> None:
         if not self._left:
             self._end_after(None)
-            self._adopt(replace(Standing(), by_session=self._now.by_session), code)
+            self._adopt(replace(Credentials(), by_session=self._now.by_session), code)
 
     def _end_after(self, seconds: float | None) -> None:
         if self._ends is not None:
@@ -235,7 +236,7 @@ class Identity:
                 async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
                     found = await self._present(before)
             except NotProven:
-                found = Standing()
+                found = Credentials()
             except Exception as problem:
                 logger.warning("bindserver: nobody can tell who a client is now: %r", problem)
                 continue
@@ -248,17 +249,17 @@ class Identity:
             else:
                 self._adopt(found)
 
-    async def _present(self, before: Standing) -> Standing:
+    async def _present(self, before: Credentials) -> Credentials:
         """Return who the same proof stands for now."""
         if before.by_session:
             return await self._read_session()
         if before.token is not None and can_be_proved_again():
-            return _standing(await prove(before.token, self._headers), before.token)
+            return _credentials(await prove(before.token, self._headers), before.token)
         return before
 
 
-def _standing(proof: Proof, token: str) -> Standing:
-    return Standing(user=proof.user, auth=proof.auth, token=token)
+def _credentials(proof: Proof, token: str) -> Credentials:
+    return Credentials(user=proof.user, auth=proof.auth, token=token)
 
 
 def _hear_logout(sender: Any, request: Any, **_: Any) -> None:

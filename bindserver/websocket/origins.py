@@ -17,7 +17,7 @@ DEFAULT_PORTS = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}
 
 
 def origin_allowed(scope: Any) -> bool:
-    """Tell whether a page of the connection's origin may connect.
+    """Return whether a page of the connection's origin may connect.
 
     With ORIGINS set, its origins may; without, only pages of the very host that is asked. Letters'
     case and a scheme's default port make no difference. A connection without an Origin header

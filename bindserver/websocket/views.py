@@ -59,7 +59,7 @@ class WebsocketBinding(Binding[M]):
 
     @classmethod
     def hears_messages(cls) -> bool:
-        """Tell whether it is kept live for `message`: where it has groups, or an override."""
+        """Return whether it is kept live for `message`: where it has groups, or an override."""
         return tells(cls, WebsocketBinding) or bool(cls.group)
 
 

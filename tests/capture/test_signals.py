@@ -21,7 +21,7 @@ from django.test import TestCase, override_settings
 
 from bindserver import written
 from bindserver.capture.signals import SignalCapture
-from bindserver.capture.transactions import Gathering, Publish
+from bindserver.capture.transactions import Publish, TransactionRecorder
 from bindserver.cycle.inbox import Caller, Ref
 from bindserver.engine.changes import Change
 from bindserver.engine.protocol import Subscribe
@@ -279,7 +279,7 @@ class TestTransactions:
     def test_a_transaction_in_another_database_is_another(
         self, told: Told, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        gathering = Gathering(lambda alias, changes: told.append((alias, changes)))
+        gathering = TransactionRecorder(lambda alias, changes: told.append((alias, changes)))
         other = DatabaseWrapper({**connections["default"].settings_dict}, "other")
         monkeypatch.setitem(connections.settings, "other", other.settings_dict)
         connections["other"] = other

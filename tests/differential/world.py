@@ -30,7 +30,7 @@ from bindserver.cycle.inbox import (
     Ref,
     Refused,
     Staled,
-    SubscribeWish,
+    SubscribeRequest,
 )
 from bindserver.cycle.outage import EVERYTHING
 from bindserver.testing.replica import Replica
@@ -183,7 +183,7 @@ class Followed:
         """Subscribe, unless the checks have refused it."""
         if not self.problems:
             ref = Ref(self.subscriber, 1)
-            wish = SubscribeWish(
+            wish = SubscribeRequest(
                 ref=ref, caller=Caller(), message=EVERYTHING, instance=self._kind()
             )
             turning.ask(wish)

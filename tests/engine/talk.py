@@ -11,7 +11,7 @@ from bindserver.engine.frames import Frame
 from bindserver.engine.limits import Limits
 from bindserver.engine.protocol import Code
 from bindserver.engine.session import Session
-from bindserver.engine.subscription import State
+from bindserver.engine.subscription import SubscriptionState
 
 ROOM = 1000
 """The outbox's limit in these tests."""
@@ -64,7 +64,7 @@ class Talk:
         log, self.log = self.log, []
         return ", ".join(log)
 
-    def state(self, number: int) -> State | None:
+    def state(self, number: int) -> SubscriptionState | None:
         subscription = self.session.subscriptions.get(number)
         return None if subscription is None else subscription.state
 

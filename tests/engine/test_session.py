@@ -10,7 +10,7 @@ import pytest
 from bindserver.engine.frames import Frame
 from bindserver.engine.intake import FAILED_PROOF_COST
 from bindserver.engine.protocol import Code
-from bindserver.engine.subscription import State
+from bindserver.engine.subscription import SubscriptionState
 from tests.engine.talk import ROOM, Talk
 
 # Subscribing.
@@ -178,12 +178,12 @@ def test_a_slow_client_turns_lazy_and_gets_one_net_change() -> None:
     talk.slow_down(number)
     for version in range(8, 20):
         talk.publish(number, version)
-    assert talk.state(number) is State.LAZY
+    assert talk.state(number) is SubscriptionState.LAZY
     assert talk.read() == "delta 6, catch up 1 from 6"
     talk.publish(number, 20)
     talk.answer(number, 20)
     assert talk.read() == "answer 20"
-    assert talk.state(number) is State.LIVE
+    assert talk.state(number) is SubscriptionState.LIVE
     talk.publish(number, 21, size=900)
     talk.publish(number, 22, size=900)
     assert talk.read() == "delta 21, catch up 1 from 21"
@@ -207,7 +207,7 @@ def test_a_net_change_of_nothing_leads_on_too() -> None:
     talk.session.answered(number, (), 9)
     assert talk.session.has_work()
     assert talk.read() == ""
-    assert talk.state(number) is State.LIVE
+    assert talk.state(number) is SubscriptionState.LIVE
 
 
 def test_what_comes_during_pages_follows_as_one_net_change() -> None:
@@ -226,7 +226,7 @@ def test_a_change_before_pages_does_not_follow_them() -> None:
     talk.slow_down(number)
     talk.answer(number, 9)
     assert talk.read() == "delta 6, answer 9"
-    assert talk.state(number) is State.LIVE
+    assert talk.state(number) is SubscriptionState.LIVE
 
 
 def test_one_lazy_subscription_does_not_hold_up_another() -> None:
@@ -234,7 +234,7 @@ def test_one_lazy_subscription_does_not_hold_up_another() -> None:
     slow, quick = talk.open("a"), talk.open("b")
     talk.slow_down(slow)
     talk.publish(quick, 6)
-    assert (talk.state(slow), talk.state(quick)) == (State.LAZY, State.LIVE)
+    assert (talk.state(slow), talk.state(quick)) == (SubscriptionState.LAZY, SubscriptionState.LIVE)
     assert talk.read() == "delta 6, delta 6, catch up 1 from 6"
 
 
@@ -375,7 +375,7 @@ def test_a_new_proof_has_what_is_open_and_what_is_being_opened_evaluated_again()
     talk.say("c", disconnect=True)
     talk.perform(talk.session.reconsider())
     assert talk.told() == "ask 2, ask 3, reconsider 2 b, reconsider 1 a"
-    assert talk.state(1) is State.LIVE
+    assert talk.state(1) is SubscriptionState.LIVE
 
 
 def test_a_proof_that_is_none_costs_as_many_messages_as_it_should() -> None:

@@ -9,11 +9,11 @@ import pytest
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code
 from bindserver.engine.session import Session
-from bindserver.engine.subscription import State
+from bindserver.engine.subscription import SubscriptionState
 from tests.engine.talk import Talk
 
 ABSENT = None
-OPENING, PAGING, LIVE, LAZY = State
+OPENING, PAGING, LIVE, LAZY = SubscriptionState
 
 Input = Callable[[Talk], None]
 
@@ -104,11 +104,11 @@ OF_THE_CONNECTION = {
 }
 """What concerns no single subscription; `test_session` has these."""
 
-Cell = tuple[State | None, str, str]
+Cell = tuple[SubscriptionState | None, str, str]
 """The newest subscription's state after the input, what happened, and what the client then reads
 when it reads all there is."""
 
-CELLS: dict[Input, dict[State | None, Cell]] = {
+CELLS: dict[Input, dict[SubscriptionState | None, Cell]] = {
     subscribed_again: {
         ABSENT: (OPENING, "ask 1", "$subscribed"),
         OPENING: (OPENING, "ask 2, release 1", "$subscribed"),
@@ -208,7 +208,7 @@ CELLS: dict[Input, dict[State | None, Cell]] = {
 }
 
 
-def talk_in(state: State | None) -> Talk:
+def talk_in(state: SubscriptionState | None) -> Talk:
     """Return a talk whose subscription 1 is in a state, with as much as can be already read."""
     talk = Talk()
     if state in (LIVE, LAZY):
@@ -227,15 +227,15 @@ def talk_in(state: State | None) -> Talk:
     return talk
 
 
-def newest(talk: Talk) -> State | None:
+def newest(talk: Talk) -> SubscriptionState | None:
     return talk.state(max(talk.session.subscriptions, default=0))
 
 
 @pytest.mark.parametrize(
-    "state", [ABSENT, *State], ids=lambda state: state.value if state else "absent"
+    "state", [ABSENT, *SubscriptionState], ids=lambda state: state.value if state else "absent"
 )
 @pytest.mark.parametrize("happens", METHODS, ids=lambda happens: happens.__name__)
-def test_what_happens(happens: Input, state: State | None) -> None:
+def test_what_happens(happens: Input, state: SubscriptionState | None) -> None:
     talk = talk_in(state)
     happens(talk)
     happened, after = ", ".join(filter(None, talk.log)), newest(talk)
@@ -246,7 +246,7 @@ def test_what_happens(happens: Input, state: State | None) -> None:
 def test_every_state_and_input_has_a_cell() -> None:
     assert set(CELLS) == set(METHODS)
     for happens, row in CELLS.items():
-        assert set(row) == {ABSENT, *State}, happens.__name__
+        assert set(row) == {ABSENT, *SubscriptionState}, happens.__name__
 
 
 def test_every_method_of_a_session_is_an_input_of_the_table_or_concerns_no_subscription() -> None:

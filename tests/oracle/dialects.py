@@ -69,7 +69,7 @@ class Dialect:
         return "UPDATE OR REPLACE app_word SET text = ? WHERE text = ?"
 
     def refuses(self, problem: BaseException | None) -> bool:
-        """Tell whether an error says that somebody else was there first."""
+        """Return whether an error says that somebody else was there first."""
         return isinstance(problem, sqlite3.IntegrityError)
 
     def settings(self) -> list[str]:

@@ -23,11 +23,11 @@ from bindserver.cycle import advance, cycle, invalidation, live_view, loader
 from bindserver.cycle.inbox import Caller
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
-from bindserver.engine.commits import Together
+from bindserver.engine.commits import CommitGroups
 from bindserver.engine.frames import Encoder, Frame
 from bindserver.engine.ring import Delta
-from bindserver.engine.subscription import State as SessionState
 from bindserver.engine.subscription import Subscription
+from bindserver.engine.subscription import SubscriptionState as SessionState
 from bindserver.engine.view import View
 from bindserver.queries.identity import Encoder as IdentityEncoder
 from bindserver.queries.query import Query
@@ -189,14 +189,14 @@ def slow_reader_skipped() -> None:
     """What a slow client has no room for is dropped."""
 
     def dropping(push: Any) -> Any:
-        def pushing(self: Together, found: Subscription, frames: Any, version: int) -> None:
+        def pushing(self: CommitGroups, found: Subscription, frames: Any, version: int) -> None:
             push(self, found, frames, version)
             if found.state is SessionState.LAZY and not found.catching:
                 found.state, found.behind = SessionState.LIVE, False
 
         return pushing
 
-    _patch(Together, "_push", dropping)
+    _patch(CommitGroups, "_push", dropping)
 
 
 def joins_not_watched() -> None:

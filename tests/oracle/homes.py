@@ -20,7 +20,7 @@ class Home(Protocol):
         """Make it, and start whoever keeps it."""
 
     def restart(self, *, crash: bool) -> bool:
-        """End whoever keeps it, and start them again; tell whether there is somebody."""
+        """End whoever keeps it, and start them again; return whether there is somebody."""
 
     def stop(self) -> None:
         """End whoever keeps it."""

@@ -31,7 +31,7 @@ class Proofs:
         self._holes_until = 0.0
 
     def hold(self, subscription: Subscription | None) -> bool:
-        """Tell whether a server can prove what has changed since a subscription's cursor."""
+        """Return whether a server can prove what has changed since a subscription's cursor."""
         return (
             subscription is not None
             and subscription.replica is not None
@@ -55,7 +55,7 @@ class Proofs:
         self._renewed_from = self._epoch()
 
     def renewed(self) -> bool:
-        """Tell whether it has come."""
+        """Return whether it has come."""
         return self._epoch() != self._renewed_from
 
     def rest(self) -> None:

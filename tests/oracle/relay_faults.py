@@ -6,33 +6,33 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from bindserver.capture import querysets, signals
-from bindserver.capture.transactions import Bag, Gathering
+from bindserver.capture.transactions import TransactionChanges, TransactionRecorder
 from bindserver.engine.changes import Change
-from bindserver.relay.connection import Line
-from bindserver.relay.messages import Ledger
+from bindserver.relay.connection import RelayConnection
+from bindserver.relay.messages import GapDetector
 
 
 def gaps_not_noticed() -> None:
     """A message that is missing is nobody's concern."""
-    setattr(Ledger, "follows", lambda self, sender, number: True)
+    setattr(GapDetector, "follows", lambda self, sender, number: True)
 
 
 def savepoints_forgotten() -> None:
     """What is written after a savepoint goes into the savepoint's bag, and is undone with it."""
 
-    def takes(self: Bag, connection: Any) -> bool:
+    def takes(self: TransactionChanges, connection: Any) -> bool:
         return not self._over
 
-    setattr(Bag, "takes", takes)
+    setattr(TransactionChanges, "takes", takes)
 
 
 def hints_before_the_commit() -> None:
     """Hints are handed on when the row is written, not when it can be read."""
 
-    def add(self: Gathering, alias: str, changes: Iterable[Change]) -> None:
+    def add(self: TransactionRecorder, alias: str, changes: Iterable[Change]) -> None:
         self._hand_over(alias, tuple(changes))
 
-    setattr(Gathering, "add", add)
+    setattr(TransactionRecorder, "add", add)
 
 
 def silent_tables_forgotten() -> None:
@@ -48,10 +48,10 @@ def bulk_writes_not_told() -> None:
 def beats_not_sent() -> None:
     """Nobody says how far it is; and so the last message may be lost unnoticed."""
 
-    async def once(self: Line) -> None:
+    async def once(self: RelayConnection) -> None:
         await self._over.wait()
 
-    setattr(Line, "_beat_all", once)
+    setattr(RelayConnection, "_beat_all", once)
 
 
 RELAY_FAULTS: dict[str, Callable[[], None]] = {

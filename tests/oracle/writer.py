@@ -66,7 +66,7 @@ class Writer:
         return int(self.session.rows(f"SELECT count(*) FROM {table}")[0][0])
 
     def full(self, table: str) -> bool:
-        """Tell whether the table has as many rows as it should."""
+        """Return whether the table has as many rows as it should."""
         return self.count(table) >= (MANY_WORDS if table == "app_word" else MANY)
 
     def name(self) -> str:

@@ -89,7 +89,7 @@ class Onlooker:
         return following.replica.rows if following.frames else None
 
     def is_stale(self, name: str) -> bool:
-        """Tell whether a view's rows are said to be old."""
+        """Return whether a view's rows are said to be old."""
         return self.held(name) is not None and (
             self.talk.following(*self._views[name]).replica.stale
         )

@@ -54,7 +54,7 @@ class Tally:
     def compare(
         self, door: str, view: str, where: str, truth: Rows | None, held: Rows | None
     ) -> bool:
-        """Compare one state of a view; tell whether it is right."""
+        """Compare one state of a view; return whether it is right."""
         self.compared += 1
         self.doors[door] += 1
         if truth != held:

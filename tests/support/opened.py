@@ -26,7 +26,7 @@ def note(opened: Closable) -> None:
 
 
 def forget(closed: Closable) -> None:
-    """Take the word that something is closed."""
+    """Called when something is closed."""
     _open.pop(id(closed), None)
 
 

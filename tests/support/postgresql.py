@@ -78,7 +78,7 @@ class Cluster:
         self._run("pg_ctl", "-D", self._data, "-m", mode, "-w", "stop", check=False)
 
     def is_running(self) -> bool:
-        """Tell whether it has been started and not ended."""
+        """Return whether it has been started and not ended."""
         status = [*_as_other(), _binary("pg_ctl"), "-D", str(self._data), "status"]
         return subprocess.run(status, cwd="/", stdout=subprocess.DEVNULL).returncode == 0
 
@@ -98,7 +98,7 @@ class Cluster:
         return other.start()
 
     def is_as_new_as(self, primary: Cluster) -> bool:
-        """Tell whether a standby has all that its primary has committed."""
+        """Return whether a standby has all that its primary has committed."""
         with primary.connect() as there, self.connect() as here:
             mark = there.execute("SELECT pg_current_wal_lsn()::text").fetchall()[0]
             return bool(

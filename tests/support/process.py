@@ -154,7 +154,7 @@ def get(url: str, **headers: str) -> tuple[int, str]:
 
 
 def listens(port: int | Path) -> bool:
-    """Tell whether somebody listens on a port of this machine, or on a Unix socket."""
+    """Return whether somebody listens on a port of this machine, or on a Unix socket."""
     if isinstance(port, Path):
         with socket.socket(socket.AF_UNIX) as probe:
             return probe.connect_ex(str(port)) == 0

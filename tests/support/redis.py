@@ -45,7 +45,7 @@ class Redis:
         return self
 
     def answers(self) -> bool:
-        """Tell whether it can be spoken to."""
+        """Return whether it can be spoken to."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=1) as probe:
                 probe.sendall(b"PING\r\n")

@@ -17,16 +17,16 @@ from bindserver.cycle.inbox import (
     Caller,
     Ended,
     Event,
-    HintWish,
+    Hint,
     Published,
     Ref,
     Refused,
+    Request,
     Staled,
-    SubscribeWish,
-    Wish,
+    SubscribeRequest,
 )
-from bindserver.cycle.lag import Stragglers, stragglers
-from bindserver.cycle.live_view import LiveView, State
+from bindserver.cycle.lag import LaggingViews, lagging_views
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded
 from bindserver.cycle.outage import EVERYTHING, Desk
 from bindserver.cycle.turn import Turn
@@ -111,11 +111,11 @@ class Turning:
         self._source = source_of(self._connection)
         there = known_tables().intersection(self._connection.introspection.table_names())
         self._source.prepare([table for table in there if table.startswith("app_")])
-        self._wishes: list[Wish | Loaded] = []
+        self._wishes: list[Request | Loaded] = []
         self._numbers = count(1)
         self.statements: list[str] = []
         self.turns = 0
-        self.stragglers: tuple[Stragglers, ...] = ()
+        self.lagging_views: tuple[LaggingViews, ...] = ()
 
     def __enter__(self) -> Turning:
         return self
@@ -134,10 +134,10 @@ class Turning:
     def follow_again(self, follower: Follower, binding: Binding[Any]) -> None:
         """Have a follower ask anew; the next turn answers."""
         ref = Ref(follower, next(self._numbers))
-        wish = SubscribeWish(ref=ref, caller=Caller(), message=EVERYTHING, instance=binding)
+        wish = SubscribeRequest(ref=ref, caller=Caller(), message=EVERYTHING, instance=binding)
         self._wishes.append(wish)
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, wish: Request) -> None:
         """Hand in a wish; the next turn serves it."""
         self._wishes.append(wish)
 
@@ -150,13 +150,13 @@ class Turning:
             self._wishes.clear()
             unanswered = self._turn(items)
             here = {item.live for item in self._wishes if isinstance(item, Loaded)}
-            loading = {live for live in self.views() if live.state is State.LOADING} - here
+            loading = {live for live in self.views() if live.state is ViewState.LOADING} - here
             loaded = [self._loaded.get(timeout=LOAD_SECONDS) for _ in loading]
             if not loaded and not unanswered and not self._wishes:
                 return
 
     def take_one(self, *loaded: Loaded) -> bool:
-        """Take one turn alone; tell whether it wants another at once."""
+        """Take one turn alone; return whether it wants another at once."""
         items, self._wishes = [*self._wishes, *loaded], []
         return self._turn(items) or bool(self._wishes)
 
@@ -189,9 +189,9 @@ class Turning:
         """Have the next turn try to put triggers where it could not."""
         self.source._retry_at = 0.0
 
-    def _turn(self, items: list[Wish | Loaded]) -> bool:
+    def _turn(self, items: list[Request | Loaded]) -> bool:
         for item in items:
-            if isinstance(item, HintWish):
+            if isinstance(item, Hint):
                 self._source.hint(item.changes or ())
         self._source.prepare(self.desk.tables())
         turn = Turn(self.desk, self._source, self._pacer)
@@ -201,7 +201,7 @@ class Turning:
         ):
             turn.run(items)
         self.turns += 1
-        self.stragglers = stragglers(self.views(), turn.position, self.turns)
+        self.lagging_views = lagging_views(self.views(), turn.position, self.turns)
         self._wishes[:0] = turn.postponed
         for refs, event in turn.outgoing:
             for listener, number in refs:

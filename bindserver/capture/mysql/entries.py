@@ -46,7 +46,7 @@ class Entries:
         return facts
 
     def is_here(self, mark: Mark) -> bool:
-        """Tell whether a mark's newest entry is in the log, and so is a part of its history."""
+        """Return whether a mark's newest entry is in the log, and so is a part of its history."""
         return bool(self.facts(mark).get("anchor") == mark.nonce)
 
     def kept_mark(self, facts: dict[str, Any]) -> Mark:

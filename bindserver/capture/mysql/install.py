@@ -51,7 +51,7 @@ class Installer:
         self._shown_on: object = None
 
     def installed(self) -> bool:
-        """Tell whether the log's tables are there, and this is the server that is written to.
+        """Return whether the log's tables are there, and this is the server that is written to.
 
         On a replica an entry may be on its way, and nothing here would tell of it.
         """
@@ -295,12 +295,12 @@ class Installer:
 
 
 def _is_another(kept: Any, found: list[Any]) -> bool:
-    """Tell whether a table is not the one that it was, as far as its user is shown."""
+    """Return whether a table is not the one that it was, as far as its user is shown."""
     if kept is None or kept[:2] != found[:2]:
         return True
     return None not in (kept[2], found[2]) and bool(kept[2] != found[2])
 
 
 def _is_unsure(kept: Any, found: list[Any]) -> bool:
-    """Tell whether one who was shown no tablespaces has kept what is told by them now."""
+    """Return whether one who was shown no tablespaces has kept what is told by them now."""
     return bool(kept[2] is None and found[2] is not None)

@@ -38,7 +38,7 @@ class Mark:
         return self.holes[0][0] if self.holes else self.high + 1
 
     def lacks(self, number: int) -> bool:
-        """Tell whether an entry that is seen now was not seen then."""
+        """Return whether an entry that is seen now was not seen then."""
         if number > self.high:
             return True
         at = bisect_right(self.holes, (number, number))
@@ -74,7 +74,7 @@ class Mark:
         return merged(self.holes, most)
 
     def is_ahead_of(self, other: Mark) -> bool:
-        """Tell whether it has seen, or given up, more than another mark of the same log."""
+        """Return whether it has seen, or given up, more than another mark of the same log."""
         return (self.high, -_missing(self.holes)) > (other.high, -_missing(other.holes))
 
     def text(self) -> str:

@@ -29,7 +29,7 @@ REASONS = {
 
 @contextmanager
 def alone(connection: BaseDatabaseWrapper, work: str, seconds: float) -> Iterator[bool]:
-    """Tell whether nobody else does this work on the database, and keep it so.
+    """Return whether nobody else does this work on the database, and keep it so.
 
     Args:
         connection: whose database.

@@ -174,7 +174,8 @@ class Installer:
 
 
 def _waited_too_long(problem: OperationalError) -> bool:
-    """Tell whether a lock was not to be had in time (55P03), or others waited for ours (40P01)."""
+    """Return whether a lock was not to be had in time (55P03), or others waited for ours
+    (40P01)."""
     cause: Any = problem.__cause__
     code = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
     return code in ("55P03", "40P01")

@@ -54,14 +54,14 @@ class Notices:
         self._notifying = Notifying(connection)
         self._alias = connection.alias
         self._ring = ring
-        self._listener: Listener | None = None
+        self._listener: ListeningConnection | None = None
         self._retry_at = 0.0
         self._asked_at = 0.0
         self._asked = ""
         self._proved = False
 
     def heard(self) -> bool:
-        """Tell whether it is proved that a commit would be heard of."""
+        """Return whether it is proved that a commit would be heard of."""
         listener = self._listener
         return listener is not None and listener.listens and (self._proved or self._answered())
 
@@ -81,7 +81,7 @@ class Notices:
         elif listener.listens:
             self._prove(listener, now)
 
-    def _prove(self, listener: Listener, now: float) -> None:
+    def _prove(self, listener: ListeningConnection, now: float) -> None:
         if self._asked and not self._answered():
             if now >= self._asked_at + ANSWER_SECONDS:
                 logger.warning("bindserver: notifications of %r do not arrive", self._alias)
@@ -93,7 +93,7 @@ class Notices:
     def _listen(self, now: float) -> None:
         self._drop()
         self._retry_at = now + RETRY_SECONDS
-        self._listener = Listener(self._alias, self._ring)
+        self._listener = ListeningConnection(self._alias, self._ring)
         self._listener.start()
 
     def close(self) -> None:
@@ -110,7 +110,7 @@ class Notices:
         self._listener, self._asked, self._proved = None, "", False
 
 
-class Listener:
+class ListeningConnection:
     """A thread that listens on a connection of its own, until it is lost.
 
     Args:
@@ -193,7 +193,7 @@ class Listener:
                 selector.select()
 
     def _take(self, libpq: Any) -> bool:
-        """Take what has arrived; tell whether anything has."""
+        """Take what has arrived; return whether anything has."""
         heard = False
         while (notice := libpq.notifies()) is not None:
             heard = True

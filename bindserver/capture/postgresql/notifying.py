@@ -33,7 +33,7 @@ class Notifying:
         self._connection = connection
 
     def is_on(self) -> bool:
-        """Tell whether commits that log something notify."""
+        """Return whether commits that log something notify."""
         return self._state() == ALWAYS
 
     def plan(self, wanted: bool | None) -> list[str]:

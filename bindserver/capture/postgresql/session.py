@@ -23,7 +23,7 @@ def abreast(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 
 def may_write(connection: BaseDatabaseWrapper, *privileges: tuple[str, str]) -> bool:
-    """Tell whether the session's role has privileges on tables, and may write at all.
+    """Return whether the session's role has privileges on tables, and may write at all.
 
     Args:
         connection: whose session.

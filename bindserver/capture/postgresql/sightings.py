@@ -96,8 +96,8 @@ class Sighting:
         return f"{DESIGN}:{json.dumps(fields)}"
 
     def vouches_for(self, later: Sighting) -> bool:
-        """Tell whether no value can have been changed past the triggers since, and these are still
-        what the table needs."""
+        """Return whether no value can have been changed past the triggers since, and these are
+        still what the table needs."""
         if (self.pk, self.triggers) != (later.pk, later.triggers):
             return False
         return all(self._vouches_for(later, relation) for relation in self.files)

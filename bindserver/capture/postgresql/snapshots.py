@@ -60,7 +60,7 @@ class Mark:
         return Mark(xmin=self.xmin, xmax=self.xmin, open=(), entry=self.entry).dump()
 
     def saw_all_below(self, number: int) -> bool:
-        """Tell whether it saw every transaction below an id that has committed since."""
+        """Return whether it saw every transaction below an id that has committed since."""
         return number <= self.xmax and all(one >= number for one in self.open)
 
     def snapshot(self) -> tuple[str, str]:

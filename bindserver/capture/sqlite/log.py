@@ -85,7 +85,7 @@ class SQLiteLog:
         return gathered((table, (pk,)) for table, pk in entries)
 
     def _holds(self, number: int, nonce: int) -> bool:
-        """Tell whether the entry is a part of this history, and all after it are here."""
+        """Return whether the entry is a part of this history, and all after it are here."""
         if (number, nonce) == NO_ENTRY:
             oldest = self._rows(f"SELECT min(id) FROM {LOG}")[0][0]
             return oldest in (None, 1)

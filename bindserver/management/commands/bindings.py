@@ -21,7 +21,7 @@ from bindserver.capture.plans import PurgePlan
 from bindserver.capture.sources import source_of
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
-from bindserver.cycle.inbox import Order
+from bindserver.cycle.inbox import CommandKind
 from bindserver.database.diagnosis import demand, explained
 from bindserver.exceptions import (
     BindserverError,
@@ -40,9 +40,9 @@ PURGE_PATIENCE_SECONDS = 60.0
 REPLY_SECONDS = 1.0
 """How long running servers may take to answer."""
 ORDERS = {
-    Order.SYNC: "have running servers read bindings anew and send their subscribers all rows",
-    Order.BUMP: "have them read bindings anew and send what differed",
-    Order.CLEAR: "have them forget what they hold in memory of bindings",
+    CommandKind.SYNC: "have running servers read bindings anew and send their subscribers all rows",
+    CommandKind.BUMP: "have them read bindings anew and send what differed",
+    CommandKind.CLEAR: "have them forget what they hold in memory of bindings",
 }
 
 ACTIONS = {
@@ -71,8 +71,8 @@ class Command(BaseCommand):
             dest="room", required=True, metavar="list | sync | bump | clear | capture"
         )
         rooms.add_parser("list", help="show the bindings there are")
-        for order, what in ORDERS.items():
-            asked = rooms.add_parser(order.value, help=what)
+        for command, what in ORDERS.items():
+            asked = rooms.add_parser(command.value, help=what)
             asked.add_argument(
                 "events", nargs="*", metavar="event", help="bindings' events (default: all)"
             )
@@ -121,7 +121,7 @@ class Command(BaseCommand):
             self._list()
             return
         if options["room"] != "capture":
-            self._give(Order(options["room"]), options["events"])
+            self._give(CommandKind(options["room"]), options["events"])
             return
         alias = options["database"]
         if alias not in connections:
@@ -136,7 +136,7 @@ class Command(BaseCommand):
         except (CaptureError, DatabaseUnusable) as problem:
             raise CommandError(str(problem)) from problem
 
-    def _give(self, order: Order, events: list[str]) -> None:
+    def _give(self, command: CommandKind, events: list[str]) -> None:
         """Have all running servers do something, and say how many will."""
         for event in events:
             self._check(event)
@@ -146,7 +146,7 @@ class Command(BaseCommand):
                 "servers and for this command (docs/processes.md)."
             )
         try:
-            servers = asyncio.run(give(order, events or None, REPLY_SECONDS))
+            servers = asyncio.run(give(command, events or None, REPLY_SECONDS))
         except Exception as problem:
             kind = type(problem).__name__
             raise CommandError(
@@ -159,7 +159,7 @@ class Command(BaseCommand):
                 "CHANNEL_LAYERS and RELAY_GROUP?"
             )
         count = "1 server process" if len(servers) == 1 else f"{len(servers)} server processes"
-        self.stdout.write(self.style.SUCCESS(f"{order.value} of {named}: taken by {count}."))
+        self.stdout.write(self.style.SUCCESS(f"{command.value} of {named}: taken by {count}."))
 
     @staticmethod
     def _check(event: str) -> None:
