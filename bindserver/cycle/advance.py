@@ -7,19 +7,15 @@ import time
 from collections.abc import Hashable, Iterable, Sequence
 from functools import partial
 
-from bindserver.capture.sources import Source
 from bindserver.conf import conf
-from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import Arrived, Published
-from bindserver.cycle.invalidation import WHOLE, Invalidation, Touched
+from bindserver.cycle.invalidation import WHOLE, Touched
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded, Wanted
-from bindserver.cycle.outage import Desk
 from bindserver.cycle.refresh import read_together, refresh, take
-from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import locked
-from bindserver.engine.changes import Position
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import Unavailable
 from bindserver.queries.query import OverBudget, Rows, RowsBySlot
@@ -35,31 +31,12 @@ class Advance:
     """Moves views to the state of a turn's snapshot.
 
     Args:
-        desk: what lasts.
-        source: says how new rows must be.
-        history: what changed.
-        position: the snapshot's.
-        pacer: rests, and stops what takes too long.
-        outgoing: takes what subscribers are told.
-        isolation: keeps a view's failure its own.
+        context: the turn's.
+        failures: keeps a view's failure its own.
     """
 
-    def __init__(
-        self,
-        desk: Desk,
-        source: Source,
-        invalidation: Invalidation,
-        position: Position,
-        pacer: Pacer,
-        outbound: Outbound,
-        failures: Failures,
-    ) -> None:
-        self._desk = desk
-        self._source = source
-        self._invalidation = invalidation
-        self._position = position
-        self._pacer = pacer
-        self._outbound = outbound
+    def __init__(self, context: TurnContext, failures: Failures) -> None:
+        self._context = context
         self._failures = failures
         self._locked: dict[frozenset[str], Exception] = {}
 
@@ -79,7 +56,7 @@ class Advance:
             rows_by_slot = None if alone else self._read_together(lives, what)
             for live in lives:
                 if late and rows_by_slot is None:
-                    self._failures.staying.add(live)
+                    self._context.staying.add(live)
                 elif live.state is not ViewState.LOADING and not self._stays(live):
                     self._failures.attempt(live, partial(self._move, what, rows_by_slot))
                     live.moved_at = time.monotonic()
@@ -87,14 +64,14 @@ class Advance:
 
     def _stays(self, live: LiveView) -> bool:
         """Return whether a view is not to be moved in this snapshot."""
-        return live in self._failures.staying
+        return live in self._context.staying
 
     def _assign(self, groups: Groups, live: LiveView) -> None:
         """Put a view to those that it can be read with; let it pass if nothing has touched it."""
-        self._desk.demand_all_rows(live)
+        self._context.store.demand_all_rows(live)
         what = self._what(live)
         if not what:
-            live.position = self._position
+            live.position = self._context.position
             live.moved_at = time.monotonic()
             self._publish(live, None)
             return
@@ -106,21 +83,23 @@ class Advance:
     def _what(self, live: LiveView) -> Touched:
         if live.state is not ViewState.READY or self._may_be_old_to_who_waits(live):
             return WHOLE
-        return self._invalidation.touched(live, live.position)
+        return self._context.invalidation.touched(live, live.position)
 
     def _may_be_old_to_who_waits(self, live: LiveView) -> bool:
         """Return whether somebody wants the rows as they are now, and memory might not have
         them."""
-        if (live.openings or live.readers) and self._invalidation.is_unsure_of(live):
+        if (live.openings or live.readers) and self._context.invalidation.is_unsure_of(live):
             return True
-        return not all(self._source.proves(live.compared, r.asked) for r in live.readers)
+        return not all(self._context.source.proves(live.compared, r.asked) for r in live.readers)
 
     def _read_together(self, lives: Sequence[LiveView], what: Touched) -> RowsBySlot | None:
         """Return the rows of each slot; None where views are to be read one by one, because one
         of them, which is not known yet, cannot be read."""
-        self._pacer.restart()
+        self._context.pacer.restart()
         try:
-            return apart(lambda: read_together(lives, what, self._pacer, self._desk.alias))
+            return apart(
+                lambda: read_together(lives, what, self._context.pacer, self._context.alias)
+            )
         except OverBudget:
             self._have_loaded(lives)
         except Exception as problem:
@@ -130,7 +109,7 @@ class Advance:
         return None
 
     def _move(self, what: Touched, rows_by_slot: RowsBySlot | None, live: LiveView) -> None:
-        where = (self._position, self._pacer, self._desk.alias)
+        where = (self._context.position, self._context.pacer, self._context.alias)
         if rows_by_slot is None and live.tables in self._locked:
             raise self._locked[live.tables]
         try:
@@ -144,19 +123,21 @@ class Advance:
         except Exception as problem:
             self._note_lock(live, problem)
             raise
-        self._desk.demand_all_rows(live)  # what else is read is known by now
+        self._context.store.demand_all_rows(live)  # what else is read is known by now
         self._publish(live, delta)
 
     def _note_lock(self, live: LiveView, problem: Exception) -> None:
         """Have no other view wait in this turn for the lock that this one has waited for."""
-        if locked(self._desk.alias, problem):
+        if locked(self._context.alias, problem):
             self._locked[live.tables] = problem
 
     def _have_loaded(self, lives: Sequence[LiveView]) -> None:
         for live in lives:
             live.await_load()
-        durable = self._source.durable
-        self._desk.loader.load(Wanted(lives=lives, since=self._position, durable=durable))
+        durable = self._context.source.durable
+        self._context.loader.load(
+            Wanted(lives=lives, since=self._context.position, durable=durable)
+        )
 
     def take(self, loaded: Loaded) -> None:
         """Take a big load's rows; `move` brings them to the present."""
@@ -170,11 +151,11 @@ class Advance:
     def _take(self, loaded: Loaded, live: LiveView) -> None:
         if loaded.rows is None:
             raise loaded.problem or Unavailable()
-        self._desk.demand_all_rows(live)
+        self._context.store.demand_all_rows(live)
         delta = live.load(loaded.rows, loaded.position, began=loaded.began)
         self._publish(live, delta)
         if delta is None:
-            self._outbound.add(live.audience, Arrived())
+            self._context.outbound.add(live.audience, Arrived())
         if live.suspect:
             live.read_again()  # the load may have begun before that was said
 
@@ -185,4 +166,4 @@ class Advance:
         if live.audience:
             frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
             event = Published(frames=frames, version=live.view.version)
-            self._outbound.add(live.audience, event)
+            self._context.outbound.add(live.audience, event)

@@ -25,16 +25,20 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.sources import Source, source_of
 from bindserver.conf import conf
+from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Fanout
+from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Hint, Request
 from bindserver.cycle.lag import LaggingViews, LagReason, lagging_views
-from bindserver.cycle.loader import Loaded
-from bindserver.cycle.outage import Desk, refuse
+from bindserver.cycle.loader import Loaded, Loader
+from bindserver.cycle.outage import out_of_reach, refuse
 from bindserver.cycle.turn import Turn
+from bindserver.cycle.view_store import ViewStore
 from bindserver.database.pacing import Pacer, collector
 from bindserver.database.row_security import RowSecurity
 from bindserver.database.snapshot import connect, open_connection, snapshot
 from bindserver.database.watchdog import Watchdog
+from bindserver.engine.changes import Position
 from bindserver.exceptions import BindserverError, CaptureError, LogInstalled, LogRemoved
 from bindserver.forks import working
 
@@ -65,7 +69,9 @@ class Cycle:
         self._stopping = False
         self._fanout = Fanout()
         self._pacer = Pacer(conf.QUERY_SECONDS)
-        self._desk = Desk(alias, secret, self._put)
+        self._store = ViewStore(alias, secret)
+        self._loader = Loader(alias, self._put)
+        self._failure_log = FailureLog()
         self._connection: BaseDatabaseWrapper | None = None
         self._watchdog: Watchdog | None = None
         self._source: Source | None = None
@@ -108,7 +114,7 @@ class Cycle:
     def by_row(self) -> frozenset[str] | None:
         """Return the tables of which the database shows the server's role some rows only; None
         where it was not asked yet."""
-        return self._desk.by_row
+        return self._store.by_row
 
     def lagging_views(self) -> tuple[LaggingViews, ...]:
         """Return the views that the last turn has not brought to what the database holds."""
@@ -146,7 +152,7 @@ class Cycle:
                     self._lost(problem, items)
                 else:
                     self._behind_since = None
-        self._desk.loader.stop()
+        self._loader.stop()
         self._disconnect()
         connections.close_all()  # this thread's: bindings may have read from other databases
 
@@ -173,7 +179,7 @@ class Cycle:
 
     def _looked_at(self) -> Source | None:
         """Return the source, if commits are to be looked for in it."""
-        if self._source is None or not self._source.polls or not self._desk.watched():
+        if self._source is None or not self._source.polls or not self._store.watched():
             return None
         return self._source
 
@@ -199,11 +205,11 @@ class Cycle:
         """Return when a turn is due by the monotonic clock, whether or not anybody rings."""
         if self._source is None:
             return self._retry_at if self._losses else NEVER
-        if not self._desk.watched():  # a log grows whether or not anybody looks at views
-            keeps = self._source.polls or self._desk.store.views()
+        if not self._store.watched():  # a log grows whether or not anybody looks at views
+            keeps = self._source.polls or self._store.views()
             return self._chores_at if keeps else NEVER
         compare_at = self._source.due()
-        return min(self._chores_at, self._desk.due(), NEVER if compare_at is None else compare_at)
+        return min(self._chores_at, self._store.due(), NEVER if compare_at is None else compare_at)
 
     def _turn(self, items: list[Request | Loaded]) -> None:
         """Take a turn, by another source if the change log has come or gone."""
@@ -219,22 +225,29 @@ class Cycle:
         for item in items:
             if isinstance(item, Hint):
                 source.compare() if item.changes is None else source.hint(item.changes)
-        turn, whole = Turn(self._desk, source, self._pacer), False
+        context = TurnContext(
+            store=self._store,
+            loader=self._loader,
+            failure_log=self._failure_log,
+            source=source,
+            pacer=self._pacer,
+        )
+        turn, whole = Turn(context), False
         try:
             while not self._run_in_snapshot(turn, items, connection, source):
                 pass  # the schema was changed just before the snapshot
             whole = True
-            self._note_lagging(turn)
+            self._note_lagging(context.position)
         finally:
             # What views have come to is theirs, whatever happened to the rest of the turn; but
             # nobody has all of a state then, and so nobody is told that they have.
-            if turn.outbound:
+            if context.outbound:
                 behind = (
-                    self._desk.lagging(turn.position, source.unseen())
+                    self._store.lagging(context.position, source.unseen())
                     if whole
-                    else self._desk.listeners()
+                    else self._store.listeners()
                 )
-                self._fanout.send(turn.outbound, turn.state(), behind)
+                self._fanout.send(context.outbound, turn.state(), behind)
         if self._losses:
             logger.warning("bindserver: database %r is followed again", self.alias)
         self._losses = 0
@@ -245,10 +258,10 @@ class Cycle:
             self._put(Hint())
         self._do_chores(source)
 
-    def _note_lagging(self, turn: Turn) -> None:
+    def _note_lagging(self, position: Position) -> None:
         """Note how views stand, for threads that may not look at them."""
         since = time.monotonic() if self._behind_since is None else self._behind_since
-        self._lagging = lagging_views(self._desk.store.views(), turn.position, since)
+        self._lagging = lagging_views(self._store.views(), position, since)
 
     def _run_in_snapshot(
         self,
@@ -258,9 +271,9 @@ class Cycle:
         source: Source,
     ) -> bool:
         """Run a turn, unless its snapshot shows a schema that was not prepared for."""
-        source.prepare(self._desk.tables())
+        source.prepare(self._store.tables())
         if self._row_security is not None:
-            self._desk.by_row = self._row_security.tables()
+            self._store.by_row = self._row_security.tables()
         self._pacer.restart()
         with collector.resting(), snapshot(connection, self._pacer):
             if source.prepared():
@@ -272,7 +285,7 @@ class Cycle:
         if time.monotonic() < self._chores_at:
             return
         self._chores_at = time.monotonic() + CHORES_SECONDS
-        self._desk.store.evict()
+        self._store.evict()
         try:
             if source.purge():
                 self._chores_at = time.monotonic() + BUSY_CHORES_SECONDS
@@ -321,8 +334,8 @@ class Cycle:
             self._told = type(problem)
             self._tell_loss(problem)
         self._disconnect()
-        self._desk.loader.give_up()
-        outbound = self._desk.out_of_reach(items)
+        self._loader.give_up()
+        outbound = out_of_reach(self._store, items)
         if outbound:
             self._fanout.send(outbound, "", frozenset())
 

@@ -7,18 +7,15 @@ from functools import partial
 
 from bindserver.bindings.permissions import PermissionFailed
 from bindserver.bindings.refusals import code_of_end
-from bindserver.capture.sources import Source
 from bindserver.conf import conf
-from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.admission import move
+from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import Ended, ReadRequest, SnapshotRequest
-from bindserver.cycle.invalidation import Invalidation
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.outage import Desk
 from bindserver.cycle.view_store import Asked
 from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import locked
-from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Denied, InvalidParams
 
@@ -27,31 +24,15 @@ class Renewal:
     """Asks bindings again, and leads their viewers to the views that are theirs now.
 
     Args:
-        desk: what lasts.
-        source: tells what is watched.
-        history: what changed.
-        position: the snapshot's.
-        outgoing: takes what subscribers are told.
-        isolation: keeps a view's failure its own.
+        context: the turn's.
+        failures: keeps a view's failure its own.
 
     Attributes:
         unwatched: whether something was read that nobody watches yet.
     """
 
-    def __init__(
-        self,
-        desk: Desk,
-        source: Source,
-        invalidation: Invalidation,
-        position: Position,
-        outbound: Outbound,
-        failures: Failures,
-    ) -> None:
-        self._desk = desk
-        self._source = source
-        self._invalidation = invalidation
-        self._position = position
-        self._outbound = outbound
+    def __init__(self, context: TurnContext, failures: Failures) -> None:
+        self._context = context
         self._failures = failures
         self.unwatched = False
         self._asked: dict[LiveView, dict[Viewer, Asked]] = {}
@@ -65,13 +46,13 @@ class Renewal:
         they are until the next one.
         """
         until, late = time.monotonic() + conf.QUERY_SECONDS, False
-        for viewer in self._desk.store.viewers():
+        for viewer in self._context.store.viewers():
             if not viewer.depends():
                 continue
-            if not viewer.concerned(self._invalidation.since(viewer.position)):
-                viewer.position = self._position
+            if not viewer.concerned(self._context.invalidation.since(viewer.position)):
+                viewer.position = self._context.position
             elif viewer.refs and late:
-                self._failures.staying.add(viewer.live)
+                self._context.staying.add(viewer.live)
             elif viewer.refs and not viewer.live.rests():
                 self._failures.attempt(viewer.live, partial(self._ask, viewer))
                 late = time.monotonic() >= until
@@ -90,9 +71,11 @@ class Renewal:
             Overtaken: what that was told by may be newer than the snapshot.
             Exception: whatever the binding raises.
         """
-        if not viewer.depends() or self._source.proves(viewer.asked, self._position):
+        if not viewer.depends() or self._context.source.proves(
+            viewer.asked, self._context.position
+        ):
             return
-        old, asked = viewer.live, self._desk.store.ask_again(viewer)
+        old, asked = viewer.live, self._context.store.ask_again(viewer)
         self._lead({viewer: asked}, old)
         if viewer.live is not old:
             viewer.live.readers += [r for r in old.readers if r.viewer is viewer]
@@ -105,17 +88,17 @@ class Renewal:
 
     def _forget(self, viewer: Viewer) -> None:
         """Drop a viewer; who waits for rows through it is led to a view anew."""
-        self._desk.store.forget(viewer)
+        self._context.store.forget(viewer)
         self._left.append((viewer.live, viewer))
 
     def _ask(self, viewer: Viewer, live: LiveView) -> None:
         try:
-            asked = self._desk.store.ask_again(viewer)
+            asked = self._context.store.ask_again(viewer)
         except (Denied, InvalidParams) as refusal:
             self._revoke(viewer, code_of_end(refusal))
             return
         except PermissionFailed as problem:
-            if locked(self._desk.alias, problem):
+            if locked(self._context.alias, problem):
                 raise  # nobody knows that a right is gone: the view waits
             self._failures.see_database()
             self._failures.failed(problem, viewer.binding)
@@ -124,7 +107,7 @@ class Renewal:
         self._asked.setdefault(live, {})[viewer] = asked
 
     def _lead(self, asked: dict[Viewer, Asked], live: LiveView) -> None:
-        if self._desk.store.becomes(live, asked):
+        if self._context.store.becomes(live, asked):
             for viewer in asked:
                 self._settle(viewer)
             return
@@ -133,19 +116,19 @@ class Renewal:
 
     def _lead_one(self, viewer: Viewer, asked: Asked, live: LiveView) -> None:
         waiting = [opening for opening in live.openings if opening.ref in viewer.refs]
-        if self._desk.store.lead(viewer, asked):
+        if self._context.store.lead(viewer, asked):
             self._left.append((live, viewer))
-            self._desk.move(list(viewer.refs), viewer.live, waiting, self._outbound)
+            move(self._context, list(viewer.refs), viewer.live, waiting)
         self._settle(viewer)
 
     def _settle(self, viewer: Viewer) -> None:
-        viewer.position = viewer.asked = self._position
-        self.unwatched |= not self._source.watches(viewer.tables())
+        viewer.position = viewer.asked = self._context.position
+        self.unwatched |= not self._context.source.watches(viewer.tables())
 
     def _revoke(self, viewer: Viewer, code: Code) -> None:
         """End the subscriptions of a viewer that may not have its binding any more."""
         refs = list(viewer.refs)
         for ref in refs:
-            self._desk.store.release(ref)
+            self._context.store.release(ref)
         self._forget(viewer)
-        self._outbound.add(refs, Ended(code=code))
+        self._context.outbound.add(refs, Ended(code=code))

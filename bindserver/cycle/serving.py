@@ -11,9 +11,10 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.params import validate
 from bindserver.bindings.refusals import code_of_end, refusing
 from bindserver.bindings.registry import BindingClass, registry
-from bindserver.capture.sources import Source
 from bindserver.conf import conf
-from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.admission import await_rows, move
+from bindserver.cycle.context import TurnContext
+from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import (
     Accepted,
     Answered,
@@ -33,12 +34,10 @@ from bindserver.cycle.inbox import (
     UnsubscribeRequest,
     ViewCommand,
 )
-from bindserver.cycle.outage import Desk
+from bindserver.cycle.renewal import Renewal
 from bindserver.cycle.viewers import Viewer
 from bindserver.cycle.waiting import Opening, Reading
-from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded, locked
-from bindserver.engine.changes import Position
 from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import canonical
 from bindserver.exceptions import Overtaken, Refusal, Unavailable
@@ -50,35 +49,18 @@ class Serving:
     """Serves the requests of one turn.
 
     Args:
-        desk: what lasts.
-        source: says what changed.
-        pacer: stops what takes too long.
-        outgoing: takes the events that it comes to.
-        position: the turn's.
-        failed: takes what a binding raised, as `Isolation.failed` does.
-        renew: asks a viewer's binding again, where what it has read may have changed unseen.
+        context: the turn's.
+        failures: takes what a binding raised.
+        renewal: asks a viewer's binding again, where what it has read may have changed unseen.
 
     Attributes:
         postponed: the requests that another snapshot is needed for, and all that came after them.
     """
 
-    def __init__(
-        self,
-        desk: Desk,
-        source: Source,
-        pacer: Pacer,
-        outbound: Outbound,
-        position: Position,
-        failed: Callable[..., Refusal],
-        renew: Callable[[Viewer], None],
-    ) -> None:
-        self._desk = desk
-        self._source = source
-        self._pacer = pacer
-        self._outbound = outbound
-        self._position = position
-        self._failed = failed
-        self._renew = renew
+    def __init__(self, context: TurnContext, failures: Failures, renewal: Renewal) -> None:
+        self._context = context
+        self._failures = failures
+        self._renewal = renewal
         self.postponed: list[Request] = []
         self._until = time.monotonic() + conf.QUERY_SECONDS
         self._late = False
@@ -105,7 +87,7 @@ class Serving:
             case UnsubscribeRequest():
                 self._refusing(request, lambda: self._unsubscribe(request))
             case ReleaseRequest():
-                self._desk.store.release(request.ref)
+                self._context.store.release(request.ref)
             case CatchUpRequest():
                 self._catch_up(request)
             case ReconsiderRequest():
@@ -113,7 +95,7 @@ class Serving:
             case SnapshotRequest() | ReadRequest():
                 self._read(request)
             case ViewCommand():
-                self._desk.apply_command(request)
+                self._context.store.apply_command(request)
             case Hint():
                 pass
 
@@ -121,7 +103,7 @@ class Serving:
         self, request: SubscribeRequest | UnsubscribeRequest, work: Callable[[], None]
     ) -> None:
         """Serve a request, or say in the contract's words why not."""
-        self._pacer.restart()
+        self._context.pacer.restart()
         try:
             work()
         except Refusal as problem:
@@ -132,17 +114,17 @@ class Serving:
             refusal = self._refusal(problem, _kind_of(request), _params_of(request))
         else:
             return
-        self._outbound.add([request.ref], Refused(code=refusal.code, detail=str(refusal)))
+        self._context.outbound.add([request.ref], Refused(code=refusal.code, detail=str(refusal)))
 
     def _refusal(self, problem: Exception, kind: BindingClass, given: object) -> Refusal:
         """Return what may be said of a request that failed."""
-        self._source.position()  # raises if it is the database that is lost
-        if locked(self._desk.alias, problem):
+        self._context.source.position()  # raises if it is the database that is lost
+        if locked(self._context.alias, problem):
             return Unavailable()
-        return self._failed(problem, kind, given=bool(given))
+        return self._failures.failed(problem, kind, given=bool(given))
 
     def _subscribe(self, request: SubscribeRequest) -> None:
-        store = self._desk.store
+        store = self._context.store
         if request.instance is not None:
             viewer, instance = (
                 self._viewer_of_instance(request.instance, Form.JSON),
@@ -151,7 +133,7 @@ class Serving:
         else:
             binding = registry.get(request.message.event)
             viewer, instance = store.resolve(
-                binding, request.caller, request.message.params, self._position
+                binding, request.caller, request.message.params, self._context.position
             )
         opening = viewer.live.opening(request.ref, request.message)
         refusal = viewer.live.refuses()
@@ -164,16 +146,16 @@ class Serving:
             key=viewer.live.query.key,
             ordered=True,
         )
-        self._outbound.add([request.ref], accepted)
-        self._desk.await_rows(viewer.live, [opening], self._outbound)
+        self._context.outbound.add([request.ref], accepted)
+        await_rows(self._context, viewer.live, [opening])
 
     def _reconsider(self, request: ReconsiderRequest) -> None:
         """Evaluate a subscription for a caller who has proved anew who they are."""
-        self._pacer.restart()
-        store = self._desk.store
+        self._context.pacer.restart()
+        store = self._context.store
         waiting = self._waiting(request.ref)
         try:
-            moved = store.reconsider(request.ref, request.caller, self._position)
+            moved = store.reconsider(request.ref, request.caller, self._context.position)
         except Refusal as refusal:
             code = code_of_end(refusal)
         except Overtaken:
@@ -185,57 +167,63 @@ class Serving:
             code = self._refusal(problem, known.binding, known.params).code
         else:
             if moved is not None:
-                self._desk.move([request.ref], moved.live, waiting, self._outbound)
+                move(self._context, [request.ref], moved.live, waiting)
             return
         store.release(request.ref)
-        self._outbound.add([request.ref], Ended(code=code))
+        self._context.outbound.add([request.ref], Ended(code=code))
 
     def _waiting(self, ref: Ref) -> list[Opening]:
         """Return how a subscription waits for a first answer, if it does."""
-        viewer = self._desk.store.viewer_of(ref)
+        viewer = self._context.store.viewer_of(ref)
         return [] if viewer is None else [o for o in viewer.live.openings if o.ref == ref]
 
     def _unsubscribe(self, request: UnsubscribeRequest) -> None:
         binding = registry.find(request.message.event)
-        with refusing(given=True), guarded(self._desk.alias):
+        with refusing(given=True), guarded(self._context.alias):
             _, wire = validate(binding.params, request.message.params)
         event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
-        self._outbound.add([request.ref], event)
+        self._context.outbound.add([request.ref], event)
 
     def _catch_up(self, request: CatchUpRequest) -> None:
-        viewer = self._desk.store.viewer_of(request.ref)
+        viewer = self._context.store.viewer_of(request.ref)
         if viewer is None or request.ref not in viewer.live.audience:
             return
         live = viewer.live
         if live.superseded:  # its rows are not this subscriber's any more; the new ones are to come
             del live.audience[request.ref]
-            self._desk.move([request.ref], live, (), self._outbound)
+            move(self._context, [request.ref], live, ())
             return
         delta = live.view.since(request.version)
         if delta is None:
             frames = live.sync_frames(round_page_size(None))
         else:
             frames = live.delta_frames(delta)
-        self._outbound.add([request.ref], Answered(frames=frames, version=live.view.version))
+        self._context.outbound.add(
+            [request.ref], Answered(frames=frames, version=live.view.version)
+        )
         if live.stale:
-            self._outbound.add([request.ref], Staled(frame=live.stale_frame()))
+            self._context.outbound.add([request.ref], Staled(frame=live.stale_frame()))
 
     def _viewer_of(self, request: SnapshotRequest | ReadRequest) -> Viewer:
         if isinstance(request, ReadRequest):
             return self._viewer_of_instance(request.instance, Form.MODELS)
-        viewer, _ = self._desk.store.resolve(
-            request.binding, request.caller, request.params, self._position, trusted=request.trusted
+        viewer, _ = self._context.store.resolve(
+            request.binding,
+            request.caller,
+            request.params,
+            self._context.position,
+            trusted=request.trusted,
         )
         return viewer
 
     def _viewer_of_instance(self, instance: Binding[Any], form: Form) -> Viewer:
-        return self._desk.store.resolve_instance(instance, form, self._position)
+        return self._context.store.resolve_instance(instance, form, self._context.position)
 
     def _read(self, request: SnapshotRequest | ReadRequest) -> None:
         """Have a view answer a request for its rows, once they are the present ones."""
         try:
             viewer = self._viewer_of(request)
-            self._renew(viewer)
+            self._renewal.renew(viewer)
         except Refusal as problem:
             request.fail(problem)
         except Overtaken:
@@ -246,7 +234,7 @@ class Serving:
             if viewer.live.rests():
                 request.fail(viewer.live.refuses() or Unavailable())
             else:
-                viewer.live.readers.append(Reading(request, self._position, viewer))
+                viewer.live.readers.append(Reading(request, self._context.position, viewer))
 
 
 def _kind_of(

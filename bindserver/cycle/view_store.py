@@ -16,19 +16,30 @@ from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
 from bindserver.cycle.attached import carry_over, hung_on, is_anew
-from bindserver.cycle.inbox import Caller, Ref
-from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.inbox import (
+    Caller,
+    CommandKind,
+    Listener,
+    Ref,
+    ViewCommand,
+)
+from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.viewers import Viewer, ViewerKey
+from bindserver.cycle.waiting import Opening
 from bindserver.database.routers import home_of
+from bindserver.database.row_security import HINT, refusal_for
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.changes import Position
-from bindserver.engine.protocol import canonical
-from bindserver.exceptions import Unavailable
+from bindserver.engine.protocol import Subscribe, canonical
+from bindserver.exceptions import ShownByRow, Unavailable
 from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.identity import Encoder, digest
 from bindserver.queries.query import Form, Query
 from bindserver.queries.values import unwrapped
+
+EVERYTHING = Subscribe(event="", params={})
+"""What a subscription wants that is to be answered anew, from nothing."""
 
 
 class Asked(NamedTuple):
@@ -51,11 +62,16 @@ class ViewStore:
     Args:
         alias: the database.
         secret: signs cursors.
+
+    Attributes:
+        by_row: the tables of which the database shows the server's role some rows only; None before
+            it was asked.
     """
 
     def __init__(self, alias: str, secret: bytes) -> None:
-        self._alias = alias
-        self._secret = secret
+        self.alias = alias
+        self.secret = secret
+        self.by_row: frozenset[str] | None = None
         self._views: dict[str, LiveView] = {}
         self._viewers: dict[ViewerKey, Viewer] = {}
         self._viewer_of: dict[Ref, Viewer] = {}
@@ -150,10 +166,10 @@ class ViewStore:
         """
         recorder, seen = Recorder(), instance.seen_by(self._present(viewer.caller, trusted=False))
         try:
-            with guarded(self._alias), recorder.watching(self._alias):
+            with guarded(self.alias), recorder.watching(self.alias):
                 permissions.ask(seen)
         finally:
-            vouch(self._alias, recorder.tables)
+            vouch(self.alias, recorder.tables)
         viewer.reads |= recorder.tables
 
     def ask_again(self, viewer: Viewer) -> Asked:
@@ -228,7 +244,7 @@ class ViewStore:
         self, binding: BindingClass, caller: Caller, user: Any, params: Mapping[str, Any]
     ) -> Binding[Any]:
         # Fields of params may look for rows.
-        with refusing(given=bool(params)), guarded(self._alias):
+        with refusing(given=bool(params)), guarded(self.alias):
             return binding(user=user, auth=caller.auth, params=params)
 
     def _as_now(self, instance: Binding[Any], user: Any, caller: Caller) -> Binding[Any]:
@@ -249,7 +265,7 @@ class ViewStore:
         if not isinstance(given, Model) or (trusted and not self._is_here(given)):
             return given
         user = self._row_now(given, given._meta.model)  # its type may be a lazy wrapper's
-        vouch(self._alias, self._own_of(caller).tables)
+        vouch(self.alias, self._own_of(caller).tables)
         if user is None or not (trusted or getattr(user, "is_active", True)):
             return given if trusted else None
         return user
@@ -262,14 +278,14 @@ class ViewStore:
         if not isinstance(given, Model) or given._state.adding or not self._is_here(given):
             return given
         found = self._row_now(given, given._meta.model)
-        vouch(self._alias, self._own_of(caller).tables)
+        vouch(self.alias, self._own_of(caller).tables)
         return given if found is None else found
 
     def _row_now(self, given: Model, model: type[Model]) -> Model | None:
         """Return the row of an instance, read anew, with what authentication has hung on the old
         one; None if it is gone, or the row of an instance that hangs on it."""
         rows = QuerySet[Any](model, using=self._database_of(given))  # managers may hide some
-        with guarded(self._alias):
+        with guarded(self.alias):
             found: Model | None = rows.filter(pk=given.pk).first()
             if found is not None:
                 try:
@@ -289,9 +305,9 @@ class ViewStore:
     def _database_of(self, user: Model) -> str:
         """Return the database that a user's row is in: this one, if the row came from a replica of
         it, which may show what was true a while ago."""
-        if home_of(user._meta.model) == self._alias:
-            return self._alias
-        return user._state.db or self._alias
+        if home_of(user._meta.model) == self.alias:
+            return self.alias
+        return user._state.db or self.alias
 
     def forget(self, viewer: Viewer) -> None:
         """Drop a viewer that serves nobody."""
@@ -303,18 +319,18 @@ class ViewStore:
         recorder, pristine = Recorder(), instance.unasked()
         try:
             given = bool(instance.given_params)
-            with refusing(given=given), guarded(self._alias), recorder.watching(self._alias):
+            with refusing(given=given), guarded(self.alias), recorder.watching(self.alias):
                 if not trusted:
                     permissions.ask(instance)
                 query = Query(instance, form, pristine)
         finally:  # a refusal, too, must be one of this snapshot
-            vouch(self._alias, recorder.tables)
+            vouch(self.alias, recorder.tables)
         query.carried = Carried(query.instances, self._is_here)
         return Asked(query, instance, recorder.tables)
 
     def _is_here(self, instance: Model) -> bool:
         """Return whether an instance's row is in this database."""
-        return self._database_of(instance) == self._alias
+        return self._database_of(instance) == self.alias
 
     def _view_of(self, asked: Asked, viewer: Viewer | None = None) -> LiveView:
         """Return the view of a query, for a viewer or a new one.
@@ -331,7 +347,7 @@ class ViewStore:
         if live is None:
             if len(self._views) >= conf.MAX_VIEWS and not self._make_room():
                 raise Unavailable("the server holds as many views as it may; try again later")
-            live = LiveView(query, asked.binding, self._secret)
+            live = LiveView(query, asked.binding, self.secret)
             self._views[query.identity] = live
         else:
             if not live.wanted:
@@ -407,6 +423,92 @@ class ViewStore:
         for live in old:
             del self._views[live.query.identity]
             self._led.pop(live, None)
+
+    # Of all views.
+
+    def demand_all_rows(self, live: LiveView) -> None:
+        """See that the database shows all rows of what a view reads: what it keeps from the
+        server's role, and what it shows, is not for every subscriber.
+
+        Raises:
+            ShownByRow: it does not.
+        """
+        if self.by_row and (tables := self.by_row & live.tables):
+            said = refusal_for(live.binding.__name__, tables, self.alias)
+            raise ShownByRow(f"(bindserver.E052) {said} {HINT}")
+
+    def watched(self) -> bool:
+        """Return whether anybody waits for what happens: views that are being loaded move when they
+        have been, and a turn meanwhile would only hold up the loader."""
+        return any(
+            live.wanted and live.state is not ViewState.LOADING for live in self.views()
+        ) or any(viewer.refs and viewer.depends() for viewer in self.viewers())
+
+    def tables(self) -> set[str]:
+        """Return every table that a change in would matter."""
+        tables = self.reads()
+        for live in self.views():
+            tables |= live.tables
+        return tables
+
+    def reads(self) -> set[str]:
+        """Return every table that is read to tell who may see which rows."""
+        reads: set[str] = set()
+        for viewer in self.viewers():
+            reads |= viewer.tables()
+        return reads
+
+    def due(self) -> float:
+        """Return when the next view that was set aside is to be tried again."""
+        return min(
+            (
+                live.retry_at
+                for live in self.views()
+                if live.state is ViewState.FAILED and live.wanted
+            ),
+            default=float("inf"),
+        )
+
+    def lagging(self, position: Position, unseen: frozenset[str]) -> frozenset[Listener]:
+        """Return the listeners that have rows of a view that is not at the present position, or may
+        not be, as it reads a table whose changes are not seen."""
+        views = self.views()
+        behind = {
+            ref.listener
+            for live in views
+            if live.state is not ViewState.READY
+            or live.position != position
+            or not unseen.isdisjoint(live.tables)
+            for ref in live.audience
+        }
+        moved = {o.ref.listener for live in views for o in live.openings if o.moved}
+        return frozenset(behind | moved)
+
+    def listeners(self) -> frozenset[Listener]:
+        """Return all that have rows of a view, or wait for some."""
+        refs = [
+            ref
+            for live in self.views()
+            for ref in (*live.audience, *(opening.ref for opening in live.openings))
+        ]
+        return frozenset(ref.listener for ref in refs)
+
+    def apply_command(self, request: ViewCommand) -> None:
+        """Have views read anew, and their subscribers answered as the command says."""
+        for live in self.views():
+            if not request.means(live.event, live.binding):
+                continue
+            if request.command is CommandKind.CLEAR:
+                live.forget()
+            live.mark_suspect()
+            if request.command is not CommandKind.BUMP:
+                self._answer_again(live)
+
+    def _answer_again(self, live: LiveView) -> None:
+        """Answer a view's subscribers as if they had just come, with all rows."""
+        for ref in list(live.audience):
+            del live.audience[ref]
+            live.openings.append(Opening(ref, EVERYTHING, moved=True))
 
 
 def _context_of(instance: Binding[Any], caller: Caller) -> str:

@@ -31,7 +31,7 @@ from bindserver.cycle.inbox import (
     ViewCommand,
 )
 from bindserver.cycle.lag import LaggingViews
-from bindserver.cycle.outage import EVERYTHING
+from bindserver.cycle.view_store import EVERYTHING
 from bindserver.engine.changes import Change
 from bindserver.engine.protocol import Subscribe, Unsubscribe
 from bindserver.exceptions import UnknownEvent

@@ -20,12 +20,14 @@ from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.bindings.permissions import PermissionFailed
+from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Request
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loaded, Loader, Wanted, read_whole
-from bindserver.cycle.outage import Desk
 from bindserver.cycle.turn import Turn
+from bindserver.cycle.view_store import ViewStore
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded, reading_from
 from bindserver.engine.changes import Position
@@ -53,8 +55,9 @@ class InlineCycle:
         self._inbox: list[Request | Loaded] = []
         self._source = TableSource(connections[alias])
         self._pacer = Pacer(math.inf)  # a debugger may take its time
-        self._desk = Desk(alias, settings.SECRET_KEY.encode(), self._inbox.append)
-        self._loader = self._desk.loader = InlineLoader(alias, self._inbox.append)
+        self._store = ViewStore(alias, settings.SECRET_KEY.encode())
+        self._failure_log = FailureLog()
+        self._loader = InlineLoader(alias, self._inbox.append)
 
     def ask(self, request: Request) -> None:
         """Hand in a request; the next commit serves it."""
@@ -67,20 +70,28 @@ class InlineCycle:
             SynchronousOnlyOperation: there is a running event loop in this thread.
         """
         self._source.begin()
-        for live in self._desk.store.views():
+        for live in self._store.views():
             live.retry_at = 0.0  # a view that failed is tried again at every commit
         again = True
         while again or self._inbox:
             items = self._inbox.copy()
             self._inbox.clear()
-            turn = Turn(self._desk, self._source, self._pacer, self._note)
+            context = TurnContext(
+                store=self._store,
+                loader=self._loader,
+                failure_log=self._failure_log,
+                source=self._source,
+                pacer=self._pacer,
+                note=self._note,
+            )
+            turn = Turn(context)
             with _reading(self._alias), _quiet(self.problems):
-                self._source.prepare(self._desk.tables())
+                self._source.prepare(self._store.tables())
                 turn.run(items)
                 self._loader.work()
             self._inbox[:0] = turn.postponed
             again = turn.unanswered
-            _deliver(turn.outbound)
+            _deliver(context.outbound)
 
     def _note(self, problem: Exception) -> None:
         self.problems.append(_cause(problem))

@@ -11,7 +11,7 @@ from django.db.models import Model
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
-from bindserver.cycle.outage import EVERYTHING
+from bindserver.cycle.view_store import EVERYTHING
 from bindserver.engine.changes import Key
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound
 from bindserver.testing.inline import InlineCycle

@@ -1,0 +1,52 @@
+"""Subscriptions wait for a view's rows, or hear why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bindserver.cycle.context import TurnContext
+from bindserver.cycle.inbox import (
+    Ref,
+    Refused,
+    Staled,
+)
+from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.view_store import EVERYTHING
+from bindserver.cycle.waiting import Opening
+from bindserver.exceptions import Refusal
+
+
+def await_rows(context: TurnContext, live: LiveView, openings: Iterable[Opening]) -> None:
+    """Have subscriptions wait for a view's rows, and hear where they are not to come at once:
+    who has none, why there are none, and who has some, that these may be old."""
+    refusal = live.refuses()
+    for opening in openings:
+        if refusal is not None and not opening.has_rows:
+            refuse_rows(context, opening.ref, refusal)
+            continue
+        live.openings.append(opening)
+        if live.stale or live.rests():
+            live.stale = True
+            context.outbound.add([opening.ref], Staled(frame=live.stale_frame()))
+
+
+def move(
+    context: TurnContext, refs: Iterable[Ref], live: LiveView, waiting: Iterable[Opening]
+) -> None:
+    """Have subscriptions wait for a view that takes the place of another.
+
+    Args:
+        context: the turn's.
+        refs: the subscriptions.
+        live: the view.
+        waiting: how some of them have waited for the other; those that had rows have its.
+    """
+    first = {o.ref: live.opening(o.ref, o.message) for o in waiting if not o.has_rows}
+    moved = [first.get(ref) or Opening(ref, EVERYTHING, moved=True) for ref in refs]
+    await_rows(context, live, moved)
+
+
+def refuse_rows(context: TurnContext, ref: Ref, refusal: Refusal) -> None:
+    """Tell a subscription why it gets no rows; it has ended."""
+    context.store.release(ref)
+    context.outbound.refuse(ref, Refused(code=refusal.code, detail=str(refusal)))

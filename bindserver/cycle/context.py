@@ -1,0 +1,60 @@
+"""What one turn works with: whoever takes part in it is handed this, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from bindserver.capture.sources import Source
+from bindserver.cycle.delivery import Outbound
+from bindserver.cycle.failure_log import FailureLog
+from bindserver.cycle.invalidation import Invalidation
+from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.loader import Loader
+from bindserver.cycle.view_store import ViewStore
+from bindserver.database.pacing import Pacer
+from bindserver.engine.changes import Position
+
+
+def nobody(problem: Exception) -> None:
+    """Hear what went wrong, and do nothing."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class TurnContext:
+    """One turn's snapshot, and what lasts from turn to turn.
+
+    Attributes:
+        store: the views there are.
+        loader: reads big views.
+        failure_log: what bindings have raised, told once.
+        source: says what changed.
+        pacer: rests, and stops what takes too long.
+        note: hears what bindings and serializers have raised.
+        outbound: the events that the turn comes to.
+        staying: the views that stay where they are until there is another snapshot: the turn's
+            cannot show them as they were, or has been open for long enough.
+        position: the snapshot's.
+        invalidation: what changed up to it.
+    """
+
+    store: ViewStore
+    loader: Loader
+    failure_log: FailureLog
+    source: Source
+    pacer: Pacer
+    note: Callable[[Exception], None] = nobody
+    outbound: Outbound = field(default_factory=Outbound)
+    staying: set[LiveView] = field(default_factory=set)
+    position: Position = field(default_factory=lambda: Position(epoch="", mark=""))
+    invalidation: Invalidation = field(init=False)
+
+    @property
+    def alias(self) -> str:
+        """The database."""
+        return self.store.alias
+
+    def begin(self) -> None:
+        """Take the position of the snapshot that is open now, and what changed up to it."""
+        self.position = self.source.position()
+        self.invalidation = Invalidation(self.source, self.position)
