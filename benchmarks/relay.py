@@ -32,12 +32,12 @@ def measure(count: int) -> None:
     """Publish hints, all at once and then one by one."""
     from bindserver.engine.changes import Change
     from bindserver.relay.relay import Relay
-    from tests.test_relay import Ears
+    from tests.test_relay import Receiver
 
-    ears = Ears()
-    reader, writer = Relay(ears), Relay(Ears())
+    receiver = Receiver()
+    reader, writer = Relay(receiver), Relay(Receiver())
     reader.listen()
-    ears.wait(lambda: ears.compares > 0)
+    receiver.wait(lambda: receiver.compares > 0)
     costs, delays = [], []
     for number in range(count):
         change = Change(table="many", pks=frozenset({number}))
@@ -48,7 +48,7 @@ def measure(count: int) -> None:
         change = Change(table="one", pks=frozenset({number}))
         began = time.perf_counter()
         writer.publish("default", [change])
-        ears.wait(lambda number=number: number in (ears.told.get("one") or ()))  # type: ignore[misc]
+        receiver.wait(lambda number=number: number in (receiver.told.get("one") or ()))  # type: ignore[misc]
         delays.append(time.perf_counter() - began)
     writer.close()
     reader.close()

@@ -40,10 +40,10 @@ def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> No
     for pk in range(1, 4):
         catalogue.resolve(ProductBinding, Caller(user=User(pk=pk)), {}, position)
     assert len(catalogue.views()) == 1
-    assert len(catalogue.subjects()) == 3
-    catalogue.let_go()
+    assert len(catalogue.viewers()) == 3
+    catalogue.evict()
     assert len(catalogue.views()) == 1
-    assert catalogue.subjects() == []
+    assert catalogue.viewers() == []
 
 
 @override_settings(BINDSERVER={"MAX_VIEWS": 2})
@@ -54,7 +54,7 @@ def test_views_that_nobody_looks_at_make_room_for_others(
     for name in ("one", "other", "third"):
         catalogue.resolve(made(name), Caller(), {}, position)
     assert [live.event for live in catalogue.views()] == ["other", "third"]
-    kept = [subject.live for subject in catalogue.subjects()]
+    kept = [viewer.live for viewer in catalogue.viewers()]
     assert [live.event for live in kept] == ["third"]
 
 
@@ -135,11 +135,11 @@ class TestATableThatSomebodyHasLocked:
 
         return AboutWordBinding
 
-    def take(self, turning: Turning, url: str, table: str, wish: Request) -> None:
+    def take(self, turning: Turning, url: str, table: str, request: Request) -> None:
         with psycopg.connect(url) as locker:
             locker.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
             Product.objects.update(stock=7)
-            turning.ask(wish)
+            turning.ask(request)
             turning.turn()
 
     def test_the_caller_s_own_row(
@@ -147,8 +147,8 @@ class TestATableThatSomebodyHasLocked:
     ) -> None:
         caller, asker = Caller(user=User.objects.create(username="ann")), Asker()
         message = Subscribe(event="members", params={})
-        wish = SubscribeRequest(ref=Ref(asker, 1), caller=caller, message=message)
-        self.take(postgresql_turning, postgresql_database, "auth_user", wish)
+        request = SubscribeRequest(ref=Ref(asker, 1), caller=caller, message=message)
+        self.take(postgresql_turning, postgresql_database, "auth_user", request)
         assert products.column("stock") == [7]
         assert [getattr(event, "code", None) for event in asker.heard] == [Code.UNAVAILABLE]
 
@@ -160,8 +160,8 @@ class TestATableThatSomebodyHasLocked:
         ref = Ref(asker, 1)
         postgresql_turning.ask(SubscribeRequest(ref=ref, caller=ann, message=message))
         postgresql_turning.turn()
-        wish = ReconsiderRequest(ref=ref, caller=eve)
-        self.take(postgresql_turning, postgresql_database, "auth_user", wish)
+        request = ReconsiderRequest(ref=ref, caller=eve)
+        self.take(postgresql_turning, postgresql_database, "auth_user", request)
         assert products.column("stock") == [7]
         assert asker.ended
 
@@ -169,8 +169,8 @@ class TestATableThatSomebodyHasLocked:
         self, postgresql_turning: Turning, postgresql_database: str, products: Follower
     ) -> None:
         asker, message = Asker(), Subscribe(event="shaky", params={})
-        wish = SubscribeRequest(ref=Ref(asker, 1), caller=Caller(), message=message)
-        postgresql_turning.ask(wish)
+        request = SubscribeRequest(ref=Ref(asker, 1), caller=Caller(), message=message)
+        postgresql_turning.ask(request)
         postgresql_turning.turn()
         Tag.objects.create(name="new")
         self.take(postgresql_turning, postgresql_database, "app_tag", Hint())
@@ -197,7 +197,7 @@ class TestATableThatSomebodyHasLocked:
         ]
         for kind, message in zip((SubscribeRequest, UnsubscribeRequest), messages, strict=True):
             given = {"caller": Caller()} if kind is SubscribeRequest else {}
-            wish = kind(ref=Ref(asker, 1), message=message, **given)
-            self.take(postgresql_turning, postgresql_database, "app_word", wish)
+            request = kind(ref=Ref(asker, 1), message=message, **given)
+            self.take(postgresql_turning, postgresql_database, "app_word", request)
         assert products.column("stock") == [7]
         assert [type(event) for event in asker.heard] == [Refused, Refused]

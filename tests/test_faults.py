@@ -20,8 +20,9 @@ from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.inbox import Arrived, Caller, Ref, Snapshot, SnapshotRequest
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.outage import Desk
+from bindserver.cycle.outage import out_of_reach
 from bindserver.cycle.turn import Turn
+from bindserver.cycle.view_store import ViewStore
 from bindserver.cycle.waiting import Reading
 from bindserver.exceptions import Unavailable
 from bindserver.queries.query import Query
@@ -300,10 +301,10 @@ def move_database(source: Path, target: Path) -> None:
 
 
 def test_an_asker_who_went_away_does_not_hinder_the_word_that_the_database_is_lost() -> None:
-    desk = Desk("default", b"secret", lambda loaded: None)
+    store = ViewStore("default", b"secret")
     binding: Binding[Any] = ProductBinding()
     live = LiveView(Query(binding), binding, b"secret")
-    desk.catalogue._views["x"] = live
+    store._views["x"] = live
     gone, waiting = (
         SnapshotRequest(binding=ProductBinding, caller=Caller(), params={}) for _ in range(2)
     )
@@ -311,8 +312,8 @@ def test_an_asker_who_went_away_does_not_hinder_the_word_that_the_database_is_lo
     gone.answer.cancel()
     late: SnapshotRequest = SnapshotRequest(binding=ProductBinding, caller=Caller(), params={})
     late.answer.cancel()
-    outgoing = desk.out_of_reach([late])
-    assert isinstance(outgoing, Outbound)
+    outbound = out_of_reach(store, [late])
+    assert isinstance(outbound, Outbound)
     future: Future[Snapshot] = waiting.answer
     assert isinstance(future.exception(timeout=0), Unavailable)
 
@@ -368,16 +369,16 @@ def test_nobody_is_told_that_they_have_all_of_a_state_which_a_lost_database_brok
     live.state = ViewState.READY
     listener: Any = object()
     live.audience[Ref(listener, 1)] = None
-    cycle._desk.catalogue._views["x"] = live
+    cycle._store._views["x"] = live
     behind: list[frozenset[Any]] = []
 
     def break_off(turn: Turn, *_: Any) -> bool:
-        turn.outgoing.add(live.audience, Arrived())
+        turn._context.outbound.add(live.audience, Arrived())
         raise OperationalError("gone")
 
     monkeypatch.setattr(cycle, "_connect", lambda: (None, None))
     monkeypatch.setattr(cycle, "_run_in_snapshot", break_off)
-    monkeypatch.setattr(cycle._post, "send", lambda _, state, lagging: behind.append(lagging))
+    monkeypatch.setattr(cycle._fanout, "send", lambda _, state, lagging: behind.append(lagging))
     with pytest.raises(OperationalError):
         cycle._take_turn([])
     assert behind == [frozenset({listener})]

@@ -127,14 +127,14 @@ class TestAFreshView:
     ) -> None:
         first = sqlite_turning.follow(ByRow())
         sqlite_turning.turn()
-        second, wish = (
+        second, asked = (
             sqlite_turning.follow(ByRow()),
             SnapshotRequest(binding=ByRow, caller=Caller(), params={}, trusted=True),
         )
-        sqlite_turning.ask(wish)
+        sqlite_turning.ask(asked)
         sqlite_turning.turn()
         assert reference(second.refused) == reference(first.refused)
-        problem = wish.answer.exception(0)
+        problem = asked.answer.exception(0)
         assert isinstance(problem, Failed)
         assert problem.reference == reference(first.refused)
         assert sqlite_turning.statements == []
@@ -145,14 +145,14 @@ class TestAFreshView:
         sqlite_turning.follow(ByRow())
         sqlite_turning.turn()
         again(sqlite_turning)
-        assert sqlite_turning.desk.due() == float("inf")
+        assert sqlite_turning.store.due() == float("inf")
         Product.objects.update(stock=1)
         sqlite_turning.turn()
         assert sqlite_turning.statements == []
         (live,) = sqlite_turning.views()
         assert not live.wanted
         live.used_at -= 1e6
-        sqlite_turning.desk.catalogue.let_go()
+        sqlite_turning.store.evict()
         assert sqlite_turning.views() == []
 
     def test_is_tried_again_for_whoever_asks_then_and_heals(
@@ -184,11 +184,11 @@ class TestAFreshView:
         sqlite_turning.turn()
         Product.objects.update(name="broken")
         sqlite_turning.turn()
-        wish = SnapshotRequest(binding=ByRow, caller=Caller(), params={}, trusted=True)
-        sqlite_turning.ask(wish)
+        asked = SnapshotRequest(binding=ByRow, caller=Caller(), params={}, trusted=True)
+        sqlite_turning.ask(asked)
         sqlite_turning.turn()
         assert follower.told() == ["sync", "stale"]
-        assert isinstance(wish.answer.exception(0), Failed)  # there are no present rows to give
+        assert isinstance(asked.answer.exception(0), Failed)  # there are no present rows to give
         Product.objects.update(name="mended")
         again(sqlite_turning)
         sqlite_turning.turn()
@@ -572,9 +572,9 @@ def test_what_would_end_the_thread_harms_its_own_binding_alone(
 
     Ending.raises = problem
     add(1)
-    wish = SnapshotRequest(binding=Ends, caller=Caller(), params={})
-    sqlite_turning.ask(wish)
+    asked = SnapshotRequest(binding=Ends, caller=Caller(), params={})
+    sqlite_turning.ask(asked)
     declared = sqlite_turning.follow(Declared())
     sqlite_turning.turn()
-    assert isinstance(wish.answer.exception(0), Failed)
+    assert isinstance(asked.answer.exception(0), Failed)
     assert declared.column("id") == [1]

@@ -25,6 +25,7 @@ from bindserver.cycle.inbox import (
     SubscribeRequest,
 )
 from bindserver.cycle.live_view import ViewState
+from bindserver.cycle.outage import out_of_reach
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Failed, Unavailable
 from bindserver.hub.hub import hub
@@ -135,15 +136,15 @@ class TestWhoComesWhileItFails:
     def test_is_told_why_by_the_turn_in_which_it_fails_first(
         self, sqlite_turning: Turning, follower: Follower, caplog: pytest.LogCaptureFixture
     ) -> None:
-        newcomer, wish = sqlite_turning.follow(Later()), wish_of(Later)
-        sqlite_turning.ask(wish)
+        newcomer, request = sqlite_turning.follow(Later()), wish_of(Later)
+        sqlite_turning.ask(request)
         sqlite_turning.turn()
         assert follower.told() == ["sync", "stale"]
         assert newcomer.told() == ["error"]
         assert newcomer.refused is not None
         assert newcomer.refused.code == Code.INTERNAL
         assert "secret" not in newcomer.refused.detail
-        assert reference(newcomer.refused) == reference(wish.answer.exception(0))
+        assert reference(newcomer.refused) == reference(request.answer.exception(0))
         (line,) = errors(caplog)
         assert reference(newcomer.refused) in line
 
@@ -152,11 +153,11 @@ class TestWhoComesWhileItFails:
     ) -> None:
         sqlite_turning.turn()
         follower.told()
-        newcomer, wish = sqlite_turning.follow(Later()), wish_of(Later)
-        sqlite_turning.ask(wish)
+        newcomer, request = sqlite_turning.follow(Later()), wish_of(Later)
+        sqlite_turning.ask(request)
         sqlite_turning.turn()
         assert newcomer.told() == ["error"]
-        assert reference(newcomer.refused) == reference(wish.answer.exception(0))
+        assert reference(newcomer.refused) == reference(request.answer.exception(0))
         assert follower.told() == []
         assert sqlite_turning.statements == []
         assert len(errors(caplog)) == 1
@@ -209,11 +210,11 @@ class TestWhoComesWhileItFails:
         Product.objects.update(name="lost")
         again(sqlite_turning)
         sqlite_turning.turn()
-        newcomer, wish = sqlite_turning.follow(Later()), wish_of(Later)
-        sqlite_turning.ask(wish)
+        newcomer, request = sqlite_turning.follow(Later()), wish_of(Later)
+        sqlite_turning.ask(request)
         sqlite_turning.turn()
         assert newcomer.told() == ["stale"]
-        assert isinstance(wish.answer.exception(0), Unavailable)
+        assert isinstance(request.answer.exception(0), Unavailable)
         Product.objects.update(name="back")
         again(sqlite_turning)
         sqlite_turning.turn()
@@ -238,10 +239,10 @@ class TestWhoComesWhileItFails:
         sqlite_turning.turn()
         (live,) = sqlite_turning.views()
         for ref in list(live.audience):
-            sqlite_turning.desk.catalogue.release(ref)
+            sqlite_turning.store.release(ref)
         assert newcomer.told() == ["error"]
         assert not live.wanted
-        assert sqlite_turning.desk.due() == float("inf")
+        assert sqlite_turning.store.due() == float("inf")
 
     def test_by_http_is_answered_500_with_the_reference(
         self, database: Any, caplog: pytest.LogCaptureFixture
@@ -284,7 +285,7 @@ class TestWhoComesBackWithRows:
         self, sqlite_turning: Turning, follower: Follower, failed_before: bool
     ) -> None:
         with Turning() as other:
-            other.desk.secret = other.desk.catalogue._secret = sqlite_turning.desk.secret
+            other.store.secret = sqlite_turning.store.secret
             if failed_before:
                 newcomer = other.follow(Later())
                 other.turn()
@@ -321,7 +322,7 @@ class TestWhoComesBackWithRows:
         sqlite_turning.turn()
         (live,) = sqlite_turning.views()
         (ref,) = live.audience
-        sqlite_turning.desk.out_of_reach([CatchUpRequest(ref=ref, version=0)])
+        out_of_reach(sqlite_turning.store, [CatchUpRequest(ref=ref, version=0)])
         Product.objects.update(name="broken")
         sqlite_turning.turn()
         assert follower.refused is None

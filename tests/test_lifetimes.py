@@ -104,12 +104,12 @@ def subscribed(
 ) -> Follower:
     """Have a user subscribe as over the wire: their permissions are asked."""
     follower = Follower()
-    wish = SubscribeRequest(
+    asked = SubscribeRequest(
         ref=Ref(follower, 1),
         caller=Caller(user=user, auth=auth),
         message=Subscribe(event=str(binding.event), params={}),
     )
-    turning.ask(wish)
+    turning.ask(asked)
     turning.turn()
     return follower
 
@@ -533,10 +533,10 @@ class TestARelatedManager:
 
         for name in ("category 1", "renamed"):
             Category.objects.filter(pk=1).update(name=name)
-            wish = ReadRequest(instance=OfCategory())
-            turning.ask(wish)
+            asked = ReadRequest(instance=OfCategory())
+            turning.ask(asked)
             turning.turn()
-            assert {row.category.name for row in wish.answer.result(timeout=0)} == {name}
+            assert {row.category.name for row in asked.answer.result(timeout=0)} == {name}
 
 
 class TestWhatIsCarriedAlong:
@@ -601,10 +601,10 @@ class TestWhatIsCarriedAlong:
         add(2)
         for pks, name in (([1], "product 1"), ([2], "product 2"), ([], "nothing")):
             Group.objects.update(name=name)
-            wish = ReadRequest(instance=OfGroups(user=known))
-            sqlite_turning.ask(wish)
+            asked = ReadRequest(instance=OfGroups(user=known))
+            sqlite_turning.ask(asked)
             sqlite_turning.turn()
-            assert wish.answer.result(timeout=0).keys() == pks
+            assert asked.answer.result(timeout=0).keys() == pks
 
     def test_by_a_cached_property_of_a_binding_is_read_anew(self, sqlite_turning: Turning) -> None:
         class Tagged(Binding[Product]):
@@ -623,10 +623,10 @@ class TestWhatIsCarriedAlong:
         binding = Tagged()
         for pks, name in (([1], "product 1"), ([2], "product 2")):
             Tag.objects.update(name=name)
-            wish = ReadRequest(instance=binding)
-            sqlite_turning.ask(wish)
+            asked = ReadRequest(instance=binding)
+            sqlite_turning.ask(asked)
             sqlite_turning.turn()
-            assert wish.answer.result(timeout=0).keys() == pks
+            assert asked.answer.result(timeout=0).keys() == pks
 
 
 class TestARowThatProvesWhoAsks:
@@ -724,10 +724,10 @@ class TestARowThatProvesWhoAsks:
         key = Shelf.objects.create(size=10)
         for stock in (10, 20):
             Shelf.objects.update(size=stock)
-            wish = ReadRequest(instance=OfKey(auth=key))
-            sqlite_turning.ask(wish)
+            asked = ReadRequest(instance=OfKey(auth=key))
+            sqlite_turning.ask(asked)
             sqlite_turning.turn()
-            assert [row.stock for row in wish.answer.result(timeout=0)] == [stock]
+            assert [row.stock for row in asked.answer.result(timeout=0)] == [stock]
 
 
 def tables_in(*values: Any) -> set[str]:

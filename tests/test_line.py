@@ -19,7 +19,7 @@ from bindserver.relay import connection as lines
 from bindserver.relay.connection import NoEcho, RelayConnection, SendQueue
 from bindserver.relay.control import _hear_oneself
 from bindserver.relay.messages import Beat, CommandMessage, Hints, dump
-from tests.test_relay import Ears
+from tests.test_relay import Receiver
 
 PATIENCE_SECONDS = 10
 
@@ -36,9 +36,9 @@ class End:
     """One process's end of a relay."""
 
     def __init__(self, layer: Any, name: str) -> None:
-        self.ears = Ears()
+        self.receiver = Receiver()
         self.bag = SendQueue(name)
-        self.line = RelayConnection(layer, self.bag, self.ears, lambda: None)
+        self.line = RelayConnection(layer, self.bag, self.receiver, lambda: None)
 
     def write(self, *pks: Any) -> None:
         self.bag.put("default", [Change(table="t", pks=frozenset(pks))])
@@ -51,7 +51,7 @@ async def living(*ends: End) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(end.line.run()) for end in ends]
     for end in ends:
         end.line.listen()
-        await until(lambda end=end: end.ears.compares > 0)  # type: ignore[misc]
+        await until(lambda end=end: end.receiver.compares > 0)  # type: ignore[misc]
     yield
     for end in ends:
         end.line.end()
@@ -71,16 +71,18 @@ async def test_two_ends_hear_each_other_and_not_themselves() -> None:
     async with living(one, two):
         one.write(1, 2)
         two.write("x")
-        await until(lambda: two.ears.told == {"t": {1, 2}} and one.ears.told == {"t": {"x"}})
+        await until(
+            lambda: two.receiver.told == {"t": {1, 2}} and one.receiver.told == {"t": {"x"}}
+        )
 
 
 async def test_hints_are_put_together_while_they_wait() -> None:
     end = End(InMemoryChannelLayer(), "one")
     for number in range(500):
         end.write(number)
-    telegram = end.bag.first()
-    assert isinstance(telegram, Hints)
-    assert telegram.changes == (Change(table="t", pks=frozenset(range(500))),)
+    sent = end.bag.first()
+    assert isinstance(sent, Hints)
+    assert sent.changes == (Change(table="t", pks=frozenset(range(500))),)
     end.bag.done()
     assert end.bag.first() is None
     assert end.bag.wait_until_sent(0)
@@ -90,14 +92,14 @@ async def test_what_a_full_channel_has_dropped_is_compared_for() -> None:
     layer = InMemoryChannelLayer(capacity=3)
     end = End(layer, "one")
     async with living(end):
-        before = end.ears.compares
+        before = end.receiver.compares
         [channel] = layer.groups["bindserver"]
         for number in range(1, 30):  # in one go: nobody reads meanwhile
             with suppress(ChannelFull):
                 await layer.send(channel, dump(Beat(sender="other", number=number)))
         await asyncio.sleep(0.05)
         await layer.group_send("bindserver", dump(Beat(sender="other", number=30)))
-        await until(lambda: end.ears.compares > before)
+        await until(lambda: end.receiver.compares > before)
 
 
 async def test_a_life_without_an_echo_ends() -> None:
@@ -105,7 +107,7 @@ async def test_a_life_without_an_echo_ends() -> None:
     end = End(layer, "one")
     task = asyncio.create_task(end.line.run())
     end.line.listen()
-    await until(lambda: end.ears.compares > 0)
+    await until(lambda: end.receiver.compares > 0)
     layer.groups.clear()  # as Redis does that was emptied
     with pytest.raises(NoEcho, match="no echo for"):
         await asyncio.wait_for(task, PATIENCE_SECONDS)
@@ -120,9 +122,9 @@ async def test_a_layer_that_fails_ends_the_life_and_keeps_what_was_not_sent() ->
     end.write(1)
     with pytest.raises(ConnectionError, match="gone"):
         await asyncio.wait_for(end.line.run(), PATIENCE_SECONDS)
-    telegram = end.bag.first()
-    assert isinstance(telegram, Hints)
-    assert telegram.number == 1
+    sent = end.bag.first()
+    assert isinstance(sent, Hints)
+    assert sent.number == 1
     assert not end.bag.wait_until_sent(0)
 
 
@@ -170,17 +172,17 @@ async def test_an_order_is_taken_and_answered() -> None:
     end = End(layer, "one")
     reply = await layer.new_channel()
     await _hear_oneself(layer, reply)
-    order = CommandMessage(
+    command = CommandMessage(
         sender="operator",
         number=1,
-        order=CommandKind.SYNC,
+        command=CommandKind.SYNC,
         events=frozenset({"products"}),
         reply=reply,
     )
     async with living(end):
-        before = end.ears.compares
-        await layer.group_send("bindserver", dump(order))
+        before = end.receiver.compares
+        await layer.group_send("bindserver", dump(command))
         answer = await asyncio.wait_for(layer.receive(reply), PATIENCE_SECONDS)
         assert answer == {"type": "bindserver.done", "sender": "one"}
-        assert end.ears.orders == [(CommandKind.SYNC, {"products"})]
-        assert end.ears.compares == before
+        assert end.receiver.commands == [(CommandKind.SYNC, {"products"})]
+        assert end.receiver.compares == before

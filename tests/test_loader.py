@@ -19,7 +19,7 @@ from bindserver.capture.log import log_of
 from bindserver.cycle.inbox import Ref
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loader, Wanted
-from bindserver.cycle.outage import Desk
+from bindserver.cycle.view_store import ViewStore
 from bindserver.database.snapshot import open_connection
 from bindserver.queries.query import Query
 from tests.app.bindings import PartBinding, ProductBinding
@@ -177,19 +177,19 @@ async def test_a_load_that_changes_nothing_does_not_hold_up_the_commit_mark(
 
 
 def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
-    desk = Desk("default", b"secret", lambda loaded: None)
+    store = ViewStore("default", b"secret")
     binding: Binding[Any] = ProductBinding()
     live = LiveView(Query(binding), binding, b"secret")
-    desk.catalogue._views["x"] = live
+    store._views["x"] = live
     listener: Any = object()
     live.audience[Ref(listener, 1)] = None
-    assert desk.watched()
+    assert store.watched()
     live.state = ViewState.LOADING
-    assert not desk.watched()
+    assert not store.watched()
     other = LiveView(Query(binding), binding, b"secret")
     other.audience[Ref(listener, 2)] = None
-    desk.catalogue._views["y"] = other
-    assert desk.watched()
+    store._views["y"] = other
+    assert store.watched()
 
 
 def test_views_are_not_tried_one_by_one_when_the_database_is_gone(database: Path) -> None:

@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import Hint
-from bindserver.cycle.outage import Desk
+from bindserver.cycle.view_store import ViewStore
 from tests.conftest import Program
 
 LOOKS = 20
@@ -39,15 +39,15 @@ class Source:
 def test_no_look_walks_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
     walks: list[str] = []
 
-    def walk(found: bool | float) -> Callable[[Desk], bool | float]:
-        def walked(desk: Desk) -> bool | float:
+    def walk(found: bool | float) -> Callable[[ViewStore], bool | float]:
+        def walked(store: ViewStore) -> bool | float:
             walks.append(type(found).__name__)
             return found
 
         return walked
 
-    monkeypatch.setattr(Desk, "watched", walk(True))
-    monkeypatch.setattr(Desk, "due", walk(float("inf")))
+    monkeypatch.setattr(ViewStore, "watched", walk(True))
+    monkeypatch.setattr(ViewStore, "due", walk(float("inf")))
     cycle, source = Cycle("default", b"secret"), Source()
     cycle._source = source  # type: ignore[assignment]
     cycle._chores_at = float("inf")
@@ -63,7 +63,7 @@ def test_a_look_that_fails_in_whatever_way_is_left_to_a_turn(
         def moved(self) -> bool:
             raise AttributeError("never to end the thread")
 
-    monkeypatch.setattr(Desk, "watched", lambda desk: True)
+    monkeypatch.setattr(ViewStore, "watched", lambda store: True)
     cycle = Cycle("default", b"secret")
     cycle._source = Broken()  # type: ignore[assignment]
     cycle._chores_at = float("inf")

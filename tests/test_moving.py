@@ -204,12 +204,12 @@ class TestTurns:
         assert [follower.told() for follower in followers] == [[], [], []]
 
     def test_python_s_own_views_are_read_together(self, turning: Turning) -> None:
-        wishes = [ReadRequest(instance=part(category=number)) for number in (1, 2, 3)]
-        for wish in wishes:
-            turning.ask(wish)
+        requests = [ReadRequest(instance=part(category=number)) for number in (1, 2, 3)]
+        for request in requests:
+            turning.ask(request)
         turning.turn()
         assert len(turning.statements) == 1
-        rows = [wish.answer.result(0) for wish in wishes]
+        rows = [request.answer.result(0) for request in requests]
         assert [[row.pk for row in some] for some in rows] == [[10, 11], [20, 21], [30, 31]]
 
     def test_two_views_of_one_slot_do_not_share_what_they_remember(self, turning: Turning) -> None:
@@ -335,15 +335,15 @@ class TestLoads:
         assert all(live.state is ViewState.READY for live in turning.views())
 
     def test_http_s_own_wishes_are_served_by_the_same_read(self, turning: Turning) -> None:
-        wishes = [
+        requests = [
             SnapshotRequest(binding=PartBinding, caller=Caller(), params={"category": n})
             for n in (1, 2)
         ]
-        for wish in wishes:
-            turning.ask(wish)
+        for request in requests:
+            turning.ask(request)
         turning.turn()
         assert len(turning.statements) == 1
-        assert [list(wish.answer.result(0).rows) for wish in wishes] == [[10, 11], [20, 21]]
+        assert [list(request.answer.result(0).rows) for request in requests] == [[10, 11], [20, 21]]
 
 
 class Tagged(Binding[Product]):
@@ -363,16 +363,16 @@ def test_a_load_that_was_begun_for_an_earlier_need_takes_no_view_back(
     turning: Turning, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted: list[Wanted] = []
-    monkeypatch.setattr(turning.desk.loader, "load", wanted.append)
+    monkeypatch.setattr(turning.loader, "load", wanted.append)
     follower, shown = turning.follow(Tagged()), [0]
 
     def take(*loaded: Loaded) -> None:
-        turning._turn([*turning._wishes, *loaded])
-        turning._wishes.clear()
+        turning._turn([*turning._requests, *loaded])
+        turning._requests.clear()
         shown.extend(follower.column("stock")[:1])
 
     def load(number: int) -> Loaded:
-        (loaded,) = turning.desk.loader._load(wanted[number], turning._connection)
+        (loaded,) = turning.loader._load(wanted[number], turning._connection)
         return loaded
 
     with override_settings(BINDSERVER={"SYNC_ROWS": 1}):

@@ -51,8 +51,8 @@ class Follower:
 
     async def subscribe(self) -> None:
         """Follow the products."""
-        wish = Subscribe(event="by_stock", params={})
-        self.hub.subscribe(Ref(self.ear, 1), Caller(), wish)
+        request = Subscribe(event="by_stock", params={})
+        self.hub.subscribe(Ref(self.ear, 1), Caller(), request)
         await self.ear.until(lambda: self.ear.actions)
 
     async def sees_writes(self) -> None:
@@ -211,7 +211,7 @@ class TestListening:
         self, follower: Follower, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(listening, "ANSWER_SECONDS", 0.0)
-        monkeypatch.setattr(listening.Listener, "_take", lambda self, libpq: False)
+        monkeypatch.setattr(listening.ListeningConnection, "_take", lambda self, libpq: False)
         await switch_meanwhile("--notify")
         await follower.subscribe()
         await follower.until(lambda: follower.source._notices._listener)  # type: ignore[union-attr]

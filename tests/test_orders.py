@@ -53,8 +53,8 @@ async def follow(hub: Hub, event: str = "products") -> Ear:
 
 
 async def snapshot(hub: Hub) -> Snapshot:
-    wish = hub.snapshot(registry.get("products"), Caller(), {})
-    return await asyncio.wrap_future(wish)
+    asked = hub.snapshot(registry.get("products"), Caller(), {})
+    return await asyncio.wrap_future(asked)
 
 
 def stocks(ear: Ear) -> Callable[[], bool]:

@@ -53,7 +53,7 @@ class Turns:
         self.heard: list[Any] = []
         self.behind: list[Any] = []
         self.cycle = Cycle("default", b"secret")
-        self.cycle._post.send = self._deliver  # type: ignore[method-assign]
+        self.cycle._fanout.send = self._deliver  # type: ignore[method-assign]
         self._program = program
         self._numbers = 0
         connection, _ = self.cycle._connect()
@@ -95,9 +95,9 @@ class Turns:
             self.take()
         assert not self._plans
 
-    def _deliver(self, outgoing: Any, state: str, behind: Any) -> None:
+    def _deliver(self, outbound: Any, state: str, behind: Any) -> None:
         self.behind.append(behind)
-        for refs, event in outgoing:
+        for refs, event in outbound:
             for ref in refs:
                 ref.listener.hear(ref.number, event)
 
@@ -130,7 +130,7 @@ def turns(program: PostgreSQLProgram) -> Iterator[Turns]:
     usual = connections["default"]
     turns = Turns(program)
     yield turns
-    turns.cycle._desk.loader.stop()
+    turns.cycle._loader.stop()
     turns.cycle._disconnect()
     connections["default"] = usual
 
@@ -215,13 +215,13 @@ class TestAView:
         program.add_products(2)
         turns.subscribe("by_stock")
         turns.take_all()
-        wish = SnapshotRequest(binding=ProductBinding, caller=Caller(), params={})
-        turns.cycle.ask(wish)
+        request = SnapshotRequest(binding=ProductBinding, caller=Caller(), params={})
+        turns.cycle.ask(request)
         turns.before_reading("app_product", *EMPTIED)
         turns.take()
-        assert not wish.answer.done()
+        assert not request.answer.done()
         turns.take_all()
-        assert list(wish.answer.result(timeout=0).rows) == [9]
+        assert list(request.answer.result(timeout=0).rows) == [9]
 
     def test_that_a_loader_reads_is_loaded_from_another_snapshot(
         self,
@@ -232,7 +232,7 @@ class TestAView:
         program.add_products(2)
         turns.subscribe("products")
         turns.take_all()
-        (live,) = turns.cycle._desk.catalogue.views()
+        (live,) = turns.cycle._store.views()
         load, times = live.query.load, iter(range(9))
 
         def overtaken_once(*args: Any) -> Any:
@@ -244,7 +244,7 @@ class TestAView:
 
         monkeypatch.setattr(live.query, "load", overtaken_once)
         done: SimpleQueue[Loaded] = SimpleQueue()
-        loader = turns.cycle._desk.loader
+        loader = turns.cycle._loader
         monkeypatch.setattr(loader, "_done", done.put)
         loader.load(Wanted(lives=[live], since=live.position, durable=True))
         loaded = done.get(timeout=60)
@@ -282,7 +282,7 @@ class TestARight:
         assert turns.heard == []
         turns.take_all()
         assert [frame[0] for frame in turns.frames] == ["sync"]
-        (words,) = (v for v in turns.cycle._desk.catalogue.views() if v.wanted)
+        (words,) = (v for v in turns.cycle._store.views() if v.wanted)
         assert words.event == "words"
 
     def test_is_not_taken_by_one_and_no_row_is_told_until_it_is_known(
@@ -306,13 +306,13 @@ class TestARight:
         program.run("UPDATE app_tag SET name = 'open'")
         turns.subscribe("shaky")
         turns.take_all()
-        (live,) = turns.cycle._desk.catalogue.views()
+        (live,) = turns.cycle._store.views()
         live.state = ViewState.LOADING
         with program.transaction():
             program.run("UPDATE app_tag SET name = 'closed'")
             program.run("UPDATE app_product SET name = 'secret'")
         wanted = Wanted(lives=[live], since=live.position, durable=True)
-        (loaded,) = turns.cycle._desk.loader._load(wanted, turns.cycle._connect()[0])
+        (loaded,) = turns.cycle._loader._load(wanted, turns.cycle._connect()[0])
         turns.cycle._put(loaded)
         turns.before_reading("app_tag", *RETAGGED)
         turns.take_all()

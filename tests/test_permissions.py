@@ -17,7 +17,8 @@ from bindserver import Binding
 from bindserver.bindings.permissions import PermissionFailed, ask, asks_about_objects
 from bindserver.cycle.inbox import Caller, Ended, ReconsiderRequest, Ref
 from bindserver.cycle.loader import Loader
-from bindserver.cycle.outage import Desk
+from bindserver.cycle.outage import out_of_reach
+from bindserver.cycle.view_store import ViewStore
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Forbidden, Unauthenticated
 from bindserver.hub.hub import hub
@@ -376,7 +377,7 @@ def test_who_waits_for_a_big_view_is_asked_again_before_it_is_served(
 
 
 def test_while_the_database_is_away_nobody_new_takes_over_a_subscription() -> None:
-    desk = Desk("default", b"secret", lambda loaded: None)
+    store = ViewStore("default", b"secret")
     ref = Ref(listener=object(), number=1)  # type: ignore[arg-type]
-    outgoing = desk.out_of_reach([ReconsiderRequest(ref=ref, caller=Caller())])
-    assert list(outgoing) == [([ref], Ended(code=Code.UNAVAILABLE))]
+    outbound = out_of_reach(store, [ReconsiderRequest(ref=ref, caller=Caller())])
+    assert list(outbound) == [([ref], Ended(code=Code.UNAVAILABLE))]

@@ -118,7 +118,7 @@ def turned(turning: Turning) -> Turning:
 
 def told(turning: Turning) -> list[tuple[str, str, int, float]]:
     """Return which views are told of, why, how many, and since which turn."""
-    return [(s.event, s.standing.value, s.count, s.since) for s in turning.stragglers]
+    return [(s.event, s.reason.value, s.count, s.since) for s in turning.lagging_views]
 
 
 class TestATurn:
@@ -181,7 +181,7 @@ class Gates:
     """
 
     def __init__(self) -> None:
-        self.ears: dict[str, Ear] = {}
+        self.receiver: dict[str, Ear] = {}
         self.broken: set[str] = set()
         self.shut = False
         self.reached: list[str] = []
@@ -252,7 +252,7 @@ async def gates(each_database: str, forget_bindings: None) -> AsyncIterator[Gate
     try:
         for name in ("gated_1", "gated_2", "gated_3"):
             gated(name, gates)
-            ear = gates.ears[name] = Ear()
+            ear = gates.receiver[name] = Ear()
             hub.subscribe(Ref(ear, 1), Caller(), Subscribe(event=name, params={}))
             await answered(ear)
         yield gates
@@ -275,7 +275,7 @@ async def test_the_lag_is_that_of_the_view_furthest_behind(gates: Gates) -> None
         gates.let_pass()
         second = await asyncio.to_thread(gates.wait)  # in another turn: the first left it
         assert hub.lag("default") >= time.monotonic() - began
-        left = {some.event: some.standing for some in hub.stragglers("default")}
+        left = {some.event: some.reason for some in hub.lagging_views("default")}
         assert left == dict.fromkeys({"gated_1", "gated_2", "gated_3"} - {first}, LagReason.BEHIND)
         assert second in left
         application = bindserver.asgi.wrap(None, health=True)
@@ -294,9 +294,9 @@ async def test_views_that_are_set_aside_do_not_count_as_lag(gates: Gates) -> Non
     for name in ("new", "newer"):
         await asyncio.to_thread(_write, name)
         for event in ("gated_1", "gated_3"):
-            await shows(gates.ears[event], name)
-    (failed,) = hub.stragglers("default")
-    assert (failed.event, failed.standing, failed.count) == ("gated_2", LagReason.SET_ASIDE, 1)
+            await shows(gates.receiver[event], name)
+    (failed,) = hub.lagging_views("default")
+    assert (failed.event, failed.reason, failed.count) == ("gated_2", LagReason.SET_ASIDE, 1)
     waited = time.monotonic() - failed.since
     async with asyncio.timeout(10):
         while hub.lag("default") >= waited:

@@ -30,13 +30,13 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
         yield redis
 
 
-class Ears:
+class Receiver:
     """What a hub would hear."""
 
     def __init__(self) -> None:
         self.told: dict[str, set[Any] | None] = {}
         self.compares = 0
-        self.orders: list[tuple[CommandKind, Any]] = []
+        self.commands: list[tuple[CommandKind, Any]] = []
         self._news = threading.Condition()
 
     def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
@@ -52,9 +52,9 @@ class Ears:
             self.compares += 1
             self._news.notify_all()
 
-    def order(self, order: CommandKind, events: Collection[str] | None = None) -> None:
+    def command(self, command: CommandKind, events: Collection[str] | None = None) -> None:
         with self._news:
-            self.orders.append((order, events))
+            self.commands.append((command, events))
             self._news.notify_all()
 
     def wait(self, done: Callable[[], bool]) -> None:
@@ -82,7 +82,7 @@ class Faulty:
             await self._layer.group_send(group, one)
 
 
-Make = Callable[..., tuple[Relay, Ears]]
+Make = Callable[..., tuple[Relay, Receiver]]
 
 
 @pytest.fixture(params=LAYERS)
@@ -92,19 +92,19 @@ def make(request: pytest.FixtureRequest, redis: Redis) -> Iterator[Make]:
     layer = LAYERS[request.param]
     path = f"{layer.__module__}.{layer.__name__}"
 
-    def make(rule: Any = None, *, listening: bool = True) -> tuple[Relay, Ears]:
-        ears = Ears()
+    def make(rule: Any = None, *, listening: bool = True) -> tuple[Relay, Receiver]:
+        receiver = Receiver()
 
         def make_layer() -> Any:
             real: Any = layer(hosts=[redis.url])
             return Faulty(real, rule) if rule else real
 
-        relay = Relay(ears, make_layer)
+        relay = Relay(receiver, make_layer)
         made.append(relay)
         if listening:
             relay.listen()
-            ears.wait(lambda: ears.compares > 0)  # it has joined
-        return relay, ears
+            receiver.wait(lambda: receiver.compares > 0)  # it has joined
+        return relay, receiver
 
     layers = {"default": {"BACKEND": path, "CONFIG": {"hosts": [redis.url]}}}
     with override_settings(CHANNEL_LAYERS=layers, BINDSERVER={"RELAY_BEAT_SECONDS": 0.4}):
@@ -134,54 +134,54 @@ class TestSending:
     def test_what_one_process_writes_all_others_hear(self, make: Make) -> None:
         (one, own), (_, first), (_, second) = make(), make(), make()
         one.publish("default", [change("t", 1), change("u")])
-        for ears in (first, second):
-            ears.wait(lambda ears=ears: ears.told == {"t": {1}, "u": None})  # type: ignore[misc]
+        for receiver in (first, second):
+            receiver.wait(lambda receiver=receiver: receiver.told == {"t": {1}, "u": None})  # type: ignore[misc]
         assert own.told == {}
 
     def test_a_process_that_only_writes_is_heard_too(self, make: Make) -> None:
-        (writer, _), (_, ears) = make(listening=False), make()
+        (writer, _), (_, receiver) = make(listening=False), make()
         for number in range(50):
             writer.publish("default", [change("t", number)])
-        ears.wait(lambda: ears.told == {"t": set(range(50))})
+        receiver.wait(lambda: receiver.told == {"t": set(range(50))})
 
     def test_closing_sends_what_waits(self, make: Make) -> None:
-        (writer, _), (_, ears) = make(listening=False), make()
+        (writer, _), (_, receiver) = make(listening=False), make()
         writer.publish("default", [change("t", 1)])
         writer.close(PATIENCE_SECONDS)
-        ears.wait(lambda: ears.told == {"t": {1}})
+        receiver.wait(lambda: receiver.told == {"t": {1}})
 
     def test_publishing_many_at_once_is_quick_and_bounded(self, make: Make) -> None:
-        (writer, _), (_, ears) = make(listening=False), make()
+        (writer, _), (_, receiver) = make(listening=False), make()
         with override_settings(
             BINDSERVER={"HINT_KEYS": 100, "RELAY_BEAT_SECONDS": 0.4},
         ):
             writer.publish("default", [change("t", *range(101))])
-            ears.wait(lambda: ears.told == {"t": None})
+            receiver.wait(lambda: receiver.told == {"t": None})
 
     def test_nobody_is_missed_while_nothing_is_lost(self, make: Make) -> None:
         with override_settings(BINDSERVER={"RELAY_BEAT_SECONDS": PATIENCE_SECONDS}):
-            (one, own), (two, ears) = make(), make()
+            (one, own), (two, receiver) = make(), make()
             one.publish("default", [change("t", 0)])
-            ears.wait(lambda: ears.compares == 2)  # it did not know how far the other was
+            receiver.wait(lambda: receiver.compares == 2)  # it did not know how far the other was
             for number in range(20):
                 one.publish("default", [change("t", number)])
                 two.publish("default", [change("u", number)])
             own.wait(lambda: own.told == {"u": set(range(20))})
-            ears.wait(lambda: ears.told == {"t": set(range(20))})
+            receiver.wait(lambda: receiver.told == {"t": set(range(20))})
             time.sleep(COMPARE_PAUSE_SECONDS)
-            assert (own.compares, ears.compares) == (1, 2)
+            assert (own.compares, receiver.compares) == (1, 2)
 
     def test_in_a_forked_process_the_relay_begins_anew(self, make: Make) -> None:
-        (one, _), (_, ears) = make(), make()
+        (one, _), (_, receiver) = make(), make()
         child = os.fork()
         if child == 0:
             one.publish("default", [change("t", 7)])
             one.close(PATIENCE_SECONDS)
             os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
-        ears.wait(lambda: ears.told == {"t": {7}})
+        receiver.wait(lambda: receiver.told == {"t": {7}})
         one.publish("default", [change("t", 8)])
-        ears.wait(lambda: ears.told == {"t": {7, 8}})
+        receiver.wait(lambda: receiver.told == {"t": {7, 8}})
 
 
 class TestLosing:
@@ -200,21 +200,21 @@ class TestLosing:
                 return []
             return [message]
 
-        (writer, _), (_, ears) = make(losing, listening=False), make()
+        (writer, _), (_, receiver) = make(losing, listening=False), make()
         writer.publish("default", [change("t", 1)])
-        ears.wait(lambda: bool(lost) and ears.compares > 1)
-        assert ears.told == {}
+        receiver.wait(lambda: bool(lost) and receiver.compares > 1)
+        assert receiver.told == {}
 
     def test_the_last_message_lost_is_missed_at_a_beat(self, make: Make) -> None:
         def losing(message: dict[str, Any]) -> list[dict[str, Any]]:
             return [] if self.is_hint(message) else [message]
 
-        (writer, _), (_, ears) = make(losing), make()
+        (writer, _), (_, receiver) = make(losing), make()
         time.sleep(0.6)
-        before = ears.compares
+        before = receiver.compares
         writer.publish("default", [change("t", 1)])
-        ears.wait(lambda: ears.compares > before)
-        assert ears.told == {}
+        receiver.wait(lambda: receiver.compares > before)
+        assert receiver.told == {}
 
     def test_messages_out_of_order_and_doubled_are_all_heard(self, make: Make) -> None:
         held: list[dict[str, Any]] = []
@@ -227,77 +227,77 @@ class TestLosing:
             held.clear()
             return sent
 
-        (writer, _), (_, ears) = make(shuffling, listening=False), make()
+        (writer, _), (_, receiver) = make(shuffling, listening=False), make()
         for number in range(10):
             writer.publish("default", [change("t", number)])
             time.sleep(0.02)
-        ears.wait(lambda: ears.told == {"t": set(range(10))} and ears.compares > 1)
+        receiver.wait(lambda: receiver.told == {"t": set(range(10))} and receiver.compares > 1)
 
     def test_a_layer_that_swallows_all_is_noticed_by_its_silence(
         self, make: Make, caplog: pytest.LogCaptureFixture
     ) -> None:
         swallowing = threading.Event()
-        (_, ears) = make(lambda message: [] if swallowing.is_set() else [message])
+        (_, receiver) = make(lambda message: [] if swallowing.is_set() else [message])
         swallowing.set()
         wait_for(lambda: "no echo for" in caplog.text)
-        before = ears.compares
+        before = receiver.compares
         swallowing.clear()
-        ears.wait(lambda: ears.compares > before)
+        receiver.wait(lambda: receiver.compares > before)
 
     def test_strangers_in_the_group_are_a_reason_to_compare(self, make: Make) -> None:
-        (_, ears) = make()
-        before = ears.compares
+        (_, receiver) = make()
+        before = receiver.compares
         (stranger, _) = make(lambda m: [{"type": "chat.message"}], listening=False)
         stranger.publish("default", [change("t", 1)])
-        ears.wait(lambda: ears.compares > before)
+        receiver.wait(lambda: receiver.compares > before)
 
 
 class TestOutage:
     def test_an_outage_ends_in_a_compare_and_goes_on(
         self, make: Make, redis: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
-        (writer, _), (_, ears) = make(listening=False), make()
+        (writer, _), (_, receiver) = make(listening=False), make()
         writer.publish("default", [change("t", 1)])
-        ears.wait(lambda: ears.told == {"t": {1}})
-        before = ears.compares
+        receiver.wait(lambda: receiver.told == {"t": {1}})
+        before = receiver.compares
         redis.kill()
         for number in range(2, 50):
             writer.publish("default", [change("t", number)])
         time.sleep(1.5)
         redis.start()
         # The writer may be back first; then what it sends is missed, and compared for.
-        ears.wait(lambda: ears.compares > before)
+        receiver.wait(lambda: receiver.compares > before)
         writer.publish("default", [change("u", 1)])
-        ears.wait(lambda: "u" in ears.told)
+        receiver.wait(lambda: "u" in receiver.told)
         ours = [r for r in caplog.records if "out of reach" in r.message]
         assert 1 <= len(ours) <= 2  # once for each of the two
 
     def test_what_is_written_after_a_short_outage_is_heard(self, make: Make, redis: Redis) -> None:
-        (writer, _), (_, ears) = make(listening=False), make()
+        (writer, _), (_, receiver) = make(listening=False), make()
         writer.publish("default", [change("t", 1)])
-        ears.wait(lambda: ears.told == {"t": {1}})
+        receiver.wait(lambda: receiver.told == {"t": {1}})
         redis.kill()
         redis.start()
-        before = ears.compares
+        before = receiver.compares
         writer.publish("default", [change("t", 2)])
-        ears.wait(lambda: ears.told == {"t": {1, 2}} or ears.compares > before)
+        receiver.wait(lambda: receiver.told == {"t": {1, 2}} or receiver.compares > before)
 
     def test_a_broken_connection_is_noticed_before_any_beat(
         self, make: Make, redis: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         with override_settings(BINDSERVER={"RELAY_BEAT_SECONDS": 3600}):
-            (_, ears) = make()
+            (_, receiver) = make()
             redis.kill()
             redis.start()
-            ears.wait(lambda: ears.compares > 1)
+            receiver.wait(lambda: receiver.compares > 1)
         assert not [record for record in caplog.records if record.name.startswith("channels")]
 
     def test_all_keys_of_redis_lost_is_healed(self, make: Make, redis: Redis) -> None:
-        (writer, _), (_, ears) = make(listening=False), make()
+        (writer, _), (_, receiver) = make(listening=False), make()
         redis.command("FLUSHALL")
-        before = ears.compares
+        before = receiver.compares
         writer.publish("default", [change("t", 1)])
-        ears.wait(lambda: ears.told == {"t": {1}} or ears.compares > before)
+        receiver.wait(lambda: receiver.told == {"t": {1}} or receiver.compares > before)
 
     def test_a_process_that_ends_meanwhile_waits_only_for_so_long(
         self, make: Make, redis: Redis, caplog: pytest.LogCaptureFixture
@@ -317,7 +317,7 @@ class TestOutage:
 def test_where_no_other_process_can_be_reached_nothing_is_started(layers: Any) -> None:
     before = threads()
     with override_settings(CHANNEL_LAYERS=layers):
-        relay = Relay(Ears())
+        relay = Relay(Receiver())
         relay.listen()
         relay.publish("default", [change("t", 1)])
         assert not reaches_others()
@@ -329,7 +329,7 @@ def test_a_layer_that_cannot_be_made_harms_no_writer(
     caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
     with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": "no.such.Layer"}}):
-        relay = Relay(Ears())
+        relay = Relay(Receiver())
         relay.publish("default", [change("t", 1)])
         said = "the channel layer is out of reach (InvalidChannelLayerError: "
         wait_for(lambda: said in caplog.text)

@@ -139,17 +139,19 @@ class TestShape:
         assert str(queryset.query) == before
 
 
-def kin(binding: Binding[Any], form: Form = Form.JSON) -> Any:
-    return Query(binding, form).kin
+def batch_key(binding: Binding[Any], form: Form = Form.JSON) -> Any:
+    return Query(binding, form).batch_key
 
 
 class TestKin:
     def test_are_queries_that_differ_in_their_slots_alone(self) -> None:
-        assert kin(part(category=1)) == kin(part(category=2)) != None  # noqa: E711
-        assert kin(CatalogueBinding(params={"category": 1, "q": "a"})) == kin(
+        assert batch_key(part(category=1)) == batch_key(part(category=2)) != None  # noqa: E711
+        assert batch_key(CatalogueBinding(params={"category": 1, "q": "a"})) == batch_key(
             CatalogueBinding(params={"category": 2, "q": "a"})
         )
-        assert kin(part(category=1), Form.MODELS) == kin(part(category=2), Form.MODELS) != None  # noqa: E711
+        one, other = (batch_key(part(category=n), Form.MODELS) for n in (1, 2))
+        assert one == other
+        assert one is not None
 
     def test_are_not_queries_that_differ_in_anything_else(self) -> None:
         class Other(PartBinding):
@@ -177,11 +179,11 @@ class TestKin:
             part(category=1, name="a"),
             Other(params={"category": 2}),
         ):
-            assert kin(other) not in (None, kin(one))
-        assert kin(one) != kin(one, Form.MODELS)
-        assert kin(Fewer(params={"category": 1})) != kin(Other(params={"category": 1}))
+            assert batch_key(other) not in (None, batch_key(one))
+        assert batch_key(one) != batch_key(one, Form.MODELS)
+        assert batch_key(Fewer(params={"category": 1})) != batch_key(Other(params={"category": 1}))
         for own in (Personal, Anew):
-            assert kin(own(params={"category": 1})) != kin(own(params={"category": 2}))
+            assert batch_key(own(params={"category": 1})) != batch_key(own(params={"category": 2}))
 
     @pytest.mark.parametrize(
         "queryset",
@@ -198,7 +200,7 @@ class TestKin:
             fields = ["id"]
 
         Read.queryset = queryset
-        assert kin(Read()) is None
+        assert batch_key(Read()) is None
 
 
 # Reading.

@@ -29,18 +29,18 @@ def change(table: str, *pks: Any) -> Change:
 
 
 @pytest.mark.parametrize(
-    "telegram",
+    "sent",
     [
         Beat(sender="a", number=3),
         Hints(sender="a", number=1, alias="default", changes=(change("t", 1, "x"), change("u"))),
-        CommandMessage(sender="a", number=1, order=CommandKind.BUMP, events=None, reply="c"),
+        CommandMessage(sender="a", number=1, command=CommandKind.BUMP, events=None, reply="c"),
         CommandMessage(
-            sender="a", number=1, order=CommandKind.SYNC, events=frozenset("ab"), reply="c"
+            sender="a", number=1, command=CommandKind.SYNC, events=frozenset("ab"), reply="c"
         ),
     ],
 )
-def test_a_telegram_travels_as_plain_values(telegram: RelayMessage) -> None:
-    assert load(json.loads(json.dumps(dump(telegram)))) == telegram
+def test_a_telegram_travels_as_plain_values(sent: RelayMessage) -> None:
+    assert load(json.loads(json.dumps(dump(sent)))) == sent
 
 
 def test_keys_travel_as_integers_and_texts() -> None:

@@ -127,7 +127,7 @@ def test_nobody_who_follows_it_is_told_that_they_have_all_of_a_state(
     Tag.objects.create(name="seen")
     turning.turn()
     assert tags.column("name") == ["seen"]
-    behind = turning.desk.lagging(turning.source.position(), turning.source.unseen())
+    behind = turning.store.lagging(turning.source.position(), turning.source.unseen())
     assert words in behind
     assert tags not in behind
 

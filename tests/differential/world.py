@@ -32,7 +32,7 @@ from bindserver.cycle.inbox import (
     Staled,
     SubscribeRequest,
 )
-from bindserver.cycle.outage import EVERYTHING
+from bindserver.cycle.view_store import EVERYTHING
 from bindserver.testing.replica import Replica
 from bindserver.user_code import neutral
 from tests.differential.declaring import PRELUDE, Declared
@@ -183,10 +183,10 @@ class Followed:
         """Subscribe, unless the checks have refused it."""
         if not self.problems:
             ref = Ref(self.subscriber, 1)
-            wish = SubscribeRequest(
+            request = SubscribeRequest(
                 ref=ref, caller=Caller(), message=EVERYTHING, instance=self._kind()
             )
-            turning.ask(wish)
+            turning.ask(request)
 
     @property
     def is_refused(self) -> bool:

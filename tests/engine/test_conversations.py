@@ -31,7 +31,7 @@ class World:
         self.view = view_of(self.table, sortable=bool(seed % 2), ring_bytes=4000)
         self.states = {self.view.version: rows_of(self.table)}
         self.session = Session(Limits(outbox_bytes=900))
-        self.wishes: list[Ask | CatchUp] = []
+        self.requests: list[Ask | CatchUp] = []
         self.audience: set[int] = set()
         self.replica: Replica | None = None
         self.seen = 0
@@ -39,7 +39,7 @@ class World:
     def perform(self, effect: Effect) -> None:
         assert isinstance(effect, (Ask, CatchUp)) or type(effect).__name__ == "Release", effect
         if isinstance(effect, (Ask, CatchUp)):
-            self.wishes.append(effect)
+            self.requests.append(effect)
 
     def say(self, **data: Any) -> None:
         for effect in self.session.receive(json.dumps({"event": "products", "data": data}), 0):
@@ -63,21 +63,21 @@ class World:
 
     def serve(self) -> None:
         """Let the hub serve what it was asked."""
-        while self.wishes:
-            wish = self.wishes.pop(0)
-            if isinstance(wish, CatchUp):
-                self.answer(wish.subscription, self.view.since(wish.version))
-            elif type(wish.message).__name__ == "Unsubscribe":
+        while self.requests:
+            request = self.requests.pop(0)
+            if isinstance(request, CatchUp):
+                self.answer(request.subscription, self.view.since(request.version))
+            elif type(request.message).__name__ == "Unsubscribe":
                 args = {"params": "{}", "takes_params": False}
-                for effect in self.session.unsubscribed(wish.number, **args):  # type: ignore[arg-type]
+                for effect in self.session.unsubscribed(request.number, **args):  # type: ignore[arg-type]
                     self.perform(effect)
             else:
                 for effect in self.session.accepted(
-                    wish.number, params="{}", takes_params=False, key="id", ordered=True
+                    request.number, params="{}", takes_params=False, key="id", ordered=True
                 ):
                     self.perform(effect)
-                self.audience.add(wish.number)
-                self.answer(wish.number, None)
+                self.audience.add(request.number)
+                self.answer(request.number, None)
 
     def answer(self, number: int, delta: Any) -> None:
         version = self.view.version
@@ -129,7 +129,7 @@ def test_a_client_moves_from_one_committed_state_to_the_next(seed: int) -> None:
         )[0]
         deed()
     world.subscribe()
-    while world.wishes or world.read():
+    while world.requests or world.read():
         world.serve()
     assert world.replica is not None
     assert world.replica.rows == rows_of(world.table)

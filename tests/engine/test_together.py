@@ -125,13 +125,13 @@ class Client:
         self.shown = dict.fromkeys(self.numbers, 5)
         self.state = 5
         self.begun = False
-        self.wishes: list[int] = []
+        self.requests: list[int] = []
 
     def write(self) -> None:
         self.state += 1
         touched = self.chance.sample(self.numbers, self.chance.choice([1, 1, 2, 3]))
         self.touched[self.state] = touched
-        served = self.wishes if self.chance.random() < 0.5 else []
+        served = self.requests if self.chance.random() < 0.5 else []
         for number in touched:
             self.newest[number] = self.state
             size = self.chance.choice([20, ROOM // 3])
@@ -141,15 +141,15 @@ class Client:
         self.answer(served)
         self.talk.perform(self.talk.session.committed(str(self.state)))
 
-    def answer(self, wishes: list[int]) -> None:
-        for number in wishes:
+    def answer(self, requests: list[int]) -> None:
+        for number in requests:
             version = self.newest[number]
             self.talk.session.answered(number, (frame(number, version, 20),), version)
-        wishes.clear()
+        requests.clear()
 
     def serve(self) -> None:
-        if self.wishes:
-            self.answer(self.wishes)
+        if self.requests:
+            self.answer(self.requests)
             self.talk.perform(self.talk.session.committed(str(self.state)))
 
     def read(self) -> bool:
@@ -158,7 +158,7 @@ class Client:
                 self.take(json.loads(item.text))
                 return True
             if isinstance(item, CatchUp):
-                self.wishes.append(item.subscription)
+                self.requests.append(item.subscription)
         return False
 
     def take(self, message: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ def test_a_client_that_waits_between_marks_never_shows_half_a_state(seed: int) -
     client = Client(seed)
     for _ in range(80):
         client.chance.choices([client.write, client.read, client.serve], [4, 8, 2])[0]()
-    while client.wishes or client.read() or client.wishes:
+    while client.requests or client.read() or client.requests:
         client.serve()
     assert client.shown == client.newest
     assert not client.begun

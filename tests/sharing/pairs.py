@@ -88,7 +88,7 @@ def _compare(place: Place, one: Sample, other: Sample, tally: Tally) -> None:
         tally.apart[place.name] += 1
         if one == other and one.known:
             tally.split.append(f"two views for {said}")
-        if queries[0].kin is not None and queries[0].kin == queries[1].kin:
+        if queries[0].batch_key is not None and queries[0].batch_key == queries[1].batch_key:
             tally.wrong.append(f"read together: {said}")
         if queries[0].fingerprint == queries[1].fingerprint:
             tally.wrong.append(f"one cursor for {said}")

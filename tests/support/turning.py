@@ -12,6 +12,8 @@ from django.db import connections
 from bindserver.bindings.binding import Binding
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.sources import LogSource, source_of
+from bindserver.cycle.context import TurnContext
+from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import (
     Answered,
     Caller,
@@ -27,9 +29,9 @@ from bindserver.cycle.inbox import (
 )
 from bindserver.cycle.lag import LaggingViews, lagging_views
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Loaded
-from bindserver.cycle.outage import EVERYTHING, Desk
+from bindserver.cycle.loader import Loaded, Loader
 from bindserver.cycle.turn import Turn
+from bindserver.cycle.view_store import EVERYTHING, ViewStore
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import connect, open_connection, snapshot
 from bindserver.queries.dependencies import known_tables
@@ -103,7 +105,9 @@ class Turning:
 
     def __init__(self) -> None:
         self._loaded: SimpleQueue[Loaded] = SimpleQueue()
-        self.desk = Desk("default", b"secret", self._loaded.put)
+        self.store = ViewStore("default", b"secret")
+        self.loader = Loader("default", self._loaded.put)
+        self._failure_log = FailureLog()
         self._pacer = Pacer(10)
         self._usual = connections["default"]
         self._connection = open_connection("default")
@@ -111,7 +115,7 @@ class Turning:
         self._source = source_of(self._connection)
         there = known_tables().intersection(self._connection.introspection.table_names())
         self._source.prepare([table for table in there if table.startswith("app_")])
-        self._wishes: list[Request | Loaded] = []
+        self._requests: list[Request | Loaded] = []
         self._numbers = count(1)
         self.statements: list[str] = []
         self.turns = 0
@@ -121,7 +125,7 @@ class Turning:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.desk.loader.stop()
+        self.loader.stop()
         self._connection.close()
         connections["default"] = self._usual
 
@@ -134,31 +138,31 @@ class Turning:
     def follow_again(self, follower: Follower, binding: Binding[Any]) -> None:
         """Have a follower ask anew; the next turn answers."""
         ref = Ref(follower, next(self._numbers))
-        wish = SubscribeRequest(ref=ref, caller=Caller(), message=EVERYTHING, instance=binding)
-        self._wishes.append(wish)
+        request = SubscribeRequest(ref=ref, caller=Caller(), message=EVERYTHING, instance=binding)
+        self._requests.append(request)
 
-    def ask(self, wish: Request) -> None:
+    def ask(self, request: Request) -> None:
         """Hand in a wish; the next turn serves it."""
-        self._wishes.append(wish)
+        self._requests.append(request)
 
     def turn(self) -> None:
         """Take a turn, and what others it takes until all is loaded."""
         self.statements = []
         loaded: list[Loaded] = []
         while True:
-            items = [*self._wishes, *loaded]
-            self._wishes.clear()
+            items = [*self._requests, *loaded]
+            self._requests.clear()
             unanswered = self._turn(items)
-            here = {item.live for item in self._wishes if isinstance(item, Loaded)}
+            here = {item.live for item in self._requests if isinstance(item, Loaded)}
             loading = {live for live in self.views() if live.state is ViewState.LOADING} - here
             loaded = [self._loaded.get(timeout=LOAD_SECONDS) for _ in loading]
-            if not loaded and not unanswered and not self._wishes:
+            if not loaded and not unanswered and not self._requests:
                 return
 
     def take_one(self, *loaded: Loaded) -> bool:
         """Take one turn alone; return whether it wants another at once."""
-        items, self._wishes = [*self._wishes, *loaded], []
-        return self._turn(items) or bool(self._wishes)
+        items, self._requests = [*self._requests, *loaded], []
+        return self._turn(items) or bool(self._requests)
 
     def next_load(self) -> Loaded:
         """Wait for what the loader is reading."""
@@ -193,17 +197,24 @@ class Turning:
         for item in items:
             if isinstance(item, Hint):
                 self._source.hint(item.changes or ())
-        self._source.prepare(self.desk.tables())
-        turn = Turn(self.desk, self._source, self._pacer)
+        self._source.prepare(self.store.tables())
+        context = TurnContext(
+            store=self.store,
+            loader=self.loader,
+            failure_log=self._failure_log,
+            source=self._source,
+            pacer=self._pacer,
+        )
+        turn = Turn(context)
         with (
             snapshot(self._connection, self._pacer),
             self._connection.execute_wrapper(self._note),
         ):
             turn.run(items)
         self.turns += 1
-        self.lagging_views = lagging_views(self.views(), turn.position, self.turns)
-        self._wishes[:0] = turn.postponed
-        for refs, event in turn.outgoing:
+        self.lagging_views = lagging_views(self.views(), context.position, self.turns)
+        self._requests[:0] = turn.postponed
+        for refs, event in context.outbound:
             for listener, number in refs:
                 listener.hear(number, event)
         return turn.unanswered
@@ -215,7 +226,7 @@ class Turning:
 
     def views(self) -> list[LiveView]:
         """Return all views."""
-        return self.desk.catalogue.views()
+        return self.store.views()
 
 
 def part(**params: Any) -> PartBinding:
