@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import count, islice
 from random import Random
 
 from tests.differential.declaring import Declared, declaration
@@ -24,12 +26,20 @@ class Comparison:
         only: the one batch to run, of those that are drawn; None for all.
         go_on: whether to go on after a difference.
         quiet: whether to say nothing of a difference.
+        among: what the source of a binding must have in it to be compared, as a regular expression.
     """
 
     def __init__(
-        self, start: int, only: int | None = None, *, go_on: bool = False, quiet: bool = False
+        self,
+        start: int,
+        only: int | None = None,
+        *,
+        go_on: bool = False,
+        quiet: bool = False,
+        among: str = "",
     ) -> None:
         self._seed, self._only, self._go_on, self._quiet = start, only, go_on, quiet
+        self._among = re.compile(among)
         self._seen: set[str] = set()
         self._kinds: Counter[str] = Counter()
         self._batch = 0
@@ -44,10 +54,13 @@ class Comparison:
             self._batch += 1
             if self._only is None or self._batch == self._only:
                 random = Random(f"{self._seed} {self._batch}")
-                bindings = [declaration(random) for _ in range(AT_ONCE)]
-                self._take(bindings, [step(random) for _ in range(STEPS)])
+                self._take(self._draw(random), [step(random) for _ in range(STEPS)])
             if self._batch == self._only:
                 break
+
+    def _draw(self, random: Random) -> list[Declared]:
+        drawn = (declaration(random) for _ in count())
+        return list(islice((one for one in drawn if self._among.search(one.source)), AT_ONCE))
 
     def _take(self, bindings: Sequence[Declared], written: Sequence[Step]) -> None:
         fresh = list({b.name: b for b in bindings if b.name not in self._seen}.values())

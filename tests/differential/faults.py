@@ -186,3 +186,10 @@ FAULTS: dict[str, Fault] = {
     "serializers_kept": _serializers_kept,
     "window_by_keys": _window_by_keys,
 }
+
+SHOWN_BY = {
+    "managers_hide": r"Hidden\.",
+    "serializers_kept": r"tags_now|memo",
+    "window_by_keys": r"Window\(",
+}
+"""What a binding must have in it to show a fault that few of them do, as a regular expression."""
