@@ -9,7 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
-from bindserver.bindings.binding import Binding, M
+from bindserver.bindings.binding import Binding, M, alias_of
 from bindserver.bindings.model_rows import ModelRows
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.conf import conf
@@ -63,7 +63,7 @@ class Hub:
         """
         self.serve()
         request = SubscribeRequest(ref=ref, caller=caller, message=message)
-        self._cycle(registry.get(message.event).using or "default").ask(request)
+        self._cycle(alias_of(registry.get(message.event))).ask(request)
 
     def unsubscribe(self, ref: Ref, message: Unsubscribe) -> None:
         """Have the canonical params of a message told.
@@ -110,13 +110,13 @@ class Hub:
         """
         registry.judge(binding)
         request = SnapshotRequest(binding=binding, caller=caller, params=params, trusted=trusted)
-        self._cycle(binding.using or "default").ask(request)
+        self._cycle(alias_of(binding)).ask(request)
         return request.answer
 
     def read(self, binding: Binding[M]) -> Future[ModelRows[M]]:
         """Return a binding's rows as model instances, as fresh as the database at this call."""
         request = ReadRequest(instance=binding)
-        self._cycle(binding.using or "default").ask(request)
+        self._cycle(alias_of(binding)).ask(request)
         return request.answer
 
     def keep(self, binding: Binding[Any]) -> None:
@@ -134,7 +134,7 @@ class Hub:
     def _subscribe_own(self, ref: Ref, binding: Binding[Any]) -> None:
         caller = Caller(user=binding.user, auth=binding.auth)
         request = SubscribeRequest(ref=ref, caller=caller, message=EVERYTHING, instance=binding)
-        self._cycle(binding.using or "default").ask(request)
+        self._cycle(alias_of(binding)).ask(request)
 
     def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
         """Take a hint of a write; databases that nobody follows here pass it over."""
@@ -232,7 +232,7 @@ class Hub:
             cycle.ask(request)
 
     def _cycle_of(self, event: str) -> Cycle:
-        return self._cycle(registry.find(event).using or "default")
+        return self._cycle(alias_of(registry.find(event)))
 
     def _cycle(self, alias: str) -> Cycle:
         with self._lock:

@@ -16,7 +16,7 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, alias_of
 from bindserver.database import database_of
 from bindserver.database.base import Sorting
 from bindserver.database.routers import elsewhere, say_using
@@ -32,7 +32,7 @@ def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
 
     Making one asks the binding for its queryset, which may read the database.
     """
-    alias = binding.using or "default"
+    alias = alias_of(binding)
     _, queryset = ordered(located(binding, alias), binding.ordering, alias)
     if binding.limit:
         queryset = queryset[: binding.limit]

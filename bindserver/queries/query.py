@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.serializers import held_in
 from bindserver.conf import conf
 from bindserver.database.base import NotSorted
@@ -159,7 +159,7 @@ class Query:
     ) -> None:
         pristine = binding.unasked() if pristine is None else pristine
         self.form = form
-        self.alias: str = binding.using or "default"
+        self.alias: str = alias_of(binding)
         self.max_rows: int = binding.max_rows or conf.MAX_ROWS
         self._limit = binding.limit
         queryset = located(binding, self.alias)

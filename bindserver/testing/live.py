@@ -8,7 +8,7 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db.models import Model
 
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
 from bindserver.cycle.view_store import EVERYTHING
@@ -74,7 +74,7 @@ class Live:
             binding=wanted,
             caller=Caller(user=user, auth=auth),
             params=params or {},
-            cycle=self._cycle(wanted.using or "default").ask,
+            cycle=self._cycle(alias_of(wanted)).ask,
             commit=self._commit,
         )
         subscriber.open(cursor=cursor, held=held)
@@ -93,7 +93,7 @@ class Live:
         """
         if not isinstance(binding, Binding):
             binding = (_published(binding) if isinstance(binding, str) else _class_of(binding))()
-        cycle = self._cycle(binding.using or "default")
+        cycle = self._cycle(alias_of(binding))
         request = SubscribeRequest(
             ref=Ref(Keeping(binding, cycle.problems), 1),
             caller=Caller(user=binding.user, auth=binding.auth),
