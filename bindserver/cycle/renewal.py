@@ -11,11 +11,12 @@ from bindserver.conf import conf
 from bindserver.cycle.admission import move
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
-from bindserver.cycle.inbox import Ended, ReadRequest, SnapshotRequest
+from bindserver.cycle.inbox import ReadRequest, SnapshotRequest
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.view_store import Asked
 from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import locked
+from bindserver.engine.events import Ended
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Denied, InvalidParams
 

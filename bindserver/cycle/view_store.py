@@ -16,13 +16,7 @@ from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
 from bindserver.cycle.attached import carry_over, hung_on, is_anew
-from bindserver.cycle.inbox import (
-    Caller,
-    CommandKind,
-    Listener,
-    Ref,
-    ViewCommand,
-)
+from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.cycle.waiting import Opening
@@ -74,7 +68,7 @@ class ViewStore:
         self.by_row: frozenset[str] | None = None
         self._views: dict[str, LiveView] = {}
         self._viewers: dict[ViewerKey, Viewer] = {}
-        self._viewer_of: dict[Ref, Viewer] = {}
+        self._viewer_of: dict[SubscriptionRef, Viewer] = {}
         self._led: dict[LiveView, set[Viewer]] = {}
 
     def views(self) -> list[LiveView]:
@@ -356,7 +350,7 @@ class ViewStore:
         self._led.setdefault(live, set())
         return live
 
-    def reconsider(self, ref: Ref, caller: Caller, position: Position) -> Viewer | None:
+    def reconsider(self, ref: SubscriptionRef, caller: Caller, position: Position) -> Viewer | None:
         """Put a subscription into the context of another caller; return its viewer, if it is led
         to another view by that.
 
@@ -376,16 +370,16 @@ class ViewStore:
         self.attach(ref, new)
         return None if new.live is old.live else new
 
-    def attach(self, ref: Ref, viewer: Viewer) -> None:
+    def attach(self, ref: SubscriptionRef, viewer: Viewer) -> None:
         """Note that a subscription belongs to a viewer."""
         viewer.refs[ref] = None
         self._viewer_of[ref] = viewer
 
-    def viewer_of(self, ref: Ref) -> Viewer | None:
+    def viewer_of(self, ref: SubscriptionRef) -> Viewer | None:
         """Return the viewer of a subscription."""
         return self._viewer_of.get(ref)
 
-    def release(self, ref: Ref) -> None:
+    def release(self, ref: SubscriptionRef) -> None:
         """Forget a subscription."""
         viewer = self._viewer_of.pop(ref, None)
         if viewer is None:

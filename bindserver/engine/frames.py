@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bindserver.engine.changes import Key
 from bindserver.engine.ring import Delta, Put
@@ -135,3 +136,26 @@ def split(items: Sequence[str], page_size: int) -> Iterable[Sequence[str]]:
         size += length
     if start < len(items):
         yield items[start:]
+
+
+def changes_in(frame: Frame, pages: list[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what a shared frame says, change by change; the pages of a sync as one.
+
+    Args:
+        frame: the frame.
+        pages: keeps the rows of a sync until its last page; one list for each subscription.
+    """
+    data = json.loads(frame.text)["data"]
+    action: str = data["action"]
+    payload: Any = data.get("payload")
+    if action == "batch":
+        for change in payload:
+            yield change["action"], change["payload"]
+    elif action == "sync":
+        if data.get("page", 1) == 1:
+            pages.clear()
+        pages.extend(payload)
+        if data.get("page", 1) == data.get("pages", 1):
+            yield action, list(pages)
+    elif action in ("create", "update", "delete"):
+        yield action, payload

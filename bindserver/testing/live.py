@@ -10,9 +10,10 @@ from django.db.models import Model
 
 from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.registry import BindingClass, registry
-from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
+from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.view_store import EVERYTHING
 from bindserver.engine.changes import Key
+from bindserver.engine.effects import Ask
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound
 from bindserver.testing.inline import InlineCycle
 from bindserver.testing.keeping import Keeping
@@ -94,13 +95,9 @@ class Live:
         if not isinstance(binding, Binding):
             binding = (_published(binding) if isinstance(binding, str) else _class_of(binding))()
         cycle = self._cycle(alias_of(binding))
-        request = SubscribeRequest(
-            ref=Ref(Keeping(binding, cycle.problems), 1),
-            caller=Caller(user=binding.user, auth=binding.auth),
-            message=EVERYTHING,
-            instance=binding,
-        )
-        cycle.ask(request)
+        keeping = Keeping(binding, cycle.problems)
+        caller = Caller(user=binding.user, auth=binding.auth)
+        cycle.ask(SessionRequest(keeping, caller, Ask(number=1, message=EVERYTHING), binding))
         self._commit()
 
     def settle(self) -> dict[Subscriber, list[Data]]:
