@@ -19,7 +19,7 @@ from bindserver.bindings.registry import BindingClass
 from bindserver.engine.changes import Change
 from bindserver.engine.effects import HubEffect
 from bindserver.engine.events import Event
-from bindserver.queries.identity import Encoder, digest
+from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.values import NOBODY
 
 
@@ -36,9 +36,9 @@ class Caller:
         A user and what proves them count with all that is loaded of them, such as the scopes that
         middleware hangs on a user; what cannot be told by its content is told by itself.
         """
-        return digest(self.encoded(Encoder()))
+        return digest(self.encoded(IdentityEncoder()))
 
-    def encoded(self, encoder: Encoder) -> list[Any]:
+    def encoded(self, encoder: IdentityEncoder) -> list[Any]:
         """Return the same as plain data."""
         user = NOBODY if self.user is None else encoder.encode(self.user, "user")
         return [user, encoder.encode(self.auth, "auth")]

@@ -19,7 +19,7 @@ from bindserver.cycle.inbox import ReadRequest, Snapshot, SnapshotRequest, Subsc
 from bindserver.cycle.waiting import Opening, Reading
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
-from bindserver.engine.frames import Encoder, Frame
+from bindserver.engine.frames import Frame, FrameEncoder
 from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
@@ -86,7 +86,7 @@ class LiveView:
         self.modified = time.time()
         self._secret = secret
         takes_params = bool(type(binding).params)
-        self._encoder = Encoder(
+        self._encoder = FrameEncoder(
             event=binding.event or "",
             params=canonical(binding.wire_params) if takes_params else None,
             key=query.key,

@@ -28,7 +28,7 @@ from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.exceptions import ShownByRow, Unavailable
 from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.identity import Encoder, digest
+from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.query import Form, Query
 from bindserver.queries.values import unwrapped
 
@@ -36,7 +36,7 @@ EVERYTHING = Subscribe(event="", params={})
 """What a subscription wants that is to be answered anew, from nothing."""
 
 
-class Asked(NamedTuple):
+class Evaluated(NamedTuple):
     """What asking a binding in one context came to.
 
     Attributes:
@@ -166,7 +166,7 @@ class ViewStore:
             vouch(self.alias, recorder.tables)
         viewer.reads |= recorder.tables
 
-    def ask_again(self, viewer: Viewer) -> Asked:
+    def ask_again(self, viewer: Viewer) -> Evaluated:
         """Ask a viewer's binding for its query again.
 
         Raises:
@@ -184,7 +184,7 @@ class ViewStore:
         viewer.reads, viewer.own = asked.reads, self._own_of(viewer.caller)
         return asked
 
-    def becomes(self, live: LiveView, asked: Mapping[Viewer, Asked]) -> bool:
+    def becomes(self, live: LiveView, asked: Mapping[Viewer, Evaluated]) -> bool:
         """Let a view take the place of another one, where all who are led to it want that one.
 
         Its subscribers are then sent what differs, in place of all rows.
@@ -213,7 +213,7 @@ class ViewStore:
             query.share()
         return True
 
-    def lead(self, viewer: Viewer, asked: Asked) -> bool:
+    def lead(self, viewer: Viewer, asked: Evaluated) -> bool:
         """Lead a viewer to the view of the query that it was asked for again, which the view takes
         even where it looks the same; return whether that is another view.
 
@@ -309,7 +309,7 @@ class ViewStore:
             del self._viewers[viewer.key]
             self._led[viewer.live].discard(viewer)
 
-    def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Asked:
+    def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Evaluated:
         recorder, pristine = Recorder(), instance.unasked()
         try:
             given = bool(instance.given_params)
@@ -320,13 +320,13 @@ class ViewStore:
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self.alias, recorder.tables)
         query.carried = Carried(query.instances, self._is_here)
-        return Asked(query, instance, recorder.tables)
+        return Evaluated(query, instance, recorder.tables)
 
     def _is_here(self, instance: Model) -> bool:
         """Return whether an instance's row is in this database."""
         return self._database_of(instance) == self.alias
 
-    def _view_of(self, asked: Asked, viewer: Viewer | None = None) -> LiveView:
+    def _view_of(self, asked: Evaluated, viewer: Viewer | None = None) -> LiveView:
         """Return the view of a query, for a viewer or a new one.
 
         One that nobody looks at takes the query: what it knows may be old, since nobody was asked
@@ -507,7 +507,7 @@ class ViewStore:
 
 def _context_of(instance: Binding[Any], caller: Caller) -> str:
     """Return what is equal for bindings of one class that were asked alike."""
-    encoder = Encoder()
+    encoder = IdentityEncoder()
     params = [encoder.encode(instance.params, "params"), canonical(instance.wire_params)]
     own = encoder.items(instance.own_attributes())
     told = [caller.encoded(encoder), params, own]

@@ -40,7 +40,7 @@ def byte_length(text: str) -> int:
 
 
 def round_page_size(asked: int | None) -> int:
-    """Return the page size nearest to what the client wished for."""
+    """Return the page size nearest to the one that the client asked for."""
     if asked is None:
         return DEFAULT_PAGE_SIZE
     return min(PAGE_SIZES, key=lambda size: abs(size - asked))
@@ -51,7 +51,7 @@ def key_text(key: Key | None) -> str:
     return "null" if key is None else json.dumps(key)
 
 
-class Encoder:
+class FrameEncoder:
     """Writes the frames of one view.
 
     Args:

@@ -24,7 +24,7 @@ from bindserver.exceptions import InvalidParams, Refusal, TooManyRows, Unsound
 from bindserver.http.request_free import Contextless, binding_for
 from bindserver.hub.hub import hub
 from bindserver.queries.compiler import queryset_of, reads_alike
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.serializer_traits import Traits, traits_of
 
 LONG_NUMBER = re.compile(r'"-?\d{16,}"')
@@ -78,7 +78,7 @@ def is_made_alike(binding: Binding[Any]) -> bool:
     except InvalidParams:
         return False
     one, other = (
-        Encoder().encode([kind.params, kind.own_attributes()]) for kind in (binding, again)
+        IdentityEncoder().encode([kind.params, kind.own_attributes()]) for kind in (binding, again)
     )
     return bool(one == other)
 

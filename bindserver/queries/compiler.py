@@ -24,7 +24,7 @@ from bindserver.exceptions import BindingError
 from bindserver.queries.dependencies import Paths, paths_of
 from bindserver.queries.evaluation import makes_rows
 from bindserver.queries.expressions import has_window, keeps, own_sql
-from bindserver.queries.identity import Encoder, Statement, compile_query
+from bindserver.queries.identity import IdentityEncoder, Statement, compile_query
 
 
 def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
@@ -63,7 +63,7 @@ def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:
 
 def _settled(queryset: QuerySet[Any], alias: str) -> Any:
     _, in_order = ordered(queryset.using(alias), None, alias)
-    return Encoder(alias).queryset(in_order, "a queryset")
+    return IdentityEncoder(alias).queryset(in_order, "a queryset")
 
 
 def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:
