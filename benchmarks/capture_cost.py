@@ -98,13 +98,16 @@ def latency(place: Place, writes: int) -> None:
 
 
 async def _latency(hub: Any, place: Place, writes: int) -> None:
-    from bindserver.cycle.inbox import Caller, Ref
+    from bindserver.cycle.inbox import Caller, SessionRequest
+    from bindserver.engine.effects import Ask
     from bindserver.engine.protocol import Subscribe
     from tests.app.models import Product
     from tests.support.ear import Ear
 
     ear, program = Ear(), place.program()
-    hub.subscribe(Ref(ear, 1), Caller(), Subscribe(event="by_stock", params={}))
+    hub.request(
+        SessionRequest(ear, Caller(), Ask(number=1, message=Subscribe(event="by_stock", params={})))
+    )
     await ear.until(lambda: ear.actions)
     await asyncio.sleep(SETTLE_SECONDS)
 

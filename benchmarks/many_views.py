@@ -99,7 +99,8 @@ async def until(done: Callable[[], bool]) -> None:
 async def measure(event: str, views: int, each: int, program: Any) -> tuple[float, float]:
     """Return how long new subscribers wait, and a turn's median time for one changed row."""
     from bindserver.cycle.cycle import Cycle
-    from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
+    from bindserver.cycle.inbox import Caller, SessionRequest
+    from bindserver.engine.effects import Ask
     from bindserver.engine.protocol import Subscribe
 
     audience, turns = Audience(), Turns()
@@ -109,8 +110,9 @@ async def measure(event: str, views: int, each: int, program: Any) -> tuple[floa
         began = time.perf_counter()
         for number in range(1, views + 1):
             message = Subscribe(event=event, params={"category": number})
-            ref = Ref(cast(Any, audience), number)
-            cycle.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
+            cycle.ask(
+                SessionRequest(cast(Any, audience), Caller(), Ask(number=number, message=message))
+            )
         await until(lambda: len(audience.answered) == views)
         answered = time.perf_counter() - began
         end = turns.watch()

@@ -107,7 +107,7 @@ def reinstall(using: str, verbosity: int = 1, **_: Any) -> None:
         verbosity: as `migrate` was told; what is done is printed from 2 on.
     """
     connection = connections[using]
-    if not any((binding.using or "default") == using for binding in registry.all()):
+    if using not in registry.aliases():
         return
     try:
         if not _can_have_log(connection) or not has_log(connection):

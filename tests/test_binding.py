@@ -11,6 +11,7 @@ from django.db.models import Q, QuerySet
 from rest_framework import serializers
 
 from bindserver import Binding
+from bindserver.bindings.binding import alias_of
 from bindserver.bindings.registry import registry
 from bindserver.database.pacing import Pacer
 from bindserver.exceptions import BindingError, InvalidParams, UnknownEvent
@@ -224,6 +225,18 @@ class TestRegistry:
         last = load()
         assert registry.get("again") is last
         assert [b.event for b in registry.published()].count("again") == 1
+
+    def test_the_databases_of_bindings_are_told_once_each(self) -> None:
+        class Far(Binding[Product]):
+            model = Product
+            using = "far"
+
+        try:
+            assert alias_of(Far) == "far"
+            assert alias_of(registry.get("products")) == "default"
+            assert registry.aliases().count("default") == registry.aliases().count("far") == 1
+        finally:
+            registry.remove(Far)
 
     def test_an_unknown_event_is_unknown(self) -> None:
         with pytest.raises(UnknownEvent):

@@ -14,19 +14,11 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.bindings.registry import registry
-from bindserver.cycle.inbox import (
-    Caller,
-    Event,
-    Hint,
-    ReconsiderRequest,
-    Ref,
-    Refused,
-    Request,
-    SubscribeRequest,
-    UnsubscribeRequest,
-)
+from bindserver.cycle.inbox import Caller, Hint, Request, SessionRequest, SubscriptionRef
 from bindserver.cycle.view_store import ViewStore
 from bindserver.engine.changes import Position
+from bindserver.engine.effects import Ask, Reconsider
+from bindserver.engine.events import Event, Rejected
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.exceptions import Unsound
 from tests.app.bindings import ProductBinding
@@ -81,9 +73,9 @@ def test_leaving_a_binding_that_is_not_served_fails_nothing_but_itself(
     monkeypatch.setattr(registry, "judge", refuse)
     products, leaver = sqlite_turning.follow(ProductBinding()), Asker()
     message = Unsubscribe(event="unsound", params={"any": 1})
-    sqlite_turning.ask(UnsubscribeRequest(ref=Ref(leaver, 1), message=message))
+    sqlite_turning.ask(SessionRequest(leaver, Caller(), Ask(number=1, message=message)))
     sqlite_turning.turn()
-    assert [event.code for event in leaver.heard if isinstance(event, Refused)] == [Code.INTERNAL]
+    assert [event.code for event in leaver.heard if isinstance(event, Rejected)] == [Code.INTERNAL]
     assert products.told() == ["sync"]
 
 
@@ -147,7 +139,7 @@ class TestATableThatSomebodyHasLocked:
     ) -> None:
         caller, asker = Caller(user=User.objects.create(username="ann")), Asker()
         message = Subscribe(event="members", params={})
-        request = SubscribeRequest(ref=Ref(asker, 1), caller=caller, message=message)
+        request = SessionRequest(asker, caller, Ask(number=1, message=message))
         self.take(postgresql_turning, postgresql_database, "auth_user", request)
         assert products.column("stock") == [7]
         assert [getattr(event, "code", None) for event in asker.heard] == [Code.UNAVAILABLE]
@@ -157,10 +149,12 @@ class TestATableThatSomebodyHasLocked:
     ) -> None:
         ann, eve = (Caller(user=User.objects.create(username=name)) for name in ("ann", "eve"))
         asker, message = Asker(), Subscribe(event="members", params={})
-        ref = Ref(asker, 1)
-        postgresql_turning.ask(SubscribeRequest(ref=ref, caller=ann, message=message))
+        ref = SubscriptionRef(asker, 1)
+        postgresql_turning.ask(
+            SessionRequest(ref.listener, ann, Ask(number=ref.number, message=message))
+        )
         postgresql_turning.turn()
-        request = ReconsiderRequest(ref=ref, caller=eve)
+        request = SessionRequest(ref.listener, eve, Reconsider(number=ref.number, event="products"))
         self.take(postgresql_turning, postgresql_database, "auth_user", request)
         assert products.column("stock") == [7]
         assert asker.ended
@@ -169,7 +163,7 @@ class TestATableThatSomebodyHasLocked:
         self, postgresql_turning: Turning, postgresql_database: str, products: Follower
     ) -> None:
         asker, message = Asker(), Subscribe(event="shaky", params={})
-        request = SubscribeRequest(ref=Ref(asker, 1), caller=Caller(), message=message)
+        request = SessionRequest(asker, Caller(), Ask(number=1, message=message))
         postgresql_turning.ask(request)
         postgresql_turning.turn()
         Tag.objects.create(name="new")
@@ -195,9 +189,8 @@ class TestATableThatSomebodyHasLocked:
             Subscribe(event="about_word", params=params),
             Unsubscribe(event="about_word", params=params),
         ]
-        for kind, message in zip((SubscribeRequest, UnsubscribeRequest), messages, strict=True):
-            given = {"caller": Caller()} if kind is SubscribeRequest else {}
-            request = kind(ref=Ref(asker, 1), message=message, **given)
+        for message in messages:
+            request = SessionRequest(asker, Caller(), Ask(number=1, message=message))
             self.take(postgresql_turning, postgresql_database, "app_word", request)
         assert products.column("stock") == [7]
-        assert [type(event) for event in asker.heard] == [Refused, Refused]
+        assert [type(event) for event in asker.heard] == [Rejected, Rejected]

@@ -18,12 +18,13 @@ from django.db import OperationalError
 from bindserver import Binding
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.delivery import Outbound
-from bindserver.cycle.inbox import Arrived, Caller, Ref, Snapshot, SnapshotRequest
+from bindserver.cycle.inbox import Caller, Snapshot, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.outage import out_of_reach
 from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import ViewStore
 from bindserver.cycle.waiting import Reading
+from bindserver.engine.events import Arrived
 from bindserver.exceptions import Unavailable
 from bindserver.queries.query import Query
 from tests.app.bindings import ProductBinding
@@ -368,7 +369,7 @@ def test_nobody_is_told_that_they_have_all_of_a_state_which_a_lost_database_brok
     live = LiveView(Query(binding), binding, b"secret")
     live.state = ViewState.READY
     listener: Any = object()
-    live.audience[Ref(listener, 1)] = None
+    live.audience[SubscriptionRef(listener, 1)] = None
     cycle._store._views["x"] = live
     behind: list[frozenset[Any]] = []
 

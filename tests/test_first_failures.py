@@ -22,8 +22,9 @@ from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.capture.log import log_of
 from bindserver.cycle.failure_log import AGAIN_SECONDS, FailureLog, is_of_values
-from bindserver.cycle.inbox import Caller, Refused, SnapshotRequest
+from bindserver.cycle.inbox import Caller, SnapshotRequest
 from bindserver.cycle.live_view import ViewState
+from bindserver.engine.events import Rejected
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Failed
 from bindserver.hub.hub import hub
@@ -79,7 +80,7 @@ def _forgotten() -> Iterator[None]:
         registry.remove(binding)
 
 
-def reference(refused: Refused | None) -> str:
+def reference(refused: Rejected | None) -> str:
     assert refused is not None
     return refused.detail.rpartition("reference ")[2]
 

@@ -19,7 +19,7 @@ from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.cycle.attached import carry_over
 from bindserver.cycle.inbox import Caller
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.query import Query
 from tests.app.models import Category, Product
 from tests.test_commands import run
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 def encoded(value: Any) -> str:
-    return json.dumps(Encoder().encode(value))
+    return json.dumps(IdentityEncoder().encode(value))
 
 
 class TestValues:
@@ -80,7 +80,7 @@ class TestValues:
         assert len(seen) == 100  # each had the last one's place in memory
 
     def test_what_is_not_known_is_said(self) -> None:
-        encoder = Encoder()
+        encoder = IdentityEncoder()
         encoder.items({"request": object()}, "context")
         (why,) = encoder.unshared
         assert why == "context['request'] is builtins.object, which is known by itself alone"
@@ -90,7 +90,7 @@ class TestValues:
             def __repr__(self) -> NoReturn:
                 raise AssertionError("a key's text was asked for")
 
-        encoder = Encoder()
+        encoder = IdentityEncoder()
         encoder.items({Key(): object()}, "context")
         assert encoder.unshared[1].startswith("context[a Key] is builtins.object")
 

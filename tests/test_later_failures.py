@@ -15,17 +15,11 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.bindings.registry import registry
-from bindserver.cycle.inbox import (
-    Caller,
-    CatchUpRequest,
-    ReconsiderRequest,
-    Ref,
-    Refused,
-    SnapshotRequest,
-    SubscribeRequest,
-)
+from bindserver.cycle.inbox import Caller, SessionRequest, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.outage import out_of_reach
+from bindserver.engine.effects import Ask, CatchUp, Reconsider
+from bindserver.engine.events import Rejected
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Failed, Unavailable
 from bindserver.hub.hub import hub
@@ -91,10 +85,10 @@ def wish_of(binding: type[Binding[Any]]) -> SnapshotRequest:
     return SnapshotRequest(binding=binding, caller=Caller(), params={}, trusted=True)
 
 
-def reference(told: Refused | BaseException | None) -> str:
+def reference(told: Rejected | BaseException | None) -> str:
     if isinstance(told, Failed):
         return told.reference
-    assert isinstance(told, Refused)
+    assert isinstance(told, Rejected)
     return told.detail.rpartition("reference ")[2]
 
 
@@ -109,7 +103,7 @@ def again(turning: Turning) -> None:
 
 def come_back(
     turning: Turning, follower: Follower, binding: Binding[Any], cursor: str | None = None
-) -> Ref:
+) -> SubscriptionRef:
     """Have a follower ask again from the state that it has, as after a lost connection."""
     message = Subscribe(
         event=binding.event or "",
@@ -117,9 +111,9 @@ def come_back(
         cursor=cursor or follower.replica.cursor,
         held=tuple(follower.replica.held),
     )
-    ref = Ref(follower, 1000)
-    turning.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message, instance=binding))
-    return ref
+    request = SessionRequest(follower, Caller(), Ask(number=1000, message=message), binding)
+    turning.ask(request)
+    return request.ref
 
 
 @pytest.fixture
@@ -322,7 +316,8 @@ class TestWhoComesBackWithRows:
         sqlite_turning.turn()
         (live,) = sqlite_turning.views()
         (ref,) = live.audience
-        out_of_reach(sqlite_turning.store, [CatchUpRequest(ref=ref, version=0)])
+        catch_up = CatchUp(number=ref.number, event="products", version=0)
+        out_of_reach(sqlite_turning.store, [SessionRequest(follower, Caller(), catch_up)])
         Product.objects.update(name="broken")
         sqlite_turning.turn()
         assert follower.refused is None
@@ -359,24 +354,24 @@ class TestWhoWaitsAndIsLedElsewhere:
     def test_is_told_by_who_is_asked_about_anew_too(self, sqlite_turning: Turning) -> None:
         add(1, name="fine"), add(2, name="fine"), add(3, name="broken")
         first = Follower()
-        ref = Ref(first, 1)
         with override_settings(BINDSERVER={"SYNC_ROWS": 1}):
             message = Subscribe(event="by_rank", params={})
-            sqlite_turning.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
+            sqlite_turning.ask(SessionRequest(first, Caller(), Ask(number=1, message=message)))
             sqlite_turning.take_one()
             assert first.told() == []
-            sqlite_turning.ask(ReconsiderRequest(ref=ref, caller=Caller(user="staff")))
+            anew = Reconsider(number=1, event="by_rank")
+            sqlite_turning.ask(SessionRequest(first, Caller(user="staff"), anew))
             sqlite_turning.take_one()
         assert first.told() == ["error"]
 
     def test_but_who_has_rows_keeps_them(self, sqlite_turning: Turning) -> None:
         add(1, name="fine"), add(3, name="broken")
         first = Follower()
-        ref = Ref(first, 1)
         message = Subscribe(event="by_rank", params={})
-        sqlite_turning.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
+        sqlite_turning.ask(SessionRequest(first, Caller(), Ask(number=1, message=message)))
         sqlite_turning.turn()
-        sqlite_turning.ask(ReconsiderRequest(ref=ref, caller=Caller(user="staff")))
+        anew = Reconsider(number=1, event="by_rank")
+        sqlite_turning.ask(SessionRequest(first, Caller(user="staff"), anew))
         sqlite_turning.turn()
         again(sqlite_turning)
         sqlite_turning.turn()

@@ -20,18 +20,11 @@ from rest_framework.test import APIRequestFactory, force_authenticate
 
 from bindserver import Binding, BoundModelViewSet
 from bindserver.bindings.serializers import held_in
-from bindserver.cycle.inbox import (
-    Caller,
-    CatchUpRequest,
-    Hint,
-    ReadRequest,
-    Ref,
-    ReleaseRequest,
-    SubscribeRequest,
-)
+from bindserver.cycle.inbox import Caller, Hint, ReadRequest, SessionRequest
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.engine.changes import Change
 from bindserver.engine.cursor import load
+from bindserver.engine.effects import Ask, CatchUp, Release
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import hub
 from bindserver.queries.carried import Carried, instances_in
@@ -104,10 +97,10 @@ def subscribed(
 ) -> Follower:
     """Have a user subscribe as over the wire: their permissions are asked."""
     follower = Follower()
-    asked = SubscribeRequest(
-        ref=Ref(follower, 1),
-        caller=Caller(user=user, auth=auth),
-        message=Subscribe(event=str(binding.event), params={}),
+    asked = SessionRequest(
+        follower,
+        Caller(user=user, auth=auth),
+        Ask(number=1, message=Subscribe(event=str(binding.event), params={})),
     )
     turning.ask(asked)
     turning.turn()
@@ -321,7 +314,7 @@ class TestAContext:
     def test_is_asked_for_anew_by_who_comes_back(self, sqlite_turning: Turning, what: str) -> None:
         ann, binding = make_people(), noting(self.CHANGED[what])
         first = subscribed(sqlite_turning, binding, ann)
-        sqlite_turning.ask(ReleaseRequest(ref=Ref(first, 1)))
+        sqlite_turning.ask(SessionRequest(first, Caller(), Release(number=1)))
         sqlite_turning.turn()
         rename_all()
         assert subscribed(sqlite_turning, binding, ann).column("note") == ["new"]
@@ -837,7 +830,7 @@ class TestTheNewlyAskedQuery:
     ) -> None:
         ann, eve = make_named(1)
         hers, his = (subscribed(turning, own, user) for user in (ann, eve))
-        turning.ask(ReleaseRequest(ref=Ref(his, 1)))
+        turning.ask(SessionRequest(his, Caller(), Release(number=1)))
         turning.turn()
         User.objects.filter(pk=ann.pk).update(last_name=2)
         turning.turn()
@@ -904,7 +897,7 @@ class TestTheNewlyAskedQuery:
             rows = Follower()
             message = Subscribe(event="chosen", params={})
             caller = Caller(user=people[0])
-            turning.ask(SubscribeRequest(ref=Ref(rows, 1), caller=caller, message=message))
+            turning.ask(SessionRequest(rows, caller, Ask(number=1, message=message)))
             turning.take_one()
             loaded = turning.next_load()
             Membership.objects.filter(user=people[0]).update(category=2)
@@ -924,7 +917,9 @@ class TestTheNewlyAskedQuery:
         Product.objects.filter(pk=10).update(stock=7)
         turning.turn()
         Membership.objects.filter(user=people[0]).update(category=2)
-        turning.ask(CatchUpRequest(ref=Ref(rows, 1), version=version))
+        turning.ask(
+            SessionRequest(rows, Caller(), CatchUp(number=1, event="products", version=version))
+        )
         rows.told()
         turning.turn()
         assert rows.told() == ["sync"]

@@ -16,7 +16,7 @@ from django.db import OperationalError, connections
 
 from bindserver import Binding
 from bindserver.capture.log import log_of
-from bindserver.cycle.inbox import Ref
+from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loader, Wanted
 from bindserver.cycle.view_store import ViewStore
@@ -182,12 +182,12 @@ def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
     live = LiveView(Query(binding), binding, b"secret")
     store._views["x"] = live
     listener: Any = object()
-    live.audience[Ref(listener, 1)] = None
+    live.audience[SubscriptionRef(listener, 1)] = None
     assert store.watched()
     live.state = ViewState.LOADING
     assert not store.watched()
     other = LiveView(Query(binding), binding, b"secret")
-    other.audience[Ref(listener, 2)] = None
+    other.audience[SubscriptionRef(listener, 2)] = None
     store._views["y"] = other
     assert store.watched()
 

@@ -14,7 +14,7 @@ from django.utils.functional import SimpleLazyObject
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.query import Query
 from bindserver.testing import Live
 from tests.app.models import Category, Product, Tag
@@ -106,11 +106,11 @@ LOOK_ALIKES: dict[str, Callable[[], tuple[Any, Any]]] = {
 @pytest.mark.parametrize("kind", LOOK_ALIKES)
 def test_look_alikes_are_told_apart(kind: str) -> None:
     one, other = LOOK_ALIKES[kind]()
-    assert Encoder().encode(one) != Encoder().encode(other)
+    assert IdentityEncoder().encode(one) != IdentityEncoder().encode(other)
 
 
 def test_a_lazy_object_of_no_class_of_its_own_is_what_it_stands_for() -> None:
-    assert Encoder().encode(SimpleLazyObject(lambda: 5)) == Encoder().encode(5)
+    assert IdentityEncoder().encode(SimpleLazyObject(lambda: 5)) == IdentityEncoder().encode(5)
 
 
 # Serializer classes that a binding changes for whoever asks, as may be done for each request.

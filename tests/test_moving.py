@@ -16,10 +16,11 @@ from django.test import override_settings
 from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.cycle.failures import LOCKED_SECONDS
-from bindserver.cycle.inbox import Caller, ReadRequest, Ref, SnapshotRequest, SubscribeRequest
+from bindserver.cycle.inbox import Caller, ReadRequest, SessionRequest, SnapshotRequest
 from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.loader import Loaded, Wanted
 from bindserver.engine.cursor import load
+from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from tests.app.bindings import (
     CatalogueBinding,
@@ -191,7 +192,7 @@ class TestTurns:
         followers = [Follower() for _ in range(3)]
         for number, follower in enumerate(followers, start=1):
             message = Subscribe(event="shaky", params={"category": number})
-            turning.ask(SubscribeRequest(ref=Ref(follower, 1), caller=Caller(), message=message))
+            turning.ask(SessionRequest(follower, Caller(), Ask(number=1, message=message)))
         turning.turn()
         Tag.objects.create(name="closed")
         Product.objects.update(name="for nobody's eyes any more")

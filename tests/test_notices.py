@@ -13,7 +13,8 @@ from django.db import connections
 from bindserver.capture.postgresql import listening
 from bindserver.capture.postgresql.notifying import CHANNEL, Notifying
 from bindserver.capture.sources import LogSource
-from bindserver.cycle.inbox import Caller, Ref
+from bindserver.cycle.inbox import Caller, SessionRequest
+from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import Hub
 from tests.support.ear import Ear
@@ -52,7 +53,7 @@ class Follower:
     async def subscribe(self) -> None:
         """Follow the products."""
         request = Subscribe(event="by_stock", params={})
-        self.hub.subscribe(Ref(self.ear, 1), Caller(), request)
+        self.hub.request(SessionRequest(self.ear, Caller(), Ask(number=1, message=request)))
         await self.ear.until(lambda: self.ear.actions)
 
     async def sees_writes(self) -> None:

@@ -11,8 +11,9 @@ from django.conf import settings
 from django.test import override_settings
 
 from bindserver.bindings.registry import registry
-from bindserver.cycle.inbox import Caller, Ref, Snapshot
+from bindserver.cycle.inbox import Caller, SessionRequest, Snapshot
 from bindserver.engine import cursor as cursors
+from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import Hub
 from tests.conftest import Program
@@ -47,7 +48,9 @@ async def hub(rarely: None, program: Program) -> AsyncIterator[Hub]:
 
 async def follow(hub: Hub, event: str = "products") -> Ear:
     ear = Ear()
-    hub.subscribe(Ref(ear, 1), Caller(), Subscribe(event=event, params={}))
+    hub.request(
+        SessionRequest(ear, Caller(), Ask(number=1, message=Subscribe(event=event, params={})))
+    )
     await ear.until(lambda: ear.replica.cursor)
     return ear
 

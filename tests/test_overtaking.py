@@ -14,20 +14,12 @@ import pytest
 from django.db import connections
 
 from bindserver.cycle.cycle import Cycle
-from bindserver.cycle.inbox import (
-    Answered,
-    Caller,
-    Hint,
-    Published,
-    Ref,
-    Refused,
-    ReleaseRequest,
-    SnapshotRequest,
-    SubscribeRequest,
-)
+from bindserver.cycle.inbox import Caller, Hint, SessionRequest, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.loader import Loaded, Wanted
 from bindserver.database.snapshot import in_snapshot
+from bindserver.engine.effects import Ask, Release
+from bindserver.engine.events import Answered, Published, Rejected
 from bindserver.engine.protocol import Subscribe
 from tests.app.bindings import ProductBinding
 from tests.support.postgresql import PostgreSQLProgram
@@ -73,13 +65,13 @@ class Turns:
                     self._program.run(statement)
         return execute(sql, params, many, context)
 
-    def subscribe(self, event: str, **data: Any) -> Ref:
+    def subscribe(self, event: str, **data: Any) -> SubscriptionRef:
         """Hand in a subscription."""
         self._numbers += 1
-        ref = Ref(self, self._numbers)
         message = Subscribe(event=event, params={}, **data)
-        self.cycle.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
-        return ref
+        request = SessionRequest(self, Caller(), Ask(number=self._numbers, message=message))
+        self.cycle.ask(request)
+        return request.ref
 
     def take(self) -> None:
         """Take a turn, with all that was handed in."""
@@ -268,7 +260,7 @@ class TestARight:
         assert turns.heard == []
         turns.take_all()
         (refused,) = turns.heard
-        assert isinstance(refused, Refused)
+        assert isinstance(refused, Rejected)
 
     def test_wishes_that_came_later_wait_behind_the_one_that_waits(
         self, turns: Turns, program: PostgreSQLProgram
@@ -276,7 +268,7 @@ class TestARight:
         program.run("DELETE FROM app_tag")
         turns.before_reading("app_tag", "TRUNCATE app_tag CASCADE")
         gone = turns.subscribe("shaky")
-        turns.cycle.ask(ReleaseRequest(ref=gone))
+        turns.cycle.ask(SessionRequest(gone.listener, Caller(), Release(number=gone.number)))
         turns.subscribe("words")
         turns.take()
         assert turns.heard == []

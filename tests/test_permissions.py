@@ -15,10 +15,12 @@ from rest_framework.request import Request
 
 from bindserver import Binding
 from bindserver.bindings.permissions import PermissionFailed, ask, asks_about_objects
-from bindserver.cycle.inbox import Caller, Ended, ReconsiderRequest, Ref
+from bindserver.cycle.inbox import Caller, SessionRequest, SubscriptionRef
 from bindserver.cycle.loader import Loader
 from bindserver.cycle.outage import out_of_reach
 from bindserver.cycle.view_store import ViewStore
+from bindserver.engine.effects import Reconsider
+from bindserver.engine.events import Ended
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Forbidden, Unauthenticated
 from bindserver.hub.hub import hub
@@ -378,6 +380,9 @@ def test_who_waits_for_a_big_view_is_asked_again_before_it_is_served(
 
 def test_while_the_database_is_away_nobody_new_takes_over_a_subscription() -> None:
     store = ViewStore("default", b"secret")
-    ref = Ref(listener=object(), number=1)  # type: ignore[arg-type]
-    outbound = out_of_reach(store, [ReconsiderRequest(ref=ref, caller=Caller())])
+    ref = SubscriptionRef(listener=object(), number=1)  # type: ignore[arg-type]
+    outbound = out_of_reach(
+        store,
+        [SessionRequest(ref.listener, Caller(), Reconsider(number=ref.number, event="products"))],
+    )
     assert list(outbound) == [([ref], Ended(code=Code.UNAVAILABLE))]

@@ -17,8 +17,9 @@ from rest_framework import serializers
 
 import bindserver
 from bindserver import Binding
-from bindserver.cycle.inbox import Caller, Ref
+from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.lag import LagReason
+from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import hub
 from tests.app.bindings import TagBinding, WordBinding
@@ -253,7 +254,11 @@ async def gates(each_database: str, forget_bindings: None) -> AsyncIterator[Gate
         for name in ("gated_1", "gated_2", "gated_3"):
             gated(name, gates)
             ear = gates.receiver[name] = Ear()
-            hub.subscribe(Ref(ear, 1), Caller(), Subscribe(event=name, params={}))
+            hub.request(
+                SessionRequest(
+                    ear, Caller(), Ask(number=1, message=Subscribe(event=name, params={}))
+                )
+            )
             await answered(ear)
         yield gates
     finally:

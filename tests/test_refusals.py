@@ -21,14 +21,8 @@ from bindserver import Binding
 from bindserver.bindings.permissions import ask
 from bindserver.bindings.refusals import refusal_of
 from bindserver.bindings.registry import registry
-from bindserver.cycle.inbox import (
-    Caller,
-    ReconsiderRequest,
-    Ref,
-    SnapshotRequest,
-    SubscribeRequest,
-    UnsubscribeRequest,
-)
+from bindserver.cycle.inbox import Caller, SessionRequest, SnapshotRequest, SubscriptionRef
+from bindserver.engine.effects import Ask, Reconsider
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.exceptions import (
     Forbidden,
@@ -184,12 +178,14 @@ def raised(request: pytest.FixtureRequest) -> tuple[Code, int, str]:
     return code, status, detail
 
 
-def subscribe(turning: Turning, event: str = "raising", **params: Any) -> tuple[Follower, Ref]:
+def subscribe(
+    turning: Turning, event: str = "raising", **params: Any
+) -> tuple[Follower, SubscriptionRef]:
     """Subscribe as a client does."""
     follower = Follower()
-    ref = Ref(follower, 1)
+    ref = SubscriptionRef(follower, 1)
     message = Subscribe(event=event, params=params)
-    turning.ask(SubscribeRequest(ref=ref, caller=Caller(), message=message))
+    turning.ask(SessionRequest(ref.listener, Caller(), Ask(number=ref.number, message=message)))
     return follower, ref
 
 
@@ -275,7 +271,11 @@ def test_who_is_asked_about_with_another_proof_is_ended_too(
     follower, ref = subscribe(sqlite_turning)
     sqlite_turning.turn()
     Raising.where = where
-    sqlite_turning.ask(ReconsiderRequest(ref=ref, caller=Caller(auth="another")))
+    sqlite_turning.ask(
+        SessionRequest(
+            ref.listener, Caller(auth="another"), Reconsider(number=ref.number, event="products")
+        )
+    )
     sqlite_turning.turn()
     assert Raising.raised is not None
     if isinstance(Raising.raised(), ValidationError):
@@ -291,7 +291,7 @@ def test_leaving_is_refused_in_the_same_words(
     Raising.where = "params"
     follower = Follower()
     message = Unsubscribe(event="raising", params={"q": "x"})
-    sqlite_turning.ask(UnsubscribeRequest(ref=Ref(follower, 1), message=message))
+    sqlite_turning.ask(SessionRequest(follower, Caller(), Ask(number=1, message=message)))
     sqlite_turning.turn()
     assert follower.refused is not None
     assert follower.refused.code == raised[0]

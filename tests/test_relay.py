@@ -312,7 +312,13 @@ class TestOutage:
 
 
 @pytest.mark.parametrize(
-    "layers", [{}, {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}]
+    "layers",
+    [
+        None,
+        {},
+        {"other": {"BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer"}},
+        {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
+    ],
 )
 def test_where_no_other_process_can_be_reached_nothing_is_started(layers: Any) -> None:
     before = threads()
@@ -323,6 +329,15 @@ def test_where_no_other_process_can_be_reached_nothing_is_started(layers: Any) -
         assert not reaches_others()
         assert threads() == before
         relay.close()
+
+
+@pytest.mark.parametrize(
+    "backend",
+    ["channels_redis.pubsub.RedisPubSubChannelLayer", "shop.layers.NotedInMemoryChannelLayer"],
+)
+def test_a_layer_of_ones_own_is_taken_to_reach_other_processes(backend: str) -> None:
+    with override_settings(CHANNEL_LAYERS={"default": {"BACKEND": backend}}):
+        assert reaches_others()
 
 
 def test_a_layer_that_cannot_be_made_harms_no_writer(

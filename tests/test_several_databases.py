@@ -14,8 +14,9 @@ from pytest_django import DjangoDbBlocker
 from rest_framework.permissions import BasePermission
 
 from bindserver.bindings.binding import Binding
-from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
+from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.database.snapshot import SnapshotRouter, reading_from
+from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import Hub
 from tests.app.models import Category
@@ -165,9 +166,7 @@ class TestUsersReadFromAReplica:
         assert user._state.db == "users"
         follower = Follower()
         message = Subscribe(event="far_away", params={})
-        turning.ask(
-            SubscribeRequest(ref=Ref(follower, 1), caller=Caller(user=user), message=message)
-        )
+        turning.ask(SessionRequest(follower, Caller(user=user), Ask(number=1, message=message)))
         turning.turn()
         assert follower.told() == ["sync"]
         program.run("UPDATE auth_user SET is_active = 0")

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.cycle.attached import carry_over
 from bindserver.hub.hub import hub
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.testing import Live
 from tests.app.models import Category, Product
 
@@ -27,7 +27,7 @@ class Rights(enum.IntFlag):
 
 
 def encoded(value: Any) -> Any:
-    return Encoder().encode(value)
+    return IdentityEncoder().encode(value)
 
 
 class TestValues:
@@ -45,7 +45,7 @@ class TestValues:
     def test_what_is_in_itself_is_known_by_itself_alone(self) -> None:
         circle: dict[str, Any] = {}
         circle["of"] = [circle]
-        encoder = Encoder()
+        encoder = IdentityEncoder()
         encoder.encode(circle)
         assert encoder.unshared
 
@@ -53,7 +53,7 @@ class TestValues:
         deep: list[Any] = []
         for _ in range(5000):
             deep = [deep]
-        encoder = Encoder()
+        encoder = IdentityEncoder()
         encoder.encode(deep)
         assert encoder.unshared
 

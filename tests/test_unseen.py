@@ -9,8 +9,9 @@ import pytest
 from django.db import connection
 from django.test import override_settings
 
-from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
+from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.live_view import ViewState
+from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import CaptureBusy
 from tests.app.bindings import CatalogueBinding, ProductBinding, TagBinding, WordBinding
@@ -139,7 +140,7 @@ def test_what_permission_classes_read_is_watched_at_once_too(turning: Turning) -
     turning.forget_table("app_tag")
     turning.look_at_schema()
     follower, message = Follower(), Subscribe(event="shaky", params={})
-    turning.ask(SubscribeRequest(ref=Ref(follower, 1), caller=Caller(), message=message))
+    turning.ask(SessionRequest(follower, Caller(), Ask(number=1, message=message)))
     turning.turn()
     assert follower.told() == ["sync"]
     assert turning.source.watches({"app_tag"})

@@ -8,6 +8,7 @@ import functools
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
+from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, Q, QuerySet
 from django.utils.functional import cached_property
 from rest_framework import serializers
@@ -419,6 +420,11 @@ def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
         return binding.queryset.model
     name = (binding if isinstance(binding, type) else type(binding)).__name__
     raise BindingError(f"{name} has no model; write `model = YourModel` in it.")
+
+
+def alias_of(binding: Binding[Any] | type[Binding[Any]]) -> str:
+    """Return the alias of the database that a binding, or a class of bindings, is on."""
+    return binding.using or DEFAULT_DB_ALIAS
 
 
 def is_sent(binding: Binding[Any] | type[Binding[Any]]) -> bool:

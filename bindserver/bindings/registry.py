@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 
-from bindserver.bindings.binding import Binding, model_of
+from bindserver.bindings.binding import Binding, alias_of, model_of
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound
 
 BindingClass = type[Binding[Any]]
@@ -46,6 +46,10 @@ class Registry:
             or binding.model is not None
             or binding.queryset is not None
         ]
+
+    def aliases(self) -> list[str]:
+        """Return the aliases of the databases that bindings are on, sorted."""
+        return sorted({alias_of(binding) for binding in self.all()})
 
     def published(self) -> list[BindingClass]:
         """Return the bindings with an event."""

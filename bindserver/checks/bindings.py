@@ -18,7 +18,15 @@ from rest_framework import serializers
 from rest_framework.permissions import OperandHolder, SingleOperandHolder
 from rest_framework.settings import api_settings
 
-from bindserver.bindings.binding import SAY, UNSAID, Binding, is_sent, model_of, plain_serializer
+from bindserver.bindings.binding import (
+    SAY,
+    UNSAID,
+    Binding,
+    alias_of,
+    is_sent,
+    model_of,
+    plain_serializer,
+)
 from bindserver.bindings.importing import (
     REMEDY,
     Asked,
@@ -392,7 +400,7 @@ def _check_limits(binding: BindingClass) -> Iterator[CheckMessage]:
 
 
 def _check_using(binding: BindingClass) -> Iterator[CheckMessage]:
-    alias = binding.using or "default"
+    alias = alias_of(binding)
     if alias in connections and connections[alias].vendor not in DATABASES:
         yield Error(
             f"{binding.__name__} is on {connections[alias].display_name}, which this version does "
@@ -469,7 +477,7 @@ def _is_permission(kind: object) -> bool:
 
 def _check_session(binding: BindingClass) -> Iterator[CheckMessage]:
     """Check that all who are served read the same database: the server reads as nobody."""
-    alias = binding.using or "default"
+    alias = alias_of(binding)
     if binding.event is None and not binding.hears_messages():
         return  # Python's alone, which asks the caller's own connection
     if switcher := switcher_of(alias):

@@ -11,6 +11,7 @@ from django.core import checks
 from django.core.checks import CheckMessage, Error
 from django.db import DatabaseError, connections
 
+from bindserver.bindings.binding import alias_of
 from bindserver.bindings.registry import BindingClass, registry, tables_named
 from bindserver.conf import conf
 from bindserver.database.row_security import HINT, refusal_for, tables_by_row
@@ -66,9 +67,10 @@ def check_channel_layer(app_configs: Any = None, **kwargs: Any) -> list[CheckMes
 def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> list[CheckMessage]:
     """Check that the bindings' databases have what the capture needs, and show everybody the same
     rows."""
-    used = {binding.using or "default" for binding in registry.all()}
     found: list[CheckMessage] = []
-    for alias in sorted(used & set(databases or ())):
+    for alias in registry.aliases():
+        if alias not in (databases or ()):
+            continue
         connection: Any = connections[alias]
         if connection.vendor == "sqlite" and connection.is_in_memory_db():
             found.append(
@@ -80,7 +82,7 @@ def check_databases(databases: Sequence[str] | None = None, **kwargs: Any) -> li
                 )
             )
             continue
-        bindings = [b for b in registry.all() if (b.using or "default") == alias]
+        bindings = [b for b in registry.all() if alias_of(b) == alias]
         try:
             connection.ensure_connection()
         except DatabaseError:

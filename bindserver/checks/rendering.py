@@ -8,11 +8,10 @@ from typing import Any
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.core import checks
 from django.core.checks import CheckMessage, Error
-from django.db import DEFAULT_DB_ALIAS
 from rest_framework.serializers import Serializer
 
 from bindserver.bindings.ambient import Ambient, read_by
-from bindserver.bindings.binding import Binding, is_sent, model_of, plain_serializer
+from bindserver.bindings.binding import Binding, alias_of, is_sent, model_of, plain_serializer
 from bindserver.bindings.keying import row_key
 from bindserver.bindings.registry import BindingClass
 from bindserver.bindings.serializers import NoRequest
@@ -33,7 +32,7 @@ def check_database(binding: BindingClass) -> Iterator[CheckMessage]:
     other = elsewhere(queryset, binding.using)
     if other is not None:
         yield Error(
-            f"{binding.__name__} follows {binding.using or DEFAULT_DB_ALIAS!r}, and the rows of "
+            f"{binding.__name__} follows {alias_of(binding)!r}, and the rows of "
             f"{model.__name__} are read from {other!r}.",
             hint=say_using(other),
             obj=binding,

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from bindserver.cycle.context import TurnContext
-from bindserver.cycle.inbox import (
-    Ref,
-    Refused,
-    Staled,
-)
+from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.view_store import EVERYTHING
 from bindserver.cycle.waiting import Opening
+from bindserver.engine.events import Rejected, Staled
 from bindserver.exceptions import Refusal
 
 
@@ -31,7 +28,10 @@ def await_rows(context: TurnContext, live: LiveView, openings: Iterable[Opening]
 
 
 def move(
-    context: TurnContext, refs: Iterable[Ref], live: LiveView, waiting: Iterable[Opening]
+    context: TurnContext,
+    refs: Iterable[SubscriptionRef],
+    live: LiveView,
+    waiting: Iterable[Opening],
 ) -> None:
     """Have subscriptions wait for a view that takes the place of another.
 
@@ -46,7 +46,7 @@ def move(
     await_rows(context, live, moved)
 
 
-def refuse_rows(context: TurnContext, ref: Ref, refusal: Refusal) -> None:
+def refuse_rows(context: TurnContext, ref: SubscriptionRef, refusal: Refusal) -> None:
     """Tell a subscription why it gets no rows; it has ended."""
     context.store.release(ref)
-    context.outbound.refuse(ref, Refused(code=refusal.code, detail=str(refusal)))
+    context.outbound.refuse(ref, Rejected(code=refusal.code, detail=str(refusal)))

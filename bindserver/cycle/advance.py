@@ -10,12 +10,12 @@ from functools import partial
 from bindserver.conf import conf
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
-from bindserver.cycle.inbox import Arrived, Published
 from bindserver.cycle.invalidation import WHOLE, Touched
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded, Wanted
 from bindserver.cycle.refresh import read_together, refresh, take
 from bindserver.database.snapshot import locked
+from bindserver.engine.events import Arrived, Published
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import Unavailable
 from bindserver.queries.query import OverBudget, Rows, RowsBySlot

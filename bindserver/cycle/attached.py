@@ -17,7 +17,7 @@ from bindserver.bindings.functions import codes_in, functions_in
 from bindserver.bindings.model_rows import copy_of
 from bindserver.exceptions import BindingError
 from bindserver.queries.carried import instances_in
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import stands_for_method, unwrapped
 
 DJANGOS = frozenset({"_password", "_state"})
@@ -112,7 +112,7 @@ def _is_usual(name: str, value: Any, usual: Mapping[str, Any]) -> bool:
     """Return whether a row comes with a value, as with a tracker of what has changed."""
     if name not in usual:
         return False
-    encoder = Encoder()
+    encoder = IdentityEncoder()
     same = encoder.encode(value) == encoder.encode(usual[name])
     return same or (bool(encoder.unshared) and type(value) is type(usual[name]))
 

@@ -8,16 +8,8 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from bindserver.cycle.inbox import (
-    Accepted,
-    Answered,
-    Arrived,
-    Event,
-    Listener,
-    Published,
-    Ref,
-    Refused,
-)
+from bindserver.cycle.inbox import Listener, SubscriptionRef
+from bindserver.engine.events import Accepted, Answered, Arrived, Event, Published, Rejected
 
 SLICE_SECONDS = 0.004
 PARK_SECONDS = 0.1
@@ -27,10 +19,10 @@ class Outbound:
     """The events of one turn of the cycle, in order."""
 
     def __init__(self) -> None:
-        self._items: list[tuple[Sequence[Ref], Event]] = []
-        self._accepted: dict[Ref, int] = {}
+        self._items: list[tuple[Sequence[SubscriptionRef], Event]] = []
+        self._accepted: dict[SubscriptionRef, int] = {}
 
-    def add(self, refs: Iterable[Ref], event: Event) -> None:
+    def add(self, refs: Iterable[SubscriptionRef], event: Event) -> None:
         """Tell an event to each of `refs`."""
         listed = list(refs)
         if not listed:
@@ -39,31 +31,31 @@ class Outbound:
             self._accepted.update(dict.fromkeys(listed, len(self._items)))
         self._items.append((listed, event))
 
-    def refuse(self, ref: Ref, refused: Refused) -> None:
+    def refuse(self, ref: SubscriptionRef, event: Rejected) -> None:
         """Tell that a subscription is refused, in place of the word that it was accepted, and of
         what came behind that, if that is not told yet."""
         at = self._accepted.pop(ref, None)
         if at is None:
-            self.add([ref], refused)
+            self.add([ref], event)
             return
-        self._items[at] = ([ref], refused)
+        self._items[at] = ([ref], event)
         if at + 1 < len(self._items):
-            refs, event = self._items[at + 1]
-            self._items[at + 1] = ([] if list(refs) == [ref] else refs, event)
+            refs, behind = self._items[at + 1]
+            self._items[at + 1] = ([] if list(refs) == [ref] else refs, behind)
 
     def __bool__(self) -> bool:
         return bool(self._items)
 
-    def __iter__(self) -> Iterator[tuple[Sequence[Ref], Event]]:
+    def __iter__(self) -> Iterator[tuple[Sequence[SubscriptionRef], Event]]:
         return iter(self._items)
 
     def by_loop(
         self,
-    ) -> dict[asyncio.AbstractEventLoop, list[tuple[Sequence[Ref], Event]]]:
+    ) -> dict[asyncio.AbstractEventLoop, list[tuple[Sequence[SubscriptionRef], Event]]]:
         """Return the events for each loop."""
-        loops: dict[asyncio.AbstractEventLoop, list[tuple[Sequence[Ref], Event]]] = {}
+        loops: dict[asyncio.AbstractEventLoop, list[tuple[Sequence[SubscriptionRef], Event]]] = {}
         for refs, event in self._items:
-            parts: dict[asyncio.AbstractEventLoop, list[Ref]] = {}
+            parts: dict[asyncio.AbstractEventLoop, list[SubscriptionRef]] = {}
             for ref in refs:
                 parts.setdefault(ref.listener.loop, []).append(ref)
             for loop, part in parts.items():
@@ -80,7 +72,7 @@ class LoopDispatcher:
 
     def take(
         self,
-        items: Sequence[tuple[Sequence[Ref], Event]],
+        items: Sequence[tuple[Sequence[SubscriptionRef], Event]],
         state: str,
         behind: frozenset[Listener],
         done: threading.Event,
@@ -108,7 +100,7 @@ class LoopDispatcher:
 
 
 def _deliver(
-    items: Sequence[tuple[Sequence[Ref], Event]],
+    items: Sequence[tuple[Sequence[SubscriptionRef], Event]],
     state: str,
     behind: frozenset[Listener],
     done: threading.Event,

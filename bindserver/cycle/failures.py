@@ -14,9 +14,9 @@ from bindserver.bindings.registry import BindingClass
 from bindserver.cycle.admission import refuse_rows
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Outbound
-from bindserver.cycle.inbox import Ended, Staled
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.database.snapshot import locked
+from bindserver.engine.events import Ended, Staled
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Overtaken, Refusal, TooManyRows, Unavailable
 from bindserver.user_code import apart

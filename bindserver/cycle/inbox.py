@@ -17,9 +17,9 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ModelRows
 from bindserver.bindings.registry import BindingClass
 from bindserver.engine.changes import Change
-from bindserver.engine.frames import Frame
-from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
-from bindserver.queries.identity import Encoder, digest
+from bindserver.engine.effects import HubEffect
+from bindserver.engine.events import Event
+from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.values import NOBODY
 
 
@@ -36,9 +36,9 @@ class Caller:
         A user and what proves them count with all that is loaded of them, such as the scopes that
         middleware hangs on a user; what cannot be told by its content is told by itself.
         """
-        return digest(self.encoded(Encoder()))
+        return digest(self.encoded(IdentityEncoder()))
 
-    def encoded(self, encoder: Encoder) -> list[Any]:
+    def encoded(self, encoder: IdentityEncoder) -> list[Any]:
         """Return the same as plain data."""
         user = NOBODY if self.user is None else encoder.encode(self.user, "user")
         return [user, encoder.encode(self.auth, "auth")]
@@ -59,7 +59,7 @@ class Listener(Protocol):
         """Called when all events of one committed state have been heard."""
 
 
-class Ref(NamedTuple):
+class SubscriptionRef(NamedTuple):
     """One subscription of one listener."""
 
     listener: Listener
@@ -69,49 +69,26 @@ class Ref(NamedTuple):
 # Requests.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SubscribeRequest:
-    """Accept a subscription and answer it.
+@dataclass(frozen=True, slots=True)
+class SessionRequest:
+    """Do what a session wants done about one of its subscriptions, or tell what it asks.
 
     Attributes:
-        instance: the binding itself, for a subscriber of our own; else the message names its event.
+        listener: hears the answer.
+        caller: who asks.
+        effect: what is wanted.
+        instance: the binding itself, for a subscriber of our own; else the effect names its event.
     """
 
-    ref: Ref
+    listener: Listener
     caller: Caller
-    message: Subscribe
+    effect: HubEffect
     instance: Binding[Any] | None = None
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnsubscribeRequest:
-    """Tell the canonical params of a message that ends a subscription."""
-
-    ref: Ref
-    message: Unsubscribe
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseRequest:
-    """Forget a subscription."""
-
-    ref: Ref
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReconsiderRequest:
-    """Evaluate a subscription again, for a caller who has proved anew who they are."""
-
-    ref: Ref
-    caller: Caller
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatchUpRequest:
-    """Bring a subscription from a version of its view to the present."""
-
-    ref: Ref
-    version: int
+    @property
+    def ref(self) -> SubscriptionRef:
+        """The subscription or question that this is about."""
+        return SubscriptionRef(self.listener, self.effect.number)
 
 
 Rows = TypeVar("Rows")
@@ -154,6 +131,16 @@ class ReadRequest(_Reading[ModelRows[Any]]):
 
     instance: Binding[Any]
 
+    @property
+    def binding(self) -> BindingClass:
+        """The binding's class."""
+        return type(self.instance)
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """The params, as they came."""
+        return self.instance.wire_params
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hint:
@@ -189,70 +176,10 @@ class ViewCommand:
         )
 
 
-Request = (
-    SubscribeRequest
-    | UnsubscribeRequest
-    | ReleaseRequest
-    | CatchUpRequest
-    | ReconsiderRequest
-    | SnapshotRequest
-    | ReadRequest
-    | Hint
-    | ViewCommand
-)
+Request = SessionRequest | SnapshotRequest | ReadRequest | Hint | ViewCommand
 
 
 # Answers.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
-    params: str
-    takes_params: bool
-    key: str
-    ordered: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refused:
-    code: Code
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unsubscribed:
-    params: str
-    takes_params: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    frames: tuple[Frame, ...]
-    version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
-    frames: tuple[Frame, ...]
-    version: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arrived:
-    """A view that was being loaded is at the present position, and nothing of it differs."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staled:
-    frame: Frame
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ended:
-    code: Code
-
-
-Event = Accepted | Refused | Unsubscribed | Answered | Published | Arrived | Staled | Ended
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

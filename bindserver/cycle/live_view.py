@@ -15,11 +15,11 @@ from django.db.models import Model
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
-from bindserver.cycle.inbox import ReadRequest, Ref, Snapshot, SnapshotRequest
+from bindserver.cycle.inbox import ReadRequest, Snapshot, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.waiting import Opening, Reading
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
-from bindserver.engine.frames import Encoder, Frame
+from bindserver.engine.frames import Frame, FrameEncoder
 from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
@@ -71,7 +71,7 @@ class LiveView:
         self._awaits_since = -math.inf
         self._awaits_rows_of = query
         self.whole_tables: set[str] = set()
-        self.audience: dict[Ref, None] = {}
+        self.audience: dict[SubscriptionRef, None] = {}
         self.openings: list[Opening] = []
         self.readers: list[Reading] = []
         self.stale = False
@@ -86,7 +86,7 @@ class LiveView:
         self.modified = time.time()
         self._secret = secret
         takes_params = bool(type(binding).params)
-        self._encoder = Encoder(
+        self._encoder = FrameEncoder(
             event=binding.event or "",
             params=canonical(binding.wire_params) if takes_params else None,
             key=query.key,
@@ -273,7 +273,7 @@ class LiveView:
         known = cursor is not None and cursor.fingerprint == self.query.fingerprint
         return cursor if known else None
 
-    def opening(self, ref: Ref, message: Subscribe) -> Opening:
+    def opening(self, ref: SubscriptionRef, message: Subscribe) -> Opening:
         """Return how a subscription waits for its first answer, from nothing or from its state."""
         return Opening(ref, message, resumes=self.cursor_of(message) is not None)
 

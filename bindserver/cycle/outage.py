@@ -7,22 +7,18 @@ from collections.abc import Iterable
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failures import mark_stale
 from bindserver.cycle.inbox import (
-    CatchUpRequest,
-    Ended,
     ReadRequest,
-    ReconsiderRequest,
-    Refused,
-    ReleaseRequest,
     Request,
+    SessionRequest,
     SnapshotRequest,
-    SubscribeRequest,
-    UnsubscribeRequest,
     ViewCommand,
 )
 from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.loader import Loaded
 from bindserver.cycle.view_store import EVERYTHING, ViewStore
 from bindserver.cycle.waiting import Opening
+from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
+from bindserver.engine.events import Ended, Rejected
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Unavailable
 
@@ -34,21 +30,22 @@ def out_of_reach(store: ViewStore, items: Iterable[Request | Loaded]) -> Outboun
         mark_stale(live, outbound)
         live.fail_readers(Unavailable())
     for item in items:
-        if isinstance(item, ReleaseRequest):
-            store.release(item.ref)
-        elif isinstance(item, CatchUpRequest):
-            viewer = store.viewer_of(item.ref)
-            if viewer is not None:  # answered by a sync when the database is back
-                viewer.live.audience.pop(item.ref, None)
-                viewer.live.openings.append(Opening(item.ref, EVERYTHING, moved=True))
-        elif isinstance(item, ReconsiderRequest):
-            # Whether it may go on is unknown; it may be asked for again.
-            store.release(item.ref)
-            outbound.add([item.ref], Ended(code=Code.UNAVAILABLE))
-        elif isinstance(item, ViewCommand):
-            store.apply_command(item)
-        elif isinstance(item, Loaded) and item.live.awaits(item.began, item.query):
-            item.live.state = ViewState.FAILED if len(item.live.view) else ViewState.NEW
+        match item:
+            case SessionRequest(effect=Release()):
+                store.release(item.ref)
+            case SessionRequest(effect=CatchUp()):
+                viewer = store.viewer_of(item.ref)
+                if viewer is not None:  # answered by a sync when the database is back
+                    viewer.live.audience.pop(item.ref, None)
+                    viewer.live.openings.append(Opening(item.ref, EVERYTHING, moved=True))
+            case SessionRequest(effect=Reconsider()):
+                # Whether it may go on is unknown; it may be asked for again.
+                store.release(item.ref)
+                outbound.add([item.ref], Ended(code=Code.UNAVAILABLE))
+            case ViewCommand():
+                store.apply_command(item)
+            case Loaded(live=live) if live.awaits(item.began, item.query):
+                live.state = ViewState.FAILED if len(live.view) else ViewState.NEW
     refuse(items, outbound)
     return outbound
 
@@ -57,7 +54,8 @@ def refuse(items: Iterable[Request | Loaded], outbound: Outbound | None = None) 
     """Tell all who ask that there is no answer now."""
     sorry = Unavailable()
     for item in items:
-        if isinstance(item, (SnapshotRequest, ReadRequest)):
-            item.fail(sorry)
-        elif isinstance(item, (SubscribeRequest, UnsubscribeRequest)) and outbound is not None:
-            outbound.add([item.ref], Refused(code=sorry.code, detail=str(sorry)))
+        match item:
+            case SnapshotRequest() | ReadRequest():
+                item.fail(sorry)
+            case SessionRequest(effect=Ask()) if outbound is not None:
+                outbound.add([item.ref], Rejected(code=sorry.code, detail=str(sorry)))

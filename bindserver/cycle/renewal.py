@@ -11,11 +11,12 @@ from bindserver.conf import conf
 from bindserver.cycle.admission import move
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
-from bindserver.cycle.inbox import Ended, ReadRequest, SnapshotRequest
+from bindserver.cycle.inbox import ReadRequest, SnapshotRequest
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.view_store import Asked
+from bindserver.cycle.view_store import Evaluated
 from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import locked
+from bindserver.engine.events import Ended
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Denied, InvalidParams
 
@@ -35,7 +36,7 @@ class Renewal:
         self._context = context
         self._failures = failures
         self.unwatched = False
-        self._asked: dict[LiveView, dict[Viewer, Asked]] = {}
+        self._asked: dict[LiveView, dict[Viewer, Evaluated]] = {}
         self._left: list[tuple[LiveView, Viewer]] = []
 
     def run(self) -> None:
@@ -106,7 +107,7 @@ class Renewal:
             return
         self._asked.setdefault(live, {})[viewer] = asked
 
-    def _lead(self, asked: dict[Viewer, Asked], live: LiveView) -> None:
+    def _lead(self, asked: dict[Viewer, Evaluated], live: LiveView) -> None:
         if self._context.store.becomes(live, asked):
             for viewer in asked:
                 self._settle(viewer)
@@ -114,7 +115,7 @@ class Renewal:
         for viewer, new in asked.items():
             self._failures.attempt(live, partial(self._lead_one, viewer, new))
 
-    def _lead_one(self, viewer: Viewer, asked: Asked, live: LiveView) -> None:
+    def _lead_one(self, viewer: Viewer, asked: Evaluated, live: LiveView) -> None:
         waiting = [opening for opening in live.openings if opening.ref in viewer.refs]
         if self._context.store.lead(viewer, asked):
             self._left.append((live, viewer))

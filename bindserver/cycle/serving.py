@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -16,30 +15,22 @@ from bindserver.cycle.admission import await_rows, move
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import (
-    Accepted,
-    Answered,
-    CatchUpRequest,
-    Ended,
     Hint,
     ReadRequest,
-    ReconsiderRequest,
-    Ref,
-    Refused,
-    ReleaseRequest,
     Request,
+    SessionRequest,
     SnapshotRequest,
-    Staled,
-    SubscribeRequest,
-    Unsubscribed,
-    UnsubscribeRequest,
+    SubscriptionRef,
     ViewCommand,
 )
 from bindserver.cycle.renewal import Renewal
 from bindserver.cycle.viewers import Viewer
 from bindserver.cycle.waiting import Opening, Reading
 from bindserver.database.snapshot import guarded, locked
+from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
+from bindserver.engine.events import Accepted, Answered, Ended, Rejected, Staled, Unsubscribed
 from bindserver.engine.frames import round_page_size
-from bindserver.engine.protocol import canonical
+from bindserver.engine.protocol import Subscribe, Unsubscribe, canonical
 from bindserver.exceptions import Overtaken, Refusal, Unavailable
 from bindserver.queries.query import Form
 from bindserver.user_code import apart
@@ -82,16 +73,8 @@ class Serving:
 
     def _serve(self, request: Request) -> None:
         match request:
-            case SubscribeRequest():
-                self._refusing(request, lambda: self._subscribe(request))
-            case UnsubscribeRequest():
-                self._refusing(request, lambda: self._unsubscribe(request))
-            case ReleaseRequest():
-                self._context.store.release(request.ref)
-            case CatchUpRequest():
-                self._catch_up(request)
-            case ReconsiderRequest():
-                self._reconsider(request)
+            case SessionRequest():
+                self._perform(request)
             case SnapshotRequest() | ReadRequest():
                 self._read(request)
             case ViewCommand():
@@ -99,22 +82,43 @@ class Serving:
             case Hint():
                 pass
 
-    def _refusing(
-        self, request: SubscribeRequest | UnsubscribeRequest, work: Callable[[], None]
-    ) -> None:
-        """Serve a request, or say in the contract's words why not."""
+    def _perform(self, request: SessionRequest) -> None:
+        match request.effect:
+            case Ask(message=message):
+                self._answer(request, message)
+            case Release():
+                self._context.store.release(request.ref)
+            case CatchUp(version=version):
+                self._catch_up(request.ref, version)
+            case Reconsider():
+                self._reconsider(request)
+
+    def _answer(self, request: SessionRequest, message: Subscribe | Unsubscribe) -> None:
+        """Serve a message, or say in the contract's words why not."""
         self._context.pacer.restart()
         try:
-            work()
+            if isinstance(message, Subscribe):
+                self._subscribe(request, message)
+            else:
+                self._unsubscribe(request.ref, message)
         except Refusal as problem:
             refusal = problem
         except Overtaken:
             raise
         except Exception as problem:
-            refusal = self._refusal(problem, _kind_of(request), _params_of(request))
+            refusal = self._refusal_of(request, message, problem)
         else:
             return
-        self._context.outbound.add([request.ref], Refused(code=refusal.code, detail=str(refusal)))
+        self._context.outbound.add([request.ref], Rejected(code=refusal.code, detail=str(refusal)))
+
+    def _refusal_of(
+        self, request: SessionRequest, message: Subscribe | Unsubscribe, problem: Exception
+    ) -> Refusal:
+        if request.instance is not None:
+            instance = request.instance
+            return self._refusal(problem, type(instance), instance.wire_params)
+        # Whether or not it may be served.
+        return self._refusal(problem, registry.find(message.event), message.params)
 
     def _refusal(self, problem: Exception, kind: BindingClass, given: object) -> Refusal:
         """Return what may be said of a request that failed."""
@@ -123,86 +127,81 @@ class Serving:
             return Unavailable()
         return self._failures.failed(problem, kind, given=bool(given))
 
-    def _subscribe(self, request: SubscribeRequest) -> None:
-        store = self._context.store
-        if request.instance is not None:
-            viewer, instance = (
-                self._viewer_of_instance(request.instance, Form.JSON),
-                request.instance,
-            )
+    def _subscribe(self, request: SessionRequest, message: Subscribe) -> None:
+        store, ref, instance = self._context.store, request.ref, request.instance
+        if instance is not None:
+            viewer = self._viewer_of_instance(instance, Form.JSON)
         else:
-            binding = registry.get(request.message.event)
+            binding = registry.get(message.event)
             viewer, instance = store.resolve(
-                binding, request.caller, request.message.params, self._context.position
+                binding, request.caller, message.params, self._context.position
             )
-        opening = viewer.live.opening(request.ref, request.message)
+        opening = viewer.live.opening(ref, message)
         refusal = viewer.live.refuses()
         if refusal is not None and not opening.has_rows:
             raise refusal
-        store.attach(request.ref, viewer)
+        store.attach(ref, viewer)
         accepted = Accepted(
             params=canonical(instance.wire_params),
             takes_params=bool(type(instance).params),
             key=viewer.live.query.key,
             ordered=True,
         )
-        self._context.outbound.add([request.ref], accepted)
+        self._context.outbound.add([ref], accepted)
         await_rows(self._context, viewer.live, [opening])
 
-    def _reconsider(self, request: ReconsiderRequest) -> None:
+    def _reconsider(self, request: SessionRequest) -> None:
         """Evaluate a subscription for a caller who has proved anew who they are."""
         self._context.pacer.restart()
-        store = self._context.store
-        waiting = self._waiting(request.ref)
+        store, ref = self._context.store, request.ref
+        waiting = self._waiting(ref)
         try:
-            moved = store.reconsider(request.ref, request.caller, self._context.position)
+            moved = store.reconsider(ref, request.caller, self._context.position)
         except Refusal as refusal:
             code = code_of_end(refusal)
         except Overtaken:
             raise
         except Exception as problem:
-            known = store.viewer_of(request.ref)
+            known = store.viewer_of(ref)
             if known is None:
                 raise
             code = self._refusal(problem, known.binding, known.params).code
         else:
             if moved is not None:
-                move(self._context, [request.ref], moved.live, waiting)
+                move(self._context, [ref], moved.live, waiting)
             return
-        store.release(request.ref)
-        self._context.outbound.add([request.ref], Ended(code=code))
+        store.release(ref)
+        self._context.outbound.add([ref], Ended(code=code))
 
-    def _waiting(self, ref: Ref) -> list[Opening]:
+    def _waiting(self, ref: SubscriptionRef) -> list[Opening]:
         """Return how a subscription waits for a first answer, if it does."""
         viewer = self._context.store.viewer_of(ref)
         return [] if viewer is None else [o for o in viewer.live.openings if o.ref == ref]
 
-    def _unsubscribe(self, request: UnsubscribeRequest) -> None:
-        binding = registry.find(request.message.event)
+    def _unsubscribe(self, ref: SubscriptionRef, message: Unsubscribe) -> None:
+        binding = registry.find(message.event)
         with refusing(given=True), guarded(self._context.alias):
-            _, wire = validate(binding.params, request.message.params)
+            _, wire = validate(binding.params, message.params)
         event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
-        self._context.outbound.add([request.ref], event)
+        self._context.outbound.add([ref], event)
 
-    def _catch_up(self, request: CatchUpRequest) -> None:
-        viewer = self._context.store.viewer_of(request.ref)
-        if viewer is None or request.ref not in viewer.live.audience:
+    def _catch_up(self, ref: SubscriptionRef, version: int) -> None:
+        viewer = self._context.store.viewer_of(ref)
+        if viewer is None or ref not in viewer.live.audience:
             return
         live = viewer.live
         if live.superseded:  # its rows are not this subscriber's any more; the new ones are to come
-            del live.audience[request.ref]
-            move(self._context, [request.ref], live, ())
+            del live.audience[ref]
+            move(self._context, [ref], live, ())
             return
-        delta = live.view.since(request.version)
+        delta = live.view.since(version)
         if delta is None:
             frames = live.sync_frames(round_page_size(None))
         else:
             frames = live.delta_frames(delta)
-        self._context.outbound.add(
-            [request.ref], Answered(frames=frames, version=live.view.version)
-        )
+        self._context.outbound.add([ref], Answered(frames=frames, version=live.view.version))
         if live.stale:
-            self._context.outbound.add([request.ref], Staled(frame=live.stale_frame()))
+            self._context.outbound.add([ref], Staled(frame=live.stale_frame()))
 
     def _viewer_of(self, request: SnapshotRequest | ReadRequest) -> Viewer:
         if isinstance(request, ReadRequest):
@@ -229,35 +228,9 @@ class Serving:
         except Overtaken:
             raise
         except Exception as problem:
-            request.fail(self._refusal(problem, _kind_of(request), _params_of(request)))
+            request.fail(self._refusal(problem, request.binding, request.params))
         else:
             if viewer.live.rests():
                 request.fail(viewer.live.refuses() or Unavailable())
             else:
                 viewer.live.readers.append(Reading(request, self._context.position, viewer))
-
-
-def _kind_of(
-    request: SubscribeRequest | UnsubscribeRequest | SnapshotRequest | ReadRequest,
-) -> BindingClass:
-    """Return the class of the binding that a request is about."""
-    if isinstance(request, SnapshotRequest):
-        return request.binding
-    if isinstance(request, ReadRequest):
-        return type(request.instance)
-    if isinstance(request, SubscribeRequest) and request.instance is not None:
-        return type(request.instance)
-    return registry.find(request.message.event)  # whether or not it may be served
-
-
-def _params_of(
-    request: SubscribeRequest | UnsubscribeRequest | SnapshotRequest | ReadRequest,
-) -> Mapping[str, Any]:
-    """Return the params that a request was given."""
-    if isinstance(request, SnapshotRequest):
-        return request.params
-    if isinstance(request, ReadRequest):
-        return request.instance.wire_params
-    if isinstance(request, SubscribeRequest) and request.instance is not None:
-        return request.instance.wire_params
-    return request.message.params

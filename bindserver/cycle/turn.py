@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from bindserver.cycle.advance import Advance
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
-from bindserver.cycle.inbox import Answered, Request
+from bindserver.cycle.inbox import Request
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded
 from bindserver.cycle.refresh import missed
 from bindserver.cycle.renewal import Renewal
 from bindserver.cycle.serving import Serving
+from bindserver.engine.events import Answered
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import Overtaken

@@ -16,13 +16,7 @@ from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
 from bindserver.cycle.attached import carry_over, hung_on, is_anew
-from bindserver.cycle.inbox import (
-    Caller,
-    CommandKind,
-    Listener,
-    Ref,
-    ViewCommand,
-)
+from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.cycle.waiting import Opening
@@ -34,7 +28,7 @@ from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.exceptions import ShownByRow, Unavailable
 from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.identity import Encoder, digest
+from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.query import Form, Query
 from bindserver.queries.values import unwrapped
 
@@ -42,7 +36,7 @@ EVERYTHING = Subscribe(event="", params={})
 """What a subscription wants that is to be answered anew, from nothing."""
 
 
-class Asked(NamedTuple):
+class Evaluated(NamedTuple):
     """What asking a binding in one context came to.
 
     Attributes:
@@ -74,7 +68,7 @@ class ViewStore:
         self.by_row: frozenset[str] | None = None
         self._views: dict[str, LiveView] = {}
         self._viewers: dict[ViewerKey, Viewer] = {}
-        self._viewer_of: dict[Ref, Viewer] = {}
+        self._viewer_of: dict[SubscriptionRef, Viewer] = {}
         self._led: dict[LiveView, set[Viewer]] = {}
 
     def views(self) -> list[LiveView]:
@@ -172,7 +166,7 @@ class ViewStore:
             vouch(self.alias, recorder.tables)
         viewer.reads |= recorder.tables
 
-    def ask_again(self, viewer: Viewer) -> Asked:
+    def ask_again(self, viewer: Viewer) -> Evaluated:
         """Ask a viewer's binding for its query again.
 
         Raises:
@@ -190,7 +184,7 @@ class ViewStore:
         viewer.reads, viewer.own = asked.reads, self._own_of(viewer.caller)
         return asked
 
-    def becomes(self, live: LiveView, asked: Mapping[Viewer, Asked]) -> bool:
+    def becomes(self, live: LiveView, asked: Mapping[Viewer, Evaluated]) -> bool:
         """Let a view take the place of another one, where all who are led to it want that one.
 
         Its subscribers are then sent what differs, in place of all rows.
@@ -219,7 +213,7 @@ class ViewStore:
             query.share()
         return True
 
-    def lead(self, viewer: Viewer, asked: Asked) -> bool:
+    def lead(self, viewer: Viewer, asked: Evaluated) -> bool:
         """Lead a viewer to the view of the query that it was asked for again, which the view takes
         even where it looks the same; return whether that is another view.
 
@@ -315,7 +309,7 @@ class ViewStore:
             del self._viewers[viewer.key]
             self._led[viewer.live].discard(viewer)
 
-    def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Asked:
+    def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Evaluated:
         recorder, pristine = Recorder(), instance.unasked()
         try:
             given = bool(instance.given_params)
@@ -326,13 +320,13 @@ class ViewStore:
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self.alias, recorder.tables)
         query.carried = Carried(query.instances, self._is_here)
-        return Asked(query, instance, recorder.tables)
+        return Evaluated(query, instance, recorder.tables)
 
     def _is_here(self, instance: Model) -> bool:
         """Return whether an instance's row is in this database."""
         return self._database_of(instance) == self.alias
 
-    def _view_of(self, asked: Asked, viewer: Viewer | None = None) -> LiveView:
+    def _view_of(self, asked: Evaluated, viewer: Viewer | None = None) -> LiveView:
         """Return the view of a query, for a viewer or a new one.
 
         One that nobody looks at takes the query: what it knows may be old, since nobody was asked
@@ -356,7 +350,7 @@ class ViewStore:
         self._led.setdefault(live, set())
         return live
 
-    def reconsider(self, ref: Ref, caller: Caller, position: Position) -> Viewer | None:
+    def reconsider(self, ref: SubscriptionRef, caller: Caller, position: Position) -> Viewer | None:
         """Put a subscription into the context of another caller; return its viewer, if it is led
         to another view by that.
 
@@ -376,16 +370,16 @@ class ViewStore:
         self.attach(ref, new)
         return None if new.live is old.live else new
 
-    def attach(self, ref: Ref, viewer: Viewer) -> None:
+    def attach(self, ref: SubscriptionRef, viewer: Viewer) -> None:
         """Note that a subscription belongs to a viewer."""
         viewer.refs[ref] = None
         self._viewer_of[ref] = viewer
 
-    def viewer_of(self, ref: Ref) -> Viewer | None:
+    def viewer_of(self, ref: SubscriptionRef) -> Viewer | None:
         """Return the viewer of a subscription."""
         return self._viewer_of.get(ref)
 
-    def release(self, ref: Ref) -> None:
+    def release(self, ref: SubscriptionRef) -> None:
         """Forget a subscription."""
         viewer = self._viewer_of.pop(ref, None)
         if viewer is None:
@@ -513,7 +507,7 @@ class ViewStore:
 
 def _context_of(instance: Binding[Any], caller: Caller) -> str:
     """Return what is equal for bindings of one class that were asked alike."""
-    encoder = Encoder()
+    encoder = IdentityEncoder()
     params = [encoder.encode(instance.params, "params"), canonical(instance.wire_params)]
     own = encoder.items(instance.own_attributes())
     told = [caller.encoded(encoder), params, own]

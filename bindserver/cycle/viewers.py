@@ -8,7 +8,7 @@ from typing import Any
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass
-from bindserver.cycle.inbox import Caller, Ref
+from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
 from bindserver.engine.changes import Change, Position
 from bindserver.queries.carried import NOTHING, Carried
@@ -47,7 +47,7 @@ class Viewer:
     own: Carried = NOTHING
     position: Position
     asked: Position
-    refs: dict[Ref, None] = field(default_factory=dict)
+    refs: dict[SubscriptionRef, None] = field(default_factory=dict)
 
     def is_served(self) -> bool:
         """Return whether anybody is subscribed, or waits for rows, as this viewer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from bindserver.cycle.inbox import ReadRequest, Ref, SnapshotRequest
+from bindserver.cycle.inbox import ReadRequest, SnapshotRequest, SubscriptionRef
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Subscribe
 
@@ -20,7 +20,7 @@ class Opening:
         at: when it began to wait, on the monotonic clock; the rows must be as new.
     """
 
-    ref: Ref
+    ref: SubscriptionRef
     message: Subscribe
     moved: bool = False
     resumes: bool = False

@@ -65,7 +65,7 @@ STATES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class UsualSession:
     """How a session of the project's stands that nobody has told anything.
 
     Attributes:
@@ -77,7 +77,7 @@ class Usual:
     by_row: frozenset[str]
 
 
-_usual: dict[str, Usual] = {}
+_usual: dict[str, UsualSession] = {}
 
 
 class SessionWatch:
@@ -217,7 +217,7 @@ def _state(connection: BaseDatabaseWrapper) -> tuple[bool, str]:
         return tuple(cursor.fetchall()[0])
 
 
-def _usual_of(connection: BaseDatabaseWrapper) -> Usual | None:
+def _usual_of(connection: BaseDatabaseWrapper) -> UsualSession | None:
     """Return how sessions of a database stand, asked once for each process on a connection that
     nobody else has had; None while there is none to be had."""
     name = _session_of(connection)
@@ -228,7 +228,7 @@ def _usual_of(connection: BaseDatabaseWrapper) -> Usual | None:
             except OperationalError:
                 return None  # the caller's is good enough for what its caller asks
             _, state = _state(fresh)
-            _usual[name] = Usual(state=state, by_row=tables_by_row(fresh))
+            _usual[name] = UsualSession(state=state, by_row=tables_by_row(fresh))
     return _usual[name]
 
 

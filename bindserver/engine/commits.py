@@ -41,7 +41,7 @@ class OpenGroup:
     answers: dict[int, tuple[Frame, ...]] = field(default_factory=dict)
 
     def want(self, wanted: Set[str]) -> None:
-        """Take the client's word which extras it wants."""
+        """Note which extras the client wants."""
         self.marks = "commit" in wanted
         self.gathers = {"commit", "begin"} <= wanted
 
@@ -96,7 +96,7 @@ class CommitGroups:
         return bool(self._turn)
 
     def want(self, wanted: Set[str]) -> None:
-        """Take the client's word which extras it wants."""
+        """Note which extras the client wants."""
         self._turn.want(wanted)
 
     def answer(self, number: int, frames: tuple[Frame, ...]) -> None:

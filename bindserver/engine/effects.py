@@ -20,14 +20,15 @@ class Ask:
 class Release:
     """The subscription is no more: the hub may let go of it."""
 
-    subscription: int
+    number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatchUp:
     """Have the hub bring the subscription from `version` to the present."""
 
-    subscription: int
+    number: int
+    event: str
     version: int
 
 
@@ -43,7 +44,7 @@ class Prove:
 class Reconsider:
     """Have the hub evaluate a subscription again: the client has proved who it is anew."""
 
-    subscription: int
+    number: int
     event: str
 
 
@@ -55,4 +56,7 @@ class Close:
     reason: str
 
 
-Effect = Ask | Release | CatchUp | Prove | Reconsider | Close
+HubEffect = Ask | Release | CatchUp | Reconsider
+"""What the hub is to do, about the subscription or question `number`."""
+
+Effect = HubEffect | Prove | Close

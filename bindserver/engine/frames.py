@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from bindserver.engine.changes import Key
 from bindserver.engine.ring import Delta, Put
@@ -39,7 +40,7 @@ def byte_length(text: str) -> int:
 
 
 def round_page_size(asked: int | None) -> int:
-    """Return the page size nearest to what the client wished for."""
+    """Return the page size nearest to the one that the client asked for."""
     if asked is None:
         return DEFAULT_PAGE_SIZE
     return min(PAGE_SIZES, key=lambda size: abs(size - asked))
@@ -50,7 +51,7 @@ def key_text(key: Key | None) -> str:
     return "null" if key is None else json.dumps(key)
 
 
-class Encoder:
+class FrameEncoder:
     """Writes the frames of one view.
 
     Args:
@@ -135,3 +136,26 @@ def split(items: Sequence[str], page_size: int) -> Iterable[Sequence[str]]:
         size += length
     if start < len(items):
         yield items[start:]
+
+
+def changes_in(frame: Frame, pages: list[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what a shared frame says, change by change; the pages of a sync as one.
+
+    Args:
+        frame: the frame.
+        pages: keeps the rows of a sync until its last page; one list for each subscription.
+    """
+    data = json.loads(frame.text)["data"]
+    action: str = data["action"]
+    payload: Any = data.get("payload")
+    if action == "batch":
+        for change in payload:
+            yield change["action"], change["payload"]
+    elif action == "sync":
+        if data.get("page", 1) == 1:
+            pages.clear()
+        pages.extend(payload)
+        if data.get("page", 1) == data.get("pages", 1):
+            yield action, list(pages)
+    elif action in ("create", "update", "delete"):
+        yield action, payload

@@ -84,11 +84,11 @@ class Intake:
 
     def _is_malformed(self, problem: Malformed) -> Rejection:
         self._malformed += 1
-        refusal = _rejection(Code.MALFORMED, str(problem), problem)
+        rejection = _rejection(Code.MALFORMED, str(problem), problem)
         if self._malformed < self._limits.malformed:
-            return refusal
+            return rejection
         closing = (Closing.TOO_MANY_MALFORMED, "too many malformed messages")
-        return Rejection(told=refusal.told, closing=closing)
+        return Rejection(told=rejection.told, closing=closing)
 
 
 def _read(text: str) -> Message | Malformed:

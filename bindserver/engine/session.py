@@ -1,7 +1,7 @@
 """One client's conversation: messages and deltas in, effects and frames out.
 
     client's text  --receive-->  Ask / Release / Prove / Close   (effects, for the transport)
-    hub's answers  --accepted, refused, answered, publish, stale, ended-->  the outbox
+    hub's events   --hear-->     the outbox
     the writer     --next_frame-->  the text to write, and CatchUp when the client is up again
 
 `subscription` draws the states that each subscription goes through.
@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 
-from bindserver.engine import protocol
+from bindserver.engine import events, protocol
 from bindserver.engine.commits import CommitGroups
 from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
 from bindserver.engine.frames import Frame
@@ -113,16 +113,38 @@ class Session:
         opening = isinstance(message, protocol.Subscribe)
         return waiting + opening * len(self._subscriptions)
 
-    # What the hub answers.
+    # What the hub says.
 
-    def refused(self, number: int, code: Code, detail: str) -> Iterator[Effect]:
-        """Take the hub's word that the message it was asked about cannot be served.
+    def hear(self, number: int, event: events.Event) -> Iterator[Effect]:
+        """Take an event about the subscription or question `number`.
 
-        What it was asked for may have been accepted and not answered yet: that ends, and says so.
+        Returns:
+            What is to be done; nothing has happened until it is iterated.
         """
+        match event:
+            case events.Published():
+                self._publish(number, event)
+            case events.Answered():
+                self._answer(number, event)
+            case events.Accepted():
+                yield from self._accept(number, event)
+            case events.Unsubscribed():
+                yield from self._unsubscribe(number, event)
+            case events.Rejected(code=code, detail=detail):
+                yield from self._reject(number, code, detail)
+            case events.Arrived():
+                pass  # it counts where the turn settles, and says nothing itself
+            case events.Staled(frame=frame):
+                yield from self._mark_stale(number, frame)
+            case events.Ended(code=code):
+                yield from self._end(number, code)
+
+    def _reject(self, number: int, code: Code, detail: str) -> Iterator[Effect]:
+        """Tell that a message cannot be served. A subscription that it asked for, and that has been
+        accepted and not answered yet, ends, and says so."""
         message = self._asked.pop(number, None)
         if message is None:
-            yield from self._refused_late(number, code, detail)
+            yield from self._reject_late(number, code, detail)
             return
         yield from self._tell(
             protocol.error(
@@ -130,7 +152,7 @@ class Session:
             )
         )
 
-    def _refused_late(self, number: int, code: Code, detail: str) -> Iterator[Effect]:
+    def _reject_late(self, number: int, code: Code, detail: str) -> Iterator[Effect]:
         subscription = self._subscriptions.get(number)
         if subscription is None:
             return
@@ -140,28 +162,17 @@ class Session:
                 code, detail, event=subscription.event, ref=subscription.ref, params=params
             )
         )
-        yield from self.ended(number, code)
+        yield from self._end(number, code)
 
-    def accepted(
-        self, number: int, *, params: str, takes_params: bool, key: str, ordered: bool
-    ) -> Iterator[Effect]:
-        """Take the hub's word that the subscription stands; its answer follows.
-
-        Args:
-            number: the Ask's number, from now on the subscription's.
-            params: the canonical params as JSON text.
-            takes_params: whether the binding takes any.
-            key: the name of the row field that holds the key.
-            ordered: whether rows have places.
-        """
+    def _accept(self, number: int, accepted: events.Accepted) -> Iterator[Effect]:
         message = self._asked.pop(number, None)
         if message is None:
-            yield Release(subscription=number)
+            yield Release(number=number)
             return
-        shown = params if takes_params else None
+        shown = accepted.params if accepted.takes_params else None
         older = self._numbers.get((message.event, shown))
         if older is None and len(self._subscriptions) >= self._limits.subscriptions:
-            yield Release(subscription=number)
+            yield Release(number=number)
             yield from self._tell(
                 protocol.error(
                     Code.TOO_MANY_SUBSCRIPTIONS,
@@ -184,16 +195,19 @@ class Session:
         self._numbers[message.event, shown] = number
         yield from self._tell(
             protocol.subscribed(
-                event=message.event, params=params, key=key, ordered=ordered, ref=message.ref
+                event=message.event,
+                params=accepted.params,
+                key=accepted.key,
+                ordered=accepted.ordered,
+                ref=message.ref,
             )
         )
 
-    def unsubscribed(self, number: int, *, params: str, takes_params: bool) -> Iterator[Effect]:
-        """Take the canonical params of an Unsubscribe, and end the subscription."""
+    def _unsubscribe(self, number: int, unsubscribed: events.Unsubscribed) -> Iterator[Effect]:
         message = self._asked.pop(number, None)
         if message is None:
             return
-        shown = params if takes_params else None
+        shown = unsubscribed.params if unsubscribed.takes_params else None
         current = self._numbers.get((message.event, shown))
         if current is not None:
             yield from self._forget(current)
@@ -204,29 +218,24 @@ class Session:
         )
         yield from self._mark_commit()
 
-    def answered(self, number: int, frames: tuple[Frame, ...], version: int) -> None:
-        """Take an answer to the subscription: it brings the client to `version`."""
+    def _answer(self, number: int, answered: events.Answered) -> None:
         subscription = self._subscriptions.get(number)
         if subscription is None:
             return
         subscription.state = SubscriptionState.PAGING
-        subscription.version = version
+        subscription.version = answered.version
         subscription.behind = subscription.catching = False
         subscription.stale = None
-        self._commits.answer(number, frames)
+        self._commits.answer(number, answered.frames)
 
-    # What happens to views.
-
-    def publish(self, number: int, frames: tuple[Frame, ...], version: int) -> None:
-        """Take a delta's frames, which bring the view to `version`."""
+    def _publish(self, number: int, published: events.Published) -> None:
         subscription = self._subscriptions.get(number)
         if subscription is None or subscription.state is SubscriptionState.OPENING:
             return
         subscription.stale = None
-        self._commits.publish(subscription, frames, version)
+        self._commits.publish(subscription, published.frames, published.version)
 
-    def stale(self, number: int, frame: Frame) -> Iterator[Effect]:
-        """Called when the rows may be old until the next frame."""
+    def _mark_stale(self, number: int, frame: Frame) -> Iterator[Effect]:
         subscription = self._subscriptions.get(number)
         if subscription is None:
             return
@@ -245,8 +254,7 @@ class Session:
         if (state := self._commits.end()) is not None:
             yield from self._tell(protocol.commit(state))
 
-    def ended(self, number: int, code: Code) -> Iterator[Effect]:
-        """Take the server's word that the subscription has ended."""
+    def _end(self, number: int, code: Code) -> Iterator[Effect]:
         subscription = self._subscriptions.get(number)
         if subscription is None:
             return
@@ -274,16 +282,16 @@ class Session:
         """Have all subscriptions evaluated again, and those that are being opened."""
         for number, message in list(self._asked.items()):
             if isinstance(message, protocol.Subscribe):
-                yield Reconsider(subscription=number, event=message.event)
+                yield Reconsider(number=number, event=message.event)
         for number, subscription in list(self._subscriptions.items()):
-            yield Reconsider(subscription=number, event=subscription.event)
+            yield Reconsider(number=number, event=subscription.event)
 
     def end_all(self, code: Code) -> Iterator[Effect]:
         """End every subscription, and those that are being opened."""
         for number in list(self._asked):
-            yield from self.refused(number, code, "the connection has another user now")
+            yield from self._reject(number, code, "the connection has another user now")
         for number in list(self._subscriptions):
-            yield from self.ended(number, code)
+            yield from self._end(number, code)
 
     # What is written.
 
@@ -332,7 +340,9 @@ class Session:
         """Ask for the net change; what comes until it is here is a part of a later one."""
         subscription.state = SubscriptionState.LAZY
         subscription.catching = True
-        return CatchUp(subscription=subscription.number, version=subscription.version)
+        return CatchUp(
+            number=subscription.number, event=subscription.event, version=subscription.version
+        )
 
     def gone(self) -> Iterator[Effect]:
         """Called when the connection is no more."""
@@ -347,7 +357,7 @@ class Session:
         del self._numbers[subscription.event, subscription.params]
         self._commits.forget(number)
         self._outbox.forget(number)
-        yield Release(subscription=number)
+        yield Release(number=number)
 
     def _tell(self, text: str) -> Iterator[Effect]:
         yield from self._tell_frame(Frame.of(text))

@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 
 from bindserver.bindings import permissions
 from bindserver.bindings.ambient import Ambient, read_by
-from bindserver.bindings.binding import Binding, model_of
+from bindserver.bindings.binding import Binding, alias_of, model_of
 from bindserver.bindings.params import from_query
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass, registry, tables_named
@@ -172,7 +172,7 @@ def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> S
         Refusal: the caller is not to have them.
         TimeoutError: they are not here in time.
     """
-    elsewhere = stands_elsewhere(binding.using or "default") or _asks_thread(binding)
+    elsewhere = stands_elsewhere(alias_of(binding)) or _asks_thread(binding)
     if elsewhere and not _is_shown_by_row(binding):
         with refusing(given=bool(params)):
             instance = binding(user=caller.user, auth=caller.auth, params=params)
@@ -193,7 +193,7 @@ def _asks_thread(binding: BindingClass) -> bool:
 def _is_shown_by_row(binding: BindingClass) -> bool:
     """Return whether the database shows the server some rows only of a binding: the hub refuses it,
     and the request's own connection is not asked either."""
-    alias = binding.using or "default"
+    alias = alias_of(binding)
     known = hub.by_row(alias)
     tables = usually_by_row(alias) if known is None else known
     return not tables.isdisjoint(tables_named(binding))

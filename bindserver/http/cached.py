@@ -15,7 +15,7 @@ from rest_framework import pagination
 from rest_framework.renderers import JSONRenderer
 
 from bindserver.bindings.ambient import asks_callers_thread, is_neutral_locale
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.keying import is_simple
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller, Snapshot
@@ -24,7 +24,7 @@ from bindserver.exceptions import InvalidParams, Refusal, TooManyRows, Unsound
 from bindserver.http.request_free import Contextless, binding_for
 from bindserver.hub.hub import hub
 from bindserver.queries.compiler import queryset_of, reads_alike
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.serializer_traits import Traits, traits_of
 
 LONG_NUMBER = re.compile(r'"-?\d{16,}"')
@@ -51,7 +51,7 @@ def held(
         hooks: methods of the view that would not be called, as they usually are.
     """
     binding: Binding[Any] = view.get_binding()
-    alias = binding.using or "default"
+    alias = alias_of(binding)
     if not _is_usual(view, hooks) or asks_itself(alias) or not is_neutral_locale():
         return None
     if not is_made_alike(binding) or _asks_thread(view, binding):
@@ -78,7 +78,7 @@ def is_made_alike(binding: Binding[Any]) -> bool:
     except InvalidParams:
         return False
     one, other = (
-        Encoder().encode([kind.params, kind.own_attributes()]) for kind in (binding, again)
+        IdentityEncoder().encode([kind.params, kind.own_attributes()]) for kind in (binding, again)
     )
     return bool(one == other)
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from channels import DEFAULT_CHANNEL_LAYER
 from channels.layers import channel_layers
-from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from bindserver.bindings.registry import registry
@@ -24,6 +23,7 @@ from bindserver.conf import conf
 from bindserver.database import is_served
 from bindserver.database.snapshot import connect, open_connection
 from bindserver.hub.hub import hub
+from bindserver.relay.relay import reaches_others
 
 READY_SECONDS = 2.0
 """How long a database or the channel layer may take to answer."""
@@ -66,7 +66,7 @@ class HealthChecks:
     async def _problems(self) -> dict[str, str]:
         """Return what is out of reach, and which views are not caught up."""
         names = [f"database {alias}" for alias in watched_databases()]
-        names += ["channel layer"] if has_channel_layer() else []
+        names += ["channel layer"] if reaches_others() else []
         answers = await asyncio.gather(*(self._problem(name) for name in names))
         behind = {f"views of {alias}": _lag(alias) for alias in watched_databases()}
         found = {**dict(zip(names, answers, strict=True)), **behind}
@@ -110,15 +110,7 @@ def _stragglers(alias: str) -> list[dict[str, object]]:
 
 def watched_databases() -> list[str]:
     """Return the databases that bindings read, or the default one while there are none."""
-    used = filter(is_served, {binding.using or DEFAULT_DB_ALIAS for binding in registry.all()})
-    return sorted(used) or [DEFAULT_DB_ALIAS]
-
-
-def has_channel_layer() -> bool:
-    """Return whether a channel layer is configured that reaches beyond this process."""
-    layer = getattr(settings, "CHANNEL_LAYERS", {}).get(DEFAULT_CHANNEL_LAYER, {})
-    backend = layer.get("BACKEND", "")
-    return bool(backend) and not backend.endswith("InMemoryChannelLayer")
+    return list(filter(is_served, registry.aliases())) or [DEFAULT_DB_ALIAS]
 
 
 async def respond(

@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from bindserver.bindings.binding import Binding, model_of, says_fields
+from bindserver.bindings.binding import Binding, alias_of, model_of, says_fields
 from bindserver.bindings.keying import wire_key
 from bindserver.bindings.params import from_query
 from bindserver.bindings.permissions import asks_about_objects
@@ -166,7 +166,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
             return False
         if not filters_any_class_alike(self):
             return False
-        alias = binding.using or "default"
+        alias = alias_of(binding)
         probe = QuerySet[Any](binding.get_model(), using=alias)
         try:
             return reads_alike(self.filter_queryset(probe), probe, alias)

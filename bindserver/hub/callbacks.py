@@ -19,10 +19,12 @@ from queue import SimpleQueue
 from typing import Any
 
 from bindserver.bindings.binding import Binding
-from bindserver.cycle.inbox import Answered, Caller, Ended, Event, Published, Ref, Refused
-from bindserver.engine.frames import Frame
+from bindserver.cycle.inbox import Caller, SessionRequest
+from bindserver.cycle.view_store import EVERYTHING
+from bindserver.engine.effects import Ask, HubEffect, Release
+from bindserver.engine.events import Answered, Ended, Event, Published, Rejected
+from bindserver.engine.frames import Frame, changes_in
 from bindserver.engine.protocol import Code, canonical
-from bindserver.hub.hearing import changes
 from bindserver.user_code import apart
 
 logger = logging.getLogger("bindserver")
@@ -54,20 +56,13 @@ class MessageCallbacks:
     """Keeps bindings live, and calls their `message` for each change.
 
     Args:
-        subscribe: asks for a binding's events.
-        release: ends that.
+        request: hands a request to the hub.
         limit: how many bytes may wait for one binding.
     """
 
-    def __init__(
-        self,
-        subscribe: Callable[[Ref, Binding[Any]], None],
-        release: Callable[[Ref], None],
-        limit: int,
-    ) -> None:
+    def __init__(self, request: Callable[[SessionRequest], None], limit: int) -> None:
         self.loop = asyncio.new_event_loop()
-        self._subscribe = subscribe
-        self._release = release
+        self._request = request
         self._limit = limit
         self._lock = threading.Lock()
         self._numbers = count(1)
@@ -85,7 +80,7 @@ class MessageCallbacks:
 
     def keep(self, binding: Binding[Any]) -> None:
         """Keep a binding, once for each context."""
-        caller = Caller(user=binding.user, auth=binding.auth).identity()
+        caller = _caller_of(binding).identity()
         plain = (type(binding), caller, canonical(binding.wire_params))
         identity = plain if binding.is_plain() else binding
         with self._lock:
@@ -96,8 +91,8 @@ class MessageCallbacks:
 
     def stop(self) -> None:
         """Let go of all, and end the threads; frames that wait are not told any more."""
-        for number in list(self._keepings):
-            self._release(Ref(self, number))
+        for keeping in list(self._keepings.values()):
+            self._want(keeping, Release(number=keeping.number))
         self._keepings.clear()
         self._frames.put(None)
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -109,11 +104,18 @@ class MessageCallbacks:
         keeping.number = next(self._numbers)
         keeping.lost = False
         self._keepings[keeping.number] = keeping
-        self._subscribe(Ref(self, keeping.number), keeping.binding)
+        self._want(keeping, Ask(number=keeping.number, message=EVERYTHING))
+
+    def _want(self, keeping: _Keeping, effect: HubEffect) -> None:
+        caller = _caller_of(keeping.binding)
+        self._request(SessionRequest(self, caller, effect, keeping.binding))
+
+    def _leave(self, keeping: _Keeping) -> None:
+        self._want(keeping, Release(number=keeping.number))
+        self._keepings.pop(keeping.number, None)
 
     def _begin_later(self, keeping: _Keeping) -> None:
-        self._release(Ref(self, keeping.number))
-        self._keepings.pop(keeping.number, None)
+        self._leave(keeping)
         self.loop.call_later(AGAIN_SECONDS, self._begin, keeping)
 
     # A listener's part, on a loop of its own.
@@ -127,7 +129,7 @@ class MessageCallbacks:
             case Published(frames=frames) | Answered(frames=frames):
                 keeping.told = None
                 self._queue(keeping, frames)
-            case Refused(code=code) | Ended(code=code):
+            case Rejected(code=code) | Ended(code=code):
                 name = type(keeping.binding).__name__
                 if keeping.told is not code:  # once, however often it is tried
                     keeping.told = code
@@ -142,8 +144,7 @@ class MessageCallbacks:
             return
         if keeping.waiting and keeping.waiting + size > self._limit:
             keeping.lost = True
-            self._release(Ref(self, keeping.number))
-            self._keepings.pop(keeping.number, None)
+            self._leave(keeping)
             self._frames.put((keeping, ()))
             return
         keeping.waiting += size
@@ -162,7 +163,7 @@ class MessageCallbacks:
         while (item := self._frames.get()) is not None:
             keeping, frames = item
             for frame in frames:
-                for action, payload in changes(frame, keeping.pages):
+                for action, payload in changes_in(frame, keeping.pages):
                     self._call(keeping.binding, action, payload)
             self.loop.call_soon_threadsafe(self._told, keeping, sum(f.size for f in frames))
 
@@ -177,3 +178,7 @@ class MessageCallbacks:
             apart(lambda: binding.message(action, payload))
         except Exception:  # the project's own code, which must harm nobody else's
             logger.exception("bindserver: %s.message() failed", type(binding).__name__)
+
+
+def _caller_of(binding: Binding[Any]) -> Caller:
+    return Caller(user=binding.user, auth=binding.auth)

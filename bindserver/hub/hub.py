@@ -9,30 +9,25 @@ from typing import Any
 
 from django.conf import settings
 
-from bindserver.bindings.binding import Binding, M
+from bindserver.bindings.binding import Binding, M, alias_of
 from bindserver.bindings.model_rows import ModelRows
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.conf import conf
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import (
     Caller,
-    CatchUpRequest,
     CommandKind,
     Hint,
     ReadRequest,
-    ReconsiderRequest,
-    Ref,
-    ReleaseRequest,
     Request,
+    SessionRequest,
     Snapshot,
     SnapshotRequest,
-    SubscribeRequest,
-    UnsubscribeRequest,
     ViewCommand,
 )
 from bindserver.cycle.lag import LaggingViews
-from bindserver.cycle.view_store import EVERYTHING
 from bindserver.engine.changes import Change
+from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
 from bindserver.engine.protocol import Subscribe, Unsubscribe
 from bindserver.exceptions import UnknownEvent
 from bindserver.forks import on_fork
@@ -54,40 +49,32 @@ class Hub:
         self._serving = False
         self._lock = threading.RLock()
 
-    def subscribe(self, ref: Ref, caller: Caller, message: Subscribe) -> None:
-        """Have a subscription accepted and answered.
+    def request(self, request: SessionRequest) -> None:
+        """Have done what a session wants; its listener hears what comes of it.
+
+        A subscription that is evaluated again, for a caller who has proved anew who they are, ends
+        if they may not have it any more; if they see other rows, it goes on with those.
 
         Raises:
             UnknownEvent: no binding has the event.
             Unsound: the binding must not be served.
         """
-        self.serve()
-        request = SubscribeRequest(ref=ref, caller=caller, message=message)
-        self._cycle(registry.get(message.event).using or "default").ask(request)
-
-    def unsubscribe(self, ref: Ref, message: Unsubscribe) -> None:
-        """Have the canonical params of a message told.
-
-        Raises:
-            UnknownEvent: no binding has the event.
-        """
-        self._cycle_of(message.event).ask(UnsubscribeRequest(ref=ref, message=message))
-
-    def catch_up(self, ref: Ref, event: str, version: int) -> None:
-        """Have a subscription brought from a version of its view to the present."""
-        self._cycle_of(event).ask(CatchUpRequest(ref=ref, version=version))
-
-    def reconsider(self, ref: Ref, caller: Caller, event: str) -> None:
-        """Have a subscription evaluated again, for a caller who has proved anew who they are.
-
-        If they may not have it any more it ends; if they see other rows, it goes on with those.
-        """
-        if registry.has(event):
-            self._cycle_of(event).ask(ReconsiderRequest(ref=ref, caller=caller))
-
-    def release(self, ref: Ref) -> None:
-        """Forget a subscription."""
-        self._tell(ReleaseRequest(ref=ref))
+        match request.effect:
+            case Release():
+                self._tell(request)  # one of them knows it
+            case Ask() if request.instance is not None:
+                self._cycle(alias_of(request.instance)).ask(request)
+            case Ask(message=Subscribe(event=event)):
+                self.serve()
+                self._cycle(alias_of(registry.get(event))).ask(request)
+            case Reconsider(event=event) if not registry.has(event):
+                pass
+            case (
+                Ask(message=Unsubscribe(event=event))
+                | CatchUp(event=event)
+                | Reconsider(event=event)
+            ):
+                self._cycle(alias_of(registry.find(event))).ask(request)
 
     def snapshot(
         self,
@@ -110,13 +97,13 @@ class Hub:
         """
         registry.judge(binding)
         request = SnapshotRequest(binding=binding, caller=caller, params=params, trusted=trusted)
-        self._cycle(binding.using or "default").ask(request)
+        self._cycle(alias_of(binding)).ask(request)
         return request.answer
 
     def read(self, binding: Binding[M]) -> Future[ModelRows[M]]:
         """Return a binding's rows as model instances, as fresh as the database at this call."""
         request = ReadRequest(instance=binding)
-        self._cycle(binding.using or "default").ask(request)
+        self._cycle(alias_of(binding)).ask(request)
         return request.answer
 
     def keep(self, binding: Binding[Any]) -> None:
@@ -126,15 +113,8 @@ class Hub:
         """
         with self._lock:
             if self._callbacks is None:
-                self._callbacks = MessageCallbacks(
-                    self._subscribe_own, self.release, conf.MAX_OUTBOX_BYTES
-                )
+                self._callbacks = MessageCallbacks(self.request, conf.MAX_OUTBOX_BYTES)
         self._callbacks.keep(binding)
-
-    def _subscribe_own(self, ref: Ref, binding: Binding[Any]) -> None:
-        caller = Caller(user=binding.user, auth=binding.auth)
-        request = SubscribeRequest(ref=ref, caller=caller, message=EVERYTHING, instance=binding)
-        self._cycle(binding.using or "default").ask(request)
 
     def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
         """Take a hint of a write; databases that nobody follows here pass it over."""
@@ -230,9 +210,6 @@ class Hub:
     def _tell(self, request: Request) -> None:
         for cycle in list(self._cycles.values()):
             cycle.ask(request)
-
-    def _cycle_of(self, event: str) -> Cycle:
-        return self._cycle(registry.find(event).using or "default")
 
     def _cycle(self, alias: str) -> Cycle:
         with self._lock:

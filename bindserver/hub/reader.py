@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 
 from bindserver.bindings import permissions
 from bindserver.bindings.ambient import asks_callers_thread
-from bindserver.bindings.binding import Binding, M
+from bindserver.bindings.binding import Binding, M, alias_of
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import registry
@@ -69,7 +69,7 @@ def _must_ask_itself(binding: Binding[Any]) -> bool:
     In a snapshot of ours, as in a binding's own `get_queryset`, what is read belongs to that
     snapshot; and its thread is the one that would have to answer.
     """
-    alias = binding.using or "default"
+    alias = alias_of(binding)
     return in_snapshot() or asks_itself(alias) or asks_callers_thread(binding)
 
 

@@ -16,7 +16,7 @@ from django.db.models.query import (
     ValuesListIterable,
 )
 
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, alias_of
 from bindserver.database import database_of
 from bindserver.database.base import Sorting
 from bindserver.database.routers import elsewhere, say_using
@@ -24,7 +24,7 @@ from bindserver.exceptions import BindingError
 from bindserver.queries.dependencies import Paths, paths_of
 from bindserver.queries.evaluation import makes_rows
 from bindserver.queries.expressions import has_window, keeps, own_sql
-from bindserver.queries.identity import Encoder, Statement, compile_query
+from bindserver.queries.identity import IdentityEncoder, Statement, compile_query
 
 
 def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
@@ -32,7 +32,7 @@ def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
 
     Making one asks the binding for its queryset, which may read the database.
     """
-    alias = binding.using or "default"
+    alias = alias_of(binding)
     _, queryset = ordered(located(binding, alias), binding.ordering, alias)
     if binding.limit:
         queryset = queryset[: binding.limit]
@@ -63,7 +63,7 @@ def reads_alike(one: QuerySet[Any], other: QuerySet[Any], alias: str) -> bool:
 
 def _settled(queryset: QuerySet[Any], alias: str) -> Any:
     _, in_order = ordered(queryset.using(alias), None, alias)
-    return Encoder(alias).queryset(in_order, "a queryset")
+    return IdentityEncoder(alias).queryset(in_order, "a queryset")
 
 
 def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:

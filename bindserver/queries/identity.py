@@ -55,7 +55,7 @@ def compile_query(query: SQLQuery, alias: str) -> Statement:
     return Statement(sql, tuple(arguments))
 
 
-class Encoder(ValueEncoder):
+class IdentityEncoder(ValueEncoder):
     """Encodes querysets beside values.
 
     Args:

@@ -18,14 +18,14 @@ from rest_framework import serializers
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ATOMS, Memo, copy_of
 from bindserver.bindings.serializers import NoRequest, context_of, held_in, serializer_of
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
 
 SerializerClass = type[serializers.BaseSerializer[Any]]
 Context = Mapping[str, Any]
 
 
-class Serving:
+class SerializerChoice:
     """Which serializer renders a query's rows, and in which context: asked anew for each read.
 
     Args:
@@ -50,7 +50,7 @@ class Serving:
         self._pristine = pristine
         self._alias = alias
 
-    def encoded(self, encoder: Encoder) -> Any:
+    def encoded(self, encoder: IdentityEncoder) -> Any:
         """Return the context as plain data."""
         return _encoded(self.context, encoder)
 
@@ -76,15 +76,15 @@ class Serving:
     def _is_first(self, serializer_class: SerializerClass, context: Context) -> bool:
         """Return whether an answer is surely the same as the first one."""
         return serializer_class is self.serializer_class and _encoded(
-            context, Encoder(self._alias)
-        ) == self.encoded(Encoder(self._alias))
+            context, IdentityEncoder(self._alias)
+        ) == self.encoded(IdentityEncoder(self._alias))
 
     def says_all(self) -> bool:
         """Return whether the context is plain data, which is the same when it is equal."""
         return is_data(held_in(self.context))
 
 
-def _encoded(context: Context, encoder: Encoder) -> Any:
+def _encoded(context: Context, encoder: IdentityEncoder) -> Any:
     return encoder.items(held_in(context), "context")
 
 

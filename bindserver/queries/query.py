@@ -14,7 +14,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.serializers import held_in
 from bindserver.conf import conf
 from bindserver.database.base import NotSorted
@@ -27,8 +27,8 @@ from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.compiler import compiled, located, ordered, why_whole
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.evaluation import says_all
-from bindserver.queries.identity import Encoder, digest
-from bindserver.queries.lifetimes import Serving, renewed
+from bindserver.queries.identity import IdentityEncoder, digest
+from bindserver.queries.lifetimes import SerializerChoice, renewed
 from bindserver.queries.rendering import (
     ModelRenderer,
     Renderer,
@@ -159,7 +159,7 @@ class Query:
     ) -> None:
         pristine = binding.unasked() if pristine is None else pristine
         self.form = form
-        self.alias: str = binding.using or "default"
+        self.alias: str = alias_of(binding)
         self.max_rows: int = binding.max_rows or conf.MAX_ROWS
         self._limit = binding.limit
         queryset = located(binding, self.alias)
@@ -172,11 +172,11 @@ class Query:
         self._queryset = queryset[: self._limit] if self._limit else queryset
         self._compile(queryset)
         columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
-        encoder = Encoder(self.alias)
+        encoder = IdentityEncoder(self.alias)
         self._format: list[Any] = []
         self._code: list[Any] = []
         self._renderer: Renderer | ModelRenderer
-        self._serving: Serving | None = None
+        self._serving: SerializerChoice | None = None
         self.serializer_class: type | None = None
         self.instances = instances_in(queryset)
         self.says_all = says_all(queryset)
@@ -208,10 +208,10 @@ class Query:
         binding: Binding[Any],
         pristine: Binding[Any],
         columns: Sequence[str],
-        encoder: Encoder,
+        encoder: IdentityEncoder,
     ) -> list[Any]:
         """Make the renderer; return by what it is told from others in this process."""
-        serving = Serving(binding, pristine, self.alias)
+        serving = SerializerChoice(binding, pristine, self.alias)
         serializer_class, context = serving.first()
         renderer = Renderer(self.model, serializer_class, context, columns)
         self._renderer = renderer
@@ -224,7 +224,7 @@ class Query:
         self._format, self._code = renderer.row_format(), attributes_of(renderer.serializer)
         return [made, renderer.fields(), self._format, serving.encoded(encoder)]
 
-    def _identify(self, binding: Binding[Any], made: list[Any], encoder: Encoder) -> None:
+    def _identify(self, binding: Binding[Any], made: list[Any], encoder: IdentityEncoder) -> None:
         """Note who it is, and by what it is known that it can be read together with."""
         common = self._queryset if self._shape is None else self._shape.queryset
         statement = encoder.arguments(self._statement, "the queryset")
@@ -236,7 +236,7 @@ class Query:
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
         kind = type(binding)
         # An event leads to one class, in every process; in this one there may have been others.
-        known = [Encoder().code(kind), self.max_rows, self._code]
+        known = [IdentityEncoder().code(kind), self.max_rows, self._code]
         self.identity = digest([*known, *asked])
         rows = [self._format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
         self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]

@@ -25,7 +25,7 @@ from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
 from bindserver.queries.evaluation import CHUNK_ROWS, has_columns, instances, is_bare, is_own_column
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.listed import child_of
 from bindserver.queries.serializer_code import code_of
 from bindserver.queries.shapes import ALL, Slot, Slots
@@ -328,7 +328,7 @@ def key_name(binding: Binding[Any]) -> str:
 
 
 def serializer_identity(
-    encoder: Encoder, serializer_class: type[serializers.BaseSerializer[Any]]
+    encoder: IdentityEncoder, serializer_class: type[serializers.BaseSerializer[Any]]
 ) -> Any:
     """Return what is equal for one and the same serializer class: one that is made anew, by its
     binding or by a function, is another. Those of plain fields are what their fields are."""
@@ -411,7 +411,7 @@ WRITING = frozenset(
 
 def _arguments_of(field: Any, above: tuple[Any, ...]) -> list[Any]:
     """Return the arguments of a field by which it renders."""
-    encoder = Encoder()
+    encoder = IdentityEncoder()
     given = getattr(field, "_kwargs", {})
     kept = {name: given[name] for name in sorted(given) if name not in WRITING}
     fields = [
@@ -460,4 +460,4 @@ def _attribute(member: Any) -> Any:
     if isinstance(member, property):
         return [_attribute(code) for code in (member.fget, member.fset, member.fdel)]
     member = getattr(member, "__func__", member)
-    return [path_of(type(member)), Encoder().encode(member)]
+    return [path_of(type(member)), IdentityEncoder().encode(member)]

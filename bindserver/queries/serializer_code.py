@@ -16,7 +16,7 @@ from typing import Any
 
 from bindserver.bindings.functions import codes_in, functions_in, held_by
 from bindserver.bindings.model_rows import ATOMS
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import path_of
 
 OTHERS = frozenset({"django", "rest_framework", *sys.stdlib_module_names})
@@ -80,7 +80,7 @@ class _Teller:
             depth: how deep it lies in another one.
         """
         if type(value) in ATOMS:
-            return Encoder().encode(value)
+            return IdentityEncoder().encode(value)
         if isinstance(value, Enum):
             return [path_of(type(value)), value.name, self.tell(value.value)]
         functions = list(functions_in(value))
@@ -94,7 +94,7 @@ class _Teller:
         return [path_of(type(value)), self._given(value), *map(self._function, functions)]
 
     def _data(self, value: Any, depth: int) -> Any:
-        encoder = Encoder()
+        encoder = IdentityEncoder()
         encoded = encoder.encode(value)
         if not encoder.unshared:
             return encoded
@@ -138,7 +138,7 @@ class _Teller:
     def _const(self, const: Any) -> Any:
         if isinstance(const, CodeType):
             return self._code(const)
-        return "..." if const is Ellipsis else Encoder().encode(const)
+        return "..." if const is Ellipsis else IdentityEncoder().encode(const)
 
 
 def _is_written(kind: type[Any], inside: Any) -> bool:

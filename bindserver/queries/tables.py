@@ -19,7 +19,7 @@ from rest_framework.permissions import (
 from rest_framework.settings import api_settings
 
 from bindserver.bindings import permissions
-from bindserver.bindings.binding import Binding, model_of
+from bindserver.bindings.binding import Binding, alias_of, model_of
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
 from bindserver.database.pacing import Pacer
@@ -44,7 +44,7 @@ def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
     users = get_user_model()
     tables = {users._meta.db_table} if router.db_for_read(users) == alias else set()
     for binding in bindings:
-        if (binding.using or "default") == alias:
+        if alias_of(binding) == alias:
             tables |= _declared(binding) | _tried(binding, alias)
             if _asks_for_rights(binding) and router.db_for_read(users) == alias:
                 tables |= _rights_of(users)

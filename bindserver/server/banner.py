@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import connections
 
 from bindserver.bindings.registry import registry
 from bindserver.capture.sources import source_of
@@ -12,7 +12,6 @@ from bindserver.conf import conf
 from bindserver.database import is_served
 from bindserver.database.diagnosis import explained
 from bindserver.exceptions import CaptureError
-from bindserver.http.health import has_channel_layer
 from bindserver.relay.relay import reaches_others
 from bindserver.server.runner import Plan
 
@@ -34,7 +33,7 @@ def greet(plan: Plan, port: int) -> Iterator[str]:
     captures = {alias: _capture(alias) for alias in databases()}
     for alias, (name, words) in captures.items():
         yield f"  capture on {alias}: {words}"
-        if name == "signals" and plan.workers > 1 and not has_channel_layer():
+        if name == "signals" and plan.workers > 1 and not reaches_others():
             yield (
                 "  warning: without a channel layer, a write in one worker is seen by the others "
                 f"within {conf.COMPARE_SECONDS:g} s only; set CHANNEL_LAYERS, or install the log"
@@ -47,7 +46,7 @@ def greet(plan: Plan, port: int) -> Iterator[str]:
 
 def databases() -> list[str]:
     """Return the aliases of the databases that bindings read."""
-    return sorted(filter(is_served, {b.using or DEFAULT_DB_ALIAS for b in registry.all()}))
+    return list(filter(is_served, registry.aliases()))
 
 
 def address(plan: Plan, port: int) -> str:

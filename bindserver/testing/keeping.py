@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bindserver.bindings.binding import Binding
-from bindserver.cycle.inbox import Answered, Ended, Event, Published
-from bindserver.cycle.inbox import Refused as RefusedEvent
-from bindserver.hub.hearing import changes
+from bindserver.engine.events import Answered, Ended, Event, Published, Rejected
+from bindserver.engine.frames import changes_in
 from bindserver.testing.subscriber import Refused
 
 
@@ -31,9 +30,9 @@ class Keeping:
         match event:
             case Published(frames=frames) | Answered(frames=frames):
                 for frame in frames:
-                    for action, payload in changes(frame, self._pages):
+                    for action, payload in changes_in(frame, self._pages):
                         self._call(action, payload)
-            case RefusedEvent(code=code, detail=detail):
+            case Rejected(code=code, detail=detail):
                 self._problems.append(Refused(code, detail))
             case Ended(code=code):
                 self._problems.append(Refused(code))

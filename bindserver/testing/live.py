@@ -8,11 +8,12 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db.models import Model
 
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.registry import BindingClass, registry
-from bindserver.cycle.inbox import Caller, Ref, SubscribeRequest
+from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.view_store import EVERYTHING
 from bindserver.engine.changes import Key
+from bindserver.engine.effects import Ask
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound
 from bindserver.testing.inline import InlineCycle
 from bindserver.testing.keeping import Keeping
@@ -74,7 +75,7 @@ class Live:
             binding=wanted,
             caller=Caller(user=user, auth=auth),
             params=params or {},
-            cycle=self._cycle(wanted.using or "default").ask,
+            cycle=self._cycle(alias_of(wanted)).ask,
             commit=self._commit,
         )
         subscriber.open(cursor=cursor, held=held)
@@ -93,14 +94,10 @@ class Live:
         """
         if not isinstance(binding, Binding):
             binding = (_published(binding) if isinstance(binding, str) else _class_of(binding))()
-        cycle = self._cycle(binding.using or "default")
-        request = SubscribeRequest(
-            ref=Ref(Keeping(binding, cycle.problems), 1),
-            caller=Caller(user=binding.user, auth=binding.auth),
-            message=EVERYTHING,
-            instance=binding,
-        )
-        cycle.ask(request)
+        cycle = self._cycle(alias_of(binding))
+        keeping = Keeping(binding, cycle.problems)
+        caller = Caller(user=binding.user, auth=binding.auth)
+        cycle.ask(SessionRequest(keeping, caller, Ask(number=1, message=EVERYTHING), binding))
         self._commit()
 
     def settle(self) -> dict[Subscriber, list[Data]]:

@@ -57,9 +57,8 @@ def serving() -> Iterator[LiveServer]:
     Raises:
         ImproperlyConfigured: a test database is in memory, or the project has no ASGI application.
     """
-    aliases = sorted({binding.using or "default" for binding in registry.all()})
     with ExitStack() as stack:
-        for alias in aliases:
+        for alias in registry.aliases():
             _refuse_memory(alias)
             stack.enter_context(_logged(alias))
         stack.enter_context(modify_settings(ALLOWED_HOSTS={"append": [HOST, "localhost"]}))

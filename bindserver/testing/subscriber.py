@@ -11,22 +11,12 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
-from bindserver.cycle.inbox import (
-    Caller,
-    CatchUpRequest,
-    Event,
-    Ref,
-    ReleaseRequest,
-    Request,
-    SubscribeRequest,
-    UnsubscribeRequest,
-)
+from bindserver.cycle.inbox import Caller, Request, SessionRequest
 from bindserver.engine.changes import Key
-from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Release
+from bindserver.engine.effects import Close, Effect, Prove
+from bindserver.engine.events import Event
 from bindserver.engine.frames import Frame
-from bindserver.engine.protocol import Subscribe
 from bindserver.engine.session import Session
-from bindserver.hub.hearing import tell
 from bindserver.testing.replica import Replica
 
 Data = dict[str, Any]
@@ -196,7 +186,7 @@ class Subscriber:
 
     def hear(self, number: int, event: Event) -> None:
         """Take an event about the subscription or question `number`."""
-        self._perform(tell(self._session, number, event))
+        self._perform(self._session.hear(number, event))
 
     def fail(self) -> None:
         """Nothing to give up: what raises here raises in the test."""
@@ -219,19 +209,13 @@ class Subscriber:
 
     def _do(self, effect: Effect) -> None:
         match effect:
-            case Ask(number=number, message=message):
-                ref = Ref(self, number)
-                if isinstance(message, Subscribe):
-                    self._ask_cycle(SubscribeRequest(ref=ref, caller=self._caller, message=message))
-                else:
-                    self._ask_cycle(UnsubscribeRequest(ref=ref, message=message))
-            case Release(subscription=number):
-                self._ask_cycle(ReleaseRequest(ref=Ref(self, number)))
-            case CatchUp(subscription=number, version=version):
-                self._ask_cycle(CatchUpRequest(ref=Ref(self, number), version=version))
             case Close(code=code, reason=reason):
                 self.error = Refused(str(int(code)), reason)
                 self.leave()
+            case Prove():
+                pass  # a test says who subscribes
+            case _:
+                self._ask_cycle(SessionRequest(self, self._caller, effect))
 
     def _next_frame(self) -> Frame | None:
         for item in self._session.next_frame():

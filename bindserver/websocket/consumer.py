@@ -16,13 +16,13 @@ from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
 from bindserver.conf import conf
-from bindserver.cycle.inbox import Event, Ref
-from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
+from bindserver.cycle.inbox import SessionRequest
+from bindserver.engine.effects import Close, Effect, HubEffect, Prove
+from bindserver.engine.events import Event, Rejected
 from bindserver.engine.frames import Frame
-from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code, Subscribe
+from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
-from bindserver.hub.hearing import tell
 from bindserver.hub.hub import hub
 from bindserver.websocket.authentication import NotProven
 from bindserver.websocket.identity import Identity
@@ -104,7 +104,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def hear(self, number: int, event: Event) -> None:
         """Take an event about the subscription or question `number`."""
-        self._perform(tell(self._session, number, event))
+        self._perform(self._session.hear(number, event))
 
     def fail(self) -> None:
         """Give the connection up: an event could not be taken, so its copy may be wrong."""
@@ -120,29 +120,20 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
     def _perform(self, effects: Iterable[Effect]) -> None:
         for effect in effects:
             match effect:
-                case Ask():
-                    self._ask(effect)
-                case Release(subscription=number):
-                    hub.release(Ref(self, number))
-                case CatchUp(subscription=number, version=version):
-                    event = self._session.subscriptions[number].event
-                    hub.catch_up(Ref(self, number), event, version)
-                case Reconsider(subscription=number, event=event):
-                    hub.reconsider(Ref(self, number), self._identity.caller, event)
                 case Close(code=code, reason=reason):
                     if self._closing is None:
                         self._closing = self.loop.create_task(self._close(code, reason))
+                case Prove():
+                    pass  # proving takes its time: `websocket_receive` waits for it
+                case _:
+                    self._request(effect)
         self._write()
 
-    def _ask(self, ask: Ask) -> None:
-        ref = Ref(self, ask.number)
+    def _request(self, effect: HubEffect) -> None:
         try:
-            if isinstance(ask.message, Subscribe):
-                hub.subscribe(ref, self._identity.caller, ask.message)
-            else:
-                hub.unsubscribe(ref, ask.message)
+            hub.request(SessionRequest(self, self._identity.caller, effect))
         except Refusal as refusal:
-            self._perform(self._session.refused(ask.number, refusal.code, str(refusal)))
+            self.hear(effect.number, Rejected(code=refusal.code, detail=str(refusal)))
 
     # Who the client is.
 

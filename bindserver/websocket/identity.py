@@ -24,7 +24,7 @@ from django.contrib.auth.signals import user_logged_out
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller
 from bindserver.engine.protocol import Code
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
 from bindserver.websocket.authentication import (
     NotProven,
@@ -68,7 +68,7 @@ class Credentials:
     def says_else(self, other: Credentials) -> bool:
         """Return whether what proves two is known not to be the same: a token that was looked up
         may have fewer scopes by now. What nobody can look into is taken to say what it did."""
-        one, two = Encoder(), Encoder()
+        one, two = IdentityEncoder(), IdentityEncoder()
         differ = one.encode(self.auth) != two.encode(other.auth)
         return differ and not (one.unshared or two.unshared)
 

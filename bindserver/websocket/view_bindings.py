@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Protocol, cast
 
 from django.db.models import Model, Q, QuerySet
 
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.registry import BindingClass
 from bindserver.bindings.serializers import context_of
 from bindserver.exceptions import BindingError
@@ -104,7 +104,7 @@ class _Chosen(_Bound):
         chosen = self._view().get_binding()
         if not isinstance(chosen, Binding):
             raise BindingError(f"{self.view.__name__}.get_binding() returns a binding.")
-        if (chosen.using or "default") != (type(self).using or "default"):
+        if alias_of(chosen) != alias_of(type(self)):
             raise BindingError(
                 f"{self.view.__name__}.get_binding() returns a binding of another database."
             )

@@ -22,8 +22,9 @@ from django.test import TestCase, override_settings
 from bindserver import written
 from bindserver.capture.signals import SignalCapture
 from bindserver.capture.transactions import Publish, TransactionRecorder
-from bindserver.cycle.inbox import Caller, Ref
+from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.engine.changes import Change
+from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import hub
 from tests.app.models import (
@@ -326,7 +327,7 @@ class TestFollowing:
         ear = Ear()
         with override_settings(BINDSERVER={"COMPARE_SECONDS": 1}):
             message = Subscribe(event="products", params={})
-            hub.subscribe(Ref(ear, 1), Caller(), message)
+            hub.request(SessionRequest(ear, Caller(), Ask(number=1, message=message)))
             await ear.until(lambda: ear.replica.cursor)
             yield ear
             await asyncio.to_thread(hub.stop)

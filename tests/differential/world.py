@@ -20,19 +20,10 @@ from bindserver.bindings.binding import Binding
 from bindserver.capture.log import log_of
 from bindserver.capture.tables import tracked
 from bindserver.checks.bindings import CHECKS
-from bindserver.cycle.inbox import (
-    Accepted,
-    Answered,
-    Caller,
-    Ended,
-    Event,
-    Published,
-    Ref,
-    Refused,
-    Staled,
-    SubscribeRequest,
-)
+from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.view_store import EVERYTHING
+from bindserver.engine.effects import Ask
+from bindserver.engine.events import Accepted, Answered, Ended, Event, Published, Rejected, Staled
 from bindserver.testing.replica import Replica
 from bindserver.user_code import neutral
 from tests.differential.declaring import PRELUDE, Declared
@@ -150,7 +141,7 @@ class Subscriber:
                 self.replica.apply(json.loads(frame.text)["data"])
         elif isinstance(event, Staled):
             self.replica.apply(json.loads(event.frame.text)["data"])
-        elif isinstance(event, Refused | Ended):
+        elif isinstance(event, Rejected | Ended):
             self.refused = str(event)
 
     def settle(self, state: str) -> None:
@@ -182,9 +173,8 @@ class Followed:
     def ask(self, turning: Turning) -> None:
         """Subscribe, unless the checks have refused it."""
         if not self.problems:
-            ref = Ref(self.subscriber, 1)
-            request = SubscribeRequest(
-                ref=ref, caller=Caller(), message=EVERYTHING, instance=self._kind()
+            request = SessionRequest(
+                self.subscriber, Caller(), Ask(number=1, message=EVERYTHING), self._kind()
             )
             turning.ask(request)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
+from bindserver.engine.events import Accepted, Answered, Event, Published, Rejected, Unsubscribed
 from bindserver.engine.frames import Frame
 from bindserver.engine.limits import Limits
 from bindserver.engine.protocol import Code
@@ -22,13 +23,13 @@ def named(effect: Effect) -> str:
     match effect:
         case Ask(number=number):
             return f"ask {number}"
-        case Release(subscription=number):
+        case Release(number=number):
             return f"release {number}"
-        case CatchUp(subscription=number, version=version):
+        case CatchUp(number=number, version=version):
             return f"catch up {number} from {version}"
         case Prove(token=token, ref=ref):
             return f"prove {token} {ref}"
-        case Reconsider(subscription=number, event=event):
+        case Reconsider(number=number, event=event):
             return f"reconsider {number} {event}"
         case Close(code=code):
             return f"close {int(code)}"
@@ -105,23 +106,24 @@ class Talk:
 
     # The hub.
 
+    def hear(self, number: int, event: Event) -> None:
+        self.perform(self.session.hear(number, event))
+
     def accept(self, params: dict[str, Any] | None = None) -> int:
         """Accept what was asked last, and return its number."""
         text = json.dumps(params or {})
-        self.perform(
-            self.session.accepted(
-                self._asked, params=text, takes_params=bool(params), key="id", ordered=True
-            )
+        self.hear(
+            self._asked, Accepted(params=text, takes_params=bool(params), key="id", ordered=True)
         )
         return self._asked
 
     def end(self, params: dict[str, Any] | None = None) -> None:
         """Tell the params of the unsubscribe message that was asked last."""
         text = json.dumps(params or {})
-        self.perform(self.session.unsubscribed(self._asked, params=text, takes_params=bool(params)))
+        self.hear(self._asked, Unsubscribed(params=text, takes_params=bool(params)))
 
     def refuse(self, code: Code) -> None:
-        self.perform(self.session.refused(self._asked, code, "no"))
+        self.hear(self._asked, Rejected(code=code, detail="no"))
 
     def open(self, event: str = "products") -> int:
         """Bring a subscription to LIVE at version 5, and return its number."""
@@ -135,10 +137,12 @@ class Talk:
         names = [f"answer {version}"]
         if pages > 1:
             names = [f"page {page} of {version}" for page in range(1, pages + 1)]
-        self.session.answered(number, tuple(Frame(name, 600) for name in names), version)
+        self.hear(
+            number, Answered(frames=tuple(Frame(name, 600) for name in names), version=version)
+        )
 
     def publish(self, number: int, version: int, size: int = 10) -> None:
-        self.session.publish(number, (Frame(f"delta {version}", size),), version)
+        self.hear(number, Published(frames=(Frame(f"delta {version}", size),), version=version))
 
     def slow_down(self, number: int) -> None:
         """Fill the outbox, so that a LIVE subscription at version 5 turns LAZY behind version 6."""

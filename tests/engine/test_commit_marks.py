@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bindserver.engine.events import Ended
 from bindserver.engine.protocol import Code
 from tests.engine.talk import Talk
 
@@ -78,7 +79,7 @@ def test_a_mark_does_not_wait_for_a_subscription_that_has_ended(how: str) -> Non
     commit(talk, "s", 6, a, b, size=900)
     talk.read()
     if how == "ended":
-        talk.perform(talk.session.ended(b, Code.REVOKED))
+        talk.hear(b, Ended(code=Code.REVOKED))
         assert talk.read() == "release 2, b disconnect revoked, $commit"
     else:
         talk.say("b", disconnect=True)

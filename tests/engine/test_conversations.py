@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bindserver.engine.effects import Ask, CatchUp, Effect
+from bindserver.engine.events import Accepted, Answered, Event, Published, Unsubscribed
 from bindserver.engine.frames import Frame
 from bindserver.engine.limits import Limits
 from bindserver.engine.session import Session
@@ -41,6 +42,10 @@ class World:
         if isinstance(effect, (Ask, CatchUp)):
             self.requests.append(effect)
 
+    def hear(self, number: int, event: Event) -> None:
+        for effect in self.session.hear(number, event):
+            self.perform(effect)
+
     def say(self, **data: Any) -> None:
         for effect in self.session.receive(json.dumps({"event": "products", "data": data}), 0):
             self.perform(effect)
@@ -59,23 +64,20 @@ class World:
             version = self.view.version
             self.states[version] = rows_of(self.table)
             for number in self.audience:
-                self.session.publish(number, ENCODER.delta(delta, str(version)), version)
+                frames = ENCODER.delta(delta, str(version))
+                self.hear(number, Published(frames=frames, version=version))
 
     def serve(self) -> None:
         """Let the hub serve what it was asked."""
         while self.requests:
             request = self.requests.pop(0)
             if isinstance(request, CatchUp):
-                self.answer(request.subscription, self.view.since(request.version))
+                self.answer(request.number, self.view.since(request.version))
             elif type(request.message).__name__ == "Unsubscribe":
-                args = {"params": "{}", "takes_params": False}
-                for effect in self.session.unsubscribed(request.number, **args):  # type: ignore[arg-type]
-                    self.perform(effect)
+                self.hear(request.number, Unsubscribed(params="{}", takes_params=False))
             else:
-                for effect in self.session.accepted(
-                    request.number, params="{}", takes_params=False, key="id", ordered=True
-                ):
-                    self.perform(effect)
+                event = Accepted(params="{}", takes_params=False, key="id", ordered=True)
+                self.hear(request.number, event)
                 self.audience.add(request.number)
                 self.answer(request.number, None)
 
@@ -85,7 +87,7 @@ class World:
             frames = ENCODER.sync(self.view.texts(), str(version), 7)
         else:
             frames = ENCODER.delta(delta, str(version)) if delta else ()
-        self.session.answered(number, frames, version)
+        self.hear(number, Answered(frames=frames, version=version))
 
     def read(self) -> bool:
         for item in self.session.next_frame():

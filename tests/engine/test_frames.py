@@ -12,8 +12,8 @@ from bindserver.engine.frames import (
     DEFAULT_PAGE_SIZE,
     PAGE_BYTES,
     PAGE_SIZES,
-    Encoder,
     Frame,
+    FrameEncoder,
     key_text,
     round_page_size,
     split,
@@ -21,7 +21,7 @@ from bindserver.engine.frames import (
 from bindserver.engine.ring import Delta, Put
 from tests.engine.tools import ENCODER, data_of
 
-FILTERED = Encoder(event="größe", params='{"category":3}', key="sku")
+FILTERED = FrameEncoder(event="größe", params='{"category":3}', key="sku")
 PAGED = ("page", "pages", "cursor")
 
 
@@ -173,7 +173,7 @@ def test_a_key_is_json() -> None:
 @pytest.mark.parametrize("encoder", [ENCODER, FILTERED], ids=["plain", "params"])
 @pytest.mark.parametrize("count", [0, 1, 250])
 def test_a_sync_with_another_cursor_is_as_if_it_were_made_anew(
-    encoder: Encoder, count: int
+    encoder: FrameEncoder, count: int
 ) -> None:
     rows = [json.dumps({"sku": f'"cursor":"{number}"'}) for number in range(count)]
     made = encoder.sync(rows, "c1", 100)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bindserver.engine.effects import Ask, Close, Effect
+from bindserver.engine.events import Accepted, Event, Unsubscribed
 from bindserver.engine.frames import Frame
 from bindserver.engine.limits import Limits
 from bindserver.engine.protocol import Subscribe
@@ -201,12 +202,10 @@ class Crowd:
             return
         ask = self.asked.pop(0)
         if isinstance(ask.message, Subscribe):
-            effects = self.session.accepted(
-                ask.number, params="{}", takes_params=False, key="id", ordered=True
-            )
+            event: Event = Accepted(params="{}", takes_params=False, key="id", ordered=True)
         else:
-            effects = self.session.unsubscribed(ask.number, params="{}", takes_params=False)
-        for effect in effects:
+            event = Unsubscribed(params="{}", takes_params=False)
+        for effect in self.session.hear(ask.number, event):
             self.take(effect)
 
     def read(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bindserver.engine.events import Answered, Ended, Rejected, Staled
 from bindserver.engine.frames import Frame
 from bindserver.engine.intake import FAILED_PROOF_COST
 from bindserver.engine.protocol import Code
@@ -113,14 +114,14 @@ def test_an_answer_to_what_was_never_asked_is_released_or_passed_over() -> None:
 def test_a_released_number_is_dead(late: str) -> None:
     talk = Talk()
     number = talk.open()
-    talk.perform(talk.session.ended(number, Code.REVOKED))
+    talk.hear(number, Ended(code=Code.REVOKED))
     assert talk.read() == "release 1, products disconnect revoked"
     match late:
         case "accepted":
             talk.accept()
             assert talk.told() == "release 1"
         case "ended":
-            talk.perform(talk.session.ended(number, Code.REVOKED))
+            talk.hear(number, Ended(code=Code.REVOKED))
         case "published":
             talk.publish(number, 6)
         case "answered":
@@ -134,10 +135,10 @@ def test_nothing_follows_the_end_of_a_subscription() -> None:
     talk.answer(number, 6, pages=4)
     assert talk.read(1) == "page 1 of 6"
     talk.publish(number, 7)
-    talk.perform(talk.session.stale(number, Frame("stale", 5)))
-    talk.perform(talk.session.ended(number, Code.EXPIRED))
+    talk.hear(number, Staled(frame=Frame("stale", 5)))
+    talk.hear(number, Ended(code=Code.EXPIRED))
     talk.publish(number, 8)
-    talk.perform(talk.session.stale(number, Frame("stale", 5)))
+    talk.hear(number, Staled(frame=Frame("stale", 5)))
     assert talk.read() == "release 1, products disconnect expired"
 
 
@@ -204,7 +205,7 @@ def test_a_net_change_of_nothing_leads_on_too() -> None:
     number = talk.open()
     talk.slow_down(number)
     talk.read()
-    talk.session.answered(number, (), 9)
+    talk.hear(number, Answered(frames=(), version=9))
     assert talk.session.has_work()
     assert talk.read() == ""
     assert talk.state(number) is SubscriptionState.LIVE
@@ -242,10 +243,10 @@ def test_stale_during_pages_is_told_behind_them_unless_it_is_over() -> None:
     talk = Talk()
     number = talk.open()
     talk.answer(number, 6, pages=2)
-    talk.perform(talk.session.stale(number, Frame("stale", 5)))
+    talk.hear(number, Staled(frame=Frame("stale", 5)))
     assert talk.read() == "page 1 of 6, page 2 of 6, stale"
     talk.answer(number, 7, pages=2)
-    talk.perform(talk.session.stale(number, Frame("stale", 5)))
+    talk.hear(number, Staled(frame=Frame("stale", 5)))
     talk.publish(number, 8)
     assert talk.read() == "page 1 of 7, page 2 of 7, catch up 1 from 7"
 
@@ -257,7 +258,7 @@ def test_a_refusal_that_comes_after_the_word_that_it_was_accepted_names_the_ask_
     talk.say("products", ref=17)
     talk.accept()
     talk.read()
-    talk.perform(talk.session.refused(1, Code.INTERNAL, "the server failed; reference 1"))
+    talk.hear(1, Rejected(code=Code.INTERNAL, detail="the server failed; reference 1"))
     talk.read()
     error, disconnect = (json.loads(frame.text)["data"] for frame in talk.frames[-2:])
     assert error["ref"] == 17

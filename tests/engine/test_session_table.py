@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import get_args
 
 import pytest
 
+from bindserver.engine.events import (
+    Accepted,
+    Answered,
+    Arrived,
+    Ended,
+    Event,
+    Published,
+    Rejected,
+    Staled,
+    Unsubscribed,
+)
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code
 from bindserver.engine.session import Session
@@ -34,7 +46,7 @@ def refused(talk: Talk) -> None:
 
 
 def refused_late(talk: Talk) -> None:
-    talk.perform(talk.session.refused(1, Code.INTERNAL, "the server failed; reference 1"))
+    talk.hear(1, Rejected(code=Code.INTERNAL, detail="the server failed; reference 1"))
 
 
 def answered(talk: Talk) -> None:
@@ -50,12 +62,16 @@ def published_without_room(talk: Talk) -> None:
     talk.publish(1, 9, size=900)
 
 
+def arrived(talk: Talk) -> None:
+    talk.hear(1, Arrived())
+
+
 def stale(talk: Talk) -> None:
-    talk.perform(talk.session.stale(1, Frame("stale", 10)))
+    talk.hear(1, Staled(frame=Frame("stale", 10)))
 
 
 def ended(talk: Talk) -> None:
-    talk.perform(talk.session.ended(1, Code.TOO_LARGE))
+    talk.hear(1, Ended(code=Code.TOO_LARGE))
 
 
 def one_page_written(talk: Talk) -> None:
@@ -74,22 +90,23 @@ def all_ended(talk: Talk) -> None:
     talk.perform(talk.session.end_all(Code.REVOKED))
 
 
-METHODS: dict[Input, set[str]] = {
-    subscribed_again: {"accepted"},
-    unsubscribed: {"unsubscribed"},
-    refused: {"refused"},
-    refused_late: {"refused"},
-    answered: {"answered"},
-    published: {"publish"},
-    published_without_room: {"publish"},
-    stale: {"stale"},
-    ended: {"ended"},
-    one_page_written: {"next_frame"},
-    drained: {"next_frame"},
-    gone: {"gone"},
-    all_ended: {"end_all"},
+INPUTS: dict[Input, type[Event] | str] = {
+    subscribed_again: Accepted,
+    unsubscribed: Unsubscribed,
+    refused: Rejected,
+    refused_late: Rejected,
+    answered: Answered,
+    published: Published,
+    published_without_room: Published,
+    arrived: Arrived,
+    stale: Staled,
+    ended: Ended,
+    one_page_written: "next_frame",
+    drained: "next_frame",
+    gone: "gone",
+    all_ended: "end_all",
 }
-"""The inputs, and which of the session's methods each of them is."""
+"""The inputs, and which event or which of the session's methods each of them is."""
 
 OF_THE_CONNECTION = {
     "authenticated",
@@ -163,6 +180,13 @@ CELLS: dict[Input, dict[SubscriptionState | None, Cell]] = {
         LIVE: (LAZY, "", "delta 8, catch up 1 from 8"),
         LAZY: (LAZY, "", "delta 6, catch up 1 from 6"),
     },
+    arrived: {
+        ABSENT: (ABSENT, "", ""),
+        OPENING: (OPENING, "", ""),
+        PAGING: (PAGING, "", "page 2 of 5"),
+        LIVE: (LIVE, "", ""),
+        LAZY: (LAZY, "", "delta 6, catch up 1 from 6"),
+    },
     stale: {
         ABSENT: (ABSENT, "", ""),
         OPENING: (OPENING, "", "stale"),
@@ -234,7 +258,7 @@ def newest(talk: Talk) -> SubscriptionState | None:
 @pytest.mark.parametrize(
     "state", [ABSENT, *SubscriptionState], ids=lambda state: state.value if state else "absent"
 )
-@pytest.mark.parametrize("happens", METHODS, ids=lambda happens: happens.__name__)
+@pytest.mark.parametrize("happens", INPUTS, ids=lambda happens: happens.__name__)
 def test_what_happens(happens: Input, state: SubscriptionState | None) -> None:
     talk = talk_in(state)
     happens(talk)
@@ -244,11 +268,12 @@ def test_what_happens(happens: Input, state: SubscriptionState | None) -> None:
 
 
 def test_every_state_and_input_has_a_cell() -> None:
-    assert set(CELLS) == set(METHODS)
+    assert set(CELLS) == set(INPUTS)
     for happens, row in CELLS.items():
         assert set(row) == {ABSENT, *SubscriptionState}, happens.__name__
 
 
-def test_every_method_of_a_session_is_an_input_of_the_table_or_concerns_no_subscription() -> None:
+def test_all_that_a_session_takes_is_an_input_of_the_table_or_concerns_no_subscription() -> None:
     methods = {name for name in vars(Session) if not name.startswith("_")}
-    assert methods == set().union(*METHODS.values()) | OF_THE_CONNECTION
+    taken = {*get_args(Event), *(methods - {"hear"})}
+    assert taken == set(INPUTS.values()) | OF_THE_CONNECTION

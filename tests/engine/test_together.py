@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bindserver.engine.effects import CatchUp
+from bindserver.engine.events import Answered, Ended, Published, Staled
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code
 from tests.engine.talk import ROOM, Talk
@@ -98,7 +99,7 @@ def test_two_states_that_nobody_settled_are_not_gathered_without_end() -> None:
 def test_stale_does_not_overtake_a_delta() -> None:
     talk, (a, _) = talk_of("a", "b")
     talk.publish(a, 6)
-    talk.perform(talk.session.stale(a, Frame.of("stale a")))
+    talk.hear(a, Staled(frame=Frame.of("stale a")))
     assert talk.read() == "$begin, delta 6, stale a"
 
 
@@ -106,7 +107,7 @@ def test_nothing_gathered_follows_an_end() -> None:
     talk, (a, b) = talk_of("a", "b")
     talk.publish(a, 6)
     talk.publish(b, 6)
-    talk.perform(talk.session.ended(a, Code.REVOKED))
+    talk.hear(a, Ended(code=Code.REVOKED))
     talk.perform(talk.session.committed("s"))
     assert talk.read() == "release 1, a disconnect revoked, $begin, delta 6, $commit"
 
@@ -135,7 +136,9 @@ class Client:
         for number in touched:
             self.newest[number] = self.state
             size = self.chance.choice([20, ROOM // 3])
-            self.talk.session.publish(number, (frame(number, self.state, size),), self.state)
+            self.talk.hear(
+                number, Published(frames=(frame(number, self.state, size),), version=self.state)
+            )
             if self.chance.random() < 0.2:
                 self.read()
         self.answer(served)
@@ -144,7 +147,7 @@ class Client:
     def answer(self, requests: list[int]) -> None:
         for number in requests:
             version = self.newest[number]
-            self.talk.session.answered(number, (frame(number, version, 20),), version)
+            self.talk.hear(number, Answered(frames=(frame(number, version, 20),), version=version))
         requests.clear()
 
     def serve(self) -> None:
@@ -158,7 +161,7 @@ class Client:
                 self.take(json.loads(item.text))
                 return True
             if isinstance(item, CatchUp):
-                self.requests.append(item.subscription)
+                self.requests.append(item.number)
         return False
 
     def take(self, message: dict[str, Any]) -> None:

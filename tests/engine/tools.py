@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from bindserver.engine.changes import Key
-from bindserver.engine.frames import Encoder, Frame
+from bindserver.engine.frames import Frame, FrameEncoder
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import Fresh, View
 from bindserver.testing.replica import Replica
 
 VECTORS = Path(__file__).parent.parent / "vectors"
-ENCODER = Encoder(event="products", params=None, key="id")
+ENCODER = FrameEncoder(event="products", params=None, key="id")
 
 State = Mapping[int, tuple[int, str]]
 """A table: by key, what a row is ordered by (not served) and its name (served)."""

@@ -24,12 +24,12 @@ from bindserver.cycle.inbox import Caller
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.commits import CommitGroups
-from bindserver.engine.frames import Encoder, Frame
+from bindserver.engine.frames import Frame, FrameEncoder
 from bindserver.engine.ring import Delta
 from bindserver.engine.subscription import Subscription
 from bindserver.engine.subscription import SubscriptionState as SessionState
 from bindserver.engine.view import View
-from bindserver.queries.identity import Encoder as IdentityEncoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.query import Query
 from tests.oracle.database_faults import DATABASE_FAULTS, LOGS
 from tests.oracle.relay_faults import RELAY_FAULTS
@@ -170,7 +170,7 @@ def batch_split() -> None:
     """What one state changed comes in a frame for each row."""
 
     def splitting(encode: Any) -> Any:
-        def delta(self: Encoder, whole: Delta, cursor: str) -> tuple[Frame, ...]:
+        def delta(self: FrameEncoder, whole: Delta, cursor: str) -> tuple[Frame, ...]:
             parts = [
                 *[Delta(version=whole.version, deletes=(key,), puts=()) for key in whole.deletes],
                 *[Delta(version=whole.version, deletes=(), puts=(put,)) for put in whole.puts],
@@ -182,7 +182,7 @@ def batch_split() -> None:
 
         return delta
 
-    _patch(Encoder, "delta", splitting)
+    _patch(FrameEncoder, "delta", splitting)
 
 
 def slow_reader_skipped() -> None:

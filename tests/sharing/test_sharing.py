@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db.models import Model
 
-from bindserver.queries.identity import Encoder
+from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import ATOMS, ValueEncoder
 from tests.sharing.pairs import compare, fill
 from tests.sharing.places import PLACES
@@ -44,11 +44,15 @@ def nothing(*_: Any, **__: Any) -> Any:
 
 
 FAULTS = {
-    "arguments by repr": (Encoder, "arguments", lambda self, compiled, what: repr(compiled)),
-    "arguments left out": (Encoder, "arguments", lambda self, compiled, what: compiled.sql),
-    "prefetches left out": (Encoder, "prefetches", nothing),
-    "a queryset's state left out": (Encoder, "_state", nothing),
-    "output fields left out": (Encoder, "_results", nothing),
+    "arguments by repr": (
+        IdentityEncoder,
+        "arguments",
+        lambda self, compiled, what: repr(compiled),
+    ),
+    "arguments left out": (IdentityEncoder, "arguments", lambda self, compiled, what: compiled.sql),
+    "prefetches left out": (IdentityEncoder, "prefetches", nothing),
+    "a queryset's state left out": (IdentityEncoder, "_state", nothing),
+    "output fields left out": (IdentityEncoder, "_results", nothing),
     "instances by key": (ValueEncoder, "instance", by_key),
     "classes by name": (ValueEncoder, "code", by_path),
     "what is not known by repr": (ValueEncoder, "itself", by_text),

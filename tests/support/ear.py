@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable
 
-from bindserver.cycle.inbox import Accepted, Answered, Arrived, Event, Published, Staled
+from bindserver.engine.events import Accepted, Answered, Arrived, Event, Published, Staled
 from bindserver.testing.replica import Replica
 
 

@@ -14,19 +14,7 @@ from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.sources import LogSource, source_of
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failure_log import FailureLog
-from bindserver.cycle.inbox import (
-    Answered,
-    Caller,
-    Ended,
-    Event,
-    Hint,
-    Published,
-    Ref,
-    Refused,
-    Request,
-    Staled,
-    SubscribeRequest,
-)
+from bindserver.cycle.inbox import Caller, Hint, Request, SessionRequest
 from bindserver.cycle.lag import LaggingViews, lagging_views
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded, Loader
@@ -34,6 +22,8 @@ from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import EVERYTHING, ViewStore
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import connect, open_connection, snapshot
+from bindserver.engine.effects import Ask
+from bindserver.engine.events import Answered, Ended, Event, Published, Rejected, Staled
 from bindserver.queries.dependencies import known_tables
 from bindserver.testing.replica import Replica
 from tests.app.bindings import PartBinding
@@ -57,7 +47,7 @@ class Follower:
         self.actions: list[str] = []
         self.ended = False
         self.ends: list[Ended] = []
-        self.refused: Refused | None = None
+        self.refused: Rejected | None = None
 
     def hear(self, number: int, event: Event) -> None:
         if isinstance(event, (Answered, Published)):
@@ -67,7 +57,7 @@ class Follower:
                 self.replica.apply(data)
         elif isinstance(event, Staled):
             self.actions.append("stale")
-        elif isinstance(event, Refused):
+        elif isinstance(event, Rejected):
             self.actions.append("error")
             self.refused = event
         elif isinstance(event, Ended):
@@ -137,8 +127,9 @@ class Turning:
 
     def follow_again(self, follower: Follower, binding: Binding[Any]) -> None:
         """Have a follower ask anew; the next turn answers."""
-        ref = Ref(follower, next(self._numbers))
-        request = SubscribeRequest(ref=ref, caller=Caller(), message=EVERYTHING, instance=binding)
+        request = SessionRequest(
+            follower, Caller(), Ask(number=next(self._numbers), message=EVERYTHING), binding
+        )
         self._requests.append(request)
 
     def ask(self, request: Request) -> None:

@@ -18,7 +18,7 @@ from bindserver.capture.plans import PurgePlan
 from bindserver.database.sql import ask
 
 PATIENCE_SECONDS = 30
-"""How long to wait, where it is wished, for somebody else who purges."""
+"""How long to wait, where that is wanted, for somebody else who purges."""
 
 KEPT_LENGTH = 60_000
 """How long the text of the kept mark may be; its column holds 65,535 bytes."""

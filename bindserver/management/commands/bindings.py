@@ -182,7 +182,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"  each subscriber has a view of their own: {why}")
             if (whole := read_whole(binding)) is not None:
                 self.stdout.write(f"  read whole at each change that touches it: {whole}")
-        for alias in sorted({binding.using or DEFAULT_DB_ALIAS for binding in registry.all()}):
+        for alias in registry.aliases():
             self.stdout.write(f"capture on {alias}: {_capture(alias)}")
         self.stdout.write(f"WebSocket: {conf.WEBSOCKET_PATH}")
 
