@@ -158,11 +158,11 @@ def test_a_row_larger_than_a_page_has_a_page_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "size"),
+    ("asked", "size"),
     [(None, 1000), (1, 100), (299, 100), (301, 500), (800, 1000), (10**400, 5000)],
 )
-def test_a_page_size_is_rounded_to_one_of_a_few(request: int | None, size: int) -> None:
-    assert round_page_size(request) == size
+def test_a_page_size_is_rounded_to_one_of_a_few(asked: int | None, size: int) -> None:
+    assert round_page_size(asked) == size
     assert size in PAGE_SIZES
 
 
