@@ -27,12 +27,12 @@ __all__ = [
 
 _PLACES = {
     "Live": "live",
-    "LiveServer": "service",
+    "LiveServer": "server",
     "LiveTestCase": "cases",
     "LiveTestMixin": "cases",
     "Refused": "subscriber",
     "Subscriber": "subscriber",
-    "serving": "service",
+    "serving": "server",
 }
 
 
