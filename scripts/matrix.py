@@ -30,7 +30,12 @@ PLACES = (
 )
 """Where Pythons are that are not on the path."""
 
-LEFT_OUT = ("tests/deploy", "tests/tutorial", "tests/stranger", "tests/test_docs.py")
+LEFT_OUT = (
+    "tests/projects/deploy",
+    "tests/projects/tutorial",
+    "tests/projects/stranger",
+    "tests/repo/test_docs.py",
+)
 TESTS = ["-m", "not browser and not oracle", *(f"--ignore={path}" for path in LEFT_OUT)]
 SUMMARY = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.MULTILINE)
 
