@@ -50,3 +50,18 @@ def test_host_and_port_are_one_word_each(venv: Path) -> None:
     told = make("run", f"VENV={venv}", "HOST=a b", "PORT=1;2")
     assert told == ["sqlite:///bindserver.sqlite3", "manage.py", "serve_demo",
                     "--host", "a b", "--port", "1;2"]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", ["fast", "format", "unit-tests"])
+def test_what_needs_python_alone_asks_for_nothing_else(target: str, tmp_path: Path) -> None:
+    venv = f"VENV={tmp_path / 'venv'}"
+    told = subprocess.run(
+        ["make", "--dry-run", "--always-make", venv, target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert "-m pip install" in told
+    assert "mysql" not in told
+    assert "need.sh" not in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ from channels_redis.core import RedisChannelLayer
 from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.test import override_settings
 
-from bindserver.cycle.inbox import CommandKind
 from bindserver.engine.changes import Change
 from bindserver.relay.connection import COMPARE_PAUSE_SECONDS
 from bindserver.relay.relay import Relay, reaches_others
+from tests.support.receiver import PATIENCE_SECONDS, Receiver
 from tests.support.redis import Redis
 
-PATIENCE_SECONDS = 15
 LAYERS = {"pubsub": RedisPubSubChannelLayer, "core": RedisChannelLayer}
 
 
@@ -28,38 +27,6 @@ LAYERS = {"pubsub": RedisPubSubChannelLayer, "core": RedisChannelLayer}
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     with Redis(tmp_path_factory.mktemp("redis")) as redis:
         yield redis
-
-
-class Receiver:
-    """What a hub would hear."""
-
-    def __init__(self) -> None:
-        self.told: dict[str, set[Any] | None] = {}
-        self.compares = 0
-        self.commands: list[tuple[CommandKind, Any]] = []
-        self._news = threading.Condition()
-
-    def hint(self, alias: str, changes: tuple[Change, ...]) -> None:
-        with self._news:
-            for change in changes:
-                known = self.told.setdefault(change.table, set())
-                either = known is None or change.pks is None
-                self.told[change.table] = None if either else {*known, *change.pks}  # type: ignore[misc]
-            self._news.notify_all()
-
-    def compare(self, alias: str | None = None) -> None:
-        with self._news:
-            self.compares += 1
-            self._news.notify_all()
-
-    def command(self, command: CommandKind, events: Collection[str] | None = None) -> None:
-        with self._news:
-            self.commands.append((command, events))
-            self._news.notify_all()
-
-    def wait(self, done: Callable[[], bool]) -> None:
-        with self._news:
-            assert self._news.wait_for(done, PATIENCE_SECONDS), (self.told, self.compares)
 
 
 class Faulty:

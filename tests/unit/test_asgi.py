@@ -262,10 +262,12 @@ def python(code: str) -> str:
     return (done.stdout + done.stderr).strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_importing_it_needs_no_django_that_is_set_up() -> None:
     assert python("import bindserver; print(bindserver.asgi.wrap.__name__)") == "wrap"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "before",
     [
@@ -279,6 +281,7 @@ def test_wrapping_before_django_is_set_up_says_what_to_write(before: str) -> Non
     assert "`application = bindserver.asgi.wrap(get_asgi_application())`" in told
 
 
+@pytest.mark.slow
 def test_wrapping_without_the_app_says_what_to_install() -> None:
     told = python(
         "import bindserver; from django.conf import settings; import django; "

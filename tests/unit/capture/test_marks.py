@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -67,6 +68,7 @@ def test_who_has_given_up_a_hole_is_ahead() -> None:
     assert not mark.is_ahead_of(mark.without([(5, 5)]))
 
 
+@pytest.mark.slow
 @given(st.sets(st.integers(1, 100_000), min_size=60, max_size=400).map(sorted))
 def test_a_text_that_is_too_long_is_cut_to_an_earlier_mark(some: list[int]) -> None:
     mark = Mark().seen(some, nonce=2**53)

@@ -32,6 +32,9 @@ TABLES: tuple[str, ...] = (
 TABLES += ("app_restaurant", "app_place", "auth_user_user_permissions", "auth_user")
 
 
+pytestmark = pytest.mark.slow
+
+
 @dataclass(frozen=True, slots=True)
 class Ask:
     """One request, to both."""

@@ -163,6 +163,7 @@ def test_what_is_kept_meanwhile_is_no_deploy() -> None:
     assert told(shown) == before
 
 
+@pytest.mark.slow
 def test_every_process_tells_the_same() -> None:
     code = "import tests.unit.queries.test_deployed as t; print(t.all_told())"
     found = set()

@@ -19,7 +19,7 @@ from bindserver.relay import connection as lines
 from bindserver.relay.connection import NoEcho, RelayConnection, SendQueue
 from bindserver.relay.control import _hear_oneself
 from bindserver.relay.messages import Beat, CommandMessage, Hints, dump
-from tests.servers.test_relay import Receiver
+from tests.support.receiver import Receiver
 
 PATIENCE_SECONDS = 10
 
