@@ -36,7 +36,8 @@ from tests.app.models import Product
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted(DOCS.glob("*.md"))]
+TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+PAGES = [*(ROOT / name for name in TOP), *sorted(DOCS.glob("*.md"))]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
 
@@ -252,6 +253,7 @@ def anchors_of(page: Path) -> set[str]:
 
 def test_every_page_is_linked_from_the_readme() -> None:
     readme = text_of("README.md")
+    assert "](CONTRIBUTING.md)" in readme
     for page in DOCS.glob("*.md"):
         assert f"](docs/{page.name})" in readme
 
@@ -328,6 +330,12 @@ def test_every_test_named_in_the_guarantees_exists() -> None:
 def test_python_snippets_compile(page: Path) -> None:
     for code in snippets(page, "python"):
         compile(code, page.name, "exec")
+
+
+def test_every_folder_named_in_contributing_exists() -> None:
+    named = re.findall(r"`((?:bindserver|tests)/[\w/.]+)`", text_of("CONTRIBUTING.md"))
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_every_attribute_of_a_binding_is_documented_and_no_other() -> None:

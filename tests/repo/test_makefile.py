@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.server import ROOT
 
@@ -65,3 +66,12 @@ def test_what_needs_python_alone_asks_for_nothing_else(target: str, tmp_path: Pa
     assert "-m pip install" in told
     assert "mysql" not in told
     assert "need.sh" not in told
+
+
+def test_hooks_before_a_commit_run_what_make_runs() -> None:
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    entries = [hook["entry"] for repo in config["repos"] for hook in repo["hooks"]]
+    told = (ROOT / "Makefile").read_text()
+    for entry in entries:
+        command = entry.partition(" --")[0].replace(".venv/bin/", "$(BIN)/")
+        assert command in told
