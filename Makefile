@@ -52,8 +52,9 @@ style: $(VENV)/.fast
 js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
-unit-tests: $(VENV)/.fast ## Run the unit tests, which need Python alone
-	$(PYTEST) tests/unit $(AT_ONCE)
+unit-tests: $(VENV)/.fast ## Run the unit tests, which need Python alone, and say what they cover
+	$(PYTEST) tests/unit $(AT_ONCE) --cov --cov-report=
+	@$(BIN)/python scripts/coverage_told.py
 
 python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the other Python tests, a part of the oracle and of the comparison with DRF among them
 	$(PYTEST) $(AT_ONCE) --ignore tests/unit -m "not browser"
@@ -81,7 +82,7 @@ format: $(VENV)/.fast ## Put Python code in order
 	$(BIN)/ruff format .
 
 clean: ## Remove what was installed and made
-	rm -rf $(VENV) .make .matrix .strangers client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .make .matrix .strangers client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(BIN)/python:
 	@sh scripts/make-venv.sh $(call quoted,$(PYTHON)) $(VENV)

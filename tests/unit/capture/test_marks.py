@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bindserver.capture.mysql.marks import BRIEF_LENGTH, Mark, cut, merged, parse
 
+AT_LEISURE = settings(deadline=None)  # while all cores are busy, too
 NUMBERS = st.lists(st.integers(1, 300), unique=True).map(sorted)
 
 
@@ -32,6 +33,7 @@ def test_holes_that_are_given_up_are_gone() -> None:
     assert mark.without({(5, 5), (6, 6)}).holes == ((2, 3), (8, 8))
 
 
+@AT_LEISURE
 @given(NUMBERS, NUMBERS)
 def test_two_steps_come_to_what_one_does(some: list[int], more: list[int]) -> None:
     mark = Mark().seen(some, nonce=1)
@@ -41,12 +43,14 @@ def test_two_steps_come_to_what_one_does(some: list[int], more: list[int]) -> No
     assert not any(both.lacks(n) for n in {*some, *more})
 
 
+@AT_LEISURE
 @given(NUMBERS)
 def test_what_a_mark_lacks_is_what_it_has_not_seen(some: list[int]) -> None:
     mark = Mark().seen(some, nonce=1)
     assert {n for n in range(1, 302) if mark.lacks(n)} == set(range(1, 302)) - set(some)
 
 
+@AT_LEISURE
 @given(NUMBERS)
 def test_a_text_says_all(some: list[int]) -> None:
     mark = Mark().seen(some, nonce=12345)
@@ -54,6 +58,7 @@ def test_a_text_says_all(some: list[int]) -> None:
     assert mark.brief(10_000) == mark.text()
 
 
+@AT_LEISURE
 @given(NUMBERS, NUMBERS)
 def test_who_has_seen_more_is_ahead(some: list[int], more: list[int]) -> None:
     mark = Mark().seen(some, nonce=1)
@@ -69,6 +74,7 @@ def test_who_has_given_up_a_hole_is_ahead() -> None:
 
 
 @pytest.mark.slow
+@AT_LEISURE
 @given(st.sets(st.integers(1, 100_000), min_size=60, max_size=400).map(sorted))
 def test_a_text_that_is_too_long_is_cut_to_an_earlier_mark(some: list[int]) -> None:
     mark = Mark().seen(some, nonce=2**53)
@@ -79,6 +85,7 @@ def test_a_text_that_is_too_long_is_cut_to_an_earlier_mark(some: list[int]) -> N
     assert all(earlier.lacks(n) for start, end in mark.holes for n in (start, end))
 
 
+@AT_LEISURE
 @given(NUMBERS, st.integers(1, 20))
 def test_merged_spans_hold_all_that_the_spans_did(some: list[int], most: int) -> None:
     spans = cut([(1, 300)], some)
