@@ -38,11 +38,11 @@ def byte_length(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
-def round_page_size(wish: int | None) -> int:
+def round_page_size(asked: int | None) -> int:
     """Return the page size nearest to what the client wished for."""
-    if wish is None:
+    if asked is None:
         return DEFAULT_PAGE_SIZE
-    return min(PAGE_SIZES, key=lambda size: abs(size - wish))
+    return min(PAGE_SIZES, key=lambda size: abs(size - asked))
 
 
 def key_text(key: Key | None) -> str:

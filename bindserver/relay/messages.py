@@ -10,7 +10,7 @@ from typing import Any
 from bindserver.cycle.inbox import CommandKind
 from bindserver.engine.changes import Change
 
-HINTS, BEAT, ORDER = "bindserver.hints", "bindserver.beat", "bindserver.command"
+HINTS, BEAT, COMMAND = "bindserver.hints", "bindserver.beat", "bindserver.command"
 MAX_SENDERS = 10_000
 """So many senders are remembered; one that was forgotten counts as unknown."""
 WIDEST = 2**63 - 1
@@ -58,8 +58,8 @@ def dump(message: RelayMessage) -> dict[str, Any]:
             return {"type": HINTS, **plain, "alias": message.alias, "changes": changes}
         case CommandMessage():
             events = None if message.events is None else sorted(message.events)
-            told = {"order": message.command.value, "events": events, "reply": message.reply}
-            return {"type": ORDER, **plain, **told}
+            told = {"command": message.command.value, "events": events, "reply": message.reply}
+            return {"type": COMMAND, **plain, **told}
     return {"type": BEAT, **plain}
 
 
@@ -78,7 +78,7 @@ def load(raw: Mapping[str, Any]) -> RelayMessage | None:
                 return CommandMessage(
                     sender=sender,
                     number=number,
-                    command=CommandKind(raw["order"]),
+                    command=CommandKind(raw["command"]),
                     events=None if events is None else frozenset(events),
                     reply=str(raw["reply"]),
                 )

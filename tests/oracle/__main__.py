@@ -32,6 +32,12 @@ def main() -> int:
         "--signals", action="store_true", help="several processes on one Redis, without a log"
     )
     parser.add_argument("--rests", type=int, default=1, help="how often to come to rest at least")
+    parser.add_argument(
+        "--comparisons",
+        type=int,
+        default=0,
+        help="how many to make at least, however long it takes",
+    )
     parser.add_argument("--patience", type=float, default=15, help="seconds to come to rest in")
     options = parser.parse_args()
     seed = random.randrange(10**9) if options.seed is None else options.seed
@@ -94,7 +100,7 @@ def _run(home: Home, folder: Path, seed: int, options: argparse.Namespace) -> in
         redis=redis,
     )
     try:
-        asyncio.run(machine.run(options.seconds))
+        asyncio.run(machine.run(options.seconds, options.comparisons))
     except Different:
         print(machine.tally.report())
         print(f"\nthe servers' logs:\n{machine.service.log()[-LOG_SHOWN:]}")

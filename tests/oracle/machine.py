@@ -101,8 +101,8 @@ class Machine:
         self.disturbed = False
         """Whether servers had reason to complain in their logs."""
 
-    async def run(self, seconds: float) -> None:
-        """Take steps until the time is over.
+    async def run(self, seconds: float, comparisons: int = 0) -> None:
+        """Take steps until the time is over and so much has been compared.
 
         Raises:
             Different: a replica is not what it must be.
@@ -119,7 +119,7 @@ class Machine:
             for client in self.clients:
                 await self.connect(client)
             until = time.monotonic() + seconds
-            while time.monotonic() < until:
+            while time.monotonic() < until or self.tally.comparisons < comparisons:
                 await self._step()
                 self.tally.check()
             self.finish_late()

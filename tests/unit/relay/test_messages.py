@@ -61,7 +61,13 @@ def test_keys_travel_as_integers_and_texts() -> None:
         {"type": "bindserver.beat", "sender": "a", "number": "many"},
         {"type": "bindserver.hints", "sender": "a", "number": 1, "alias": "x", "changes": [1]},
         {"type": "bindserver.hints", "sender": "a", "number": 1, "alias": "x"},
-        {"type": "bindserver.order", "sender": "a", "number": 1, "order": "dance", "events": None},
+        {
+            "type": "bindserver.command",
+            "sender": "a",
+            "number": 1,
+            "command": "dance",
+            "events": None,
+        },
         {"type": "bindserver.later", "sender": "a", "number": 1},
     ],
 )

@@ -330,8 +330,8 @@ def test_django_knows_the_view_s_class() -> None:
 async def test_in_a_url_router_it_serves_websockets() -> None:
     router = URLRouter([path("products/", make_view().as_view())])
     client = WebsocketCommunicator(router, "/products/")
-    connected, _ = await client.connect()
+    connected, _ = await client.connect(timeout=60)
     assert connected
     await client.send_json_to({"event": "$ping", "data": 1})
-    assert await client.receive_json_from() == {"event": "$pong", "data": 1}
-    await client.disconnect()
+    assert await client.receive_json_from(timeout=60) == {"event": "$pong", "data": 1}
+    await client.disconnect(timeout=60)
