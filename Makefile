@@ -19,8 +19,11 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 # What somebody gave is one word of the shell's, whatever stands in it.
 quoted = '$(subst ','\'',$(1))'
 
+# What is run with the settings of the tests' own project, whatever the caller's environment says.
+PYTEST = env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest
+
 .DEFAULT_GOAL := help
-.PHONY: help run test lint python-tests js-tests browser-tests oracle differential matrix strangers format clean
+.PHONY: help run test needs fast style lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,25 +32,37 @@ run: $(VENV)/.run$(DRIVER:%=-%) ## Serve the demo shop; takes PORT, HOST and DAT
 	@DEBUG=$${DEBUG-1} DEMO=1 DATABASE_URL=$(call quoted,$(value DATABASE_URL)) \
 		$(BIN)/python manage.py serve_demo --host $(call quoted,$(HOST)) --port $(call quoted,$(PORT))
 
-test: lint js-tests python-tests browser-tests ## Run linters, type checkers and every test
+test: needs lint js-tests unit-tests python-tests browser-tests ## Run linters, type checkers and every test
 
-lint: $(VENV)/.dev client-js/node_modules/.done ## Check style, types and the order of imports
+needs:
+	@CHROMIUM=$(call quoted,$(CHROMIUM)) sh scripts/needs.sh
+
+fast: style ## Check style, types, imports and what is quick among the unit tests; needs Python alone
+	$(PYTEST) tests/unit -n 2 --dist loadfile -m "not slow"
+
+lint: style client-js/node_modules/.done ## Check style, types and the order of imports
+	cd client-js && npm run --silent check
+
+style: $(VENV)/.fast
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cd client-js && npm run --silent check
+	$(BIN)/mypy
 
 js-tests: client-js/node_modules/.done ## Run the JavaScript client's tests
 	cd client-js && npm test --silent
 
-python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the Python tests, a part of the oracle and of the comparison with DRF among them
-	env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest $(AT_ONCE) -m "not browser"
+unit-tests: $(VENV)/.fast ## Run the unit tests, which need Python alone, and say what they cover
+	$(PYTEST) tests/unit $(AT_ONCE) --cov --cov-report=
+	@$(BIN)/python scripts/coverage_told.py
 
-browser-tests: $(VENV)/.dev client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium
-	env -u DATABASE_URL -u DEBUG CHROMIUM=$(call quoted,$(CHROMIUM)) $(BIN)/python -m pytest $(AT_ONCE) -m browser
+python-tests: $(VENV)/.dev .make/redis .make/nginx .make/postgresql ## Run the other Python tests, a part of the oracle and of the comparison with DRF among them
+	$(PYTEST) $(AT_ONCE) --ignore tests/unit -m "not browser"
 
-oracle: $(VENV)/.dev ## Run the oracle on DATABASE for SECONDS, from SEED where given
+browser-tests: $(VENV)/.fast client-js/node_modules/.done .make/chromium ## Drive the demo in Chromium
+	CHROMIUM=$(call quoted,$(CHROMIUM)) $(PYTEST) $(AT_ONCE) tests/projects -m browser
+
+oracle: $(VENV)/.$(if $(filter mysql,$(DATABASE)),dev,fast) $(if $(filter postgresql,$(DATABASE)),.make/postgresql) ## Run the oracle on DATABASE for SECONDS, from SEED where given
 	$(BIN)/python -m tests.oracle --database $(call quoted,$(DATABASE)) --seconds $(call quoted,$(SECONDS)) \
 		$(if $(SEED),--seed $(call quoted,$(SEED)))
 
@@ -55,19 +70,19 @@ differential: $(VENV)/.dev .make/postgresql ## Compare EXAMPLES generated bindin
 	$(BIN)/python -m tests.differential --database all --examples $(call quoted,$(EXAMPLES)) \
 		$(if $(SEED),--seed $(call quoted,$(SEED)))
 
-matrix: .make/redis .make/postgresql ## Run the Python tests with each Python and Django there is here; CELLS names some
+matrix: .make/redis .make/postgresql .make/mariadb ## Run the Python tests with each Python and Django there is here; CELLS names some
 	@python3 scripts/matrix.py $(foreach cell,$(CELLS),$(call quoted,$(cell)))
 
-strangers: $(VENV)/.dev ## Make foreign apps live on DATABASE, and compare every state; APPS names some
+strangers: $(VENV)/.fast ## Make foreign apps live on DATABASE, and compare every state; APPS names some
 	@$(BIN)/python -m tests.strangers --database $(call quoted,$(DATABASE)) $(foreach app,$(APPS),$(call quoted,$(app)))
 	@STRANGERS=1 STRANGERS_DATABASE=$(call quoted,$(DATABASE)) $(BIN)/python -m pytest tests/strangers/test_strangers.py
 
-format: $(VENV)/.dev ## Put Python code in order
+format: $(VENV)/.fast ## Put Python code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 clean: ## Remove what was installed and made
-	rm -rf $(VENV) .make .matrix .strangers client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .make .matrix .strangers client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 
 $(BIN)/python:
 	@sh scripts/make-venv.sh $(call quoted,$(PYTHON)) $(VENV)
@@ -88,10 +103,15 @@ $(VENV)/.run-mysql: pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,mysql]"
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml .make/mariadb | $(BIN)/python
-	@echo "Installing what the tests need ..."
+$(VENV)/.fast: pyproject.toml | $(BIN)/python
+	@echo "Installing linters and what tests need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,mysql,daphne]" --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,daphne]" --group dev
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.fast .make/mariadb
+	@echo "Installing MariaDB's driver ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[mysql]"
 	@touch $@
 
 client-js/node_modules/.done: client-js/package.json client-js/package-lock.json

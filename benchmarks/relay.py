@@ -32,7 +32,7 @@ def measure(count: int) -> None:
     """Publish hints, all at once and then one by one."""
     from bindserver.engine.changes import Change
     from bindserver.relay.relay import Relay
-    from tests.test_relay import Receiver
+    from tests.support.receiver import Receiver
 
     receiver = Receiver()
     reader, writer = Relay(receiver), Relay(Receiver())

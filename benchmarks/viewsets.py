@@ -33,7 +33,7 @@ def measure(rows: int) -> None:
 
     from bindserver.hub.hub import hub
     from tests.app.models import Product
-    from tests.drf.pairs import pair
+    from tests.app.pairs import pair
 
     call_command("migrate", run_syncdb=True, verbosity=0)
     call_command("bindings", "capture", "install", verbosity=0)

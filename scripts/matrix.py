@@ -30,7 +30,12 @@ PLACES = (
 )
 """Where Pythons are that are not on the path."""
 
-LEFT_OUT = ("tests/deploy", "tests/tutorial", "tests/stranger", "tests/test_docs.py")
+LEFT_OUT = (
+    "tests/projects/deploy",
+    "tests/projects/tutorial",
+    "tests/projects/stranger",
+    "tests/repo/test_docs.py",
+)
 TESTS = ["-m", "not browser and not oracle", *(f"--ignore={path}" for path in LEFT_OUT)]
 SUMMARY = re.compile(r"^(?:=+ )?((?:\d+ \w+(?:, )?)+) in [\d.]+s", re.MULTILINE)
 
@@ -80,7 +85,8 @@ def interpreter(version: str) -> str | None:
 def prepare(cell: Cell, python: str, log: Path) -> bool:
     """Make a cell's environment, or bring it up to date."""
     pip = [str(cell.venv / "bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    what = [f"django~={cell.django}.0", "-e", ".[server,redis,postgresql,daphne]", "--group", "dev"]
+    extras = ".[server,redis,postgresql,mysql,daphne]"
+    what = [f"django~={cell.django}.0", "-e", extras, "--group", "dev"]
     steps = [[*pip, "install", "--upgrade", "pip>=25.1"], [*pip, "install", *what]]
     if not (cell.venv / "bin/python").exists():
         steps.insert(0, [python, "-m", "venv", str(cell.venv)])

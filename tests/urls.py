@@ -15,6 +15,6 @@ def log_out(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("bindings/", include("bindserver.urls")),
     path("write/<str:name>/", write),
-    path("drf/", include("tests.drf.pairs")),
+    path("drf/", include("tests.app.pairs")),
     path("logout/", log_out),
 ]

@@ -1,0 +1,1 @@
+"""What needs PostgreSQL or MariaDB, in this process."""

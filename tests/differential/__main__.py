@@ -83,7 +83,7 @@ def _run(seed: int, options: argparse.Namespace) -> int:
 def _find(names: list[str], seed: int, examples: int) -> int:
     """Plant one fault after the other; return 1 if one of them is not found."""
     from tests.differential.comparing import Comparison
-    from tests.differential.faults import FAULTS, SHOWN_BY
+    from tests.faults.differential import FAULTS, SHOWN_BY
 
     missed = 0
     for name in sorted(FAULTS) if names == ["all"] else names:

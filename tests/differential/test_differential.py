@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.differential.faults import FAULTS
+from tests.faults.differential import FAULTS
 from tests.oracle.running import figure
 from tests.support.server import ROOT
 

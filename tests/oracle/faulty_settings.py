@@ -2,4 +2,4 @@
 
 from tests.settings import *  # noqa: F403
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.oracle.faults.Faults"]  # noqa: F405
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults.oracle.Faults"]  # noqa: F405

@@ -6,9 +6,6 @@ import sqlite3
 from typing import Any
 from urllib.parse import urlsplit
 
-import MySQLdb
-import psycopg
-
 from tests.oracle.dialects import DIALECTS, Dialect
 
 
@@ -71,7 +68,11 @@ def _connect(url: str) -> Any:
     if address.scheme == "sqlite":
         return sqlite3.connect(address.path.removeprefix("/"), isolation_level=None, timeout=20)
     if address.scheme == "postgresql":
+        import psycopg  # each driver where its database is asked for
+
         return psycopg.connect(url, autocommit=True, cursor_factory=psycopg.ClientCursor)
+    import MySQLdb
+
     return MySQLdb.connect(
         host=address.hostname,
         port=address.port or 3306,

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from tests.oracle.database_faults import DATABASE_FAULTS
-from tests.oracle.faults import FAULTS
+from tests.faults.oracle import FAULTS
+from tests.faults.oracle_databases import DATABASE_FAULTS
 from tests.oracle.running import FAULT_SECONDS, SEVERAL, figure, run
 
 HONEST_SECONDS = float(os.environ.get("ORACLE_SECONDS", "25"))

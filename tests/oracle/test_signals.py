@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tests.oracle.relay_faults import RELAY_FAULTS
+from tests.faults.oracle_relay import RELAY_FAULTS
 from tests.oracle.running import FAULT_SECONDS, SEVERAL, figure, run
 from tests.oracle.several import PROFILES
 

@@ -23,7 +23,7 @@ DJANGO_APPS = [
 ]
 OUR_APPS = ["rest_framework", "bindserver", "tests.strangers.marks"]
 if os.environ.get("STRANGERS_FAULT"):
-    OUR_APPS.append("tests.strangers.faults.PlantedFault")
+    OUR_APPS.append("tests.faults.strangers.PlantedFault")
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.strangers import FAULTS
 from tests.strangers import audience
-from tests.strangers.faults import FAULTS
 from tests.strangers.project import Project
 from tests.strangers.run import run
 from tests.strangers.tally import DOORS

@@ -11,9 +11,12 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 PATIENCE_MS = 30_000
 """How long a page may take to show what it must."""
@@ -33,6 +36,8 @@ ARGUMENTS = [
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     """The browser; windows are its contexts."""
+    from playwright.sync_api import expect, sync_playwright
+
     if not Path(CHROMIUM).exists():
         pytest.fail("no Chromium here: set CHROMIUM to its path")
     expect.set_options(timeout=PATIENCE_MS)

@@ -2,4 +2,4 @@
 
 from tests.settings import *  # noqa: F403
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.support.database_faults.PlantedFault"]  # noqa: F405
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults.servers.PlantedFault"]  # noqa: F405

@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import MySQLdb
-
 from tests.support import opened
 from tests.support.process import pause
 from tests.support.server import Server, free_port
@@ -78,12 +76,14 @@ class MariaDB:
                 env=_environment(),
                 start_new_session=True,  # what ends a whole group of tests is for them to hand on
             )
+        from MySQLdb import OperationalError  # whoever needs no MariaDB needs no driver of it
+
         until = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
                 self.connect("").close()
                 return self
-            except MySQLdb.OperationalError:
+            except OperationalError:
                 if self._process.poll() is not None or time.monotonic() > until:
                     text = (self._folder / "log").read_text()
                     raise RuntimeError(text) from None
@@ -112,6 +112,8 @@ class MariaDB:
 
     def connect(self, database: str, **options: Any) -> Any:
         """Return a raw connection, in autocommit mode."""
+        import MySQLdb
+
         settings = {"user": "root", "charset": "utf8mb4", **options}
         return MySQLdb.connect(
             host="127.0.0.1", port=self.port, db=database, autocommit=True, **settings

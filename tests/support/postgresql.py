@@ -14,15 +14,15 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
-
-import psycopg
-from psycopg import sql as sqls
+from typing import TYPE_CHECKING, Any
 
 from tests.support import opened
 from tests.support.process import pause
 from tests.support.server import free_port
 from tests.support.visitors import Visitors
+
+if TYPE_CHECKING:  # whoever needs no PostgreSQL needs no driver of it
+    import psycopg
 
 USER = "postgres"
 SETTINGS = {
@@ -134,6 +134,8 @@ class Cluster:
 
     def make_database(self, template: str = "template0") -> str:
         """Make a database, as a copy of another that nobody uses, and return its name."""
+        from psycopg import sql as sqls
+
         self._made += 1
         name = f"test{self._made}"
         with self.connect() as connection:
@@ -143,6 +145,8 @@ class Cluster:
 
     def drop_database(self, name: str) -> None:
         """Take a database away, whoever uses it."""
+        from psycopg import sql as sqls
+
         with self.connect() as connection:
             connection.execute(
                 sqls.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sqls.Identifier(name))
@@ -150,6 +154,8 @@ class Cluster:
 
     def connect(self, name: str = "postgres", **options: Any) -> psycopg.Connection[Any]:
         """Return a connection that commits each statement by itself."""
+        import psycopg
+
         return psycopg.connect(self.url(name), autocommit=True, **options)
 
     def url(self, name: str) -> str:
@@ -258,6 +264,8 @@ class PostgreSQLProgram(Visitors):
     """
 
     def __init__(self, url: str, tables: Sequence[str] = ()) -> None:
+        import psycopg
+
         self.url = url
         self._tables = tables
         self._connection = psycopg.connect(

@@ -1,0 +1,188 @@
+"""What is special to the change log on SQLite."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+from django.db import connections
+
+from bindserver.capture.sqlite.log import SQLiteLog
+from bindserver.capture.tables import Tracked, tracked
+from bindserver.exceptions import CaptureError
+from tests.app.models import Product, Token
+from tests.conftest import Program
+from tests.databases.capture.logged import CATEGORY, PRODUCT, keys, since, wanted
+
+
+@pytest.fixture(scope="module")
+def vendor() -> str:
+    return "sqlite"
+
+
+class TestInstalling:
+    def test_a_database_that_is_not_in_wal_mode_is_refused(self, bare_database: Path) -> None:
+        connections["default"].close()
+        connections["default"].settings_dict["OPTIONS"] = {}
+        with sqlite3.connect(bare_database) as raw:
+            raw.execute("PRAGMA journal_mode=DELETE")
+        raw.close()
+        log = SQLiteLog(connections["default"])
+        with pytest.raises(CaptureError, match=r"'delete'.*needs WAL.*PRAGMA journal_mode=WAL"):
+            log.install(wanted())
+        assert not log.installed()
+        assert log.status() == {"installed": False}
+
+    def test_status_tells_the_epoch_of_positions_and_the_journal_mode(self, log: SQLiteLog) -> None:
+        status = log.status()
+        assert status["more"] == {"journal mode": "wal"}
+        assert status["epoch"] == log.position().epoch
+
+
+class TestLogging:
+    def test_keys_come_as_the_database_holds_them(self, log: SQLiteLog) -> None:
+        position = log.position()
+        product, token = Product.objects.create(name="a"), Token.objects.create(label="a")
+        changes = log.changes(position)
+        assert changes is not None
+        assert {change.table: change.pks for change in changes} == {
+            PRODUCT: {product.pk},
+            "app_token": {token.pk.hex},
+        }
+
+    def test_replace_minds_the_collation_of_the_index(self, log: SQLiteLog) -> None:
+        program = Program(Path(str(connections["default"].settings_dict["NAME"])))
+        program.run("CREATE UNIQUE INDEX by_name ON app_tag (name COLLATE NOCASE)")
+        log.install(tracked({"app_tag"}))
+        program.run("INSERT INTO app_tag (id, name) VALUES (1, 'a')")
+        before = log.position()
+        program.run("REPLACE INTO app_tag (id, name) VALUES (2, 'A')")
+        program.close()
+        assert since(log, before) == {"app_tag": {"1", "2"}}
+
+    def test_update_or_replace_names_the_row_that_it_evicts(
+        self, log: SQLiteLog, program: Program
+    ) -> None:
+        program.add_products(2)
+        program.run("UPDATE app_product SET sku = 'x' WHERE id = 1")
+        position = log.position()
+        program.run("UPDATE OR REPLACE app_product SET sku = 'x' WHERE id = 2")
+        assert program.run("SELECT id FROM app_product") == [(2,)]
+        assert since(log, position) == {PRODUCT: {"1", "2"}}
+
+    def test_rows_that_the_database_itself_deletes_with_their_parent(
+        self, log: SQLiteLog, program: Program
+    ) -> None:
+        program.run("CREATE TABLE keeper (id INTEGER PRIMARY KEY)")
+        program.run(
+            "CREATE TABLE kept (text TEXT PRIMARY KEY, "
+            "keeper INTEGER REFERENCES keeper ON DELETE CASCADE)"
+        )
+        program.run("DROP TABLE app_word")
+        program.run("ALTER TABLE kept RENAME TO app_word")
+        log.install(tracked(["app_word"]))
+        program.run("INSERT INTO keeper VALUES (1), (2)")
+        program.run("INSERT INTO app_word VALUES ('a', 1), ('b', 1), ('c', 2)")
+        position = log.position()
+        program.run("DELETE FROM keeper WHERE id = 1")
+        assert since(log, position) == {"app_word": {"a", "b"}}
+
+    def test_keys_of_other_types_come_as_the_database_holds_them(self, log: SQLiteLog) -> None:
+        position = log.position()
+        token = Token.objects.create(label="a")
+        assert since(log, position) == {"app_token": {token.pk.hex}}
+
+
+class TestPositions:
+    def test_purging_does_not_wait_for_a_writer(self, log: SQLiteLog, program: Program) -> None:
+        program.add_products(10)
+        program.age(3600)
+        with program.transaction():
+            began = time.monotonic()
+            assert log.purge(60, 1000, wait=False) == 0
+            assert time.monotonic() - began < 1
+        assert log.purge(60, 1000, wait=False) == 9
+
+    def test_a_restored_backup_proves_nothing_about_what_it_never_saw(
+        self, database: Path, log: SQLiteLog, program: Program
+    ) -> None:
+        program.add_products(1)
+        shared = log.position()
+        program.close()
+        connections["default"].close()
+        backup = database.with_suffix(".backup")
+        shutil.copy(database, backup)
+
+        program = Program(database)
+        program.add_products(3, first=2)
+        lost = log.position()
+        program.close()
+        connections["default"].close()
+        shutil.copy(backup, database)
+
+        program = Program(database)
+        program.add_products(3, first=20)
+        program.close()
+        assert log.position().mark.split(".")[0] == lost.mark.split(".")[0]
+        assert log.changes(lost) is None
+        assert since(log, shared) == {PRODUCT: {"20", "21", "22"}}
+
+    def test_commits_and_migrations_are_noticed(self, log: SQLiteLog, program: Program) -> None:
+        commits, schema = log.commit_mark(), log.schema_mark()
+        assert (log.commit_mark(), log.schema_mark()) == (commits, schema)
+        program.add_products(1)
+        assert log.commit_mark() != commits
+        assert log.schema_mark() == schema
+        program.run("ALTER TABLE app_word ADD COLUMN more INTEGER")
+        assert log.schema_mark() != schema
+
+
+class TestRebuiltTables:
+    def test_a_rebuilt_table_lacks_its_triggers_until_they_are_installed_again(
+        self, log: SQLiteLog, program: Program
+    ) -> None:
+        rebuild(program)
+        assert [t.table for t in log.missing(tracked([CATEGORY, PRODUCT]))] == [CATEGORY]
+        epoch = log.position().epoch
+        log.install(tracked([CATEGORY]))
+        assert log.position().epoch != epoch
+        position = log.position()
+        program.run("INSERT INTO app_category (id, name) VALUES (3, 'a')")
+        assert since(log, position) == keys(3)
+
+    def test_a_new_unique_index_needs_new_triggers(self, log: SQLiteLog, program: Program) -> None:
+        program.run("CREATE UNIQUE INDEX one_name ON app_category (name)")
+        assert log.missing(tracked([CATEGORY]))
+        log.install(tracked([CATEGORY]))
+        program.run("INSERT INTO app_category (id, name) VALUES (1, 'a')")
+        position = log.position()
+        program.run("REPLACE INTO app_category (id, name) VALUES (2, 'a')")
+        assert since(log, position) == keys(1, 2)
+
+    def test_new_triggers_of_a_table_leave_those_of_another_whose_name_goes_on(
+        self, log: SQLiteLog, program: Program
+    ) -> None:
+        program.run("CREATE TABLE app (id INTEGER PRIMARY KEY)")
+        program.run("CREATE TABLE app__part (id INTEGER PRIMARY KEY)")
+        tables = [Tracked(table="app", pk="id"), Tracked(table="app__part", pk="id")]
+        log.install(tables)
+        program.run("DROP TRIGGER bindserver__app__ins")
+        log.install(tables)
+        assert log.missing(tables) == []
+
+
+def rebuild(program: Program) -> None:
+    """Rebuild a table as Django's migrations do on SQLite."""
+    program.run("PRAGMA foreign_keys = OFF")
+    with program.transaction():
+        program.run(
+            'CREATE TABLE "new__app_category" '
+            "(id INTEGER PRIMARY KEY AUTOINCREMENT, name varchar(50) NOT NULL)"
+        )
+        program.run('INSERT INTO "new__app_category" SELECT id, name FROM app_category')
+        program.run("DROP TABLE app_category")
+        program.run('ALTER TABLE "new__app_category" RENAME TO app_category')
+    program.run("PRAGMA foreign_keys = ON")

@@ -1,0 +1,1 @@
+"""Faults to plant in the product, by name: whoever plants one must find it."""

@@ -1,0 +1,319 @@
+"""Faults to plant in a server, each of which the oracle must find.
+
+A fault is a change to the product's code at run time, made by an app that only the oracle's own
+settings install.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.apps import AppConfig
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from bindserver.capture.log import log_of
+from bindserver.capture.sqlite.triggers import Triggers
+from bindserver.cycle import advance, cycle, invalidation, live_view, loader
+from bindserver.cycle.inbox import Caller
+from bindserver.engine import ring, view
+from bindserver.engine.changes import Change, Key, Position
+from bindserver.engine.commits import CommitGroups
+from bindserver.engine.frames import Frame, FrameEncoder
+from bindserver.engine.ring import Delta
+from bindserver.engine.subscription import Subscription
+from bindserver.engine.subscription import SubscriptionState as SessionState
+from bindserver.engine.view import View
+from bindserver.queries.identity import IdentityEncoder
+from bindserver.queries.query import Query
+from tests.faults.oracle_databases import DATABASE_FAULTS, LOGS
+from tests.faults.oracle_relay import RELAY_FAULTS
+
+_turns = itertools.count()
+
+
+def _patch(owner: Any, name: str, make: Callable[[Any], Any]) -> None:
+    """Put what `make` makes of it in the place of something."""
+    setattr(owner, name, make(getattr(owner, name)))
+
+
+def rows_outside_snapshot() -> None:
+    """Position, changes and rows are each read as they are by then."""
+
+    @contextmanager
+    def no_snapshot(connection: BaseDatabaseWrapper, pacer: Any) -> Iterator[None]:
+        connection.ensure_connection()
+        yield
+
+    def late(read: Any) -> Any:
+        def reading(self: Query, *args: Any, **kwargs: Any) -> Any:
+            time.sleep(0.002)
+            return read(self, *args, **kwargs)
+
+        return reading
+
+    setattr(cycle, "snapshot", no_snapshot)
+    for name in ("read", "read_together", "load", "load_together"):
+        _patch(Query, name, late)
+
+
+def loader_position_late() -> None:
+    """A big load takes its position when it has read the rows."""
+
+    def late(load: Any) -> Any:
+        def loading(self: loader.Loader, wanted: Any, connection: Any) -> Any:
+            results: list[loader.Loaded] = load(self, wanted, connection)
+            time.sleep(0.02)
+            position = log_of(connection).position()
+            return [dataclasses.replace(loaded, position=position) for loaded in results]
+
+        return loading
+
+    _patch(loader.Loader, "_load", late)
+
+
+def old_load_answers() -> None:
+    """A big load answers whoever waits, also those who asked after it had begun."""
+
+    def taking(take: Any) -> Any:
+        return lambda self, **kwargs: take(self)
+
+    _patch(live_view.LiveView, "take_openings", taking)
+
+
+def dropped_log_entry() -> None:
+    """Now and then an entry of the change log is passed over."""
+
+    def dropping(read: Any) -> Any:
+        def changes(self: Any, since: Position) -> list[Change] | None:
+            found: list[Change] | None = read(self, since)
+            return found[1:] if found and next(_turns) % 10 == 0 else found
+
+        return changes
+
+    for log in LOGS:
+        _patch(log, "changes", dropping)
+
+
+def deletes_forgotten_on_resume() -> None:
+    """A client that comes back is not told what is gone."""
+
+    def forgetting(resume: Any) -> Any:
+        def resuming(self: View, **kwargs: Any) -> Delta:
+            found: Delta = resume(self, **kwargs)
+            return Delta(version=found.version, deletes=(), puts=found.puts)
+
+        return resuming
+
+    _patch(View, "resume", forgetting)
+
+
+def index_instead_of_place() -> None:
+    """`after` names the row at an index of before the step, not the one that it now follows."""
+
+    def by_index(puts: Any) -> Any:
+        def making(self: View, keys: Any, **kwargs: Any) -> tuple[ring.Put, ...]:
+            order = list(self.rows)
+            made: tuple[ring.Put, ...] = puts(self, keys, **kwargs)
+            return tuple([_at_index(put, order, self.keys().index(put.key)) for put in made])
+
+        return making
+
+    _patch(View, "_puts", by_index)
+
+
+def _at_index(put: ring.Put, order: list[Key], index: int) -> ring.Put:
+    after = order[index - 1] if put.placed and index else None
+    return ring.Put(key=put.key, text=put.text, created=put.created, placed=put.placed, after=after)
+
+
+def no_eviction_triggers() -> None:
+    """REPLACE that evicts a row by another UNIQUE index goes unseen."""
+    _without_triggers("__evi", "__evu")
+
+
+def old_key_forgotten() -> None:
+    """An UPDATE of the primary key logs the new one only."""
+
+    def trimming(triggers: Any) -> Any:
+        def making(self: Triggers, tracked: Any) -> Iterator[tuple[str, str]]:
+            for name, sql in triggers(self, tracked):
+                if name.endswith("__upd"):
+                    first, _, _ = sql.partition(" INSERT INTO bindserver_log(tbl, pk) SELECT")
+                    yield name, f"{first} END"
+                else:
+                    yield name, sql
+
+        return making
+
+    _patch(Triggers, "wanted", trimming)
+
+
+def _without_triggers(*marks: str) -> None:
+    def fewer(triggers: Any) -> Any:
+        def making(self: Triggers, tracked: Any) -> Iterator[tuple[str, str]]:
+            for name, sql in triggers(self, tracked):
+                if not any(mark in name for mark in marks):
+                    yield name, sql
+
+        return making
+
+    _patch(Triggers, "wanted", fewer)
+
+
+def batch_split() -> None:
+    """What one state changed comes in a frame for each row."""
+
+    def splitting(encode: Any) -> Any:
+        def delta(self: FrameEncoder, whole: Delta, cursor: str) -> tuple[Frame, ...]:
+            parts = [
+                *[Delta(version=whole.version, deletes=(key,), puts=()) for key in whole.deletes],
+                *[Delta(version=whole.version, deletes=(), puts=(put,)) for put in whole.puts],
+            ]
+            found: list[Frame] = []
+            for part in parts or [whole]:
+                found.extend(encode(self, part, cursor))
+            return tuple(found)
+
+        return delta
+
+    _patch(FrameEncoder, "delta", splitting)
+
+
+def slow_reader_skipped() -> None:
+    """What a slow client has no room for is dropped."""
+
+    def dropping(push: Any) -> Any:
+        def pushing(self: CommitGroups, found: Subscription, frames: Any, version: int) -> None:
+            push(self, found, frames, version)
+            if found.state is SessionState.LAZY and not found.catching:
+                found.state, found.behind = SessionState.LIVE, False
+
+        return pushing
+
+    _patch(CommitGroups, "_push", dropping)
+
+
+def joins_not_watched() -> None:
+    """A change in a joined or prefetched table reaches no row."""
+
+    def own_table(find: Any) -> Any:
+        def touched(query: Query, whole: Any, changes: list[Change]) -> invalidation.Touched:
+            own = query.model._meta.db_table
+            found: invalidation.Touched = find(query, whole, [c for c in changes if c.table == own])
+            return found
+
+        return touched
+
+    _patch(invalidation, "_touched", own_table)
+
+
+def moved_row_kept() -> None:
+    """A row that leaves one of several views that are read together stays where it was."""
+
+    def keeping(find: Any) -> Any:
+        def taking(view: live_view.LiveView, what: Any, rows: Any, *args: Any) -> Any:
+            mine = frozenset(pk for pk in what.pks if pk in rows.keys)
+            return find(view, dataclasses.replace(what, pks=mine), rows, *args)
+
+        return taking
+
+    _patch(advance, "take", keeping)
+
+
+def dealt_by_chance() -> None:
+    """A row that moves between views that are read together comes to none, now and then."""
+
+    def losing(read: Any) -> Any:
+        def reading(self: Query, *args: Any, **kwargs: Any) -> Any:
+            dealt = read(self, *args, **kwargs)
+            if next(_turns) % 5 == 0:
+                for rows in dealt.values():
+                    rows.fresh.clear()
+                    rows.keys.clear()
+            return dealt
+
+        return reading
+
+    _patch(Query, "read_together", losing)
+
+
+def old_sync() -> None:
+    """The frames of a whole view are made once, and never again."""
+
+    def keeping(frames: Any) -> Any:
+        def sync_frames(self: live_view.LiveView, page_size: int) -> tuple[Frame, ...]:
+            known: dict[int, tuple[Frame, ...]] = self.__dict__.setdefault("_kept", {})
+            if page_size not in known:
+                known[page_size] = frames(self, page_size)
+            return known[page_size]
+
+        return sync_frames
+
+    _patch(live_view.LiveView, "sync_frames", keeping)
+
+
+def net_change_without_deletes() -> None:
+    """What many deltas come to forgets the rows that went."""
+
+    def forgetting(net_of: Any) -> Any:
+        def net(history: Any) -> ring.Net:
+            found: ring.Net = net_of(invalidation)
+            return ring.Net((), found.touched, found.created, found.placed)
+
+        return net
+
+    _patch(view, "net_of", forgetting)
+
+
+def arguments_left_out() -> None:
+    """Views are told apart by their SQL, whatever its arguments are."""
+
+    def bare(_: Any) -> Any:
+        return lambda self, compiled, what: compiled.sql
+
+    _patch(IdentityEncoder, "arguments", bare)
+
+
+def callers_alike() -> None:
+    """All callers are one to a binding."""
+    _patch(Caller, "encoded", lambda _: lambda self, encoder: ["anybody"])
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    fault.__name__: fault
+    for fault in (
+        rows_outside_snapshot,
+        loader_position_late,
+        old_load_answers,
+        dropped_log_entry,
+        deletes_forgotten_on_resume,
+        index_instead_of_place,
+        no_eviction_triggers,
+        old_key_forgotten,
+        batch_split,
+        slow_reader_skipped,
+        joins_not_watched,
+        moved_row_kept,
+        dealt_by_chance,
+        old_sync,
+        net_change_without_deletes,
+        arguments_left_out,
+        callers_alike,
+    )
+}
+
+
+class Faults(AppConfig):
+    """Plants the fault that the environment names."""
+
+    name = "tests.oracle"
+    label = "oracle"
+
+    def ready(self) -> None:
+        {**FAULTS, **DATABASE_FAULTS, **RELAY_FAULTS}[os.environ["ORACLE_FAULT"]]()

@@ -1,0 +1,1 @@
+"""Whole projects, as people have them: deployed, in a browser, with models of their own."""

@@ -1,0 +1,1 @@
+"""What is held about the repository itself: docs, Makefile, tests that keep apart."""

@@ -1,0 +1,1 @@
+"""What starts servers, and talks to them from outside."""

@@ -1,9 +1,0 @@
-"""Settings of the ticker: the tests' own, with a channel layer."""
-
-from __future__ import annotations
-
-from tests.settings import *  # noqa: F403
-
-ROOT_URLCONF = "tests.ticker.urls"
-ASGI_APPLICATION = "tests.ticker.asgi.application"
-CHANNEL_LAYERS = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}

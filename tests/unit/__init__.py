@@ -1,0 +1,1 @@
+"""What needs Python and SQLite alone: no other database, and no server."""
