@@ -1,26 +1,26 @@
 /**
  * `io`: what people hold in their hands. Wires the connection, asks, answers and listeners.
  *
- * @import {Environment} from "./environment.js"
- * @import {Ending, Status} from "./connection.js"
+ * @import {Environment} from "./connection/environment.js"
+ * @import {Ending, Status} from "./connection/connection.js"
  * @import {CollectionError} from "./collection.js"
- * @import {Params} from "./messages.js"
- * @import {Listener} from "./listeners.js"
- * @import {Problem} from "./subscription.js"
+ * @import {Params} from "./sync/messages.js"
+ * @import {Listener} from "./sync/emitter.js"
+ * @import {Problem} from "./sync/subscription.js"
  */
 
-import { Answers } from "./answers.js";
-import { Asks } from "./asks.js";
-import { Auth } from "./auth.js";
-import { UNAUTHENTICATED } from "./backoff.js";
 import { Collection } from "./collection.js";
-import { Connection } from "./connection.js";
-import { Gate } from "./gate.js";
-import { Listeners, warn } from "./listeners.js";
-import { hello, isObject, ping } from "./messages.js";
-import { watchPage } from "./page.js";
-import { pin } from "./pin.js";
-import { failure } from "./subscription.js";
+import { Auth } from "./connection/auth.js";
+import { UNAUTHENTICATED } from "./connection/backoff.js";
+import { Connection } from "./connection/connection.js";
+import { watchPage } from "./connection/visibility.js";
+import { pin } from "./proxies.js";
+import { Answers } from "./sync/dispatcher.js";
+import { Listeners, warn } from "./sync/emitter.js";
+import { hello, isObject, ping } from "./sync/messages.js";
+import { failure } from "./sync/subscription.js";
+import { Asks } from "./sync/subscriptions.js";
+import { Gate } from "./sync/transaction.js";
 
 /**
  * @typedef {object} Wish

@@ -2,13 +2,13 @@
  * A collection: the rows of one subscription, as `io.collection` hands them out. Several may hold
  * one subscription; each is closed by itself.
  *
- * @import {Key} from "./messages.js"
- * @import {Subscription} from "./subscription.js"
+ * @import {Key} from "./sync/messages.js"
+ * @import {Subscription} from "./sync/subscription.js"
  */
 
-import { Listeners } from "./listeners.js";
-import { pin } from "./pin.js";
-import { failure } from "./subscription.js";
+import { pin } from "./proxies.js";
+import { Listeners } from "./sync/emitter.js";
+import { failure } from "./sync/subscription.js";
 
 /**
  * @typedef {"connecting" | "live" | "stale" | "closed"} CollectionStatus
@@ -30,9 +30,9 @@ export class Collection {
   #subscription;
   #release;
   #listeners = new Listeners();
-  /** What is shown after `close`. @type {import("./subscription.js").Shown | null} */
+  /** What is shown after `close`. @type {import("./sync/subscription.js").Shown | null} */
   #last = null;
-  /** What subscribers have been told of. @type {import("./subscription.js").Shown} */
+  /** What subscribers have been told of. @type {import("./sync/subscription.js").Shown} */
   #told;
   /** The index of the rows that it was made for. @type {[readonly object[], Map<Key, object>] | null} */
   #index = null;

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BURST } from "../src/pace.js";
+import { BURST } from "../src/connection/throttle.js";
 import { start } from "./surroundings.js";
 
 /** A server with a small allowance, to which 3 and "3" are one; it answers when it is told to. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { beforeEach, test } from "node:test";
-import { Heartbeat, IDLE, PATIENCE } from "../src/heartbeat.js";
+import { Heartbeat, IDLE, PATIENCE } from "../src/connection/heartbeat.js";
 import { Clock } from "./surroundings.js";
 
 let clock, pings, deaths, heart;

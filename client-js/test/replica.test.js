@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BadFrame } from "../src/messages.js";
-import { Replica } from "../src/replica.js";
+import { BadFrame } from "../src/sync/messages.js";
+import { Replica } from "../src/sync/replica.js";
 import { vectors } from "./vectors.js";
 
 const row = (id, version = 0) => ({ id, version });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Replica } from "../src/replica.js";
+import { Replica } from "../src/sync/replica.js";
 import { start } from "./surroundings.js";
 
 const copy = (value) => JSON.parse(JSON.stringify(value));

@@ -9,7 +9,7 @@
  */
 
 import { BadFrame, isKey, isObject } from "./messages.js";
-import { Pages } from "./pages.js";
+import { Pages } from "./paging.js";
 import { Rows } from "./rows.js";
 
 /**

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Listeners } from "../src/listeners.js";
+import { Listeners } from "../src/sync/emitter.js";
 import { start } from "./surroundings.js";
 
 /** Listeners whose calls are noted; `does` is what the first one does when it is called. */

@@ -4,14 +4,14 @@
  * A private answer to an older ask is thrown away, and so is a shared frame that comes while its
  * subscription is not accepted on this connection: it belongs to an older one.
  *
- * @import {Asks} from "./asks.js"
- * @import {Auth} from "./auth.js"
- * @import {Gate} from "./gate.js"
+ * @import {Asks} from "./subscriptions.js"
+ * @import {Auth} from "../connection/auth.js"
+ * @import {Gate} from "./transaction.js"
  * @import {Data} from "./messages.js"
  * @import {Problem, Subscription} from "./subscription.js"
  */
 
-import { warn } from "./listeners.js";
+import { warn } from "./emitter.js";
 import { BadFrame, canonical, parse } from "./messages.js";
 
 /** Errors that may pass; all others end the subscription that was asked for. */

@@ -7,18 +7,18 @@
  * waits until the code that runs now has ended, and the pace allows it; what has become void
  * meanwhile is never said.
  *
- * @import {CollectionOptions} from "./client.js"
- * @import {Environment} from "./environment.js"
+ * @import {CollectionOptions} from "../client.js"
+ * @import {Environment} from "../connection/environment.js"
  * @import {Params} from "./messages.js"
  */
 
-import { ANSWER } from "./auth.js";
-import { retryDelay } from "./backoff.js";
+import { ANSWER } from "../connection/auth.js";
+import { retryDelay } from "../connection/backoff.js";
+import { Pace } from "../connection/throttle.js";
+import { Timer } from "../connection/timer.js";
 import { Book } from "./book.js";
 import { canonical } from "./messages.js";
-import { Pace } from "./pace.js";
 import { Subscription } from "./subscription.js";
-import { Timer } from "./timer.js";
 
 const TOO_BIG = 1009;
 

@@ -7,9 +7,9 @@
  *
  * Collections show what is `shown`, which follows the replica step by step.
  *
- * @import {Collection, CollectionError, CollectionStatus} from "./collection.js"
+ * @import {Collection, CollectionError, CollectionStatus} from "../collection.js"
  * @import {Data, Params, Row} from "./messages.js"
- * @import {Timer} from "./timer.js"
+ * @import {Timer} from "../connection/timer.js"
  */
 
 import { ask, canonical, isKey } from "./messages.js";

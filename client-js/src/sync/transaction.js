@@ -4,11 +4,11 @@
  * that belong together are shown together. The gate never stays shut for more than `PATIENCE`.
  *
  * @import {Book} from "./book.js"
- * @import {Environment} from "./environment.js"
+ * @import {Environment} from "../connection/environment.js"
  * @import {Subscription} from "./subscription.js"
  */
 
-import { Timer } from "./timer.js";
+import { Timer } from "../connection/timer.js";
 
 /** Milliseconds that a change waits at most for those that belong to it. */
 export const PATIENCE = 1_000;

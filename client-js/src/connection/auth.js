@@ -3,11 +3,11 @@
  * the proof ends, and again, after a wait, when the server takes it no more.
  *
  * @import {Environment} from "./environment.js"
- * @import {Problem} from "./subscription.js"
+ * @import {Problem} from "../sync/subscription.js"
  */
 
+import { authenticate } from "../sync/messages.js";
 import { retryDelay } from "./backoff.js";
-import { authenticate } from "./messages.js";
 import { Timer } from "./timer.js";
 
 /** Milliseconds that the server has to answer, and that a token may take to be got. */
