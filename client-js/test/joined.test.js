@@ -170,6 +170,38 @@ for (const close of ["before its answer", "after its answer"]) {
   });
 }
 
+test("the first is left twice, and answered twice: the stream that the second ends is asked for again", () => {
+  const { socket, number, clock, open, subscribed, says, synced } = pair();
+  socket().opens();
+  subscribed(1);
+  synced();
+  number.collection.close();
+  const text = open();
+  endTurn();
+  socket().says("$error", error("rate_limited"));
+  clock.pass(50);
+  assert.deepEqual(
+    asks(socket).map(({ data }) => [data.ref, data.disconnect ?? false]),
+    [
+      [1, false],
+      [2, true],
+      [3, false],
+      [4, true],
+    ],
+  );
+  says({ action: "disconnect", ref: 2 });
+  subscribed(3);
+  synced();
+  assert.equal(text.collection.status, "live");
+  says({ action: "disconnect", ref: 4 });
+  assert.equal(text.collection.status, "stale");
+  clock.pass(50);
+  assert.deepEqual(asks(socket)[4].data, { params: { category: "3" }, ref: 5 });
+  subscribed(5);
+  synced();
+  assert.equal(text.collection.status, "live");
+});
+
 test("the end of a closed one that the server took for another listener's: asked for again too", () => {
   const { io, socket, listen, take, number, subscribed, says, synced } = pair();
   listen("products");

@@ -198,6 +198,22 @@ for (const [name, refusal] of Object.entries({
   });
 }
 
+test("a leave that is answered after a refusal that did not mean it is not said again", () => {
+  const { io, socket, clock, listen, take } = many(1);
+  listen("products");
+  io.emit("products", { params: { n: 7 } });
+  endTurn();
+  accept(socket, socket().lastRef, 7);
+  take();
+  io.emit("products", { params: { n: 7 }, disconnect: true });
+  const ref = socket().lastRef;
+  socket().says("$error", limited);
+  socket().says("products", { action: "disconnect", params: { n: 7 }, ref });
+  clock.pass(19_000);
+  assert.equal(said(socket).filter(([kind]) => kind === "leave").length, 1);
+  assert.equal(take().length, 1);
+});
+
 test("a leave that is refused for good is not said again, and nobody hears of it", () => {
   const { all, socket, clock, listen, take } = many(2);
   listen("products");

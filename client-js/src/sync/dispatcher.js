@@ -257,13 +257,13 @@ export class Answers {
    */
   #ended(event, data) {
     const settled = this.#book.settled(event, canonical(data.params));
-    const left = this.#asks.left(data.ref);
     const ours = data.ref != null;
-    if (ours ? left && !this.#isAskedSince(left, data) : settled?.accepted) {
-      const tells = (left?.echoes ?? true) && (settled?.emitted ?? ours);
+    const echoes = this.#isUnsubscribed(data);
+    if (echoes || settled?.accepted) {
+      const tells = (echoes || !ours) && (settled?.emitted ?? true);
       const why = settled?.explained(data.code);
       if (settled) {
-        this.#finish(settled, left, why?.payload ?? data);
+        this.#finish(settled, ours, echoes, why?.payload ?? data);
       }
       if (tells) {
         this.#tellEnd(event, [why, data]);
@@ -282,13 +282,14 @@ export class Answers {
   }
 
   /**
-   * Tell whether a newer ask has made an unsubscribe message void.
+   * Tell whether an end is what `io.emit` wished for, and no newer ask has made that void. A message
+   * that was said again though it has been answered is nobody's wish any more.
    *
-   * @param {Subscription} left
    * @param {Data} data
    */
-  #isAskedSince(left, { params, ref }) {
-    return Number(this.#book.like(left, canonical(params))?.ref) > Number(ref);
+  #isUnsubscribed({ params, ref }) {
+    const left = this.#asks.left(ref);
+    return left?.echoes && !(Number(this.#book.like(left, canonical(params))?.ref) > Number(ref));
   }
 
   /**
@@ -296,14 +297,15 @@ export class Answers {
    * one that is wanted, that one is asked for again.
    *
    * @param {Subscription} subscription
-   * @param {Subscription | undefined} left who was left, if that was our wish.
+   * @param {boolean} ours whether that was our wish.
+   * @param {boolean | undefined} echoes whether it was the wish of whoever holds it by `io.emit`.
    * @param {{code?: string, detail?: string}} problem
    */
-  #finish(subscription, left, { code = "closed", detail }) {
+  #finish(subscription, ours, echoes, { code = "closed", detail }) {
     if (subscription.waiting) {
       subscription.startOver();
-    } else if (left && (subscription.holders.size > 0 || !left.echoes)) {
-      subscription.emitted &&= !left.echoes;
+    } else if (ours && (subscription.holders.size > 0 || !echoes)) {
+      subscription.emitted &&= !echoes;
       this.#asks.startOver(subscription);
     } else {
       this.#end(subscription, { code, detail });

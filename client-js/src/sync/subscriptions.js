@@ -156,7 +156,10 @@ export class Asks {
   left(ref) {
     const left = this.#leaving.get(ref);
     for (const [mark, each] of this.#leaving) {
-      each === left && this.#leaving.delete(mark);
+      if (each === left) {
+        this.#leaving.delete(mark);
+        this.#leaves.delete(left);
+      }
     }
     return left;
   }
