@@ -9,7 +9,7 @@ import { socketUrl } from "./connection/url.js";
 /**
  * @typedef {import("./client.js").Client} Client
  * @typedef {import("./client.js").CollectionOptions} CollectionOptions
- * @typedef {import("./client.js").Wish} Wish
+ * @typedef {import("./client.js").EmitOptions} Wish
  * @typedef {import("./collection.js").CollectionError} CollectionError
  * @typedef {import("./collection.js").CollectionStatus} CollectionStatus
  * @typedef {import("./connection/connection.js").Ending} Ending

@@ -1,10 +1,11 @@
 /**
- * What we ask of the server, over one connection after another: each wanted subscription, again on
- * every new connection, and again later where the server could not serve it; and to be let go of
- * what is wanted no more, until the server has answered.
+ * The subscriptions that are wanted, how to find the one that a message means, and what we ask of the
+ * server over one connection after another: each of them, again on every new connection, and again
+ * later where the server could not serve it; and to be let go of what is wanted no more, until the
+ * server has answered.
  *
  * Every ask carries a mark of its own, its `ref`, by which its answer is known. What is to be said
- * waits until the code that runs now has ended, and the pace allows it; what has become void
+ * waits until the code that runs now has ended, and the throttle allows it; what has become void
  * meanwhile is never said.
  *
  * @import {CollectionOptions} from "../client.js"
@@ -12,19 +13,15 @@
  * @import {Params} from "./messages.js"
  */
 
-import { ANSWER } from "../connection/auth.js";
-import { retryDelay } from "../connection/backoff.js";
-import { Pace } from "../connection/throttle.js";
-import { Timer } from "../connection/timer.js";
-import { Book } from "./book.js";
+import { Throttle } from "../connection/throttle.js";
 import { canonical } from "./messages.js";
-import { Subscription } from "./subscription.js";
+import { ACCEPTED, ASKED, Subscription } from "./subscription.js";
 
 const TOO_BIG = 1009;
 
-export class Asks {
-  /** What is wanted. */
-  book = new Book();
+export class Subscriptions {
+  /** A new list for each change: whoever goes through it is not disturbed. @type {Subscription[]} */
+  _all = [];
   /** Who has been left, by the mark of the message that has no answer yet. @type {Map<unknown, Subscription>} */
   #leaving = new Map();
   /** Who is to be left. @type {Set<Subscription>} */
@@ -34,7 +31,7 @@ export class Asks {
   #env;
   #send;
   #late;
-  #pace;
+  #throttle;
   #newestRef = 0;
   #live = false;
   /** Whether what is to be said is looked at when the code that runs now has ended. */
@@ -49,23 +46,60 @@ export class Asks {
     this.#env = env;
     this.#send = send;
     this.#late = late;
-    this.#pace = new Pace(env);
+    this.#throttle = new Throttle(env);
+  }
+
+  /**
+   * Find by the params that were asked for, or by canonical ones.
+   *
+   * @param {string} event
+   * @param {Params | null} [params]
+   */
+  #find(event, params) {
+    const text = canonical(params);
+    return this._all.find((each) => each._matches(event, text));
+  }
+
+  /**
+   * Find the one whose newest ask is answered.
+   *
+   * @param {unknown} ref the ask's mark.
+   */
+  _waitingFor(ref) {
+    return this._all.find((each) => each._awaits(ref));
+  }
+
+  /**
+   * Find whose stream a shared frame belongs to.
+   *
+   * @param {string} event
+   * @param {string | null} text the canonical params' text.
+   */
+  _settled(event, text) {
+    return this._all.find((each) => each._isSettledAs(event, text));
+  }
+
+  /**
+   * Find the one that is for the same as one that is left.
+   *
+   * @param {Subscription} left
+   * @param {string} [text] its canonical params' text.
+   */
+  _like(left, text) {
+    return this._all.find((each) => each._isLike(left, text));
   }
 
   /**
    * Want a subscription; one that is wanted already gets a fresh answer.
    *
    * @param {string} event
-   * @param {{params?: Params | null, page_size?: number}} wish
+   * @param {{params?: Params | null, page_size?: number}} options
    */
-  subscribe(event, { params, page_size }) {
-    const known = this.book.find(event, canonical(params));
-    const subscription = known ?? new Subscription(event, params);
-    subscription.pageSize = page_size ?? subscription.pageSize;
-    subscription.emitted = true;
-    subscription.fresh = true;
-    this.book.add(subscription);
-    this.ask(subscription);
+  _subscribe(event, { params, page_size }) {
+    const known = this.#find(event, params);
+    const subscription = known ?? new Subscription(this.#env, event, params);
+    subscription._subscribe(page_size);
+    this.#add(subscription);
   }
 
   /**
@@ -75,26 +109,36 @@ export class Asks {
    * @param {Params | null | undefined} params
    * @param {CollectionOptions} options
    */
-  hold(event, params, { page_size, initial }) {
-    const known = this.book.find(event, canonical(params));
+  _hold(event, params, { page_size, initial }) {
+    const known = this.#find(event, params);
     if (known) {
       return known;
     }
-    const subscription = new Subscription(event, params);
-    subscription.pageSize = page_size;
+    const subscription = new Subscription(this.#env, event, params, page_size);
     if (initial) {
-      subscription.seed(initial.rows, initial.cursor, initial.key);
+      subscription._seed(initial.rows, initial.cursor, initial.key);
     }
-    this.book.add(subscription);
-    this.ask(subscription);
+    this.#add(subscription);
     return subscription;
+  }
+
+  /** @param {Subscription} subscription */
+  #add(subscription) {
+    this.#remove(subscription);
+    this._all.push(subscription);
+    this.#ask(subscription);
+  }
+
+  /** @param {Subscription} subscription */
+  #remove(subscription) {
+    this._all = this._all.filter((each) => each !== subscription);
   }
 
   /**
    * Say what is due when the code that runs now has ended. What has lost its last holder ends then,
    * unless another one has come, who goes on with the rows that there are.
    */
-  soon() {
+  _soon() {
     if (!this.#soon) {
       this.#soon = true;
       this.#env.queueMicrotask(() => this.#say());
@@ -110,17 +154,15 @@ export class Asks {
    * @param {Params | null} [params]
    * @returns {boolean} whether listeners are to be told now, since no answer of the server's will.
    */
-  unsubscribe(event, params) {
+  _unsubscribe(event, params) {
     const text = canonical(params);
-    const known = this.book.all.filter((each) => each.matches(event, text));
-    const emitted = known.filter((each) => each.emitted);
+    const known = this._all.filter((each) => each._matches(event, text));
+    const emitted = known.filter((each) => each._isEmitted);
     let echoes = false;
-    for (const left of known[0] ? emitted : [new Subscription(event, params)]) {
-      left.emitted = false;
-      if (left.holders.size === 0) {
-        left.echoes = true;
-        this.drop(left);
-        echoes = this.leave(left, !known[0] || left.ref > 0) || echoes;
+    for (const left of known[0] ? emitted : [new Subscription(this.#env, event, params)]) {
+      if (left._unsubscribe()) {
+        this._drop(left);
+        echoes = this.#leave(left, !known[0]) || echoes;
       }
     }
     return !echoes;
@@ -133,18 +175,18 @@ export class Asks {
    * @param {boolean} [anyway] though it was not asked for on this connection.
    * @returns {boolean} whether that needs saying.
    */
-  leave(left, anyway = left.ref > 0) {
-    left.retry?.clear();
-    const says = this.#live && anyway;
+  #leave(left, anyway = false) {
+    left._rest();
+    const says = this.#live && (anyway || left._ref > 0);
     if (says) {
       this.#leaves.add(left);
-      this.soon();
+      this._soon();
     }
     return says;
   }
 
   /** Whether somebody is being left. */
-  get isLeaving() {
+  get _isLeaving() {
     return this.#leaves.size + this.#leaving.size > 0;
   }
 
@@ -153,7 +195,7 @@ export class Asks {
    *
    * @param {unknown} ref the message's mark.
    */
-  left(ref) {
+  _left(ref) {
     const left = this.#leaving.get(ref);
     for (const [mark, each] of this.#leaving) {
       if (each === left) {
@@ -165,163 +207,131 @@ export class Asks {
   }
 
   /**
-   * Take the word that we speak too fast, and say again what nobody has answered.
+   * Called when we speak too fast: say again what nobody has answered.
    *
    * @param {boolean} all whether nothing tells which message was refused.
    */
-  slow(all) {
-    this.#pace.slow();
+  _slow(all) {
+    this.#throttle._slow();
     if (!all) {
       return;
     }
     for (const left of new Set(this.#leaving.values())) {
-      this.leave(left, true); // its older marks stay: it may not be what was refused
+      this.#leave(left, true); // its older marks stay: it may not be what was refused
     }
-    for (const each of this.book.all) {
-      each.waiting && this.askLater(each);
+    for (const each of this._all) {
+      each._is(ASKED) && this._later(each);
     }
   }
 
-  /** Take the word that the server may be asked: for all that it does not serve, or has not yet. */
-  opened() {
+  /** Called when the server may be asked: for all that it does not serve, or has not yet. */
+  _opened() {
     this.#live = true;
-    for (const subscription of this.book.all) {
-      if (!subscription.accepted && !subscription.waiting) {
-        this.ask(subscription);
+    for (const subscription of this._all) {
+      if (!subscription._is(ACCEPTED) && !subscription._is(ASKED)) {
+        this.#ask(subscription);
       }
     }
     this.#say();
   }
 
   /**
-   * Take the word that the connection is gone.
+   * Called when the connection is gone.
    *
    * @param {number} code its close code.
    */
-  closed(code) {
+  _closed(code) {
     this.#live = false;
-    this.#pace.start();
+    this.#throttle._start();
     this.#due.clear();
     this.#leaves.clear();
     for (const left of this.#leaving.values()) {
-      left.retry?.clear();
+      left._rest();
     }
     this.#leaving.clear();
-    for (const subscription of this.book.all) {
-      subscription.retry?.clear();
-      if (code === TOO_BIG && subscription.waiting && subscription.resumed) {
-        subscription.startOver();
-      }
-      subscription.lost();
+    for (const subscription of this._all) {
+      subscription._rest();
+      subscription._lost(code === TOO_BIG);
     }
   }
 
   /** @param {Subscription} subscription */
-  ask(subscription) {
-    subscription.retry?.clear();
+  #ask(subscription) {
+    subscription._rest();
     if (this.#live) {
       this.#due.add(subscription);
-      this.soon();
+      this._soon();
     }
   }
 
   /** End what nobody holds. */
   #letGo() {
-    for (const each of this.book.all) {
-      if (!each.emitted && each.holders.size === 0) {
-        this.drop(each);
-        this.leave(each);
+    for (const each of this._all) {
+      if (!each._isWanted) {
+        this._drop(each);
+        this.#leave(each);
       }
     }
   }
 
-  /** Say what is due, as far as the pace allows: who leaves makes room for who comes. */
+  /** Say what is due, as far as the throttle allows: who leaves makes room for who comes. */
   #say() {
     this.#letGo();
     this.#soon = false;
     const leaves = [...this.#leaves].filter((left) => !this.#isWanted(left));
     for (const each of [...leaves, ...this.#due]) {
-      if (!this.#pace.take(() => this.#say())) {
+      if (!this.#throttle._take(() => this.#say())) {
         return;
       }
       this.#newestRef += 1;
       if (this.#leaves.delete(each)) {
         this.#leaving.set(this.#newestRef, each);
-        this.#send(each.leave(this.#newestRef));
+        this.#send(each._leave(this.#newestRef));
       } else {
         this.#due.delete(each);
-        this.#send(each.ask(this.#newestRef));
-        this.expect(each);
+        this.#send(each._ask(this.#newestRef));
+        each._expect(this.#late);
       }
     }
   }
 
   /**
-   * Tell whether what was to be left is wanted again. It need not be left when that has been said.
+   * Return whether what was to be left is wanted again. It need not be left when that has been said.
    *
    * @param {Subscription} left
    */
   #isWanted(left) {
-    const wanted = this.book.like(left, left.canonical);
-    if (wanted?.ref) {
+    const wanted = this._like(left);
+    if (wanted?._ref) {
       this.#leaves.delete(left);
     }
     return wanted !== undefined;
   }
 
-  /** Take the hint that another ask may fare better now: one that waits is not waited for. */
-  look() {
-    for (const each of this.book.all) {
-      if (each.error && each.retry?.isSet && !each.waiting) {
-        this.ask(each);
+  /** Called when another ask may fare better now: one that waits is not waited for. */
+  _look() {
+    for (const each of this._all) {
+      if (each._isDelayed) {
+        this.#ask(each);
       }
     }
   }
 
-  /**
-   * Wait for an answer, or for the rows that follow it.
-   *
-   * @param {Subscription} each
-   */
-  expect(each) {
-    const waits = () => each.waiting || !each.replica?.live;
-    this.#wait(each, () => waits() && this.#late(each), ANSWER);
-  }
-
   /** @param {Subscription} subscription */
-  askLater(subscription) {
-    this.#later(subscription, () => this.ask(subscription));
+  _later(subscription) {
+    subscription._later(() => this.#ask(subscription));
   }
 
   /**
    * @param {Subscription} left
    * @param {unknown} ref the mark of the message that was refused.
    */
-  leaveLater(left, ref) {
+  _leaveLater(left, ref) {
     this.#leaving.set(ref, left);
-    this.#later(left, () => {
+    left._later(() => {
       this.#leaving.delete(ref);
-      this.leave(left, true);
+      this.#leave(left, true);
     });
-  }
-
-  /**
-   * @param {Subscription} subscription
-   * @param {() => void} fn
-   */
-  #later(subscription, fn) {
-    this.#wait(subscription, fn, retryDelay(subscription.failures, this.#env.random));
-    subscription.failures += 1;
-  }
-
-  /**
-   * @param {Subscription} subscription
-   * @param {() => void} fn
-   * @param {number} delay
-   */
-  #wait(subscription, fn, delay) {
-    subscription.retry ??= new Timer(this.#env);
-    subscription.retry.set(fn, delay);
   }
 
   /**
@@ -329,34 +339,38 @@ export class Asks {
    *
    * @param {Subscription} subscription
    */
-  startOver(subscription) {
-    subscription.startOver();
-    this.ask(subscription);
+  _startOver(subscription) {
+    subscription._startOver();
+    this.#ask(subscription);
   }
 
   /** @param {Subscription} subscription */
-  drop(subscription) {
-    subscription.retry?.clear();
+  _drop(subscription) {
+    subscription._rest();
     this.#due.delete(subscription);
-    this.book.remove(subscription);
+    this.#remove(subscription);
   }
 
   /**
-   * Note under which canonical params the server has accepted a subscription. Another one may turn
-   * out to be the same, and is one with it from now on.
+   * Called when the server has accepted a subscription. Another one may turn out to be the same, and
+   * is one with it from now on. Where a state was named that the server does not know by this key, it
+   * is asked for again.
    *
    * @param {Subscription} subscription
+   * @param {string} key the name of the row field that holds the key.
    * @param {string} text the canonical params' text.
-   * @returns {boolean} whether there was one.
+   * @returns {Subscription | undefined} the other one.
    */
-  settle(subscription, text) {
-    subscription.canonical = null;
-    const other = this.book.settled(subscription.event, text);
-    subscription.canonical = text;
+  _accepted(subscription, key, text) {
+    const other = subscription._accepted(key, text, this._all);
+    subscription._expect(this.#late);
     if (other) {
-      this.drop(other);
-      subscription.join(other);
+      this._drop(other);
+      subscription._join(other);
     }
-    return other !== undefined;
+    if (subscription._isMistaken) {
+      this._startOver(subscription);
+    }
+    return other;
   }
 }

@@ -1,9 +1,9 @@
 /**
  * When collections show what has come. Between a `$begin` and its `$commit`, and after a lost
- * connection until every collection has its answer, changes wait behind the gate, so that those
- * that belong together are shown together. The gate never stays shut for more than `PATIENCE`.
+ * connection until every collection has its answer, changes wait, so that those that belong
+ * together are shown together. They never wait for more than `PATIENCE`.
  *
- * @import {Book} from "./book.js"
+ * @import {Subscriptions} from "./subscriptions.js"
  * @import {Environment} from "../connection/environment.js"
  * @import {Subscription} from "./subscription.js"
  */
@@ -13,55 +13,55 @@ import { Timer } from "../connection/timer.js";
 /** Milliseconds that a change waits at most for those that belong to it. */
 export const PATIENCE = 1_000;
 
-export class Gate {
-  #book;
+export class Transaction {
+  #subscriptions;
   #timer;
   #begun = false;
   /** Whose rows wait to be shown. @type {Set<Subscription>} */
   #due = new Set();
 
   /**
-   * @param {Book} book
+   * @param {Subscriptions} subscriptions
    * @param {Environment} env
    */
-  constructor(book, env) {
-    this.#book = book;
+  constructor(subscriptions, env) {
+    this.#subscriptions = subscriptions;
     this.#timer = new Timer(env);
   }
 
   /**
-   * Take the word that something about a subscription, or about who holds it, may have changed.
+   * Called when something about a subscription, or about who holds it, may have changed.
    *
    * @param {Subscription} subscription
    */
-  touch(subscription) {
-    if (subscription.holders.size > 0) {
+  _touch(subscription) {
+    if (subscription._isHeld) {
       this.#due.add(subscription);
     }
     this.#look();
   }
 
-  /** Take the word that what comes from now on belongs together. */
-  begin() {
+  /** Called when what comes from now on belongs together. */
+  _begin() {
     this.#begun = true;
   }
 
-  /** Take the word that all that belongs together is here. */
-  commit() {
+  /** Called when all that belongs together is here. */
+  _commit() {
     this.#begun = false;
     this.#look();
   }
 
-  /** Take the word that the connection is gone: rows wait for the next one, their status does not. */
-  lost() {
+  /** Called when the connection is gone: rows wait for the next one, their status does not. */
+  _lost() {
     this.#rest();
-    tell(this.#book.all);
+    tell(this.#subscriptions._all);
   }
 
   #look() {
-    if (this.#begun || this.#book.all.some((each) => each.behind && each.holders.size > 0)) {
-      if (!this.#timer.isSet) {
-        this.#timer.set(() => this.#open(), PATIENCE);
+    if (this.#begun || this.#subscriptions._all.some((each) => each._isBehind)) {
+      if (!this.#timer._isSet) {
+        this.#timer._set(() => this.#open(), PATIENCE);
       }
     } else {
       this.#open();
@@ -70,8 +70,8 @@ export class Gate {
 
   #open() {
     this.#rest();
-    for (const subscription of this.#book.all) {
-      subscription.behind = false;
+    for (const subscription of this.#subscriptions._all) {
+      subscription._giveUpWaiting();
     }
     const due = [...this.#due];
     this.#due.clear();
@@ -79,7 +79,7 @@ export class Gate {
   }
 
   #rest() {
-    this.#timer.clear();
+    this.#timer._clear();
     this.#begun = false;
   }
 }
@@ -91,11 +91,9 @@ export class Gate {
  */
 function tell(subscriptions) {
   for (const subscription of subscriptions) {
-    subscription.show();
+    subscription._show();
   }
-  for (const { holders } of subscriptions) {
-    for (const holder of [...holders]) {
-      holder.tell();
-    }
+  for (const subscription of subscriptions) {
+    subscription._tell();
   }
 }
