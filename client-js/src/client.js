@@ -15,7 +15,7 @@ import { Auth } from "./connection/auth.js";
 import { UNAUTHENTICATED } from "./connection/backoff.js";
 import { Connection } from "./connection/connection.js";
 import { watchPage } from "./connection/visibility.js";
-import { pin } from "./proxies.js";
+import { bindMembers } from "./proxies.js";
 import { Dispatcher } from "./sync/dispatcher.js";
 import { Emitter, warn } from "./sync/emitter.js";
 import { hello, isObject, ping } from "./sync/messages.js";
@@ -96,7 +96,7 @@ export class Client {
       _closed: (ending, attempts) => this.#closed(ending, attempts),
       _ping: () => this.#ping(),
     });
-    pin(this);
+    bindMembers(this);
   }
 
   /** @returns {Status} */

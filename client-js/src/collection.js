@@ -6,7 +6,7 @@
  * @import {Subscription} from "./sync/subscription.js"
  */
 
-import { pin } from "./proxies.js";
+import { bindMembers } from "./proxies.js";
 import { Emitter } from "./sync/emitter.js";
 import { failure } from "./sync/subscription.js";
 
@@ -76,7 +76,7 @@ export class Collection {
     this.ready.catch(() => {});
     subscription._hold(this);
     this.#settle();
-    pin(this);
+    bindMembers(this);
   }
 
   get #shown() {
