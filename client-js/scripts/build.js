@@ -1,4 +1,4 @@
-/** Bundles the sources for pages without a build step; `--check` only tells whether that is due. */
+/** Bundles the sources for pages without a build step; `--check` only says whether that is due. */
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -6,7 +6,6 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
 import { minify } from "terser";
-import { INTERNAL } from "./internal.js";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const BANNER = "/*! bindserver, BSD-2-Clause */";
@@ -30,7 +29,7 @@ export async function bundles() {
         write: false,
         format,
         target: "es2022",
-        mangleProps: new RegExp(`^(${INTERNAL.join("|")})$`),
+        mangleProps: /^_/,
       });
       return { path: STATIC + file, text: await squeezed(outputFiles[0].text) };
     }),

@@ -1,29 +1,30 @@
 /**
- * `io`: what people hold in their hands. Wires the connection, asks, answers and listeners.
+ * `io`: what people hold in their hands. Wires the connection, the subscriptions, the dispatcher of
+ * what the server says, and the emitter.
  *
- * @import {Environment} from "./environment.js"
- * @import {Ending, Status} from "./connection.js"
+ * @import {Environment} from "./connection/environment.js"
+ * @import {Ending, Status} from "./connection/connection.js"
  * @import {CollectionError} from "./collection.js"
- * @import {Params} from "./messages.js"
- * @import {Listener} from "./listeners.js"
- * @import {Problem} from "./subscription.js"
+ * @import {Params} from "./sync/messages.js"
+ * @import {Listener} from "./sync/emitter.js"
+ * @import {Problem} from "./sync/subscription.js"
  */
 
-import { Answers } from "./answers.js";
-import { Asks } from "./asks.js";
-import { Auth } from "./auth.js";
-import { UNAUTHENTICATED } from "./backoff.js";
 import { Collection } from "./collection.js";
-import { Connection } from "./connection.js";
-import { Gate } from "./gate.js";
-import { Listeners, warn } from "./listeners.js";
-import { hello, isObject, ping } from "./messages.js";
-import { watchPage } from "./page.js";
-import { pin } from "./pin.js";
-import { failure } from "./subscription.js";
+import { Auth } from "./connection/auth.js";
+import { UNAUTHENTICATED } from "./connection/backoff.js";
+import { Connection } from "./connection/connection.js";
+import { watchPage } from "./connection/visibility.js";
+import { bindMembers } from "./proxies.js";
+import { Dispatcher } from "./sync/dispatcher.js";
+import { Emitter, warn } from "./sync/emitter.js";
+import { hello, isObject, ping } from "./sync/messages.js";
+import { ACCEPTED, failure } from "./sync/subscription.js";
+import { Subscriptions } from "./sync/subscriptions.js";
+import { Transaction } from "./sync/transaction.js";
 
 /**
- * @typedef {object} Wish
+ * @typedef {object} EmitOptions
  * @property {Params | null} [params] arguments for a binding that takes any.
  * @property {number} [page_size] about how many rows a page of a large answer should have.
  * @property {boolean} [disconnect] unsubscribe.
@@ -49,12 +50,12 @@ export const ONE_HINT = 250;
 export class Client {
   #url;
   #env;
-  #listeners = new Listeners();
+  #emitter = new Emitter();
   #connection;
-  #asks;
+  #subscriptions;
   #auth;
-  #gate;
-  #answers;
+  #transaction;
+  #dispatcher;
   /** Whether there has been a collection, so that we want commit marks. */
   #wantsMarks = false;
   #pings = 0;
@@ -74,33 +75,33 @@ export class Client {
   constructor(url, env) {
     this.#url = url;
     this.#env = env;
-    const send = (/** @type {string} */ text) => this.#connection.send(text);
-    const tell = this.#listeners.tell.bind(this.#listeners);
-    this.#asks = new Asks(env, send, (late) => {
-      late.fail({ code: "unavailable", detail: "no answer" });
-      this.#gate.touch(late);
+    const send = (/** @type {string} */ text) => this.#connection._send(text);
+    const tell = this.#emitter._tell.bind(this.#emitter);
+    this.#subscriptions = new Subscriptions(env, send, (late) => {
+      late._fail({ code: "unavailable", detail: "no answer" });
+      this.#transaction._touch(late);
     });
-    this.#gate = new Gate(this.#asks.book, env);
+    this.#transaction = new Transaction(this.#subscriptions, env);
     this.#auth = new Auth(
       env,
       send,
       () => this.#proved(),
       (problem) => this.#unproved(problem),
     );
-    this.#answers = new Answers(this.#asks, this.#auth, this.#gate, tell);
+    this.#dispatcher = new Dispatcher(this.#subscriptions, this.#auth, this.#transaction, tell);
     this.#connection = new Connection(url, env, {
-      dialed: () => this.#tellStatus(),
-      opened: () => this.#opened(),
-      heard: (text) => this.#answers.take(text),
-      closed: (ending, attempts) => this.#closed(ending, attempts),
-      ping: () => this.#ping(),
+      _dialed: () => this.#tellStatus(),
+      _opened: () => this.#opened(),
+      _heard: (text) => this.#dispatcher._take(text),
+      _closed: (ending, attempts) => this.#closed(ending, attempts),
+      _ping: () => this.#ping(),
     });
-    pin(this);
+    bindMembers(this);
   }
 
   /** @returns {Status} */
   get status() {
-    return this.#connection.status;
+    return this.#connection._status;
   }
 
   /**
@@ -122,7 +123,7 @@ export class Client {
     if (typeof fn !== "function") {
       throw new TypeError("bindserver: a listener is a function");
     }
-    this.#listeners.add(event, fn);
+    this.#emitter._add(event, fn);
     return this;
   }
 
@@ -133,7 +134,7 @@ export class Client {
    * @param {Listener} [fn] all of the event's listeners where left out.
    */
   off(event, fn) {
-    this.#listeners.remove(event, fn);
+    this.#emitter._remove(event, fn);
     return this;
   }
 
@@ -141,16 +142,16 @@ export class Client {
    * Subscribe to a binding, or unsubscribe. Without a connection it is remembered for the next one.
    *
    * @param {string} event
-   * @param {Wish} [wish]
-   * @throws {TypeError} the event or the wish is none.
+   * @param {EmitOptions} [options]
+   * @throws {TypeError} the event or the options are none.
    */
-  emit(event, wish = {}) {
-    check(event, wish);
-    if (!wish.disconnect) {
-      this.#asks.subscribe(event, wish);
+  emit(event, options = {}) {
+    check(event, options);
+    if (!options.disconnect) {
+      this.#subscriptions._subscribe(event, options);
       this.#start();
-    } else if (this.#asks.unsubscribe(event, wish.params)) {
-      this.#listeners.tell(event, { action: "disconnect", params: wish.params });
+    } else if (this.#subscriptions._unsubscribe(event, options.params)) {
+      this.#emitter._tell(event, { action: "disconnect", params: options.params });
     }
     return this;
   }
@@ -173,19 +174,19 @@ export class Client {
     }
     if (!this.#wantsMarks) {
       this.#wantsMarks = true;
-      this.#connection.send(hello());
+      this.#connection._send(hello());
     }
-    const subscription = this.#asks.hold(event, params, options);
-    if (this.#error && !subscription.accepted) {
-      subscription.blame(this.#error);
-      subscription.show();
+    const subscription = this.#subscriptions._hold(event, params, options);
+    if (this.#error && !subscription._is(ACCEPTED)) {
+      subscription._blame(this.#error);
+      subscription._show();
     }
     /** @type {Collection<any>} */
     const collection = new Collection(subscription, (each) => {
-      this.#asks.soon();
-      this.#gate.touch(each);
+      this.#subscriptions._soon();
+      this.#transaction._touch(each);
     });
-    this.#gate.touch(subscription);
+    this.#transaction._touch(subscription);
     this.#start();
     return collection;
   }
@@ -197,13 +198,13 @@ export class Client {
     if (this.status === "closed") {
       this.#error = null;
     }
-    this.#connection.start();
+    this.#connection._start();
     return this;
   }
 
   /** End the connection. What is subscribed goes on from there after `connect()`. */
   close() {
-    this.#connection.close();
+    this.#connection._stop();
     return this;
   }
 
@@ -217,9 +218,9 @@ export class Client {
     const now = this.#env.now();
     if (now - this.#hintedAt >= ONE_HINT) {
       this.#hintedAt = now;
-      this.#connection.look();
-      this.#auth.look();
-      this.#asks.look();
+      this.#connection._look();
+      this.#auth._look();
+      this.#subscriptions._look();
     }
   }
 
@@ -227,12 +228,12 @@ export class Client {
     this.#wonders = false;
     this.#error = null;
     if (this.#wantsMarks) {
-      this.#connection.send(hello());
+      this.#connection._send(hello());
     }
-    this.#auth.opened();
+    this.#auth._opened();
     this.#tellStatus();
     if (this.status === "live") {
-      this.#listeners.tell("connect", undefined);
+      this.#emitter._tell("connect", undefined);
     }
   }
 
@@ -244,18 +245,18 @@ export class Client {
     const { code, willReconnect } = ending;
     const problem = this.#problem(ending, attempts);
     this.#error = problem && failure(problem, !willReconnect);
-    for (const subscription of this.#asks.book.all) {
-      subscription.blame(this.#error);
+    for (const subscription of this.#subscriptions._all) {
+      subscription._blame(this.#error);
     }
-    this.#auth.closed();
-    this.#asks.closed(code);
+    this.#auth._closed();
+    this.#subscriptions._closed(code);
     if (!willReconnect) {
       this.#unwatch();
     }
-    this.#gate.lost();
+    this.#transaction._lost();
     this.#tellStatus();
     if (attempts === 0) {
-      this.#listeners.tell("disconnect", ending);
+      this.#emitter._tell("disconnect", ending);
     } else if (problem) {
       if (this.#wonders) {
         warn(`${problem.detail}. ${ADVICE}`); // a browser tells nobody why
@@ -267,11 +268,11 @@ export class Client {
 
   /** @param {Problem} payload */
   #tellError(payload) {
-    this.#listeners.tell("error", { action: "error", payload });
+    this.#emitter._tell("error", { action: "error", payload });
   }
 
   /**
-   * Return why there is no connection now, if that is not our own wish.
+   * Return why there is no connection now, if we did not ask for that.
    *
    * @param {Ending} ending
    * @param {number} attempts
@@ -291,20 +292,20 @@ export class Client {
 
   #proved() {
     this.#error = null;
-    this.#asks.opened();
+    this.#subscriptions._opened();
   }
 
   /**
-   * Take the word that we could not prove who we are; it will be tried again.
+   * Called when we could not prove who we are; it will be tried again.
    *
    * @param {Problem} problem
    */
   #unproved(problem) {
     this.#error = failure(problem, false);
-    for (const subscription of this.#asks.book.all) {
-      if (!subscription.accepted) {
-        subscription.fail(problem);
-        this.#gate.touch(subscription);
+    for (const subscription of this.#subscriptions._all) {
+      if (!subscription._is(ACCEPTED)) {
+        subscription._fail(problem);
+        this.#transaction._touch(subscription);
       }
     }
     this.#tellError(problem);
@@ -313,28 +314,28 @@ export class Client {
   #tellStatus() {
     if (this.#toldStatus !== this.status) {
       this.#toldStatus = this.status;
-      this.#listeners.tell("status", this.status);
+      this.#emitter._tell("status", this.status);
     }
   }
 
   #ping() {
     this.#pings += 1;
-    this.#connection.send(ping(this.#pings));
+    this.#connection._send(ping(this.#pings));
   }
 }
 
 /**
  * @param {string} event
- * @param {Wish} wish
+ * @param {EmitOptions} options
  */
-function check(event, wish) {
+function check(event, options) {
   if (typeof event !== "string" || event.startsWith("$") || OWN.test(event)) {
     throw new TypeError(`bindserver: "${event}" is no binding's event`);
   }
-  if (!isObject(wish) || !(wish.params == null || isObject(wish.params))) {
+  if (!isObject(options) || !(options.params == null || isObject(options.params))) {
     throw new TypeError("bindserver: params is an object");
   }
-  const size = wish.page_size;
+  const size = options.page_size;
   if (size !== undefined && !(Number.isSafeInteger(size) && size > 0)) {
     throw new TypeError("bindserver: page_size is no size");
   }

@@ -2,13 +2,13 @@
  * A collection: the rows of one subscription, as `io.collection` hands them out. Several may hold
  * one subscription; each is closed by itself.
  *
- * @import {Key} from "./messages.js"
- * @import {Subscription} from "./subscription.js"
+ * @import {Key} from "./sync/messages.js"
+ * @import {Subscription} from "./sync/subscription.js"
  */
 
-import { Listeners } from "./listeners.js";
-import { pin } from "./pin.js";
-import { failure } from "./subscription.js";
+import { bindMembers } from "./proxies.js";
+import { Emitter } from "./sync/emitter.js";
+import { failure } from "./sync/subscription.js";
 
 /**
  * @typedef {"connecting" | "live" | "stale" | "closed"} CollectionStatus
@@ -29,10 +29,10 @@ export class Collection {
   /** @type {Subscription} */
   #subscription;
   #release;
-  #listeners = new Listeners();
-  /** What is shown after `close`. @type {import("./subscription.js").Shown | null} */
+  #emitter = new Emitter();
+  /** What is shown after `close`. @type {import("./sync/subscription.js").Shown | null} */
   #last = null;
-  /** What subscribers have been told of. @type {import("./subscription.js").Shown} */
+  /** What subscribers have been told of. @type {import("./sync/subscription.js").Shown} */
   #told;
   /** The index of the rows that it was made for. @type {[readonly object[], Map<Key, object>] | null} */
   #index = null;
@@ -61,8 +61,8 @@ export class Collection {
    */
   subscribe = (fn) => {
     const call = () => fn();
-    this.#listeners.add(STEP, call);
-    return () => this.#listeners.remove(STEP, call);
+    this.#emitter._add(STEP, call);
+    return () => this.#emitter._remove(STEP, call);
   };
 
   /**
@@ -72,15 +72,15 @@ export class Collection {
   constructor(subscription, release) {
     this.#subscription = subscription;
     this.#release = release;
-    this.#told = subscription.shown;
+    this.#told = subscription._shown;
     this.ready.catch(() => {});
-    subscription.holders.add(this);
+    subscription._hold(this);
     this.#settle();
-    pin(this);
+    bindMembers(this);
   }
 
   get #shown() {
-    return this.#last ?? this.#subscription.shown;
+    return this.#last ?? this.#subscription._shown;
   }
 
   /**
@@ -116,7 +116,7 @@ export class Collection {
   get(key) {
     const { rows } = this.#shown;
     if (this.#index?.[0] !== rows) {
-      const name = this.#subscription.key;
+      const name = this.#subscription._key;
       this.#index = [rows, new Map(rows.map((row) => [/** @type {Key} */ (row[name]), row]))];
     }
     return /** @type {any} */ (this.#index?.[1].get(key));
@@ -126,34 +126,34 @@ export class Collection {
   close() {
     if (this.#last === null) {
       this.#last = { ...this.#shown, status: "closed" };
-      this.#listeners.remove(STEP);
+      this.#emitter._remove(STEP);
       this.#reject(failure({ code: "closed", detail: "closed by the client" }, true));
-      this.#subscription.holders.delete(this);
+      this.#subscription._drop(this);
       this.#release(this.#subscription);
     }
   }
 
   /**
-   * Take the word that another subscription has turned out to be the same; it is the one that stays.
+   * Called when another subscription has turned out to be the same; it is the one that stays.
    *
    * @param {Subscription} subscription
    * @internal
    */
-  move(subscription) {
+  _join(subscription) {
     this.#subscription = subscription;
-    subscription.holders.add(this);
+    subscription._hold(this);
   }
 
   /**
-   * Take the word that what is shown may have changed.
+   * Called when what is shown may have changed.
    *
    * @internal
    */
-  tell() {
+  _tell() {
     if (this.#told !== this.#shown) {
       this.#told = this.#shown;
       this.#settle();
-      this.#listeners.tell(STEP, undefined);
+      this.#emitter._tell(STEP, undefined);
     }
   }
 

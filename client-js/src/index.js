@@ -3,19 +3,19 @@
  */
 
 import * as client from "./client.js";
-import { environment } from "./environment.js";
-import { socketUrl } from "./url.js";
+import { environment } from "./connection/environment.js";
+import { socketUrl } from "./connection/url.js";
 
 /**
  * @typedef {import("./client.js").Client} Client
  * @typedef {import("./client.js").CollectionOptions} CollectionOptions
- * @typedef {import("./client.js").Wish} Wish
+ * @typedef {import("./client.js").EmitOptions} Wish
  * @typedef {import("./collection.js").CollectionError} CollectionError
  * @typedef {import("./collection.js").CollectionStatus} CollectionStatus
- * @typedef {import("./connection.js").Ending} Ending
- * @typedef {import("./connection.js").Status} Status
- * @typedef {import("./environment.js").Options} Options
- * @typedef {import("./messages.js").Data} Data
+ * @typedef {import("./connection/connection.js").Ending} Ending
+ * @typedef {import("./connection/connection.js").Status} Status
+ * @typedef {import("./connection/environment.js").Options} Options
+ * @typedef {import("./sync/messages.js").Data} Data
  */
 
 /**

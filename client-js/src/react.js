@@ -3,11 +3,11 @@
  *
  * @import {Client, CollectionOptions} from "./client.js"
  * @import {Collection, CollectionError, CollectionStatus} from "./collection.js"
- * @import {Key, Params} from "./messages.js"
+ * @import {Key, Params} from "./sync/messages.js"
  */
 
 import { useMemo, useSyncExternalStore } from "react";
-import { canonical } from "./messages.js";
+import { canonical } from "./sync/messages.js";
 
 /**
  * @template {object} R

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BURST } from "../src/pace.js";
+import { BURST } from "../src/connection/throttle.js";
 import { start } from "./surroundings.js";
 
 const REFUSAL = { action: "error", payload: { code: "rate_limited", detail: "" } };

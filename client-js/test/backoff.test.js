@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { comesBack, isPatient, reconnectDelay, retryDelay } from "../src/backoff.js";
+import { comesBack, isPatient, reconnectDelay, retryDelay } from "../src/connection/backoff.js";
 
 const most = () => 1;
 const least = () => 0;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { OPENING, STABLE } from "../src/connection.js";
+import { OPENING, STABLE } from "../src/connection/connection.js";
+import { socketUrl } from "../src/connection/url.js";
+import { watchPage } from "../src/connection/visibility.js";
 import { connect } from "../src/index.js";
-import { watchPage } from "../src/page.js";
-import { socketUrl } from "../src/url.js";
 import { FakeSocket, overheard, start, startSubscribed } from "./surroundings.js";
 
 test("nothing is opened before the first emit", () => {

@@ -19,7 +19,7 @@ function names(text) {
 /** The names that an object has for its users. */
 const members = (object) =>
   [...Object.keys(object), ...Object.getOwnPropertyNames(Object.getPrototypeOf(object))]
-    .filter((name) => !["constructor", "move", "tell"].includes(name))
+    .filter((name) => name !== "constructor" && !name.startsWith("_"))
     .sort();
 
 test("the page's first lines do what they say", () => {
@@ -42,7 +42,9 @@ test("every member of a collection and of io is in the guide, and no other", () 
 test("every status and option is in the guide", () => {
   assert.deepEqual(names("| `status` | when"), ["closed", "connecting", "live", "stale"]);
   const source = (name) => readFileSync(new URL(`../src/${name}`, import.meta.url), "utf8");
-  const options = source("environment.js").split("typedef {object} Options")[1].split("*/")[0];
+  const options = source("connection/environment.js")
+    .split("typedef {object} Options")[1]
+    .split("*/")[0];
   const told = [...options.matchAll(/\[(\w+)\]/g)].map(([, name]) => name);
   assert.deepEqual(names("| option | default"), told.sort());
   const wishes = source("client.js").split("typedef {object} CollectionOptions")[1].split("*/")[0];

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ANSWER } from "../src/auth.js";
+import { ANSWER } from "../src/connection/auth.js";
 import { overheard, start } from "./surroundings.js";
 
 const A = { id: 1 };

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
-import { ANSWER } from "../src/auth.js";
+import { ANSWER } from "../src/connection/auth.js";
 import { overheard, start } from "./surroundings.js";
 
 const A = { id: 1 };

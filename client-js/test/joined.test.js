@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PATIENCE } from "../src/gate.js";
+import { PATIENCE } from "../src/sync/transaction.js";
 import { endTurn, start } from "./surroundings.js";
 
 const [A, B] = [1, 2].map((id) => ({ id, name: `row ${id}` }));

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BadFrame, canonical, parse, ping } from "../src/messages.js";
+import { BadFrame, canonical, parse, ping } from "../src/sync/messages.js";
 import { start } from "./surroundings.js";
 import { vectors } from "./vectors.js";
 

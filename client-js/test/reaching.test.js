@@ -7,8 +7,8 @@ import { createServer as createRawServer } from "node:net";
 import { test } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import { WebSocket, WebSocketServer } from "ws";
-import { ANSWER } from "../src/auth.js";
-import { OPENING } from "../src/connection.js";
+import { ANSWER } from "../src/connection/auth.js";
+import { OPENING } from "../src/connection/connection.js";
 import { connect } from "../src/index.js";
 import { FakeSocket, overheard, start } from "./surroundings.js";
 

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { BadFrame } from "../src/messages.js";
-import { Replica } from "../src/replica.js";
+import { BadFrame } from "../src/sync/messages.js";
+import { Replica } from "../src/sync/replica.js";
 import { vectors } from "./vectors.js";
 
 const row = (id, version = 0) => ({ id, version });
 
 function filled(...rows) {
   const replica = new Replica("id");
-  replica.apply({ action: "sync", payload: rows, cursor: "c1" });
+  replica._take({ action: "sync", payload: rows, cursor: "c1" });
   return replica;
 }
 
@@ -22,10 +22,10 @@ for (const { name, key, steps } of vectors("replica.json")) {
   test(`vector: ${name}`, () => {
     const replica = new Replica(key);
     for (const { data, rows, calls } of steps) {
-      assert.deepEqual(replica.apply(data).map(summary), calls);
-      assert.deepEqual(replica.rows(), rows);
+      assert.deepEqual(replica._take(data).map(summary), calls);
+      assert.deepEqual(replica._rows(), rows);
       assert.deepEqual(
-        replica.keys(),
+        replica._keys(),
         rows.map((row) => row[key]),
       );
     }
@@ -34,16 +34,16 @@ for (const { name, key, steps } of vectors("replica.json")) {
 
 test("keeps the newest cursor, and takes none from a page that is not the last", () => {
   const replica = filled(row(1));
-  replica.apply({ action: "stale" });
-  assert.equal(replica.cursor, "c1");
-  replica.apply({ action: "batch", page: 1, pages: 2, payload: [], cursor: "odd" });
-  assert.equal(replica.cursor, "c1");
-  replica.apply({ action: "batch", page: 2, pages: 2, payload: [], cursor: "c2" });
-  assert.equal(replica.cursor, "c2");
-  replica.apply({ action: "ok", cursor: "c3" });
-  assert.equal(replica.cursor, "c3");
-  replica.apply({ action: "unheard-of", cursor: "c4" });
-  assert.equal(replica.cursor, "c3");
+  replica._take({ action: "stale" });
+  assert.equal(replica._cursor, "c1");
+  replica._take({ action: "batch", page: 1, pages: 2, payload: [], cursor: "odd" });
+  assert.equal(replica._cursor, "c1");
+  replica._take({ action: "batch", page: 2, pages: 2, payload: [], cursor: "c2" });
+  assert.equal(replica._cursor, "c2");
+  replica._take({ action: "ok", cursor: "c3" });
+  assert.equal(replica._cursor, "c3");
+  replica._take({ action: "unheard-of", cursor: "c4" });
+  assert.equal(replica._cursor, "c3");
 });
 
 test("only the last call of a batch has the cursor; each has the params", () => {
@@ -52,7 +52,7 @@ test("only the last call of a batch has the cursor; each has the params", () => 
     { action: "create", payload: row(2), after: 1 },
     { action: "update", payload: row(1, 1) },
   ];
-  const calls = filled(row(1)).apply({ action: "batch", payload, params, cursor: "c2" });
+  const calls = filled(row(1))._take({ action: "batch", payload, params, cursor: "c2" });
   assert.deepEqual(calls, [
     { action: "create", payload: row(2), after: 1, params },
     { action: "update", payload: row(1, 1), params, cursor: "c2" },
@@ -61,12 +61,12 @@ test("only the last call of a batch has the cursor; each has the params", () => 
 
 test("an interrupted answer leaves the old rows and cursor", () => {
   const replica = filled(row(1));
-  replica.apply({ action: "sync", page: 1, pages: 2, payload: [row(2)] });
-  replica.interrupt();
+  replica._take({ action: "sync", page: 1, pages: 2, payload: [row(2)] });
+  replica._interrupt();
   const last = { action: "sync", page: 2, pages: 2, payload: [row(3)], cursor: "c2" };
-  assert.throws(() => replica.apply(last), BadFrame);
-  assert.deepEqual(replica.rows(), [row(1)]);
-  assert.equal(replica.cursor, "c1");
+  assert.throws(() => replica._take(last), BadFrame);
+  assert.deepEqual(replica._rows(), [row(1)]);
+  assert.equal(replica._cursor, "c1");
 });
 
 const bad = {
@@ -91,9 +91,9 @@ const bad = {
 for (const [name, data] of Object.entries(/** @type {Record<string, any>} */ (bad))) {
   test(`refuses ${name}, and applies no part of it`, () => {
     const replica = filled(row(1));
-    assert.throws(() => replica.apply({ ...data, cursor: "c2" }), BadFrame);
-    assert.deepEqual(replica.rows(), [row(1)]);
-    assert.equal(replica.cursor, "c1");
+    assert.throws(() => replica._take({ ...data, cursor: "c2" }), BadFrame);
+    assert.deepEqual(replica._rows(), [row(1)]);
+    assert.equal(replica._cursor, "c1");
   });
 }
 
@@ -107,8 +107,8 @@ test("refuses a change between pages, and a page of another answer", () => {
   ];
   for (const stranger of strangers) {
     const replica = filled(row(1));
-    replica.apply(page);
-    assert.throws(() => replica.apply(stranger), BadFrame);
+    replica._take(page);
+    assert.throws(() => replica._take(stranger), BadFrame);
   }
 });
 
@@ -163,12 +163,12 @@ test("a batch leads from any state to any other, once or twice, at once or one b
       const atOnce = filled(...rows);
       const oneByOne = filled(...rows);
       for (let time = 0; time < 2; time += 1) {
-        atOnce.apply({ action: "batch", payload, cursor: "c2" });
+        atOnce._take({ action: "batch", payload, cursor: "c2" });
         payload.forEach((change) => {
-          oneByOne.apply(change);
+          oneByOne._take(change);
         });
-        assert.deepEqual(atOnce.rows(), expected);
-        assert.deepEqual(oneByOne.rows(), expected);
+        assert.deepEqual(atOnce._rows(), expected);
+        assert.deepEqual(oneByOne._rows(), expected);
       }
     }),
     { numRuns: 500 },
@@ -198,9 +198,9 @@ test("a batch with few moves equals the naive reading, and so does one cut into 
       const size = Math.ceil(payload.length / pages);
       for (let page = 1; page <= pages; page += 1) {
         const part = payload.slice((page - 1) * size, page * size);
-        replica.apply({ action: "batch", page, pages, payload: part });
+        replica._take({ action: "batch", page, pages, payload: part });
       }
-      assert.deepEqual(replica.rows(), model);
+      assert.deepEqual(replica._rows(), model);
     }),
     { numRuns: 500 },
   );
@@ -215,6 +215,6 @@ test("a batch that reverses 50,000 rows leaves them reversed", () => {
     payload: row(id, 1),
     after: id === count - 1 ? null : id + 1,
   }));
-  replica.apply({ action: "batch", payload, cursor: "c2" });
-  assert.deepEqual(replica.keys(), ids.toReversed());
+  replica._take({ action: "batch", payload, cursor: "c2" });
+  assert.deepEqual(replica._keys(), ids.toReversed());
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { Replica } from "../src/replica.js";
+import { Replica } from "../src/sync/replica.js";
 import { start } from "./surroundings.js";
 
 const copy = (value) => JSON.parse(JSON.stringify(value));
@@ -71,17 +71,17 @@ test("a collection has the replica's rows after every frame, in one call a step"
         calls += 1;
       });
       socket().opens().accepts("products", first);
-      replica.apply(copy({ action: "sync", payload: first, cursor: "c1" }));
+      replica._take(copy({ action: "sync", payload: first, cursor: "c1" }));
       assert.equal(calls, 1);
       for (const parts of frames) {
         const [before, status, count] = [collection.rows, collection.status, calls];
         const kept = structuredClone(before);
         for (const part of parts) {
           socket().says("products", part);
-          replica.apply(copy(part));
+          replica._take(copy(part));
         }
         const { rows } = collection;
-        assert.deepEqual(rows, replica.rows());
+        assert.deepEqual(rows, replica._rows());
         assert.deepEqual(before, kept, "an array that was handed out has changed");
         sameObjects(before, rows);
         const differs = JSON.stringify(rows) !== JSON.stringify(before);
@@ -105,9 +105,9 @@ test("between marks nothing is seen, and behind them all of it in one step", () 
       socket().opens();
       names.forEach((name, index) => {
         socket().accepts(name, [], { ref: index + 1 });
-        replicas[name].apply({ action: "sync", payload: [], cursor: "c1" });
+        replicas[name]._take({ action: "sync", payload: [], cursor: "c1" });
       });
-      const present = () => names.map((name) => replicas[name].rows());
+      const present = () => names.map((name) => replicas[name]._rows());
       let committed = present();
       const look = () => assert.deepEqual([left.rows, right.rows], committed);
       left.subscribe(look);
@@ -116,7 +116,7 @@ test("between marks nothing is seen, and behind them all of it in one step", () 
         socket().says("$begin");
         for (const [name, data] of changes) {
           socket().says(name, data);
-          replicas[name].apply(copy(data));
+          replicas[name]._take(copy(data));
           look();
         }
         committed = present();

@@ -18,7 +18,7 @@ export const UNAUTHENTICATED = 4401;
 const FORBIDDEN = 4403;
 
 /**
- * Tell whether a close code means that the client should come back. Not authenticated, refused:
+ * Return whether a close code means that the client should come back. Not authenticated, refused:
  * coming back by ourselves would change nothing, unless there is another proof to be had.
  *
  * @param {number} code
@@ -29,7 +29,7 @@ export function comesBack(code, hasProofs) {
 }
 
 /**
- * Tell whether a close code asks for a long wait, which nothing should cut short.
+ * Return whether a close code asks for a long wait, which nothing should cut short.
  *
  * @param {number} code
  */

@@ -13,7 +13,7 @@ export const BURST = 100;
 export const RATE = 40;
 const SLOWEST = 1;
 
-export class Pace {
+export class Throttle {
   #env;
   #timer;
   #at = 0;
@@ -24,39 +24,39 @@ export class Pace {
   constructor(env) {
     this.#env = env;
     this.#timer = new Timer(env);
-    this.start();
+    this._start();
   }
 
   /** Begin anew, for a server that has heard nothing of us yet, or not for long. */
-  start() {
-    this.#timer.clear();
+  _start() {
+    this.#timer._clear();
     this.#at = this.#env.now();
     this.#left = BURST;
     this.#rate = RATE;
   }
 
   /**
-   * Tell whether a message may be sent now; if not, `again` is called when one may.
+   * Return whether a message may be sent now; if not, `again` is called when one may.
    *
    * @param {() => void} again
    */
-  take(again) {
+  _take(again) {
     const now = this.#env.now();
     this.#left += ((now - this.#at) * this.#rate) / 1_000;
     this.#at = now;
     if (this.#left >= BURST) {
-      this.start();
+      this._start();
     }
     if (this.#left < 1) {
-      this.#timer.set(again, Math.ceil(((1 - this.#left) * 1_000) / this.#rate));
+      this.#timer._set(again, Math.ceil(((1 - this.#left) * 1_000) / this.#rate));
       return false;
     }
     this.#left -= 1;
     return true;
   }
 
-  /** Take the word that this was too fast; several about one burst count once. */
-  slow() {
+  /** Called when this was too fast; several about one burst count once. */
+  _slow() {
     if (this.#left >= 1) {
       this.#rate = Math.max(SLOWEST, this.#rate / 2);
     }

@@ -1,13 +1,18 @@
 /**
- * One timer, which is set anew or cleared.
+ * One timer, which is set anew or cleared. Where it waits for another attempt, it waits longer each
+ * time.
  *
  * @import {Environment} from "./environment.js"
  */
+
+import { retryDelay } from "./backoff.js";
 
 export class Timer {
   #env;
   /** @type {any} */
   #timer = null;
+  /** How many attempts in a row have failed. */
+  #failures = 0;
 
   /** @param {Environment} env */
   constructor(env) {
@@ -15,7 +20,7 @@ export class Timer {
   }
 
   /** Whether it is still to fire. */
-  get isSet() {
+  get _isSet() {
     return this.#timer !== null;
   }
 
@@ -25,15 +30,29 @@ export class Timer {
    * @param {() => void} fn
    * @param {number} delay
    */
-  set(fn, delay) {
-    this.clear();
+  _set(fn, delay) {
+    this._clear();
     this.#timer = this.#env.setTimeout(() => {
       this.#timer = null;
       fn();
     }, delay);
   }
 
-  clear() {
+  /**
+   * Call `fn`, another attempt, after a wait that grows with each failure.
+   *
+   * @param {() => void} fn
+   */
+  _later(fn) {
+    this._set(fn, retryDelay(this.#failures++, this.#env.random));
+  }
+
+  /** Called when an attempt was good for something. */
+  _accepted() {
+    this.#failures = 0;
+  }
+
+  _clear() {
     this.#env.clearTimeout(this.#timer);
     this.#timer = null;
   }

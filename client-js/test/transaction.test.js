@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { PATIENCE } from "../src/gate.js";
+import { PATIENCE } from "../src/sync/transaction.js";
 import { start } from "./surroundings.js";
 
 const row = (n) => ({ id: 1, n });

@@ -123,7 +123,7 @@ function sorted(value) {
 }
 
 /**
- * Tell whether two values from JSON are the same.
+ * Return whether two values from JSON are the same.
  *
  * @param {any} a
  * @param {any} b
@@ -142,7 +142,7 @@ export function same(a, b) {
 }
 
 /**
- * Tell whether a value is an object that has names: no list, and no `Map` or `URLSearchParams`, of
+ * Return whether a value is an object that has names: no list, and no `Map` or `URLSearchParams`, of
  * which JSON would say nothing.
  *
  * @param {unknown} value

@@ -6,19 +6,19 @@
 
 import { BadFrame } from "./messages.js";
 
-export class Pages {
+export class Paging {
   /** @type {any[][]} */
   #lists = [];
   /** What the pages have in common. */
   #answer = "";
 
   /** Whether the rest of an answer is still to come. */
-  get missing() {
+  get _missing() {
     return this.#lists.length > 0;
   }
 
   /** Throw away what has been gathered. */
-  clear() {
+  _clear() {
     this.#lists = [];
   }
 
@@ -29,10 +29,10 @@ export class Pages {
    * @returns {Data | null} it as a whole, or null while pages are missing.
    * @throws {BadFrame} it is not the page that should come now.
    */
-  take({ page, pages, ...data }) {
+  _take({ page, pages, ...data }) {
     const answer = data.action + pages;
     if (page === undefined || page === 1) {
-      this.clear();
+      this._clear();
       this.#answer = answer;
     }
     if (page === undefined) {
@@ -40,7 +40,7 @@ export class Pages {
     }
     const follows = answer === this.#answer && this.#lists.length === page - 1;
     if (!Array.isArray(data.payload) || !follows) {
-      this.clear();
+      this._clear();
       throw new BadFrame("out of place");
     }
     this.#lists.push(data.payload);
@@ -48,7 +48,7 @@ export class Pages {
       return null;
     }
     const payload = this.#lists.flat();
-    this.clear();
+    this._clear();
     return { ...data, payload };
   }
 }

@@ -25,12 +25,12 @@ import { Timer } from "./timer.js";
  * @property {number} [delay] milliseconds until it does.
  *
  * @typedef {object} Hearer whoever uses the connection.
- * @property {() => void} dialed a socket is being opened.
- * @property {() => void} opened
- * @property {(text: string) => void} heard
- * @property {(ending: Ending, attempts: number) => void} closed with how many attempts to connect have
+ * @property {() => void} _dialed a socket is being opened.
+ * @property {() => void} _opened
+ * @property {(text: string) => void} _heard
+ * @property {(ending: Ending, attempts: number) => void} _closed with how many attempts to connect have
  *   failed in a row; none where a connection was lost.
- * @property {() => void} ping asks the server for a sign of life.
+ * @property {() => void} _ping asks the server for a sign of life.
  */
 
 /** A connection that lived so many milliseconds was a good one: waits start small again. */
@@ -75,15 +75,15 @@ export class Connection {
     this.#env = env;
     this.#timer = new Timer(env);
     this.#hearer = hearer;
-    this.#heart = new Heartbeat(env, hearer.ping, () => this.#fail("no sign of life"));
+    this.#heart = new Heartbeat(env, hearer._ping, () => this.#fail("no sign of life"));
   }
 
-  get status() {
+  get _status() {
     return this.#status;
   }
 
   /** Connect now, unless there is a socket already. */
-  start() {
+  _start() {
     if (this.#status === "closed") {
       this.#attempts = 0;
     }
@@ -93,7 +93,7 @@ export class Connection {
   }
 
   /** End the connection, and do not come back until `start`. */
-  close() {
+  _stop() {
     if (this.#status !== "closed") {
       this.#drop();
       this.#end(NORMAL, "closed by the client", false);
@@ -105,19 +105,19 @@ export class Connection {
    *
    * @param {string} text
    */
-  send(text) {
+  _send(text) {
     if (this.#status === "live") {
       this.#socket?.send(text);
     }
   }
 
   /**
-   * Take the hint that the network may have come, gone or changed: look at once. An attempt that is
-   * under way may hang on the old one.
+   * Called when the network may have come, gone or changed: look at once. An attempt that is under way
+   * may hang on the old one.
    */
-  look() {
+  _look() {
     if (this.#status === "live") {
-      this.#heart.probe();
+      this.#heart._ping();
     } else if (this.#status === "connecting" && this.#hurries) {
       this.#attempt = 0;
       if (this.#socket && this.#env.now() - this.#dialedAt >= LONG) {
@@ -125,14 +125,14 @@ export class Connection {
       } else {
         this.#drop();
       }
-      if (this.status === "connecting") {
-        this.start();
+      if (this._status === "connecting") {
+        this._start();
       }
     }
   }
 
   #dial() {
-    this.#timer.set(() => this.#fail(LATE), OPENING);
+    this.#timer._set(() => this.#fail(LATE), OPENING);
     this.#dialedAt = this.#env.now();
     this.#status = "connecting";
     this.#hurries = true;
@@ -143,7 +143,7 @@ export class Connection {
       this.#fail(String(error));
       return;
     }
-    this.#hearer.dialed();
+    this.#hearer._dialed();
   }
 
   /**
@@ -166,19 +166,19 @@ export class Connection {
   }
 
   #opened() {
-    this.#timer.clear();
+    this.#timer._clear();
     this.#liveSince = this.#env.now();
-    this.#heart.start();
+    this.#heart._start();
     this.#status = "live";
     this.#attempts = 0;
-    this.#hearer.opened();
+    this.#hearer._opened();
   }
 
   /** @param {unknown} data */
   #heard(data) {
-    this.#heart.heard();
+    this.#heart._heard();
     if (typeof data === "string") {
-      this.#hearer.heard(data);
+      this.#hearer._heard(data);
     }
   }
 
@@ -207,8 +207,8 @@ export class Connection {
     const wasLive = this.#status === "live";
     this.#status = willReconnect ? "connecting" : "closed";
     this.#socket = null;
-    this.#heart.stop();
-    this.#timer.clear();
+    this.#heart._stop();
+    this.#timer._clear();
     this.#attempts += wasLive ? 0 : 1;
     if (!willReconnect || (wasLive && this.#env.now() - this.#liveSince >= STABLE)) {
       this.#attempt = 0;
@@ -218,7 +218,7 @@ export class Connection {
     if (willReconnect) {
       ending.delay = this.#wait(code);
     }
-    this.#hearer.closed(ending, this.#attempts);
+    this.#hearer._closed(ending, this.#attempts);
   }
 
   /** @param {number} code */
@@ -226,7 +226,7 @@ export class Connection {
     const delay = reconnectDelay(code, this.#attempt, this.#env.random);
     this.#attempt += 1;
     this.#hurries = !isPatient(code);
-    this.#timer.set(() => this.start(), delay);
+    this.#timer._set(() => this._start(), delay);
     return delay;
   }
 }

@@ -36,26 +36,26 @@ export class Heartbeat {
     this.#dead = dead;
   }
 
-  start() {
-    this.stop();
-    this.heard();
+  _start() {
+    this._stop();
+    this._heard();
     this.#wait(IDLE);
   }
 
-  stop() {
-    this.#timer.clear();
+  _stop() {
+    this.#timer._clear();
     this.#due = null;
     this.#overslept = false;
   }
 
   /** Take note that something came from the server. */
-  heard() {
+  _heard() {
     this.#heardAt = this.#env.now();
   }
 
   /** Ask now, unless we are waiting for an answer already. */
-  probe() {
-    if (this.#timer.isSet && this.#due === null) {
+  _ping() {
+    if (this.#timer._isSet && this.#due === null) {
       this.#ask();
     }
   }
@@ -68,7 +68,7 @@ export class Heartbeat {
 
   /** @param {number} delay */
   #wait(delay) {
-    this.#timer.set(() => this.#look(), delay);
+    this.#timer._set(() => this.#look(), delay);
   }
 
   #look() {
@@ -93,7 +93,7 @@ export class Heartbeat {
       this.#ask();
       return;
     }
-    this.stop();
+    this._stop();
     this.#dead();
   }
 }

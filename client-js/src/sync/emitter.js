@@ -2,7 +2,7 @@
 
 /** @typedef {(data: any) => void} Listener */
 
-export class Listeners {
+export class Emitter {
   /** Each has a mark: one that went and came back is another. @type {Map<string, Map<Listener, object>>} */
   #byEvent = new Map();
   /** What is still to be called. @type {(() => void)[]} */
@@ -12,7 +12,7 @@ export class Listeners {
    * @param {string} event
    * @param {Listener} fn
    */
-  add(event, fn) {
+  _add(event, fn) {
     const fns = this.#byEvent.get(event) ?? new Map();
     this.#byEvent.set(event, fns.set(fn, fns.get(fn) ?? {}));
   }
@@ -23,7 +23,7 @@ export class Listeners {
    * @param {string} event
    * @param {Listener} [fn]
    */
-  remove(event, fn) {
+  _remove(event, fn) {
     if (fn) {
       this.#byEvent.get(event)?.delete(fn);
     } else {
@@ -38,7 +38,7 @@ export class Listeners {
    * @param {string} event
    * @param {unknown} data
    */
-  tell(event, data) {
+  _tell(event, data) {
     const isFirst = this.#due.length === 0;
     for (const [fn, mark] of this.#byEvent.get(event) ?? []) {
       this.#due.push(() => this.#byEvent.get(event)?.get(fn) === mark && fn(data));

@@ -1,64 +1,64 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Listeners } from "../src/listeners.js";
+import { Emitter } from "../src/sync/emitter.js";
 import { start } from "./surroundings.js";
 
 /** Listeners whose calls are noted; `does` is what the first one does when it is called. */
 function three(does) {
-  const listeners = new Listeners();
+  const emitter = new Emitter();
   const calls = [];
   const [one, two, three] = ["one", "two", "three"].map((name) => () => {
     calls.push(name);
-    if (name === "one") does(listeners, { one, two, three });
+    if (name === "one") does(emitter, { one, two, three });
   });
-  for (const fn of [one, two, three]) listeners.add("x", fn);
-  return { listeners, calls };
+  for (const fn of [one, two, three]) emitter._add("x", fn);
+  return { emitter, calls };
 }
 
 for (const [name, does, now, then] of /** @type {[string, any, string[], string[]][]} */ ([
-  ["removed", (all, { two }) => all.remove("x", two), ["one", "three"], ["one", "three"]],
-  ["all removed", (all) => all.remove("x"), ["one"], []],
+  ["removed", (all, { two }) => all._remove("x", two), ["one", "three"], ["one", "three"]],
+  ["all removed", (all) => all._remove("x"), ["one"], []],
   [
     "that removes itself",
-    (all, { one }) => all.remove("x", one),
+    (all, { one }) => all._remove("x", one),
     ["one", "two", "three"],
     ["two", "three"],
   ],
   [
     "removed and added again",
     (all, { two }) => {
-      all.remove("x", two);
-      all.add("x", two);
+      all._remove("x", two);
+      all._add("x", two);
     },
     ["one", "three"],
     ["one", "three"],
   ],
 ])) {
   test(`a listener ${name} meanwhile: called ${now.join(", ")}`, () => {
-    const { listeners, calls } = three(does);
-    listeners.tell("x", null);
+    const { emitter, calls } = three(does);
+    emitter._tell("x", null);
     assert.deepEqual(calls.splice(0), now);
-    listeners.tell("x", null);
+    emitter._tell("x", null);
     assert.deepEqual(calls, then);
   });
 }
 
 test("a listener that is added meanwhile is called from the next event on", () => {
-  const { listeners, calls } = three((all) => all.add("x", late));
+  const { emitter, calls } = three((all) => all._add("x", late));
   const late = () => calls.push("late");
-  listeners.tell("x", null);
+  emitter._tell("x", null);
   assert.deepEqual(calls.splice(0), ["one", "two", "three"]);
-  listeners.tell("x", null);
+  emitter._tell("x", null);
   assert.deepEqual(calls, ["one", "two", "three", "late"]);
 });
 
 test("one that is added twice is called once, in its first place", () => {
-  const { listeners, calls } = three(() => {});
-  listeners.add("x", () => calls.push("four"));
+  const { emitter, calls } = three(() => {});
+  emitter._add("x", () => calls.push("four"));
   const twice = () => calls.push("twice");
-  listeners.add("x", twice);
-  listeners.add("x", twice);
-  listeners.tell("x", null);
+  emitter._add("x", twice);
+  emitter._add("x", twice);
+  emitter._tell("x", null);
   assert.deepEqual(calls, ["one", "two", "three", "four", "twice"]);
 });
 
@@ -113,18 +113,18 @@ test("a message's listeners hear it before the end that one of them wishes", () 
 });
 
 test("a page whose reportError throws harms later events no more", (t) => {
-  const listeners = new Listeners();
+  const emitter = new Emitter();
   const calls = [];
   globalThis.reportError = (problem) => {
     throw problem;
   };
   t.after(() => Reflect.deleteProperty(globalThis, "reportError"));
-  listeners.add("x", (data) => {
+  emitter._add("x", (data) => {
     calls.push(data);
     throw new Error("mine");
   });
   for (const data of [1, 2]) {
-    assert.throws(() => listeners.tell("x", data), { message: "mine" });
+    assert.throws(() => emitter._tell("x", data), { message: "mine" });
   }
   assert.deepEqual(calls, [1, 2]);
 });

@@ -9,7 +9,7 @@
  */
 
 import { BadFrame, isKey, isObject } from "./messages.js";
-import { Pages } from "./pages.js";
+import { Paging } from "./paging.js";
 import { Rows } from "./rows.js";
 
 /**
@@ -24,32 +24,32 @@ const CHANGES = ["create", "update", "delete"];
 
 export class Replica {
   #rows = new Rows();
-  #pages = new Pages();
+  #pages = new Paging();
 
   /** @param {string} key the name of the row field that holds the key. */
   constructor(key) {
-    this.key = key;
+    this._key = key;
     /** @type {string | null} */
-    this.cursor = null;
+    this._cursor = null;
     /** Whether the rows are what the server says that they are now. */
-    this.live = false;
+    this._live = false;
     /** Whether there has been a sync. */
-    this.filled = false;
+    this._filled = false;
   }
 
   /** Return the rows in order. */
-  rows() {
-    return this.#rows.map(({ row }) => row);
+  _rows() {
+    return this.#rows._map(({ row }) => row);
   }
 
   /** Return the rows' keys in order. */
-  keys() {
-    return this.#rows.map(({ key }) => /** @type {Key} */ (key));
+  _keys() {
+    return this.#rows._map(({ key }) => /** @type {Key} */ (key));
   }
 
   /** Throw away the pages of an answer whose rest will not come. */
-  interrupt() {
-    this.#pages.clear();
+  _interrupt() {
+    this.#pages._clear();
   }
 
   /**
@@ -60,14 +60,14 @@ export class Replica {
    *   the last and for an action that is unknown.
    * @throws {BadFrame} it is not what the contract says; nothing was applied.
    */
-  apply(data) {
+  _take(data) {
     const calls = this.#perform(data);
     if (calls) {
-      this.live = data.action !== "stale";
+      this._live = data.action !== "stale";
     }
     const cursor = calls && data.cursor;
     if (typeof cursor === "string") {
-      this.cursor = cursor;
+      this._cursor = cursor;
     }
     return calls ?? [];
   }
@@ -81,7 +81,7 @@ export class Replica {
     if (CHANGES.includes(action)) {
       return this.#single(data);
     }
-    const whole = action === "sync" || action === "batch" ? this.#pages.take(data) : null;
+    const whole = action === "sync" || action === "batch" ? this.#pages._take(data) : null;
     if (!whole) {
       return null;
     }
@@ -93,7 +93,7 @@ export class Replica {
 
   /** @param {Data} data */
   #single(data) {
-    if (this.#pages.missing) {
+    if (this.#pages._missing) {
       throw new BadFrame("between pages");
     }
     this.#put([this.#read(data)]);
@@ -106,8 +106,8 @@ export class Replica {
     const changes = data.payload.map((/** @type {Row} */ row) =>
       this.#read({ action: "update", payload: row }),
     );
-    this.filled = true;
-    this.#rows.replace(changes);
+    this._filled = true;
+    this.#rows._replace(changes);
     return [data];
   }
 
@@ -126,9 +126,9 @@ export class Replica {
   #put(changes) {
     for (const { action, key, row, after } of changes) {
       if (action === "delete") {
-        this.#rows.remove(key);
+        this.#rows._remove(key);
       } else {
-        this.#rows.put(key, row, after);
+        this.#rows._put(key, row, after);
       }
     }
   }
@@ -138,7 +138,7 @@ export class Replica {
    * @returns {Change}
    */
   #read({ action, payload, after }) {
-    const key = isObject(payload) ? payload[this.key] : undefined;
+    const key = isObject(payload) ? payload[this._key] : undefined;
     if (!isKey(key) || !(after === undefined || after === null || isKey(after))) {
       throw new BadFrame("no key or place");
     }

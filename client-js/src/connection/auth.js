@@ -3,11 +3,10 @@
  * the proof ends, and again, after a wait, when the server takes it no more.
  *
  * @import {Environment} from "./environment.js"
- * @import {Problem} from "./subscription.js"
+ * @import {Problem} from "../sync/subscription.js"
  */
 
-import { retryDelay } from "./backoff.js";
-import { authenticate } from "./messages.js";
+import { authenticate } from "../sync/messages.js";
 import { Timer } from "./timer.js";
 
 /** Milliseconds that the server has to answer, and that a token may take to be got. */
@@ -27,7 +26,6 @@ export class Auth {
   #round = 0;
   /** The newest attempt whose token is of no use: one was shown, or the connection is gone. */
   #spent = 0;
-  #failures = 0;
   #trying = false;
   #timer;
 
@@ -45,8 +43,8 @@ export class Auth {
     this.#failed = failed;
   }
 
-  /** Take the word that there is a new connection. */
-  opened() {
+  /** Called when there is a new connection. */
+  _opened() {
     if (this.#env.auth) {
       this.#try(this.#env.auth);
     } else {
@@ -54,33 +52,33 @@ export class Auth {
     }
   }
 
-  /** Take the word that the connection is gone. */
-  closed() {
+  /** Called when the connection is gone. */
+  _closed() {
     this.#spent = this.#round;
     this.#round += 1;
     this.#trying = false;
-    this.#timer.clear();
+    this.#timer._clear();
   }
 
-  /** Take the hint that another attempt may fare better now: one that waits is not waited for. */
-  look() {
+  /** Called when another attempt may fare better now: one that waits is not waited for. */
+  _look() {
     if (this.#trying && this.#spent < this.#round) {
-      this.opened();
+      this._opened();
     }
   }
 
-  /** Take the word that the proof was good for something. */
-  served() {
-    this.#failures = 0;
+  /** Called when the proof was good for something. */
+  _accepted() {
+    this.#timer._accepted();
   }
 
   /**
-   * Take the word that the server takes our proof no more, and try again after a wait.
+   * Called when the server takes our proof no more: try again after a wait.
    *
    * @param {string} code
    * @returns {unknown} whether that is what the code says, and there is another proof to be had.
    */
-  again(code) {
+  _refused(code) {
     const ours = this.#env.auth && (code === "expired" || code === "unauthenticated");
     if (ours && !this.#trying) {
       this.#later();
@@ -93,7 +91,7 @@ export class Auth {
    *
    * @param {Record<string, any>} data
    */
-  take({ ref, action, payload, expires }) {
+  _take({ ref, action, payload, expires }) {
     if (!this.#trying || (ref != null && ref !== this.#round)) {
       return;
     }
@@ -140,16 +138,16 @@ export class Auth {
 
   /** @param {string} detail what is said of it when that takes too long. */
   #wait(detail) {
-    this.#timer.set(() => this.#fail({ code: "unavailable", detail }), ANSWER);
+    this.#timer._set(() => this.#fail({ code: "unavailable", detail }), ANSWER);
   }
 
   /** @param {number | null} expires seconds. */
   #pass(expires) {
     this.#trying = false;
-    this.#timer.clear();
+    this.#timer._clear();
     if (typeof expires === "number") {
       const delay = Math.max(SOONEST, expires * 1_000 * PART);
-      this.#timer.set(() => this.opened(), Math.min(LONGEST, delay));
+      this.#timer._set(() => this._opened(), Math.min(LONGEST, delay));
     }
     this.#passed();
   }
@@ -163,7 +161,6 @@ export class Auth {
   #later() {
     this.#trying = true;
     this.#round += 1;
-    this.#timer.set(() => this.opened(), retryDelay(this.#failures, this.#env.random));
-    this.#failures += 1;
+    this.#timer._later(() => this._opened());
   }
 }

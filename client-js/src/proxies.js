@@ -6,7 +6,7 @@
  *
  * @param {object} object made by a class, in whose constructor this is called.
  */
-export function pin(object) {
+export function bindMembers(object) {
   const members = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object));
   for (const [name, member] of Object.entries(members)) {
     if (name !== "constructor") {

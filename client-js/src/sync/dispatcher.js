@@ -4,39 +4,38 @@
  * A private answer to an older ask is thrown away, and so is a shared frame that comes while its
  * subscription is not accepted on this connection: it belongs to an older one.
  *
- * @import {Asks} from "./asks.js"
- * @import {Auth} from "./auth.js"
- * @import {Gate} from "./gate.js"
+ * @import {Subscriptions} from "./subscriptions.js"
+ * @import {Auth} from "../connection/auth.js"
+ * @import {Transaction} from "./transaction.js"
  * @import {Data} from "./messages.js"
  * @import {Problem, Subscription} from "./subscription.js"
  */
 
-import { warn } from "./listeners.js";
+import { warn } from "./emitter.js";
 import { BadFrame, canonical, parse } from "./messages.js";
+import { ACCEPTED, ASKED } from "./subscription.js";
 
 /** Errors that may pass; all others end the subscription that was asked for. */
 const RATE_LIMITED = "rate_limited";
 const PASSING = ["unavailable", RATE_LIMITED, "internal"];
 const TOO_MANY = "too_many_subscriptions";
 
-export class Answers {
-  #asks;
+export class Dispatcher {
+  #subscriptions;
   #auth;
-  #book;
-  #gate;
+  #transaction;
   #tell;
 
   /**
-   * @param {Asks} asks
+   * @param {Subscriptions} subscriptions
    * @param {Auth} auth
-   * @param {Gate} gate
+   * @param {Transaction} transaction
    * @param {(event: string, data: Data) => void} tell hears what listeners are to hear.
    */
-  constructor(asks, auth, gate, tell) {
-    this.#asks = asks;
+  constructor(subscriptions, auth, transaction, tell) {
+    this.#subscriptions = subscriptions;
     this.#auth = auth;
-    this.#book = asks.book;
-    this.#gate = gate;
+    this.#transaction = transaction;
     this.#tell = tell;
   }
 
@@ -45,7 +44,7 @@ export class Answers {
    *
    * @param {string} text
    */
-  take(text) {
+  _take(text) {
     try {
       this.#take(parse(text));
     } catch (error) {
@@ -63,11 +62,11 @@ export class Answers {
     } else if (event === "$error") {
       this.#refused("error", /** @type {Data} */ (data));
     } else if (event === "$auth") {
-      this.#auth.take(data);
+      this.#auth._take(data);
     } else if (event === "$begin") {
-      this.#gate.begin();
+      this.#transaction._begin();
     } else if (event === "$commit") {
-      this.#gate.commit();
+      this.#transaction._commit();
     } else if (!event.startsWith("$")) {
       this.#frame(event, data);
     }
@@ -92,19 +91,13 @@ export class Answers {
     if (typeof data.key !== "string") {
       throw new BadFrame("no key");
     }
-    const subscription = this.#book.waitingFor(data.ref);
+    const subscription = this.#subscriptions._waitingFor(data.ref);
     if (!subscription) {
       return;
     }
-    this.#auth.served();
-    subscription.accept(data.key);
-    this.#asks.expect(subscription);
-    const joined = this.#asks.settle(subscription, canonical(data.params));
-    if (subscription.fresh && subscription.resumed) {
-      this.#asks.startOver(subscription);
-    }
-    if (joined) {
-      this.#gate.touch(subscription);
+    this.#auth._accepted();
+    if (this.#subscriptions._accepted(subscription, data.key, canonical(data.params))) {
+      this.#transaction._touch(subscription);
     }
   }
 
@@ -113,12 +106,12 @@ export class Answers {
    * @param {Data} data
    */
   #shared(event, data) {
-    const subscription = this.#book.settled(event, canonical(data.params));
-    if (!subscription?.accepted) {
+    const subscription = this.#subscriptions._settled(event, canonical(data.params));
+    if (!subscription?._is(ACCEPTED)) {
       return;
     }
     for (const call of this.#apply(subscription, data)) {
-      if (subscription.emitted) {
+      if (subscription._isEmitted) {
         this.#tell(event, call);
       }
     }
@@ -132,14 +125,14 @@ export class Answers {
    */
   #apply(subscription, data) {
     try {
-      return subscription.take(data);
+      return subscription._take(data);
     } catch (error) {
-      subscription.startOver();
-      subscription.fail({ code: "internal", detail: String(error) });
-      this.#asks.askLater(subscription);
+      subscription._startOver();
+      subscription._fail({ code: "internal", detail: String(error) });
+      this.#subscriptions._later(subscription);
       throw error;
     } finally {
-      this.#gate.touch(subscription);
+      this.#transaction._touch(subscription);
     }
   }
 
@@ -153,27 +146,29 @@ export class Answers {
       this.#refusedUnnamed(event, data);
       return;
     }
-    const subscription = this.#book.waitingFor(data.ref);
-    const left = this.#asks.left(data.ref);
+    const subscription = this.#subscriptions._waitingFor(data.ref);
+    const left = this.#subscriptions._left(data.ref);
     if (code === RATE_LIMITED) {
-      this.#asks.slow(false);
+      this.#subscriptions._slow(false);
     }
     if (left) {
       this.#notLeft(left, event, data);
-    } else if (subscription?.resumed && code === "too_large") {
-      this.#asks.startOver(subscription);
+    } else if (subscription?._resumed && code === "too_large") {
+      this.#subscriptions._startOver(subscription);
     } else if (subscription) {
       this.#settleRefusal(subscription, data.payload);
-      if (subscription.emitted) {
+      if (subscription._isEmitted) {
         this.#tell(event, data);
       }
     } else {
-      this.#book.explain(data);
+      for (const each of this.#subscriptions._all) {
+        each._explain(data);
+      }
     }
   }
 
   /**
-   * Take the word that somebody could not be left: what may pass is tried until it is done.
+   * Called when somebody could not be left: what may pass is tried until it is done.
    *
    * @param {Subscription} left
    * @param {string} event
@@ -181,19 +176,19 @@ export class Answers {
    */
   #notLeft(left, event, data) {
     if (this.#passes(data.payload.code)) {
-      this.#asks.leaveLater(left, data.ref);
-    } else if (left.echoes) {
+      this.#subscriptions._leaveLater(left, data.ref);
+    } else if (left._echoes) {
       this.#tell(event, data);
     }
   }
 
   /**
-   * Tell whether a refusal may pass. There is room for more when those that we leave are gone.
+   * Return whether a refusal may pass. There is room for more when those that we leave are gone.
    *
    * @param {string} code
    */
   #passes(code) {
-    return PASSING.includes(code) || (code === TOO_MANY && this.#asks.isLeaving);
+    return PASSING.includes(code) || (code === TOO_MANY && this.#subscriptions._isLeaving);
   }
 
   /**
@@ -204,16 +199,15 @@ export class Answers {
    * @param {Problem} problem
    */
   #settleRefusal(subscription, problem) {
-    subscription.waiting = false;
-    if (this.#passes(problem.code)) {
-      this.#asks.askLater(subscription);
-      subscription.fail(problem);
-    } else if (subscription.accepted) {
-      subscription.fresh = false;
-    } else {
+    const passes = this.#passes(problem.code);
+    const stands = subscription._refused(passes);
+    if (passes) {
+      this.#subscriptions._later(subscription);
+      subscription._fail(problem);
+    } else if (!stands) {
       this.#end(subscription, problem);
     }
-    this.#gate.touch(subscription);
+    this.#transaction._touch(subscription);
   }
 
   /**
@@ -225,15 +219,13 @@ export class Answers {
    */
   #end(subscription, problem) {
     const later = PASSING.includes(problem.code);
-    const passes = later || this.#auth.again(problem.code);
-    if (passes) {
-      subscription.lost();
-      later && this.#asks.askLater(subscription);
-    } else {
-      subscription.closed = true;
-      this.#asks.drop(subscription);
+    const passes = later || this.#auth._refused(problem.code);
+    subscription._ended(problem, !passes);
+    if (later) {
+      this.#subscriptions._later(subscription);
+    } else if (!passes) {
+      this.#subscriptions._drop(subscription);
     }
-    subscription.fail(problem, !passes);
   }
 
   /**
@@ -244,52 +236,44 @@ export class Answers {
    */
   #refusedUnnamed(event, data) {
     if (data.payload?.code === RATE_LIMITED) {
-      this.#asks.slow(true);
+      this.#subscriptions._slow(true);
     }
     this.#tell(event, data);
   }
 
   /**
-   * Take the word that a subscription has ended: at the server's wish, or at ours.
+   * Called when a subscription has ended, because the server ended it or because we asked.
    *
    * @param {string} event
    * @param {Data} data
    */
   #ended(event, data) {
-    const settled = this.#book.settled(event, canonical(data.params));
+    const settled = this.#subscriptions._settled(event, canonical(data.params));
     const ours = data.ref != null;
     const echoes = this.#isUnsubscribed(data);
-    if (echoes || settled?.accepted) {
-      const tells = (echoes || !ours) && (settled?.emitted ?? true);
-      const why = settled?.explained(data.code);
+    if (echoes || settled?._is(ACCEPTED)) {
+      const tells = (echoes || !ours) && (settled?._isEmitted ?? true);
+      const why = settled?._explained(data.code);
       if (settled) {
         this.#finish(settled, ours, echoes, why?.payload ?? data);
       }
       if (tells) {
-        this.#tellEnd(event, [why, data]);
+        why && this.#tell(event, why);
+        this.#tell(event, data);
       }
     }
   }
 
   /**
-   * @param {string} event
-   * @param {(Data | null | undefined)[]} told
-   */
-  #tellEnd(event, told) {
-    for (const data of told) {
-      data && this.#tell(event, data);
-    }
-  }
-
-  /**
-   * Tell whether an end is what `io.emit` wished for, and no newer ask has made that void. A message
-   * that was said again though it has been answered is nobody's wish any more.
+   * Return whether an end is what `io.emit` asked for, and no newer ask has made that void. A message
+   * that was said again though it has been answered counts for nothing any more.
    *
    * @param {Data} data
    */
   #isUnsubscribed({ params, ref }) {
-    const left = this.#asks.left(ref);
-    return left?.echoes && !(Number(this.#book.like(left, canonical(params))?.ref) > Number(ref));
+    const left = this.#subscriptions._left(ref);
+    const newest = left && this.#subscriptions._like(left, canonical(params))?._ref;
+    return left?._echoes && (newest ?? 0) < Number(ref);
   }
 
   /**
@@ -297,19 +281,19 @@ export class Answers {
    * one that is wanted, that one is asked for again.
    *
    * @param {Subscription} subscription
-   * @param {boolean} ours whether that was our wish.
-   * @param {boolean | undefined} echoes whether it was the wish of whoever holds it by `io.emit`.
+   * @param {boolean} ours whether we asked for that.
+   * @param {boolean | undefined} echoes whether `io.emit` did.
    * @param {{code?: string, detail?: string}} problem
    */
   #finish(subscription, ours, echoes, { code = "closed", detail }) {
-    if (subscription.waiting) {
-      subscription.startOver();
-    } else if (ours && (subscription.holders.size > 0 || !echoes)) {
-      subscription.emitted &&= !echoes;
-      this.#asks.startOver(subscription);
+    if (subscription._is(ASKED)) {
+      subscription._startOver();
+    } else if (ours && (subscription._isHeld || !echoes)) {
+      echoes && subscription._unsubscribe();
+      this.#subscriptions._startOver(subscription);
     } else {
       this.#end(subscription, { code, detail });
     }
-    this.#gate.touch(subscription);
+    this.#transaction._touch(subscription);
   }
 }

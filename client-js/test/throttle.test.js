@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BURST, RATE } from "../src/pace.js";
+import { BURST, RATE } from "../src/connection/throttle.js";
 import { endTurn, overheard, start } from "./surroundings.js";
 import { vectors } from "./vectors.js";
 

@@ -11,8 +11,8 @@ import { same } from "./messages.js";
  * @typedef {object} Place
  * @property {Key | null} key
  * @property {Row} row
- * @property {Place} before
- * @property {Place} next
+ * @property {Place} _before
+ * @property {Place} _next
  */
 
 export class Rows {
@@ -26,12 +26,12 @@ export class Rows {
    *
    * @param {{key: Key, row: Row}[]} rows
    */
-  replace(rows) {
+  _replace(rows) {
     const old = this.#places;
     this.#places = new Map();
     this.#edge = edge();
     for (const { key, row } of rows) {
-      this.put(key, kept(old.get(key), row));
+      this._put(key, kept(old.get(key), row));
     }
   }
 
@@ -44,13 +44,13 @@ export class Rows {
    * @param {Key | null} [after] the key of the row that it follows, null for the first place. If
    *   there is none, or it is unknown, a row stays where it is and a new one goes to the end.
    */
-  put(key, row, after) {
+  _put(key, row, after) {
     const old = this.#places.get(key);
     const anchor = this.#anchor(after);
     if (old === undefined) {
       const place = /** @type {Place} */ ({ key, row });
       this.#places.set(key, place);
-      insert(place, anchor ?? this.#edge.before);
+      insert(place, anchor ?? this.#edge._before);
       return;
     }
     old.row = kept(old, row);
@@ -61,7 +61,7 @@ export class Rows {
   }
 
   /** @param {Key} key */
-  remove(key) {
+  _remove(key) {
     const place = this.#places.get(key);
     if (place !== undefined) {
       this.#places.delete(key);
@@ -75,9 +75,9 @@ export class Rows {
    * @template T
    * @param {(place: Place) => T} fn
    */
-  map(fn) {
+  _map(fn) {
     const found = [];
-    for (let place = this.#edge.next; place !== this.#edge; place = place.next) {
+    for (let place = this.#edge._next; place !== this.#edge; place = place._next) {
       found.push(fn(place));
     }
     return found;
@@ -105,7 +105,7 @@ function kept(place, row) {
 /** @returns {Place} */
 function edge() {
   const place = /** @type {Place} */ ({ key: null, row: {} });
-  place.before = place.next = place;
+  place._before = place._next = place;
   return place;
 }
 
@@ -114,14 +114,14 @@ function edge() {
  * @param {Place} anchor
  */
 function insert(place, anchor) {
-  place.before = anchor;
-  place.next = anchor.next;
-  anchor.next.before = place;
-  anchor.next = place;
+  place._before = anchor;
+  place._next = anchor._next;
+  anchor._next._before = place;
+  anchor._next = place;
 }
 
 /** @param {Place} place */
 function unlink(place) {
-  place.before.next = place.next;
-  place.next.before = place.before;
+  place._before._next = place._next;
+  place._next._before = place._before;
 }
