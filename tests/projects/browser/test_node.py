@@ -223,16 +223,23 @@ def test_rows_stay_while_a_server_that_was_started_again_cannot_read_them(
     follow: Follow, program: Program, server: Server, size: int
 ) -> None:
     program.add_products(size)
-    follower = follow(("fragile", {}))
+    follower = follow(("fragile", {}), ("products", {}))
     rows = follower.until(live)[0]["rows"]
+    follower.steps.clear()
     server.kill()
     program.run(f"UPDATE app_product SET name = 'broken' WHERE id = {size}")
     server.start()
+    follower.until(lambda told: told[1]["rows"][-1]["name"] == "broken")  # it has come back
+    newcomer = follow(("fragile", {}))
     for _ in range(2):
-        told = follower.until(failing)[0]
-        assert (told["status"], told["rows"]) == ("stale", rows)
+        assert newcomer.until(failing)[0]["rows"] == []
     program.run(f"UPDATE app_product SET name = 'mended' WHERE id = {size}")
-    assert follower.until(live)[0]["rows"][-1]["name"] == "mended"
+    follower.until(lambda told: live(told) and told[0]["rows"][-1]["name"] == "mended")
+    kept = [each for each, _ in follower.steps if each["rows"][-1]["name"] != "mended"]
+    assert all(each["rows"] == rows for each in kept)
+    assert {each.get("code") for each in kept} <= {"unreachable", None}
+    assert (kept[-1]["status"], kept[-1].get("code")) == ("stale", None)
+    assert ids(newcomer.until(live)[0]) == list(range(1, size + 1))
 
 
 LEAVER = """

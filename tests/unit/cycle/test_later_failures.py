@@ -299,6 +299,22 @@ class TestWhoComesBackWithRows:
             assert follower.told() == ["update"]
         assert follower.refused is None
 
+    def test_does_so_where_it_is_a_big_load_that_fails(
+        self, sqlite_turning: Turning, follower: Follower
+    ) -> None:
+        add(2, name="broken"), add(3, name="broken")
+        follower.told()
+        with Turning() as other, override_settings(BINDSERVER={"SYNC_ROWS": 1}):
+            other.desk.secret = other.desk.catalogue._secret = sqlite_turning.desk.secret
+            come_back(other, follower, Later())
+            other.turn()
+            assert follower.told() == ["stale"]
+            Product.objects.update(name="mended")
+            again(other)
+            other.turn()
+            assert follower.refused is None
+        assert follower.column("name") == ["mended"] * 3
+
     def test_is_a_newcomer_with_a_cursor_that_is_none(
         self, sqlite_turning: Turning, follower: Follower
     ) -> None:
