@@ -12,8 +12,8 @@ from rest_framework.serializers import Serializer
 
 from bindserver.bindings.ambient import Ambient, read_by
 from bindserver.bindings.binding import Binding, alias_of, is_sent, model_of, plain_serializer
-from bindserver.bindings.keying import row_key
 from bindserver.bindings.registry import BindingClass
+from bindserver.bindings.row_keys import row_key
 from bindserver.bindings.serializers import NoRequest
 from bindserver.database.routers import elsewhere, say_using
 from bindserver.exceptions import BindingError

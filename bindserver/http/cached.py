@@ -16,7 +16,7 @@ from rest_framework.renderers import JSONRenderer
 
 from bindserver.bindings.ambient import asks_callers_thread, is_neutral_locale
 from bindserver.bindings.binding import Binding, alias_of
-from bindserver.bindings.keying import is_simple
+from bindserver.bindings.row_keys import is_simple
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller, Snapshot
 from bindserver.database.uncommitted import asks_itself

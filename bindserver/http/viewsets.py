@@ -17,10 +17,10 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
 from bindserver.bindings.binding import Binding, alias_of, model_of, says_fields
-from bindserver.bindings.keying import wire_key
 from bindserver.bindings.params import from_query
 from bindserver.bindings.permissions import asks_about_objects
 from bindserver.bindings.registry import registry
+from bindserver.bindings.row_keys import wire_key
 from bindserver.cycle.inbox import Snapshot
 from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams, Unsound

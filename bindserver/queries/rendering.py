@@ -18,7 +18,7 @@ from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver.bindings.binding import PLAIN, Binding, model_of
-from bindserver.bindings.keying import row_key, wire_key
+from bindserver.bindings.row_keys import row_key, wire_key
 from bindserver.bindings.serializers import NoRequest, context_of, serializer_of
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Key

@@ -11,7 +11,7 @@ from django.db.models import CharField, IntegerField
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
-from bindserver.bindings.keying import format_of
+from bindserver.bindings.row_keys import format_of
 
 REQUEST_FIELDS = (serializers.FileField, serializers.HyperlinkedRelatedField)
 """Fields that write addresses, which begin with the request's host."""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 from unittest.mock import patch
 
-from bindserver.bindings.keying import RowKey, wire_key
+from bindserver.bindings.row_keys import RowKey, wire_key
 from bindserver.cycle import advance, failures, serving
 from bindserver.cycle.live_view import LiveView
 from bindserver.engine.view import View

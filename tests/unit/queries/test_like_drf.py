@@ -26,8 +26,8 @@ from django.utils.timezone import localtime
 from rest_framework import serializers
 
 from bindserver.bindings.binding import Binding
-from bindserver.bindings.keying import row_key
 from bindserver.bindings.registry import registry
+from bindserver.bindings.row_keys import row_key
 from bindserver.checks.bindings import CHECKS, problems_of
 from bindserver.database.pacing import Pacer
 from bindserver.database.routers import elsewhere, misplaced

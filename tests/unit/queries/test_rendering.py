@@ -17,7 +17,7 @@ from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver.bindings.binding import plain_serializer
-from bindserver.bindings.keying import wire_key
+from bindserver.bindings.row_keys import wire_key
 from bindserver.bindings.serializers import NoRequest
 from bindserver.database.pacing import Pacer
 from bindserver.exceptions import BindingError, QueryTimeout
