@@ -48,12 +48,12 @@ class BindserverConfig(AppConfig):
         hub.when_serving(relay.listen)
         hub.when_stopping(relay.flush)
 
-        def let_go(connection: BaseDatabaseWrapper, **_: Any) -> None:
+        def drop_connections(connection: BaseDatabaseWrapper, **_: Any) -> None:
             # Whoever drops a test database connects to none, and wants no other session there.
             if connection.alias == NO_DB_ALIAS:
                 hub.stop()
 
-        connection_created.connect(let_go, weak=False, dispatch_uid="bindserver.apps")
+        connection_created.connect(drop_connections, weak=False, dispatch_uid="bindserver.apps")
 
         def publish(alias: str, changes: tuple[Change, ...]) -> None:
             hub.hint(alias, changes)

@@ -89,7 +89,7 @@ class Turning:
     Attributes:
         statements: those that the last turn sent to read the tests' tables.
         turns: how many were taken.
-        stragglers: the views that the last one did not bring to its snapshot; `since` is the
+        lagging_views: the views that the last one did not bring to its snapshot; `since` is the
             number of the turn that left them first.
     """
 
@@ -133,7 +133,7 @@ class Turning:
         self._requests.append(request)
 
     def ask(self, request: Request) -> None:
-        """Hand in a wish; the next turn serves it."""
+        """Hand in a request; the next turn serves it."""
         self._requests.append(request)
 
     def turn(self) -> None:

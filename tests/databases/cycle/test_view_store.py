@@ -89,7 +89,7 @@ def test_bindings_that_one_function_makes_have_each_a_view(
 
 
 class Asker(Follower):
-    """Who hears what is said to a wish."""
+    """Who hears what is said to a request."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -305,7 +305,7 @@ class TestWhoComesBackWithRows:
         add(2, name="broken"), add(3, name="broken")
         follower.told()
         with Turning() as other, override_settings(BINDSERVER={"SYNC_ROWS": 1}):
-            other.desk.secret = other.desk.catalogue._secret = sqlite_turning.desk.secret
+            other.store.secret = sqlite_turning.store.secret
             come_back(other, follower, Later())
             other.turn()
             assert follower.told() == ["stale"]

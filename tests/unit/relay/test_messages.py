@@ -85,29 +85,29 @@ def test_many_keys_are_split_and_none_is_lost() -> None:
 
 class TestLedger:
     def test_one_after_the_other_follows(self) -> None:
-        ledger = GapDetector()
-        assert all(ledger.follows("a", number) for number in (1, 2, 3))
+        gaps = GapDetector()
+        assert all(gaps.follows("a", number) for number in (1, 2, 3))
 
     def test_a_missing_number_is_noticed_once(self) -> None:
-        ledger = GapDetector()
-        assert [ledger.follows("a", number) for number in (1, 3, 4)] == [True, False, True]
+        gaps = GapDetector()
+        assert [gaps.follows("a", number) for number in (1, 3, 4)] == [True, False, True]
 
     def test_late_and_double_ones_are_nothing_missed(self) -> None:
-        ledger = GapDetector()
-        assert [ledger.follows("a", n) for n in (1, 1, 3, 2, 3, 4)] == [
+        gaps = GapDetector()
+        assert [gaps.follows("a", n) for n in (1, 1, 3, 2, 3, 4)] == [
             *(True, True, False, True, True, True)
         ]
 
     def test_a_sender_that_nobody_knows_begins_at_one(self) -> None:
-        ledger = GapDetector()
-        assert not ledger.follows("a", 2)
-        assert ledger.follows("b", 1)
-        assert ledger.follows("a", 3)
+        gaps = GapDetector()
+        assert not gaps.follows("a", 2)
+        assert gaps.follows("b", 1)
+        assert gaps.follows("a", 3)
 
     def test_a_sender_that_was_forgotten_is_unknown(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(messages, "MAX_SENDERS", 2)
-        ledger = GapDetector()
+        gaps = GapDetector()
         for sender in ("a", "b", "c"):
-            assert ledger.follows(sender, 1)
-        assert ledger.follows("c", 2)
-        assert not ledger.follows("a", 2)
+            assert gaps.follows(sender, 1)
+        assert gaps.follows("c", 2)
+        assert not gaps.follows("a", 2)
