@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import patch
 
 from benchmarks.homes import HOMES, Place
 
@@ -139,9 +140,13 @@ def one_by_one() -> Callable[[], None]:
     """Have no two views read together; return what ends that."""
     from bindserver.queries import query
 
-    shape_of = getattr(query, "shape_of")  # noqa: B009
-    setattr(query, "shape_of", lambda *_: None)  # noqa: B010
-    return lambda: setattr(query, "shape_of", shape_of)
+    patched = patch.object(query, "shape_of", lambda *_: None)
+    patched.start()
+
+    def end() -> None:
+        patched.stop()
+
+    return end
 
 
 def compare(event: str, views: int, each: int, program: Any) -> None:

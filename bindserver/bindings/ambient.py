@@ -78,7 +78,7 @@ def is_neutral_locale() -> bool:
     rendered."""
     return (
         translation.get_language() == settings.LANGUAGE_CODE
-        and timezone.get_current_timezone_name() == timezone.get_default_timezone_name()
+        and timezone.get_current_timezone() == timezone.get_default_timezone()
     )
 
 

@@ -137,7 +137,7 @@ def missed(
         live: the view, at its present position.
         cursor: the client's, already known to be of this view.
         held: the keys of the rows that it has; None for a stream of events.
-        history: what changed since.
+        invalidation: what changed since.
     """
     if cursor is None:
         return None

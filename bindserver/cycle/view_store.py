@@ -158,7 +158,8 @@ class ViewStore:
             Denied: the caller may not have it.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        recorder, seen = Recorder(), instance.seen_by(self._present(viewer.caller, trusted=False))
+        user = self._present(viewer.caller, trusted=False)
+        recorder, seen = Recorder(), self._as_now(instance, user, viewer.caller)
         try:
             with guarded(self.alias), recorder.watching(self.alias):
                 permissions.ask(seen)

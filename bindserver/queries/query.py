@@ -27,7 +27,8 @@ from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.compiler import compiled, located, ordered, why_whole
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.evaluation import says_all
-from bindserver.queries.identity import IdentityEncoder, digest
+from bindserver.queries.expressions import own_sql
+from bindserver.queries.identity import IdentityEncoder, Statement, digest
 from bindserver.queries.lifetimes import SerializerChoice, renewed
 from bindserver.queries.rendering import (
     ModelRenderer,
@@ -118,6 +119,7 @@ def _as_asked(
     @wraps(method)
     def read(query: Query, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with query.surroundings.around():
+            query._demand_same_sql()
             return method(query, *args, **kwargs)
 
     return read
@@ -142,8 +144,8 @@ class Query:
         whole: why it can only be read whole, or None.
         tables: the tables that its own SQL reads.
         routes: equal for two queries whose rows are reached alike from changed rows.
-        kin: equal for two queries of one shape, which can be read together; None without one.
-        slot: what tells it from its kin.
+        batch_key: equal for two queries of one shape, which can be read together; None without one.
+        slot: what tells it from others of one batch key.
         instances: what it carries along, which its SQL does not read.
         carried: the rows that these are.
         surroundings: the language and the time zone that the binding has set.
@@ -198,6 +200,8 @@ class Query:
             self._shape, self.slot = found
         common = queryset if self._shape is None else self._shape.queryset
         self._statement, self.paths = compiled(common, self.alias, self.model)
+        self._own_sql = common if own_sql(common.query) is not None else None
+        self._told = None if self._own_sql is None else self._told_by(self._statement)
         if not self._statement.sql:
             self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
         self.tables = frozenset({self.model._meta.db_table, *self.paths})
@@ -223,6 +227,30 @@ class Query:
         made = serializer_identity(encoder, serializer_class)
         self._format, self._code = renderer.row_format(), attributes_of(renderer.serializer)
         return [made, renderer.fields(), self._format, serving.encoded(encoder)]
+
+    def _demand_same_sql(self) -> None:
+        """See that the query says what it said when its view was chosen by that: code of the
+        project's own may compile to what its thread has set, for another caller by now.
+
+        Raises:
+            BindingError: it says something else.
+        """
+        if self._own_sql is None:
+            return
+        statement, _ = compiled(self._own_sql, self.alias, self.model)
+        if self._told_by(statement) != self._told:
+            raise BindingError(
+                "The queryset compiles to other SQL, or other arguments, when it is read again. "
+                "Hand an expression what it depends on when it is made, and let its `as_sql` read "
+                "nothing of its thread, and no clock."
+            )
+
+    def _told_by(self, statement: Statement) -> Any:
+        """Return a statement as plain data; of arguments that nobody can look into nothing is
+        known."""
+        encoder = IdentityEncoder(self.alias)
+        told = encoder.arguments(statement, "the queryset")
+        return statement.sql if encoder.unshared else told
 
     def _identify(self, binding: Binding[Any], made: list[Any], encoder: IdentityEncoder) -> None:
         """Note who it is, and by what it is known that it can be read together with."""

@@ -114,7 +114,7 @@ class RelayConnection:
 
     Args:
         layer: the channel layer, which nobody else uses.
-        bag: what is to be sent.
+        queue: what is to be sent.
         receiver: hears what others say.
         worked: called when the channel layer has done what was asked of it.
     """

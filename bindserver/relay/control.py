@@ -22,7 +22,7 @@ async def give(
     """Have all running servers do something with the views of some events.
 
     Args:
-        order: what to do.
+        command: what to do.
         events: bindings' events, None for all.
         seconds: how long to wait for servers to say that they will.
 

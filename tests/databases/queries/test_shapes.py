@@ -143,9 +143,11 @@ def batch_key(binding: Binding[Any], form: Form = Form.JSON) -> Any:
     return Query(binding, form).batch_key
 
 
-class TestKin:
+class TestBatchKeys:
     def test_are_queries_that_differ_in_their_slots_alone(self) -> None:
-        assert batch_key(part(category=1)) == batch_key(part(category=2)) != None  # noqa: E711
+        one, other = (batch_key(part(category=number)) for number in (1, 2))
+        assert one is not None
+        assert one == other
         assert batch_key(CatalogueBinding(params={"category": 1, "q": "a"})) == batch_key(
             CatalogueBinding(params={"category": 2, "q": "a"})
         )

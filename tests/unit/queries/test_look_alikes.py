@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import threading
 import zoneinfo
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db.models import CharField, Prefetch, Value
+from django.db.models import CharField, Func, Prefetch, Value
 from django.utils.functional import SimpleLazyObject
 from rest_framework import serializers
 
@@ -216,3 +217,38 @@ def test_a_class_that_nobody_changes_is_shared(live: Live) -> None:
     binding = binding_of(serializer_class=Nesting)
     one, other = (Query(binding(user=user)) for user in (BOSS, ANN))
     assert (one.identity, one.fingerprint) == (other.identity, other.fingerprint)
+
+
+OF_THREAD = threading.local()
+
+
+class OfThread(Func):
+    """An expression that compiles to what its thread has set."""
+
+    def as_sql(self, *_: Any, **__: Any) -> Any:
+        return "%s", [OF_THREAD.mark]
+
+
+def marked_by_thread(binding: Binding[Any]) -> Any:
+    OF_THREAD.mark = "secret" if binding.user.is_staff else "public"
+    return Product.objects.annotate(mark=OfThread(output_field=CharField()))
+
+
+def test_sql_that_depends_on_the_thread_is_read_for_nobody_else(live: Live) -> None:
+    class WithMark(serializers.ModelSerializer[Any]):
+        mark = serializers.CharField()
+
+        class Meta:
+            model = Product
+            fields = ("id", "mark")
+
+    kind = binding_of(get_queryset=marked_by_thread, serializer_class=WithMark)
+    boss = live.subscribe(kind, user=BOSS)
+    ann = live.subscribe(kind, user=ANN)
+    live.raises = False
+    Product.objects.update(stock=7)
+    live.settle()
+    assert {row["mark"] for row in boss.rows} == {"secret"}
+    assert {row["mark"] for row in ann.rows} == {"public"}
+    assert boss.stale
+    assert "other SQL" in str(live.problems)
