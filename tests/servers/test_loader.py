@@ -71,7 +71,7 @@ async def test_fifty_thousand_rows_change_in_one_step_and_nobody_waits(
     for name, value in figures.items():
         record_property(name, value)
     print("\n50,000 rows:", ", ".join(f"{name} {value:.2f}" for name, value in figures.items()))
-    assert worst < 1
+    assert worst < changed / 2, "the other client waited for most of the change"
 
 
 async def ping_until_cancelled(talk: Talk) -> list[float]:
