@@ -9,6 +9,7 @@ from bindserver.capture.sources import Source
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.invalidation import Invalidation
+from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loader
 from bindserver.cycle.view_store import ViewStore
@@ -46,7 +47,7 @@ class TurnContext:
     note: Callable[[Exception], None] = nobody
     outbound: Outbound = field(default_factory=Outbound)
     staying: set[LiveView] = field(default_factory=set)
-    position: Position = field(default_factory=lambda: Position(epoch="", mark=""))
+    position: Position = NOWHERE
     invalidation: Invalidation = field(init=False)
 
     @property
@@ -58,3 +59,11 @@ class TurnContext:
         """Take the position of the snapshot that is open now, and what changed up to it."""
         self.position = self.source.position()
         self.invalidation = Invalidation(self.source, self.position)
+        self.store.begin(
+            self.position, self.invalidation.since(self.store.routing.present.position)
+        )
+
+    def stay(self, live: LiveView) -> None:
+        """Leave a view where it is until there is another snapshot."""
+        self.staying.add(live)
+        self.store.routing.stay(live)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
-from bindserver.engine.changes import Change, Position
+from bindserver.engine.changes import Position
 from bindserver.queries.carried import NOTHING, Carried
 from bindserver.queries.query import Form
 
@@ -30,7 +29,6 @@ class Viewer:
         reads: the tables that the binding read to make its queryset, and the user's; when one of
             them changes, or a row that the view's query carries along, it is asked again.
         own: the rows that say who asks; the same holds for them.
-        position: the state up to which it is known to want the same.
         asked: the state that it was asked in.
         refs: the subscriptions that it serves.
     """
@@ -45,7 +43,6 @@ class Viewer:
     live: LiveView
     reads: set[str]
     own: Carried = NOTHING
-    position: Position
     asked: Position
     refs: dict[SubscriptionRef, None] = field(default_factory=dict)
 
@@ -60,9 +57,3 @@ class Viewer:
     def depends(self) -> bool:
         """Return whether there is anything that it would be asked again for."""
         return bool(self.reads or self.own.tables or self.live.query.carried.tables)
-
-    def concerned(self, changes: Sequence[Change] | None) -> bool:
-        """Return whether changes may make the binding's query another; None for unknown ones."""
-        if changes is None or self.live.query.carried.any_of(changes) or self.own.any_of(changes):
-            return True
-        return any(change.table in self.reads for change in changes)
