@@ -1,0 +1,42 @@
+"""Ways of reading that can be switched off, so that one run measures with and without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
+
+
+class Sharing:
+    """That views of one shape are read together.
+
+    Attributes:
+        found: whether any queries were found that can be, since the last `watch`.
+    """
+
+    def __init__(self) -> None:
+        self.found = False
+
+    @contextmanager
+    def watch(self) -> Iterator[None]:
+        """Note whether there are any."""
+        from bindserver.queries import query
+
+        self.found, known = False, query.shape_of
+
+        def looked(*asked: Any) -> Any:
+            shape = known(*asked)
+            self.found = self.found or shape is not None
+            return shape
+
+        with patch.object(query, "shape_of", looked):
+            yield
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """Have no two views read together."""
+        from bindserver.queries import query
+
+        with patch.object(query, "shape_of", lambda *_: None):
+            yield
