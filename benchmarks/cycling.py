@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, cast
@@ -150,7 +150,7 @@ class Following:
 @asynccontextmanager
 async def following(
     keep: Callable[[int, Any], None] | None = None,
-) -> Any:
+) -> AsyncIterator[Following]:
     """Run a cycle of the default database, for as long as the block lasts."""
     from bindserver.cycle.cycle import Cycle
 

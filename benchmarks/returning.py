@@ -117,7 +117,8 @@ async def come_back(wanted: Sequence[Wanted], place: Place, subscribe: Subscribi
     return (
         f"{len(wanted):,} subscribers with a view each, all answered {seconds:.1f} s after a "
         f"restart; another binding's frames meanwhile: median {_part(beside, 50):.0f} ms, p99 "
-        f"{_part(beside, 99):.0f} ms (alone {_part(alone, 50):.0f} and {_part(alone, 99):.0f} ms)"
+        f"{_part(beside, 99):.0f} ms (alone {_part(alone, 50):.0f} and {_part(alone, 99):.0f} ms); "
+        "to reach: 20,000 in 20 s, p99 100 ms"
     )
 
 

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
+SHAPES = "bindserver.queries.query.shape_of"
+"""Where queries ask for what they have in common with others."""
+
 
 class Sharing:
     """That views of one shape are read together.
@@ -21,22 +24,20 @@ class Sharing:
     @contextmanager
     def watch(self) -> Iterator[None]:
         """Note whether there are any."""
-        from bindserver.queries import query
+        from bindserver.queries.shapes import shape_of
 
-        self.found, known = False, query.shape_of
+        self.found = False
 
         def looked(*asked: Any) -> Any:
-            shape = known(*asked)
+            shape = shape_of(*asked)
             self.found = self.found or shape is not None
             return shape
 
-        with patch.object(query, "shape_of", looked):
+        with patch(SHAPES, looked):
             yield
 
     @contextmanager
     def off(self) -> Iterator[None]:
         """Have no two views read together."""
-        from bindserver.queries import query
-
-        with patch.object(query, "shape_of", lambda *_: None):
+        with patch(SHAPES, lambda *_: None):
             yield
