@@ -27,7 +27,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cycling import Audience, Following, Meter, following
+from benchmarks.cycling import Following, Meter, following
 from benchmarks.homes import HOMES, Place
 from benchmarks.lines import LINES, Line, Sizes, Sql
 from benchmarks.ways import Sharing
@@ -48,6 +48,10 @@ class Result:
     reached: bool | None
     computed: float | None = None
     said: str = ""
+
+
+class Refused(Exception):
+    """A subscriber of a line was refused; what it was told is the text."""
 
 
 class Bench:
@@ -73,13 +77,23 @@ class Bench:
         with self.meter.watch():
             async with following() as followed:
                 await followed.follow_marks()
-                return await HOW[line.how](self, line, followed)
+                try:
+                    return await HOW[line.how](self, line, followed)
+                except Refused as why:
+                    said = f"refused: {why}"
+                    return Result(statements=0, rows=0, milliseconds=0, reached=None, said=said)
 
     async def subscribe(self, line: Line, followed: Following) -> float:
-        """Have all subscribe; return after how many seconds they were answered, or refused."""
+        """Have all subscribe; return how many seconds that took.
+
+        Raises:
+            Refused: one of them was.
+        """
         wanted = line.wanted(self.sizes)
         tell(f"{line.name}: {len(wanted):,} subscribers")
         seconds = await followed.subscribe(wanted)
+        for why in followed.audience.refused.values():
+            raise Refused(why)
         await self.rest(followed)
         tell(f"{line.name}: answered after {seconds:.1f} s; {self.meter.views - 1:,} views")
         return seconds
@@ -124,8 +138,6 @@ class Bench:
 async def by_change(bench: Bench, line: Line, followed: Following) -> Result:
     """Measure what each change costs."""
     await bench.subscribe(line, followed)
-    if followed.audience.refused:
-        return refused(followed.audience)
     costs = await bench.often(line.name, lambda: bench.change(line, followed))
     statements, rows, milliseconds, computed = map(statistics.median, zip(*costs, strict=True))
     reached = None if line.name == "plain" else line.target.is_reached(statements, milliseconds)
@@ -171,19 +183,11 @@ async def by_clock(bench: Bench, line: Line, followed: Following) -> Result:
     """Measure how many views some users come to, and when they are all answered."""
     bench.meter.reset()
     seconds = await bench.subscribe(line, followed)
-    if followed.audience.refused:
-        return refused(followed.audience)
     views = bench.meter.views - 1
     return Result(
         statements=bench.meter.statements, rows=bench.meter.rows, milliseconds=seconds * 1e3,
         reached=views == 1, said=f"{views} views",
     )  # fmt: skip
-
-
-def refused(audience: Audience) -> Result:
-    """Return what is told of a binding that is not served, and why."""
-    why = next(iter(audience.refused.values()))
-    return Result(statements=0, rows=0, milliseconds=0, reached=None, said=f"refused: {why}")
 
 
 HOW = {"change": by_change, "beside": beside, "clock": by_clock}
