@@ -15,6 +15,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import Prefetch, QuerySet
 from django.db.models.sql import Query as SQLQuery
 
+from bindserver.queries.shapes import BESIDE
 from bindserver.queries.values import ValueEncoder, is_djangos, is_found, path_of
 
 GENERIC_PREFETCH = "django.contrib.contenttypes.prefetch.GenericPrefetch"
@@ -146,7 +147,11 @@ class IdentityEncoder(ValueEncoder):
             self.items(own, what),
             self.encode(query.select_related, what),
             sorted(query._filtered_relations),  # type: ignore[attr-defined]
-            [[name, self._annotation(item, f"{name} of {what}")] for name, item in annotations],
+            [
+                [name, self._annotation(item, f"{name} of {what}")]
+                for name, item in annotations
+                if not name.startswith(BESIDE)  # it goes to nobody
+            ],
         ]
 
     def _annotation(self, item: Any, what: str) -> Any:
