@@ -8,7 +8,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
+from tests.conftest import EVERY_DATABASE, MakeServer, program_on
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 

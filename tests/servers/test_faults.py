@@ -28,8 +28,9 @@ from bindserver.engine.events import Arrived
 from bindserver.exceptions import Unavailable
 from bindserver.queries.query import Query
 from tests.app.bindings import ProductBinding
-from tests.conftest import MakeServer, Program, program_on
+from tests.conftest import MakeServer, program_on
 from tests.servers.transports.test_rest import ask
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 

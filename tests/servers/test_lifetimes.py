@@ -33,7 +33,8 @@ from bindserver.queries.query import Query
 from bindserver.testing import Live
 from tests.app.bindings import SignedBinding
 from tests.app.models import Category, Membership, Product, Restaurant, Shelf, Tag
-from tests.conftest import EVERY_DATABASE, Program
+from tests.conftest import EVERY_DATABASE
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import talking
 from tests.support.turning import Follower, Turning, add

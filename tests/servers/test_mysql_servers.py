@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from bindserver.testing.replica import Replica
 from tests.faults.servers import FAULTS_ON_MARIADB
 from tests.servers.test_resuming import resume, told
 from tests.support.default import as_default
-from tests.support.mariadb import MariaDB, Program, served
+from tests.support.mariadb import MariaDB, MariaDBProgram, served
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 
@@ -55,7 +56,7 @@ def two(make_maria: MakeMaria) -> Server:
 
 @pytest.fixture
 def program(maria: MariaDB, maria_database: str) -> Iterator[Program]:
-    program = Program(maria, maria_database)
+    program = MariaDBProgram(maria, maria_database)
     program.clean()
     yield program
     program.close()
@@ -64,7 +65,7 @@ def program(maria: MariaDB, maria_database: str) -> Iterator[Program]:
 @pytest.fixture
 def writer(maria: MariaDB, maria_database: str) -> Iterator[Program]:
     """A second program, for transactions that stand open."""
-    program = Program(maria, maria_database)
+    program = MariaDBProgram(maria, maria_database)
     yield program
     program.close()
 
@@ -225,8 +226,8 @@ class TestSignals:
     ) -> None:
         name = maria.make()
         maria.load(name, maria_template[False])
-        program = Program(maria, name)
-        with served(maria, name, tmp_path, COMPARE_SECONDS=0.5) as server, program.closing():
+        program = MariaDBProgram(maria, name)
+        with served(maria, name, tmp_path, COMPARE_SECONDS=0.5) as server, closing(program):
             async with talking(server.ws) as talk:
                 products = await talk.follow("products")
                 program.add_products(2)
@@ -302,7 +303,7 @@ class TestTwoServers:
         program.add_products(40)
 
         def write(seed: int) -> None:
-            mine = Program(maria, maria_database)
+            mine = MariaDBProgram(maria, maria_database)
             for number in range(60):
                 mine.run("BEGIN")
                 mine.run(f"UPDATE app_product SET stock = stock + 1 WHERE id = {seed * 5 + 1}")
@@ -416,7 +417,7 @@ class TestALostDatabase:
     ) -> None:
         name = own.make()
         own.load(name, maria_template[True])
-        program = Program(own, name)
+        program = MariaDBProgram(own, name)
         program.add_products(3)
         program.close()
         with served(own, name, tmp_path) as server:
@@ -427,7 +428,7 @@ class TestALostDatabase:
                 await talk.until(lambda: products.replica.stale)
                 await talk.ping()
                 own.start()
-                program = Program(own, name)
+                program = MariaDBProgram(own, name)
                 program.run("UPDATE app_product SET stock = 5 WHERE id = 2")
                 await talk.until(lambda: products.column("stock") == [0, 5, 0], 30)
                 assert not products.replica.stale
@@ -435,7 +436,7 @@ class TestALostDatabase:
             async with talking(server.ws) as talk:
                 again = await talk.follow("products", cursor=old, held=[1, 2, 3])
                 assert told(again) == [("update", 2)]  # this process has seen it all
-        with server, program.closing():
+        with server, closing(program):
             async with talking(server.ws) as talk:
                 again = await talk.follow("products", cursor=old, held=[1, 2, 3])
                 assert told(again) == [("sync", None)]  # and this one cannot know

@@ -26,8 +26,8 @@ from bindserver.exceptions import Forbidden, Unauthenticated
 from bindserver.hub.hub import hub
 from tests.app.bindings import MembersBinding, ShakyBinding
 from tests.app.models import Product, Tag
-from tests.conftest import Program
 from tests.servers.transports.test_rest import ask as get
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
 

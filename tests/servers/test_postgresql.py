@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TABLES, MakeServer
+from tests.conftest import MakeServer
 from tests.faults.servers import FAULTS_ON_POSTGRESQL
 from tests.servers.test_resuming import resume, told
 from tests.support.postgresql import Bouncer, Cluster, PostgreSQLProgram
@@ -107,7 +107,7 @@ class TestPlantedFaults:
         with Server(
             tmp_path / "own", module="tests.support.faulty_settings", url=honest.url
         ) as own:
-            program = PostgreSQLProgram(own.url, TABLES)
+            program = PostgreSQLProgram(own.url)
             for _ in range(10):
                 program.clean()
                 _, wrong, lost = await watch_sums(own, program)
@@ -309,7 +309,7 @@ class TestCommands:
     def beside(self, make_server: MakeServer, tmp_path: Path) -> Iterator[Beside]:
         """A server whose role only reads, beside one that is the owner's, and another program."""
         owned = make_server()
-        program = PostgreSQLProgram(owned.url, TABLES)
+        program = PostgreSQLProgram(owned.url)
         program.add_products(2)
         owned.manage("bindings", "capture", "install")
         with (
@@ -372,7 +372,7 @@ class TestPgBouncer:
     ) -> None:
         direct = make_server()
         url = bouncer.url(direct.url.rpartition("/")[2])
-        program = PostgreSQLProgram(direct.url, TABLES)
+        program = PostgreSQLProgram(direct.url)
         with Server(tmp_path / "own", url=url) as server:
             frames, wrong, lost = await watch_sums(server, program)
             assert frames > 1
@@ -383,7 +383,7 @@ class TestPgBouncer:
         self, make_server: MakeServer, bouncer: Bouncer, tmp_path: Path
     ) -> None:
         direct = make_server()
-        program = PostgreSQLProgram(direct.url, TABLES)
+        program = PostgreSQLProgram(direct.url)
         program.add_products(2)
         url = bouncer.url(direct.url.rpartition("/")[2])
         with Server(tmp_path / "own", url=url) as server:

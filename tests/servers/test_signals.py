@@ -39,8 +39,9 @@ from tests.app.models import (
     Token,
     Word,
 )
-from tests.conftest import MakeServer, Program
+from tests.conftest import MakeServer
 from tests.support.ear import Ear
+from tests.support.sqlite import SQLiteProgram
 from tests.support.talk import talking
 
 Told = list[tuple[str, tuple[Change, ...]]]
@@ -356,7 +357,7 @@ class TestFollowing:
 
 async def test_plain_sql_is_seen_within_the_compare_time(make_server: MakeServer) -> None:
     server = make_server(capture=False, COMPARE_SECONDS=1)
-    program = Program(server.database)
+    program = SQLiteProgram(server.database)
     program.run("INSERT INTO app_category VALUES (1, 'a')")
     program.add_products(3, category_id=1)
     with server:

@@ -7,7 +7,8 @@ import pytest
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.tables import Tracked
 from tests.databases.capture.logged import CATEGORY, PRODUCT, WORD, since
-from tests.support.mariadb import MariaDB, Program
+from tests.support.mariadb import MariaDB, MariaDBProgram
+from tests.support.program import Program
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ class TestLogging:
         assert since(log, position) == {PRODUCT: {"1", "2"}, CATEGORY: {"1"}}
 
     def test_loading_a_file(self, maria: MariaDB, maria_database: str, log: MySQLLog) -> None:
-        loader = Program(maria, maria_database, local_infile=1)
+        loader = MariaDBProgram(maria, maria_database, local_infile=1)
         position = log.position()
         loader.run("LOAD DATA LOCAL INFILE '/etc/hostname' REPLACE INTO TABLE app_word (text)")
         loader.close()

@@ -14,7 +14,8 @@ from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.mysql.marks import BRIEF_LENGTH, Mark, parse
 from bindserver.engine.changes import Position
 from tests.databases.capture.logged import CATEGORY, Another, add, begin, keys, since
-from tests.support.mariadb import MariaDB, Program
+from tests.support.mariadb import MariaDB
+from tests.support.program import Program
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +306,11 @@ class TestProofs:
         assert log.changes(position) is None
 
     def test_nor_where_a_clock_of_ours_is_ahead_of_the_database_s(
-        self, log: MySQLLog, program: Program, another: Another, monkeypatch: pytest.MonkeyPatch
+        self,
+        log: MySQLLog,
+        program: Program,
+        another: Another,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         late = begin(another, 1)
         add(program, 2, 3)

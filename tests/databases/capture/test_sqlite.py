@@ -14,8 +14,9 @@ from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.exceptions import CaptureError
 from tests.app.models import Product, Token
-from tests.conftest import Program
 from tests.databases.capture.logged import CATEGORY, PRODUCT, keys, since, wanted
+from tests.support.program import Program
+from tests.support.sqlite import SQLiteProgram
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +55,7 @@ class TestLogging:
         }
 
     def test_replace_minds_the_collation_of_the_index(self, log: SQLiteLog) -> None:
-        program = Program(Path(str(connections["default"].settings_dict["NAME"])))
+        program = SQLiteProgram(Path(str(connections["default"].settings_dict["NAME"])))
         program.run("CREATE UNIQUE INDEX by_name ON app_tag (name COLLATE NOCASE)")
         log.install(tracked({"app_tag"}))
         program.run("INSERT INTO app_tag (id, name) VALUES (1, 'a')")
@@ -116,14 +117,14 @@ class TestPositions:
         backup = database.with_suffix(".backup")
         shutil.copy(database, backup)
 
-        program = Program(database)
+        program = SQLiteProgram(database)
         program.add_products(3, first=2)
         lost = log.position()
         program.close()
         connections["default"].close()
         shutil.copy(backup, database)
 
-        program = Program(database)
+        program = SQLiteProgram(database)
         program.add_products(3, first=20)
         program.close()
         assert log.position().mark.split(".")[0] == lost.mark.split(".")[0]

@@ -12,7 +12,7 @@ from django.test import override_settings
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import Hint
 from bindserver.cycle.view_store import ViewStore
-from tests.conftest import Program
+from tests.support.sqlite import SQLiteProgram
 
 LOOKS = 20
 
@@ -75,7 +75,7 @@ def test_the_log_is_purged_while_nobody_looks_at_anything(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bindserver.cycle.cycle.CHORES_SECONDS", 0.05)
-    cycle, program = Cycle("default", b"secret"), Program(database)
+    cycle, program = Cycle("default", b"secret"), SQLiteProgram(database)
     program.add_products(3)
     cycle.start()
     try:
