@@ -149,7 +149,7 @@ class TestABrokenBinding:
         await talk.until(lambda: touchy.replica.stale)
         for number in range(20):
             program.run("UPDATE app_product SET name = ?", f"name {number}")
-            await talk.until(lambda n=number: products.column("name") == [f"name {n}"])  # type: ignore[misc]
+            await talk.shows(products, "name", [f"name {number}"])
         assert server.log.read_text().count("a secret of the binding") < 10
         assert touchy.column("name") == ["product 1"]
         program.run("DELETE FROM app_tag")

@@ -48,10 +48,12 @@ class Place:
 
     async def agree(self, *names: str) -> None:
         """Hear until every client has the products of these names, in any order."""
+
+        async def come_to_it(talk: Talk, products: Following) -> None:
+            await talk.until(lambda: sorted(products.column("name")) == sorted(names))
+
         for talk, products in zip(self.talks, self.products, strict=True):
-            await talk.until(
-                lambda products=products: sorted(products.column("name")) == sorted(names)  # type: ignore[misc]
-            )
+            await come_to_it(talk, products)
 
 
 @pytest.fixture(scope="module", params=LAYERS, ids=["pubsub", "core"])

@@ -344,9 +344,12 @@ class TestFollowing:
         await asyncio.to_thread(run)
 
     async def test_an_orm_write_arrives_at_once(self, ear: Ear) -> None:
-        for number in range(5):
-            await self.write(lambda n=number: Product.objects.create(pk=n + 1, name="a"))  # type: ignore[misc]
-            assert await ear.until(lambda n=number: len(ear.replica.held) == n + 1) < 0.5  # type: ignore[misc]
+        async def write(key: int) -> float:
+            await self.write(lambda: Product.objects.create(pk=key, name="a"))
+            return await ear.until(lambda: len(ear.replica.held) == key)
+
+        for key in range(1, 6):
+            assert await write(key) < 0.5
 
     async def test_what_no_signal_tells_is_found_by_comparing(self, ear: Ear) -> None:
         await self.write(lambda: Product.objects.bulk_create([Product(pk=1, name="a")]))

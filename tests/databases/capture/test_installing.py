@@ -263,5 +263,6 @@ def test_a_database_without_a_log_of_its_kind_is_told_so() -> None:
     class Elsewhere:
         vendor, display_name = "oracle", "Oracle"
 
+    connection: Any = Elsewhere()
     with pytest.raises(CaptureError, match=r"no change log for Oracle.*full compare"):
-        log_of(Elsewhere())  # type: ignore[arg-type]
+        log_of(connection)

@@ -108,7 +108,7 @@ class TestLogging:
 
     def test_what_is_rolled_back_leaves_nothing(self, log: Log, program: Program) -> None:
         position, mark = log.position(), log.commit_mark()
-        with pytest.raises(LookupError), program.transaction():  # noqa: PT012
+        with pytest.raises(LookupError), program.transaction():  # noqa: PT012  (what comes before belongs to it)
             program.run("INSERT INTO app_category (name) VALUES ('never')")
             raise LookupError
         assert since(log, position) == {}
@@ -118,7 +118,7 @@ class TestLogging:
         position = log.position()
         with transaction.atomic():
             kept = Category.objects.create(name="kept")
-            with pytest.raises(LookupError), transaction.atomic():  # noqa: PT012
+            with pytest.raises(LookupError), transaction.atomic():  # noqa: PT012  (what comes before belongs to it)
                 Category.objects.create(name="never")
                 raise LookupError
         assert since(log, position) == {CATEGORY: {str(kept.pk)}}
