@@ -122,6 +122,8 @@ class TestWrites:
         await talk.until(lambda: words.column("text") == ["c", "d"])
         told = [(c["action"], c["payload"]["text"]) for c in words.frames[-1]["payload"]]
         assert told == [("delete", "a"), ("create", "d")]
+        program.run("UPDATE app_word SET text = 'D' WHERE text = 'd'")  # to some, the same
+        await talk.until(lambda: sorted(words.column("text")) == ["D", "c"])
 
     async def test_large_numbers_travel_as_text(self, talk: Talk, program: Program) -> None:
         words = await talk.follow("words")
@@ -132,6 +134,9 @@ class TestWrites:
         tokens = await talk.follow("tokens")
         program.run("INSERT INTO app_token VALUES (?, 'a')", "0" * 31 + "1")
         await talk.until(lambda: tokens.replica.held == ["00000000-0000-0000-0000-000000000001"])
+        program.run("UPDATE app_token SET label = 'b'")
+        await talk.shows(tokens, "label", ["b"])
+        assert tokens.actions[-1] == "update"
         program.run("DELETE FROM app_token")
         await talk.until(lambda: tokens.replica.held == [])
 
@@ -141,6 +146,14 @@ class TestWrites:
         program.run("DELETE FROM app_product")
         await talk.until(lambda: products.replica.rows == [])
         assert products.actions == ["sync", "batch"]
+
+    async def test_fifty_thousand_rows_in_one_statement(self, talk: Talk, program: Program) -> None:
+        program.add_products(50_000)
+        products, small = await talk.follow("products"), await talk.follow("cheapest")
+        program.run("UPDATE app_product SET stock = 3")
+        await talk.until(lambda: products.column("stock") == [3] * 50_000, 60)
+        program.run("UPDATE app_product SET price = 0 WHERE id = 40000")
+        await talk.until(lambda: small.column("id")[0] == 40_000)
 
     async def test_writes_in_quick_succession_all_arrive(
         self, talk: Talk, program: Program

@@ -39,9 +39,8 @@ from tests.app.models import (
     Token,
     Word,
 )
-from tests.conftest import MakeServer
+from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.ear import Ear
-from tests.support.sqlite import SQLiteProgram
 from tests.support.talk import talking
 
 Told = list[tuple[str, tuple[Change, ...]]]
@@ -358,9 +357,10 @@ class TestFollowing:
         assert await ear.until(lambda: ear.replica.rows[0]["name"] == "b") < 3
 
 
+@EVERY_DATABASE
 async def test_plain_sql_is_seen_within_the_compare_time(make_server: MakeServer) -> None:
     server = make_server(capture=False, COMPARE_SECONDS=1)
-    program = SQLiteProgram(server.database)
+    program = program_on(server)
     program.run("INSERT INTO app_category VALUES (1, 'a')")
     program.add_products(3, category_id=1)
     with server:

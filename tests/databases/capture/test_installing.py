@@ -32,6 +32,13 @@ OURS = {
 }
 """What shows whatever is ours in a database."""
 
+STATUS = {
+    "mysql": set(),
+    "postgresql": {"notifications", "open transactions"},
+    "sqlite": {"journal mode"},
+}
+"""What the log's status tells beside the figures."""
+
 
 @pytest.fixture
 def url(bare_url: str) -> str:
@@ -109,6 +116,13 @@ class TestInstalling:
         assert status["epoch"] == installed.position().epoch
         installed.renew()
         assert installed.status()["epoch"] != status["epoch"]
+
+    def test_status_tells_what_matters_on_this_kind_of_database(
+        self, installed: Log, vendor: str
+    ) -> None:
+        more = installed.status()["more"]
+        assert STATUS[vendor] <= more.keys()
+        assert more.get("journal mode", "wal") == "wal"
 
 
 class TestRefusing:

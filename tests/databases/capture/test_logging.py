@@ -7,13 +7,14 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Value
 
 from bindserver.capture.log import Log
-from bindserver.capture.tables import tracked
+from bindserver.capture.tables import Tracked, tracked
 from tests.app.models import Category, Product, Restaurant, Tag, Token, Word
 from tests.conftest import EVERY_DATABASE
 from tests.databases.capture.logged import CATEGORY, PRODUCT, TAGS, WORD, since
 from tests.support.program import Program
 
 WITH_REPLACE = pytest.mark.parametrize("vendor", ["sqlite", "mysql"], indirect=True)
+IN_CASCADES = pytest.mark.parametrize("vendor", ["sqlite", "postgresql"], indirect=True)
 MANY = {
     "mysql": "bindserver.capture.mysql.entries.MAX_ENTRIES",
     "postgresql": "bindserver.capture.postgresql.log.MAX_KEYS",
@@ -175,3 +176,26 @@ class TestReplace:
             "VALUES (2, 'n', NULL, 1, 1, 1)"
         )
         assert since(log, position) == {PRODUCT: {"2"}}
+
+
+@IN_CASCADES
+def test_rows_that_the_database_itself_deletes_or_changes_with_their_parent(
+    log: Log, program: Program
+) -> None:
+    program.run("CREATE TABLE keeper (id int PRIMARY KEY)")
+    program.run(
+        "CREATE TABLE things (id int PRIMARY KEY, "
+        "one int REFERENCES keeper ON DELETE CASCADE ON UPDATE CASCADE, "
+        "two int REFERENCES keeper ON DELETE SET NULL)"
+    )
+    log.install([Tracked(table="things", pk="id")])
+    program.run("INSERT INTO keeper VALUES (1), (2), (3)")
+    program.run("INSERT INTO things VALUES (1, 1, NULL), (2, 1, NULL), (3, 2, 3), (4, 2, 2)")
+    position = log.position()
+    program.run("DELETE FROM keeper WHERE id IN (1, 3)")
+    assert since(log, position) == {"things": {"1", "2", "3"}}
+    position = log.position()
+    program.run("UPDATE keeper SET id = 9 WHERE id = 2 AND 1 = 0")
+    program.run("UPDATE things SET two = NULL")
+    program.run("UPDATE keeper SET id = 9 WHERE id = 2")
+    assert since(log, position) == {"things": {"3", "4"}}

@@ -18,6 +18,14 @@ from tests.support.program import Program
 WITH_CONCURRENT_WRITERS = pytest.mark.parametrize("vendor", ["postgresql", "mysql"], indirect=True)
 WITH_NUMBERED_ENTRIES = pytest.mark.parametrize("vendor", ["sqlite", "mysql"], indirect=True)
 
+PURGING = "LEFT(SHA2(CONCAT(DATABASE(), ' ', 'purge'), 256), 40)"
+HINDRANCES = {
+    "mysql": (f"SELECT GET_LOCK({PURGING}, 0)", f"SELECT RELEASE_LOCK({PURGING})"),
+    "postgresql": (f"SELECT pg_advisory_xact_lock({0x62696E64 + 1})", "SELECT 1"),
+    "sqlite": ("SELECT 1", "SELECT 1"),
+}
+"""What a transaction has beside to keep others from purging, and what ends that."""
+
 
 @pytest.fixture(autouse=True)
 def looks_are_never_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,6 +123,21 @@ class TestPurging:
         program.age(-1_000_000)
         add(program, 2, 3)
         assert log.purge(60, 10, wait=True) + log.purge(-10, 10, wait=True) == 2
+
+    def test_waits_for_nobody_who_keeps_it_from_purging(
+        self, log: Log, program: Program, other: Program, vendor: str
+    ) -> None:
+        """On SQLite that is whoever writes, elsewhere whoever purges."""
+        add(program, 1, 2, 3)
+        program.age(3600)
+        began = time.monotonic()
+        with other.transaction():
+            take, leave = HINDRANCES[vendor]
+            other.run(take)
+            assert log.purge(60, 1000, wait=False) == 0
+            other.run(leave)
+        assert time.monotonic() - began < 30
+        assert log.purge(60, 1000, wait=False) == 2
 
     def test_takes_the_oldest_entries_only_and_spares_the_newest(
         self, log: Log, program: Program, vendor: str
