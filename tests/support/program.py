@@ -37,6 +37,7 @@ class Program:
     def __init__(self, url: str, connection: Any) -> None:
         self.url = url
         self._connection = connection
+        self._closed = False
         opened.note(self)
 
     def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
@@ -78,9 +79,11 @@ class Program:
         self.run("COMMIT")
 
     def close(self) -> None:
-        """Close its connection; what is not committed is rolled back."""
+        """Close its connection, if it is open; what is not committed is rolled back."""
         opened.forget(self)
-        self._connection.close()
+        if not self._closed:
+            self._closed = True
+            self._connection.close()
 
     def log_in(self, name: str, expires: str = "2100-01-01 00:00:00") -> dict[str, str]:
         """Make a user and a session of theirs, and return the headers of a browser that has it."""
