@@ -55,6 +55,11 @@ def keeps(model: type[Model], column: str) -> bool:
     return is_own_column(model, column) and from_db.__func__ is vars(Model)["from_db"].__func__
 
 
+def parts_of(roots: Iterable[Any]) -> Iterator[Any]:
+    """Yield all that these are made of, subqueries and what is in them too."""
+    return (part for part, _ in _parts(roots))
+
+
 def _parts(roots: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     """Yield all that these are made of, and whether it is within a subquery of theirs."""
     waiting = [(root, False) for root in roots]
