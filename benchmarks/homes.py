@@ -17,8 +17,8 @@ import MySQLdb
 from benchmarks.load import Execute, Script, transactions_per_second
 from tests.support.mariadb import MariaDB, MariaDBProgram
 from tests.support.postgresql import Cluster, PostgreSQLProgram, find_binaries, write_as_sqlite_does
-from tests.support.program import Program
 from tests.support.server import Server
+from tests.support.sqlite import SQLiteProgram
 
 TICKS = os.sysconf("SC_CLK_TCK")
 SETTINGS = "tests.settings"
@@ -82,7 +82,7 @@ class SQLite:
         with sqlite3.connect(server.database) as database:
             database.execute("PRAGMA journal_mode=WAL")
         server.prepare(capture=logged)
-        return Place(server=server, kind=Program, arguments=(server.database,))
+        return Place(server=server, kind=SQLiteProgram, arguments=(server.database,))
 
     def rate(self, place: Place, script: Script, writers: int, seconds: float) -> float:
         def connect() -> Execute:
