@@ -35,7 +35,7 @@ class TotalRow(serializers.Serializer[Any]):
 
 
 class NamedRow(serializers.Serializer[Any]):
-    label = serializers.CharField(source="name")
+    called = serializers.CharField(source="name")
     doubled = serializers.SerializerMethodField()
 
     def get_doubled(self, row: dict[str, Any]) -> int:

@@ -114,9 +114,9 @@ def test_they_are_served_over_http(kinds: Kinds) -> None:
     assert again.status_code == 304
     assert client.get("/bindings/pairs/[0,true]/").json()["n"] == 1
     group = client.get("/bindings/groups/1/").json()
-    assert (group["stock"], Decimal(group["total"])) == (1, 6)
+    assert (group["stock"], float(group["total"])) == (1, 6)
     [row] = client.get("/bindings/sums/").json()
-    assert (row["key"], Decimal(row["total"]), row["n"]) == ("[]", 11, 2)
+    assert (row["key"], float(row["total"]), row["n"]) == ("[]", 11, 2)
     assert [row["id"] for row in client.get("/bindings/dicts/").json()] == [2, 1]
 
 
