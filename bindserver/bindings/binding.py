@@ -15,6 +15,7 @@ from rest_framework import serializers
 from rest_framework.settings import api_settings
 
 from bindserver.bindings import params as params_room
+from bindserver.bindings.columns import PLAIN, has_dicts, is_said, names_in, serializer_for
 from bindserver.bindings.model_rows import ModelRows
 from bindserver.exceptions import BindingError
 
@@ -23,11 +24,9 @@ M = TypeVar("M", bound=Model)
 SERIALIZERS_KEPT = 1000
 """How many serializers that were made of plain fields are kept, to be made once."""
 
-PLAIN = "bindserver_plain"
-"""The attribute of a serializer made of plain fields that says of which."""
-
 DECLARED = frozenset(
     {
+        "aggregate",
         "event",
         "excludes",
         "fields",
@@ -102,6 +101,8 @@ class Binding(Generic[M]):
         event: its name on the wire.
         fields: names of model fields to serve, or "__all__"; or else a serializer_class.
         serializer_class: a DRF serializer.
+        aggregate: has one row in place of all, as `queryset.aggregate()` has: a dict of names and
+            expressions, a method or a property.
         filters: lookups that rows must match: a dict, a method or a property.
         excludes: lookups that rows must not match, in the same forms.
         queryset: where to begin, in place of the model's default manager.
@@ -131,6 +132,7 @@ class Binding(Generic[M]):
     event: ClassVar[str | None] = None
     fields: ClassVar[Sequence[str] | str | None] = None
     serializer_class: ClassVar[type[serializers.BaseSerializer[Any]] | None] = None
+    aggregate: ClassVar[Any] = None
     filters: ClassVar[Any] = None
     excludes: ClassVar[Any] = None
     queryset: ClassVar[QuerySet[Any] | None] = None
@@ -361,6 +363,8 @@ class Binding(Generic[M]):
         """
         if self.serializer_class is not None:
             return self.serializer_class
+        if (declared := declared_columns(self)) is not None:
+            return serializer_for(declared[0], self.fields, said=declared[1])
         if self.fields is not None:
             return plain_serializer(self.get_model(), self.fields)
         if is_sent(self):
@@ -377,7 +381,7 @@ class Binding(Generic[M]):
         return model
 
     def conditions(self, name: str) -> Mapping[str, Any]:
-        """Return `filters` or `excludes`, called where it is a method.
+        """Return `filters`, `excludes` or `aggregate`, called where it is a method.
 
         Raises:
             BindingError: it is no mapping.
@@ -388,7 +392,8 @@ class Binding(Generic[M]):
         if value is None:
             return {}
         if not isinstance(value, Mapping):
-            raise BindingError(f"{type(self).__name__}.{name} is a dict of lookups.")
+            what = "names and expressions" if name == "aggregate" else "lookups"
+            raise BindingError(f"{type(self).__name__}.{name} is a dict of {what}.")
         return value
 
 
@@ -420,6 +425,19 @@ def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
         return binding.queryset.model
     name = (binding if isinstance(binding, type) else type(binding)).__name__
     raise BindingError(f"{name} has no model; write `model = YourModel` in it.")
+
+
+def declared_columns(
+    binding: Binding[Any] | type[Binding[Any]],
+) -> tuple[Sequence[str], bool] | None:
+    """Return the names of the columns that a binding's rows have, as its class says, and whether
+    somebody has named them; None for one of model instances, or one that only a method tells of."""
+    if isinstance(binding.aggregate, Mapping):
+        return tuple(binding.aggregate), True
+    queryset = binding.queryset
+    if binding.aggregate is not None or queryset is None or not has_dicts(queryset):
+        return None
+    return names_in(queryset), is_said(queryset)
 
 
 def alias_of(binding: Binding[Any] | type[Binding[Any]]) -> str:

@@ -10,7 +10,7 @@ import datetime
 import decimal
 import hashlib
 import uuid
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar, overload
 
@@ -118,12 +118,70 @@ class ModelRows(Sequence[M], Generic[M]):
         return self._copies[at]
 
 
+class ColumnRows(ModelRows[Any]):
+    """A binding's rows that are dicts of columns, in one committed state, in order.
+
+    Args:
+        model: the model that they are made of.
+        kept: the rows by key, which are copied before anyone gets them.
+        version: equal for equal rows, in every process.
+        last_modified: when this process last saw the rows change.
+    """
+
+    def __init__(
+        self,
+        model: type[Any],
+        kept: Mapping[Any, Any],
+        *,
+        version: str,
+        last_modified: datetime.datetime,
+    ) -> None:
+        super().__init__(model, tuple(kept.values()), version=version, last_modified=last_modified)
+        self._keys = list(kept)
+
+    def __contains__(self, item: object) -> bool:
+        """Return whether a row with this key is there, or one that is equal to a dict."""
+        if isinstance(item, dict):
+            return item in self._kept
+        return isinstance(item, Hashable) and item in self._places
+
+    def get(self, pk: Any) -> Any:
+        """Return the row with a key.
+
+        Raises:
+            DoesNotExist: the model's own; there is no such row here.
+        """
+        at = self._places.get(pk)
+        if at is None:
+            raise self._model.DoesNotExist(f"no row of this binding has the key {pk!r}")
+        return self._copy(at)
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        return {key: at for at, key in enumerate(self._keys)}
+
+    def _copy(self, at: int) -> Any:
+        if at not in self._copies:
+            self._copies[at] = copy.deepcopy(self._kept[at])
+        return self._copies[at]
+
+
 def model_rows(
-    model: type[Model], instances: Sequence[Any], digest: str, modified: float
+    model: type[Model], kept: Mapping[Any, Any], digest: str, modified: float, *, dicts: bool
 ) -> ModelRows[Any]:
-    """Return a view's rows as Python is given them, as they were last changed at `modified`."""
+    """Return a view's rows as Python is given them.
+
+    Args:
+        model: the view's model.
+        kept: the rows by key, in order.
+        digest: equal for equal rows.
+        modified: when they were last changed, as `time.time` counts.
+        dicts: whether they are dicts of columns, and no model instances.
+    """
     at = datetime.datetime.fromtimestamp(modified, datetime.UTC)
-    return ModelRows(model, instances, version=digest, last_modified=at)
+    if dicts:
+        return ColumnRows(model, kept, version=digest, last_modified=at)
+    return ModelRows(model, tuple(kept.values()), version=digest, last_modified=at)
 
 
 def digest_of(texts: Iterable[str]) -> str:

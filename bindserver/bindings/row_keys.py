@@ -123,6 +123,23 @@ def row_key(model: type[Model], serializer: Any) -> RowKey:
     )
 
 
+def names_of_key(model: type[Model]) -> list[str]:
+    """Return the names that a model's primary key goes by, the outermost parent's first."""
+    return [*[field.name for field in reversed(list(_chain(model)))], "pk"]
+
+
+def field_named(serializer: Any, source: str, column: Any) -> str | None:
+    """Return the name under which a serializer renders a column of a dict so that no two of its
+    values look alike; None where it does not."""
+    fields: Mapping[str, Any] = getattr(serializer, "fields", {})
+    holders = [
+        name
+        for name, field in fields.items()
+        if field.source == source and not field.write_only and _is_faithful(field, column)
+    ]
+    return source if source in holders else next(iter(holders), None)
+
+
 def _chain(model: type[Model]) -> Iterator[Any]:
     """Yield a model's primary key, and after it those that are equal to it: a parent's, which a
     child with a table of its own has too."""

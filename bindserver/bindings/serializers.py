@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, MutableMapping, ValuesView
+from collections.abc import (
+    ItemsView,
+    Iterator,
+    KeysView,
+    Mapping,
+    MutableMapping,
+    Sequence,
+    ValuesView,
+)
 from types import FrameType
 from typing import Any, NoReturn, Self
 
 from rest_framework import serializers
 
 from bindserver.bindings.binding import SAY, UNSAID, Binding, is_sent, says_fields
+from bindserver.bindings.columns import serializer_for
 from bindserver.exceptions import BindingError
 
 REQUEST_KEYS = frozenset({"format", "request", "view"})
@@ -222,13 +231,25 @@ def context_of(binding: Binding[Any]) -> Mapping[str, Any]:
     return {**dict.fromkeys(REQUEST_KEYS), **context}
 
 
-def serializer_of(binding: Binding[Any]) -> type[serializers.BaseSerializer[Any]]:
+def serializer_of(
+    binding: Binding[Any], columns: tuple[Sequence[str], bool] | None = None
+) -> type[serializers.BaseSerializer[Any]]:
     """Return a binding's serializer.
+
+    Args:
+        binding: the binding.
+        columns: the names of the rows' columns, and whether somebody has said them, where rows are
+            no model instances.
 
     Raises:
         BindingError: the rows are sent to others, and nobody has said which fields.
     """
-    serializer_class = binding.get_serializer_class()
+    usual = type(binding).get_serializer_class is Binding.get_serializer_class
+    if columns is None or not usual or binding.serializer_class is not None:
+        serializer_class = binding.get_serializer_class()
+    else:
+        names, said = columns
+        serializer_class = serializer_for(names, binding.fields, said=said)
     if is_sent(binding) and not says_fields(serializer_class):
         raise BindingError(f"{UNSAID.format(type(binding).__name__)} {SAY}")
     return serializer_class

@@ -20,6 +20,12 @@ from bindserver.bindings.importing import (
 )
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.checks.audience import check_event, check_groups, check_permissions, check_session
+from bindserver.checks.columns import (
+    check_aggregate,
+    check_columns,
+    check_sources,
+    check_union,
+)
 from bindserver.checks.querysets import check_limits, check_model, check_query, check_using
 from bindserver.checks.rendering import (
     check_database,
@@ -143,6 +149,10 @@ CHECKS: tuple[Check, ...] = (
     check_groups,
     check_session,
     check_database,
+    check_union,
+    check_aggregate,
+    check_columns,
+    check_sources,
     check_list,
     check_key,
     check_passwords,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import FieldDoesNotExist, FieldError
+from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError
 from django.db import NotSupportedError, connections
 from django.db.models import CompositePrimaryKey, JSONField, Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
@@ -15,6 +15,7 @@ from django.db.models.constants import LOOKUP_SEP
 from bindserver.bindings.binding import Binding, alias_of, model_of
 from bindserver.bindings.registry import BindingClass
 from bindserver.database import DATABASES
+from bindserver.exceptions import BindingError
 from bindserver.queries.compiler import why_no_rows
 
 
@@ -45,7 +46,7 @@ def check_model(binding: BindingClass) -> Iterator[CheckMessage]:
     elif binding.queryset is not None and (problem := why_no_rows(binding.queryset)):
         yield Error(
             f"{binding.__name__}.queryset is {problem}.",
-            hint="Write `queryset = YourModel.objects.all()`; name the columns in `fields`.",
+            hint="Write `queryset = YourModel.objects.all()`, or values(), which names columns.",
             obj=binding,
             id="bindserver.E051",
         )
@@ -180,9 +181,18 @@ def _may_annotate(binding: BindingClass, lookup: object) -> bool:
     return False
 
 
+REFUSING = (
+    *(BindingError, FieldError, FieldDoesNotExist, NotSupportedError),
+    *(TypeError, ValueError),
+)
+"""What Django, and we, raise for what cannot be asked."""
+
+
 def _problem_of(build: Callable[[], object]) -> str:
     try:
         build()
-    except (FieldError, FieldDoesNotExist, NotSupportedError, TypeError, ValueError) as problem:
+    except EmptyResultSet:
+        return ""  # it is sound, and matches nothing
+    except REFUSING as problem:
         return str(problem).rstrip(".")
     return ""

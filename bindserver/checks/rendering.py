@@ -11,7 +11,15 @@ from django.core.checks import CheckMessage, Error
 from rest_framework.serializers import Serializer
 
 from bindserver.bindings.ambient import Ambient, read_by
-from bindserver.bindings.binding import Binding, alias_of, is_sent, model_of, plain_serializer
+from bindserver.bindings.binding import (
+    Binding,
+    alias_of,
+    declared_columns,
+    is_sent,
+    model_of,
+    plain_serializer,
+)
+from bindserver.bindings.columns import serializer_for
 from bindserver.bindings.registry import BindingClass
 from bindserver.bindings.row_keys import row_key
 from bindserver.bindings.serializers import NoRequest
@@ -110,8 +118,8 @@ def check_list(binding: BindingClass) -> Iterator[CheckMessage]:
 def check_key(binding: BindingClass) -> Iterator[CheckMessage]:
     """Check that there is a name for the primary key in a binding's rows."""
     serializer = _serializer_of(binding)
-    if serializer is None:
-        return
+    if serializer is None or declared_columns(binding) is not None:
+        return  # E060 tells of rows that are no model instances
     try:
         row_key(model_of(binding), serializer)
     except BindingError as problem:
@@ -129,7 +137,10 @@ def _serializer_of(binding: BindingClass) -> Any:
     if cls is None:
         if binding.fields is None:
             return None
-        cls = plain_serializer(model_of(binding), binding.fields)
+        if (declared := declared_columns(binding)) is not None:
+            cls = serializer_for(declared[0], binding.fields, said=True)
+        else:
+            cls = plain_serializer(model_of(binding), binding.fields)
     try:
         serializer = cls(context=NoRequest())
         _ = getattr(serializer, "fields", {})

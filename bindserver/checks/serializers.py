@@ -9,9 +9,19 @@ from django.core.checks import CheckMessage, Error
 from django.core.exceptions import ImproperlyConfigured
 from rest_framework import serializers
 
-from bindserver.bindings.binding import SAY, UNSAID, Binding, is_sent, model_of, plain_serializer
+from bindserver.bindings.binding import (
+    SAY,
+    UNSAID,
+    Binding,
+    declared_columns,
+    is_sent,
+    model_of,
+    plain_serializer,
+)
+from bindserver.bindings.columns import serializer_for
 from bindserver.bindings.params import RESERVED_NAMES, field_of
 from bindserver.bindings.registry import BindingClass
+from bindserver.exceptions import BindingError
 
 
 def check_params(binding: BindingClass) -> Iterator[CheckMessage]:
@@ -55,12 +65,18 @@ def check_serializer(binding: BindingClass) -> Iterator[CheckMessage]:
         return
     overridden = binding.get_serializer_class is not Binding.get_serializer_class
     if binding.fields is None and binding.serializer_class is None and not overridden:
-        if is_sent(binding):
+        if is_sent(binding) and not _names_columns(binding):
             yield Error(
                 UNSAID.format(binding.__name__), hint=SAY, obj=binding, id="bindserver.E008"
             )
         return
     yield from _check_fields(binding)
+
+
+def _names_columns(binding: BindingClass) -> bool:
+    """Return whether somebody has named the columns of rows that are no model instances."""
+    declared = declared_columns(binding)
+    return binding.aggregate is not None or (declared is not None and declared[1])
 
 
 def _check_fields(binding: BindingClass) -> Iterator[CheckMessage]:
@@ -88,8 +104,11 @@ def _serializer_problem(binding: BindingClass) -> str:
     if binding.fields is None:
         return ""
     try:
+        if (declared := declared_columns(binding)) is not None:
+            _ = serializer_for(declared[0], binding.fields, said=True)
+            return ""
         _ = plain_serializer(model_of(binding), binding.fields)().fields
-    except (AssertionError, TypeError, ValueError, ImproperlyConfigured) as problem:
+    except (AssertionError, BindingError, TypeError, ValueError, ImproperlyConfigured) as problem:
         # DRF goes on with the name of a class that we have made, and nobody has written.
         return f"{binding.__name__}.fields: {str(problem).partition(' in `')[0].rstrip('.')}."
     return ""

@@ -192,6 +192,7 @@ class Snapshot:
         cursor: to go on from exactly here.
         digest: equal for equal rows, in every process.
         modified: when this process last saw the rows change, in seconds since 1970.
+        dicts: whether they are rows of columns, and no model instances.
     """
 
     rows: Mapping[int | str, str]
@@ -199,3 +200,4 @@ class Snapshot:
     cursor: str
     digest: str
     modified: float
+    dicts: bool = False

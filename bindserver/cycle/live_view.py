@@ -250,7 +250,7 @@ class LiveView:
         self._sync: dict[int, tuple[Position, tuple[Frame, ...]]] = {}
         self._digest: str | None = None
         self._listed: tuple[int | None, Mapping[Key, str]] = (None, {})
-        self._kept: tuple[Model, ...] | None = None
+        self._kept: Mapping[Key, Model] | None = None
 
     def mark_suspect(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""
@@ -402,6 +402,7 @@ class LiveView:
             cursor=self.cursor(),
             digest=self._content(),
             modified=self.modified,
+            dicts=self.query.columns is not None,
         )
 
     def _listing(self) -> Mapping[Key, str]:
@@ -415,8 +416,9 @@ class LiveView:
     def model_rows(self) -> ModelRows[Model]:
         """Return its rows as Python is given them."""
         if self._kept is None:
-            self._kept = tuple([self.instances[key] for key in self.view.keys()])
-        return model_rows(self.query.model, self._kept, self._content(), self.modified)
+            self._kept = {key: self.instances[key] for key in self.view.keys()}
+        dicts = self.query.columns is not None
+        return model_rows(self.query.model, self._kept, self._content(), self.modified, dicts=dicts)
 
     def _content(self) -> str:
         """Return a text that is equal for equal rows."""

@@ -16,7 +16,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from bindserver.bindings.binding import Binding, alias_of, model_of, says_fields
+from bindserver.bindings.binding import (
+    Binding,
+    alias_of,
+    declared_columns,
+    model_of,
+    says_fields,
+)
+from bindserver.bindings.columns import has_dicts
 from bindserver.bindings.params import from_query
 from bindserver.bindings.permissions import asks_about_objects
 from bindserver.bindings.registry import registry
@@ -67,7 +74,25 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse a binding that a system check refuses, before anything else is asked."""
         self._demand()
+        if _has_columns(binding_class(type(self))):
+            self._list_alone(request)
         super().initial(request, *args, **kwargs)
+
+    def _list_alone(self, request: Request) -> None:
+        """Refuse what asks for one row where rows are groups or sums, and not a model's instances.
+
+        Raises:
+            MethodNotAllowed: it does, and no code of the project's own does it.
+        """
+        own = {name for name in OF_ONE_ROW if _is_own(type(self), name)}
+        if not own:  # pages for people offer no forms then
+            self.http_method_names = ["get", "head", "options"]
+        if self.action in OF_ONE_ROW - own:
+            raise exceptions.MethodNotAllowed(
+                str(request.method),
+                detail=f"{type(self).__name__} can only list: its rows are columns of values() or "
+                "of aggregate, and no instances of a model.",
+            )
 
     def _demand(self) -> None:
         try:
@@ -184,6 +209,10 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         return self._answer(rows, snapshot, many=True)
 
     def _list_from_database(self, queryset: QuerySet[Any]) -> Response:
+        binding = self.get_binding()
+        if binding.aggregate is not None:
+            rows = [queryset.aggregate(**binding.conditions("aggregate"))]
+            return Response(self.get_serializer(rows, many=True).data)
         page = self.paginate_queryset(queryset)
         if page is not None:
             return self.get_paginated_response(self.get_serializer(page, many=True).data)
@@ -195,12 +224,24 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         # Code of the project's own may tell a row alone from one of a list.
         if key is not None and traits_of(cast(Any, self.get_serializer_class())).own:
             snapshot, _ = self._held(RETRIEVING)
+            if snapshot is not None and snapshot.dicts:
+                snapshot = None  # its keys are no model's
             # What is not found is looked for in the database, which compares by its own rules.
             row = None if snapshot is None else snapshot.rows.get(key)
             if snapshot is not None and row is not None and is_exact([row]):
                 self._served = snapshot
                 return self._answer([row], snapshot, many=False)
         return super().retrieve(request, *args, **kwargs)
+
+    def get_object(self) -> Any:
+        """Return the instance that the address names.
+
+        Raises:
+            MethodNotAllowed: rows are columns of `values()`.
+        """
+        if not self._names_queryset and has_dicts(self.get_queryset()):
+            self._list_alone(self.request)
+        return super().get_object()
 
     def _key(self) -> Key | None:
         """Return the key of the row that the address names, None if the database must tell."""
@@ -246,6 +287,18 @@ def filters_any_class_alike(view: Any) -> bool:
     backends = [f"{backend.__module__}." for backend in view.filter_backends]
     named = any(hasattr(view, name) for name in ("filterset_class", "get_filterset_class"))
     return usual and not named and all(map(FILTERING.match, backends))
+
+
+OF_ONE_ROW = frozenset({"retrieve", "create", "update", "partial_update", "destroy"})
+
+
+def _is_own(viewset: type[BoundModelViewSet], action: str) -> bool:
+    return getattr(viewset, action) is not getattr(BoundModelViewSet, action)
+
+
+def _has_columns(binding: type[Binding[Any]]) -> bool:
+    """Return whether a binding's class says that its rows are no instances of a model."""
+    return binding.aggregate is not None or declared_columns(binding) is not None
 
 
 FILTERING = re.compile(r"(rest_framework|django_filters)\.")

@@ -83,7 +83,8 @@ def read_here(binding: Binding[M]) -> ModelRows[M]:
     query = Query(binding.unasked(), Form.MODELS)
     rows = query.load(Recorder(), Pacer(float("inf")))
     digest = digest_of(fresh.text for fresh in rows.fresh.values())
-    return model_rows(query.model, list(rows.instances.values()), digest, time.time())
+    dicts = query.columns is not None
+    return model_rows(query.model, rows.instances, digest, time.time(), dicts=dicts)
 
 
 def snapshot_here(binding: Binding[Any]) -> Snapshot:
@@ -106,6 +107,7 @@ def snapshot_here(binding: Binding[Any]) -> Snapshot:
         cursor="",
         digest=digest_of(texts.values()),
         modified=time.time(),
+        dicts=query.columns is not None,
     )
 
 

@@ -17,10 +17,12 @@ from django.db.models.query import (
 )
 
 from bindserver.bindings.binding import Binding, alias_of
+from bindserver.bindings.columns import has_dicts
 from bindserver.database import database_of
 from bindserver.database.base import Sorting
 from bindserver.database.routers import elsewhere, say_using
 from bindserver.exceptions import BindingError
+from bindserver.queries.columns import in_order, told_apart
 from bindserver.queries.dependencies import Paths, paths_of
 from bindserver.queries.evaluation import makes_rows
 from bindserver.queries.expressions import has_window, keeps, own_sql
@@ -33,10 +35,12 @@ def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
     Making one asks the binding for its queryset, which may read the database.
     """
     alias = alias_of(binding)
+    if binding.aggregate is not None:
+        return located(binding, alias)
     _, queryset = ordered(located(binding, alias), binding.ordering, alias)
     if binding.limit:
         queryset = queryset[: binding.limit]
-    if not queryset.query.is_sliced:
+    if not queryset.query.is_sliced or has_dicts(queryset):
         return queryset
     # What is sliced takes no further filter; its keys, as a subquery, say the same.
     whole = queryset.all()
@@ -87,6 +91,8 @@ def conditioned(binding: Binding[Any]) -> QuerySet[Any]:
     queryset: QuerySet[Any] = binding.get_queryset()
     if problem := why_no_rows(queryset):
         raise BindingError(f"{type(binding).__name__}.get_queryset() returns {problem}.")
+    if problem := why_not_combined(queryset):
+        raise BindingError(f"{type(binding).__name__}.get_queryset(): {problem}.")
     filters, excludes = binding.conditions("filters"), binding.conditions("excludes")
     condition = binding.get_q()
     if filters:
@@ -98,7 +104,7 @@ def conditioned(binding: Binding[Any]) -> QuerySet[Any]:
 
 FLAT = (FlatValuesListIterable, NamedValuesListIterable)
 
-INSTANCES = "return a QuerySet of model instances"
+INSTANCES = "return a QuerySet of model instances, or one with values()"
 
 
 def why_no_rows(queryset: object) -> str:
@@ -111,9 +117,43 @@ def why_no_rows(queryset: object) -> str:
         aggregated = ", as aggregate() does" if isinstance(queryset, dict) else ""
         return f"a {kind}{aggregated}; {INSTANCES}"
     rows = queryset._iterable_class
+    if rows is ValuesIterable:
+        return ""
     if isinstance(rows, type) and issubclass(rows, (ValuesIterable, ValuesListIterable, *FLAT)):
-        return f"rows of values(), values_list(), dates() or the like; {INSTANCES}"
+        return f"rows of values_list(), dates() or the like, which have no names; {INSTANCES}"
     return ""
+
+
+def why_not_combined(queryset: QuerySet[Any]) -> str:
+    """Return why the rows of a union cannot be read or told apart, and what to write; or nothing
+    where they can, or where it is no union."""
+    parts: Any = queryset.query.combined_queries
+    if not queryset.query.combinator:
+        return ""
+    if not has_dicts(queryset):
+        if any(part.model is not queryset.model for part in parts):
+            return f"it takes rows of several models for {queryset.model.__name__}; use values()"
+        kept = [part.annotation_select for part in parts]
+        if any(one != kept[0] for one in kept):
+            return "its parts annotate rows differently, so that one may be two; use values()"
+    widths = {_width(part, queryset.query) for part in parts}
+    return "its parts select different numbers of columns" if len(widths) > 1 else ""
+
+
+def _width(part: Any, whole: Any) -> int:
+    """Return how many columns a part of a union selects."""
+    if part.combinator:
+        return _width(part.combined_queries[0], part)
+    if not part.values_select and not part.annotation_select and whole.values_select:
+        part = whole  # as Django has it: the union's own choice is its parts'
+    chosen = len(part.extra_select) + len(part.annotation_select)
+    if not part.default_cols:
+        return chosen + len(part.select)
+    names, defer = part.deferred_loading
+    columns = {field.attname for field in part.model._meta.concrete_fields}
+    if defer:
+        return chosen + len(columns - names)
+    return chosen + len((columns & names) | {part.model._meta.pk.attname})
 
 
 Directions = list[tuple[str, int, Sorting]]
@@ -128,6 +168,10 @@ def ordered(
         (attribute, 1 or -1, how Python sorts it) of each order column or None, and the queryset.
     """
     query = queryset.query
+    if has_dicts(queryset) and (columns := told_apart(queryset)).whole is not None:
+        return None, in_order(queryset, ordering, columns)
+    if query.combinator and ordering and not query.is_sliced:
+        return None, queryset.order_by(*([ordering] if isinstance(ordering, str) else ordering))
     if query.is_sliced or query.combinator:
         return None, queryset
     if ordering is None and query.extra_order_by:
@@ -138,10 +182,17 @@ def ordered(
     if not _names_key(queryset.model, items):
         items.append("pk")
     sign = 1 if query.standard_ordering else -1  # `reverse()` turns whatever order there is
-    directions = [_direction(queryset.model, item, sign, alias) for item in items]
-    if not query.extra and all(direction is not None for direction in directions):
+    # Among the columns of values() an annotation may be called like a field.
+    fields = [item for item in items if _column_of(item) not in query.annotations]
+    directions = [_direction(queryset.model, item, sign, alias) for item in fields]
+    told = len(fields) == len(items) and all(direction is not None for direction in directions)
+    if told and not query.extra:
         return [d for d in directions if d is not None], queryset.order_by(*items)
     return None, queryset.order_by(*items)
+
+
+def _column_of(item: Any) -> str:
+    return item.lstrip("-") if isinstance(item, str) else ""
 
 
 def _names_key(model: type[Model], items: Iterable[Any]) -> bool:
@@ -181,6 +232,8 @@ def why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:
         return "it has a limit"
     if query.combinator:
         return "it is a union"
+    if has_dicts(queryset) and (whole := told_apart(queryset).whole) is not None:
+        return whole
     if has_window(query):
         return "it has window functions"
     if query.distinct_fields:

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Model, QuerySet
 from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
-from django.db.models.query import ModelIterable
+from django.db.models.query import ModelIterable, ValuesIterable
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
@@ -35,7 +35,8 @@ DESCRIPTORS = (DeferredAttribute, ForeignKeyDeferredAttribute)
 def instances(queryset: QuerySet[Any]) -> Iterator[Any]:
     """Yield a queryset's rows: in chunks, where its class makes them as Django's own does, else
     all at once, by what the class itself does."""
-    if _is_usual(type(queryset), EVALUATION) and queryset._iterable_class is ModelIterable:
+    usual = queryset._iterable_class in (ModelIterable, ValuesIterable)
+    if usual and _is_usual(type(queryset), EVALUATION):
         yield from queryset.iterator(chunk_size=CHUNK_ROWS)
     else:
         yield from alike(queryset)  # it keeps what it has read
@@ -97,7 +98,7 @@ def says_all(queryset: QuerySet[Any]) -> bool:
     carries nothing along that may be another although it looks the same."""
     return (
         not known_instances(queryset)
-        and queryset._iterable_class is ModelIterable
+        and queryset._iterable_class in (ModelIterable, ValuesIterable)
         and all(isinstance(item, str) for item in prefetches_of(queryset))
         and vars(queryset).keys() <= vars(QuerySet(queryset.model)).keys()
     )

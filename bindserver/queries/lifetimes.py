@@ -18,6 +18,7 @@ from rest_framework import serializers
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ATOMS, Memo, copy_of
 from bindserver.bindings.serializers import NoRequest, context_of, held_in, serializer_of
+from bindserver.queries.columns import Columns
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.internals import known_instances, prefetches_of
 from bindserver.queries.values import unwrapped
@@ -33,6 +34,7 @@ class SerializerChoice:
         binding: in the context of whoever asks for the query.
         pristine: the same, before anything was asked of it.
         alias: the query's database.
+        columns: what the rows have, where they are no model instances.
 
     Attributes:
         serializer_class: the first answer.
@@ -44,12 +46,23 @@ class SerializerChoice:
             told whom they may be shared with.
     """
 
-    def __init__(self, binding: Binding[Any], pristine: Binding[Any], alias: str) -> None:
-        self.serializer_class: SerializerClass = serializer_of(binding)
+    def __init__(
+        self,
+        binding: Binding[Any],
+        pristine: Binding[Any],
+        alias: str,
+        columns: Columns | None = None,
+    ) -> None:
+        self._columns = columns
+        self.serializer_class: SerializerClass = self._serializer_of(binding)
         self.context: Context = context_of(binding)
         self.shared = self.strayed = False
         self._pristine = pristine
         self._alias = alias
+
+    def _serializer_of(self, binding: Binding[Any]) -> SerializerClass:
+        columns = self._columns
+        return serializer_of(binding, None if columns is None else (columns.names, columns.said))
 
     def encoded(self, encoder: IdentityEncoder) -> Any:
         """Return the context as plain data."""
@@ -66,7 +79,7 @@ class SerializerChoice:
             together: whether rows of others are read too, who were proved to be sent the same.
         """
         binding = self._pristine.unasked()
-        serializer_class = serializer_of(binding)
+        serializer_class = self._serializer_of(binding)
         context = context_of(binding)
         if not self._is_first(serializer_class, context):
             if self.shared or together:

@@ -23,9 +23,16 @@ from bindserver.engine import protocol
 from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindingError, BindserverError, TooManyRows
+from bindserver.queries.aggregation import statement_of, told_of
 from bindserver.queries.carried import Carried, instances_in
-from bindserver.queries.compiler import compiled, located, ordered, why_whole
-from bindserver.queries.dependencies import Recorder
+from bindserver.queries.column_rendering import (
+    ColumnsModelRenderer,
+    ColumnsReader,
+    ColumnsRenderer,
+)
+from bindserver.queries.columns import columns_of, why_multiplied
+from bindserver.queries.compiler import Directions, compiled, located, ordered, why_whole
+from bindserver.queries.dependencies import Paths, Recorder, tables_in
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import own_sql
 from bindserver.queries.identity import IdentityEncoder, Statement, digest
@@ -166,9 +173,12 @@ class Query:
         self._limit = binding.limit
         queryset = located(binding, self.alias)
         self.model: type[Model] = queryset.model
-        self._directions, queryset = ordered(queryset, binding.ordering, self.alias)
+        self.columns = columns_of(binding, queryset)
+        self._directions, queryset = self._in_order(queryset, binding)
         self.sortable = self._directions is not None and not self._limit
         self.whole = why_whole(queryset, self._limit)
+        if self.columns is not None:
+            self.whole = self.whole or self.columns.whole
         if self.whole:
             self.sortable = False
         self._queryset = queryset[: self._limit] if self._limit else queryset
@@ -185,8 +195,9 @@ class Query:
         if form is Form.JSON:
             made = self._render_json(binding, pristine, columns, encoder)
         else:
-            self._renderer = ModelRenderer(self.model, columns)
+            self._renderer = self._model_renderer(columns)
             made = []
+        made += told_of(self.columns, encoder)
         self.surroundings = Surroundings.now()  # as the binding has left them
         self._identify(binding, [form.value, *made], encoder)
         self.carried = Carried(self.instances)
@@ -199,8 +210,9 @@ class Query:
         if not self.whole and (found := self._shape_of(queryset)) is not None:
             self._shape, self.slot = found
         common = queryset if self._shape is None else self._shape.queryset
-        self._statement, self.paths = compiled(common, self.alias, self.model)
-        self._own_sql = common if own_sql(common.query) is not None else None
+        self._statement, self.paths = self._compiled(common)
+        summed = self.columns is not None and self.columns.aggregates is not None
+        self._own_sql = common if summed or own_sql(common.query) is not None else None
         self._told = None if self._own_sql is None else self._told_by(self._statement)
         if not self._statement.sql:
             self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
@@ -211,6 +223,44 @@ class Query:
         # What is read beside a model's row would be a part of the instance that Python is given.
         return shape_of(queryset, self.alias, joined=self.form is Form.JSON)
 
+    def _compiled(self, queryset: QuerySet[Any]) -> tuple[Statement, Paths]:
+        """Return the SQL that is read, and how its tables reach the rows."""
+        columns = self.columns
+        if columns is not None and columns.aggregates is not None:
+            statement = statement_of(queryset, columns.aggregates)
+            return statement, dict.fromkeys({self.model._meta.db_table, *tables_in(statement.sql)})
+        statement, paths = compiled(queryset, self.alias, self.model)
+        # A row of several rows of the model is nobody's by one of their keys.
+        together = columns is not None and columns.whole is not None
+        return statement, dict.fromkeys(paths) if together else paths
+
+    def _in_order(
+        self, queryset: QuerySet[Any], binding: Binding[Any]
+    ) -> tuple[Directions | None, QuerySet[Any]]:
+        """Return the order, if Python can repeat it, and the rows in it.
+
+        Raises:
+            BindingError: the order would make other rows.
+        """
+        if self.columns is not None and self.columns.aggregates is not None:
+            return None, queryset
+        directions, queryset = ordered(queryset, binding.ordering, self.alias)
+        if self.columns is not None and (problem := why_multiplied(queryset, self.alias)):
+            raise BindingError(f"{type(binding).__name__}: {problem}.")
+        return directions, queryset
+
+    def _model_renderer(self, columns: Sequence[str]) -> ModelRenderer:
+        if self.columns is None:
+            return ModelRenderer(self.model, columns)
+        return ColumnsModelRenderer(self.model, columns, self.columns)
+
+    def _json_renderer(
+        self, serializer_class: type[Any], context: Mapping[str, Any], columns: Sequence[str]
+    ) -> Renderer:
+        if self.columns is None:
+            return Renderer(self.model, serializer_class, context, columns)
+        return ColumnsRenderer(self.model, serializer_class, context, columns, self.columns)
+
     def _render_json(
         self,
         binding: Binding[Any],
@@ -219,9 +269,9 @@ class Query:
         encoder: IdentityEncoder,
     ) -> list[Any]:
         """Make the renderer; return by what it is told from others in this process."""
-        serving = SerializerChoice(binding, pristine, self.alias)
+        serving = SerializerChoice(binding, pristine, self.alias, self.columns)
         serializer_class, context = serving.first()
-        renderer = Renderer(self.model, serializer_class, context, columns)
+        renderer = self._json_renderer(serializer_class, context, columns)
         self._renderer = renderer
         if not renderer.is_plain() and not is_own(renderer.serializer):
             self._serving = serving  # it may remember what it has seen
@@ -241,7 +291,7 @@ class Query:
         """
         if self._own_sql is None:
             return
-        statement, _ = compiled(self._own_sql, self.alias, self.model)
+        statement, _ = self._compiled(self._own_sql)
         if self._told_by(statement) != self._told:
             raise BindingError(
                 "The queryset compiles to other SQL, or other arguments, when it is read again. "
@@ -405,7 +455,8 @@ class Query:
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
         with closing(reading.rows(bounded, pacer, slots)) as found:
             for count, row in enumerate(found, start=1):
-                recorder.demand_own()
+                if self._statement.sql:  # Django itself says what nothing adds up to
+                    recorder.demand_own()
                 if budget is not None and count > budget:
                     raise OverBudget
                 rows = rows_by_slot[row.slot]
@@ -464,10 +515,15 @@ class Query:
     def ordered_pks(self, pacer: Pacer) -> list[Any]:
         """Read the primary keys of all rows in the query's order."""
         pks: dict[Any, None] = {}
-        for pk in self._queryset.values_list("pk", flat=True).iterator(chunk_size=2000):
+        for pk in self._pks_in_order():
             pks[pk] = None
             pacer.pause()
         return list(pks)
+
+    def _pks_in_order(self) -> Iterator[Any]:
+        if self.columns is not None:  # an order may name what is selected, and mean that
+            return (pk for pk, *_ in ColumnsReader(self.columns, ()).read(self._queryset))
+        return self._queryset.values_list("pk", flat=True).iterator(chunk_size=2000)
 
     def primary_keys(self, raw: Iterable[Any]) -> set[Any] | None:
         """Return primary keys as Python has them, None if one cannot be told."""

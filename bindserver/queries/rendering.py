@@ -17,13 +17,15 @@ from django.db.models import Field, ForeignKey, Model, QuerySet
 from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.bindings.binding import PLAIN, Binding, model_of
+from bindserver.bindings.binding import Binding, model_of
+from bindserver.bindings.columns import PLAIN, has_dicts
 from bindserver.bindings.row_keys import row_key, wire_key
 from bindserver.bindings.serializers import NoRequest, context_of, serializer_of
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
+from bindserver.queries.columns import Columns, told_apart
 from bindserver.queries.evaluation import CHUNK_ROWS, has_columns, instances, is_bare, is_own_column
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.listed import child_of
@@ -69,7 +71,7 @@ class Row(NamedTuple):
         text: the row as JSON text; for a model instance, its fingerprint.
         sort: the values of the sort columns.
         slot: the slot that it belongs to.
-        instance: the model instance, where that is what is wanted.
+        instance: the model instance, or the dict of columns, where that is what is wanted.
     """
 
     pk: Any
@@ -77,7 +79,7 @@ class Row(NamedTuple):
     text: str
     sort: tuple[Any, ...]
     slot: Slot = ()
-    instance: Model | None = None
+    instance: Any = None
 
 
 class Renderer:
@@ -325,11 +327,25 @@ def _guarded(context: Mapping[str, Any]) -> NoRequest:
 
 def key_name(binding: Binding[Any]) -> str:
     """Return the name of the row field that holds a binding's key."""
-    model = model_of(binding)
+    model, columns = model_of(binding), _columns_declared(binding)
     context = _guarded(context_of(binding))
-    name = row_key(model, child_of(serializer_of(binding), model, context.handed())).name
+    given = None if columns is None else (columns.names, columns.said)
+    serializer = child_of(serializer_of(binding, given), model, context.handed())
+    if columns is not None:
+        name = columns.row_key(model, serializer).name
+    else:
+        name = row_key(model, serializer).name
     context.insist()
     return name
+
+
+def _columns_declared(binding: Binding[Any]) -> Columns | None:
+    """Return what rows have as columns, if a binding's class says so: its `get_queryset` may need a
+    subscriber, or read the database."""
+    if binding.aggregate is not None:
+        return Columns(names=tuple(binding.conditions("aggregate")), by=())
+    queryset = binding.queryset
+    return told_apart(queryset) if queryset is not None and has_dicts(queryset) else None
 
 
 def serializer_identity(

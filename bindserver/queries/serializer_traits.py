@@ -11,6 +11,7 @@ from django.db.models import CharField, IntegerField
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
+from bindserver.bindings.columns import ColumnsRow
 from bindserver.bindings.row_keys import format_of
 
 REQUEST_FIELDS = (serializers.FileField, serializers.HyperlinkedRelatedField)
@@ -54,7 +55,11 @@ def traits_of(serializer_class: type[serializers.BaseSerializer[Any]]) -> Traits
         serializer: Any = serializer_class()
         fields = list(_walk(serializer))
         listed = type(serializer_class(many=True)) is serializers.ListSerializer
-        names = frozenset(getattr(serializer, "fields", {}))
+        names = frozenset(
+            serializer.columns
+            if isinstance(serializer, ColumnsRow)
+            else getattr(serializer, "fields", {})
+        )
     except Exception:  # it is code of the project's own, and may well need its context here
         return Traits(listed=False, fits=False, own=False, faithful=False, fields=frozenset())
     return Traits(
@@ -86,6 +91,8 @@ def _is_own(field: Any) -> bool:
     """Return whether no code of the project's own renders a field."""
     if isinstance(field, serializers.SerializerMethodField):
         return False
+    if isinstance(field, ColumnsRow):
+        return True
     if not isinstance(field, serializers.BaseSerializer):
         return type(field).__module__.startswith("rest_framework.")
     return all(
@@ -104,6 +111,8 @@ def _code_in(cls: type) -> Iterator[Any]:
 
 def _is_faithful(field: Any) -> bool:
     """Return whether reading the JSON text of a field's value gives the value back."""
+    if isinstance(field, ColumnsRow):
+        return False  # its values may be of any type of Python's
     if isinstance(field, serializers.BaseSerializer | serializers.ManyRelatedField):
         return True  # what is in it is looked at too
     if isinstance(field, OWN_TYPE_FIELDS) or not type(field).__module__.startswith(

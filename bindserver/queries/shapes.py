@@ -24,6 +24,7 @@ from django.db.models.sql import Query as SQLQuery
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.where import AND, OR, WhereNode
 
+from bindserver.bindings.columns import has_dicts
 from bindserver.database import database_of
 from bindserver.exceptions import BindserverError
 from bindserver.queries.evaluation import says_all
@@ -321,6 +322,7 @@ def _is_plain(queryset: QuerySet[Any]) -> bool:
     query: Any = queryset.query
     return (
         says_all(queryset)
+        and not has_dicts(queryset)
         and query.deferred_loading == (frozenset(), True)
         and not isinstance(query.group_by, tuple)
         and not query.extra

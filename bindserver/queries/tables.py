@@ -120,6 +120,18 @@ def read_whole(binding: BindingClass) -> str | None:
     return None if query is None else query.whole
 
 
+def columns_told(binding: BindingClass) -> str | None:
+    """Return what a binding's rows are, and by what they are told apart, in words; None where they
+    are model instances, or where a trial does not tell."""
+    query = _asked(binding)
+    if query is None or (columns := query.columns) is None:
+        return None
+    if columns.aggregates is not None:
+        return f"one row of {', '.join(columns.names)}"
+    by = ["the primary key"] if columns.needs_pk else []
+    return f"{', '.join(columns.names)}; told apart by {', '.join([*by, *(columns.by or ())])}"
+
+
 def _asked(binding: BindingClass) -> Query | None:
     """Return the query of an anonymous user without params, if there is one."""
     try:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
+from tests.differential.columns import columns
 from tests.differential.known import KNOWN
 from tests.differential.menu import MENUS, ORDER_KINDS
 from tests.differential.pieces import Menu, Piece
@@ -72,6 +73,8 @@ class Reversed(ListSerializer):
         return super().to_representation(data)[::-1]
 """
 PERCENT = 100
+COLUMNS_PERCENT = 12
+"""How many of a hundred bindings have rows that are no instances."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,10 @@ ENDS_IN_ORDER = re.compile(r"\)\.order_by\(([^()]*)\)$")
 
 def declaration(random: Random) -> Declared:
     """Return a binding."""
-    return _Declaring(Draw(random)).declared()
+    draw = Draw(random)
+    if draw.chance(COLUMNS_PERCENT):
+        return Declared("\n".join(columns(draw)) + "\n", frozenset(draw.kinds))
+    return _Declaring(draw).declared()
 
 
 class _Declaring:
@@ -223,7 +229,7 @@ class _Declaring:
             return f"one_each({text}, {menu.filters[0].split(chr(39))[1].split('__')[0]!r})", False
         if whole == 79:
             self._refused = True
-            return f"{text}.values()", True
+            return f"{text}.values_list()", True
         return text, True
 
     def _union(self, text: str) -> str:

@@ -7,6 +7,7 @@ import logging
 import math
 import traceback
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Any
 
 from django.apps import apps
@@ -17,6 +18,7 @@ from django.db import DatabaseError, connection, models, transaction
 from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver.bindings.binding import Binding
+from bindserver.bindings.columns import has_dicts
 from bindserver.capture.log import log_of
 from bindserver.capture.tables import tracked
 from bindserver.checks.bindings import CHECKS
@@ -228,6 +230,8 @@ class Followed:
         with neutral():
             try:
                 queryset = self._plain()
+                if self._kind.aggregate is not None or has_dicts(queryset):
+                    return self._columns(queryset)
                 data = self._serializer(queryset, many=True, context=dict(CONTEXT)).data
             except Exception as problem:
                 raise Invalid(str(problem)) from problem
@@ -238,6 +242,20 @@ class Followed:
                     raise Invalid("two rows of one key")
             self._names = set(data[0]) if data else set()
             return list(rows.values())
+
+    def _columns(self, rows: Any) -> list[str]:
+        """Return rows of columns as the wire carries them, each once; decimals are texts."""
+        if self._kind.serializer_class is not None:
+            data = self._serializer(rows, many=True, context=dict(CONTEXT)).data
+        else:
+            data = [
+                {n: f"{v:f}" if isinstance(v, Decimal) else v for n, v in row.items()}
+                for row in rows
+            ]
+        self._names = set(data[0]) if data else set()
+        texts = [json.dumps(on_the_wire(json.loads(JSONEncoder().encode(row)))) for row in data]
+        # A join may bring rows again, which then have their key among their columns.
+        return list(dict.fromkeys(texts)) if "dicts_of_many" in self.declared.kinds else texts
 
     def _held(self) -> list[str]:
         """Return the rows that the subscriber holds, without a key that DRF's have not."""

@@ -29,7 +29,7 @@ from bindserver.exceptions import (
     DatabaseUnusable,
     UnknownEvent,
 )
-from bindserver.queries.tables import read_whole, tables_of, unshared
+from bindserver.queries.tables import columns_told, read_whole, tables_of, unshared
 from bindserver.relay.control import give
 from bindserver.relay.relay import reaches_others
 
@@ -178,6 +178,8 @@ class Command(BaseCommand):
                 f"{event}: {binding.__module__}.{binding.__name__} of {model}, params: {params}"
                 f"{_elsewhere(binding)}{_address(binding)}"
             )
+            if (rows := columns_told(binding)) is not None:
+                self.stdout.write(f"  rows of columns: {rows}")
             for why in unshared(binding):
                 self.stdout.write(f"  each subscriber has a view of their own: {why}")
             if (whole := read_whole(binding)) is not None:

@@ -140,6 +140,23 @@ def of_thread(binding: Binding[Any]) -> Any:
     return Product.objects.filter(stock=thread.tenant)
 
 
+class PricedRow(serializers.Serializer[Any]):
+    """One that looks for a column."""
+
+    price = serializers.DecimalField(max_digits=8, decimal_places=2)
+
+
+class LinkedRow(serializers.ModelSerializer[Any]):
+    """One that renders a related row's key, of the row itself."""
+
+    class Meta:
+        model = Product
+        fields = ("category",)
+
+
+N = models.Count("pk")
+ONE, OTHER = Product.objects.filter(pk=1), Product.objects.filter(pk=2)
+SUMS: dict[str, Any] = {"model": Product, "event": "wrong"}
 GOOD: dict[str, Any] = {"model": Product, "event": "wrong", "fields": ["id", "name"]}
 MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "an event of the protocol's own": ("E003", {**GOOD, "event": "$wrong"}),
@@ -151,10 +168,81 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "a model's name in its place": ("E004", {**GOOD, "model": "app.Product"}),
     "a model that is abstract": ("E004", {**GOOD, "model": Sketch}),
     "a queryset that is none": ("E005", {**GOOD, "model": None, "queryset": Product.objects}),
-    "a queryset of values": ("E051", {**GOOD, "queryset": Product.objects.values("id")}),
-    "a queryset of groups": (
+    "a queryset of tuples": ("E051", {**GOOD, "queryset": Product.objects.values_list("id")}),
+    "a queryset of named tuples": (
         "E051",
-        {**GOOD, "queryset": Product.objects.values("stock").annotate(n=models.Count("pk"))},
+        {**GOOD, "queryset": Product.objects.values_list("id", named=True)},
+    ),
+    "fields that values() does not select": (
+        "E009",
+        {**GOOD, "queryset": Product.objects.values("id")},
+    ),
+    "a bare values()": ("E008", {"event": "wrong", "queryset": Product.objects.values()}),
+    "groups without what they are made by": (
+        "E060",
+        {**SUMS, "queryset": Product.objects.values("stock").annotate(n=N).values("n")},
+    ),
+    "groups in an order that makes others": (
+        "E060",
+        {**SUMS, "queryset": Product.objects.values("stock").annotate(n=N).order_by("name")},
+    ),
+    "an order of a binding that makes other groups": (
+        "E060",
+        {**SUMS, "queryset": Product.objects.values("stock").annotate(n=N), "ordering": "name"},
+    ),
+    "distinct rows in an order that makes others": (
+        "E060",
+        {**SUMS, "queryset": Product.objects.values("stock").distinct().order_by("name")},
+    ),
+    "a key that there is no name for": (
+        "E060",
+        {
+            **SUMS,
+            "queryset": Product.objects.values(
+                "stock", "category", key=models.F("name"), group_key=models.F("sku")
+            ).distinct(),
+        },
+    ),
+    "a serializer of what values() does not select": (
+        "E061",
+        {**SUMS, "queryset": Product.objects.values("stock"), "serializer_class": PricedRow},
+    ),
+    "a serializer of related instances in values()": (
+        "E061",
+        {**SUMS, "queryset": Product.objects.values("category"), "serializer_class": LinkedRow},
+    ),
+    "aggregates that are no dict": ("E062", {**SUMS, "aggregate": [N]}),
+    "no aggregates": ("E062", {**SUMS, "aggregate": {}}),
+    "an aggregate that is none": ("E062", {**SUMS, "aggregate": {"n": models.F("stock")}}),
+    "an aggregate of no column": ("E062", {**SUMS, "aggregate": {"n": models.Sum("nonsense")}}),
+    "an aggregate with a limit": ("E062", {**SUMS, "aggregate": {"n": N}, "limit": 3}),
+    "an aggregate of a slice": (
+        "E062",
+        {**SUMS, "aggregate": {"n": N}, "queryset": Product.objects.all()[:3]},
+    ),
+    "an aggregate of a union": (
+        "E062",
+        {**SUMS, "aggregate": {"n": N}, "queryset": ONE.union(OTHER)},
+    ),
+    "a union of models' instances": (
+        "E063",
+        {**GOOD, "queryset": ONE.union(Tag.objects.all())},
+    ),
+    "a union of unlike columns": (
+        "E063",
+        {**SUMS, "queryset": ONE.values("id", "name").union(OTHER.values("id"))},
+    ),
+    "a union that is annotated by parts": (
+        "E063",
+        {
+            **GOOD,
+            "queryset": ONE.annotate(of=models.Value(1)).union(OTHER.annotate(of=models.Value(2))),
+        },
+    ),
+    "a union of slices, on SQLite": ("E063", {**GOOD, "queryset": ONE[:2].union(OTHER[:2])}),
+    "a union ordered by what it does not select": (
+        "E063",
+        {**SUMS, "queryset": ONE.values("name").union(OTHER.values("name")).order_by("stock")},
     ),
     "a queryset of dates": ("E051", {**GOOD, "queryset": Moment.objects.dates("at", "day")}),
     "a raw queryset": ("E005", {**GOOD, "queryset": Product.objects.raw("SELECT 1 AS id")}),
@@ -228,6 +316,39 @@ def test_a_mistake_is_told_by_its_id(mistake: str, declare: Declare) -> None:
     identifier, attributes = MISTAKES[mistake]
     declare(**attributes)
     assert told(checks.check_bindings()) == [f"bindserver.{identifier}"]
+
+
+ROWS_OF_COLUMNS: dict[str, dict[str, Any]] = {
+    "a sum of each": {"queryset": Product.objects.values("category").annotate(total=N)},
+    "one row": {"model": Product, "aggregate": {"total": models.Sum("price"), "n": N}},
+    "one row that a method tells": {"model": Product, "aggregate": lambda _: {"n": N}},
+    "an aggregate of another": {
+        "model": Product,
+        "aggregate": {"n": N, "double": models.F("n") * 2},
+    },
+    "some columns": {"queryset": Product.objects.values(), "fields": ["name"]},
+    "an order by the sum": {
+        "queryset": Product.objects.values("category").annotate(total=N),
+        "ordering": ["-total"],
+    },
+    "a serializer": {
+        "queryset": Product.objects.values("category", "price"),
+        "serializer_class": PricedRow,
+    },
+    "nothing, in an order": {
+        "queryset": Product.objects.none(),
+        "fields": ["id"],
+        "ordering": ["name"],
+    },
+    "a union": {"queryset": ONE.values("name").union(Tag.objects.values("name"))},
+    "a union of instances": {"queryset": ONE.union(OTHER), "fields": ["id"], "ordering": ["-name"]},
+}
+
+
+@pytest.mark.parametrize("what", ROWS_OF_COLUMNS)
+def test_rows_of_columns_are_no_mistake(declare: Declare, what: str) -> None:
+    declare(event="right", **ROWS_OF_COLUMNS[what])
+    assert [str(message.msg) for message in checks.check_bindings()] == []
 
 
 def test_the_bindings_of_the_tests_have_no_mistakes() -> None:

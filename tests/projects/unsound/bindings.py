@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
+from django.db.models import Count, F
 from rest_framework import serializers
 
 from bindserver import Binding, WebsocketBinding
 from tests.app.models import Product, Shelf
 from tests.projects.unsound.models import Pair
-from tests.projects.unsound.serializers import Deep, First, Keyless
+from tests.projects.unsound.serializers import Deep, First, Keyless, Named
 
 
 class Good(Binding[Any]):
@@ -166,10 +167,33 @@ class E050(Good):
 class E051(Binding[Any]):
     event = "e051"
     fields = ("id",)
-    queryset: ClassVar[Any] = Product.objects.values("id")
+    queryset: ClassVar[Any] = Product.objects.values_list("id")
 
 
 class E054(Binding[Any]):
     model = Shelf
     event = "e054"
     serializer_class = Deep
+
+
+class E060(Binding[Any]):
+    event = "e060"
+    queryset: ClassVar[Any] = Product.objects.values("stock").annotate(n=Count("pk")).values("n")
+
+
+class E061(Binding[Any]):
+    event = "e061"
+    queryset: ClassVar[Any] = Product.objects.values("stock")
+    serializer_class = Named
+
+
+class E062(Binding[Any]):
+    model = Product
+    event = "e062"
+    aggregate: ClassVar[Any] = {"stock": F("stock")}
+
+
+class E063(Binding[Any]):
+    event = "e063"
+    fields = ("id",)
+    queryset: ClassVar[Any] = Product.objects.filter(pk=1).union(Shelf.objects.all())

@@ -35,3 +35,7 @@ class Deep(serializers.ModelSerializer[Shelf]):
         model = Shelf
         fields = ("id", "keeper")
         depth = 1
+
+
+class Named(serializers.Serializer[Any]):
+    name = serializers.CharField()
