@@ -28,6 +28,7 @@ PLAIN = "bindserver_plain"
 
 DECLARED = frozenset(
     {
+        "depends_on",
         "event",
         "excludes",
         "fields",
@@ -110,6 +111,8 @@ class Binding(Generic[M]):
         max_rows: refuse to serve more rows than this; None for the setting MAX_ROWS.
         params: named arguments: serializer fields, or int, str, bool for ones that must be given.
         using: the database's alias; None for "default".
+        depends_on: models whose rows it reads in a way that its SQL does not show, as those that
+            stand behind a database view do: classes, or texts such as "app.Model".
         permission_classes: DRF's permission classes, which decide who may subscribe; None for
             DRF's setting. Python code is not asked.
         request: None says that rows and serializer are right without a request.
@@ -139,6 +142,7 @@ class Binding(Generic[M]):
     max_rows: ClassVar[int | None] = None
     params: Any = {}
     using: ClassVar[str | None] = None
+    depends_on: ClassVar[Sequence[type[Model] | str] | None] = None
     permission_classes: ClassVar[Sequence[Any] | None] = None
     request: ClassVar[Any] = _NoRequest()
 

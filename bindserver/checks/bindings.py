@@ -49,6 +49,8 @@ from bindserver.checks.rendering import (
 from bindserver.database import DATABASES
 from bindserver.database.sessions import switcher_of
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
+from bindserver.exceptions import BindingError
+from bindserver.queries.behind import SAY_MODELS, tables_behind
 from bindserver.queries.compiler import why_no_rows
 from bindserver.user_code import apart
 
@@ -399,6 +401,13 @@ def _check_limits(binding: BindingClass) -> Iterator[CheckMessage]:
         )
 
 
+def _check_depends_on(binding: BindingClass) -> Iterator[CheckMessage]:
+    try:
+        tables_behind(binding)
+    except BindingError as problem:
+        yield Error(str(problem), hint=SAY_MODELS, obj=binding, id="bindserver.E060")
+
+
 def _check_using(binding: BindingClass) -> Iterator[CheckMessage]:
     alias = alias_of(binding)
     if alias in connections and connections[alias].vendor not in DATABASES:
@@ -501,6 +510,7 @@ CHECKS: tuple[Check, ...] = (
     _check_serializer,
     _check_limits,
     _check_using,
+    _check_depends_on,
     _check_permissions,
     _check_query,
     _check_groups,

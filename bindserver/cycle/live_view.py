@@ -181,7 +181,7 @@ class LiveView:
 
     def learn(self, recorder: Recorder) -> None:
         """Take note of the tables that reading it has read beside its own query."""
-        self.whole_tables |= recorder.other
+        self.whole_tables |= self.query.behind.instead(recorder.other)
 
     def load(self, rows: Rows, position: Position, *, began: float | None = None) -> Delta | None:
         """Take all rows as they were at a position; others may be given the same.

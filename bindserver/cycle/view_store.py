@@ -23,9 +23,11 @@ from bindserver.cycle.waiting import Opening
 from bindserver.database.routers import home_of
 from bindserver.database.row_security import HINT, refusal_for
 from bindserver.database.snapshot import guarded, vouch
+from bindserver.database.views import DatabaseViews
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.exceptions import ShownByRow, Unavailable
+from bindserver.queries.behind import behind
 from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.identity import IdentityEncoder, digest
@@ -70,6 +72,7 @@ class ViewStore:
         self._viewers: dict[ViewerKey, Viewer] = {}
         self._viewer_of: dict[SubscriptionRef, Viewer] = {}
         self._led: dict[LiveView, set[Viewer]] = {}
+        self._database_views = DatabaseViews(alias)
 
     def views(self) -> list[LiveView]:
         """Return all views."""
@@ -321,7 +324,9 @@ class ViewStore:
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self.alias, recorder.tables)
         query.carried = Carried(query.instances, self._is_here)
-        return Evaluated(query, instance, recorder.tables)
+        if instance.depends_on is not None:
+            query.stand_on(behind(instance, self._database_views.names()))
+        return Evaluated(query, instance, set(query.behind.instead(recorder.tables)))
 
     def _is_here(self, instance: Model) -> bool:
         """Return whether an instance's row is in this database."""

@@ -23,9 +23,10 @@ from bindserver.engine import protocol
 from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindingError, BindserverError, TooManyRows
+from bindserver.queries.behind import NOTHING_BEHIND, Behind, tables_behind
 from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.compiler import compiled, located, ordered, why_whole
-from bindserver.queries.dependencies import Recorder
+from bindserver.queries.dependencies import Paths, Recorder
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import own_sql
 from bindserver.queries.identity import IdentityEncoder, Statement, digest
@@ -148,6 +149,7 @@ class Query:
         slot: what tells it from others of one batch key.
         instances: what it carries along, which its SQL does not read.
         carried: the rows that these are.
+        behind: what is followed in place of database views.
         surroundings: the language and the time zone that the binding has set.
         says_all: whether its identity says all there is to know of it: an equal query gives the
             same rows, whenever it was asked for.
@@ -190,6 +192,7 @@ class Query:
         self.surroundings = Surroundings.now()  # as the binding has left them
         self._identify(binding, [form.value, *made], encoder)
         self.carried = Carried(self.instances)
+        self.behind = NOTHING_BEHIND
         self.key = self._renderer.key
 
     def _compile(self, queryset: QuerySet[Any]) -> None:
@@ -204,8 +207,23 @@ class Query:
         self._told = None if self._own_sql is None else self._told_by(self._statement)
         if not self._statement.sql:
             self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
-        self.tables = frozenset({self.model._meta.db_table, *self.paths})
-        self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
+        self._reads(self.paths)
+
+    def _reads(self, paths: Paths) -> None:
+        """Take how tables reach its rows."""
+        self.paths = paths
+        self.tables = frozenset({self.model._meta.db_table, *paths})
+        self.routes = f"{self.model._meta.label} {sorted(paths.items())}"
+
+    def stand_on(self, behind: Behind) -> None:
+        """Have what stands behind database views followed in their place: a change there may be of
+        any row."""
+        if behind is NOTHING_BEHIND:
+            return
+        self.behind = behind
+        own = {table: path for table, path in self.paths.items() if table not in behind.views}
+        self._reads({**own, **dict.fromkeys(behind.tables)})
+        self.tables -= behind.views
 
     def _render_json(
         self,
@@ -264,7 +282,8 @@ class Query:
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
         kind = type(binding)
         # An event leads to one class, in every process; in this one there may have been others.
-        known = [IdentityEncoder().code(kind), self.max_rows, self._code]
+        declared = [self.max_rows, sorted(tables_behind(binding))]
+        known = [IdentityEncoder().code(kind), declared, self._code]
         self.identity = digest([*known, *asked])
         rows = [self._format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
         self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]

@@ -169,6 +169,11 @@ class E051(Binding[Any]):
     queryset: ClassVar[Any] = Product.objects.values("id")
 
 
+class E060(Good):
+    event = "e060"
+    depends_on: ClassVar[Any] = ["app.Nothing"]
+
+
 class E054(Binding[Any]):
     model = Shelf
     event = "e054"
