@@ -37,6 +37,7 @@ DECLARED = frozenset(
         "max_rows",
         "ordering",
         "queryset",
+        "refresh_seconds",
         "serializer_class",
         "using",
     }
@@ -113,6 +114,8 @@ class Binding(Generic[M]):
         using: the database's alias; None for "default".
         depends_on: models whose rows it reads in a way that its SQL does not show, as those that
             stand behind a database view do: classes, or texts such as "app.Model".
+        refresh_seconds: read the rows whole at least so often while somebody wants them, for what
+            cannot be followed; None where all can.
         permission_classes: DRF's permission classes, which decide who may subscribe; None for
             DRF's setting. Python code is not asked.
         request: None says that rows and serializer are right without a request.
@@ -143,6 +146,7 @@ class Binding(Generic[M]):
     params: Any = {}
     using: ClassVar[str | None] = None
     depends_on: ClassVar[Sequence[type[Model] | str] | None] = None
+    refresh_seconds: ClassVar[float | None] = None
     permission_classes: ClassVar[Sequence[Any] | None] = None
     request: ClassVar[Any] = _NoRequest()
 

@@ -38,6 +38,7 @@ from bindserver.bindings.importing import (
 )
 from bindserver.bindings.params import RESERVED_NAMES, field_of
 from bindserver.bindings.permissions import asks_about_objects
+from bindserver.bindings.refreshing import SAY_SECONDS, refresh_of
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.checks.rendering import (
     check_database,
@@ -401,6 +402,13 @@ def _check_limits(binding: BindingClass) -> Iterator[CheckMessage]:
         )
 
 
+def _check_refresh(binding: BindingClass) -> Iterator[CheckMessage]:
+    try:
+        refresh_of(binding)
+    except BindingError as problem:
+        yield Error(str(problem), hint=SAY_SECONDS, obj=binding, id="bindserver.E061")
+
+
 def _check_depends_on(binding: BindingClass) -> Iterator[CheckMessage]:
     try:
         tables_behind(binding)
@@ -511,6 +519,7 @@ CHECKS: tuple[Check, ...] = (
     _check_limits,
     _check_using,
     _check_depends_on,
+    _check_refresh,
     _check_permissions,
     _check_query,
     _check_groups,

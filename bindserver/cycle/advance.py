@@ -48,6 +48,8 @@ class Advance:
         """
         groups: Groups = {}
         until, late = time.monotonic() + conf.QUERY_SECONDS, False
+        # Those that nobody wants are looked at when somebody does.
+        self._context.store.alarms.ring(self._context.began)
         for live in sorted(views, key=lambda live: live.moved_at):
             if live.state is not ViewState.LOADING and not live.rests() and not self._stays(live):
                 self._failures.attempt(live, partial(self._assign, groups), ours=True)
@@ -81,7 +83,9 @@ class Advance:
         groups.setdefault(key, (what, []))[1].append(live)
 
     def _what(self, live: LiveView) -> Touched:
-        if live.state is not ViewState.READY or self._may_be_old_to_who_waits(live):
+        if live.state is not ViewState.READY or live.is_past(self._context.began):
+            return WHOLE
+        if self._may_be_old_to_who_waits(live):
             return WHOLE
         return self._context.invalidation.touched(live, live.position)
 
@@ -160,6 +164,7 @@ class Advance:
             live.read_again()  # the load may have begun before that was said
 
     def _publish(self, live: LiveView, delta: Delta | None) -> None:
+        self._context.store.alarms.set(live)
         if delta is None and not live.stale:
             return
         live.stale = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -34,6 +35,7 @@ class TurnContext:
         outbound: the events that the turn comes to.
         staying: the views that stay where they are until there is another snapshot: the turn's
             cannot show them as they were, or has been open for long enough.
+        began: when the turn began, on the monotonic clock.
         position: the snapshot's.
         invalidation: what changed up to it.
     """
@@ -46,6 +48,7 @@ class TurnContext:
     note: Callable[[Exception], None] = nobody
     outbound: Outbound = field(default_factory=Outbound)
     staying: set[LiveView] = field(default_factory=set)
+    began: float = field(default_factory=time.monotonic)
     position: Position = field(default_factory=lambda: Position(epoch="", mark=""))
     invalidation: Invalidation = field(init=False)
 

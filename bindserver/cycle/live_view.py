@@ -58,6 +58,9 @@ class LiveView:
         given: whether the binding was given params.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for first rows while it is set aside.
+        reading_since: when it was last begun to read it, on the monotonic clock.
+        refresh_at: when it is to be read whole, changed or not.
+        armed_at: for when that is noted in the store's alarms.
     """
 
     def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
@@ -81,6 +84,8 @@ class LiveView:
         self.failures = 0
         self.retry_at = 0.0
         self.moved_at = -math.inf
+        self.reading_since = -math.inf
+        self.refresh_at = self.armed_at = math.inf
         self.behind_since: float | None = None
         self.used_at = time.monotonic()
         self.modified = time.time()
@@ -102,6 +107,19 @@ class LiveView:
     def rests(self) -> bool:
         """Return whether it is set aside, and not to be tried again yet."""
         return self.state is ViewState.FAILED and time.monotonic() < self.retry_at
+
+    def wakes_at(self) -> float:
+        """Return when it is to be looked at though nobody writes, on the monotonic clock."""
+        return self.refresh_at
+
+    def refresh_soon(self) -> None:
+        """Have it read whole in the next turn, if it is refreshed at all."""
+        if self.refresh_at < math.inf:
+            self.refresh_at = min(self.refresh_at, time.monotonic())
+
+    def is_past(self, now: float) -> bool:
+        """Return whether its rows are older than they may be, changed or not."""
+        return self.state is ViewState.READY and self.refresh_at <= now
 
     def refuses(self) -> Refusal | None:
         """Return why nobody is given its rows until it is tried again; None if it can be read, or
@@ -192,6 +210,9 @@ class LiveView:
             began: when a big load of them began, on the monotonic clock.
         """
         self.loaded_at = -math.inf if began is None else began
+        seconds = self.query.refresh_seconds
+        read_at = self.reading_since if began is None else began
+        self.refresh_at = math.inf if seconds is None else read_at + seconds
         delta = self.view.load(rows.fresh)
         self.keys = dict(rows.keys)
         self.instances = dict(rows.instances)

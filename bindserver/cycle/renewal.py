@@ -48,9 +48,10 @@ class Renewal:
         """
         until, late = time.monotonic() + conf.QUERY_SECONDS, False
         for viewer in self._context.store.viewers():
-            if not viewer.depends():
+            past = viewer.is_past(self._context.began)
+            if not past and not viewer.depends():
                 continue
-            if not viewer.concerned(self._context.invalidation.since(viewer.position)):
+            if not past and not viewer.concerned(self._context.invalidation.since(viewer.position)):
                 viewer.position = self._context.position
             elif viewer.refs and late:
                 self._context.staying.add(viewer.live)

@@ -15,6 +15,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
+from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.attached import carry_over, hung_on, is_anew
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.live_view import LiveView, ViewState
@@ -60,6 +61,7 @@ class ViewStore:
         secret: signs cursors.
 
     Attributes:
+        alarms: when views are to be looked at though nobody writes.
         by_row: the tables of which the database shows the server's role some rows only; None before
             it was asked.
     """
@@ -67,6 +69,7 @@ class ViewStore:
     def __init__(self, alias: str, secret: bytes) -> None:
         self.alias = alias
         self.secret = secret
+        self.alarms = Alarms()
         self.by_row: frozenset[str] | None = None
         self._views: dict[str, LiveView] = {}
         self._viewers: dict[ViewerKey, Viewer] = {}
@@ -178,6 +181,7 @@ class ViewStore:
             InvalidParams: the params are not what it takes any more.
             Overtaken: what that was told by may be newer than the snapshot.
         """
+        began = time.monotonic()
         user = self._present(viewer.caller, viewer.trusted)
         if viewer.origin is not None:
             instance = viewer.origin
@@ -186,6 +190,7 @@ class ViewStore:
         instance = self._as_now(instance, user, viewer.caller)
         asked = self._ask(instance, viewer.form, viewer.trusted)
         viewer.reads, viewer.own = asked.reads, self._own_of(viewer.caller)
+        viewer.asked_at = began
         return asked
 
     def becomes(self, live: LiveView, asked: Mapping[Viewer, Evaluated]) -> bool:
@@ -423,6 +428,7 @@ class ViewStore:
         for live in old:
             del self._views[live.query.identity]
             self._led.pop(live, None)
+            self.alarms.forget(live)
 
     # Of all views.
 
@@ -459,15 +465,12 @@ class ViewStore:
         return reads
 
     def due(self) -> float:
-        """Return when the next view that was set aside is to be tried again."""
-        return min(
-            (
-                live.retry_at
-                for live in self.views()
-                if live.state is ViewState.FAILED and live.wanted
-            ),
-            default=float("inf"),
-        )
+        """Return when the next view that was set aside is to be tried again, or another is to be
+        looked at though nobody writes."""
+        retries = [
+            live.retry_at for live in self.views() if live.state is ViewState.FAILED and live.wanted
+        ]
+        return min([self.alarms.due(), *retries])
 
     def lagging(self, position: Position, unseen: frozenset[str]) -> frozenset[Listener]:
         """Return the listeners that have rows of a view that is not at the present position, or may

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bindserver.bindings.binding import Binding
+from bindserver.bindings.refreshing import asks_code
 from bindserver.bindings.registry import BindingClass
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
@@ -32,6 +34,7 @@ class Viewer:
         own: the rows that say who asks; the same holds for them.
         position: the state up to which it is known to want the same.
         asked: the state that it was asked in.
+        asked_at: when it was asked the last time, on the monotonic clock.
         refs: the subscriptions that it serves.
     """
 
@@ -47,6 +50,7 @@ class Viewer:
     own: Carried = NOTHING
     position: Position
     asked: Position
+    asked_at: float = field(default_factory=time.monotonic)
     refs: dict[SubscriptionRef, None] = field(default_factory=dict)
 
     def is_served(self) -> bool:
@@ -60,6 +64,12 @@ class Viewer:
     def depends(self) -> bool:
         """Return whether there is anything that it would be asked again for."""
         return bool(self.reads or self.own.tables or self.live.query.carried.tables)
+
+    def is_past(self, now: float) -> bool:
+        """Return whether it is to be asked again because its view is to be read whole by itself:
+        what cannot be followed may be what its code reads."""
+        live = self.live
+        return live.is_past(now) and self.asked_at < live.refresh_at and asks_code(self.binding)
 
     def concerned(self, changes: Sequence[Change] | None) -> bool:
         """Return whether changes may make the binding's query another; None for unknown ones."""

@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
 from bindserver.bindings.binding import Binding, alias_of
+from bindserver.bindings.refreshing import refresh_of
 from bindserver.bindings.serializers import held_in
 from bindserver.conf import conf
 from bindserver.database.base import NotSorted
@@ -150,6 +151,7 @@ class Query:
         instances: what it carries along, which its SQL does not read.
         carried: the rows that these are.
         behind: what is followed in place of database views.
+        refresh_seconds: after how long its rows are read whole, changed or not.
         surroundings: the language and the time zone that the binding has set.
         says_all: whether its identity says all there is to know of it: an equal query gives the
             same rows, whenever it was asked for.
@@ -166,6 +168,7 @@ class Query:
         self.alias: str = alias_of(binding)
         self.max_rows: int = binding.max_rows or conf.MAX_ROWS
         self._limit = binding.limit
+        self.refresh_seconds = refresh_of(binding)
         queryset = located(binding, self.alias)
         self.model: type[Model] = queryset.model
         self._directions, queryset = ordered(queryset, binding.ordering, self.alias)
@@ -282,7 +285,7 @@ class Query:
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
         kind = type(binding)
         # An event leads to one class, in every process; in this one there may have been others.
-        declared = [self.max_rows, sorted(tables_behind(binding))]
+        declared = [self.max_rows, sorted(tables_behind(binding)), self.refresh_seconds]
         known = [IdentityEncoder().code(kind), declared, self._code]
         self.identity = digest([*known, *asked])
         rows = [self._format, settings.LANGUAGE_CODE, settings.TIME_ZONE]

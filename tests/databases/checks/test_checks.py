@@ -215,6 +215,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
         "E054",
         {"model": Shelf, "event": "goods", "serializer_class": Deep},
     ),
+    "a time to refresh": ("E061", {**GOOD, "refresh_seconds": 0.5}),
     "what stands behind it": ("E060", {**GOOD, "depends_on": ["app.Nothing"]}),
     "what a thread has of its own": ("W053", {**GOOD, "get_queryset": of_thread}),
     "no name for the key": (

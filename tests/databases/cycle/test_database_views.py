@@ -1,4 +1,4 @@
-"""Bindings on views of the database: what stands behind them is followed, where somebody says it."""
+"""Views of the database: what stands behind them is followed, where a binding says it."""
 
 from __future__ import annotations
 

@@ -174,6 +174,11 @@ class E060(Good):
     depends_on: ClassVar[Any] = ["app.Nothing"]
 
 
+class E061(Good):
+    event = "e061"
+    refresh_seconds = 0
+
+
 class E054(Binding[Any]):
     model = Shelf
     event = "e054"
