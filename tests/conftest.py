@@ -39,7 +39,7 @@ TABLES: tuple[str, ...] = (
     "app_restaurant",
 )
 TABLES += ("app_parcel", "app_tallshelf", "app_shelf", "app_note")
-TABLES += ("app_stretch", "app_moment")
+TABLES += ("app_stretch", "app_moment", "app_booking")
 TABLES += ("app_place", "app_token", "app_word", "app_membership", "auth_user", "django_session")
 
 

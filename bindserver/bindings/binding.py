@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 import functools
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -19,6 +20,9 @@ from bindserver.bindings.model_rows import ModelRows
 from bindserver.exceptions import BindingError
 
 M = TypeVar("M", bound=Model)
+
+IMPORTED_AT = time.time()
+"""What the body of a binding has from a clock is later, in seconds since 1970."""
 
 SERIALIZERS_KEPT = 1000
 """How many serializers that were made of plain fields are kept, to be made once."""

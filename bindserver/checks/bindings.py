@@ -40,6 +40,7 @@ from bindserver.bindings.params import RESERVED_NAMES, field_of
 from bindserver.bindings.permissions import asks_about_objects
 from bindserver.bindings.refreshing import SAY_SECONDS, refresh_of
 from bindserver.bindings.registry import BindingClass, registry
+from bindserver.checks.clock import check_clock, check_now
 from bindserver.checks.rendering import (
     check_database,
     check_key,
@@ -529,4 +530,6 @@ CHECKS: tuple[Check, ...] = (
     check_key,
     check_passwords,
     check_thread,
+    check_clock,
+    check_now,
 )

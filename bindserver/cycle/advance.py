@@ -71,8 +71,9 @@ class Advance:
     def _assign(self, groups: Groups, live: LiveView) -> None:
         """Put a view to those that it can be read with; let it pass if nothing has touched it."""
         self._context.store.demand_all_rows(live)
-        what = self._what(live)
+        what = self._context.ticks.touched(live, self._what(live))
         if not what:
+            self._context.ticks.settle(live)
             live.position = self._context.position
             live.moved_at = time.monotonic()
             self._publish(live, None)
@@ -92,7 +93,8 @@ class Advance:
     def _may_be_old_to_who_waits(self, live: LiveView) -> bool:
         """Return whether somebody wants the rows as they are now, and memory might not have
         them."""
-        if (live.openings or live.readers) and self._context.invalidation.is_unsure_of(live):
+        unsure = live.query.only_now or self._context.invalidation.is_unsure_of(live)
+        if (live.openings or live.readers) and unsure:
             return True
         return not all(self._context.source.proves(live.compared, r.asked) for r in live.readers)
 
@@ -127,6 +129,7 @@ class Advance:
         except Exception as problem:
             self._note_lock(live, problem)
             raise
+        self._context.ticks.settle(live)
         self._context.store.demand_all_rows(live)  # what else is read is known by now
         self._publish(live, delta)
 
@@ -138,6 +141,7 @@ class Advance:
     def _have_loaded(self, lives: Sequence[LiveView]) -> None:
         for live in lives:
             live.await_load()
+            self._context.ticks.begin_load(live)
         durable = self._context.source.durable
         self._context.loader.load(
             Wanted(lives=lives, since=self._context.position, durable=durable)

@@ -12,6 +12,7 @@ from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.invalidation import Invalidation
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loader
+from bindserver.cycle.ticks import Ticks
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Position
@@ -38,6 +39,7 @@ class TurnContext:
         began: when the turn began, on the monotonic clock.
         position: the snapshot's.
         invalidation: what changed up to it.
+        ticks: what the passing of time has changed.
     """
 
     store: ViewStore
@@ -51,6 +53,7 @@ class TurnContext:
     began: float = field(default_factory=time.monotonic)
     position: Position = field(default_factory=lambda: Position(epoch="", mark=""))
     invalidation: Invalidation = field(init=False)
+    ticks: Ticks = field(init=False)
 
     @property
     def alias(self) -> str:
@@ -61,3 +64,4 @@ class TurnContext:
         """Take the position of the snapshot that is open now, and what changed up to it."""
         self.position = self.source.position()
         self.invalidation = Invalidation(self.source, self.position)
+        self.ticks = Ticks(self.alias, self.began)

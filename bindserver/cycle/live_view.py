@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import secrets
 import time
 from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from types import MappingProxyType
@@ -45,6 +47,23 @@ class ViewState(Enum):
     FAILED = "failed"
 
 
+@dataclass(slots=True)
+class Tick:
+    """Up to when a view is right as time passes, by the database's clock.
+
+    Attributes:
+        seen: what crossed the present time before has been read again; None where nothing has.
+        next: when the next row crosses; None where none does.
+        known: whether that was looked for.
+        at: when to look again, on the monotonic clock.
+    """
+
+    seen: datetime.datetime | None = None
+    next: datetime.datetime | None = None
+    known: bool = False
+    at: float = -math.inf
+
+
 class LiveView:
     """One view, with its query, position and audience. The cycle's thread alone touches it.
 
@@ -60,6 +79,7 @@ class LiveView:
         refusal: what is told to whoever asks for first rows while it is set aside.
         reading_since: when it was last begun to read it, on the monotonic clock.
         refresh_at: when it is to be read whole, changed or not.
+        tick: up to when it is right as time passes.
         armed_at: for when that is noted in the store's alarms.
     """
 
@@ -86,6 +106,7 @@ class LiveView:
         self.moved_at = -math.inf
         self.reading_since = -math.inf
         self.refresh_at = self.armed_at = math.inf
+        self.tick = Tick()
         self.behind_since: float | None = None
         self.used_at = time.monotonic()
         self.modified = time.time()
@@ -110,7 +131,8 @@ class LiveView:
 
     def wakes_at(self) -> float:
         """Return when it is to be looked at though nobody writes, on the monotonic clock."""
-        return self.refresh_at
+        ticks = self.query.pulse is not None and self.tick.known
+        return min(self.refresh_at, self.tick.at) if ticks else self.refresh_at
 
     def refresh_soon(self) -> None:
         """Have it read whole in the next turn, if it is refreshed at all."""
@@ -148,6 +170,7 @@ class LiveView:
             self.loaded_at = -math.inf
             self.suspect = False
             self._sync.clear()
+            self.tick = Tick()
             if self.state is not ViewState.FAILED:
                 self.state = ViewState.NEW
         elif self.state is not ViewState.FAILED and not query.is_surely(before):
@@ -210,7 +233,7 @@ class LiveView:
             began: when a big load of them began, on the monotonic clock.
         """
         self.loaded_at = -math.inf if began is None else began
-        seconds = self.query.refresh_seconds
+        seconds = self.query.refreshed_after
         read_at = self.reading_since if began is None else began
         self.refresh_at = math.inf if seconds is None else read_at + seconds
         delta = self.view.load(rows.fresh)

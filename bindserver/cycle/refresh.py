@@ -152,7 +152,7 @@ def missed(
         if invalidation.since(cursor.position) is None:
             return None
         what = invalidation.touched(live, cursor.position)
-        if what.whole or invalidation.is_unsure_of(live) or live.query.refresh_seconds is not None:
+        if what.whole or invalidation.is_unsure_of(live) or live.query.drifts:
             changed = set(live.view.rows)
         else:
             changed = {live.keys[pk] for pk in what.pks if pk in live.keys}

@@ -32,6 +32,7 @@ from bindserver.queries.behind import behind
 from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.identity import IdentityEncoder, digest
+from bindserver.queries.present import demand_timeless
 from bindserver.queries.query import Form, Query
 from bindserver.queries.values import unwrapped
 
@@ -326,6 +327,7 @@ class ViewStore:
                 if not trusted:
                     permissions.ask(instance)
                 query = Query(instance, form, pristine)
+                demand_timeless(pristine, query)
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self.alias, recorder.tables)
         query.carried = Carried(query.instances, self._is_here)

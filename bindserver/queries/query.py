@@ -41,6 +41,7 @@ from bindserver.queries.rendering import (
 )
 from bindserver.queries.serializer_traits import is_own
 from bindserver.queries.shapes import ALL, Shape, Slot, Slots, shape_of
+from bindserver.queries.ticking import Pulse, clock_of
 from bindserver.queries.values import path_of
 from bindserver.user_code import Surroundings
 
@@ -152,6 +153,8 @@ class Query:
         carried: the rows that these are.
         behind: what is followed in place of database views.
         refresh_seconds: after how long its rows are read whole, changed or not.
+        common: what it has in common with all queries of its shape.
+        clock: what it has to do with the present time.
         surroundings: the language and the time zone that the binding has set.
         says_all: whether its identity says all there is to know of it: an equal query gives the
             same rows, whenever it was asked for.
@@ -204,8 +207,9 @@ class Query:
         self.slot: Slot = ()
         if not self.whole and (found := shape_of(queryset, self.alias)) is not None:
             self._shape, self.slot = found
-        common = queryset if self._shape is None else self._shape.queryset
+        self.common = common = queryset if self._shape is None else self._shape.queryset
         self._statement, self.paths = compiled(common, self.alias, self.model)
+        self.clock = clock_of(common, self._statement.sql)
         self._own_sql = common if own_sql(common.query) is not None else None
         self._told = None if self._own_sql is None else self._told_by(self._statement)
         if not self._statement.sql:
@@ -217,6 +221,30 @@ class Query:
         self.paths = paths
         self.tables = frozenset({self.model._meta.db_table, *paths})
         self.routes = f"{self.model._meta.label} {sorted(paths.items())}"
+
+    @property
+    def pulse(self) -> Pulse | None:
+        """When its rows change by the passing of time; None where they do not, or none can tell."""
+        return self.clock.pulse
+
+    @property
+    def refreshed_after(self) -> float | None:
+        """After how many seconds its rows are read whole, changed or not: as its binding says, else
+        as often as all is compared that cannot be followed."""
+        if self.refresh_seconds is None and self.clock.unfollowed:
+            return float(conf.COMPARE_SECONDS)
+        return self.refresh_seconds
+
+    @property
+    def drifts(self) -> bool:
+        """Whether a row that stays may come to look otherwise, and no log knows it."""
+        shows = self.pulse is not None and self.pulse.shows
+        return shows or self.refreshed_after is not None
+
+    @property
+    def only_now(self) -> bool:
+        """Whether its rows are the present ones only in the moment in which they are read."""
+        return bool(self.clock.unfollowed) and self.refresh_seconds is None
 
     def stand_on(self, behind: Behind) -> None:
         """Have what stands behind database views followed in their place: a change there may be of

@@ -67,6 +67,18 @@ class Stretch(models.Model):
     moment = models.ForeignKey(Moment, on_delete=models.CASCADE)
 
 
+class Booking(models.Model):
+    """Rows that come and go with the time."""
+
+    name = models.CharField(max_length=50, default="")
+    start = models.DateTimeField(null=True)
+    end = models.DateTimeField(null=True)
+    length = models.DurationField(null=True)
+    day = models.DateField(null=True)
+    category = models.ForeignKey(Category, on_delete=models.CASCADE, null=True)
+    after = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
+
+
 class Membership(models.Model):
     """Which categories a user may see."""
 
