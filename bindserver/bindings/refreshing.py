@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from bindserver.bindings.binding import Binding
+from bindserver.bindings.clock import clock_at
 from bindserver.exceptions import BindingError
 
 LEAST_SECONDS = 1.0
@@ -46,3 +50,24 @@ def refresh_of(binding: Binding[Any] | type[Binding[Any]]) -> float | None:
             f"{said!r}."
         )
     return float(said)  # type: ignore[arg-type]
+
+
+@contextmanager
+def clock_of_period(binding: Binding[Any]) -> Iterator[float]:
+    """Ask a binding as if it were the beginning of the present period of `refresh_seconds`, by
+    Django's clock: all who ask in that period are told the same, and can share a view.
+
+    Yields:
+        Until when what it says is as new as it must be, on the monotonic clock.
+
+    Raises:
+        BindingError: as for `refresh_of`.
+    """
+    seconds = refresh_of(binding)
+    if seconds is None or not asks_code(type(binding)):
+        yield math.inf
+        return
+    now, ticking = time.time(), time.monotonic()
+    begun = now - now % seconds
+    with clock_at(begun):
+        yield ticking + begun + seconds - now

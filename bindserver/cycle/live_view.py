@@ -235,7 +235,8 @@ class LiveView:
         self.loaded_at = -math.inf if began is None else began
         seconds = self.query.refreshed_after
         read_at = self.reading_since if began is None else began
-        self.refresh_at = math.inf if seconds is None else read_at + seconds
+        old_at = math.inf if seconds is None else read_at + seconds
+        self.refresh_at = min(old_at, self.query.fresh_until)
         delta = self.view.load(rows.fresh)
         self.keys = dict(rows.keys)
         self.instances = dict(rows.instances)

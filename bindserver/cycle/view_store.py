@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet
 
 from bindserver.bindings import permissions
 from bindserver.bindings.binding import Binding
+from bindserver.bindings.refreshing import clock_of_period
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
@@ -326,11 +327,12 @@ class ViewStore:
             with refusing(given=given), guarded(self.alias), recorder.watching(self.alias):
                 if not trusted:
                     permissions.ask(instance)
-                query = Query(instance, form, pristine)
+                with clock_of_period(instance) as until:
+                    query = Query(instance, form, pristine)
                 demand_timeless(pristine, query)
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self.alias, recorder.tables)
-        query.carried = Carried(query.instances, self._is_here)
+        query.carried, query.fresh_until = Carried(query.instances, self._is_here), until
         if instance.depends_on is not None:
             query.stand_on(behind(instance, self._database_views.names()))
         return Evaluated(query, instance, set(query.behind.instead(recorder.tables)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -153,6 +154,7 @@ class Query:
         carried: the rows that these are.
         behind: what is followed in place of database views.
         refresh_seconds: after how long its rows are read whole, changed or not.
+        fresh_until: until when what the binding has said is new enough, on the monotonic clock.
         common: what it has in common with all queries of its shape.
         clock: what it has to do with the present time.
         surroundings: the language and the time zone that the binding has set.
@@ -199,6 +201,7 @@ class Query:
         self._identify(binding, [form.value, *made], encoder)
         self.carried = Carried(self.instances)
         self.behind = NOTHING_BEHIND
+        self.fresh_until = math.inf
         self.key = self._renderer.key
 
     def _compile(self, queryset: QuerySet[Any]) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 from django.db import connection
 from django.db.models.functions import Now
 
+from bindserver.queries.ticking import now_of
+from tests.app.models import Booking
 from tests.support.turning import Turning
 
 HOURS = "(SELECT hours FROM passing_time)"
@@ -20,6 +22,11 @@ LATER = {
     "sqlite": f"STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f', 'NOW', {HOURS} || ' hours')",
 }
 """The database's clock, so many hours later; its text is always the same."""
+
+
+def database_now() -> datetime.datetime:
+    """Return the database's time: MariaDB's is in the zone of its server."""
+    return now_of(Booking.objects.all(), connection)
 
 
 class Passing:
@@ -33,7 +40,7 @@ class Passing:
         with connection.cursor() as cursor:
             cursor.execute("CREATE TABLE passing_time (hours INTEGER)")
             cursor.execute("INSERT INTO passing_time VALUES (0)")
-        self.start = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+        self.start = database_now().replace(microsecond=0)
 
     def hour(self, number: float) -> datetime.datetime:
         """Return the moment of an hour after the beginning; half hours are far from all others."""

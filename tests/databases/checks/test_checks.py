@@ -14,7 +14,9 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.checks import CheckMessage
 from django.db import connections, models
+from django.db.models.functions import Now
 from django.test import modify_settings, override_settings
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, DjangoObjectPermissions, IsAuthenticated
 
@@ -106,6 +108,10 @@ class Scoped(models.Model):
     class Meta:
         app_label = "app"
         managed = False
+
+
+def until_now(self: Any) -> models.Q:
+    return models.Q(at__lt=timezone.now())
 
 
 @pytest.fixture
@@ -214,6 +220,15 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "every column of a user": (
         "E054",
         {"model": Shelf, "event": "goods", "serializer_class": Deep},
+    ),
+    "the time at which it is asked": (
+        "E062",
+        {"model": Moment, "event": "goods", "fields": ["at"], "get_q": until_now},
+    ),
+    "the time at which Python asks": ("W062", {"model": Moment, "get_q": until_now}),
+    "the time, that nobody follows": (
+        "W063",
+        {"queryset": Moment.objects.annotate(now=Now()), "event": "goods", "fields": ["at"]},
     ),
     "a time to refresh": ("E061", {**GOOD, "refresh_seconds": 0.5}),
     "what stands behind it": ("E060", {**GOOD, "depends_on": ["app.Nothing"]}),

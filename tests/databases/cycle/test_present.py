@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from django.utils.timezone import now as usual_now
 from rest_framework import serializers
 
 from bindserver import Binding
+from bindserver.bindings import refreshing
 from bindserver.bindings.clock import clock_at
 from bindserver.bindings.registry import registry
 from bindserver.checks.bindings import problems_of
@@ -149,6 +152,62 @@ def test_the_clock_stands_for_whom_it_is_set_alone(ask: Callable[[], Any]) -> No
         assert ask().timestamp() == 0
         assert timezone.is_aware(ask())
     assert abs(ask() - datetime.datetime.now(datetime.UTC)) < HOUR
+
+
+AGES = 10**9
+"""Between 2001 and 2033 one such period never ends."""
+
+
+def test_all_who_ask_in_one_period_share_a_view(turning: Turning) -> None:
+    Booking.objects.create(pk=1, end=timezone.now() + HOUR)
+    kind = declare(filters=by_now, refresh_seconds=AGES)
+    followers = [turning.follow(kind(auth=number)) for number in range(20)]
+    turning.turn()
+    assert [f.column("id") for f in followers] == [[1]] * 20
+    assert len(turning.views()) == 1
+
+
+def test_who_looks_back_further_has_another(turning: Turning) -> None:
+    def by_age(self: Any) -> Any:
+        return {"end__gt": timezone.now() - HOUR * self.params["hours"]}
+
+    kind = declare(filters=by_age, refresh_seconds=AGES, params={"hours": int})
+    for number, hours in enumerate((1, 2, 1)):
+        turning.follow(kind(auth=number, params={"hours": hours}))
+    turning.turn()
+    assert len(turning.views()) == 2
+
+
+def test_what_asks_python_itself_is_left_apart(turning: Turning) -> None:
+    kind = declare(filters=by_python, refresh_seconds=AGES)
+    for number in range(3):
+        turning.follow(kind(auth=number))
+    turning.turn()
+    assert len(turning.views()) == 3
+
+
+def test_in_the_next_period_all_are_asked_again_and_stay_together(
+    turning: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = datetime.datetime(2030, 1, 1, tzinfo=datetime.UTC)
+    Booking.objects.create(pk=1, end=start + HOUR)
+    Booking.objects.create(pk=2, end=start + 3 * HOUR)
+    clock = SimpleNamespace(time=start.timestamp, monotonic=time.monotonic)
+    monkeypatch.setattr(refreshing, "time", clock)
+    kind = declare(filters=by_now, refresh_seconds=3600)
+    followers = [turning.follow(kind(auth=number)) for number in range(5)]
+    turning.turn()
+    assert [f.column("id") for f in followers] == [[1, 2]] * 5
+    clock.time = (start + 2 * HOUR).timestamp
+    for live in turning.views():
+        live.refresh_at = time.monotonic()
+    turning.turn()
+    assert [f.column("id") for f in followers] == [[2]] * 5
+    assert [f.told() for f in followers] == [["sync", "delete"]] * 5
+    late = turning.follow(kind(auth=5))
+    turning.turn()
+    assert late.column("id") == [2]
+    assert len(turning.views()) == 1
 
 
 def test_compared_with_tells_the_moment() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Now, TruncDate
+from django.db.models.functions import Now
 from django.test import override_settings
 
 from bindserver import Binding
@@ -26,8 +26,9 @@ from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import hub
 from tests.app.models import Booking, Category
+from tests.faults.ticks import FAULTS
 from tests.support.ear import Ear
-from tests.support.passing import Passing, passing_time
+from tests.support.passing import Passing, database_now, passing_time
 from tests.support.turning import Follower, Turning
 
 HOUR = datetime.timedelta(hours=1)
@@ -322,9 +323,9 @@ class TestKinds:
     def test_what_nobody_can_follow_is_compared_and_never_old_to_who_asks(
         self, passing: Passing, turns: Turning
     ) -> None:
-        Booking.objects.create(pk=1, day=passing.hour(24).date())
-        Booking.objects.create(pk=2, day=passing.hour(240).date())
-        kind = declare(Booking.objects.filter(day__gt=TruncDate(Now())))
+        Booking.objects.create(pk=1, length=HOUR, end=passing.hour(30.5))
+        Booking.objects.create(pk=2, length=HOUR, end=passing.hour(300.5))
+        kind = declare(Booking.objects.filter(end__gt=Now() + F("length")))
         follower = turns.follow(kind())
         turns.turn()
         assert follower.column("id") == [1, 2]
@@ -342,7 +343,7 @@ class TestKinds:
 
 async def test_a_cycle_that_waits_wakes_by_itself(each_database: str) -> None:
     """By real clocks: the row leaves when its time has come, whenever that is heard."""
-    now = datetime.datetime.now(datetime.UTC)
+    now = await sync_to_async(database_now)()
     await sync_to_async(book)(1, now - HOUR, now + datetime.timedelta(seconds=4))
     await sync_to_async(book)(2, now - HOUR, now + HOUR)
     ear, instance = Ear(), declare(OPEN)()
@@ -351,6 +352,44 @@ async def test_a_cycle_that_waits_wakes_by_itself(each_database: str) -> None:
         await ear.until(lambda: ear.replica.cursor and ear.replica.held == [2])
     finally:
         await sync_to_async(hub.stop)()
+
+
+def follow_a_day(passing: Passing, turns: Turning) -> None:
+    """Compare what a follower has with the query, hour by hour, and what a newcomer is given."""
+    for pk in range(1, 6):
+        book(pk, passing.hour(pk - 0.5), passing.hour(2 * pk - 0.5))
+    book(6, passing.hour(0.5), passing.hour(99.5))
+    kind = declare(OPEN)
+    follower = turns.follow(kind())
+    turns.turn()
+    for hour in range(1, 12):
+        if hour == 11:
+            Booking.objects.filter(pk=6).update(end=passing.hour(10.5))
+            turns.turn()
+        passing.until(hour, turns if hour % 4 else None)
+        if hour % 4 == 0:
+            late = turns.follow(kind())
+        elif turns.store.due() > time.monotonic():
+            continue  # nobody wakes
+        turns.turn()
+        expected = list(OPEN.order_by("pk").values_list("pk", flat=True))
+        assert follower.column("id") == expected
+        assert hour % 4 or late.column("id") == expected
+    assert follower.column("id") == []
+
+
+def test_a_day_is_followed(passing: Passing, turns: Turning) -> None:
+    follow_a_day(passing, turns)
+
+
+@pytest.mark.parametrize("each_database", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found(
+    passing: Passing, turns: Turning, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    FAULTS[fault](monkeypatch.setattr)
+    with pytest.raises(AssertionError):
+        follow_a_day(passing, turns)
 
 
 def test_every_state_is_left(passing: Passing, turns: Turning) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
+from django.db.models import Q
+from django.utils import timezone
 from rest_framework import serializers
 
 from bindserver import Binding, WebsocketBinding
-from tests.app.models import Product, Shelf
+from tests.app.models import Moment, Product, Shelf
 from tests.projects.unsound.models import Pair
 from tests.projects.unsound.serializers import Deep, First, Keyless
 
@@ -169,6 +171,12 @@ class E051(Binding[Any]):
     queryset: ClassVar[Any] = Product.objects.values("id")
 
 
+class E054(Binding[Any]):
+    model = Shelf
+    event = "e054"
+    serializer_class = Deep
+
+
 class E060(Good):
     event = "e060"
     depends_on: ClassVar[Any] = ["app.Nothing"]
@@ -179,7 +187,10 @@ class E061(Good):
     refresh_seconds = 0
 
 
-class E054(Binding[Any]):
-    model = Shelf
-    event = "e054"
-    serializer_class = Deep
+class E062(Good):
+    model: ClassVar[Any] = Moment
+    event = "e062"
+    fields = ("at",)
+
+    def get_q(self) -> Q:
+        return Q(at__lt=timezone.now())
