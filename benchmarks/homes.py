@@ -22,6 +22,7 @@ from tests.support.postgresql import Cluster, PostgreSQLProgram, find_binaries, 
 from tests.support.server import Server
 
 TICKS = os.sysconf("SC_CLK_TCK")
+SETTINGS = "tests.settings"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,8 @@ class Place:
 class Home(Protocol):
     """A kind of database, and whoever keeps it."""
 
-    def make(self, *, logged: bool = True) -> Place:
-        """Make a database, with a change log or without."""
+    def make(self, *, logged: bool = True, settings: str = SETTINGS) -> Place:
+        """Make a database, with a change log or without, for a project with these settings."""
 
     def rate(self, place: Place, script: Script, writers: int, seconds: float) -> float:
         """Return how many transactions of a script writers do in a second, at full speed."""
@@ -76,8 +77,9 @@ class SQLite:
         self._folder = folder
         self._durable = durable
 
-    def make(self, *, logged: bool = True) -> Place:
-        server = Server(self._folder / f"{'logged' if logged else 'plain'}.sqlite3")
+    def make(self, *, logged: bool = True, settings: str = SETTINGS) -> Place:
+        path = self._folder / f"{'logged' if logged else 'plain'}.sqlite3"
+        server = Server(path, module=settings)
         with sqlite3.connect(server.database) as database:
             database.execute("PRAGMA journal_mode=WAL")
         server.prepare(capture=logged)
@@ -109,12 +111,13 @@ class PostgreSQL:
                 connection.execute("ALTER SYSTEM SET fsync = on")
                 connection.execute("SELECT pg_reload_conf()")
 
-    def make(self, *, logged: bool = True) -> Place:
+    def make(self, *, logged: bool = True, settings: str = SETTINGS) -> Place:
         name = self._cluster.make_database()
         with self._cluster.connect(name) as connection:
             write_as_sqlite_does(connection)
         url = self._cluster.url(name)
-        server = Server(self._cluster.folder / name, url=url).prepare(capture=logged)
+        server = Server(self._cluster.folder / name, module=settings, url=url)
+        server.prepare(capture=logged)
         return Place(server=server, kind=PostgreSQLProgram, arguments=(url,))
 
     def rate(self, place: Place, script: Script, writers: int, seconds: float) -> float:
@@ -153,9 +156,10 @@ class MySQL:
         self._pid = int(Path(connection.store_result().fetch_row()[0][0]).read_text())
         connection.close()
 
-    def make(self, *, logged: bool = True) -> Place:
+    def make(self, *, logged: bool = True, settings: str = SETTINGS) -> Place:
         name = self._maria.make()
-        server = Server(self._folder / name, url=self._maria.url(name)).prepare(capture=logged)
+        server = Server(self._folder / name, module=settings, url=self._maria.url(name))
+        server.prepare(capture=logged)
         return Place(server=server, kind=MariaDBProgram.at, arguments=(server.url,))
 
     def rate(self, place: Place, script: Script, writers: int, seconds: float) -> float:

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.view_store import EVERYTHING
-from bindserver.cycle.waiting import Opening
+from bindserver.cycle.waiting import EVERYTHING, Opening
 from bindserver.engine.events import Rejected, Staled
 from bindserver.exceptions import Refusal
 
@@ -21,7 +20,7 @@ def await_rows(context: TurnContext, live: LiveView, openings: Iterable[Opening]
         if refusal is not None and not opening.has_rows:
             refuse_rows(context, opening.ref, refusal)
             continue
-        live.openings.append(opening)
+        live.await_answer(opening)
         if live.stale or live.rests():
             live.stale = True
             context.outbound.add([opening.ref], Staled(frame=live.stale_frame()))

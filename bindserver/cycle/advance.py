@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial
+from itertools import islice
 
 from bindserver.conf import conf
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.invalidation import WHOLE, Touched
+from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded, Wanted
-from bindserver.cycle.refresh import read_together, refresh, take
+from bindserver.cycle.refresh import read_riders, read_together, refresh, take
 from bindserver.database.snapshot import locked
 from bindserver.engine.events import Arrived, Published
 from bindserver.engine.ring import Delta
-from bindserver.exceptions import Unavailable
+from bindserver.exceptions import Overtaken, Unavailable
 from bindserver.queries.query import OverBudget, Rows, RowsBySlot
 from bindserver.user_code import apart
 
@@ -33,36 +35,104 @@ class Advance:
     Args:
         context: the turn's.
         failures: keeps a view's failure its own.
+
+    Attributes:
+        unwatched: whether something was read that nobody watches yet.
     """
 
     def __init__(self, context: TurnContext, failures: Failures) -> None:
         self._context = context
         self._failures = failures
+        self._routing = context.store.routing
         self._locked: dict[frozenset[str], Exception] = {}
+        self._apart: set[LiveShape[LiveView]] = set()
+        self.unwatched = False
+        self._late = False
+        self._until = 0.0
 
-    def move(self, views: Iterable[LiveView]) -> None:
-        """Move views to the present; load those that have no rows yet.
+    def move(self) -> None:
+        """Move all views to the present that do not ride there; load those that have no rows yet.
 
         A snapshot is not held for long, however many views there are: those that it leaves where
         they are come first in the next one.
         """
+        self._until = time.monotonic() + conf.QUERY_SECONDS
+        for shape in sorted(self._routing.held, key=lambda shape: shape.moved_at):
+            if not self._late:
+                self._move_shape(shape)
+        self._move_unsettled()
+
+    # Views that ride: of each shape those alone that something has touched.
+
+    def _move_shape(self, shape: LiveShape[LiveView]) -> None:
+        """Move the views that ride with a shape."""
+        try:
+            what = self._context.invalidation.touched_in(shape, shape.position)
+        except Overtaken:
+            return  # it stays where it is
+        except Exception as problem:
+            self._failures.see_database()
+            logger.debug("bindserver: views are moved one by one", exc_info=problem)
+            self._routing.dissolve(shape)  # each is to fail by itself
+            return
+        if what.whole or (what and shape.query.pulse is not None):
+            self._routing.dissolve(shape)  # each is to look when its next row crosses
+        elif what:
+            self._move_riders(shape, what)
+        self._routing.release(shape)
+
+    def _move_riders(self, shape: LiveShape[LiveView], what: Touched) -> None:
+        """Move those riding views of a shape of which rows were touched."""
+        riders, rows_by_slot = list(islice(shape.riding(), 2)), None
+        if self._are_apart(riders[0]):
+            self._routing.dissolve(shape)
+            return
+        if len(riders) > 1:
+            read = partial(read_riders, shape, what.pks, self._context.pacer, self._context.alias)
+            rows_by_slot = self._read_together(riders, read, shape.riding)
+            if rows_by_slot is None:
+                self._routing.dissolve(shape)
+                return
+            slots = shape.holding(what.pks) | rows_by_slot.keys()
+            riders = [live for slot in slots for live in shape.of_slot(slot)]
+        for live in riders:
+            if self._late:
+                self._routing.dismount(live)
+                continue
+            self._failures.attempt(live, partial(self._move, what, rows_by_slot))
+            self._note_time(live)
+            if shape.is_riding(live):
+                shape.note(what.pks, live)
+                live.ride()
+        self.unwatched |= not self._context.source.watches(shape.tables)
+
+    # All others, one by one, or together where they are alike.
+
+    def _move_unsettled(self) -> None:
         groups: Groups = {}
-        until, late = time.monotonic() + conf.QUERY_SECONDS, False
-        # Those that nobody wants are looked at when somebody does.
-        self._context.store.alarms.ring(self._context.began)
-        for live in sorted(views, key=lambda live: live.moved_at):
+        wanted = [live for live in self._routing.unsettled if live.wanted]
+        for live in sorted(wanted, key=lambda live: live.moved_at):
             if live.state is not ViewState.LOADING and not live.rests() and not self._stays(live):
                 self._failures.attempt(live, partial(self._assign, groups), ours=True)
         for what, lives in groups.values():
-            alone = late or len(lives) == 1 or lives[0].tables in self._locked
-            rows_by_slot = None if alone else self._read_together(lives, what)
+            alone = self._late or len(lives) == 1 or self._are_apart(lives[0])
+            read = partial(read_together, lives, what, self._context.pacer, self._context.alias)
+            rows_by_slot = None if alone else self._read_together(lives, read, lives.__iter__)
             for live in lives:
-                if late and rows_by_slot is None:
-                    self._context.staying.add(live)
+                if self._late and rows_by_slot is None:
+                    self._context.stay(live)
                 elif live.state is not ViewState.LOADING and not self._stays(live):
                     self._failures.attempt(live, partial(self._move, what, rows_by_slot))
-                    live.moved_at = time.monotonic()
-                    late = live.moved_at >= until
+                    self._note_time(live)
+
+    def _are_apart(self, live: LiveView) -> bool:
+        """Return whether views of one's shape are not to be read together in this turn."""
+        return live.shape in self._apart or live.tables in self._locked
+
+    def _note_time(self, live: LiveView) -> None:
+        live.moved_at = time.monotonic()
+        live.shape.moved_at = live.moved_at
+        self._late = live.moved_at >= self._until
 
     def _stays(self, live: LiveView) -> bool:
         """Return whether a view is not to be moved in this snapshot."""
@@ -74,10 +144,12 @@ class Advance:
         what = self._context.ticks.touched(live, self._what(live))
         if not what:
             self._context.ticks.settle(live)
-            live.position = self._context.position
+            if not live.shape.is_riding(live):
+                live.position = self._context.position
             live.moved_at = time.monotonic()
             self._publish(live, None)
             return
+        self._routing.dismount(live)
         # One that has failed is tried by itself, or it might fail them all.
         batch_key = live.query.batch_key if live.state is not ViewState.FAILED else None
         key = live.query.identity if batch_key is None else (batch_key, what)
@@ -98,19 +170,29 @@ class Advance:
             return True
         return not all(self._context.source.proves(live.compared, r.asked) for r in live.readers)
 
-    def _read_together(self, lives: Sequence[LiveView], what: Touched) -> RowsBySlot | None:
+    def _read_together(
+        self,
+        lives: Sequence[LiveView],
+        read: Callable[[], RowsBySlot],
+        every: Callable[[], Iterable[LiveView]],
+    ) -> RowsBySlot | None:
         """Return the rows of each slot; None where views are to be read one by one, because one
-        of them, which is not known yet, cannot be read."""
+        of them, which is not known yet, cannot be read.
+
+        Args:
+            lives: some of the views.
+            read: reads for all of them.
+            every: returns all of them.
+        """
         self._context.pacer.restart()
         try:
-            return apart(
-                lambda: read_together(lives, what, self._context.pacer, self._context.alias)
-            )
+            return apart(read)
         except OverBudget:
-            self._have_loaded(lives)
+            self._have_loaded(list(every()))
         except Exception as problem:
             self._failures.see_database()
             self._note_lock(lives[0], problem)
+            self._apart.add(lives[0].shape)
             logger.debug("bindserver: views are read one by one", exc_info=problem)
         return None
 
@@ -150,7 +232,7 @@ class Advance:
     def take(self, loaded: Loaded) -> None:
         """Take a big load's rows; `move` brings them to the present."""
         live = loaded.live
-        live.learn(loaded.recorder)
+        live.shape.learn(loaded.recorder)
         if live.awaits(
             loaded.began, loaded.query
         ):  # else it was set aside, and perhaps read to newer rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import time
 from itertools import count
 
 from bindserver.cycle.live_view import LiveView
@@ -29,6 +30,12 @@ class Alarms:
             live.armed_at = at
             if at < math.inf:
                 heapq.heappush(self._heap, (at, next(_numbers), live))
+
+    def refresh_soon(self, live: LiveView) -> None:
+        """Have a view read whole in the next turn, if it is refreshed at all."""
+        if live.refresh_at < math.inf:
+            live.refresh_at = min(live.refresh_at, time.monotonic())
+            self.set(live)
 
     def forget(self, live: LiveView) -> None:
         """Look at a view no more."""

@@ -10,6 +10,7 @@ from bindserver.capture.sources import Source
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.invalidation import Invalidation
+from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loader
 from bindserver.cycle.ticks import Ticks
@@ -51,7 +52,7 @@ class TurnContext:
     outbound: Outbound = field(default_factory=Outbound)
     staying: set[LiveView] = field(default_factory=set)
     began: float = field(default_factory=time.monotonic)
-    position: Position = field(default_factory=lambda: Position(epoch="", mark=""))
+    position: Position = NOWHERE
     invalidation: Invalidation = field(init=False)
     ticks: Ticks = field(init=False)
 
@@ -64,4 +65,13 @@ class TurnContext:
         """Take the position of the snapshot that is open now, and what changed up to it."""
         self.position = self.source.position()
         self.invalidation = Invalidation(self.source, self.position)
+        self.store.begin(
+            self.position, self.invalidation.since(self.store.routing.present.position)
+        )
         self.ticks = Ticks(self.alias, self.began)
+        self.store.wake(self.began)
+
+    def stay(self, live: LiveView) -> None:
+        """Leave a view where it is until there is another snapshot."""
+        self.staying.add(live)
+        self.store.routing.stay(live)

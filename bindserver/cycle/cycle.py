@@ -261,7 +261,7 @@ class Cycle:
     def _note_lagging(self, position: Position) -> None:
         """Note how views stand, for threads that may not look at them."""
         since = time.monotonic() if self._behind_since is None else self._behind_since
-        self._lagging = lagging_views(self._store.views(), position, since)
+        self._lagging = lagging_views(self._store.routing.held_back(), position, since)
 
     def _run_in_snapshot(
         self,
@@ -273,7 +273,7 @@ class Cycle:
         """Run a turn, unless its snapshot shows a schema that was not prepared for."""
         source.prepare(self._store.tables())
         if self._row_security is not None:
-            self._store.by_row = self._row_security.tables()
+            self._store.show(self._row_security.tables())
         self._pacer.restart()
         with collector.resting(), snapshot(connection, self._pacer):
             if source.prepared():

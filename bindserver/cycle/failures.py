@@ -62,7 +62,7 @@ class Failures:
         except TooManyRows as problem:
             self._end(live, problem)
         except Overtaken:
-            self._context.staying.add(live)
+            self._context.stay(live)
         except Exception as problem:
             self.see_database()
             self._set_aside(live, problem)
@@ -119,11 +119,8 @@ class Failures:
     def _end(self, live: LiveView, problem: TooManyRows) -> None:
         """End the subscriptions of a view that has outgrown its limit."""
         self._context.failure_log.note(live.binding, problem, words=str(problem))
-        refs = [*live.audience, *(opening.ref for opening in live.openings)]
-        self._context.outbound.add(refs, Ended(code=Code.TOO_LARGE))
+        self._context.outbound.add(live.release_all(), Ended(code=Code.TOO_LARGE))
         live.fail_readers(problem)
-        live.openings.clear()
-        live.audience.clear()
         live.state = ViewState.NEW
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bindserver.capture.sources import Source
 from bindserver.conf import conf
+from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.changes import Change, Position
@@ -64,13 +65,27 @@ class Invalidation:
         changes = self.since(position)
         if changes is None or live.query.carried.any_of(changes):
             return WHOLE
+        what = self.touched_in(live.shape, position)
+        return WHOLE if what and self.is_unsure_of(live) else what
+
+    def touched_in(self, shape: LiveShape[LiveView], position: Position) -> Touched:
+        """Return what changed since a position in views of a shape, but for what each of them
+        carries along.
+
+        Raises:
+            Overtaken: as for `touched`.
+        """
+        changes, query = self.since(position), shape.query
+        if changes is None:
+            return WHOLE
         known = self._touched[position]
-        asked = (live.query.routes, frozenset(live.whole_tables))
+        asked = (query.routes, frozenset(shape.whole_tables))
         if asked not in known:
-            known[asked] = _touched(live.query, live.whole_tables, changes)
+            known[asked] = _touched(query, shape.whole_tables, changes)
         what = known[asked]
         # Where some changes are not seen, rows that are read again would stand beside older ones.
-        return WHOLE if what and (live.query.whole or self.is_unsure_of(live)) else what
+        unsure = query.whole or not self._unseen.isdisjoint(shape.tables)
+        return WHOLE if what and unsure else what
 
     def is_unsure_of(self, live: LiveView) -> bool:
         """Return whether a view reads a table whose changes are not seen."""

@@ -6,7 +6,7 @@ import datetime
 import math
 import secrets
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
@@ -17,8 +17,9 @@ from django.db.models import Model
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
-from bindserver.cycle.inbox import ReadRequest, Snapshot, SnapshotRequest, SubscriptionRef
-from bindserver.cycle.waiting import Opening, Reading
+from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
+from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
+from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
 from bindserver.engine.frames import Frame, FrameEncoder
@@ -26,7 +27,6 @@ from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
 from bindserver.exceptions import Refusal
-from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Form, Query, Rows
 
 VERSION_BITS = 40
@@ -45,6 +45,10 @@ class ViewState(Enum):
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"
+
+
+def _nobody(live: LiveView) -> None:
+    """Hear that a view is to be looked at, and do nothing."""
 
 
 @dataclass(slots=True)
@@ -71,9 +75,15 @@ class LiveView:
         query: what it reads.
         binding: one of the equal bindings that it serves.
         secret: signs its cursors.
+        shape: that of its query.
+        look_at: called whenever the next turn is to look at it: somebody waits for an answer, or
+            its rows are not to be what they were.
 
     Attributes:
         number: names it for as long as it lives, whatever its query is.
+        audience: the subscriptions that have its rows.
+        openings: those that wait for a first answer.
+        readers: whoever waits for its rows once.
         given: whether the binding was given params.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for first rows while it is set aside.
@@ -83,17 +93,25 @@ class LiveView:
         armed_at: for when that is noted in the store's alarms.
     """
 
-    def __init__(self, query: Query, binding: Binding[object], secret: bytes) -> None:  # type: ignore[type-var]
+    def __init__(
+        self,
+        query: Query,
+        binding: Binding[object],  # type: ignore[type-var]
+        secret: bytes,
+        shape: LiveShape[LiveView] | None = None,
+        look_at: Callable[[LiveView], None] = _nobody,
+    ) -> None:
         self.number = next(_views)
         self.query = query
+        self.shape: LiveShape[LiveView] = LiveShape(query, Present()) if shape is None else shape
         self.event = binding.event
         self.binding = type(binding)
-        self.state = ViewState.NEW
+        self._look_at = look_at
+        self._state = ViewState.NEW
         self.suspect = False
         self.superseded = False
         self._awaits_since = -math.inf
         self._awaits_rows_of = query
-        self.whole_tables: set[str] = set()
         self.audience: dict[SubscriptionRef, None] = {}
         self.openings: list[Opening] = []
         self.readers: list[Reading] = []
@@ -117,13 +135,78 @@ class LiveView:
             params=canonical(binding.wire_params) if takes_params else None,
             key=query.key,
         )
-        self.position = self.compared = Position(epoch="", mark="")
+        self._held_at: Position | None = NOWHERE
+        self.compared = NOWHERE
         self.forget()
+
+    @property
+    def state(self) -> ViewState:
+        """Where it stands."""
+        return self._state
+
+    @state.setter
+    def state(self, state: ViewState) -> None:
+        self._state = state
+        self._look_at(self)
+
+    @property
+    def position(self) -> Position:
+        """The state that its rows are of: one of its own, or its shape's."""
+        return self.shape.position if self._held_at is None else self._held_at
+
+    @position.setter
+    def position(self, position: Position) -> None:
+        self._held_at = position
+
+    def hold(self) -> None:
+        """Stay where it is, wherever its shape goes."""
+        self._held_at = self.position
+
+    def ride(self) -> None:
+        """Be from now on where its shape is."""
+        self._held_at = None
+        self.behind_since = None
 
     @property
     def wanted(self) -> bool:
         """Whether anybody waits for what happens to it."""
         return bool(self.audience or self.openings or self.readers)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether all who want it have its rows, and it needs nothing but changes."""
+        return self._state is ViewState.READY and not self.openings and not self.readers
+
+    def await_answer(self, opening: Opening) -> None:
+        """Have a subscription wait for its first answer."""
+        self.openings.append(opening)
+        self._look_at(self)
+
+    def await_rows(self, readings: Iterable[Reading]) -> None:
+        """Have somebody wait for its rows, once."""
+        self.readers += readings
+        self._look_at(self)
+
+    def answer_again(self, refs: Collection[SubscriptionRef]) -> None:
+        """Have subscribers answered as if they had just come, with all rows."""
+        for ref in refs:
+            del self.audience[ref]
+            self.await_answer(Opening(ref, EVERYTHING, moved=True))
+
+    def release(self, refs: Collection[SubscriptionRef]) -> None:
+        """Forget subscriptions, whether or not they have its rows."""
+        for ref in refs:
+            self.audience.pop(ref, None)
+        self.openings = [opening for opening in self.openings if opening.ref not in refs]
+        self._look_at(self)
+
+    def release_all(self) -> list[SubscriptionRef]:
+        """Forget all subscriptions, and return them."""
+        refs = [*self.audience, *(opening.ref for opening in self.openings)]
+        self.audience.clear()
+        self.openings.clear()
+        self._look_at(self)
+        return refs
 
     def rests(self) -> bool:
         """Return whether it is set aside, and not to be tried again yet."""
@@ -133,11 +216,6 @@ class LiveView:
         """Return when it is to be looked at though nobody writes, on the monotonic clock."""
         ticks = self.query.pulse is not None and self.tick.known
         return min(self.refresh_at, self.tick.at) if ticks else self.refresh_at
-
-    def refresh_soon(self) -> None:
-        """Have it read whole in the next turn, if it is refreshed at all."""
-        if self.refresh_at < math.inf:
-            self.refresh_at = min(self.refresh_at, time.monotonic())
 
     def is_past(self, now: float) -> bool:
         """Return whether its rows are older than they may be, changed or not."""
@@ -190,8 +268,8 @@ class LiveView:
     @property
     def tables(self) -> frozenset[str]:
         """Every table that it reads."""
-        own, carried = self.query.tables, self.query.carried.tables
-        return own | self.whole_tables | carried if self.whole_tables or carried else own
+        own, carried = self.shape.tables, self.query.carried.tables
+        return own | carried if carried else own
 
     def forget(self) -> None:
         """Forget the rows and the ring, as if it had never been read."""
@@ -219,10 +297,6 @@ class LiveView:
         self.suspect = self.state is ViewState.LOADING
         if not self.suspect:
             self.state = ViewState.NEW
-
-    def learn(self, recorder: Recorder) -> None:
-        """Take note of the tables that reading it has read beside its own query."""
-        self.whole_tables |= self.query.behind.instead(recorder.other)
 
     def load(self, rows: Rows, position: Position, *, began: float | None = None) -> Delta | None:
         """Take all rows as they were at a position; others may be given the same.
@@ -345,17 +419,19 @@ class LiveView:
             else:
                 reading.request.give(self.model_rows())
 
-    def leave(self, viewer: object) -> list[SnapshotRequest | ReadRequest]:
-        """Return the requests of those who wait for rows once as this viewer; they wait no more."""
-        requests = [r.request for r in self.readers if r.viewer is viewer]
+    def leave(self, viewer: object) -> list[Reading]:
+        """Return those who wait for rows once as this viewer; they wait no more."""
+        leaving = [r for r in self.readers if r.viewer is viewer]
         self.readers = [r for r in self.readers if r.viewer is not viewer]
-        return requests
+        self._look_at(self)
+        return leaving
 
     def fail_readers(self, problem: Exception) -> None:
         """Tell all who wait for its rows once why they do not get them."""
         for reading in self.readers:
             reading.request.fail(problem)
         self.readers.clear()
+        self._look_at(self)
 
     def snapshot(self) -> Snapshot:
         """Return its rows as HTTP serves them."""

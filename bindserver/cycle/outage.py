@@ -15,8 +15,7 @@ from bindserver.cycle.inbox import (
 )
 from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.loader import Loaded
-from bindserver.cycle.view_store import EVERYTHING, ViewStore
-from bindserver.cycle.waiting import Opening
+from bindserver.cycle.view_store import ViewStore
 from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
 from bindserver.engine.events import Ended, Rejected
 from bindserver.engine.protocol import Code
@@ -36,8 +35,7 @@ def out_of_reach(store: ViewStore, items: Iterable[Request | Loaded]) -> Outboun
             case SessionRequest(effect=CatchUp()):
                 viewer = store.viewer_of(item.ref)
                 if viewer is not None:  # answered by a sync when the database is back
-                    viewer.live.audience.pop(item.ref, None)
-                    viewer.live.openings.append(Opening(item.ref, EVERYTHING, moved=True))
+                    viewer.live.answer_again([item.ref])
             case SessionRequest(effect=Reconsider()):
                 # Whether it may go on is unknown; it may be asked for again.
                 store.release(item.ref)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from bindserver.conf import conf
 from bindserver.cycle.invalidation import Invalidation, Touched
+from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded, vouch
@@ -34,7 +35,7 @@ def refresh(
     with _learning([live], alias) as recorder:
         if what.whole:
             return _load(live, position, pacer, recorder)
-        _check_budget(what)
+        _check_budget(what.pks)
         try:
             rows = live.query.read(what.pks, recorder, pacer)
         except Untried:
@@ -45,6 +46,12 @@ def refresh(
 def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias: str) -> RowsBySlot:
     """Read again, in one query, what was touched in views of one shape.
 
+    Args:
+        lives: the views.
+        what: what was touched in each of them.
+        pacer: rests, and stops what takes too long.
+        alias: the database.
+
     Raises:
         OverBudget: there is so much to read that the loader should do it.
         Exception: whatever a query or serializer raises; each view may be refreshed by itself.
@@ -54,9 +61,27 @@ def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias:
         if what.whole:
             rows_by_slot = query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
         else:
-            _check_budget(what)
+            _check_budget(what.pks)
             rows_by_slot = query.read_together(what.pks, slots, recorder, pacer)
         vouch(alias, recorder.tables)
+    return rows_by_slot
+
+
+def read_riders(
+    shape: LiveShape[LiveView], pks: Set[Hashable], pacer: Pacer, alias: str
+) -> RowsBySlot:
+    """Read again, in one query, the touched rows of all views that ride with a shape, however many
+    these are.
+
+    Raises:
+        OverBudget, Exception: as for `read_together`.
+    """
+    recorder = Recorder()
+    with guarded(alias), recorder.watching(alias):
+        _check_budget(pks)
+        rows_by_slot = shape.reader().read_together(pks, shape.slots(), recorder, pacer)
+        vouch(alias, recorder.tables)
+    shape.learn(recorder)
     return rows_by_slot
 
 
@@ -86,12 +111,12 @@ def _learning(lives: Sequence[LiveView], alias: str) -> Iterator[Recorder]:
         live.reading_since = began
     with guarded(alias), recorder.watching(alias):
         yield recorder
-    for live in lives:
-        live.learn(recorder)
+    for shape in {live.shape for live in lives}:
+        shape.learn(recorder)
 
 
-def _check_budget(what: Touched) -> None:
-    if len(what.pks) > conf.SYNC_ROWS:
+def _check_budget(pks: Set[Hashable]) -> None:
+    if len(pks) > conf.SYNC_ROWS:
         raise OverBudget
 
 

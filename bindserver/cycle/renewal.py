@@ -47,19 +47,14 @@ class Renewal:
         they are until the next one.
         """
         until, late = time.monotonic() + conf.QUERY_SECONDS, False
-        for viewer in self._context.store.viewers():
-            past = viewer.is_past(self._context.began)
-            if not past and not viewer.depends():
-                continue
-            if not past and not viewer.concerned(self._context.invalidation.since(viewer.position)):
-                viewer.position = self._context.position
-            elif viewer.refs and late:
-                self._context.staying.add(viewer.live)
-            elif viewer.refs and not viewer.live.rests():
+        for viewer in list(self._context.store.overdue):
+            if not viewer.refs:
+                self._forget(viewer)
+            elif late:
+                self._context.stay(viewer.live)
+            elif not viewer.live.rests():
                 self._failures.attempt(viewer.live, partial(self._ask, viewer))
                 late = time.monotonic() >= until
-            elif not viewer.refs:
-                self._forget(viewer)
         for live, asked in self._asked.items():
             self._failures.attempt(live, partial(self._lead, asked))
 
@@ -80,13 +75,12 @@ class Renewal:
         old, asked = viewer.live, self._context.store.ask_again(viewer)
         self._lead({viewer: asked}, old)
         if viewer.live is not old:
-            viewer.live.readers += [r for r in old.readers if r.viewer is viewer]
-            old.readers = [r for r in old.readers if r.viewer is not viewer]
+            viewer.live.await_rows(old.leave(viewer))
 
     def left(self) -> list[SnapshotRequest | ReadRequest]:
         """Return the requests of those who wait for rows once and were led elsewhere; they are to
         be led to a view anew."""
-        return [request for live, viewer in self._left for request in live.leave(viewer)]
+        return [r.request for live, viewer in self._left for r in live.leave(viewer)]
 
     def _forget(self, viewer: Viewer) -> None:
         """Drop a viewer; who waits for rows through it is led to a view anew."""
@@ -124,7 +118,8 @@ class Renewal:
         self._settle(viewer)
 
     def _settle(self, viewer: Viewer) -> None:
-        viewer.position = viewer.asked = self._context.position
+        viewer.asked = self._context.position
+        self._context.store.overdue.pop(viewer, None)
         self.unwatched |= not self._context.source.watches(viewer.tables())
 
     def _revoke(self, viewer: Viewer, code: Code) -> None:

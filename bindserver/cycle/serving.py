@@ -191,7 +191,7 @@ class Serving:
             return
         live = viewer.live
         if live.superseded:  # its rows are not this subscriber's any more; the new ones are to come
-            del live.audience[ref]
+            live.release([ref])
             move(self._context, [ref], live, ())
             return
         delta = live.view.since(version)
@@ -233,4 +233,4 @@ class Serving:
             if viewer.live.rests():
                 request.fail(viewer.live.refuses() or Unavailable())
             else:
-                viewer.live.readers.append(Reading(request, self._context.position, viewer))
+                viewer.live.await_rows([Reading(request, self._context.position, viewer)])

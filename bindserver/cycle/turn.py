@@ -57,11 +57,12 @@ class Turn:
             serving.serve(request)
         self.postponed += serving.postponed
         self.unanswered |= renewal.unwatched
-        wanted = [live for live in context.store.views() if live.wanted]
-        advance.move(wanted)
-        for live in wanted:
+        advance.move()
+        routing = context.store.routing
+        for live in list(routing.unsettled):
             self._answer(live)
-        self.unanswered |= bool(context.staying)
+            routing.settle(live)
+        self.unanswered |= bool(context.staying or routing.held or advance.unwatched)
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not context.source.watches(context.store.reads())
 

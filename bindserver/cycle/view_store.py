@@ -2,43 +2,33 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from django.core.exceptions import ObjectDoesNotExist
-from django.db.models import Model, QuerySet
-
 from bindserver.bindings import permissions
 from bindserver.bindings.binding import Binding
-from bindserver.bindings.refreshing import clock_of_period
+from bindserver.bindings.refreshing import asks_code, clock_of_period
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
 from bindserver.cycle.alarms import Alarms
-from bindserver.cycle.attached import carry_over, hung_on, is_anew
+from bindserver.cycle.callers import Callers, context_of
+from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.live_view import LiveView, ViewState
+from bindserver.cycle.routing import Routing
 from bindserver.cycle.viewers import Viewer, ViewerKey
-from bindserver.cycle.waiting import Opening
-from bindserver.database.routers import home_of
 from bindserver.database.row_security import HINT, refusal_for
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.database.views import DatabaseViews
-from bindserver.engine.changes import Position
-from bindserver.engine.protocol import Subscribe, canonical
+from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import ShownByRow, Unavailable
 from bindserver.queries.behind import behind
-from bindserver.queries.carried import Carried, instances_in
+from bindserver.queries.carried import Carried
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.present import demand_timeless
 from bindserver.queries.query import Form, Query
-from bindserver.queries.values import unwrapped
-
-EVERYTHING = Subscribe(event="", params={})
-"""What a subscription wants that is to be answered anew, from nothing."""
 
 
 class Evaluated(NamedTuple):
@@ -66,6 +56,8 @@ class ViewStore:
         alarms: when views are to be looked at though nobody writes.
         by_row: the tables of which the database shows the server's role some rows only; None before
             it was asked.
+        routing: which views a turn is to look at.
+        overdue: the viewers whose bindings are to be asked again.
     """
 
     def __init__(self, alias: str, secret: bytes) -> None:
@@ -73,10 +65,15 @@ class ViewStore:
         self.secret = secret
         self.alarms = Alarms()
         self.by_row: frozenset[str] | None = None
+        self.routing = Routing()
+        self.overdue: dict[Viewer, None] = {}
+        self._callers = Callers(alias)
         self._views: dict[str, LiveView] = {}
         self._viewers: dict[ViewerKey, Viewer] = {}
         self._viewer_of: dict[SubscriptionRef, Viewer] = {}
         self._led: dict[LiveView, set[Viewer]] = {}
+        self._dependents: Dependents[Viewer] = Dependents()
+        self._unserved: dict[Viewer, None] = {}
         self._database_views = DatabaseViews(alias)
 
     def views(self) -> list[LiveView]:
@@ -131,10 +128,12 @@ class ViewStore:
         caller = Caller(user=instance.user, auth=instance.auth)
         # An instance with attributes of its own stands for itself alone.
         origin = None if instance.is_plain() else instance
-        key = (type(instance), _context_of(instance, caller), form, trusted, origin)
+        key = (type(instance), context_of(instance, caller), form, trusted, origin)
         viewer = self._viewers.get(key)
         if viewer is None:
-            instance = self._as_now(instance, self._present(caller, trusted), caller)
+            instance = self._callers.as_now(
+                instance, self._callers.present(caller, trusted), caller
+            )
             asked = self._ask(instance, form, trusted)
             live, reads = self._view_of(asked), asked.reads
             viewer = Viewer(
@@ -147,12 +146,13 @@ class ViewStore:
                 trusted=trusted,
                 live=live,
                 reads=reads,
-                own=self._own_of(caller),
-                position=position,
+                own=self._callers.own_of(caller),
                 asked=position,
             )
             self._viewers[key] = viewer
             self._led[live].add(viewer)
+            self._unserved[viewer] = None
+            self._watch(viewer)
         elif not (trusted or permissions.are_drfs(instance)):
             self._admit(instance, viewer)
         viewer.live.used_at = time.monotonic()
@@ -166,14 +166,19 @@ class ViewStore:
             Denied: the caller may not have it.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        user = self._present(viewer.caller, trusted=False)
-        recorder, seen = Recorder(), self._as_now(instance, user, viewer.caller)
+        user = self._callers.present(viewer.caller, trusted=False)
+        recorder, seen = Recorder(), self._callers.as_now(instance, user, viewer.caller)
         try:
             with guarded(self.alias), recorder.watching(self.alias):
                 permissions.ask(seen)
         finally:
             vouch(self.alias, recorder.tables)
         viewer.reads |= recorder.tables
+        self._watch(viewer)
+
+    def _watch(self, viewer: Viewer) -> None:
+        """Take note of what a viewer's binding is asked again for."""
+        self._dependents.put(viewer, viewer.reads, [viewer.own, viewer.live.query.carried])
 
     def ask_again(self, viewer: Viewer) -> Evaluated:
         """Ask a viewer's binding for its query again.
@@ -183,16 +188,15 @@ class ViewStore:
             InvalidParams: the params are not what it takes any more.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        began = time.monotonic()
-        user = self._present(viewer.caller, viewer.trusted)
+        user = self._callers.present(viewer.caller, viewer.trusted)
         if viewer.origin is not None:
             instance = viewer.origin
         else:
             instance = self._instance_of(viewer.binding, viewer.caller, user, viewer.params)
-        instance = self._as_now(instance, user, viewer.caller)
+        instance = self._callers.as_now(instance, user, viewer.caller)
         asked = self._ask(instance, viewer.form, viewer.trusted)
-        viewer.reads, viewer.own = asked.reads, self._own_of(viewer.caller)
-        viewer.asked_at = began
+        viewer.reads, viewer.own = asked.reads, self._callers.own_of(viewer.caller)
+        self._watch(viewer)
         return asked
 
     def becomes(self, live: LiveView, asked: Mapping[Viewer, Evaluated]) -> bool:
@@ -219,7 +223,7 @@ class ViewStore:
             self.forget(viewer)
         del self._views[live.query.identity]
         self._views[query.identity] = live
-        live.adopt(query)
+        self._adopt(live, query)
         if len(asked) > 1:
             query.share()
         return True
@@ -232,18 +236,23 @@ class ViewStore:
             Unavailable: there are too many views.
         """
         live, old = self._view_of(asked, viewer), viewer.live
-        live.adopt(asked.query)
+        self._adopt(live, asked.query)
         if self._led[live] - {viewer}:
             asked.query.share()
         if live is old:
             return False
-        for ref in viewer.refs:
-            old.audience.pop(ref, None)
-        old.openings = [opening for opening in old.openings if opening.ref not in viewer.refs]
+        old.release(viewer.refs)
         self._led.get(old, set()).discard(viewer)  # it may have made room for the other
         self._led[live].add(viewer)
         viewer.live = live
+        self._watch(viewer)
         return True
+
+    def _adopt(self, live: LiveView, query: Query) -> None:
+        """Have a view take a query that was asked for anew."""
+        self.routing.adopt(live, query)
+        for viewer in self._led[live]:
+            self._watch(viewer)
 
     def _instance_of(
         self, binding: BindingClass, caller: Caller, user: Any, params: Mapping[str, Any]
@@ -252,73 +261,14 @@ class ViewStore:
         with refusing(given=bool(params)), guarded(self.alias):
             return binding(user=user, auth=caller.auth, params=params)
 
-    def _as_now(self, instance: Binding[Any], user: Any, caller: Caller) -> Binding[Any]:
-        """Return a binding in the context of a caller whose rows have been read anew."""
-        twin = instance.seen_by(user)
-        twin.auth = self._proof(caller)
-        return twin
-
-    def _present(self, caller: Caller, trusted: bool) -> Any:
-        """Return the caller's user as the row is now, since old ones remember permissions, and rows
-        that they are related to.
-
-        Returns:
-            None for one that is gone or inactive; whoever is trusted gets the user as given then,
-            and what has been hung on it.
-        """
-        given = caller.user
-        if not isinstance(given, Model) or (trusted and not self._is_here(given)):
-            return given
-        user = self._row_now(given, given._meta.model)  # its type may be a lazy wrapper's
-        vouch(self.alias, self._own_of(caller).tables)
-        if user is None or not (trusted or getattr(user, "is_active", True)):
-            return given if trusted else None
-        return user
-
-    def _proof(self, caller: Caller) -> Any:
-        """Return what proves who the caller is as its row is now, with nothing that the old one
-        remembers. Once the row is gone it stays what it was: how long that counts is for those to
-        say who authenticate, and it may have been good for one look."""
-        given = caller.auth
-        if not isinstance(given, Model) or given._state.adding or not self._is_here(given):
-            return given
-        found = self._row_now(given, given._meta.model)
-        vouch(self.alias, self._own_of(caller).tables)
-        return given if found is None else found
-
-    def _row_now(self, given: Model, model: type[Model]) -> Model | None:
-        """Return the row of an instance, read anew, with what authentication has hung on the old
-        one; None if it is gone, or the row of an instance that hangs on it."""
-        rows = QuerySet[Any](model, using=self._database_of(given))  # managers may hide some
-        with guarded(self.alias):
-            found: Model | None = rows.filter(pk=given.pk).first()
-            if found is not None:
-                try:
-                    carry_over(given, found)
-                except ObjectDoesNotExist:
-                    return None
-        return found
-
-    def _own_of(self, caller: Caller) -> Carried:
-        """Return the rows of this database that say who the caller is: the user's, the proof's, and
-        those of instances that hang on them."""
-        told = [one for one in (caller.user, caller.auth) if isinstance(one, Model)]
-        hung = [value for one in told for value in hung_on(one).values() if is_anew(value)]
-        instances = [unwrapped(one) for one in (*told, *instances_in(hung))]
-        return Carried(instances, self._is_here, unsaved=True)
-
-    def _database_of(self, user: Model) -> str:
-        """Return the database that a user's row is in: this one, if the row came from a replica of
-        it, which may show what was true a while ago."""
-        if home_of(user._meta.model) == self.alias:
-            return self.alias
-        return user._state.db or self.alias
-
     def forget(self, viewer: Viewer) -> None:
         """Drop a viewer that serves nobody."""
         if self._viewers.get(viewer.key) is viewer:
             del self._viewers[viewer.key]
             self._led[viewer.live].discard(viewer)
+            self._dependents.drop(viewer)
+            self._unserved.pop(viewer, None)
+            self.overdue.pop(viewer, None)
 
     def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Evaluated:
         recorder, pristine = Recorder(), instance.unasked()
@@ -332,14 +282,11 @@ class ViewStore:
                 demand_timeless(pristine, query)
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self.alias, recorder.tables)
-        query.carried, query.fresh_until = Carried(query.instances, self._is_here), until
+        query.carried = Carried(query.instances, self._callers.is_here)
+        query.fresh_until = until
         if instance.depends_on is not None:
             query.stand_on(behind(instance, self._database_views.names()))
         return Evaluated(query, instance, set(query.behind.instead(recorder.tables)))
-
-    def _is_here(self, instance: Model) -> bool:
-        """Return whether an instance's row is in this database."""
-        return self._database_of(instance) == self.alias
 
     def _view_of(self, asked: Evaluated, viewer: Viewer | None = None) -> LiveView:
         """Return the view of a query, for a viewer or a new one.
@@ -356,13 +303,15 @@ class ViewStore:
         if live is None:
             if len(self._views) >= conf.MAX_VIEWS and not self._make_room():
                 raise Unavailable("the server holds as many views as it may; try again later")
-            live = LiveView(query, asked.binding, self.secret)
+            shape = self.routing.shape_of(query)
+            live = LiveView(query, asked.binding, self.secret, shape, self.routing.look_at)
             self._views[query.identity] = live
+            self._led[live] = set()
+            self.routing.add(live)
         else:
             if not live.wanted:
-                live.adopt(query)
+                self._adopt(live, query)
             live.query.share()
-        self._led.setdefault(live, set())
         return live
 
     def reconsider(self, ref: SubscriptionRef, caller: Caller, position: Position) -> Viewer | None:
@@ -379,7 +328,7 @@ class ViewStore:
         if new is old:
             return None
         if new.live is old.live:
-            old.refs.pop(ref)
+            self._detach(ref, old)
         else:
             self.release(ref)
         self.attach(ref, new)
@@ -389,6 +338,7 @@ class ViewStore:
         """Note that a subscription belongs to a viewer."""
         viewer.refs[ref] = None
         self._viewer_of[ref] = viewer
+        self._unserved.pop(viewer, None)
 
     def viewer_of(self, ref: SubscriptionRef) -> Viewer | None:
         """Return the viewer of a subscription."""
@@ -399,11 +349,14 @@ class ViewStore:
         viewer = self._viewer_of.pop(ref, None)
         if viewer is None:
             return
+        self._detach(ref, viewer)
+        viewer.live.release([ref])
+        viewer.live.used_at = time.monotonic()
+
+    def _detach(self, ref: SubscriptionRef, viewer: Viewer) -> None:
         viewer.refs.pop(ref, None)
-        live = viewer.live
-        live.audience.pop(ref, None)
-        live.openings = [opening for opening in live.openings if opening.ref != ref]
-        live.used_at = time.monotonic()
+        if not viewer.refs:
+            self._unserved[viewer] = None
 
     def evict(self) -> None:
         """Drop the views that nobody has looked at for a while, and viewers that serve nobody.
@@ -415,8 +368,11 @@ class ViewStore:
 
     def _idle(self) -> list[LiveView]:
         """Return the views that nobody looks at."""
-        held = {id(viewer.live) for viewer in self._viewers.values() if viewer.refs}
-        return [live for live in self.views() if not live.wanted and id(live) not in held]
+        return [
+            live
+            for live in (*self.routing.idle, *self.routing.unsettled)
+            if not live.wanted and not any(viewer.refs for viewer in self._led[live])
+        ]
 
     def _make_room(self) -> bool:
         """Drop the views that nobody has looked at for longest; return whether there were any. Who
@@ -426,13 +382,27 @@ class ViewStore:
         return bool(longest)
 
     def _drop(self, old: list[LiveView]) -> None:
-        for viewer in self.viewers():
+        for viewer in list(self._unserved):
             if not viewer.is_served():
                 self.forget(viewer)
         for live in old:
             del self._views[live.query.identity]
-            self._led.pop(live, None)
+            del self._led[live]
             self.alarms.forget(live)
+            self.routing.drop(live)
+
+    def wake(self, now: float) -> None:
+        """Have this turn look at the views whose time has come, and ask the bindings again of those
+        that are refreshed: what cannot be followed may be what their code reads.
+
+        Args:
+            now: on the monotonic clock.
+        """
+        for live in self.alarms.ring(now):
+            if live.wanted:
+                self.routing.dismount(live)
+            if live.is_past(now) and asks_code(live.binding):
+                self.overdue |= dict.fromkeys(self._led[live])
 
     # Of all views.
 
@@ -447,49 +417,76 @@ class ViewStore:
             said = refusal_for(live.binding.__name__, tables, self.alias)
             raise ShownByRow(f"(bindserver.E052) {said} {HINT}")
 
+    def show(self, by_row: frozenset[str]) -> None:
+        """Take note of which tables the database shows some rows of; views that read one which it
+        has shown all of are refused in the next turn."""
+        more = by_row - (self.by_row or frozenset())
+        self.by_row = by_row
+        for live in list(self.routing.reading(more)):
+            self.routing.dismount(live)
+
     def watched(self) -> bool:
         """Return whether anybody waits for what happens: views that are being loaded move when they
         have been, and a turn meanwhile would only hold up the loader."""
-        return any(
-            live.wanted and live.state is not ViewState.LOADING for live in self.views()
-        ) or any(viewer.refs and viewer.depends() for viewer in self.viewers())
+        return (
+            self.routing.has_riders()
+            or any(
+                live.wanted and live.state is not ViewState.LOADING
+                for live in self.routing.unsettled
+            )
+            or any(
+                viewer.refs and viewer.depends()
+                for live in self.routing.unsettled
+                for viewer in self._led[live]
+            )
+        )
+
+    def begin(self, position: Position, changes: list[Change] | None) -> None:
+        """Have everything move to a turn's snapshot that nothing has touched.
+
+        Args:
+            position: the snapshot's.
+            changes: what changed up to it since the last turn; None if that cannot be proved.
+        """
+        self.overdue |= self._dependents.concerned(changes)
+        self.routing.begin(position, changes)
 
     def tables(self) -> set[str]:
         """Return every table that a change in would matter."""
-        tables = self.reads()
-        for live in self.views():
-            tables |= live.tables
-        return tables
+        return self.reads() | self.routing.tables()
 
     def reads(self) -> set[str]:
         """Return every table that is read to tell who may see which rows."""
-        reads: set[str] = set()
-        for viewer in self.viewers():
-            reads |= viewer.tables()
-        return reads
+        return self._dependents.tables()
 
     def due(self) -> float:
         """Return when the next view that was set aside is to be tried again, or another is to be
         looked at though nobody writes."""
         retries = [
-            live.retry_at for live in self.views() if live.state is ViewState.FAILED and live.wanted
+            live.retry_at
+            for live in self.routing.unsettled
+            if live.state is ViewState.FAILED and live.wanted
         ]
         return min([self.alarms.due(), *retries])
 
     def lagging(self, position: Position, unseen: frozenset[str]) -> frozenset[Listener]:
         """Return the listeners that have rows of a view that is not at the present position, or may
         not be, as it reads a table whose changes are not seen."""
-        views = self.views()
         behind = {
             ref.listener
+            for live in self.routing.held_back()
+            if live.state is not ViewState.READY or live.position != position
+            for ref in live.audience
+        }
+        views = [*self.routing.unsettled, *self.routing.reading(unseen)]
+        unsure = {
+            ref.listener
             for live in views
-            if live.state is not ViewState.READY
-            or live.position != position
-            or not unseen.isdisjoint(live.tables)
+            if not unseen.isdisjoint(live.tables)
             for ref in live.audience
         }
         moved = {o.ref.listener for live in views for o in live.openings if o.moved}
-        return frozenset(behind | moved)
+        return frozenset(behind | unsure | moved)
 
     def listeners(self) -> frozenset[Listener]:
         """Return all that have rows of a view, or wait for some."""
@@ -506,23 +503,8 @@ class ViewStore:
             if not request.means(live.event, live.binding):
                 continue
             if request.command is CommandKind.CLEAR:
+                self.routing.dismount(live)
                 live.forget()
             live.mark_suspect()
             if request.command is not CommandKind.BUMP:
-                self._answer_again(live)
-
-    def _answer_again(self, live: LiveView) -> None:
-        """Answer a view's subscribers as if they had just come, with all rows."""
-        for ref in list(live.audience):
-            del live.audience[ref]
-            live.openings.append(Opening(ref, EVERYTHING, moved=True))
-
-
-def _context_of(instance: Binding[Any], caller: Caller) -> str:
-    """Return what is equal for bindings of one class that were asked alike."""
-    encoder = IdentityEncoder()
-    params = [encoder.encode(instance.params, "params"), canonical(instance.wire_params)]
-    own = encoder.items(instance.own_attributes())
-    told = [caller.encoded(encoder), params, own]
-    # What nobody can look into may be another by now, though it is the same object.
-    return digest([told, secrets.token_hex(12) if encoder.unshared else ""])
+                live.answer_again(list(live.audience))

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from bindserver.bindings.binding import Binding
-from bindserver.bindings.refreshing import asks_code
 from bindserver.bindings.registry import BindingClass
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
-from bindserver.engine.changes import Change, Position
+from bindserver.engine.changes import Position
 from bindserver.queries.carried import NOTHING, Carried
 from bindserver.queries.query import Form
 
@@ -32,9 +29,7 @@ class Viewer:
         reads: the tables that the binding read to make its queryset, and the user's; when one of
             them changes, or a row that the view's query carries along, it is asked again.
         own: the rows that say who asks; the same holds for them.
-        position: the state up to which it is known to want the same.
         asked: the state that it was asked in.
-        asked_at: when it was asked the last time, on the monotonic clock.
         refs: the subscriptions that it serves.
     """
 
@@ -48,9 +43,7 @@ class Viewer:
     live: LiveView
     reads: set[str]
     own: Carried = NOTHING
-    position: Position
     asked: Position
-    asked_at: float = field(default_factory=time.monotonic)
     refs: dict[SubscriptionRef, None] = field(default_factory=dict)
 
     def is_served(self) -> bool:
@@ -64,15 +57,3 @@ class Viewer:
     def depends(self) -> bool:
         """Return whether there is anything that it would be asked again for."""
         return bool(self.reads or self.own.tables or self.live.query.carried.tables)
-
-    def is_past(self, now: float) -> bool:
-        """Return whether it is to be asked again because its view is to be read whole by itself:
-        what cannot be followed may be what its code reads."""
-        live = self.live
-        return live.is_past(now) and self.asked_at < live.refresh_at and asks_code(self.binding)
-
-    def concerned(self, changes: Sequence[Change] | None) -> bool:
-        """Return whether changes may make the binding's query another; None for unknown ones."""
-        if changes is None or self.live.query.carried.any_of(changes) or self.own.any_of(changes):
-            return True
-        return any(change.table in self.reads for change in changes)

@@ -9,6 +9,9 @@ from bindserver.cycle.inbox import ReadRequest, SnapshotRequest, SubscriptionRef
 from bindserver.engine.changes import Position
 from bindserver.engine.protocol import Subscribe
 
+EVERYTHING = Subscribe(event="", params={})
+"""What a subscription wants that is to be answered anew, from nothing."""
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:

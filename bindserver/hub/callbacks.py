@@ -20,7 +20,7 @@ from typing import Any
 
 from bindserver.bindings.binding import Binding
 from bindserver.cycle.inbox import Caller, SessionRequest
-from bindserver.cycle.view_store import EVERYTHING
+from bindserver.cycle.waiting import EVERYTHING
 from bindserver.engine.effects import Ask, HubEffect, Release
 from bindserver.engine.events import Answered, Ended, Event, Published, Rejected
 from bindserver.engine.frames import Frame, changes_in

@@ -28,10 +28,12 @@ class Held:
     """Rows of one table that are carried along.
 
     Attributes:
+        table: its name.
         key: the table's primary key.
         pks: those of the rows, as Python has them; None for any.
     """
 
+    table: str
     key: Field[Any, Any]
     pks: frozenset[Any] | None
 
@@ -69,9 +71,13 @@ class Carried:
                 for table, key, pk in _rows_of(instance):
                     found.setdefault(table, (key, set()))[1].add(pk)
         self._held: Mapping[str, Held] = {
-            table: Held(key, _named(key, pks)) for table, (key, pks) in found.items()
+            table: Held(table, key, _named(key, pks)) for table, (key, pks) in found.items()
         }
         self.tables = frozenset(self._held)
+
+    def held(self) -> Collection[Held]:
+        """Return the rows, by table."""
+        return self._held.values()
 
     def has(self, change: Change) -> bool:
         """Return whether a change may be of one of the rows."""

@@ -11,7 +11,7 @@ from django.db.models import Model
 from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.cycle.inbox import Caller, SessionRequest
-from bindserver.cycle.view_store import EVERYTHING
+from bindserver.cycle.waiting import EVERYTHING
 from bindserver.engine.changes import Key
 from bindserver.engine.effects import Ask
 from bindserver.exceptions import BindingError, UnknownEvent, Unsound

@@ -2,24 +2,26 @@
  * `io`: what people hold in their hands. Wires the connection, the subscriptions, the dispatcher of
  * what the server says, and the emitter.
  *
+ * @import {Auth} from "./connection/auth.js"
  * @import {Environment} from "./connection/environment.js"
  * @import {Ending, Status} from "./connection/connection.js"
  * @import {CollectionError} from "./collection.js"
  * @import {Params} from "./sync/messages.js"
+ * @import {Subscription} from "./sync/subscription.js"
  * @import {Listener} from "./sync/emitter.js"
- * @import {Problem} from "./sync/subscription.js"
+ * @import {Problem} from "./errors.js"
  */
 
 import { Collection } from "./collection.js";
-import { Auth } from "./connection/auth.js";
 import { UNAUTHENTICATED } from "./connection/backoff.js";
 import { Connection } from "./connection/connection.js";
 import { watchPage } from "./connection/visibility.js";
+import { failure, misused } from "./errors.js";
 import { bindMembers } from "./proxies.js";
 import { Dispatcher } from "./sync/dispatcher.js";
 import { Emitter, warn } from "./sync/emitter.js";
 import { hello, isObject, ping } from "./sync/messages.js";
-import { ACCEPTED, failure } from "./sync/subscription.js";
+import { ACCEPTED } from "./sync/states.js";
 import { Subscriptions } from "./sync/subscriptions.js";
 import { Transaction } from "./sync/transaction.js";
 
@@ -41,15 +43,16 @@ import { Transaction } from "./sync/transaction.js";
 
 const ADVICE =
   'Does bindserver answer there ("manage.py runserver" does not), do proxies pass WebSockets on?';
-/** Events of the client's own, and none at all; no binding may have these names. */
-const OWN = /^(connect|disconnect|error|status)?$/;
+const NO_ANSWER = { code: "unavailable", detail: "no answer" };
+/** Events of the protocol's and the client's own, and none at all; no binding may have these names. */
+const OWN = /^\$|^(connect|disconnect|error|status)?$/;
 
 /** Hints that come within so many milliseconds are one: a page tells the same thing in several ways. */
 export const ONE_HINT = 250;
 
 export class Client {
-  #url;
   #env;
+  #url;
   #emitter = new Emitter();
   #connection;
   #subscriptions;
@@ -71,24 +74,23 @@ export class Client {
   /**
    * @param {string} url
    * @param {Environment} env
+   * @param {typeof Auth} [Prover] proves who we are; left out where the page's cookie does.
    */
-  constructor(url, env) {
+  constructor(url, env, Prover) {
     this.#url = url;
     this.#env = env;
     const send = (/** @type {string} */ text) => this.#connection._send(text);
-    const tell = this.#emitter._tell.bind(this.#emitter);
-    this.#subscriptions = new Subscriptions(env, send, (late) => {
-      late._fail({ code: "unavailable", detail: "no answer" });
-      this.#transaction._touch(late);
-    });
+    const proved = () => this.#proved();
+    const unproved = (/** @type {Problem} */ problem) => this.#unproved(problem);
+    this.#subscriptions = new Subscriptions(env, send, (late) => this.#fail(late, NO_ANSWER));
     this.#transaction = new Transaction(this.#subscriptions, env);
-    this.#auth = new Auth(
-      env,
-      send,
-      () => this.#proved(),
-      (problem) => this.#unproved(problem),
+    this.#auth = Prover && new Prover(env, send, proved, unproved);
+    this.#dispatcher = new Dispatcher(
+      this.#subscriptions,
+      this.#auth,
+      this.#transaction,
+      this.#emitter,
     );
-    this.#dispatcher = new Dispatcher(this.#subscriptions, this.#auth, this.#transaction, tell);
     this.#connection = new Connection(url, env, {
       _dialed: () => this.#tellStatus(),
       _opened: () => this.#opened(),
@@ -121,7 +123,7 @@ export class Client {
    */
   on(event, fn) {
     if (typeof fn !== "function") {
-      throw new TypeError("bindserver: a listener is a function");
+      misused("a listener is a function");
     }
     this.#emitter._add(event, fn);
     return this;
@@ -170,7 +172,7 @@ export class Client {
   collection(event, params, options = {}) {
     check(event, { ...options, params });
     if (options.initial && !Array.isArray(options.initial.rows)) {
-      throw new TypeError("bindserver: initial.rows is a list");
+      misused("initial.rows is a list");
     }
     if (!this.#wantsMarks) {
       this.#wantsMarks = true;
@@ -178,7 +180,7 @@ export class Client {
     }
     const subscription = this.#subscriptions._hold(event, params, options);
     if (this.#error && !subscription._is(ACCEPTED)) {
-      subscription._blame(this.#error);
+      subscription._store._blame(this.#error);
       subscription._show();
     }
     /** @type {Collection<any>} */
@@ -219,7 +221,7 @@ export class Client {
     if (now - this.#hintedAt >= ONE_HINT) {
       this.#hintedAt = now;
       this.#connection._look();
-      this.#auth._look();
+      this.#auth?._look();
       this.#subscriptions._look();
     }
   }
@@ -230,7 +232,11 @@ export class Client {
     if (this.#wantsMarks) {
       this.#connection._send(hello());
     }
-    this.#auth._opened();
+    if (this.#auth) {
+      this.#auth._opened();
+    } else {
+      this.#proved();
+    }
     this.#tellStatus();
     if (this.status === "live") {
       this.#emitter._tell("connect", undefined);
@@ -246,9 +252,9 @@ export class Client {
     const problem = this.#problem(ending, attempts);
     this.#error = problem && failure(problem, !willReconnect);
     for (const subscription of this.#subscriptions._all) {
-      subscription._blame(this.#error);
+      subscription._store._blame(this.#error);
     }
-    this.#auth._closed();
+    this.#auth?._closed();
     this.#subscriptions._closed(code);
     if (!willReconnect) {
       this.#unwatch();
@@ -304,11 +310,19 @@ export class Client {
     this.#error = failure(problem, false);
     for (const subscription of this.#subscriptions._all) {
       if (!subscription._is(ACCEPTED)) {
-        subscription._fail(problem);
-        this.#transaction._touch(subscription);
+        this.#fail(subscription, problem);
       }
     }
     this.#tellError(problem);
+  }
+
+  /**
+   * @param {Subscription} subscription
+   * @param {Problem} problem
+   */
+  #fail(subscription, problem) {
+    subscription._store._fail(problem);
+    this.#transaction._touch(subscription);
   }
 
   #tellStatus() {
@@ -329,14 +343,14 @@ export class Client {
  * @param {EmitOptions} options
  */
 function check(event, options) {
-  if (typeof event !== "string" || event.startsWith("$") || OWN.test(event)) {
-    throw new TypeError(`bindserver: "${event}" is no binding's event`);
+  if (typeof event !== "string" || OWN.test(event)) {
+    misused(`"${event}" is no binding's event`);
   }
-  if (!isObject(options) || !(options.params == null || isObject(options.params))) {
-    throw new TypeError("bindserver: params is an object");
+  if (!isObject(options) || !isObject(options.params ?? {})) {
+    misused("params is an object");
   }
-  const size = options.page_size;
-  if (size !== undefined && !(Number.isSafeInteger(size) && size > 0)) {
-    throw new TypeError("bindserver: page_size is no size");
+  const { page_size = 1 } = options;
+  if (!Number.isSafeInteger(page_size) || page_size < 1) {
+    misused("page_size is no size");
   }
 }

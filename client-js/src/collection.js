@@ -3,12 +3,13 @@
  * one subscription; each is closed by itself.
  *
  * @import {Key} from "./sync/messages.js"
+ * @import {Shown} from "./sync/store.js"
  * @import {Subscription} from "./sync/subscription.js"
  */
 
+import { failure } from "./errors.js";
 import { bindMembers } from "./proxies.js";
 import { Emitter } from "./sync/emitter.js";
-import { failure } from "./sync/subscription.js";
 
 /**
  * @typedef {"connecting" | "live" | "stale" | "closed"} CollectionStatus
@@ -30,12 +31,14 @@ export class Collection {
   #subscription;
   #release;
   #emitter = new Emitter();
-  /** What is shown after `close`. @type {import("./sync/subscription.js").Shown | null} */
+  /** What is shown after `close`. @type {Shown | null} */
   #last = null;
-  /** What subscribers have been told of. @type {import("./sync/subscription.js").Shown} */
+  /** What subscribers have been told of. @type {Shown} */
   #told;
-  /** The index of the rows that it was made for. @type {[readonly object[], Map<Key, object>] | null} */
-  #index = null;
+  /** The rows that the index was made for. @type {readonly object[] | null} */
+  #indexed = null;
+  /** @type {Map<Key, object>} */
+  #index = new Map();
   /** How `ready` is settled. @type {any} */
   #resolve;
   /** @type {any} */
@@ -72,15 +75,15 @@ export class Collection {
   constructor(subscription, release) {
     this.#subscription = subscription;
     this.#release = release;
-    this.#told = subscription._shown;
+    this.#told = subscription._store._shown;
     this.ready.catch(() => {});
-    subscription._hold(this);
+    subscription._store._add(this);
     this.#settle();
     bindMembers(this);
   }
 
   get #shown() {
-    return this.#last ?? this.#subscription._shown;
+    return this.#last ?? this.#subscription._store._shown;
   }
 
   /**
@@ -115,11 +118,12 @@ export class Collection {
    */
   get(key) {
     const { rows } = this.#shown;
-    if (this.#index?.[0] !== rows) {
+    if (this.#indexed !== rows) {
       const name = this.#subscription._key;
-      this.#index = [rows, new Map(rows.map((row) => [/** @type {Key} */ (row[name]), row]))];
+      this.#indexed = rows;
+      this.#index = new Map(rows.map((row) => [/** @type {Key} */ (row[name]), row]));
     }
-    return /** @type {any} */ (this.#index?.[1].get(key));
+    return /** @type {any} */ (this.#index.get(key));
   }
 
   /** Want the rows no more. The last ones stay; nobody is told of another step. */
@@ -128,7 +132,7 @@ export class Collection {
       this.#last = { ...this.#shown, status: "closed" };
       this.#emitter._remove(STEP);
       this.#reject(failure({ code: "closed", detail: "closed by the client" }, true));
-      this.#subscription._drop(this);
+      this.#subscription._store._remove(this);
       this.#release(this.#subscription);
     }
   }
@@ -141,7 +145,7 @@ export class Collection {
    */
   _join(subscription) {
     this.#subscription = subscription;
-    subscription._hold(this);
+    subscription._store._add(this);
   }
 
   /**

@@ -3,8 +3,10 @@
  */
 
 import * as client from "./client.js";
+import { Auth } from "./connection/auth.js";
 import { environment } from "./connection/environment.js";
 import { socketUrl } from "./connection/url.js";
+import { misused } from "./errors.js";
 
 /**
  * @typedef {import("./client.js").Client} Client
@@ -29,8 +31,13 @@ import { socketUrl } from "./connection/url.js";
  * @param {string | URL} [url] the server's WebSocket address; relative to the page, and with http
  *   for ws if you like. Without one it is `/ws/` on the page's own host.
  * @param {Options} [options]
- * @throws {TypeError} the address is none.
+ * @throws {TypeError} the address is none, or there are no WebSockets here and none were passed in.
  */
-export function connect(url = "/ws/", options = {}) {
-  return new client.Client(socketUrl(url, globalThis.location?.href), environment(options));
+export function connect(url, options = {}) {
+  const address = socketUrl(url);
+  const env = environment(options);
+  if (!env.WebSocket) {
+    misused("no WebSocket here; pass options.WebSocket");
+  }
+  return new client.Client(address, env, options.auth && Auth);
 }

@@ -7,11 +7,12 @@
  * @param {object} object made by a class, in whose constructor this is called.
  */
 export function bindMembers(object) {
-  const members = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object));
-  for (const [name, member] of Object.entries(members)) {
-    if (name !== "constructor") {
-      const kind = member.get ? "get" : "value";
-      Object.defineProperty(object, name, { ...member, [kind]: member[kind].bind(object) });
-    }
+  const { constructor: _, ...members } = Object.getOwnPropertyDescriptors(
+    Object.getPrototypeOf(object),
+  );
+  for (const member of Object.values(members)) {
+    const kind = member.get ? "get" : "value";
+    member[kind] = member[kind].bind(object);
   }
+  Object.defineProperties(object, members);
 }

@@ -1,8 +1,12 @@
 /**
  * The script tag's entry: `<script src=".../io.js" data-url="wss://host/ws/"></script>` defines
- * `io` for the scripts after it. `data-url` may be left out.
+ * `io` for the scripts after it. `data-url` may be left out. The page's cookie says who asks, so that
+ * there are no tokens here to prove it by.
  */
 
-import { connect } from "./index.js";
+import { Client } from "./client.js";
+import { environment } from "./connection/environment.js";
+import { socketUrl } from "./connection/url.js";
 
-Object.assign(globalThis, { io: connect(document.currentScript?.dataset.url) });
+const url = socketUrl(document.currentScript?.dataset.url);
+Object.assign(globalThis, { io: new Client(url, environment()) });

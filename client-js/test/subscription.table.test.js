@@ -13,9 +13,11 @@ import {
   IDLE,
   SERVED,
   SERVED_ASKED,
-  Subscription,
-} from "../src/sync/subscription.js";
+} from "../src/sync/states.js";
+import { Store } from "../src/sync/store.js";
+import { Subscription } from "../src/sync/subscription.js";
 import { Subscriptions } from "../src/sync/subscriptions.js";
+import { Topic } from "../src/sync/topic.js";
 import { Transaction } from "../src/sync/transaction.js";
 import { Clock, endTurn, overheard } from "./surroundings.js";
 
@@ -34,15 +36,15 @@ class Talk {
     this.subscriptions = new Subscriptions(
       env,
       (text) => this.#sent(JSON.parse(text)),
-      (late) => late._fail({ code: "unavailable" }),
+      (late) => late._store._fail({ code: "unavailable" }),
     );
     const transaction = new Transaction(this.subscriptions, env);
-    const tell = (_, { action }) => this.log.push(`hear ${action}`);
+    const emitter = { _tell: (_, { action }) => this.log.push(`hear ${action}`) };
     this.dispatcher = new Dispatcher(
       this.subscriptions,
       /** @type {any} */ (auth),
       transaction,
-      tell,
+      /** @type {any} */ (emitter),
     );
     this.open();
     this.subscribe();
@@ -155,7 +157,11 @@ const INPUTS = {
 };
 
 /** What no input leads to: collections, rows to begin with, and two that turn out to be one. */
-const ELSEWHERE = ["_drop", "_hold", "_isLike", "_join", "_seed", "_show", "_tell"];
+const ELSEWHERE = [
+  ...["Store._add", "Store._join", "Store._remove", "Store._seed", "Store._show", "Store._tell"],
+  ...["Subscription._join", "Subscription._seed", "Subscription._show"],
+  ...["Topic._isLike", "Topic._join"],
+];
 
 /** The state after an input, what was said, and what listeners heard. */
 const CELLS = {
@@ -358,13 +364,15 @@ test("the table has every input in every state, and every method is in some row"
   assert.deepEqual(Object.keys(CELLS), Object.keys(INPUTS));
   for (const row of Object.values(CELLS)) assert.deepEqual(Object.keys(row), STATES);
   const called = new Set();
-  const { prototype } = Subscription;
-  const methods = Object.entries(Object.getOwnPropertyDescriptors(prototype));
-  const plain = methods.filter(([name, { value }]) => value && name !== "constructor");
-  for (const [name, { value }] of plain) {
+  const plain = [Subscription, Store, Topic].flatMap(({ name: owner, prototype }) =>
+    Object.entries(Object.getOwnPropertyDescriptors(prototype))
+      .filter(([name, { value }]) => value && name !== "constructor")
+      .map(([name, method]) => ({ owner, prototype, name, method })),
+  );
+  for (const { owner, prototype, name, method } of plain) {
     prototype[name] = function (...args) {
-      called.add(name);
-      return value.apply(this, args);
+      called.add(`${owner}.${name}`);
+      return method.value.apply(this, args);
     };
   }
   for (const input of Object.values(INPUTS)) {
@@ -374,14 +382,16 @@ test("the table has every input in every state, and every method is in some row"
       overheard(() => input(talk));
     }
   }
-  for (const [name, method] of plain) Object.defineProperty(prototype, name, method);
-  const silent = plain.map(([name]) => name).filter((name) => !called.has(name));
+  for (const { prototype, name, method } of plain) Object.defineProperty(prototype, name, method);
+  const names = plain.map(({ owner, name }) => `${owner}.${name}`);
+  const silent = names.filter((name) => !called.has(name));
   assert.deepEqual(silent.sort(), ELSEWHERE);
 });
 
-test("nobody but a subscription writes its fields", () => {
-  const fields = Object.keys(new Talk().subscription);
-  assert.ok(fields.length > 0);
+test("nobody but a subscription, its store and its topic writes their fields", () => {
+  const { subscription } = new Talk();
+  const fields = [subscription, subscription._store, subscription._topic].flatMap(Object.keys);
+  assert.ok(fields.length > 3);
   const writes = new RegExp(`(?<!this)\\.(${fields.join("|")}) (?:[|&?+-]{0,2}=)(?!=)`);
   const folder = new URL("../src/", import.meta.url);
   for (const name of readdirSync(folder, { recursive: true }).map(String)) {

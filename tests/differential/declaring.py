@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
@@ -137,6 +138,10 @@ GAPS = {
 }
 
 
+ENDS_IN_ORDER = re.compile(r"\)\.order_by\(([^()]*)\)$")
+"""A step that puts rows in an order of its own, and names it."""
+
+
 def declaration(random: Random) -> Declared:
     """Return a binding."""
     return _Declaring(Draw(random)).declared()
@@ -190,6 +195,9 @@ class _Declaring:
         steps[at:at] = [f".annotate({name}={piece.text})" for name, piece in values.items()]
         text += "".join(steps)
         self._own: list[str] | None = None
+        for step in steps:
+            if ends := ENDS_IN_ORDER.search(step):
+                self._own = [name.strip(" '") for name in ends[1].split(",")]
         if draw.chance(40):
             self._own = self._order()
             text += f".order_by(*{_listed(self._own)})"

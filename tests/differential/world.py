@@ -21,7 +21,7 @@ from bindserver.capture.log import log_of
 from bindserver.capture.tables import tracked
 from bindserver.checks.bindings import CHECKS
 from bindserver.cycle.inbox import Caller, SessionRequest
-from bindserver.cycle.view_store import EVERYTHING
+from bindserver.cycle.waiting import EVERYTHING
 from bindserver.engine.effects import Ask
 from bindserver.engine.events import Accepted, Answered, Ended, Event, Published, Rejected, Staled
 from bindserver.testing.replica import Replica

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from bindserver.bindings.row_keys import RowKey, wire_key
 from bindserver.cycle import advance, failures, serving
+from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
 from bindserver.engine.view import View
 from bindserver.queries import compiler, query, rendering
@@ -106,7 +107,7 @@ def _prefetches_ignored() -> AbstractContextManager[Any]:
 
 def _reads_forgotten() -> AbstractContextManager[Any]:
     """Nobody notes what serializers and prefetches read."""
-    return patch.object(LiveView, "learn", lambda *given: None)
+    return patch.object(LiveShape, "learn", lambda *given: None)
 
 
 def _columns_always() -> AbstractContextManager[Any]:

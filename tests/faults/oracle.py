@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
 from bindserver.capture.sqlite.triggers import Triggers
-from bindserver.cycle import advance, cycle, invalidation, live_view, loader
+from bindserver.cycle import advance, cycle, invalidation, live_shape, live_view, loader
 from bindserver.cycle.inbox import Caller
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
@@ -226,6 +226,11 @@ def moved_row_kept() -> None:
     _patch(advance, "take", keeping)
 
 
+def old_slots_forgotten() -> None:
+    """Nobody remembers which of the views of one shape had a row."""
+    _patch(live_shape.LiveShape, "holding", lambda _: lambda self, pks: set())
+
+
 def dealt_by_chance() -> None:
     """A row that moves between views that are read together comes to none, now and then."""
 
@@ -263,7 +268,7 @@ def net_change_without_deletes() -> None:
 
     def forgetting(net_of: Any) -> Any:
         def net(history: Any) -> ring.Net:
-            found: ring.Net = net_of(invalidation)
+            found: ring.Net = net_of(history)
             return ring.Net((), found.touched, found.created, found.placed)
 
         return net
@@ -300,6 +305,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         slow_reader_skipped,
         joins_not_watched,
         moved_row_kept,
+        old_slots_forgotten,
         dealt_by_chance,
         old_sync,
         net_change_without_deletes,

@@ -17,11 +17,12 @@ from django.db import OperationalError, connections
 from bindserver import Binding
 from bindserver.capture.log import log_of
 from bindserver.cycle.inbox import SubscriptionRef
+from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loader, Wanted
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.snapshot import open_connection
-from bindserver.queries.query import Query
+from bindserver.queries.query import Form, Query
 from tests.app.bindings import PartBinding, ProductBinding
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.process import get
@@ -178,17 +179,20 @@ async def test_a_load_that_changes_nothing_does_not_hold_up_the_commit_mark(
 
 def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
     store = ViewStore("default", b"secret")
-    binding: Binding[Any] = ProductBinding()
-    live = LiveView(Query(binding), binding, b"secret")
-    store._views["x"] = live
     listener: Any = object()
-    live.audience[SubscriptionRef(listener, 1)] = None
+
+    def viewed(binding: Binding[Any], number: int) -> LiveView:
+        viewer = store.resolve_instance(binding, Form.JSON, NOWHERE)
+        ref = SubscriptionRef(listener, number)
+        store.attach(ref, viewer)
+        viewer.live.audience[ref] = None
+        return viewer.live
+
+    live = viewed(ProductBinding(), 1)
     assert store.watched()
     live.state = ViewState.LOADING
     assert not store.watched()
-    other = LiveView(Query(binding), binding, b"secret")
-    other.audience[SubscriptionRef(listener, 2)] = None
-    store._views["y"] = other
+    viewed(PartBinding(params={"category": 1}), 2)
     assert store.watched()
 
 

@@ -53,11 +53,9 @@ class Passing:
             [before] = cursor.fetchone()
             cursor.execute("UPDATE passing_time SET hours = %s", [hours])
         for live in turning.views() if turning is not None else ():
-            for name in ("refresh_at",):
-                setattr(live, name, getattr(live, name) - 3600 * (hours - before))
+            live.refresh_at -= 3600 * (hours - before)
             live.tick.at -= 3600 * (hours - before)
-            if live.tick.known:
-                turning.store.alarms.set(live)  # type: ignore[union-attr]
+            turning.store.alarms.set(live)  # type: ignore[union-attr]
 
 
 @contextmanager

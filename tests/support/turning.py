@@ -19,7 +19,8 @@ from bindserver.cycle.lag import LaggingViews, lagging_views
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded, Loader
 from bindserver.cycle.turn import Turn
-from bindserver.cycle.view_store import EVERYTHING, ViewStore
+from bindserver.cycle.view_store import ViewStore
+from bindserver.cycle.waiting import EVERYTHING
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import connect, open_connection, snapshot
 from bindserver.engine.effects import Ask

@@ -3,7 +3,7 @@
  * the proof ends, and again, after a wait, when the server takes it no more.
  *
  * @import {Environment} from "./environment.js"
- * @import {Problem} from "../sync/subscription.js"
+ * @import {Problem} from "../errors.js"
  */
 
 import { authenticate } from "../sync/messages.js";
@@ -19,6 +19,7 @@ const LONGEST = 2 ** 31 - 1;
 
 export class Auth {
   #env;
+  #timer;
   #send;
   #passed;
   #failed;
@@ -27,7 +28,6 @@ export class Auth {
   /** The newest attempt whose token is of no use: one was shown, or the connection is gone. */
   #spent = 0;
   #trying = false;
-  #timer;
 
   /**
    * @param {Environment} env
@@ -43,12 +43,25 @@ export class Auth {
     this.#failed = failed;
   }
 
-  /** Called when there is a new connection. */
-  _opened() {
-    if (this.#env.auth) {
-      this.#try(this.#env.auth);
-    } else {
-      this.#passed();
+  /**
+   * Called when there is a connection: get a token, and show it. One that comes too late is welcome
+   * where none has come before it.
+   */
+  async _opened() {
+    this.#round += 1;
+    const round = this.#round;
+    this.#trying = true;
+    this.#wait("auth gave no token in time");
+    try {
+      const { auth } = this.#env;
+      const token = await auth?.();
+      if (round > this.#spent) {
+        this.#prove(token);
+      }
+    } catch (error) {
+      if (round === this.#round && round > this.#spent) {
+        this.#fail({ code: "unauthenticated", detail: String(error) });
+      }
     }
   }
 
@@ -76,10 +89,10 @@ export class Auth {
    * Called when the server takes our proof no more: try again after a wait.
    *
    * @param {string} code
-   * @returns {unknown} whether that is what the code says, and there is another proof to be had.
+   * @returns {boolean} whether that is what the code says.
    */
   _refused(code) {
-    const ours = this.#env.auth && (code === "expired" || code === "unauthenticated");
+    const ours = code === "expired" || code === "unauthenticated";
     if (ours && !this.#trying) {
       this.#later();
     }
@@ -99,28 +112,6 @@ export class Auth {
       this.#fail(payload);
     } else {
       this.#pass(expires);
-    }
-  }
-
-  /**
-   * Get a token, and show it. One that comes too late is welcome where none has come before it.
-   *
-   * @param {() => unknown} auth
-   */
-  async #try(auth) {
-    this.#round += 1;
-    const round = this.#round;
-    this.#trying = true;
-    this.#wait("auth gave no token in time");
-    try {
-      const token = await auth();
-      if (round > this.#spent) {
-        this.#prove(token);
-      }
-    } catch (error) {
-      if (round === this.#round && round > this.#spent) {
-        this.#fail({ code: "unauthenticated", detail: String(error) });
-      }
     }
   }
 

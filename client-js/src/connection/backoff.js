@@ -7,13 +7,16 @@ const BASE = 250;
 const CAP = 30_000;
 const RETRY_BASE = 1_000;
 const RETRY_FLOOR = 500;
-const RESTART_SPREAD = 5_000;
-const PATIENT_FLOOR = 5_000;
-const PATIENT_SPREAD = 10_000;
+/** The shortest wait, and the least spread upon it, where it was our own doing. */
+const PATIENT = [5_000, 10_000];
 
-const RESTART = 1012;
-/** Too many malformed messages, too slow, too many messages: our own doing. */
-const PATIENT = [4400, 4408, 4429];
+/** @type {Record<number, number[]>} */
+const WAITS = {
+  1012: [0, 5_000], // a restart, of which all clients know at the same time
+  4400: PATIENT, // too many malformed messages
+  4408: PATIENT, // too slow
+  4429: PATIENT, // too many messages
+};
 export const UNAUTHENTICATED = 4401;
 const FORBIDDEN = 4403;
 
@@ -34,7 +37,7 @@ export function comesBack(code, hasProofs) {
  * @param {number} code
  */
 export function isPatient(code) {
-  return PATIENT.includes(code);
+  return WAITS[code] === PATIENT;
 }
 
 /**
@@ -45,11 +48,8 @@ export function isPatient(code) {
  * @param {() => number} random
  */
 export function reconnectDelay(code, attempt, random) {
-  const most = ceiling(BASE, attempt);
-  if (isPatient(code)) {
-    return PATIENT_FLOOR + random() * Math.max(most, PATIENT_SPREAD);
-  }
-  return random() * (code === RESTART ? Math.max(most, RESTART_SPREAD) : most);
+  const [floor = 0, spread = 0] = WAITS[code] ?? [];
+  return floor + random() * Math.max(ceiling(BASE, attempt), spread);
 }
 
 /**

@@ -44,12 +44,14 @@ const NORMAL = 1000;
 const ABNORMAL = 1006;
 
 export class Connection {
-  #url;
   #env;
+  /** Limits the opening, or ends a wait. */
+  #timer;
+  #url;
   #hearer;
   #heart;
   /** @type {Status} */
-  #status = "idle";
+  _status = "idle";
   /** @type {Socket | null} */
   #socket = null;
   #dialedAt = 0;
@@ -60,8 +62,6 @@ export class Connection {
   #attempts = 0;
   /** What the socket itself says of its failure, if it does. */
   #problem = "";
-  /** Limits the opening, or ends a wait. */
-  #timer;
   /** Whether the wait may be cut short. */
   #hurries = true;
 
@@ -78,13 +78,9 @@ export class Connection {
     this.#heart = new Heartbeat(env, hearer._ping, () => this.#fail("no sign of life"));
   }
 
-  get _status() {
-    return this.#status;
-  }
-
   /** Connect now, unless there is a socket already. */
   _start() {
-    if (this.#status === "closed") {
+    if (this._status === "closed") {
       this.#attempts = 0;
     }
     if (this.#socket === null) {
@@ -94,8 +90,7 @@ export class Connection {
 
   /** End the connection, and do not come back until `start`. */
   _stop() {
-    if (this.#status !== "closed") {
-      this.#drop();
+    if (this._status !== "closed") {
       this.#end(NORMAL, "closed by the client", false);
     }
   }
@@ -106,7 +101,7 @@ export class Connection {
    * @param {string} text
    */
   _send(text) {
-    if (this.#status === "live") {
+    if (this._status === "live") {
       this.#socket?.send(text);
     }
   }
@@ -116,9 +111,9 @@ export class Connection {
    * may hang on the old one.
    */
   _look() {
-    if (this.#status === "live") {
+    if (this._status === "live") {
       this.#heart._ping();
-    } else if (this.#status === "connecting" && this.#hurries) {
+    } else if (this._status === "connecting" && this.#hurries) {
       this.#attempt = 0;
       if (this.#socket && this.#env.now() - this.#dialedAt >= LONG) {
         this.#fail(LATE);
@@ -134,7 +129,7 @@ export class Connection {
   #dial() {
     this.#timer._set(() => this.#fail(LATE), OPENING);
     this.#dialedAt = this.#env.now();
-    this.#status = "connecting";
+    this._status = "connecting";
     this.#hurries = true;
     this.#problem = "";
     try {
@@ -169,7 +164,7 @@ export class Connection {
     this.#timer._clear();
     this.#liveSince = this.#env.now();
     this.#heart._start();
-    this.#status = "live";
+    this._status = "live";
     this.#attempts = 0;
     this.#hearer._opened();
   }
@@ -188,7 +183,6 @@ export class Connection {
    * @param {string} reason
    */
   #fail(reason) {
-    this.#drop();
     this.#end(ABNORMAL, reason);
   }
 
@@ -204,9 +198,9 @@ export class Connection {
    * @param {boolean} [willReconnect]
    */
   #end(code, reason, willReconnect = comesBack(code, !!this.#env.auth)) {
-    const wasLive = this.#status === "live";
-    this.#status = willReconnect ? "connecting" : "closed";
-    this.#socket = null;
+    const wasLive = this._status === "live";
+    this._status = willReconnect ? "connecting" : "closed";
+    this.#drop();
     this.#heart._stop();
     this.#timer._clear();
     this.#attempts += wasLive ? 0 : 1;

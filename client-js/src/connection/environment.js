@@ -31,12 +31,11 @@ export const SUBPROTOCOL = "bindserver.v1";
 /**
  * Return `options` with the surroundings' own things where nothing was passed in.
  *
- * @param {Options} options
+ * @param {Options} [options]
  * @returns {Environment}
- * @throws {TypeError} there are no WebSockets here, and none were passed in.
  */
-export function environment(options) {
-  const env = {
+export function environment(options = {}) {
+  return {
     WebSocket: globalThis.WebSocket,
     now: () => performance.now(),
     random: Math.random,
@@ -47,8 +46,4 @@ export function environment(options) {
     protocols: [SUBPROTOCOL],
     ...options,
   };
-  if (!env.WebSocket) {
-    throw new TypeError("bindserver: no WebSocket here; pass options.WebSocket");
-  }
-  return env;
 }

@@ -13,16 +13,17 @@ export const IDLE = 20_000;
 export const PATIENCE = 8_000;
 /** A timer that fires so much too late slept with the machine: what it measured means nothing. */
 const OVERSLEPT = 2_000;
+const NEVER = -Infinity;
 
 export class Heartbeat {
   #env;
+  #timer;
   #ping;
   #dead;
   #heardAt = 0;
-  /** When the answer is due; null while we do not wait for one. @type {number | null} */
-  #due = null;
+  /** When we asked, or `NEVER` while we do not wait for an answer. */
+  #askedAt = NEVER;
   #overslept = false;
-  #timer;
 
   /**
    * @param {Environment} env
@@ -44,7 +45,7 @@ export class Heartbeat {
 
   _stop() {
     this.#timer._clear();
-    this.#due = null;
+    this.#askedAt = NEVER;
     this.#overslept = false;
   }
 
@@ -55,13 +56,13 @@ export class Heartbeat {
 
   /** Ask now, unless we are waiting for an answer already. */
   _ping() {
-    if (this.#timer._isSet && this.#due === null) {
+    if (this.#timer._isSet && this.#askedAt === NEVER) {
       this.#ask();
     }
   }
 
   #ask() {
-    this.#due = this.#env.now() + PATIENCE;
+    this.#askedAt = this.#env.now();
     this.#wait(PATIENCE);
     this.#ping();
   }
@@ -72,11 +73,11 @@ export class Heartbeat {
   }
 
   #look() {
-    if (this.#due !== null && this.#heardAt < this.#due - PATIENCE) {
-      this.#unanswered(this.#env.now() - this.#due);
+    if (this.#heardAt < this.#askedAt) {
+      this.#unanswered(this.#env.now() - this.#askedAt - PATIENCE);
       return;
     }
-    this.#due = null;
+    this.#askedAt = NEVER;
     this.#overslept = false;
     const left = IDLE - (this.#env.now() - this.#heardAt);
     if (left > 0) {

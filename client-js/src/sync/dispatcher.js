@@ -7,13 +7,15 @@
  * @import {Subscriptions} from "./subscriptions.js"
  * @import {Auth} from "../connection/auth.js"
  * @import {Transaction} from "./transaction.js"
+ * @import {Emitter} from "./emitter.js"
  * @import {Data} from "./messages.js"
- * @import {Problem, Subscription} from "./subscription.js"
+ * @import {Problem} from "../errors.js"
+ * @import {Subscription} from "./subscription.js"
  */
 
 import { warn } from "./emitter.js";
 import { BadFrame, canonical, parse } from "./messages.js";
-import { ACCEPTED, ASKED } from "./subscription.js";
+import { ACCEPTED, ASKED } from "./states.js";
 
 /** Errors that may pass; all others end the subscription that was asked for. */
 const RATE_LIMITED = "rate_limited";
@@ -24,19 +26,19 @@ export class Dispatcher {
   #subscriptions;
   #auth;
   #transaction;
-  #tell;
+  #emitter;
 
   /**
    * @param {Subscriptions} subscriptions
-   * @param {Auth} auth
+   * @param {Auth | undefined} auth
    * @param {Transaction} transaction
-   * @param {(event: string, data: Data) => void} tell hears what listeners are to hear.
+   * @param {Emitter} emitter
    */
-  constructor(subscriptions, auth, transaction, tell) {
+  constructor(subscriptions, auth, transaction, emitter) {
     this.#subscriptions = subscriptions;
     this.#auth = auth;
     this.#transaction = transaction;
-    this.#tell = tell;
+    this.#emitter = emitter;
   }
 
   /**
@@ -62,7 +64,7 @@ export class Dispatcher {
     } else if (event === "$error") {
       this.#refused("error", /** @type {Data} */ (data));
     } else if (event === "$auth") {
-      this.#auth._take(data);
+      this.#auth?._take(data);
     } else if (event === "$begin") {
       this.#transaction._begin();
     } else if (event === "$commit") {
@@ -95,7 +97,7 @@ export class Dispatcher {
     if (!subscription) {
       return;
     }
-    this.#auth._accepted();
+    this.#auth?._accepted();
     if (this.#subscriptions._accepted(subscription, data.key, canonical(data.params))) {
       this.#transaction._touch(subscription);
     }
@@ -112,7 +114,7 @@ export class Dispatcher {
     }
     for (const call of this.#apply(subscription, data)) {
       if (subscription._isEmitted) {
-        this.#tell(event, call);
+        this.#emitter._tell(event, call);
       }
     }
   }
@@ -128,7 +130,7 @@ export class Dispatcher {
       return subscription._take(data);
     } catch (error) {
       subscription._startOver();
-      subscription._fail({ code: "internal", detail: String(error) });
+      subscription._store._fail({ code: "internal", detail: String(error) });
       this.#subscriptions._later(subscription);
       throw error;
     } finally {
@@ -137,20 +139,23 @@ export class Dispatcher {
   }
 
   /**
+   * Take an error. One that names no message may mean any of those without an answer.
+   *
    * @param {string} event
    * @param {Data} data
    */
   #refused(event, data) {
+    const isUnnamed = data.ref == null;
     const code = data.payload?.code;
-    if (data.ref == null) {
-      this.#refusedUnnamed(event, data);
+    if (code === RATE_LIMITED) {
+      this.#subscriptions._slow(isUnnamed);
+    }
+    if (isUnnamed) {
+      this.#emitter._tell(event, data);
       return;
     }
     const subscription = this.#subscriptions._waitingFor(data.ref);
     const left = this.#subscriptions._left(data.ref);
-    if (code === RATE_LIMITED) {
-      this.#subscriptions._slow(false);
-    }
     if (left) {
       this.#notLeft(left, event, data);
     } else if (subscription?._resumed && code === "too_large") {
@@ -158,7 +163,7 @@ export class Dispatcher {
     } else if (subscription) {
       this.#settleRefusal(subscription, data.payload);
       if (subscription._isEmitted) {
-        this.#tell(event, data);
+        this.#emitter._tell(event, data);
       }
     } else {
       for (const each of this.#subscriptions._all) {
@@ -178,7 +183,7 @@ export class Dispatcher {
     if (this.#passes(data.payload.code)) {
       this.#subscriptions._leaveLater(left, data.ref);
     } else if (left._echoes) {
-      this.#tell(event, data);
+      this.#emitter._tell(event, data);
     }
   }
 
@@ -203,7 +208,7 @@ export class Dispatcher {
     const stands = subscription._refused(passes);
     if (passes) {
       this.#subscriptions._later(subscription);
-      subscription._fail(problem);
+      subscription._store._fail(problem);
     } else if (!stands) {
       this.#end(subscription, problem);
     }
@@ -219,26 +224,13 @@ export class Dispatcher {
    */
   #end(subscription, problem) {
     const later = PASSING.includes(problem.code);
-    const passes = later || this.#auth._refused(problem.code);
+    const passes = later || this.#auth?._refused(problem.code);
     subscription._ended(problem, !passes);
     if (later) {
       this.#subscriptions._later(subscription);
     } else if (!passes) {
-      this.#subscriptions._drop(subscription);
+      this.#subscriptions._remove(subscription);
     }
-  }
-
-  /**
-   * Take an error that names no message: any of those without an answer may be meant.
-   *
-   * @param {string} event
-   * @param {Data} data
-   */
-  #refusedUnnamed(event, data) {
-    if (data.payload?.code === RATE_LIMITED) {
-      this.#subscriptions._slow(true);
-    }
-    this.#tell(event, data);
   }
 
   /**
@@ -258,8 +250,8 @@ export class Dispatcher {
         this.#finish(settled, ours, echoes, why?.payload ?? data);
       }
       if (tells) {
-        why && this.#tell(event, why);
-        this.#tell(event, data);
+        why && this.#emitter._tell(event, why);
+        this.#emitter._tell(event, data);
       }
     }
   }
@@ -288,7 +280,7 @@ export class Dispatcher {
   #finish(subscription, ours, echoes, { code = "closed", detail }) {
     if (subscription._is(ASKED)) {
       subscription._startOver();
-    } else if (ours && (subscription._isHeld || !echoes)) {
+    } else if (ours && (subscription._store._isHeld || !echoes)) {
       echoes && subscription._unsubscribe();
       this.#subscriptions._startOver(subscription);
     } else {

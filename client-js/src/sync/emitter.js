@@ -43,12 +43,9 @@ export class Emitter {
     for (const [fn, mark] of this.#byEvent.get(event) ?? []) {
       this.#due.push(() => this.#byEvent.get(event)?.get(fn) === mark && fn(data));
     }
-    if (isFirst) {
-      this.#call();
+    if (!isFirst) {
+      return;
     }
-  }
-
-  #call() {
     try {
       for (const call of this.#due) {
         attempt(call);

@@ -32,17 +32,18 @@
 export class BadFrame extends Error {}
 
 /**
- * Ask for a subscription, or for its end.
+ * Write a message.
  *
+ * @template [T=unknown]
  * @param {string} event
- * @param {Asked} asked
+ * @param {T} data
  */
-export function ask(event, { ...asked }) {
-  if (Object.keys(asked.params ?? {}).length === 0) {
-    delete asked.params;
-  }
-  return write(event, asked);
+function write(event, data) {
+  return JSON.stringify({ event, data });
 }
+
+/** Ask for a subscription, or for its end. @type {typeof write<Asked>} */
+export const ask = write;
 
 /** @param {number} number */
 export function ping(number) {
@@ -60,14 +61,6 @@ export function hello() {
  */
 export function authenticate(token, ref) {
   return write("$auth", { token, ref });
-}
-
-/**
- * @param {string} event
- * @param {unknown} data
- */
-function write(event, data) {
-  return JSON.stringify({ event, data });
 }
 
 /**
@@ -130,7 +123,7 @@ function sorted(value) {
  * @returns {boolean}
  */
 export function same(a, b) {
-  if (a === b || typeof a !== "object" || typeof b !== "object" || !a || !b) {
+  if (!a || !b || typeof a !== "object" || typeof b !== "object") {
     return a === b;
   }
   const names = Object.keys(a);

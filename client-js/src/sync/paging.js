@@ -29,19 +29,16 @@ export class Paging {
    * @returns {Data | null} it as a whole, or null while pages are missing.
    * @throws {BadFrame} it is not the page that should come now.
    */
-  _take({ page, pages, ...data }) {
+  _take({ page = 1, pages = 1, ...data }) {
     const answer = data.action + pages;
-    if (page === undefined || page === 1) {
+    if (page === 1) {
       this._clear();
       this.#answer = answer;
-    }
-    if (page === undefined) {
-      return data;
     }
     const follows = answer === this.#answer && this.#lists.length === page - 1;
     if (!Array.isArray(data.payload) || !follows) {
       this._clear();
-      throw new BadFrame("out of place");
+      throw new BadFrame("no list, or out of place");
     }
     this.#lists.push(data.payload);
     if (page !== pages) {

@@ -64,10 +64,9 @@ export class Replica {
     const calls = this.#perform(data);
     if (calls) {
       this._live = data.action !== "stale";
-    }
-    const cursor = calls && data.cursor;
-    if (typeof cursor === "string") {
-      this._cursor = cursor;
+      if (typeof data.cursor === "string") {
+        this._cursor = data.cursor;
+      }
     }
     return calls ?? [];
   }
@@ -81,14 +80,11 @@ export class Replica {
     if (CHANGES.includes(action)) {
       return this.#single(data);
     }
-    const whole = action === "sync" || action === "batch" ? this.#pages._take(data) : null;
-    if (!whole) {
+    if (action !== "sync" && action !== "batch") {
       return null;
     }
-    if (!Array.isArray(whole.payload)) {
-      throw new BadFrame("no list");
-    }
-    return action === "sync" ? this.#sync(whole) : this.#batch(whole);
+    const whole = this.#pages._take(data);
+    return whole && (action === "sync" ? this.#sync(whole) : this.#batch(whole));
   }
 
   /** @param {Data} data */

@@ -47,14 +47,14 @@ export class Rows {
   _put(key, row, after) {
     const old = this.#places.get(key);
     const anchor = this.#anchor(after);
-    if (old === undefined) {
+    if (!old) {
       const place = /** @type {Place} */ ({ key, row });
       this.#places.set(key, place);
       insert(place, anchor ?? this.#edge._before);
       return;
     }
     old.row = kept(old, row);
-    if (anchor !== undefined && anchor !== old) {
+    if (anchor && anchor !== old) {
       unlink(old);
       insert(old, anchor);
     }
@@ -63,7 +63,7 @@ export class Rows {
   /** @param {Key} key */
   _remove(key) {
     const place = this.#places.get(key);
-    if (place !== undefined) {
+    if (place) {
       this.#places.delete(key);
       unlink(place);
     }
@@ -85,10 +85,7 @@ export class Rows {
 
   /** @param {Key | null} [after] */
   #anchor(after) {
-    if (after === null) {
-      return this.#edge;
-    }
-    return after === undefined ? undefined : this.#places.get(after);
+    return after === null ? this.#edge : this.#places.get(/** @type {Key} */ (after));
   }
 }
 

@@ -1,59 +1,46 @@
 /**
- * One subscription: what was asked for, what was answered, and the rows that came.
+ * One subscription: what was asked for, what was answered, and the rows that came. Its states, and
+ * what leads from one to another, are in `states.js`; what is done in which is in
+ * `test/subscription.table.test.js`. Nobody else writes a field: what happens is told by a method.
  *
- *     IDLE ----ask----> ASKED ---accept---> ACCEPTED ---frame---> SERVED
+ * Collections show its store, which follows the replica step by step.
  *
- * A stream that stands may be asked for again, which leads to ACCEPTED_ASKED or SERVED_ASKED and, once
- * that is answered, back. A connection that is lost ends in IDLE, and so does a stream of which we
- * cannot make use; CLOSED is final. Nobody else writes a field: what happens is told by a method. What
- * there is in which state is in `test/subscription.table.test.js`.
- *
- * Collections show what is shown, which follows the replica step by step.
- *
- * @import {Collection, CollectionError, CollectionStatus} from "../collection.js"
+ * @import {Initial} from "../client.js"
  * @import {Environment} from "../connection/environment.js"
+ * @import {Problem} from "../errors.js"
  * @import {Data, Params, Row} from "./messages.js"
  */
 
 import { ANSWER } from "../connection/auth.js";
 import { Timer } from "../connection/timer.js";
-import { ask, canonical, isKey } from "./messages.js";
+import { ask, isKey } from "./messages.js";
 import { Replica } from "./replica.js";
-
-/**
- * @typedef {{code: string, detail?: string, attempts?: number}} Problem
- *
- * @typedef {object} Shown
- * @property {readonly Row[]} rows
- * @property {CollectionStatus} status
- * @property {CollectionError | null} error
- */
-
-/** There is no stream, and no ask that waits for an answer. */
-export const IDLE = 0;
-/** An ask waits for its answer. */
-export const ASKED = 1;
-/** Frames of this connection are ours to apply; the rows are still those of an earlier one. */
-export const ACCEPTED = 2;
-/** The rows are those of such frames. */
-export const SERVED = 4 | ACCEPTED;
-export const ACCEPTED_ASKED = ACCEPTED | ASKED;
-export const SERVED_ASKED = SERVED | ASKED;
-/** It has ended for good. */
-export const CLOSED = 8;
+import {
+  ACCEPTED,
+  ASKED,
+  accepted,
+  answered,
+  asked,
+  CLOSED,
+  IDLE,
+  SERVED,
+  served,
+  startedOver,
+} from "./states.js";
+import { Store } from "./store.js";
+import { Topic } from "./topic.js";
 
 /** The key's usual name: what is tried before the server tells. */
 const USUAL_KEY = "id";
 
 export class Subscription {
   #state = IDLE;
-  #event;
-  /** Our own copy. @type {Params} */
-  #params;
-  /** The texts of the params by which it was asked for. @type {Set<string>} */
-  #names;
-  /** The canonical params' text, once the server has told. @type {string | null} */
-  #canonical = null;
+  /** What collections show, and which they are. */
+  _store = new Store();
+  /** What it is for. @type {Topic} */
+  _topic;
+  /** Limits the wait for an answer, or ends the wait for the next ask. @type {Timer} */
+  _timer;
   #pageSize;
   /** The newest ask's mark; 0 where there was none on this connection. */
   _ref = 0;
@@ -61,24 +48,13 @@ export class Subscription {
   #fresh = true;
   /** Whether the newest ask named a state. */
   _resumed = false;
-  /** @type {Replica | null} */
-  #replica = null;
+  #replica = new Replica(USUAL_KEY);
   /** Whether `io.emit` holds it. */
   _isEmitted = false;
   /** Whether its end is told to listeners, since it is by `io.emit`. */
   _echoes = false;
-  /** The collections that hold it. @type {Set<Collection<any>>} */
-  #holders = new Set();
-  /** Whether it has rows of an earlier connection, and no answer on this one. */
-  #behind = false;
-  /** Why it is not served. @type {CollectionError | null} */
-  #error = null;
   /** What the server says of why its stream is about to end. @type {Data | null} */
   #why = null;
-  /** @type {Shown} */
-  _shown = { rows: [], status: "connecting", error: null };
-  /** Limits the wait for an answer, or ends the wait for the next ask. */
-  #timer;
 
   /**
    * @param {Environment} env
@@ -87,11 +63,8 @@ export class Subscription {
    * @param {number} [pageSize]
    */
   constructor(env, event, params, pageSize) {
-    const text = canonical(params);
-    this.#timer = new Timer(env);
-    this.#event = event;
-    this.#params = JSON.parse(text);
-    this.#names = new Set([text]);
+    this._timer = new Timer(env);
+    this._topic = new Topic(event, params);
     this.#pageSize = pageSize;
   }
 
@@ -105,36 +78,6 @@ export class Subscription {
   }
 
   /**
-   * Return whether this is the subscription to an event with these params.
-   *
-   * @param {string} event
-   * @param {string} text the params' text.
-   */
-  _matches(event, text) {
-    return this.#event === event && (this.#canonical === text || this.#names.has(text));
-  }
-
-  /**
-   * Return whether a shared frame belongs to its stream.
-   *
-   * @param {string} event
-   * @param {string | null} text the canonical params' text.
-   */
-  _isSettledAs(event, text) {
-    return this.#event === event && this.#canonical === text;
-  }
-
-  /**
-   * Return whether another one is for the same, by any of the texts that its params are known by.
-   *
-   * @param {Subscription} other
-   * @param {string} [text] its canonical params' text.
-   */
-  _isLike(other, text = other.#canonical ?? "") {
-    return [...other.#names, text].some((one) => this._matches(other.#event, one));
-  }
-
-  /**
    * Return whether an answer is that to its newest ask; an older ask's mark finds nothing.
    *
    * @param {unknown} ref
@@ -145,12 +88,7 @@ export class Subscription {
 
   /** Whether somebody wants it. */
   get _isWanted() {
-    return this._isEmitted || this._isHeld;
-  }
-
-  /** Whether collections hold it. */
-  get _isHeld() {
-    return this.#holders.size > 0;
+    return this._isEmitted || this._store._isHeld;
   }
 
   /** Whether the state that the newest ask named was of no use: its answer is for other rows. */
@@ -158,32 +96,26 @@ export class Subscription {
     return this.#fresh && this._resumed;
   }
 
-  /** Whether what collections show is to wait for its answer. */
-  get _isBehind() {
-    return this.#behind && this._isHeld;
-  }
-
   /** Whether it failed, and waits for its next ask. */
   get _isDelayed() {
-    return this.#error && this.#timer._isSet && !this._is(ASKED);
+    return this._store._error && this._timer._isSet && !this._is(ASKED);
   }
 
   /** The name of the row field that holds the key, as far as we know. */
   get _key() {
-    return this.#replica?._key ?? USUAL_KEY;
+    return this.#replica._key;
   }
 
   /**
    * Begin with rows that came by another way. If their key has another name than we think, the
    * server's first answer says so, and brings them all.
    *
-   * @param {readonly any[]} rows
-   * @param {string | null} [cursor]
-   * @param {string} [key]
+   * @param {Initial} initial
    */
-  _seed(rows, cursor, key = USUAL_KEY) {
-    this._shown = { rows: frozen(rows), status: "stale", error: null };
-    if (cursor && rows.every((row) => isKey(row?.[key]))) {
+  _seed({ rows, cursor, key = USUAL_KEY }) {
+    const all = /** @type {readonly Row[]} */ (rows);
+    this._store._seed(all);
+    if (cursor && all.every((row) => isKey(row?.[key]))) {
       this.#replica = new Replica(key);
       this.#replica._take({ action: "sync", payload: rows, cursor });
       this._lost();
@@ -209,80 +141,27 @@ export class Subscription {
    */
   _unsubscribe() {
     this._isEmitted = false;
-    this._echoes = !this._isHeld;
+    this._echoes = !this._store._isHeld;
     return this._echoes;
   }
 
-  /** @param {Collection<any>} holder */
-  _hold(holder) {
-    this.#holders.add(holder);
-  }
-
-  /** @param {Collection<any>} holder */
-  _drop(holder) {
-    this.#holders.delete(holder);
-  }
-
   /**
-   * Bring what is shown up to date: a new object where anything is different now. Before the answer
-   * only the status changes: rows that came and were not shown yet wait for those that belong to
-   * them.
+   * Bring what is shown up to date. Before the answer only the status changes: rows that came and
+   * were not shown yet wait for those that belong to them.
    */
   _show() {
-    const { rows, error } = this._shown;
-    const status = this.#status();
-    const now = {
-      rows:
-        this._is(SERVED) && this.#replica?._filled ? renewed(rows, this.#replica._rows()) : rows,
-      status,
-      error: status === "live" ? null : this.#error,
-    };
-    if (now.rows !== rows || status !== this._shown.status || now.error !== error) {
-      this._shown = now;
-    }
+    const isFilled = this._is(SERVED) && this.#replica._filled;
+    this._store._show(this.#status(), isFilled && this.#replica._rows());
   }
 
-  /** Tell those who hold it what is shown, if that is news. */
-  _tell() {
-    for (const holder of [...this.#holders]) {
-      holder._tell();
-    }
-  }
-
-  /** @returns {CollectionStatus} */
   #status() {
     if (this._is(CLOSED)) {
       return "closed";
     }
-    if (this._is(SERVED) && this.#replica?._live) {
+    if (this._is(SERVED) && this.#replica._live) {
       return "live";
     }
-    return this._shown.status === "connecting" ? "connecting" : "stale";
-  }
-
-  /**
-   * Note why it is not served.
-   *
-   * @param {Problem} problem
-   * @param {boolean} [final] whether that ends the waiting for it.
-   */
-  _fail(problem, final = false) {
-    this.#behind = false;
-    this._blame(failure(problem, final));
-  }
-
-  /**
-   * Note what stands in the way of an answer, or that nothing does.
-   *
-   * @param {CollectionError | null} error
-   */
-  _blame(error) {
-    this.#error = error;
-  }
-
-  /** Let collections show what there is, and wait for no answer. */
-  _giveUpWaiting() {
-    this.#behind = false;
+    return this._store._shown.status === "connecting" ? "connecting" : "stale";
   }
 
   /**
@@ -291,7 +170,7 @@ export class Subscription {
    * @param {number} ref
    */
   _leave(ref) {
-    return ask(this.#event, { disconnect: true, params: this.#params, ref });
+    return ask(this._topic._event, { disconnect: true, params: this._topic._params, ref });
   }
 
   /**
@@ -300,13 +179,13 @@ export class Subscription {
    * @param {number} ref
    */
   _ask(ref) {
-    const cursor = (!this.#fresh && this.#replica?._cursor) || undefined;
-    const held = cursor ? this.#replica?._keys() : undefined;
+    const cursor = (!this.#fresh && this.#replica._cursor) || undefined;
+    const held = cursor ? this.#replica._keys() : undefined;
     this._ref = ref;
-    this.#state |= ASKED;
-    this._resumed = cursor !== undefined;
-    return ask(this.#event, {
-      params: this.#params,
+    this.#state = asked(this.#state);
+    this._resumed = !!cursor;
+    return ask(this._topic._event, {
+      params: this._topic._params,
       page_size: this.#pageSize,
       cursor,
       held,
@@ -320,44 +199,27 @@ export class Subscription {
    * @param {(subscription: Subscription) => void} late
    */
   _expect(late) {
-    const waits = () => this._is(ASKED) || !this.#replica?._live;
-    this.#timer._set(() => waits() && late(this), ANSWER);
+    const waits = () => this._is(ASKED) || !this.#replica._live;
+    this._timer._set(() => waits() && late(this), ANSWER);
   }
 
   /**
-   * Call `fn` after a wait that grows with each failure.
-   *
-   * @param {() => void} fn
-   */
-  _later(fn) {
-    this.#timer._later(fn);
-  }
-
-  /** Wait for nothing any more. */
-  _rest() {
-    this.#timer._clear();
-  }
-
-  /**
-   * Called when the server has accepted the newest ask. Another one may turn out to be the same.
+   * Called when the server has accepted the newest ask.
    *
    * @param {string} key the name of the row field that holds the key.
    * @param {string} text the canonical params' text.
-   * @param {Subscription[]} all
-   * @returns {Subscription | undefined} that one.
    */
-  _accepted(key, text, all) {
-    this.#canonical = text;
-    this.#state = (this.#state & ~ASKED) | ACCEPTED;
+  _accepted(key, text) {
+    this._topic._settle(text);
+    this.#state = accepted(this.#state);
     this.#why = null;
-    this._blame(null);
-    this.#replica?._interrupt();
-    if (this.#replica?._key !== key) {
+    this._store._blame(null);
+    this.#replica._interrupt();
+    if (this._key !== key) {
       this.#replica = new Replica(key);
       this.#state = ACCEPTED;
       this.#fresh = true;
     }
-    return all.find((each) => each !== this && each._isSettledAs(this.#event, text));
   }
 
   /**
@@ -368,7 +230,7 @@ export class Subscription {
    * @returns {boolean} whether a stream stands.
    */
   _refused(passes) {
-    this.#state &= ~ASKED;
+    this.#state = answered(this.#state);
     const stands = this._is(ACCEPTED);
     if (stands && !passes) {
       this.#fresh = false;
@@ -383,17 +245,17 @@ export class Subscription {
    * @throws {import("./messages.js").BadFrame} it cannot be applied.
    */
   _take(data) {
-    const calls = this.#replica?._take(data) ?? [];
+    const calls = this.#replica._take(data) ?? [];
     if (calls[0]) {
       if (data.action !== "stale") {
-        this.#timer._accepted();
-        this._is(SERVED) || this.#timer._clear();
-        this.#timer._isSet || this._blame(null);
+        this._timer._accepted();
+        this._is(SERVED) || this._timer._clear();
+        this._timer._isSet || this._store._blame(null);
       }
-      this.#state |= SERVED;
+      this.#state = served(this.#state);
     }
-    if (this._is(SERVED) || this.#replica?._live) {
-      this.#behind = false;
+    if (this._is(SERVED) || this.#replica._live) {
+      this._store._wait(false);
     }
     if (calls[0]?.action === "sync" && !this._is(ASKED)) {
       this.#fresh = false;
@@ -403,7 +265,7 @@ export class Subscription {
 
   /** Have the next ask name no state, and take no frame before its answer. */
   _startOver() {
-    this.#state &= ASKED;
+    this.#state = startedOver(this.#state);
     this.#fresh = true;
   }
 
@@ -438,8 +300,8 @@ export class Subscription {
     }
     this._ref = 0;
     this.#state = IDLE;
-    if (this.#replica?._live) {
-      this.#behind = true;
+    if (this.#replica._live) {
+      this._store._wait(true);
       this.#replica._live = false;
     }
   }
@@ -456,65 +318,23 @@ export class Subscription {
     } else {
       this._lost();
     }
-    this._fail(problem, final);
+    this._store._fail(problem, final);
   }
 
   /**
-   * Take over from another one that has turned out to be the same. What is shown never goes back
-   * from what is live to what one of them began with.
+   * Take over from another one that has turned out to be the same.
    *
    * @param {Subscription} other
    */
   _join(other) {
-    for (const name of other.#names) {
-      this.#names.add(name);
-    }
-    for (const holder of other.#holders) {
-      holder._join(this);
-    }
+    this._topic._join(other._topic);
+    this._store._join(other._store, this);
     this._isEmitted ||= other._isEmitted;
-    if (this._shown.status === "connecting" || other._shown.status === "live") {
-      this._shown = other._shown;
-    }
-    if (!this._resumed && other.#replica) {
+    if (!this._resumed) {
       other.#replica._interrupt();
       this.#replica = other.#replica;
-      this.#state = other._is(SERVED) ? SERVED : ACCEPTED;
-      this.#behind ||= other.#behind;
+      this.#state = accepted(other.#state);
+      other._store._behind && this._store._wait(true);
     }
   }
-}
-
-/**
- * Return an error of the contract's kind.
- *
- * @param {Problem} problem
- * @param {boolean} final whether nothing will be tried again.
- * @returns {CollectionError}
- */
-export function failure({ code, detail = "", attempts }, final) {
-  return Object.assign(new Error(detail || code), { code, detail, passing: !final, attempts });
-}
-
-/**
- * @param {readonly Row[]} old
- * @param {readonly Row[]} rows
- */
-function renewed(old, rows) {
-  const same = rows.length === old.length && rows.every((row, index) => row === old[index]);
-  return same ? old : frozen(rows);
-}
-
-/**
- * Return rows that nobody who holds them can put in another order for all.
- *
- * @param {readonly Row[]} rows
- */
-function frozen(rows) {
-  try {
-    if (Object.getOwnPropertyDescriptor(rows, 0)?.value === rows[0]) {
-      return Object.freeze(rows);
-    }
-  } catch {} // an observable array that lets nobody freeze it
-  return Object.freeze([...rows]); // behind a proxy that hands out others than it holds, as Vue's does
 }

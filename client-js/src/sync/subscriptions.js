@@ -15,7 +15,8 @@
 
 import { Throttle } from "../connection/throttle.js";
 import { canonical } from "./messages.js";
-import { ACCEPTED, ASKED, Subscription } from "./subscription.js";
+import { ACCEPTED, ASKED } from "./states.js";
+import { Subscription } from "./subscription.js";
 
 const TOO_BIG = 1009;
 
@@ -57,7 +58,7 @@ export class Subscriptions {
    */
   #find(event, params) {
     const text = canonical(params);
-    return this._all.find((each) => each._matches(event, text));
+    return this._all.find((each) => each._topic._matches(event, text));
   }
 
   /**
@@ -76,7 +77,7 @@ export class Subscriptions {
    * @param {string | null} text the canonical params' text.
    */
   _settled(event, text) {
-    return this._all.find((each) => each._isSettledAs(event, text));
+    return this._all.find((each) => each._topic._isSettledAs(event, text));
   }
 
   /**
@@ -86,7 +87,7 @@ export class Subscriptions {
    * @param {string} [text] its canonical params' text.
    */
   _like(left, text) {
-    return this._all.find((each) => each._isLike(left, text));
+    return this._all.find((each) => each._topic._isLike(left._topic, text));
   }
 
   /**
@@ -116,7 +117,7 @@ export class Subscriptions {
     }
     const subscription = new Subscription(this.#env, event, params, page_size);
     if (initial) {
-      subscription._seed(initial.rows, initial.cursor, initial.key);
+      subscription._seed(initial);
     }
     this.#add(subscription);
     return subscription;
@@ -124,13 +125,13 @@ export class Subscriptions {
 
   /** @param {Subscription} subscription */
   #add(subscription) {
-    this.#remove(subscription);
+    this.#forget(subscription);
     this._all.push(subscription);
     this.#ask(subscription);
   }
 
   /** @param {Subscription} subscription */
-  #remove(subscription) {
+  #forget(subscription) {
     this._all = this._all.filter((each) => each !== subscription);
   }
 
@@ -156,12 +157,12 @@ export class Subscriptions {
    */
   _unsubscribe(event, params) {
     const text = canonical(params);
-    const known = this._all.filter((each) => each._matches(event, text));
+    const known = this._all.filter((each) => each._topic._matches(event, text));
     const emitted = known.filter((each) => each._isEmitted);
     let echoes = false;
     for (const left of known[0] ? emitted : [new Subscription(this.#env, event, params)]) {
       if (left._unsubscribe()) {
-        this._drop(left);
+        this._remove(left);
         echoes = this.#leave(left, !known[0]) || echoes;
       }
     }
@@ -176,7 +177,7 @@ export class Subscriptions {
    * @returns {boolean} whether that needs saying.
    */
   #leave(left, anyway = false) {
-    left._rest();
+    left._timer._clear();
     const says = this.#live && (anyway || left._ref > 0);
     if (says) {
       this.#leaves.add(left);
@@ -246,18 +247,18 @@ export class Subscriptions {
     this.#due.clear();
     this.#leaves.clear();
     for (const left of this.#leaving.values()) {
-      left._rest();
+      left._timer._clear();
     }
     this.#leaving.clear();
     for (const subscription of this._all) {
-      subscription._rest();
+      subscription._timer._clear();
       subscription._lost(code === TOO_BIG);
     }
   }
 
   /** @param {Subscription} subscription */
   #ask(subscription) {
-    subscription._rest();
+    subscription._timer._clear();
     if (this.#live) {
       this.#due.add(subscription);
       this._soon();
@@ -268,7 +269,7 @@ export class Subscriptions {
   #letGo() {
     for (const each of this._all) {
       if (!each._isWanted) {
-        this._drop(each);
+        this._remove(each);
         this.#leave(each);
       }
     }
@@ -278,7 +279,7 @@ export class Subscriptions {
   #say() {
     this.#letGo();
     this.#soon = false;
-    const leaves = [...this.#leaves].filter((left) => !this.#isWanted(left));
+    const leaves = [...this.#leaves].filter((left) => !this.#wantedAgain(left));
     for (const each of [...leaves, ...this.#due]) {
       if (!this.#throttle._take(() => this.#say())) {
         return;
@@ -296,16 +297,16 @@ export class Subscriptions {
   }
 
   /**
-   * Return whether what was to be left is wanted again. It need not be left when that has been said.
+   * Return who is wanted again of what was to be left. It need not be left when that has been said.
    *
    * @param {Subscription} left
    */
-  #isWanted(left) {
+  #wantedAgain(left) {
     const wanted = this._like(left);
     if (wanted?._ref) {
       this.#leaves.delete(left);
     }
-    return wanted !== undefined;
+    return wanted;
   }
 
   /** Called when another ask may fare better now: one that waits is not waited for. */
@@ -319,7 +320,7 @@ export class Subscriptions {
 
   /** @param {Subscription} subscription */
   _later(subscription) {
-    subscription._later(() => this.#ask(subscription));
+    subscription._timer._later(() => this.#ask(subscription));
   }
 
   /**
@@ -328,7 +329,7 @@ export class Subscriptions {
    */
   _leaveLater(left, ref) {
     this.#leaving.set(ref, left);
-    left._later(() => {
+    left._timer._later(() => {
       this.#leaving.delete(ref);
       this.#leave(left, true);
     });
@@ -345,10 +346,10 @@ export class Subscriptions {
   }
 
   /** @param {Subscription} subscription */
-  _drop(subscription) {
-    subscription._rest();
+  _remove(subscription) {
+    subscription._timer._clear();
     this.#due.delete(subscription);
-    this.#remove(subscription);
+    this.#forget(subscription);
   }
 
   /**
@@ -359,18 +360,20 @@ export class Subscriptions {
    * @param {Subscription} subscription
    * @param {string} key the name of the row field that holds the key.
    * @param {string} text the canonical params' text.
-   * @returns {Subscription | undefined} the other one.
+   * @returns {boolean | undefined} whether there was another one.
    */
   _accepted(subscription, key, text) {
-    const other = subscription._accepted(key, text, this._all);
+    const other = this._settled(subscription._topic._event, text);
+    const joins = other && other !== subscription;
+    subscription._accepted(key, text);
     subscription._expect(this.#late);
-    if (other) {
-      this._drop(other);
+    if (joins) {
+      this._remove(other);
       subscription._join(other);
     }
     if (subscription._isMistaken) {
       this._startOver(subscription);
     }
-    return other;
+    return joins;
   }
 }

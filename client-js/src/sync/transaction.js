@@ -35,7 +35,7 @@ export class Transaction {
    * @param {Subscription} subscription
    */
   _touch(subscription) {
-    if (subscription._isHeld) {
+    if (subscription._store._isHeld) {
       this.#due.add(subscription);
     }
     this.#look();
@@ -59,7 +59,7 @@ export class Transaction {
   }
 
   #look() {
-    if (this.#begun || this.#subscriptions._all.some((each) => each._isBehind)) {
+    if (this.#begun || this.#subscriptions._all.some((each) => each._store._isBehind)) {
       if (!this.#timer._isSet) {
         this.#timer._set(() => this.#open(), PATIENCE);
       }
@@ -71,7 +71,7 @@ export class Transaction {
   #open() {
     this.#rest();
     for (const subscription of this.#subscriptions._all) {
-      subscription._giveUpWaiting();
+      subscription._store._wait(false);
     }
     const due = [...this.#due];
     this.#due.clear();
@@ -94,6 +94,6 @@ function tell(subscriptions) {
     subscription._show();
   }
   for (const subscription of subscriptions) {
-    subscription._tell();
+    subscription._store._tell();
   }
 }

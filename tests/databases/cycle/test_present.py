@@ -201,6 +201,7 @@ def test_in_the_next_period_all_are_asked_again_and_stay_together(
     clock.time = (start + 2 * HOUR).timestamp
     for live in turning.views():
         live.refresh_at = time.monotonic()
+        turning.store.alarms.set(live)
     turning.turn()
     assert [f.column("id") for f in followers] == [[2]] * 5
     assert [f.told() for f in followers] == [["sync", "delete"]] * 5

@@ -13,7 +13,7 @@ from asgiref.sync import sync_to_async
 from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import Caller, ReadRequest, SessionRequest, SnapshotRequest
-from bindserver.cycle.view_store import EVERYTHING
+from bindserver.cycle.waiting import EVERYTHING
 from bindserver.engine.effects import Ask
 from bindserver.exceptions import BindingError
 from bindserver.hub.hub import hub
@@ -47,12 +47,10 @@ def declare(**declared: Any) -> type[Binding[Product]]:
 
 
 def pass_time(turning: Turning, seconds: float) -> None:
-    """Let so much time have passed for all views and viewers."""
+    """Let so much time have passed for all views."""
     for live in turning.views():
         live.refresh_at -= seconds
         turning.store.alarms.set(live)
-    for viewer in turning.store.viewers():
-        viewer.asked_at -= seconds
 
 
 def test_a_view_is_read_whole_when_its_time_has_come_and_not_before(turning: Turning) -> None:

@@ -21,7 +21,7 @@ from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import Caller, ReadRequest, SessionRequest, SnapshotRequest
 from bindserver.cycle.live_view import ViewState
-from bindserver.cycle.view_store import EVERYTHING
+from bindserver.cycle.waiting import EVERYTHING
 from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import hub

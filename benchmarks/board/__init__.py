@@ -1,0 +1,1 @@
+"""A board of tasks, with all that `benchmarks.queries` measures."""

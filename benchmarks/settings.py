@@ -1,0 +1,7 @@
+"""Settings of the benchmarks: those of the tests, a project's board beside them, and many views."""
+
+from tests.settings import *  # noqa: F403
+from tests.settings import BINDSERVER, INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "benchmarks.board"]
+BINDSERVER = {"MAX_VIEWS": 1_000_000, **BINDSERVER}

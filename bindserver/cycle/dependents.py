@@ -1,0 +1,105 @@
+"""Who is concerned by a change: from table and key to all that depend on them, by indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from typing import Generic, TypeVar
+
+from django.core.exceptions import ValidationError
+
+from bindserver.engine.changes import Change
+from bindserver.queries.carried import Carried, Held
+
+Who = TypeVar("Who", bound=Hashable)
+
+
+class Dependents(Generic[Who]):
+    """Who depends on which tables and rows. What nothing touches costs nothing to leave out."""
+
+    def __init__(self) -> None:
+        self._tables: dict[str, dict[Who, None]] = {}
+        self._any_row: dict[str, dict[Who, None]] = {}
+        self._rows: dict[str, dict[Hashable, dict[Who, None]]] = {}
+        self._keys: dict[str, Held] = {}
+        self._of: dict[Who, tuple[frozenset[str], tuple[Carried, ...]]] = {}
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def __contains__(self, who: Who) -> bool:
+        return who in self._of
+
+    def put(self, who: Who, tables: Collection[str], carried: Iterable[Carried] = ()) -> None:
+        """Note on what somebody depends, in place of what was known of them.
+
+        Args:
+            who: whoever it is.
+            tables: the tables of which any change concerns them.
+            carried: the rows whose changes concern them.
+        """
+        self.drop(who)
+        rows = tuple([one for one in carried if one.tables])
+        if not tables and not rows:
+            return
+        self._of[who] = frozenset(tables), rows
+        for index, at in self._places(who):
+            index.setdefault(at, {})[who] = None
+        self._keys.update({held.table: held for one in rows for held in one.held()})
+
+    def drop(self, who: Who) -> None:
+        """Forget somebody."""
+        if who not in self._of:
+            return
+        for index, at in self._places(who):
+            found = index.get(at, {})  # it may stand there for two reasons
+            found.pop(who, None)
+            if not found:
+                index.pop(at, None)
+        tables = {table for one in self._of.pop(who)[1] for table in one.tables}
+        for table in tables:
+            if not self._rows.get(table):
+                self._rows.pop(table, None)
+
+    def _places(self, who: Who) -> Iterator[tuple[dict[Hashable, dict[Who, None]], Hashable]]:
+        """Yield each index that somebody stands in, and where."""
+        tables, rows = self._of[who]
+        by_table: dict[Hashable, dict[Who, None]] = self._tables  # type: ignore[assignment]
+        any_row: dict[Hashable, dict[Who, None]] = self._any_row  # type: ignore[assignment]
+        for table in tables:
+            yield by_table, table
+        for held in (held for one in rows for held in one.held()):
+            if held.pks is None:
+                yield any_row, held.table
+            else:
+                index = self._rows.setdefault(held.table, {})
+                for pk in held.pks:
+                    yield index, pk
+
+    def tables(self) -> set[str]:
+        """Return every table that anybody depends on."""
+        return {*self._tables, *self._any_row, *self._rows}
+
+    def concerned(self, changes: Iterable[Change] | None) -> dict[Who, None]:
+        """Return whom some changes may concern, all for unknown ones."""
+        if changes is None:
+            return dict.fromkeys(self._of)
+        found: dict[Who, None] = {}
+        for change in changes:
+            found |= self._tables.get(change.table, {})
+            found |= self._any_row.get(change.table, {})
+            if change.table in self._rows:
+                for some in self._holding(change):
+                    found |= some
+        return found
+
+    def _holding(self, change: Change) -> Iterator[dict[Who, None]]:
+        """Yield whom the change of some rows concerns."""
+        index, to_python = self._rows[change.table], self._keys[change.table].key.to_python
+        try:
+            pks = None if change.pks is None else [to_python(raw) for raw in change.pks]
+        except (ValidationError, TypeError):
+            pks = None  # it cannot be told which rows are meant
+        if pks is None:
+            yield from index.values()
+        else:
+            yield from (index[pk] for pk in pks if pk in index)

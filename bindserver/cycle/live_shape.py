@@ -1,0 +1,187 @@
+"""Views of one shape, which move together: one position, one question for all of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, KeysView, Mapping
+from typing import Generic, Protocol, TypeVar
+
+from bindserver.engine.changes import Key, Position
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.query import Query
+from bindserver.queries.shapes import Slot
+
+NOWHERE = Position(epoch="", mark="")
+"""The position of what was never read."""
+
+
+class Present:
+    """The state in which all views are that nothing holds back.
+
+    Attributes:
+        position: that of the last turn's snapshot.
+        before: that of the turn before it.
+    """
+
+    __slots__ = ("before", "position")
+
+    def __init__(self) -> None:
+        self.position = self.before = NOWHERE
+
+
+class Rider(Protocol):
+    """A view, as far as its shape knows it."""
+
+    @property
+    def query(self) -> Query:
+        """Its query."""
+
+    @property
+    def keys(self) -> Mapping[Hashable, Key]:
+        """The key of each of its rows' primary keys."""
+
+
+View = TypeVar("View", bound=Rider)
+
+
+def _nobody(shape: LiveShape[View], tables: Collection[str]) -> None:
+    """Hear what is read, and do nothing."""
+
+
+class LiveShape(Generic[View]):
+    """The views of one shape; or one view that is like no other.
+
+    Those of its views *ride* which are as they were at its position and have somebody who waits for
+    what happens: they are never looked at one by one. The others have a position of their own.
+
+    Args:
+        query: that of one of the views; what it says of the shape holds for all, and stays.
+        present: where the shape is while nothing holds it back.
+        reads: called with the tables that it is found to read.
+
+    Attributes:
+        whole_tables: the tables that reading has read beside the views' own query.
+        held_at: the position that it stays at; None where it is at the present one.
+        members: how many views it has, riding or not.
+        moved_at: when riding views were moved for the last time, on the monotonic clock.
+    """
+
+    __slots__ = (
+        "_present",
+        "_reads",
+        "_riding",
+        "_slot_of",
+        "held_at",
+        "members",
+        "moved_at",
+        "query",
+        "whole_tables",
+    )
+
+    def __init__(
+        self,
+        query: Query,
+        present: Present,
+        reads: Callable[[LiveShape[View], Collection[str]], None] = _nobody,
+    ) -> None:
+        self.query = query
+        self.whole_tables: set[str] = set()
+        self.held_at: Position | None = None
+        self.members = 0
+        self.moved_at = -math.inf
+        self._present = present
+        self._reads = reads
+        self._riding: dict[Slot, dict[View, None]] = {}
+        self._slot_of: dict[Hashable, Slot] = {}
+
+    @property
+    def key(self) -> Hashable:
+        """What tells it from other shapes."""
+        return shape_key(self.query)
+
+    @property
+    def position(self) -> Position:
+        """The state that its riding views are in."""
+        return self._present.position if self.held_at is None else self.held_at
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Every table that its views read."""
+        own = self.query.tables
+        return own | self.whole_tables if self.whole_tables else own
+
+    def learn(self, recorder: Recorder) -> None:
+        """Take note of the tables that reading has read beside the views' own query."""
+        found = self.query.behind.instead(recorder.other) - self.whole_tables
+        if found:
+            self.whole_tables |= found
+            self._reads(self, found)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether several views can be read together."""
+        return self.query.batch_key is not None
+
+    def __len__(self) -> int:
+        """Return how many slots have views that ride."""
+        return len(self._riding)
+
+    def riding(self) -> Iterator[View]:
+        """Yield the views that ride; none may come or go meanwhile."""
+        for lives in self._riding.values():
+            yield from lives
+
+    def reader(self) -> Query:
+        """Return by which query those are read that ride: one of theirs, as it was asked last."""
+        return next(self.riding()).query
+
+    def slots(self) -> KeysView[Slot]:
+        """Return the slots of the views that ride."""
+        return self._riding.keys()
+
+    def of_slot(self, slot: Slot) -> list[View]:
+        """Return the views of a slot that ride."""
+        return list(self._riding.get(slot, ()))
+
+    def holding(self, pks: Iterable[Hashable]) -> set[Slot]:
+        """Return the slots of which views that ride have rows with these primary keys."""
+        return {self._slot_of[pk] for pk in pks if pk in self._slot_of}
+
+    def is_riding(self, live: View) -> bool:
+        """Return whether a view rides."""
+        return live in self._riding.get(live.query.slot, ())
+
+    def mount(self, live: View) -> None:
+        """Have a view ride that is at the shape's position."""
+        slot = live.query.slot
+        lives = self._riding.setdefault(slot, {})
+        if not lives and self.is_shared:
+            self._slot_of.update(dict.fromkeys(live.keys, slot))
+        lives[live] = None
+
+    def dismount(self, live: View) -> None:
+        """Have a view ride no more."""
+        slot = live.query.slot
+        lives = self._riding[slot]
+        del lives[live]
+        if not lives:
+            del self._riding[slot]
+            self._leave(live.keys, slot)
+
+    def note(self, looked_for: Collection[Hashable], live: View) -> None:
+        """Take note of which rows a view that rides has now, of those that were looked for."""
+        if not self.is_shared:
+            return
+        slot = live.query.slot
+        self._leave(looked_for, slot)
+        self._slot_of.update({pk: slot for pk in looked_for if pk in live.keys})
+
+    def _leave(self, pks: Iterable[Hashable], slot: Slot) -> None:
+        for pk in pks:
+            if self._slot_of.get(pk) == slot:
+                del self._slot_of[pk]
+
+
+def shape_key(query: Query) -> Hashable:
+    """Return what is equal for queries of one shape."""
+    return query.identity if query.batch_key is None else query.batch_key
