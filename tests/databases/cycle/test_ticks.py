@@ -259,7 +259,7 @@ class TestWhoAsks:
     def test_one_who_comes_back(
         self, passing: Passing, turns: Turning, kind: type[Binding[Booking]]
     ) -> None:
-        message = Subscribe(event="bookings", params={}, cursor=self.first.replica.cursor, held=[1])
+        message = Subscribe(event="bookings", params={}, cursor=self.first.replica.cursor, held=(1,))
         back = Follower()
         back.replica = self.first.replica
         turns.ask(SessionRequest(back, Caller(), Ask(number=1, message=message)))

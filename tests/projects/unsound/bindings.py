@@ -187,8 +187,8 @@ class E061(Good):
     refresh_seconds = 0
 
 
-class E062(Good):
-    model: ClassVar[Any] = Moment
+class E062(Binding[Any]):
+    model = Moment
     event = "e062"
     fields = ("at",)
 
