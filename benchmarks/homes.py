@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 import MySQLdb
 
 from benchmarks.load import Execute, Script, transactions_per_second
-from tests.conftest import Program
-from tests.support.mariadb import MariaDB
-from tests.support.mariadb import Program as MariaDBProgram
+from tests.support.mariadb import MariaDB, MariaDBProgram
 from tests.support.postgresql import Cluster, PostgreSQLProgram, find_binaries, write_as_sqlite_does
+from tests.support.program import Program
 from tests.support.server import Server
 
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -136,12 +136,12 @@ async def steps(bench: Bench) -> None:
 
 async def answers(bench: Bench) -> None:
     """Measure how long new subscribers wait."""
-    subscribers = bench.options.subscribers
+    subscribers, began = bench.options.subscribers, time.process_time()
     async with following() as followed:
         took = await bench.subscribe(followed, views_of("part", 1, subscribers))
     print(
-        f"answers: {subscribers:,} new subscribers with a view each, all after {took:.2f} s; "
-        "to reach: 5 s for 10,000"
+        f"answers: {subscribers:,} new subscribers with a view each, all after {took:.2f} s, of it "
+        f"computing {time.process_time() - began:.2f} s; to reach: 5 s for 10,000"
     )
 
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bindserver import asgi as asgi
+    from bindserver.authentication import Proof
     from bindserver.bindings.binding import Binding
     from bindserver.capture.querysets import LiveManager, LiveQuerySet, LiveQuerySetMixin
     from bindserver.capture.signals import written
     from bindserver.http.viewsets import BoundModelViewSet
-    from bindserver.websocket.authentication import Proof
     from bindserver.websocket.views import BoundWebsocketView, WebsocketBinding
 
 __all__ = [
@@ -33,7 +33,7 @@ HOMES = {
     "LiveManager": "bindserver.capture.querysets",
     "LiveQuerySet": "bindserver.capture.querysets",
     "LiveQuerySetMixin": "bindserver.capture.querysets",
-    "Proof": "bindserver.websocket.authentication",
+    "Proof": "bindserver.authentication",
     "written": "bindserver.capture.signals",
     "BoundModelViewSet": "bindserver.http.viewsets",
     "BoundWebsocketView": "bindserver.websocket.views",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,12 @@ from pytest_django import DjangoDbBlocker
 from bindserver.bindings.registry import registry
 from tests.support import opened
 from tests.support.default import as_default
-from tests.support.mariadb import Program as MariaDBProgram
+from tests.support.mariadb import MariaDBProgram
 from tests.support.postgresql import PostgreSQLProgram
+from tests.support.program import Program
 from tests.support.server import Server
+from tests.support.sqlite import SQLiteProgram
 from tests.support.talk import Talk, talking
-from tests.support.visitors import Visitors
 
 pytest_plugins = [
     "tests.support.chromium",
@@ -30,75 +29,6 @@ pytest_plugins = [
     "tests.support.shop",
     "tests.support.turning_fixtures",
 ]
-
-TABLES: tuple[str, ...] = (
-    "app_product_tags",
-    "app_product",
-    "app_category",
-    "app_tag",
-    "app_restaurant",
-)
-TABLES += ("app_parcel", "app_tallshelf", "app_shelf", "app_note")
-TABLES += ("app_stretch", "app_moment", "app_booking")
-TABLES += ("app_place", "app_token", "app_word", "app_membership", "auth_user", "django_session")
-
-
-RIGHTS = ("auth_user_user_permissions", "auth_user_groups", "auth_group_permissions", "auth_group")
-TABLES = (*RIGHTS, "authtoken_token", *TABLES)
-
-
-class Program(Visitors):
-    """Another program, which writes to a database with plain SQL and knows nothing of Django."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.url = f"sqlite:///{path}"
-        self.another = partial(Program, path)
-        self._connection = sqlite3.connect(
-            path, timeout=20, isolation_level=None, check_same_thread=False
-        )
-        opened.note(self)
-        self._connection.execute("PRAGMA foreign_keys = ON")
-
-    def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
-        return self._connection.execute(sql, args).fetchall()
-
-    def add_products(self, count: int, first: int = 1, **values: Any) -> None:
-        """Insert products named after their keys, in one statement."""
-        row = {"price": 1, "stock": 0, "active": 1, "category_id": None, **values}
-        self.run(
-            "WITH RECURSIVE n(i) AS (VALUES(?) UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
-            "INSERT INTO app_product (id, name, price, stock, active, category_id) "
-            "SELECT i, 'product ' || i, ?, ?, ?, ? FROM n",
-            *(first, first + count - 1, *row.values()),
-        )
-
-    def clean(self) -> None:
-        with self.transaction():
-            for table in TABLES:
-                self.run(f"DELETE FROM {table}")
-
-    def age(self, seconds: int) -> None:
-        """Let the change log believe that so much time has passed."""
-        self.run("UPDATE bindserver_log SET at = at - ?", seconds)
-
-    def transaction(self) -> _Transaction:
-        return _Transaction(self)
-
-    def close(self) -> None:
-        opened.forget(self)
-        self._connection.close()
-
-
-class _Transaction:
-    def __init__(self, program: Program) -> None:
-        self._program = program
-
-    def __enter__(self) -> None:
-        self._program.run("BEGIN IMMEDIATE")
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        self._program.run("COMMIT" if kind is None else "ROLLBACK")
 
 
 @pytest.fixture(autouse=True)
@@ -193,25 +123,25 @@ def sqlite_copies(template: dict[bool, Path]) -> Callable[[bool, Path], str]:
     return copy_of
 
 
-def program_on(server: Server) -> Any:
+def program_on(server: Server) -> Program:
     """Return another program that writes to a server's database."""
     return program_at(server.url)
 
 
-def address_of(given: Path | str | MariaDBProgram) -> str:
+def address_of(given: Path | str | Program) -> str:
     """Return a database's address by what its fixture gives: a file, the address, a program."""
     if isinstance(given, Path):
         return f"sqlite:///{given}"
     return given if isinstance(given, str) else given.url
 
 
-def program_at(url: str) -> Any:
+def program_at(url: str) -> Program:
     """Return another program that writes to a database, by its address."""
     if url.startswith("postgresql:"):
-        return PostgreSQLProgram(url, TABLES)
+        return PostgreSQLProgram(url)
     if url.startswith("mysql:"):
         return MariaDBProgram.at(url)
-    return Program(Path(url.removeprefix("sqlite:///")))
+    return SQLiteProgram(Path(url.removeprefix("sqlite:///")))
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,8 @@ class ModelRows(Sequence[M], Generic[M]):
         """
         at = self._places.get(self._model._meta.pk.to_python(pk))
         if at is None:
-            raise self._model.DoesNotExist(  # type: ignore[attr-defined]
+            model: Any = self._model
+            raise model.DoesNotExist(
                 f"no {self._model._meta.object_name} of this binding has the primary key {pk!r}"
             )
         return self._copy(at)
@@ -183,7 +184,8 @@ def _copy_state(state: ModelState, memo: Memo) -> ModelState:
 
 def _copy_queryset(queryset: QuerySet[Any], memo: Memo) -> QuerySet[Any]:
     """Return a queryset that has the same rows loaded, as prefetching leaves them."""
-    twin = queryset._chain()  # type: ignore[attr-defined]
+    untyped: Any = queryset
+    twin = untyped._chain()
     if queryset._result_cache is not None:
         twin._result_cache = [_copy_value(item, memo) for item in queryset._result_cache]
         twin._prefetch_done = True

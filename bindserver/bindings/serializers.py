@@ -39,7 +39,7 @@ class NoRequest(MutableMapping[str, Any]):
         self._given = frozenset(self._held)  # an answer that is taken out was one
         self._refused: list[BindingError] = []  # copies share it
 
-    @property  # type: ignore[misc]
+    @property  # type: ignore[misc]  # which no class is expected to say of itself
     def __class__(self) -> Any:
         return dict
 
@@ -191,7 +191,7 @@ class NoRequest(MutableMapping[str, Any]):
         self._look(None)
         return self._held != other
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as a dict's, which nobody can hash
 
     def __or__(self, other: Any) -> Any:
         self._look(None)

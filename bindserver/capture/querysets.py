@@ -20,6 +20,8 @@ class LiveQuerySetMixin:
     are followed at once. The hint names keys where they are known without another query.
     """
 
+    # It derives from no queryset, so types know nothing of what `super()` has: hence the ignores.
+
     def update(self: Any, **values: Any) -> int:
         """Update, and tell of it."""
         keys = None if _writes_key(self.model, values) else keys_of(self.query)
@@ -28,7 +30,7 @@ class LiveQuerySetMixin:
             written(self.model, keys, using=self.db)
         return count
 
-    update.alters_data = True  # type: ignore[attr-defined]
+    update.alters_data = True  # type: ignore[attr-defined]  # so that no template calls it
 
     def bulk_create(self: Any, objs: Iterable[Any], *args: Any, **kwargs: Any) -> list[Any]:
         """Insert, and tell of it."""
@@ -50,7 +52,7 @@ class LiveQuerySet(LiveQuerySetMixin, QuerySet[Any]):
     """A queryset that tells of what it writes: `objects = LiveQuerySet.as_manager()`."""
 
 
-class LiveManager(Manager.from_queryset(LiveQuerySet)):  # type: ignore[misc]
+class LiveManager(Manager.from_queryset(LiveQuerySet)):  # type: ignore[misc]  # made at run time
     """A manager whose bulk writes are followed: `objects = LiveManager()`."""
 
 

@@ -70,7 +70,7 @@ class LiveShape(Generic[View]):
         "_present",
         "_reads",
         "_riding",
-        "_slot_of",
+        "_slots_of",
         "held_at",
         "members",
         "moved_at",
@@ -92,7 +92,7 @@ class LiveShape(Generic[View]):
         self._present = present
         self._reads = reads
         self._riding: dict[Slot, dict[View, None]] = {}
-        self._slot_of: dict[Hashable, Slot] = {}
+        self._slots_of: dict[Hashable, Slot | set[Slot]] = {}
 
     @property
     def key(self) -> Hashable:
@@ -145,7 +145,14 @@ class LiveShape(Generic[View]):
 
     def holding(self, pks: Iterable[Hashable]) -> set[Slot]:
         """Return the slots of which views that ride have rows with these primary keys."""
-        return {self._slot_of[pk] for pk in pks if pk in self._slot_of}
+        found: set[Slot] = set()
+        for pk in pks:
+            slots = self._slots_of.get(pk)
+            if isinstance(slots, set):
+                found |= slots
+            elif slots is not None:
+                found.add(slots)
+        return found
 
     def is_riding(self, live: View) -> bool:
         """Return whether a view rides."""
@@ -156,7 +163,7 @@ class LiveShape(Generic[View]):
         slot = live.query.slot
         lives = self._riding.setdefault(slot, {})
         if not lives and self.is_shared:
-            self._slot_of.update(dict.fromkeys(live.keys, slot))
+            self._enter(live.keys, slot)
         lives[live] = None
 
     def dismount(self, live: View) -> None:
@@ -174,12 +181,25 @@ class LiveShape(Generic[View]):
             return
         slot = live.query.slot
         self._leave(looked_for, slot)
-        self._slot_of.update({pk: slot for pk in looked_for if pk in live.keys})
+        self._enter([pk for pk in looked_for if pk in live.keys], slot)
+
+    def _enter(self, pks: Iterable[Hashable], slot: Slot) -> None:
+        for pk in pks:
+            slots = self._slots_of.setdefault(pk, slot)
+            if isinstance(slots, set):
+                slots.add(slot)
+            elif slots != slot:  # where rows are dealt by what they are joined to
+                self._slots_of[pk] = {slots, slot}
 
     def _leave(self, pks: Iterable[Hashable], slot: Slot) -> None:
         for pk in pks:
-            if self._slot_of.get(pk) == slot:
-                del self._slot_of[pk]
+            slots = self._slots_of.get(pk)
+            if isinstance(slots, set):
+                slots.discard(slot)
+                if len(slots) == 1:
+                    (self._slots_of[pk],) = slots
+            elif slots == slot:
+                del self._slots_of[pk]
 
 
 def shape_key(query: Query) -> Hashable:

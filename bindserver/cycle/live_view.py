@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from types import MappingProxyType
+from typing import Any
 
 from django.db.models import Model
 
@@ -96,7 +97,7 @@ class LiveView:
     def __init__(
         self,
         query: Query,
-        binding: Binding[object],  # type: ignore[type-var]
+        binding: Binding[Any],
         secret: bytes,
         shape: LiveShape[LiveView] | None = None,
         look_at: Callable[[LiveView], None] = _nobody,

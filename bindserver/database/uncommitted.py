@@ -86,8 +86,8 @@ def sees_uncommitted(alias: str) -> bool:
 
 def _may_see_more(alias: str) -> bool:
     """Tell the same, as far as it can be told without a question."""
-    connection = connections[alias]
-    if connection.vendor == "sqlite" and connection.is_in_memory_db():  # type: ignore[attr-defined]
+    connection: Any = connections[alias]
+    if connection.vendor == "sqlite" and connection.is_in_memory_db():
         return True
     if not connection.in_atomic_block:
         return connection.connection is not None and not connection.autocommit

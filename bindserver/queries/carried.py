@@ -18,6 +18,7 @@ from django.db.models import CompositePrimaryKey, Field, Model, Prefetch, QueryS
 
 from bindserver.bindings.model_rows import ATOMS
 from bindserver.engine.changes import Change
+from bindserver.queries.internals import known_instances, prefetches_of
 
 KEYS_NAMED = 500
 """Of more rows than this in one table, any may be meant."""
@@ -99,7 +100,8 @@ def _named(key: Field[Any, Any], pks: set[Any]) -> frozenset[Any] | None:
 
 def _rows_of(instance: Model) -> Iterator[tuple[str, Field[Any, Any], Any]]:
     """Yield table, key and primary key of each row that an instance is made of, parents' too."""
-    meta = instance._meta.concrete_model._meta  # type: ignore[union-attr]
+    model: Any = instance._meta.concrete_model
+    meta = model._meta
     for part in (meta, *(parent._meta for parent in meta.all_parents)):
         key: Any = part.pk
         while key.is_relation:  # as a key that is a foreign key, be it to the parent
@@ -131,8 +133,8 @@ def _inside(value: Any) -> Iterator[Any]:
         yield from vars(value._state).get("fields_cache", {}).values()
     elif isinstance(value, QuerySet):
         yield from value._result_cache or ()
-        yield value._known_related_objects  # type: ignore[attr-defined]
-        yield from value._prefetch_related_lookups  # type: ignore[attr-defined]
+        yield known_instances(value)
+        yield from prefetches_of(value)
     elif isinstance(value, Mapping):
         yield from value.keys()
         yield from value.values()

@@ -13,6 +13,8 @@ from django.db.models.query import ModelIterable
 from django.db.models.query_utils import DeferredAttribute
 from django.db.models.signals import post_init, pre_init
 
+from bindserver.queries.internals import alike, known_instances, prefetches_of
+
 CHUNK_ROWS = 500
 EVALUATION = ("_fetch_all", "_prefetch_related_objects", "iterator", "_iterator", "__iter__")
 """Methods of a queryset that make its rows."""
@@ -36,7 +38,7 @@ def instances(queryset: QuerySet[Any]) -> Iterator[Any]:
     if _is_usual(type(queryset), EVALUATION) and queryset._iterable_class is ModelIterable:
         yield from queryset.iterator(chunk_size=CHUNK_ROWS)
     else:
-        yield from queryset._chain()  # type: ignore[attr-defined]  # it keeps what it has read
+        yield from alike(queryset)  # it keeps what it has read
 
 
 def has_columns(queryset: QuerySet[Any]) -> bool:
@@ -44,7 +46,7 @@ def has_columns(queryset: QuerySet[Any]) -> bool:
     return (
         queryset._iterable_class is ModelIterable
         and _is_usual(type(queryset), (*EVALUATION, *COLUMNS))
-        and not queryset._prefetch_related_lookups  # type: ignore[attr-defined]
+        and not prefetches_of(queryset)
         and not queryset.query.combinator  # its parts may have other columns
     )
 
@@ -93,10 +95,9 @@ def is_own_column(model: type[Model], column: str) -> bool:
 def says_all(queryset: QuerySet[Any]) -> bool:
     """Return whether a queryset's SQL, class and lists of names say all there is to know of it: it
     carries nothing along that may be another although it looks the same."""
-    lookups: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
     return (
-        not queryset._known_related_objects  # type: ignore[attr-defined]
+        not known_instances(queryset)
         and queryset._iterable_class is ModelIterable
-        and all(isinstance(item, str) for item in lookups)
+        and all(isinstance(item, str) for item in prefetches_of(queryset))
         and vars(queryset).keys() <= vars(QuerySet(queryset.model)).keys()
     )

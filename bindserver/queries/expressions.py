@@ -19,6 +19,7 @@ from django.db.models.sql.datastructures import Join
 from django.db.models.sql.where import ExtraWhere
 
 from bindserver.queries.evaluation import is_own_column
+from bindserver.queries.internals import filtered_relations
 
 OWN = ("django.", "bindserver.")
 """The packages whose expressions are known; those for one database in `django.contrib` too."""
@@ -88,7 +89,7 @@ def _children_of_query(query: Query) -> Iterator[Any]:
     yield from (item for item in query.order_by if not isinstance(item, str))
     yield from query.combined_queries
     yield from query.alias_map.values()
-    yield from query._filtered_relations.values()  # type: ignore[attr-defined]
+    yield from filtered_relations(query).values()
     if isinstance(query.group_by, tuple):
         yield from query.group_by
 

@@ -15,6 +15,8 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import Prefetch, QuerySet
 from django.db.models.sql import Query as SQLQuery
 
+from bindserver.queries.internals import alias_named, filtered_relations, prefetches_of
+from bindserver.queries.shapes import BESIDE
 from bindserver.queries.values import ValueEncoder, is_djangos, is_found, path_of
 
 GENERIC_PREFETCH = "django.contrib.contenttypes.prefetch.GenericPrefetch"
@@ -96,7 +98,7 @@ class IdentityEncoder(ValueEncoder):
     def statement(self, value: QuerySet[Any], what: str) -> Any:
         """Return a queryset's SQL and its arguments."""
         try:
-            compiled = compile_query(value.query.chain(), value._db or self._alias)  # type: ignore[attr-defined]
+            compiled = compile_query(value.query.chain(), alias_named(value) or self._alias)
         except EmptyResultSet:
             return ["nothing"]
         return self.arguments(compiled, what)
@@ -108,8 +110,7 @@ class IdentityEncoder(ValueEncoder):
 
     def prefetches(self, value: QuerySet[Any], what: str) -> list[Any]:
         """Return what a queryset prefetches, in its order."""
-        lookups = value._prefetch_related_lookups  # type: ignore[attr-defined]
-        return [self._prefetch(item, what) for item in lookups]
+        return [self._prefetch(item, what) for item in prefetches_of(value)]
 
     def _prefetch(self, item: Any, what: str) -> Any:
         if isinstance(item, str):
@@ -145,8 +146,12 @@ class IdentityEncoder(ValueEncoder):
             self.code(type(query), what),
             self.items(own, what),
             self.encode(query.select_related, what),
-            sorted(query._filtered_relations),  # type: ignore[attr-defined]
-            [[name, self._annotation(item, f"{name} of {what}")] for name, item in annotations],
+            sorted(filtered_relations(query)),
+            [
+                [name, self._annotation(item, f"{name} of {what}")]
+                for name, item in annotations
+                if not name.startswith(BESIDE)  # it goes to nobody
+            ],
         ]
 
     def _annotation(self, item: Any, what: str) -> Any:

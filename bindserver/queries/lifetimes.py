@@ -19,6 +19,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ATOMS, Memo, copy_of
 from bindserver.bindings.serializers import NoRequest, context_of, held_in, serializer_of
 from bindserver.queries.identity import IdentityEncoder
+from bindserver.queries.internals import known_instances, prefetches_of
 from bindserver.queries.values import unwrapped
 
 SerializerClass = type[serializers.BaseSerializer[Any]]
@@ -111,17 +112,17 @@ def fresh(value: Any, memo: Memo | None = None) -> Any:
 
 def _fresh_queryset(queryset: QuerySet[Any], memo: Memo) -> QuerySet[Any]:
     """Return a queryset that has the same rows, or that will read them once more."""
-    twin = renewed(queryset.all(), memo)
+    twin: Any = renewed(queryset.all(), memo)
     if queryset._result_cache is not None:
         twin._result_cache = fresh(queryset._result_cache, memo)
-        twin._prefetch_done = True  # type: ignore[attr-defined]
-    return twin
+        twin._prefetch_done = True
+    done: QuerySet[Any] = twin
+    return done
 
 
 def renewed(queryset: QuerySet[Any], memo: Memo | None = None) -> QuerySet[Any]:
     """Return a queryset for one read, with copies of the instances that it carries along."""
-    known: Any = queryset._known_related_objects  # type: ignore[attr-defined]
-    lookups: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
+    known, lookups = known_instances(queryset), prefetches_of(queryset)
     if not known and all(isinstance(item, str) for item in lookups):
         return queryset
     memo = {} if memo is None else memo

@@ -208,7 +208,7 @@ class Query:
         """Find the shape and what the query reads: shape and slot together say the same as it."""
         self._shape: Shape | None = None
         self.slot: Slot = ()
-        if not self.whole and (found := shape_of(queryset, self.alias)) is not None:
+        if not self.whole and (found := self._shape_of(queryset)) is not None:
             self._shape, self.slot = found
         self.common = common = queryset if self._shape is None else self._shape.queryset
         self._statement, self.paths = compiled(common, self.alias, self.model)
@@ -258,6 +258,10 @@ class Query:
         own = {table: path for table, path in self.paths.items() if table not in behind.views}
         self._reads({**own, **dict.fromkeys(behind.tables)})
         self.tables -= behind.views
+
+    def _shape_of(self, queryset: QuerySet[Any]) -> tuple[Shape, Slot] | None:
+        # What is read beside a model's row would be a part of the instance that Python is given.
+        return shape_of(queryset, self.alias, joined=self.form is Form.JSON)
 
     def _render_json(
         self,
@@ -496,7 +500,7 @@ class Query:
         reading = self._anew(together=True)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             # More slots than keys are not worth naming: rows of others are read, and left.
-            few = len(wanted) < len(some)
+            few = len(wanted) < (SLOTS_PER_QUERY if self._shape.is_joined else len(some))
             common = self._shape.among(wanted) if few else self._shape.queryset
             recorder.expect_own()
             found = reading.rows(common.filter(pk__in=some), pacer, slots)

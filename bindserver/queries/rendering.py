@@ -167,7 +167,7 @@ class Renderer:
     ) -> Generator[Row, None, None]:
         whose = self._serializer_class.__name__
         for instance in instances(queryset):
-            slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
+            slot = slots.take(instance) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
                 render = partial(self._rendered, instance, sort, slot)
@@ -233,7 +233,7 @@ class ModelRenderer:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         beside = loaded_beside(queryset)
         for instance in instances(queryset):
-            slot = slots.find(_attributes(instance, slots.columns)) if slots.columns else ()
+            slot = slots.take(instance) if slots.columns else ()
             if slot is not None:
                 sort = _attributes(instance, self._sort_columns)
                 key = wire_key(instance.pk)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import connections, router
@@ -87,12 +88,16 @@ def _rights_of(users: type[Model]) -> set[str]:
     """Return the tables that tell what users may do, their groups among them."""
     models = [users, *(field.related_model for field in users._meta.many_to_many)]
     through = [
-        field.remote_field.through._meta.db_table  # type: ignore[union-attr]
+        _table_between(field)
         for model in models
         if isinstance(model, type)
         for field in model._meta.many_to_many
     ]
     return {*through, *(m._meta.db_table for m in models if isinstance(m, type))}
+
+
+def _table_between(field: Any) -> str:
+    return str(field.remote_field.through._meta.db_table)
 
 
 def _declared(binding: BindingClass) -> set[str]:
@@ -116,7 +121,7 @@ def _tried(binding: BindingClass, alias: str) -> set[str]:
 
 
 def _ask_anonymously(binding: BindingClass) -> Query:
-    instance: Binding[object] = binding()  # type: ignore[type-var]
+    instance: Binding[Any] = binding()
     with suppress(Denied):  # nobody is known here
         permissions.ask(instance)
     return Query(instance)

@@ -55,6 +55,11 @@ ATOMS: Mapping[type, Callable[[Any], Any]] = {
 PARTS: Mapping[str, tuple[str, ...]] = {
     "functools.partial": ("func", "args", "keywords"),
     "psycopg.dbapi20.Binary": ("obj",),
+    **{
+        f"psycopg.types.numeric.{kind}": ("numerator",)
+        for kind in ("Int2", "Int4", "Int8", "IntNumeric", "Oid")
+    },
+    **{f"psycopg.types.numeric.{kind}": ("real",) for kind in ("Float4", "Float8")},
     "psycopg.types.json.Json": ("obj", "dumps"),
     "psycopg.types.json.Jsonb": ("obj", "dumps"),
     **{

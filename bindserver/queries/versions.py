@@ -21,6 +21,7 @@ from django.db.models.constants import LOOKUP_SEP
 from django.db.models.fields.files import FieldFile
 
 from bindserver.bindings.model_rows import ATOMS
+from bindserver.queries.internals import prefetches_of
 
 Beside = Mapping[str, Any]
 """What instances have as attributes besides columns, with the fields of the values if known."""
@@ -46,7 +47,7 @@ def fingerprint(instance: Model, beside: Beside) -> str:
 def loaded_beside(queryset: QuerySet[Any]) -> Beside:
     """Return the attributes that a queryset and its prefetches give to instances."""
     found: dict[str, Field[Any, Any] | None] = dict(_annotated(queryset))
-    for item in queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
+    for item in prefetches_of(queryset):
         if isinstance(item, Prefetch):
             prefetch: Any = item
             if prefetch.prefetch_to != prefetch.prefetch_through:
@@ -169,5 +170,5 @@ def _taken_apart(value: Any) -> list[Any]:
     if isinstance(reduced, str):
         return [reduced]
     made_by, arguments, state, items, pairs = [*reduced, None, None, None][:5]
-    by = None if made_by is getattr(copyreg, "__newobj__") else made_by  # noqa: B009
+    by = None if made_by is vars(copyreg)["__newobj__"] else made_by
     return [by, arguments, state, list(items or ()), list(pairs or ())]

@@ -24,9 +24,9 @@ from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
 from bindserver.hub.hub import hub
-from bindserver.websocket.authentication import NotProven
 from bindserver.websocket.identity import Identity
 from bindserver.websocket.origins import origin_allowed, why_refused
+from bindserver.websocket.tokens import NotProven
 
 BREATH_BYTES = 32 * 1024
 """After a frame of more than this, other connections have their turn."""

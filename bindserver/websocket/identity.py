@@ -21,14 +21,14 @@ from weakref import WeakSet
 from channels.auth import get_user
 from django.contrib.auth.signals import user_logged_out
 
+from bindserver.authentication import Proof
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller
 from bindserver.engine.protocol import Code
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
-from bindserver.websocket.authentication import (
+from bindserver.websocket.tokens import (
     NotProven,
-    Proof,
     can_be_proved_again,
     prove,
     prove_header,

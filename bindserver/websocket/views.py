@@ -141,9 +141,8 @@ class BoundWebsocketView(View):
                 return BindingConsumer.as_asgi()(first, *args, **kwargs)
             return answer(first, *args, **kwargs)
 
-        entry.__name__ = cls.__name__
-        entry.__doc__ = cls.__doc__
-        entry.view_class = cls  # type: ignore[attr-defined]
+        named: Any = entry
+        named.__name__, named.__doc__, named.view_class = cls.__name__, cls.__doc__, cls
         return csrf_exempt(entry)
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

@@ -150,22 +150,22 @@ class Shouting:
     """What a project's own viewset may have beside DRF's."""
 
     @action(detail=False)
-    def names(self, request: Any) -> Response:
-        return Response([p.name for p in self.get_queryset()])  # type: ignore[attr-defined]
+    def names(self: Any, request: Any) -> Response:
+        return Response([p.name for p in self.get_queryset()])
 
     @action(detail=True, methods=["get", "post"])
-    def shout(self, request: Any, pk: Any = None) -> Response:
-        return Response({"shout": self.get_object().name.upper()})  # type: ignore[attr-defined]
+    def shout(self: Any, request: Any, pk: Any = None) -> Response:
+        return Response({"shout": self.get_object().name.upper()})
 
 
 class PerAction:
-    def get_serializer_class(self) -> Any:
-        return KeylessSerializer if self.action == "list" else ProductSerializer  # type: ignore[attr-defined]
+    def get_serializer_class(self: Any) -> Any:
+        return KeylessSerializer if self.action == "list" else ProductSerializer
 
 
 class OnlyActive:
     def get_queryset(self) -> Any:
-        return super().get_queryset().filter(active=True)  # type: ignore[misc]
+        return super().get_queryset().filter(active=True)  # type: ignore[misc]  # a mixin
 
 
 ALL_FILTERS = [DjangoFilterBackend, filters.SearchFilter, filters.OrderingFilter]

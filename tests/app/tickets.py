@@ -8,7 +8,7 @@ from typing import Any
 
 from django.contrib.auth.models import User
 
-from bindserver.websocket.authentication import Proof
+from bindserver import Proof
 
 used: set[str] = set()
 

@@ -175,7 +175,7 @@ class Labelled(models.QuerySet["Label"]):
     """Tells its rows in which voice they speak, once they are all there, as django-parler does."""
 
     def _clone(self) -> Any:
-        clone = super()._clone()  # type: ignore[misc]
+        clone = super()._clone()  # type: ignore[misc]  # types leave it out
         clone.voice = getattr(self, "voice", "low")
         return clone
 

@@ -1,5 +1,5 @@
 """The tests' settings, with a fault planted in the server: ORACLE_FAULT names it."""
 
-from tests.settings import *  # noqa: F403
+from tests.settings import *
 
-INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults.oracle.Faults"]  # noqa: F405
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.faults.oracle.Faults"]

@@ -14,7 +14,7 @@ _rng = random.Random(os.getpid())
 """One for the process: with one for each layer, who begins anew would lose the same again."""
 
 
-class LossyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
+class LossyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]  # channels has no types
     """Redis pub/sub, with some of what is sent to groups lost, doubled, or out of order."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

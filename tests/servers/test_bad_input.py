@@ -105,7 +105,7 @@ async def test_garbage_harms_nobody_and_leaves_memory_where_it_was(
             floods = asyncio.gather(*(flood(server, seed, products.cursor) for seed in seeds))
             number = round_ + 1
             program.run("UPDATE app_product SET stock = ?", number)
-            await good.until(lambda n=number: products.column("stock") == [n] * 20)  # type: ignore[misc]
+            await good.shows(products, "stock", [number] * 20)
             await floods
             await good.ping()
             sizes.append(memory(server))

@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TABLES
 from tests.servers.test_resuming import resume
 from tests.support.forwarder import Forwarder
-from tests.support.mariadb import MariaDB, Program
+from tests.support.mariadb import MariaDB, MariaDBProgram
 from tests.support.postgresql import Cluster, PostgreSQLProgram, wait_for
 from tests.support.postgresql_fixtures import make_templates
 from tests.support.server import ROOT, Server
@@ -54,7 +53,7 @@ class Pair:
 
     def run(self, cluster: Cluster, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         """Have another program run a statement on one of the two."""
-        program = PostgreSQLProgram(cluster.url(self.name), TABLES)
+        program = PostgreSQLProgram(cluster.url(self.name))
         try:
             return program.run(sql, *args)
         finally:
@@ -204,7 +203,7 @@ async def test_another_mariadb_behind_the_address_that_lacks_the_last_commits(
         admin.query(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
     there.load(name, maria_template[True])
     url = "mysql://root@127.0.0.1:{}/" + name
-    with closing(Forwarder(there.port)) as address, closing(Program(there, name)) as program:
+    with closing(Forwarder(there.port)) as address, closing(MariaDBProgram(there, name)) as program:
         program.add_products(3)
         maria.load(name, there.dump(name))
         with Server(tmp_path / "own", url=url.format(address.port)) as server:

@@ -28,8 +28,9 @@ from bindserver.engine.events import Arrived
 from bindserver.exceptions import Unavailable
 from bindserver.queries.query import Query
 from tests.app.bindings import ProductBinding
-from tests.conftest import MakeServer, Program, program_on
+from tests.conftest import MakeServer, program_on
 from tests.servers.transports.test_rest import ask
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 
@@ -148,7 +149,7 @@ class TestABrokenBinding:
         await talk.until(lambda: touchy.replica.stale)
         for number in range(20):
             program.run("UPDATE app_product SET name = ?", f"name {number}")
-            await talk.until(lambda n=number: products.column("name") == [f"name {n}"])  # type: ignore[misc]
+            await talk.shows(products, "name", [f"name {number}"])
         assert server.log.read_text().count("a secret of the binding") < 10
         assert touchy.column("name") == ["product 1"]
         program.run("DELETE FROM app_tag")

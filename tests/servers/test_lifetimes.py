@@ -33,7 +33,8 @@ from bindserver.queries.query import Query
 from bindserver.testing import Live
 from tests.app.bindings import SignedBinding
 from tests.app.models import Category, Membership, Product, Restaurant, Shelf, Tag
-from tests.conftest import EVERY_DATABASE, Program
+from tests.conftest import EVERY_DATABASE
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import talking
 from tests.support.turning import Follower, Turning, add
@@ -144,7 +145,7 @@ def by_attribute() -> Any:
     class Remembering(NotedSerializer):
         def get_note(self, product: Product) -> str:
             if not hasattr(self.root, "tag"):
-                setattr(self.root, "tag", Tag.objects.get().name)  # noqa: B010
+                setattr(self.root, "tag", Tag.objects.get().name)  # noqa: B010  (types know no such attribute)
             return str(getattr(self.root, "tag"))  # noqa: B009
 
     return Remembering
@@ -694,8 +695,8 @@ class TestARowThatProvesWhoAsks:
 
         add(1, stock=10)
         add(2, stock=20)
-        key = Shelf.objects.create(size=30)
-        key.scope = 10  # type: ignore[attr-defined]
+        key: Any = Shelf.objects.create(size=30)
+        key.scope = 10
         rows = subscribed(sqlite_turning, Scoped, auth=key)
         Shelf.objects.update(size=20)
         sqlite_turning.turn()
@@ -788,7 +789,9 @@ class TestTheNewlyAskedQuery:
         assert rows.told() == ["sync", "batch"]
         assert turning.views() == [live]
         assert live.query.fingerprint != before
-        assert load(rows.replica.cursor, b"secret").fingerprint == live.query.fingerprint  # type: ignore[union-attr]
+        known = load(rows.replica.cursor, b"secret")
+        assert known is not None
+        assert known.fingerprint == live.query.fingerprint
         Membership.objects.filter(user=people[0], category_id=1).delete()
         turning.turn()
         assert rows.column("id") == [20, 21]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from itertools import count
 from pathlib import Path
 
@@ -17,9 +16,10 @@ from pytest_django import DjangoDbBlocker
 from bindserver.capture.log import log_of
 from bindserver.testing.replica import Replica
 from tests.faults.servers import FAULTS_ON_MARIADB
-from tests.servers.test_resuming import resume, told
+from tests.servers.test_resuming import told
 from tests.support.default import as_default
-from tests.support.mariadb import MariaDB, Program, served
+from tests.support.mariadb import MariaDB, MariaDBProgram, served
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Following, Talk, talking
 
@@ -55,7 +55,7 @@ def two(make_maria: MakeMaria) -> Server:
 
 @pytest.fixture
 def program(maria: MariaDB, maria_database: str) -> Iterator[Program]:
-    program = Program(maria, maria_database)
+    program = MariaDBProgram(maria, maria_database)
     program.clean()
     yield program
     program.close()
@@ -64,7 +64,7 @@ def program(maria: MariaDB, maria_database: str) -> Iterator[Program]:
 @pytest.fixture
 def writer(maria: MariaDB, maria_database: str) -> Iterator[Program]:
     """A second program, for transactions that stand open."""
-    program = Program(maria, maria_database)
+    program = MariaDBProgram(maria, maria_database)
     yield program
     program.close()
 
@@ -80,107 +80,6 @@ def stocks(program: Program) -> list[int]:
 
 
 class TestOneServer:
-    async def test_sql_of_another_program_shows(self, talk: Talk, program: Program) -> None:
-        products, words = await talk.follow("products"), await talk.follow("words")
-        program.add_products(3)
-        await talk.until(lambda: products.column("id") == [1, 2, 3])
-        program.run("UPDATE app_product SET name = 'x' WHERE id = 2")
-        await talk.until(lambda: products.column("name")[1] == "x")
-        program.run("DELETE FROM app_product WHERE id = 1")
-        await talk.until(lambda: products.column("id") == [2, 3])
-        program.run("INSERT INTO app_word VALUES ('a', 1)")
-        await talk.until(lambda: words.column("text") == ["a"])
-        program.run("UPDATE app_word SET text = 'A'")
-        await talk.until(lambda: words.column("text") == ["A"])
-
-    async def test_keys_that_are_uuids_are_followed(self, talk: Talk, program: Program) -> None:
-        tokens = await talk.follow("tokens")
-        program.run("INSERT INTO app_token VALUES (UUID(), 'a')")
-        await talk.until(lambda: tokens.column("label") == ["a"])
-        program.run("UPDATE app_token SET label = 'b'")
-        await talk.until(lambda: tokens.column("label") == ["b"])
-        assert tokens.actions[-1] == "update"
-
-    async def test_a_join_is_followed_through_both_tables(
-        self, talk: Talk, program: Program
-    ) -> None:
-        program.run("INSERT INTO app_category VALUES (1, 'a')")
-        program.add_products(2, category_id=1)
-        catalogue = await talk.follow("catalogue")
-        before = json.dumps(catalogue.replica.rows)
-        program.run("UPDATE app_category SET name = 'b'")
-        await talk.until(lambda: json.dumps(catalogue.replica.rows) == before.replace('"a"', '"b"'))
-
-    async def test_the_late_commit_of_a_lower_number_shows(
-        self, talk: Talk, program: Program, writer: Program
-    ) -> None:
-        program.add_products(4)
-        products = await talk.follow("products")
-        writer.run("BEGIN")
-        writer.run("UPDATE app_product SET stock = 7 WHERE id = 1")
-        program.run("UPDATE app_product SET stock = 8 WHERE id = 2")
-        await talk.until(lambda: products.column("stock") == [0, 8, 0, 0])
-        program.run("UPDATE app_product SET stock = 9 WHERE id = 3")
-        await talk.until(lambda: products.column("stock") == [0, 8, 9, 0])
-        writer.run("COMMIT")
-        await talk.until(lambda: products.column("stock") == [7, 8, 9, 0], 5)
-
-    async def test_who_joins_while_a_number_is_open_learns_of_it_too(
-        self, one: Server, talk: Talk, program: Program, writer: Program
-    ) -> None:
-        program.add_products(2)
-        early = await talk.follow("products")
-        writer.run("BEGIN")
-        writer.run("UPDATE app_product SET stock = 7 WHERE id = 1")
-        program.run("UPDATE app_product SET stock = 8 WHERE id = 2")
-        await talk.until(lambda: early.column("stock") == [0, 8])
-        async with talking(one.ws) as other:
-            joined = await other.follow("products")
-            another_view = await other.follow("by_stock")
-            writer.run("COMMIT")
-            await other.until(lambda: joined.column("stock") == [7, 8])
-            await other.until(lambda: sorted(another_view.column("stock")) == [7, 8])
-        await talk.until(lambda: early.column("stock") == [7, 8])
-
-    async def test_a_view_that_is_loaded_while_a_number_is_open_learns_of_it_too(
-        self, make_maria: MakeMaria, program: Program, writer: Program
-    ) -> None:
-        server = make_maria(SYNC_ROWS=5)
-        program.add_products(50)
-        writer.run("BEGIN")
-        writer.run("UPDATE app_product SET stock = 7 WHERE id = 1")
-        program.run("UPDATE app_product SET stock = 8 WHERE id = 2")
-        async with talking(server.ws) as talk:
-            products = await talk.follow("products")
-            assert products.column("stock")[:2] == [0, 8]
-            writer.run("COMMIT")
-            await talk.until(lambda: products.column("stock")[:2] == [7, 8])
-            assert products.actions[-1] == "update"
-        server.stop()
-
-    async def test_nothing_of_what_was_rolled_back_shows(
-        self, talk: Talk, program: Program
-    ) -> None:
-        program.add_products(1)
-        products = await talk.follow("products")
-        program.run("BEGIN")
-        program.run("UPDATE app_product SET name = 'never'")
-        program.run("ROLLBACK")
-        program.run("UPDATE app_product SET name = 'b'")
-        await talk.until(lambda: products.column("name") == ["b"])
-        assert "never" not in json.dumps(talk.heard)
-
-    async def test_fifty_thousand_rows_in_one_statement(
-        self, make_maria: MakeMaria, program: Program
-    ) -> None:
-        server = make_maria()
-        program.add_products(50_000)
-        async with talking(server.ws) as talk:
-            products = await talk.follow("products")
-            program.run("UPDATE app_product SET stock = 3")
-            await talk.until(lambda: products.column("stock") == [3] * 50_000, 60)
-        server.stop()
-
     async def test_a_truncated_table_is_noticed(self, talk: Talk, program: Program) -> None:
         program.run("INSERT INTO app_word VALUES ('a', 1), ('b', 2)")
         words = await talk.follow("words")
@@ -219,90 +118,14 @@ class TestOneServer:
         await talk.until(lambda: words.column("count") == [6])
 
 
-class TestSignals:
-    async def test_a_database_without_a_log_is_compared_from_time_to_time(
-        self, maria: MariaDB, maria_template: dict[bool, str], tmp_path: Path
-    ) -> None:
-        name = maria.make()
-        maria.load(name, maria_template[False])
-        program = Program(maria, name)
-        with served(maria, name, tmp_path, COMPARE_SECONDS=0.5) as server, program.closing():
-            async with talking(server.ws) as talk:
-                products = await talk.follow("products")
-                program.add_products(2)
-                await talk.until(lambda: products.column("id") == [1, 2])
-            assert "capture on default: signals" in server.log.read_text()
-
-
 class TestTwoServers:
-    async def test_a_client_moves_among_them_and_gets_what_differs(
-        self, one: Server, two: Server, program: Program
-    ) -> None:
-        program.add_products(100)
-        async with talking(one.ws) as talk:
-            old = await talk.follow("products")
-        for number in range(1, 6):
-            program.run(f"UPDATE app_product SET stock = {number} WHERE id = {number}")
-        there = await resume(two, "products", old)
-        assert told(there) == [("update", n) for n in range(1, 6)]
-        program.run("DELETE FROM app_product WHERE id = 100")
-        assert told(await resume(one, "products", old)) == [
-            ("delete", 100),
-            *[("update", n) for n in range(1, 6)],
-        ]
-
-    async def test_a_client_that_was_away_for_a_thousand_changes_gets_only_those(
-        self, one: Server, two: Server, program: Program
-    ) -> None:
-        program.add_products(3000)
-        async with talking(one.ws) as talk:
-            old = await talk.follow("products")
-        for number in range(1, 1001):
-            program.run(f"UPDATE app_product SET stock = 1 WHERE id = {number}")
-        there = await resume(two, "products", old)
-        assert told(there) == [("update", n) for n in range(1, 1001)]
-
-    async def test_a_client_moves_while_a_number_is_open(
-        self, one: Server, two: Server, program: Program, writer: Program
-    ) -> None:
-        program.add_products(3)
-        writer.run("BEGIN")
-        writer.run("UPDATE app_product SET stock = 7 WHERE id = 1")
-        program.run("UPDATE app_product SET stock = 8 WHERE id = 2")
-        async with talking(one.ws) as talk:
-            old = await talk.follow("products")
-            assert old.column("stock") == [0, 8, 0]
-        writer.run("COMMIT")
-        assert told(await resume(two, "products", old)) == [("update", 1)]
-
-    async def test_a_server_that_was_killed_and_restarted_while_a_number_was_open(
-        self, make_maria: MakeMaria, program: Program, writer: Program
-    ) -> None:
-        server = make_maria()
-        program.add_products(3)
-        writer.run("BEGIN")
-        writer.run("UPDATE app_product SET stock = 7 WHERE id = 1")
-        program.run("UPDATE app_product SET stock = 8 WHERE id = 2")
-        async with talking(server.ws) as talk:
-            old = await talk.follow("products")
-            server.kill()
-        server.start()
-        program.run("UPDATE app_product SET stock = 9 WHERE id = 3")
-        async with talking(server.ws) as talk:
-            again = await talk.follow("products", cursor=old.cursor, held=old.replica.held)
-            assert told(again) == [("update", 3)]
-            writer.run("COMMIT")
-            await talk.until(lambda: len(again.frames) == 2)
-            assert told(again)[1:] == [("update", 1)]
-        server.kill()
-
     async def test_both_follow_a_storm_of_writers(
         self, maria: MariaDB, maria_database: str, one: Server, two: Server, program: Program
     ) -> None:
         program.add_products(40)
 
         def write(seed: int) -> None:
-            mine = Program(maria, maria_database)
+            mine = MariaDBProgram(maria, maria_database)
             for number in range(60):
                 mine.run("BEGIN")
                 mine.run(f"UPDATE app_product SET stock = stock + 1 WHERE id = {seed * 5 + 1}")
@@ -416,7 +239,7 @@ class TestALostDatabase:
     ) -> None:
         name = own.make()
         own.load(name, maria_template[True])
-        program = Program(own, name)
+        program = MariaDBProgram(own, name)
         program.add_products(3)
         program.close()
         with served(own, name, tmp_path) as server:
@@ -427,7 +250,7 @@ class TestALostDatabase:
                 await talk.until(lambda: products.replica.stale)
                 await talk.ping()
                 own.start()
-                program = Program(own, name)
+                program = MariaDBProgram(own, name)
                 program.run("UPDATE app_product SET stock = 5 WHERE id = 2")
                 await talk.until(lambda: products.column("stock") == [0, 5, 0], 30)
                 assert not products.replica.stale
@@ -435,7 +258,7 @@ class TestALostDatabase:
             async with talking(server.ws) as talk:
                 again = await talk.follow("products", cursor=old, held=[1, 2, 3])
                 assert told(again) == [("update", 2)]  # this process has seen it all
-        with server, program.closing():
+        with server, closing(program):
             async with talking(server.ws) as talk:
                 again = await talk.follow("products", cursor=old, held=[1, 2, 3])
                 assert told(again) == [("sync", None)]  # and this one cannot know

@@ -26,8 +26,8 @@ from bindserver.exceptions import Forbidden, Unauthenticated
 from bindserver.hub.hub import hub
 from tests.app.bindings import MembersBinding, ShakyBinding
 from tests.app.models import Product, Tag
-from tests.conftest import Program
 from tests.servers.transports.test_rest import ask as get
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
 
@@ -106,8 +106,8 @@ class TestAsking:
         assert vars(binding) == before
 
     def test_the_message_is_the_class_s_own(self) -> None:
-        kind = asking(lambda request, view: False)
-        kind.message = "not you"  # type: ignore[attr-defined]
+        kind: Any = asking(lambda request, view: False)
+        kind.message = "not you"
         with pytest.raises(Forbidden, match="not you"):
             ask(binding_with(kind, user=ANN))
         with pytest.raises(Unauthenticated, match="not you"):
@@ -380,7 +380,8 @@ def test_who_waits_for_a_big_view_is_asked_again_before_it_is_served(
 
 def test_while_the_database_is_away_nobody_new_takes_over_a_subscription() -> None:
     store = ViewStore("default", b"secret")
-    ref = SubscriptionRef(listener=object(), number=1)  # type: ignore[arg-type]
+    nobody: Any = object()
+    ref = SubscriptionRef(listener=nobody, number=1)
     outbound = out_of_reach(
         store,
         [SessionRequest(ref.listener, Caller(), Reconsider(number=ref.number, event="products"))],

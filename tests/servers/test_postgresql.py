@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import TABLES, MakeServer
+from tests.conftest import MakeServer
 from tests.faults.servers import FAULTS_ON_POSTGRESQL
 from tests.servers.test_resuming import resume, told
 from tests.support.postgresql import Bouncer, Cluster, PostgreSQLProgram
@@ -107,7 +107,7 @@ class TestPlantedFaults:
         with Server(
             tmp_path / "own", module="tests.support.faulty_settings", url=honest.url
         ) as own:
-            program = PostgreSQLProgram(own.url, TABLES)
+            program = PostgreSQLProgram(own.url)
             for _ in range(10):
                 program.clean()
                 _, wrong, lost = await watch_sums(own, program)
@@ -133,37 +133,6 @@ class TestWrites:
         assert products.actions == ["sync", "batch"]
         postgresql.psql(name, "TRUNCATE app_product CASCADE")
         await talk.until(lambda: products.replica.rows == [])
-
-    async def test_fifty_thousand_rows_in_one_update(
-        self, talk: Talk, program: PostgreSQLProgram
-    ) -> None:
-        program.add_products(50_000)
-        products = await talk.follow("products")
-        small = await talk.follow("cheapest")
-        program.run("UPDATE app_product SET stock = 1")
-        await talk.until(lambda: set(products.column("stock")) == {1}, 60)
-        assert len(products.replica.rows) == 50_000
-        program.run("UPDATE app_product SET price = 0 WHERE id = 40000")
-        await talk.until(lambda: small.column("id")[0] == 40_000)
-
-    async def test_one_that_commits_late_is_seen_when_it_does(
-        self, talk: Talk, server: Server, program: PostgreSQLProgram
-    ) -> None:
-        program.add_products(2)
-        products = await talk.follow("products")
-        late = PostgreSQLProgram(server.url)
-        late.run("BEGIN")
-        late.run("UPDATE app_product SET stock = 7 WHERE id = 1")
-        for number in range(1, 21):
-            program.run("UPDATE app_product SET stock = ? WHERE id = 2", number)
-        await talk.until(lambda: products.column("stock") == [0, 20])
-        cursor, keys = products.cursor, products.replica.held
-        late.run("COMMIT")
-        late.close()
-        await talk.until(lambda: products.column("stock") == [7, 20])
-        async with talking(server.ws) as other:
-            again = await other.follow("products", cursor=cursor, held=keys)
-            assert told(again) == [("update", 1)]
 
     async def test_many_writers_at_once_and_every_state_is_one_that_was_committed(
         self, server: Server, program: PostgreSQLProgram
@@ -202,63 +171,6 @@ class TestWrites:
         locker.run("COMMIT")
         locker.close()
         await talk.until(lambda: words.column("count") == [2])
-
-
-@ON_POSTGRESQL
-class TestSeveralServers:
-    async def test_a_client_moves_among_them_and_gets_exactly_what_differs(
-        self, server: Server, program: PostgreSQLProgram, make_server: MakeServer
-    ) -> None:
-        program.add_products(2000)
-        with make_server(on=server) as second, make_server(on=server) as third:
-            async with talking(server.ws) as talk:
-                old = await talk.follow("products")
-            for number in range(1, 1001):
-                program.run(
-                    "UPDATE app_product SET stock = ? WHERE id = ?", number, number % 50 + 1
-                )
-            again = await resume(second, "products", old)
-            assert sorted(told(again)) == [("update", key) for key in range(1, 51)]
-            program.run("DELETE FROM app_product WHERE id = 1")
-            merged = Following({"key": "id"})
-            for frame in (*old.frames, *again.frames):
-                merged.take(frame)
-            last = await resume(third, "products", merged)
-            assert told(last) == [("delete", 1)]
-            for frame in last.frames:
-                merged.take(frame)
-            assert held(merged) == rows_of(program)
-            assert told(await resume(server, "products", merged)) == [("ok", None)]
-
-    async def test_one_is_killed_and_its_client_goes_on_with_another(
-        self, server: Server, program: PostgreSQLProgram, make_server: MakeServer
-    ) -> None:
-        program.add_products(100)
-        second = make_server(on=server).start()
-        async with talking(second.ws) as talk:
-            old = await talk.follow("products")
-            for number in range(1, 61):
-                program.run("UPDATE app_product SET stock = 7 WHERE id = ?", number)
-                if number == 30:
-                    await talk.until(lambda: old.frames[1:])
-                    second.kill()
-        again = await resume(server, "products", old)
-        merged = Following({"key": "id"})
-        for frame in (*old.frames, *again.frames):
-            merged.take(frame)
-        assert held(merged) == rows_of(program)
-        assert len(told(again)) <= 60
-
-    async def test_all_see_what_one_of_them_writes(
-        self, server: Server, program: PostgreSQLProgram, make_server: MakeServer
-    ) -> None:
-        with make_server(on=server) as second:
-            async with talking(server.ws) as one, talking(second.ws) as two:
-                first, other = await one.follow("products"), await two.follow("products")
-                for _ in range(5):
-                    program.add_products(10, first=1 + 10 * _)
-                await one.until(lambda: held(first) == rows_of(program))
-                await two.until(lambda: held(other) == rows_of(program))
 
 
 @ON_POSTGRESQL
@@ -309,7 +221,7 @@ class TestCommands:
     def beside(self, make_server: MakeServer, tmp_path: Path) -> Iterator[Beside]:
         """A server whose role only reads, beside one that is the owner's, and another program."""
         owned = make_server()
-        program = PostgreSQLProgram(owned.url, TABLES)
+        program = PostgreSQLProgram(owned.url)
         program.add_products(2)
         owned.manage("bindings", "capture", "install")
         with (
@@ -347,15 +259,6 @@ class TestCommands:
             assert "installing" not in one.log.read_text()
             assert "not seen" not in one.log.read_text()
 
-    async def test_signals_alone_do_too(self, make_server: MakeServer) -> None:
-        server = make_server(capture=False, COMPARE_SECONDS=1).start()
-        program = PostgreSQLProgram(server.url)
-        async with talking(server.ws) as talk:
-            products = await talk.follow("products")
-            program.add_products(3)
-            await talk.until(lambda: products.column("id") == [1, 2, 3])
-        program.close()
-
 
 @ON_POSTGRESQL
 class TestPgBouncer:
@@ -372,7 +275,7 @@ class TestPgBouncer:
     ) -> None:
         direct = make_server()
         url = bouncer.url(direct.url.rpartition("/")[2])
-        program = PostgreSQLProgram(direct.url, TABLES)
+        program = PostgreSQLProgram(direct.url)
         with Server(tmp_path / "own", url=url) as server:
             frames, wrong, lost = await watch_sums(server, program)
             assert frames > 1
@@ -383,7 +286,7 @@ class TestPgBouncer:
         self, make_server: MakeServer, bouncer: Bouncer, tmp_path: Path
     ) -> None:
         direct = make_server()
-        program = PostgreSQLProgram(direct.url, TABLES)
+        program = PostgreSQLProgram(direct.url)
         program.add_products(2)
         url = bouncer.url(direct.url.rpartition("/")[2])
         with Server(tmp_path / "own", url=url) as server:
@@ -403,16 +306,6 @@ class TestPgBouncer:
 
 @ON_POSTGRESQL
 class TestSchemaChanges:
-    async def test_a_column_is_added_while_clients_follow(
-        self, talk: Talk, program: PostgreSQLProgram
-    ) -> None:
-        program.add_products(2)
-        products = await talk.follow("products")
-        program.run("ALTER TABLE app_product ADD COLUMN more int DEFAULT 5")
-        program.run("UPDATE app_product SET stock = 3 WHERE id = 2")
-        await talk.until(lambda: products.column("stock") == [0, 3])
-        program.run("ALTER TABLE app_product DROP COLUMN more")
-
     async def test_a_client_moves_on_past_a_change_that_does_no_harm(
         self, talk: Talk, server: Server, program: PostgreSQLProgram, tmp_path: Path
     ) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import TABLES
 from tests.servers.test_resuming import resume
 from tests.support.postgresql import Cluster, PostgreSQLProgram, own_cluster
 from tests.support.postgresql_fixtures import make_templates
@@ -36,7 +35,7 @@ class TestALostDatabase:
     def own(self, cluster: Cluster, own_template: str, tmp_path: Path) -> Iterator[Server]:
         name = cluster.make_database(own_template)
         with Server(tmp_path / "own", {"QUERY_SECONDS": 2}, url=cluster.url(name)) as server:
-            program = PostgreSQLProgram(server.url, TABLES)
+            program = PostgreSQLProgram(server.url)
             program.add_products(3)
             program.close()
             yield server

@@ -17,10 +17,11 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import override_settings
 
-from tests.conftest import MakeServer, Program
+from tests.conftest import MakeServer
 from tests.support.gunicorn import Gunicorn
 from tests.support.redis import Redis
 from tests.support.server import Server
+from tests.support.sqlite import SQLiteProgram
 from tests.support.talk import Following, Talk, talking
 
 SETTINGS = {"CAPTURE": "signals", "COMPARE_SECONDS": 3600, "RELAY_BEAT_SECONDS": 1}
@@ -47,10 +48,12 @@ class Place:
 
     async def agree(self, *names: str) -> None:
         """Hear until every client has the products of these names, in any order."""
+
+        async def come_to_it(talk: Talk, products: Following) -> None:
+            await talk.until(lambda: sorted(products.column("name")) == sorted(names))
+
         for talk, products in zip(self.talks, self.products, strict=True):
-            await talk.until(
-                lambda products=products: sorted(products.column("name")) == sorted(names)  # type: ignore[misc]
-            )
+            await come_to_it(talk, products)
 
 
 @pytest.fixture(scope="module", params=LAYERS, ids=["pubsub", "core"])
@@ -78,7 +81,7 @@ def processes(
 @pytest.fixture
 async def place(processes: Place) -> AsyncIterator[Place]:
     """The processes, with clients that have just come to an empty table."""
-    program = Program(processes.servers[0].database)
+    program = SQLiteProgram(processes.servers[0].database)
     program.clean()
     program.close()
     async with AsyncExitStack() as stack:
@@ -140,20 +143,20 @@ class TestCommands:
         return place.servers[0].manage("bindings", *args)
 
     async def test_sync_sends_everybody_all_rows(self, place: Place) -> None:
-        Program(place.servers[0].database).add_products(3)
+        SQLiteProgram(place.servers[0].database).add_products(3)
         told = self.run(place, "sync", "products")
         assert told == "sync of products: taken by 2 server processes.\n"
         await place.agree("product 1", "product 2", "product 3")
         assert [following.actions[-1] for following in place.products] == ["sync"] * 2
 
     async def test_bump_sends_what_differed(self, place: Place) -> None:
-        Program(place.servers[0].database).add_products(3)
+        SQLiteProgram(place.servers[0].database).add_products(3)
         assert self.run(place, "bump") == "bump of all bindings: taken by 2 server processes.\n"
         await place.agree("product 1", "product 2", "product 3")
         assert [following.actions[-1] for following in place.products] == ["batch"] * 2
 
     async def test_clear_has_everything_read_anew(self, place: Place) -> None:
-        Program(place.servers[0].database).add_products(3)
+        SQLiteProgram(place.servers[0].database).add_products(3)
         told = self.run(place, "clear", "products", "words")
         assert told == "clear of products, words: taken by 2 server processes.\n"
         await place.agree("product 1", "product 2", "product 3")

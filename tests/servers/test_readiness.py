@@ -24,11 +24,12 @@ from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import hub
 from tests.app.bindings import TagBinding, WordBinding
 from tests.app.models import Category, Product, Tag, Word
-from tests.conftest import EVERY_DATABASE, Program, program_on
+from tests.conftest import EVERY_DATABASE, program_on
 from tests.databases.cycle.test_moving import LOCKS
 from tests.servers.transports.test_health import ask
 from tests.support.ear import Ear
 from tests.support.process import get
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Talk
 from tests.support.turning import Turning, part

@@ -101,8 +101,8 @@ class TestSending:
     def test_what_one_process_writes_all_others_hear(self, make: Make) -> None:
         (one, own), (_, first), (_, second) = make(), make(), make()
         one.publish("default", [change("t", 1), change("u")])
-        for receiver in (first, second):
-            receiver.wait(lambda receiver=receiver: receiver.told == {"t": {1}, "u": None})  # type: ignore[misc]
+        first.wait(lambda: first.told == {"t": {1}, "u": None})
+        second.wait(lambda: second.told == {"t": {1}, "u": None})
         assert own.told == {}
 
     def test_a_process_that_only_writes_is_heard_too(self, make: Make) -> None:

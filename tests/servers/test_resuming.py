@@ -8,7 +8,8 @@ import json
 import re
 from typing import Any
 
-from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
+from tests.conftest import EVERY_DATABASE, MakeServer, program_on
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Following, talking
 

@@ -39,7 +39,7 @@ from tests.app.models import (
     Token,
     Word,
 )
-from tests.conftest import MakeServer, Program
+from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.ear import Ear
 from tests.support.talk import talking
 
@@ -343,9 +343,12 @@ class TestFollowing:
         await asyncio.to_thread(run)
 
     async def test_an_orm_write_arrives_at_once(self, ear: Ear) -> None:
-        for number in range(5):
-            await self.write(lambda n=number: Product.objects.create(pk=n + 1, name="a"))  # type: ignore[misc]
-            assert await ear.until(lambda n=number: len(ear.replica.held) == n + 1) < 0.5  # type: ignore[misc]
+        async def write(key: int) -> float:
+            await self.write(lambda: Product.objects.create(pk=key, name="a"))
+            return await ear.until(lambda: len(ear.replica.held) == key)
+
+        for key in range(1, 6):
+            assert await write(key) < 0.5
 
     async def test_what_no_signal_tells_is_found_by_comparing(self, ear: Ear) -> None:
         await self.write(lambda: Product.objects.bulk_create([Product(pk=1, name="a")]))
@@ -354,9 +357,10 @@ class TestFollowing:
         assert await ear.until(lambda: ear.replica.rows[0]["name"] == "b") < 3
 
 
+@EVERY_DATABASE
 async def test_plain_sql_is_seen_within_the_compare_time(make_server: MakeServer) -> None:
     server = make_server(capture=False, COMPARE_SECONDS=1)
-    program = Program(server.database)
+    program = program_on(server)
     program.run("INSERT INTO app_category VALUES (1, 'a')")
     program.add_products(3, category_id=1)
     with server:

@@ -258,8 +258,8 @@ class Undecided(Binding[Product]):
 def test_what_a_method_leaves_unsaid_is_sent_to_nobody(rf: Any) -> None:
     Product.objects.create(name="pen")
     published = type("Published", (Undecided,), {"event": "undecided"})
-    view = type("Chooses", (BoundWebsocketView,), {"event": "chosen", "binding": Good()})
-    view.get_binding = lambda self: Undecided()  # type: ignore[attr-defined]
+    view: Any = type("Chooses", (BoundWebsocketView,), {"event": "chosen", "binding": Good()})
+    view.get_binding = lambda self: Undecided()
     chooses = type("ChoosesToo", (view,), {"event": "chosen too"})
     for wanted in (published, chooses):
         with pytest.raises(BindingError, match="does not say which fields"):

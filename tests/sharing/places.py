@@ -108,7 +108,7 @@ DATA: tuple[Callable[[int], Any], ...] = (
     lambda n: {n, 100},
     lambda n: frozenset({n, 100}),
     lambda n: datetime.date(2026, 1, 1 + n % 28),
-    lambda n: datetime.datetime(2026, 1, 1 + n % 28),  # noqa: DTZ001
+    lambda n: datetime.datetime(2026, 1, 1 + n % 28),  # noqa: DTZ001  (one without a zone)
     lambda n: datetime.datetime(2026, 1, 1 + n % 28, tzinfo=datetime.UTC),
     lambda n: datetime.datetime(2026, 1, 1 + n % 28, tzinfo=zoneinfo.ZoneInfo("Europe/Berlin")),
     lambda n: datetime.time(n % 24),
@@ -321,7 +321,7 @@ class Stateful(QuerySet[Product]):
     secret: Any = None
 
     def _clone(self) -> Any:
-        clone = super()._clone()  # type: ignore[misc]
+        clone = super()._clone()  # type: ignore[misc]  # types leave it out
         clone.secret = self.secret
         return clone
 
@@ -364,7 +364,7 @@ class InKnownRelated(Binding[Product]):
         return category.product_set.all()
 
 
-class Shouting(models.CharField):  # type: ignore[type-arg]
+class Shouting(models.CharField):  # type: ignore[type-arg]  # it takes none at run time
     """A field that reads what the database says otherwise."""
 
     def __init__(self, *args: Any, sign: str = "", **kwargs: Any) -> None:

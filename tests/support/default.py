@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import dj_database_url
 from asgiref.sync import SyncToAsync
@@ -38,7 +39,8 @@ def _forget_elsewhere() -> None:
     """Let the thread that async code calls Django on connect anew: it keeps its connections."""
 
     def forget() -> None:
-        if connections.settings and hasattr(connections._connections, "default"):  # type: ignore[attr-defined]
+        kept: Any = connections
+        if connections.settings and hasattr(kept._connections, "default"):
             connections["default"].close()
             del connections["default"]
 

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support import opened
 from tests.support.process import pause
+from tests.support.program import Program
 from tests.support.server import Server, free_port
-from tests.support.visitors import Visitors
 
 PATIENCE_SECONDS = 180
 
@@ -158,17 +153,22 @@ def _environment() -> dict[str, str]:
     return {**os.environ, "PATH": path, "HOME": "/nonexistent"}
 
 
-class Program(Visitors):
-    """Another program, which writes to a database with plain SQL and knows nothing of Django."""
+class MariaDBProgram(Program):
+    """Another program on MariaDB.
+
+    Args:
+        server: where the database is.
+        database: its name.
+        options: of the connection.
+    """
+
+    NAME = "CONCAT('product ', i)"
 
     def __init__(self, server: MariaDB, database: str, **options: Any) -> None:
-        self.url = server.url(database)
-        self.another = partial(Program, server, database, **options)
-        self._connection = server.connect(database, **options)
-        opened.note(self)
+        super().__init__(server.url(database), server.connect(database, **options))
 
     @classmethod
-    def at(cls, url: str) -> Program:
+    def at(cls, url: str) -> MariaDBProgram:
         """Return a program on a database, by its address."""
         address = urlsplit(url)
         server = MariaDB.__new__(MariaDB)
@@ -181,51 +181,17 @@ class Program(Visitors):
             cursor.execute(sql.replace("?", "%s") if args else sql, args or None)
             return list(cursor.fetchall())
 
-    def add_products(self, count: int, first: int = 1, **values: Any) -> None:
-        """Insert products named after their keys, in one statement."""
-        row = {"price": 1, "stock": 0, "active": 1, "category_id": None, **values}
-        self.run(
-            "INSERT INTO app_product (id, name, price, stock, active, category_id) "
-            f"SELECT seq, CONCAT('product ', seq), %s, %s, %s, %s "
-            f"FROM seq_{first}_to_{first + count - 1}",
-            *row.values(),
-        )
+    def numbers(self, first: int, last: int) -> str:
+        return f"(SELECT seq AS i FROM seq_{first}_to_{last}) AS numbers"
 
     def clean(self) -> None:
-        """Empty the models' tables, as an ordinary writer does."""
-        self.run("SET foreign_key_checks = 0")
-        for (table,) in self.run("SHOW TABLES"):
-            if re.match("app_|auth_user$|django_session$", table):
-                self.run(f"DELETE FROM {table}")
+        self.run("SET foreign_key_checks = 0")  # it minds them row by row
+        super().clean()
         self.run("SET foreign_key_checks = 1")
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit what is done in the block, or roll it back if it raises."""
-        self.run("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self.run("ROLLBACK")
-            raise
-        self.run("COMMIT")
-
     def age(self, seconds: int) -> None:
-        """Let the change log believe that so much time has passed."""
         for (number,) in self.run("SELECT id FROM bindserver_log"):  # others may be locked
             self.run("UPDATE bindserver_log SET at = at - %s WHERE id = %s", seconds, number)
-
-    def close(self) -> None:
-        opened.forget(self)
-        self._connection.close()
-
-    @contextmanager
-    def closing(self) -> Iterator[None]:
-        """Close when the block is left."""
-        try:
-            yield
-        finally:
-            self.close()
 
 
 def served(server: MariaDB, database: str, folder: Path, **settings: Any) -> Server:

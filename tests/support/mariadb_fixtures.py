@@ -15,6 +15,7 @@ from bindserver.capture.tables import tracked
 from bindserver.queries.tables import tables_of
 from tests.support import mariadb
 from tests.support.default import as_default
+from tests.support.program import Program
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +50,9 @@ def maria_database(maria: mariadb.MariaDB, maria_template: dict[bool, str]) -> s
 @pytest.fixture
 def on_maria(
     maria: mariadb.MariaDB, maria_database: str, django_db_blocker: DjangoDbBlocker
-) -> Iterator[mariadb.Program]:
+) -> Iterator[Program]:
     """The module's MariaDB database, empty, as "default"; and another program that writes to it."""
-    program = mariadb.Program(maria, maria_database)
+    program = mariadb.MariaDBProgram(maria, maria_database)
     program.clean()
     with as_default(program.url, django_db_blocker):
         yield program
@@ -61,7 +62,7 @@ def on_maria(
 @pytest.fixture
 def on_own_maria(
     maria: mariadb.MariaDB, maria_template: dict[bool, str], django_db_blocker: DjangoDbBlocker
-) -> Iterator[mariadb.Program]:
+) -> Iterator[Program]:
     """A MariaDB database of the test's own without a change log, and another program."""
     yield from _own(maria, maria_template[False], django_db_blocker)
 
@@ -69,7 +70,7 @@ def on_own_maria(
 @pytest.fixture
 def on_own_logged_maria(
     maria: mariadb.MariaDB, maria_template: dict[bool, str], django_db_blocker: DjangoDbBlocker
-) -> Iterator[mariadb.Program]:
+) -> Iterator[Program]:
     """The same with a change log."""
     for program in _own(maria, maria_template[False], django_db_blocker):
         MySQLLog(connections["default"]).install(tracked(tables_of(registry.all(), "default")))
@@ -79,15 +80,15 @@ def on_own_logged_maria(
 @pytest.fixture
 def on_copied_maria(
     maria: mariadb.MariaDB, maria_template: dict[bool, str], django_db_blocker: DjangoDbBlocker
-) -> Iterator[mariadb.Program]:
+) -> Iterator[Program]:
     """A copy of one with a change log, in a tenth of the time; to install again makes it anew."""
     yield from _own(maria, maria_template[True], django_db_blocker)
 
 
-def _own(server: mariadb.MariaDB, dump: str, blocker: DjangoDbBlocker) -> Iterator[mariadb.Program]:
+def _own(server: mariadb.MariaDB, dump: str, blocker: DjangoDbBlocker) -> Iterator[Program]:
     name = server.make()
     server.load(name, dump)
-    program = mariadb.Program(server, name)
+    program = mariadb.MariaDBProgram(server, name)
     with as_default(program.url, blocker):
         yield program
     program.close()

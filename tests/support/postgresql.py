@@ -12,14 +12,13 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support import opened
 from tests.support.process import pause
+from tests.support.program import Program
 from tests.support.server import free_port
-from tests.support.visitors import Visitors
 
 if TYPE_CHECKING:  # whoever needs no PostgreSQL needs no driver of it
     import psycopg
@@ -255,57 +254,32 @@ class Bouncer:
         self._process.wait(30)
 
 
-class PostgreSQLProgram(Visitors):
-    """Another program, which writes to a database with plain SQL and knows nothing of Django.
+class PostgreSQLProgram(Program):
+    """Another program on PostgreSQL.
 
     Args:
         url: the database's address.
-        tables: all that there are, those that others point to last.
     """
 
-    def __init__(self, url: str, tables: Sequence[str] = ()) -> None:
+    def __init__(self, url: str) -> None:
         import psycopg
 
-        self.url = url
-        self._tables = tables
-        self._connection = psycopg.connect(
-            url, autocommit=True, cursor_factory=psycopg.ClientCursor
-        )
-        opened.note(self)
+        kind = psycopg.ClientCursor
+        super().__init__(url, psycopg.connect(url, autocommit=True, cursor_factory=kind))
 
     @property
     def pid(self) -> int:
         """Its backend's process id."""
-        return self._connection.info.backend_pid
+        return int(self._connection.info.backend_pid)
 
     def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
-        """Run a statement, with ? where arguments go, and return its rows."""
         cursor = self._connection.execute(sql.replace("?", "%s") if args else sql, args or None)
-        return cursor.fetchall() if cursor.description else []
+        return list(cursor.fetchall()) if cursor.description else []
 
-    def add_products(self, count: int, first: int = 1, **values: Any) -> None:
-        """Insert products named after their keys, in one statement."""
-        row = {"price": 1, "stock": 0, "active": 1, "category_id": None, **values}
-        self.run(
-            "INSERT INTO app_product (id, name, price, stock, active, category_id) "
-            "SELECT i, 'product ' || i, ?, ?, ?, ? FROM generate_series(?::int, ?::int) AS i",
-            *row.values(),
-            first,
-            first + count - 1,
-        )
-
-    def clean(self) -> None:
-        with self.transaction():
-            for table in self._tables:
-                self.run(f"DELETE FROM {table}")
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        with self._connection.transaction():
-            yield
+    def numbers(self, first: int, last: int) -> str:
+        return f"generate_series({first}, {last}) AS i"
 
     def age(self, seconds: int) -> None:
-        """Let the change log believe that so much time has passed."""
         wait_for(self._is_without_autovacuum)  # whose transaction would be older than the entries
         self.run(f"UPDATE bindserver_log SET at = at - interval '{seconds} s'")
         self.run(
@@ -317,10 +291,6 @@ class PostgreSQLProgram(Visitors):
     def _is_without_autovacuum(self) -> bool:
         workers = "backend_type = 'autovacuum worker' AND backend_xid IS NOT NULL"
         return not self.run(f"SELECT FROM pg_stat_activity WHERE {workers}")
-
-    def close(self) -> None:
-        opened.forget(self)
-        self._connection.close()
 
 
 def write_as_sqlite_does(connection: psycopg.Connection[Any]) -> None:

@@ -25,8 +25,10 @@ class Receiver:
         with self._news:
             for change in changes:
                 known = self.told.setdefault(change.table, set())
-                either = known is None or change.pks is None
-                self.told[change.table] = None if either else {*known, *change.pks}  # type: ignore[misc]
+                if known is None or change.pks is None:
+                    self.told[change.table] = None
+                else:
+                    self.told[change.table] = {*known, *change.pks}
             self._news.notify_all()
 
     def compare(self, alias: str | None = None) -> None:

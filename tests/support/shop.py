@@ -80,8 +80,13 @@ class ReadsOfTable:
             counter.count += counter.table in sql
             return counter._usual(self, execute, sql, *args)
 
-        Recorder.__call__ = count  # type: ignore[method-assign, assignment]
+        self._replace(count)
         return self
 
     def __exit__(self, *_: object) -> None:
-        Recorder.__call__ = self._usual  # type: ignore[method-assign]
+        self._replace(self._usual)
+
+    @staticmethod
+    def _replace(call: Any) -> None:
+        kind: Any = Recorder
+        kind.__call__ = call

@@ -91,6 +91,10 @@ class Talk:
         data: Data = message["data"]
         return data
 
+    async def shows(self, following: Following, column: str, values: list[Any]) -> None:
+        """Hear messages until a subscription has these values in a column."""
+        await self.until(lambda: following.column(column) == values)
+
     async def until(self, done: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
         """Hear messages until `done()`."""
         async with asyncio.timeout(seconds):

@@ -9,7 +9,8 @@ from django.db import connections
 
 from bindserver.capture.log import Log, log_of
 from tests.conftest import BARE, address_of, program_at
-from tests.databases.capture.logged import Another, AnyProgram
+from tests.databases.capture.logged import Another
+from tests.support.program import Program
 
 LOGGED = {
     "mysql": "on_copied_maria",
@@ -39,9 +40,9 @@ def log(url: str) -> Log:
 @pytest.fixture
 def another(url: str) -> Iterator[Another]:
     """Makes programs that write to the database."""
-    made: list[AnyProgram] = []
+    made: list[Program] = []
 
-    def make() -> AnyProgram:
+    def make() -> Program:
         made.append(program_at(url))
         return made[-1]
 
@@ -51,12 +52,12 @@ def another(url: str) -> Iterator[Another]:
 
 
 @pytest.fixture
-def program(another: Another) -> AnyProgram:
+def program(another: Another) -> Program:
     """A program that writes to the database."""
     return another()
 
 
 @pytest.fixture
-def other(another: Another) -> AnyProgram:
+def other(another: Another) -> Program:
     """A second one."""
     return another()

@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any
 
 from bindserver.bindings.registry import registry
 from bindserver.capture.log import Log
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.engine.changes import Position
 from bindserver.queries.tables import tables_of
+from tests.support.program import Program
 
 CATEGORY, PRODUCT, TAGS, WORD = "app_category", "app_product", "app_product_tags", "app_word"
 Logged = dict[str, set[Any] | None]
 
 
-class AnyProgram(Protocol):
-    """Another program, which writes to a database of any kind with plain SQL."""
-
-    url: str
-
-    def run(self, sql: str, *args: Any) -> list[tuple[Any, ...]]: ...
-
-    def add_products(self, count: int, first: int = 1, **values: Any) -> None: ...
-
-    def transaction(self) -> AbstractContextManager[None]: ...
-
-    def age(self, seconds: int) -> None: ...
-
-    def close(self) -> None: ...
-
-
-Another = Callable[[], AnyProgram]
+Another = Callable[[], Program]
 
 
 def since(log: Log, position: Position) -> Logged | None:
@@ -55,13 +39,13 @@ def wanted() -> list[Tracked]:
     return tracked(tables_of(registry.all(), "default"))
 
 
-def add(program: AnyProgram, *numbers: int) -> None:
+def add(program: Program, *numbers: int) -> None:
     """Write categories with these keys, one after the other."""
     for number in numbers:
         program.run(f"INSERT INTO app_category (id, name) VALUES ({number}, 'a')")
 
 
-def begin(another: Another, *numbers: int) -> AnyProgram:
+def begin(another: Another, *numbers: int) -> Program:
     """Return a program with an open transaction, in which it has written such categories."""
     program = another()
     program.run("BEGIN")

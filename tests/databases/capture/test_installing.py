@@ -16,7 +16,8 @@ from bindserver.capture.tables import Tracked, tracked
 from bindserver.exceptions import CaptureError
 from tests.app.models import Category, Product, Tag
 from tests.conftest import EVERY_DATABASE
-from tests.databases.capture.logged import CATEGORY, PRODUCT, TAGS, WORD, AnyProgram, since, wanted
+from tests.databases.capture.logged import CATEGORY, PRODUCT, TAGS, WORD, since, wanted
+from tests.support.program import Program
 
 pytestmark = EVERY_DATABASE
 
@@ -30,6 +31,13 @@ OURS = {
     "sqlite": ("SELECT name FROM sqlite_master WHERE name LIKE 'bindserver%'",),
 }
 """What shows whatever is ours in a database."""
+
+STATUS = {
+    "mysql": set(),
+    "postgresql": {"notifications", "open transactions"},
+    "sqlite": {"journal mode"},
+}
+"""What the log's status tells beside the figures."""
 
 
 @pytest.fixture
@@ -109,17 +117,22 @@ class TestInstalling:
         installed.renew()
         assert installed.status()["epoch"] != status["epoch"]
 
+    def test_status_tells_what_matters_on_this_kind_of_database(
+        self, installed: Log, vendor: str
+    ) -> None:
+        more = installed.status()["more"]
+        assert STATUS[vendor] <= more.keys()
+        assert more.get("journal mode", "wal") == "wal"
+
 
 class TestRefusing:
-    def test_tables_that_were_never_migrated(self, log: Log, program: AnyProgram) -> None:
+    def test_tables_that_were_never_migrated(self, log: Log, program: Program) -> None:
         program.run("DROP TABLE app_word")
         with pytest.raises(CaptureError, match=r"No such tables: app_word\. Run .*migrate"):
             log.install(wanted())
         assert not log.installed()
 
-    def test_a_view_whose_tables_can_be_watched_instead(
-        self, log: Log, program: AnyProgram
-    ) -> None:
+    def test_a_view_whose_tables_can_be_watched_instead(self, log: Log, program: Program) -> None:
         program.run("ALTER TABLE app_word RENAME TO elsewhere")
         program.run("CREATE VIEW app_word AS SELECT * FROM elsewhere")
         with pytest.raises(CaptureError, match=r"app_word.* view.*watch the tables behind it"):
@@ -128,7 +141,7 @@ class TestRefusing:
 
 
 class TestRemoving:
-    def test_leaves_nothing_of_ours(self, installed: Log, program: AnyProgram, vendor: str) -> None:
+    def test_leaves_nothing_of_ours(self, installed: Log, program: Program, vendor: str) -> None:
         assert all(program.run(sql) for sql in OURS[vendor])
         planned = installed.plan_removal()
         assert installed.installed()
@@ -146,7 +159,7 @@ class TestRemoving:
 
 
 class TestRenamedTables:
-    def test_keep_no_trigger_of_their_old_name(self, installed: Log, program: AnyProgram) -> None:
+    def test_keep_no_trigger_of_their_old_name(self, installed: Log, program: Program) -> None:
         program.run("ALTER TABLE app_word RENAME TO app_saying")
         installed.install([Tracked(table="app_saying", pk="text")])
         assert WORD not in installed.status()["tables"]
@@ -157,7 +170,7 @@ class TestRenamedTables:
         assert since(installed, position) == {"app_saying": {"a"}}
 
     def test_are_let_go_of_where_another_has_their_name(
-        self, installed: Log, program: AnyProgram
+        self, installed: Log, program: Program
     ) -> None:
         program.run("ALTER TABLE app_word RENAME TO app_saying")
         program.run("CREATE TABLE app_word (number integer PRIMARY KEY, text varchar(9))")
@@ -169,7 +182,7 @@ class TestRenamedTables:
 
     @pytest.mark.parametrize("last", ["ALTER TABLE app_b RENAME TO app_a", "CREATE TABLE app_a"])
     def test_are_seen_to_together_with_those_that_have_their_names(
-        self, installed: Log, program: AnyProgram, last: str
+        self, installed: Log, program: Program, last: str
     ) -> None:
         columns = "(id integer PRIMARY KEY)"
         tables = [Tracked(table=name, pk="id") for name in ("app_a", "app_b")]
@@ -193,7 +206,7 @@ class TestRenamedTables:
         assert since(installed, position) == {"app_a": {"7"}, "app_b": {"8"}}
 
     def test_whose_name_goes_on_where_another_ends_are_two(
-        self, installed: Log, program: AnyProgram
+        self, installed: Log, program: Program
     ) -> None:
         tables = [Tracked(table=name, pk="id") for name in ("app_a", "app_a__b")]
         for item in tables:
@@ -206,7 +219,7 @@ class TestRenamedTables:
 
 class TestTriggersThatAreGone:
     def test_are_noticed_and_installing_them_begins_a_new_epoch(
-        self, installed: Log, program: AnyProgram, vendor: str, monkeypatch: pytest.MonkeyPatch
+        self, installed: Log, program: Program, vendor: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(mysql_log, "SCHEMA_SECONDS", 0.0)  # at each look
         assert installed.missing(wanted()) == []
@@ -264,5 +277,6 @@ def test_a_database_without_a_log_of_its_kind_is_told_so() -> None:
     class Elsewhere:
         vendor, display_name = "oracle", "Oracle"
 
+    connection: Any = Elsewhere()
     with pytest.raises(CaptureError, match=r"no change log for Oracle.*full compare"):
-        log_of(Elsewhere())  # type: ignore[arg-type]
+        log_of(connection)

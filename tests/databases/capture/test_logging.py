@@ -7,12 +7,14 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import Value
 
 from bindserver.capture.log import Log
-from bindserver.capture.tables import tracked
+from bindserver.capture.tables import Tracked, tracked
 from tests.app.models import Category, Product, Restaurant, Tag, Token, Word
 from tests.conftest import EVERY_DATABASE
-from tests.databases.capture.logged import CATEGORY, PRODUCT, TAGS, WORD, AnyProgram, since
+from tests.databases.capture.logged import CATEGORY, PRODUCT, TAGS, WORD, since
+from tests.support.program import Program
 
 WITH_REPLACE = pytest.mark.parametrize("vendor", ["sqlite", "mysql"], indirect=True)
+IN_CASCADES = pytest.mark.parametrize("vendor", ["sqlite", "postgresql"], indirect=True)
 MANY = {
     "mysql": "bindserver.capture.mysql.entries.MAX_ENTRIES",
     "postgresql": "bindserver.capture.postgresql.log.MAX_KEYS",
@@ -24,7 +26,7 @@ MANY = {
 class TestLogging:
     """Each kind of write, by whatever program, is named by its keys."""
 
-    def test_insert_update_and_delete(self, log: Log, program: AnyProgram) -> None:
+    def test_insert_update_and_delete(self, log: Log, program: Program) -> None:
         for sql in (
             "INSERT INTO app_category (id, name) VALUES (7, 'a')",
             "UPDATE app_category SET name = 'b' WHERE id = 7",
@@ -45,15 +47,13 @@ class TestLogging:
         Category.objects.filter(id__lt=3).delete()
         assert since(log, position) == {CATEGORY: {"1", "2"}}
 
-    def test_a_changed_key_is_named_old_and_new(self, log: Log, program: AnyProgram) -> None:
+    def test_a_changed_key_is_named_old_and_new(self, log: Log, program: Program) -> None:
         program.run("INSERT INTO app_word VALUES ('old', 1), ('kept', 1)")
         position = log.position()
         program.run("UPDATE app_word SET text = replace(text, 'old', 'new')")
         assert since(log, position) == {WORD: {"old", "new", "kept"}}
 
-    def test_a_statement_that_touches_no_row_logs_nothing(
-        self, log: Log, program: AnyProgram
-    ) -> None:
+    def test_a_statement_that_touches_no_row_logs_nothing(self, log: Log, program: Program) -> None:
         program.run("UPDATE app_word SET count = 1 WHERE 1 = 0")
         program.run("DELETE FROM app_word")
         program.run("INSERT INTO app_word SELECT text, 1 FROM app_word")
@@ -71,7 +71,7 @@ class TestLogging:
         )
         assert since(log, position) == {WORD: {"a", "b"}}
 
-    def test_delete_without_where(self, log: Log, program: AnyProgram) -> None:
+    def test_delete_without_where(self, log: Log, program: Program) -> None:
         program.add_products(50)
         position = log.position()
         program.run("DELETE FROM app_product")
@@ -107,9 +107,9 @@ class TestLogging:
         (key,) = logged["app_token"] or {None}
         assert Token._meta.pk.to_python(key) == token.pk
 
-    def test_what_is_rolled_back_leaves_nothing(self, log: Log, program: AnyProgram) -> None:
+    def test_what_is_rolled_back_leaves_nothing(self, log: Log, program: Program) -> None:
         position, mark = log.position(), log.commit_mark()
-        with pytest.raises(LookupError), program.transaction():  # noqa: PT012
+        with pytest.raises(LookupError), program.transaction():  # noqa: PT012  (what comes before belongs to it)
             program.run("INSERT INTO app_category (name) VALUES ('never')")
             raise LookupError
         assert since(log, position) == {}
@@ -119,7 +119,7 @@ class TestLogging:
         position = log.position()
         with transaction.atomic():
             kept = Category.objects.create(name="kept")
-            with pytest.raises(LookupError), transaction.atomic():  # noqa: PT012
+            with pytest.raises(LookupError), transaction.atomic():  # noqa: PT012  (what comes before belongs to it)
                 Category.objects.create(name="never")
                 raise LookupError
         assert since(log, position) == {CATEGORY: {str(kept.pk)}}
@@ -132,7 +132,7 @@ class TestLogging:
         assert since(log, position) == {}
 
     def test_very_many_are_told_by_table(
-        self, log: Log, program: AnyProgram, vendor: str, monkeypatch: pytest.MonkeyPatch
+        self, log: Log, program: Program, vendor: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(MANY[vendor], 10)
         position = log.position()
@@ -142,7 +142,7 @@ class TestLogging:
         program.add_products(1, first=10)
         assert since(log, position) == {PRODUCT: None, WORD: None}
 
-    def test_the_log_holds_keys_and_no_contents(self, log: Log, program: AnyProgram) -> None:
+    def test_the_log_holds_keys_and_no_contents(self, log: Log, program: Program) -> None:
         position = log.position()
         program.run("INSERT INTO app_category (id, name) VALUES (5, 'a secret')")
         assert since(log, position) == {CATEGORY: {"5"}}
@@ -151,13 +151,13 @@ class TestLogging:
 
 @WITH_REPLACE
 class TestReplace:
-    def test_by_key(self, log: Log, program: AnyProgram) -> None:
+    def test_by_key(self, log: Log, program: Program) -> None:
         program.run("INSERT INTO app_word VALUES ('a', 1)")
         position = log.position()
         program.run("REPLACE INTO app_word VALUES ('a', 2)")
         assert since(log, position) == {WORD: {"a"}}
 
-    def test_names_the_row_that_a_unique_index_evicts(self, log: Log, program: AnyProgram) -> None:
+    def test_names_the_row_that_a_unique_index_evicts(self, log: Log, program: Program) -> None:
         program.add_products(2)
         program.run("UPDATE app_product SET sku = 'x' WHERE id = 1")
         position = log.position()
@@ -168,7 +168,7 @@ class TestReplace:
         assert program.run("SELECT id FROM app_product") == [(2,), (9,)]
         assert since(log, position) == {PRODUCT: {"1", "9"}}
 
-    def test_a_null_in_a_unique_column_evicts_nobody(self, log: Log, program: AnyProgram) -> None:
+    def test_a_null_in_a_unique_column_evicts_nobody(self, log: Log, program: Program) -> None:
         program.add_products(1)
         position = log.position()
         program.run(
@@ -176,3 +176,26 @@ class TestReplace:
             "VALUES (2, 'n', NULL, 1, 1, 1)"
         )
         assert since(log, position) == {PRODUCT: {"2"}}
+
+
+@IN_CASCADES
+def test_rows_that_the_database_itself_deletes_or_changes_with_their_parent(
+    log: Log, program: Program
+) -> None:
+    program.run("CREATE TABLE keeper (id int PRIMARY KEY)")
+    program.run(
+        "CREATE TABLE things (id int PRIMARY KEY, "
+        "one int REFERENCES keeper ON DELETE CASCADE ON UPDATE CASCADE, "
+        "two int REFERENCES keeper ON DELETE SET NULL)"
+    )
+    log.install([Tracked(table="things", pk="id")])
+    program.run("INSERT INTO keeper VALUES (1), (2), (3)")
+    program.run("INSERT INTO things VALUES (1, 1, NULL), (2, 1, NULL), (3, 2, 3), (4, 2, 2)")
+    position = log.position()
+    program.run("DELETE FROM keeper WHERE id IN (1, 3)")
+    assert since(log, position) == {"things": {"1", "2", "3"}}
+    position = log.position()
+    program.run("UPDATE keeper SET id = 9 WHERE id = 2 AND 1 = 0")
+    program.run("UPDATE things SET two = NULL")
+    program.run("UPDATE keeper SET id = 9 WHERE id = 2")
+    assert since(log, position) == {"things": {"3", "4"}}

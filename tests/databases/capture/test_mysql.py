@@ -7,7 +7,8 @@ import pytest
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.tables import Tracked
 from tests.databases.capture.logged import CATEGORY, PRODUCT, WORD, since
-from tests.support.mariadb import MariaDB, Program
+from tests.support.mariadb import MariaDB, MariaDBProgram
+from tests.support.program import Program
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +23,6 @@ def url(on_maria: Program) -> str:
 
 
 class TestLogging:
-    def test_a_key_that_changes_by_case_alone_is_named_old_and_new(
-        self, log: MySQLLog, program: Program
-    ) -> None:
-        """To the collation 'a' = 'A'; to a client's rows it is another key."""
-        program.run("INSERT INTO app_word VALUES ('a', 1)")
-        position = log.position()
-        program.run("UPDATE app_word SET text = 'A'")
-        assert since(log, position) == {WORD: {"a", "A"}}
-
     def test_a_key_is_named_as_it_stands_in_its_row(self, log: MySQLLog, program: Program) -> None:
         program.run("INSERT INTO app_word VALUES ('Ab ', 1), ('straße', 1), ('😀\\'\\\\', 1)")
         position = log.position()
@@ -77,7 +69,7 @@ class TestLogging:
         assert since(log, position) == {PRODUCT: {"1", "2"}, CATEGORY: {"1"}}
 
     def test_loading_a_file(self, maria: MariaDB, maria_database: str, log: MySQLLog) -> None:
-        loader = Program(maria, maria_database, local_infile=1)
+        loader = MariaDBProgram(maria, maria_database, local_infile=1)
         position = log.position()
         loader.run("LOAD DATA LOCAL INFILE '/etc/hostname' REPLACE INTO TABLE app_word (text)")
         loader.close()
@@ -101,49 +93,6 @@ class TestLogging:
             program.run(f"SET SESSION {setting}")
             program.run(f"INSERT INTO app_word VALUES ('{number}', 1)")
         assert since(log, position) == {WORD: {"1", "2", "3", "4", "5", "6"}}
-
-
-class TestKeysOfEveryType:
-    @pytest.mark.parametrize(
-        ("kind", "value", "key"),
-        [
-            ("BIGINT UNSIGNED", "18446744073709551615", "18446744073709551615"),
-            ("TINYINT", "-5", "-5"),
-            ("DECIMAL(30, 10)", "12345678901234567890.0123456789", None),
-            ("CHAR(32)", "'ABC'", "ABC"),
-            ("UUID", "'123E4567-E89B-12D3-A456-426655440000'", None),
-            ("BINARY(4)", "x'00FF4100'", b"\x00\xffA\x00"),
-            ("VARBINARY(16)", "x'FFFE'", b"\xff\xfe"),
-            ("VARCHAR(700) CHARACTER SET latin1", "'ß'", "ß"),
-            ("VARCHAR(3000) CHARACTER SET latin1", "REPEAT('ß', 3000)", "ß" * 3000),
-            ("VARCHAR(700) COLLATE utf8mb4_unicode_ci", "'É😀'", "É😀"),
-            ("DATETIME(6)", "'2026-01-02 03:04:05.678901'", "2026-01-02 03:04:05.678901"),
-            ("DATE", "'2026-01-02'", "2026-01-02"),
-            ("ENUM('x', 'y')", "'y'", "y"),
-        ],
-    )
-    def test_is_logged_as_the_database_holds_it(
-        self, log: MySQLLog, program: Program, kind: str, value: str, key: object
-    ) -> None:
-        program.run(f"CREATE OR REPLACE TABLE odd (`the key` {kind} PRIMARY KEY, v INT)")
-        log.install([Tracked(table="odd", pk="the key")])
-        position = log.position()
-        program.run(f"INSERT INTO odd VALUES ({value}, 1)")
-        stored = program.run("SELECT `the key` FROM odd")[0][0]
-        logged = since(log, position)
-        assert logged is not None
-        assert logged["odd"] == {str(stored) if key is None else key}
-        position = log.position()
-        program.run("UPDATE odd SET v = 2")
-        program.run("DELETE FROM odd")
-        assert since(log, position) == logged
-
-    def test_a_float_is_told_by_table(self, log: MySQLLog, program: Program) -> None:
-        program.run("CREATE OR REPLACE TABLE odd (`the key` FLOAT PRIMARY KEY, v INT)")
-        log.install([Tracked(table="odd", pk="the key")])
-        position = log.position()
-        program.run("INSERT INTO odd VALUES (0.1, 1)")
-        assert since(log, position) == {"odd": None}
 
 
 class TestCascades:

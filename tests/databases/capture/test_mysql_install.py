@@ -19,7 +19,8 @@ from bindserver.capture.mysql.trigger_sql import name_of
 from bindserver.capture.tables import Tracked
 from bindserver.exceptions import CaptureError
 from tests.databases.capture.logged import WORD, since, wanted
-from tests.support.mariadb import MariaDB, Program
+from tests.support.mariadb import MariaDB, MariaDBProgram
+from tests.support.program import Program
 from tests.support.server import ROOT
 
 
@@ -94,7 +95,7 @@ class TestInstalling:
         name = str(connections["default"].settings_dict["NAME"])
         program.run("CREATE OR REPLACE USER writer@'127.0.0.1'")
         program.run(f"GRANT SELECT, INSERT ON {name}.app_word TO writer@'127.0.0.1'")
-        writer = Program(maria, name, user="writer")
+        writer = MariaDBProgram(maria, name, user="writer")
         position = log.position()
         writer.run("INSERT INTO app_word VALUES ('a', 1)")
         assert since(log, position) == {WORD: {"a"}}
@@ -185,7 +186,7 @@ class TestRefusals:
         try:
             name = server.make()
             server.load(name, maria_template[False])
-            program = Program(server, name)
+            program = MariaDBProgram(server, name)
             program.run("CREATE USER app@'127.0.0.1'")
             program.run(f"GRANT ALL ON {name}.* TO app@'127.0.0.1'")
             program.close()

@@ -14,7 +14,7 @@ from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.mysql.marks import BRIEF_LENGTH, Mark, parse
 from bindserver.engine.changes import Position
 from tests.databases.capture.logged import CATEGORY, Another, add, begin, keys, since
-from tests.support.mariadb import MariaDB, Program
+from tests.support.program import Program
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +305,11 @@ class TestProofs:
         assert log.changes(position) is None
 
     def test_nor_where_a_clock_of_ours_is_ahead_of_the_database_s(
-        self, log: MySQLLog, program: Program, another: Another, monkeypatch: pytest.MonkeyPatch
+        self,
+        log: MySQLLog,
+        program: Program,
+        another: Another,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         late = begin(another, 1)
         add(program, 2, 3)
@@ -346,34 +350,6 @@ class TestProofs:
         log.purge(1e6, 10_000, wait=True)
         log.purge(0, 10_000, wait=True)
         assert log.changes(position) is None
-
-    def test_purging_gives_up_at_once_where_another_process_purges(
-        self, log: MySQLLog, program: Program, another: Another
-    ) -> None:
-        add(program, 1, 2, 3)
-        program.age(3600)
-        other = another()
-        name = program.run("SELECT LEFT(SHA2(CONCAT(DATABASE(), ' ', 'purge'), 256), 40)")[0][0]
-        other.run("SELECT GET_LOCK(%s, 0)", name)
-        assert log.purge(60, 1000, wait=False) == 0
-        other.run("SELECT RELEASE_LOCK(%s)", name)
-        assert log.purge(60, 1000, wait=False) > 0
-
-    def test_a_restored_dump_proves_nothing_about_what_it_never_saw(
-        self, log: MySQLLog, maria: MariaDB, maria_database: str, program: Program
-    ) -> None:
-        add(program, 1)
-        shared = log.position()
-        dump = maria.dump(maria_database)
-        add(program, 2, 3, 4)
-        lost = log.position()
-        maria.load(maria_database, dump)
-        add(program, 20, 21, 22)
-        fresh = MySQLLog(connections["default"])
-        assert parse(fresh.position().mark).high == parse(lost.mark).high
-        assert log.changes(lost) is None
-        assert fresh.changes(lost) is None
-        assert since(fresh, shared) == keys(20, 21, 22)
 
     def test_a_new_run_of_the_server_is_a_new_epoch(self, log: MySQLLog) -> None:
         position = log.position()

@@ -12,10 +12,19 @@ from bindserver.capture.log import Log
 from bindserver.capture.mysql import log as mysql_log
 from bindserver.engine.changes import Position
 from tests.conftest import EVERY_DATABASE
-from tests.databases.capture.logged import Another, AnyProgram, Logged, add, begin, keys, since
+from tests.databases.capture.logged import Another, Logged, add, begin, keys, since
+from tests.support.program import Program
 
 WITH_CONCURRENT_WRITERS = pytest.mark.parametrize("vendor", ["postgresql", "mysql"], indirect=True)
 WITH_NUMBERED_ENTRIES = pytest.mark.parametrize("vendor", ["sqlite", "mysql"], indirect=True)
+
+PURGING = "LEFT(SHA2(CONCAT(DATABASE(), ' ', 'purge'), 256), 40)"
+HINDRANCES = {
+    "mysql": (f"SELECT GET_LOCK({PURGING}, 0)", f"SELECT RELEASE_LOCK({PURGING})"),
+    "postgresql": (f"SELECT pg_advisory_xact_lock({0x62696E64 + 1})", "SELECT 1"),
+    "sqlite": ("SELECT 1", "SELECT 1"),
+}
+"""What a transaction has beside to keep others from purging, and what ends that."""
 
 
 @pytest.fixture(autouse=True)
@@ -26,14 +35,14 @@ def looks_are_never_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @EVERY_DATABASE
 class TestProofs:
-    def test_the_empty_log_is_a_position_too(self, log: Log, program: AnyProgram) -> None:
+    def test_the_empty_log_is_a_position_too(self, log: Log, program: Program) -> None:
         position = log.position()
         assert since(log, position) == {}
         add(program, 1, 2)
         assert since(log, position) == keys(1, 2)
 
     def test_a_position_sees_what_came_after_it_and_no_more(
-        self, log: Log, program: AnyProgram
+        self, log: Log, program: Program
     ) -> None:
         positions = [log.position()]
         for number in (1, 2, 3):
@@ -59,7 +68,7 @@ class TestProofs:
         assert log.changes(log.position()) == []
 
     def test_a_new_epoch_ends_what_the_one_before_could_prove(
-        self, log: Log, program: AnyProgram
+        self, log: Log, program: Program
     ) -> None:
         add(program, 1)
         position = log.position()
@@ -67,17 +76,13 @@ class TestProofs:
         assert log.position().epoch != position.epoch
         assert log.changes(position) is None
 
-    def test_a_log_that_was_deleted_from_proves_nothing(
-        self, log: Log, program: AnyProgram
-    ) -> None:
+    def test_a_log_that_was_deleted_from_proves_nothing(self, log: Log, program: Program) -> None:
         add(program, 1)
         position = log.position()
         program.run("DELETE FROM bindserver_log")
         assert log.changes(position) is None
 
-    def test_a_commit_is_noticed_and_a_turn_later_no_more(
-        self, log: Log, program: AnyProgram
-    ) -> None:
+    def test_a_commit_is_noticed_and_a_turn_later_no_more(self, log: Log, program: Program) -> None:
         log.position()
         mark = log.commit_mark()
         assert not log.moved(mark)
@@ -99,7 +104,7 @@ class TestProofs:
 
 @EVERY_DATABASE
 class TestPurging:
-    def test_a_purged_position_proves_nothing(self, log: Log, program: AnyProgram) -> None:
+    def test_a_purged_position_proves_nothing(self, log: Log, program: Program) -> None:
         empty = log.position()
         add(program, 1)
         early = log.position()
@@ -112,15 +117,30 @@ class TestPurging:
         assert since(log, late) == {}
 
     def test_is_not_held_up_by_what_was_dated_when_a_clock_was_ahead(
-        self, log: Log, program: AnyProgram
+        self, log: Log, program: Program
     ) -> None:
         add(program, 1)
         program.age(-1_000_000)
         add(program, 2, 3)
         assert log.purge(60, 10, wait=True) + log.purge(-10, 10, wait=True) == 2
 
+    def test_waits_for_nobody_who_keeps_it_from_purging(
+        self, log: Log, program: Program, other: Program, vendor: str
+    ) -> None:
+        """On SQLite that is whoever writes, elsewhere whoever purges."""
+        add(program, 1, 2, 3)
+        program.age(3600)
+        began = time.monotonic()
+        with other.transaction():
+            take, leave = HINDRANCES[vendor]
+            other.run(take)
+            assert log.purge(60, 1000, wait=False) == 0
+            other.run(leave)
+        assert time.monotonic() - began < 30
+        assert log.purge(60, 1000, wait=False) == 2
+
     def test_takes_the_oldest_entries_only_and_spares_the_newest(
-        self, log: Log, program: AnyProgram, vendor: str
+        self, log: Log, program: Program, vendor: str
     ) -> None:
         add(program, *range(1, 11))
         assert log.purge(60, 1000, wait=True) == 0
@@ -141,7 +161,7 @@ class TestPurging:
 @EVERY_DATABASE
 class TestPlansOfPurging:
     def test_say_what_a_purge_deletes_and_change_nothing(
-        self, log: Log, program: AnyProgram, vendor: str
+        self, log: Log, program: Program, vendor: str
     ) -> None:
         add(program, *range(1, 11))
         program.age(3600)
@@ -157,7 +177,7 @@ class TestPlansOfPurging:
         assert numbers_of(program, vendor) == numbers[plan.entries :]
         assert log.plan_purge(60).entries == 0
 
-    def test_have_the_newest_entry_stay(self, log: Log, program: AnyProgram) -> None:
+    def test_have_the_newest_entry_stay(self, log: Log, program: Program) -> None:
         assert log.plan_purge(60).oldest is None
         add(program, *range(1, 6))
         program.age(3600)
@@ -166,7 +186,7 @@ class TestPlansOfPurging:
         assert log.purge(60, 1000, wait=True) == 4
 
     def test_need_no_server_to_have_run_where_nothing_is_to_be_kept(
-        self, log: Log, program: AnyProgram
+        self, log: Log, program: Program
     ) -> None:
         add(program, 1, 2, 3)
         keep = -10  # times are whole seconds on some
@@ -176,7 +196,7 @@ class TestPlansOfPurging:
 
 @WITH_CONCURRENT_WRITERS
 def test_a_plan_stops_at_what_is_not_committed_yet(
-    log: Log, program: AnyProgram, another: Another
+    log: Log, program: Program, another: Another
 ) -> None:
     late = begin(another, 1)
     add(program, 2, 3)
@@ -187,20 +207,20 @@ def test_a_plan_stops_at_what_is_not_committed_yet(
     assert len(program.run("SELECT * FROM bindserver_log")) == 3
 
 
-def contents(program: AnyProgram) -> list[tuple[Any, ...]]:
+def contents(program: Program) -> list[tuple[Any, ...]]:
     """Return all of a log's entries, and what is kept beside them."""
     kept = program.run("SELECT name, value FROM bindserver_meta ORDER BY name")
     return program.run("SELECT * FROM bindserver_log ORDER BY 1") + kept
 
 
-def numbers_of(program: AnyProgram, vendor: str) -> list[int]:
+def numbers_of(program: Program, vendor: str) -> list[int]:
     """Return the numbers of a log's entries, or of their transactions, in order."""
     column = "xid::text::bigint" if vendor == "postgresql" else "id"
     return [int(n) for (n,) in program.run(f"SELECT {column} FROM bindserver_log ORDER BY 1")]
 
 
 @WITH_NUMBERED_ENTRIES
-def test_an_old_entry_among_young_ones_stays(log: Log, program: AnyProgram) -> None:
+def test_an_old_entry_among_young_ones_stays(log: Log, program: Program) -> None:
     """A clock that was set back must not tear a hole into the log."""
     add(program, 1, 2, 3)
     program.run("UPDATE bindserver_log SET at = 1 WHERE id = 2")
@@ -211,7 +231,7 @@ def test_an_old_entry_among_young_ones_stays(log: Log, program: AnyProgram) -> N
 class TestLateCommits:
     """The classic lost row: one that began earlier and is committed later than others."""
 
-    def test_is_not_lost(self, log: Log, program: AnyProgram, another: Another) -> None:
+    def test_is_not_lost(self, log: Log, program: Program, another: Another) -> None:
         early = log.position()
         late = begin(another, 1)
         add(program, 2)
@@ -234,7 +254,7 @@ class TestLateCommits:
         assert seen == [keys(3), keys(1), keys(4), keys(2)]
 
     def test_parts_of_one_transaction_before_and_after_others(
-        self, log: Log, program: AnyProgram, another: Another
+        self, log: Log, program: Program, another: Another
     ) -> None:
         late = begin(another, 1)
         add(program, 2)
@@ -244,7 +264,7 @@ class TestLateCommits:
         late.run("COMMIT")
         assert since(log, position) == keys(1, 3)
 
-    def test_wakes_whoever_looks(self, log: Log, program: AnyProgram, another: Another) -> None:
+    def test_wakes_whoever_looks(self, log: Log, program: Program, another: Another) -> None:
         first, second = begin(another, 1), begin(another, 2)
         add(program, 3)
         log.position()
@@ -258,7 +278,7 @@ class TestLateCommits:
         assert log.moved(mark)
 
     def test_purging_takes_nothing_that_a_long_transaction_may_still_commit(
-        self, log: Log, program: AnyProgram, another: Another
+        self, log: Log, program: Program, another: Another
     ) -> None:
         add(program, 1)
         late = begin(another, 2)

@@ -52,27 +52,6 @@ class TestLogging:
         assert found[CATEGORY] is None
         assert found[PRODUCT] is None
 
-    def test_cascades_and_set_null_by_the_database(
-        self, log: PostgreSQLLog, program: PostgreSQLProgram
-    ) -> None:
-        program.run("CREATE TABLE keeper (id int PRIMARY KEY)")
-        program.run(
-            "CREATE TABLE things (id int PRIMARY KEY, "
-            "one int REFERENCES keeper ON DELETE CASCADE ON UPDATE CASCADE, "
-            "two int REFERENCES keeper ON DELETE SET NULL)"
-        )
-        log.install(THINGS)
-        program.run("INSERT INTO keeper VALUES (1), (2), (3)")
-        program.run("INSERT INTO things VALUES (1, 1, NULL), (2, 1, NULL), (3, 2, 3), (4, 2, 2)")
-        position = log.position()
-        program.run("DELETE FROM keeper WHERE id IN (1, 3)")
-        assert since(log, position) == {"things": {"1", "2", "3"}}
-        position = log.position()
-        program.run("UPDATE keeper SET id = 9 WHERE id = 2 AND false")
-        program.run("UPDATE things SET two = NULL")
-        program.run("UPDATE keeper SET id = 9 WHERE id = 2")
-        assert since(log, position) == {"things": {"3", "4"}}
-
     def test_writable_ctes(self, log: PostgreSQLLog, program: PostgreSQLProgram) -> None:
         program.run("INSERT INTO app_word VALUES ('a', 1), ('b', 1)")
         position = log.position()
@@ -154,20 +133,6 @@ class TestLogging:
         program.run("RESET ROLE")
         program.run("REVOKE ALL ON public.things FROM clerk")
 
-    def test_keys_that_a_collation_holds_for_equal_are_two(
-        self, log: PostgreSQLLog, program: PostgreSQLProgram
-    ) -> None:
-        program.run(
-            "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', "
-            "deterministic = false)"
-        )
-        program.run("CREATE TABLE things (id text COLLATE loose PRIMARY KEY)")
-        log.install(THINGS)
-        program.run("INSERT INTO things VALUES ('a')")
-        position = log.position()
-        program.run("UPDATE things SET id = 'A'")
-        assert since(log, position) == {"things": {"a", "A"}}
-
     @pytest.mark.parametrize("name", ["found", "tg_op", "new", "keys", "before", "bindserver_new"])
     def test_a_key_whose_column_has_a_name_that_the_functions_use(
         self, log: PostgreSQLLog, program: PostgreSQLProgram, name: str
@@ -234,49 +199,6 @@ class TestLogging:
         program.run("INSERT INTO things VALUES (2)")
         program.run("UPDATE things SET more = 'x' WHERE id = 2")
         assert since(log, position) == {"things": {"1", "2"}}
-
-
-class TestKeys:
-    """Keys come as text that Django's fields take, whatever the writer's session says."""
-
-    @pytest.mark.parametrize(
-        ("kind", "value", "told"),
-        [
-            ("bigint", "9223372036854775807", "9223372036854775807"),
-            ("uuid", "'00000000-0000-0000-0000-00000000000a'", str(uuid.UUID(int=10))),
-            ("char(4)", "'ab'", "ab  "),
-            ("citext_like", "'Ab'", "Ab"),
-            ("inet", "'10.0.0.1'", "10.0.0.1"),
-            ("date", "'2026-02-03'", "2026-02-03"),
-            ("timestamptz", "'2026-02-03 04:05:06+00'", "2026-02-03T04:05:06+00:00"),
-            ("numeric(6,2)", "1.5", "1.50"),
-            ("mood", "'sad'", "sad"),
-            ("positive", "7", "7"),
-            ("bytea", "'x'", None),
-            ("interval", "'1 day'", None),
-        ],
-    )
-    def test_of_any_type(
-        self,
-        log: PostgreSQLLog,
-        program: PostgreSQLProgram,
-        kind: str,
-        value: str,
-        told: str | None,
-    ) -> None:
-        program.run("CREATE TYPE mood AS ENUM ('sad', 'glad')")
-        program.run("CREATE DOMAIN positive AS int CHECK (value > 0)")
-        program.run("CREATE DOMAIN citext_like AS text")
-        program.run(f"CREATE TABLE things (id {kind} PRIMARY KEY)")
-        log.install(THINGS)
-        position = log.position()
-        program.run("SET datestyle = 'German'")
-        program.run(f"INSERT INTO things VALUES ({value})")
-        assert since(log, position) == {"things": None if told is None else {told}}
-        for sql in ("UPDATE things SET id = id", "DELETE FROM things"):
-            position = log.position()
-            program.run(sql)
-            assert since(log, position) == {"things": None if told is None else {told}}
 
 
 def test_what_a_real_subscription_applies_is_logged(

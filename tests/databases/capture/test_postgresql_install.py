@@ -135,8 +135,3 @@ class TestInstalling:
         program.run("SET search_path = elsewhere")
         program.run("INSERT INTO things VALUES (1)")
         assert since(log, position) == {'elsewhere"."things': {"1"}}
-
-    def test_status_tells_the_epoch_of_positions(self, log: PostgreSQLLog) -> None:
-        status = log.status()
-        assert status["epoch"] == log.position().epoch
-        assert set(status["more"]) == {"notifications", "open transactions"}

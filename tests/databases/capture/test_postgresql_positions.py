@@ -168,17 +168,6 @@ class TestPositions:
 
 
 class TestPurging:
-    def test_does_not_wait_for_another_who_purges(
-        self, log: PostgreSQLLog, program: PostgreSQLProgram, other: PostgreSQLProgram
-    ) -> None:
-        for number in range(3):
-            program.run(f"INSERT INTO app_word VALUES ('old {number}', 1)")
-        program.age(3600)
-        with other.transaction():
-            other.run("SELECT pg_advisory_xact_lock(?)", 0x62696E64 + 1)
-            assert log.purge(60, 1000, wait=False) == 0
-        assert log.purge(60, 1000, wait=False) == 2
-
     def test_keeps_few_marks_of_its_own(
         self, log: PostgreSQLLog, program: PostgreSQLProgram
     ) -> None:

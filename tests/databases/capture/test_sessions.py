@@ -195,7 +195,7 @@ class Switching(PostgreSQL):
         self.schema_name = name
 
     def _cursor(self, name: str | None = None) -> Any:
-        cursor = super()._cursor(name)  # type: ignore[misc]
+        cursor = super()._cursor(name)  # type: ignore[misc]  # types leave it out
         with self.connection.cursor() as raw:
             raw.execute(f"SET search_path = {self.schema_name}")
         return cursor

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
@@ -14,8 +12,9 @@ from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.exceptions import CaptureError
 from tests.app.models import Product, Token
-from tests.conftest import Program
 from tests.databases.capture.logged import CATEGORY, PRODUCT, keys, since, wanted
+from tests.support.program import Program
+from tests.support.sqlite import SQLiteProgram
 
 
 @pytest.fixture(scope="module")
@@ -36,11 +35,6 @@ class TestInstalling:
         assert not log.installed()
         assert log.status() == {"installed": False}
 
-    def test_status_tells_the_epoch_of_positions_and_the_journal_mode(self, log: SQLiteLog) -> None:
-        status = log.status()
-        assert status["more"] == {"journal mode": "wal"}
-        assert status["epoch"] == log.position().epoch
-
 
 class TestLogging:
     def test_keys_come_as_the_database_holds_them(self, log: SQLiteLog) -> None:
@@ -54,7 +48,7 @@ class TestLogging:
         }
 
     def test_replace_minds_the_collation_of_the_index(self, log: SQLiteLog) -> None:
-        program = Program(Path(str(connections["default"].settings_dict["NAME"])))
+        program = SQLiteProgram(Path(str(connections["default"].settings_dict["NAME"])))
         program.run("CREATE UNIQUE INDEX by_name ON app_tag (name COLLATE NOCASE)")
         log.install(tracked({"app_tag"}))
         program.run("INSERT INTO app_tag (id, name) VALUES (1, 'a')")
@@ -73,63 +67,8 @@ class TestLogging:
         assert program.run("SELECT id FROM app_product") == [(2,)]
         assert since(log, position) == {PRODUCT: {"1", "2"}}
 
-    def test_rows_that_the_database_itself_deletes_with_their_parent(
-        self, log: SQLiteLog, program: Program
-    ) -> None:
-        program.run("CREATE TABLE keeper (id INTEGER PRIMARY KEY)")
-        program.run(
-            "CREATE TABLE kept (text TEXT PRIMARY KEY, "
-            "keeper INTEGER REFERENCES keeper ON DELETE CASCADE)"
-        )
-        program.run("DROP TABLE app_word")
-        program.run("ALTER TABLE kept RENAME TO app_word")
-        log.install(tracked(["app_word"]))
-        program.run("INSERT INTO keeper VALUES (1), (2)")
-        program.run("INSERT INTO app_word VALUES ('a', 1), ('b', 1), ('c', 2)")
-        position = log.position()
-        program.run("DELETE FROM keeper WHERE id = 1")
-        assert since(log, position) == {"app_word": {"a", "b"}}
-
-    def test_keys_of_other_types_come_as_the_database_holds_them(self, log: SQLiteLog) -> None:
-        position = log.position()
-        token = Token.objects.create(label="a")
-        assert since(log, position) == {"app_token": {token.pk.hex}}
-
 
 class TestPositions:
-    def test_purging_does_not_wait_for_a_writer(self, log: SQLiteLog, program: Program) -> None:
-        program.add_products(10)
-        program.age(3600)
-        with program.transaction():
-            began = time.monotonic()
-            assert log.purge(60, 1000, wait=False) == 0
-            assert time.monotonic() - began < 1
-        assert log.purge(60, 1000, wait=False) == 9
-
-    def test_a_restored_backup_proves_nothing_about_what_it_never_saw(
-        self, database: Path, log: SQLiteLog, program: Program
-    ) -> None:
-        program.add_products(1)
-        shared = log.position()
-        program.close()
-        connections["default"].close()
-        backup = database.with_suffix(".backup")
-        shutil.copy(database, backup)
-
-        program = Program(database)
-        program.add_products(3, first=2)
-        lost = log.position()
-        program.close()
-        connections["default"].close()
-        shutil.copy(backup, database)
-
-        program = Program(database)
-        program.add_products(3, first=20)
-        program.close()
-        assert log.position().mark.split(".")[0] == lost.mark.split(".")[0]
-        assert log.changes(lost) is None
-        assert since(log, shared) == {PRODUCT: {"20", "21", "22"}}
-
     def test_commits_and_migrations_are_noticed(self, log: SQLiteLog, program: Program) -> None:
         commits, schema = log.commit_mark(), log.schema_mark()
         assert (log.commit_mark(), log.schema_mark()) == (commits, schema)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
@@ -81,7 +82,8 @@ def test_in_a_test_case_and_on_a_database_in_memory() -> None:
 
 def test_in_a_test_cases_transaction_before_anything_is_written(database: Path) -> None:
     with transaction.atomic():
-        connection.atomic_blocks[-1]._from_testcase = True  # type: ignore[attr-defined]
+        block: Any = connection.atomic_blocks[-1]
+        block._from_testcase = True
         assert sees_uncommitted("default")
 
 

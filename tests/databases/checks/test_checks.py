@@ -24,7 +24,7 @@ from bindserver import Binding, checks
 from bindserver.bindings import importing
 from bindserver.bindings.importing import Asked
 from bindserver.bindings.registry import registry
-from bindserver.checks.bindings import _check_permissions
+from bindserver.checks.audience import check_permissions
 from bindserver.http.viewsets import BoundModelViewSet
 from tests.app.models import Moment, Product, Shelf, Tag
 from tests.projects.unsound.serializers import Deep
@@ -494,9 +494,9 @@ class AsksAboutObjects(BasePermission):
 )
 def test_a_permission_that_asks_about_objects_is_warned_of(declare: Declare, classes: Any) -> None:
     binding = declare(**{**GOOD, "permission_classes": classes})
-    assert told(list(_check_permissions(binding))) == ["bindserver.W002"]
+    assert told(list(check_permissions(binding))) == ["bindserver.W002"]
     quiet = declare("Quiet", model=Product, permission_classes=classes)
-    assert told(list(_check_permissions(quiet))) == []
+    assert told(list(check_permissions(quiet))) == []
 
 
 def test_a_function_that_cannot_be_imported_is_told() -> None:

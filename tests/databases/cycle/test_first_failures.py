@@ -282,10 +282,11 @@ class TestTheLog:
         assert "Closed" in record.getMessage()
 
     def test_hears_rarely_of_what_goes_on(self, caplog: pytest.LogCaptureFixture) -> None:
-        now = 0.0
-        failures = FailureLog(lambda: now)
+        times = [0.0]
+        failures = FailureLog(lambda: times[-1])
         references = set()
-        for now in range(0, int(2.5 * AGAIN_SECONDS), 60):  # noqa: B007
+        for seconds in range(0, int(2.5 * AGAIN_SECONDS), 60):
+            times.append(seconds)
             references.add(failures.note(ByRow, ValueError("x"), "view"))
         assert len(references) == 1
         assert [bool(r.exc_info) for r in errors(caplog)] == [True, False, False]

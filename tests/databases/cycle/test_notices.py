@@ -215,8 +215,10 @@ class TestListening:
         monkeypatch.setattr(listening.ListeningConnection, "_take", lambda self, libpq: False)
         await switch_meanwhile("--notify")
         await follower.subscribe()
-        await follower.until(lambda: follower.source._notices._listener)  # type: ignore[union-attr]
-        await follower.until(lambda: not follower.source._notices._listener)  # type: ignore[union-attr]
+        notices = follower.source._notices
+        assert notices is not None
+        await follower.until(lambda: notices._listener)
+        await follower.until(lambda: not notices._listener)
         assert follower.source.pause(quiet=False) == 0.01
         await follower.sees_writes()
 

@@ -45,7 +45,8 @@ class Turns:
         self.heard: list[Any] = []
         self.behind: list[Any] = []
         self.cycle = Cycle("default", b"secret")
-        self.cycle._fanout.send = self._deliver  # type: ignore[method-assign]
+        fanout: Any = self.cycle._fanout
+        fanout.send = self._deliver
         self._program = program
         self._numbers = 0
         connection, _ = self.cycle._connect()

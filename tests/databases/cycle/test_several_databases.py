@@ -20,8 +20,8 @@ from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import Hub
 from tests.app.models import Category
-from tests.conftest import Program
 from tests.support.postgresql import Cluster
+from tests.support.sqlite import SQLiteProgram
 from tests.support.turning import Follower, Turning
 
 
@@ -102,7 +102,7 @@ class TestUsersInAnotherDatabase:
         name = postgresql.make_database(postgresql_templates[False])
         url = postgresql.url(name)
         second.update(dj_database_url.parse(url), OPTIONS={}, CONN_MAX_AGE=None)
-        program = Program(database)
+        program = SQLiteProgram(database)
         program.run("PRAGMA foreign_keys = OFF")
         for table in ("auth_user_user_permissions", "auth_permission", "auth_user"):
             program.run(f"DROP TABLE {table}")
@@ -156,7 +156,7 @@ class TestUsersReadFromAReplica:
     def test_who_is_deactivated_is_nobody_in_the_same_turn(
         self, turning: Turning, for_anybody: type[Binding[Category]], database: Path
     ) -> None:
-        program = Program(database)
+        program = SQLiteProgram(database)
         program.run(
             "INSERT INTO auth_user (id, username, password, first_name, last_name, email, "
             "is_active, is_staff, is_superuser, date_joined) "

@@ -259,7 +259,8 @@ class TestWhoAsks:
     def test_one_who_comes_back(
         self, passing: Passing, turns: Turning, kind: type[Binding[Booking]]
     ) -> None:
-        message = Subscribe(event="bookings", params={}, cursor=self.first.replica.cursor, held=(1,))
+        cursor = self.first.replica.cursor
+        message = Subscribe(event="bookings", params={}, cursor=cursor, held=(1,))
         back = Follower()
         back.replica = self.first.replica
         turns.ask(SessionRequest(back, Caller(), Ask(number=1, message=message)))

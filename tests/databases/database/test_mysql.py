@@ -13,7 +13,8 @@ from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import snapshot
 from tests.databases.capture.logged import add, keys, since
 from tests.databases.database.conftest import ask
-from tests.support.mariadb import Program
+from tests.support.mariadb import MariaDBProgram
+from tests.support.program import Program
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_a_log_is_followed_and_purged_where_transactions_are_usually_read_only(
 ) -> None:
     program.run("SET GLOBAL tx_read_only = 1")
     try:
-        log, late = MySQLLog(own), Program.at(program.url)
+        log, late = MySQLLog(own), MariaDBProgram.at(program.url)
         with snapshot(own, Pacer(10)):
             log.position()
         late.run("SET SESSION tx_read_only = 0")

@@ -43,7 +43,7 @@ class TestASnapshot:
         self, own: Any, program: PostgreSQLProgram
     ) -> None:
         program.run("INSERT INTO app_word VALUES ('a', 1)")
-        with pytest.raises(DatabaseError, match="read-only"), snapshot(own, Pacer(10)):  # noqa: PT012
+        with pytest.raises(DatabaseError, match="read-only"), snapshot(own, Pacer(10)):  # noqa: PT012  (what comes before belongs to it)
             assert ask(own, "SELECT count FROM app_word") == [(1,)]
             program.run("UPDATE app_word SET count = 2")
             assert ask(own, "SELECT count FROM app_word") == [(1,)]
@@ -72,7 +72,7 @@ class TestASnapshot:
             assert ask(own, "SELECT count FROM app_word") == [(1,)]
             program.run("UPDATE app_word SET count = 2")
             for _ in range(3):
-                with pytest.raises(DatabaseError, match="no_such_table"), guarded("default"):  # noqa: PT012
+                with pytest.raises(DatabaseError, match="no_such_table"), guarded("default"):  # noqa: PT012  (what comes before belongs to it)
                     assert ask(own, "SELECT count FROM app_word") == [(1,)]
                     ask(own, "SELECT * FROM no_such_table")
                 with guarded("default"):
@@ -123,7 +123,7 @@ class TestASnapshot:
     def test_a_connection_that_is_ended_raises_what_the_cycle_rides_out(
         self, own: Any, program: PostgreSQLProgram
     ) -> None:
-        with pytest.raises(DatabaseError):  # noqa: SIM117, PT012
+        with pytest.raises(DatabaseError):  # noqa: SIM117, PT012  (what comes before belongs to it)
             with snapshot(own, Pacer(10)), guarded("default"):
                 pid = ask(own, "SELECT pg_backend_pid()")[0][0]
                 program.run("SELECT pg_terminate_backend(?)", pid)

@@ -43,8 +43,8 @@ from tests.app.pairs import (
     ProductSerializer,
     SometimesAskingSerializer,
 )
-from tests.conftest import Program
-from tests.support.mariadb import Program as MariaDBProgram
+from tests.support.program import Program
+from tests.support.sqlite import SQLiteProgram
 
 pytestmark = pytest.mark.usefixtures("forget_bindings")
 
@@ -200,9 +200,7 @@ class TestFromMemory:
         assert count() == 0
         assert get(cheap, pk=4).status_code == 404
 
-    def test_a_binding_s_limit_is_the_viewset_s_on_mariadb_too(
-        self, on_maria: MariaDBProgram
-    ) -> None:
+    def test_a_binding_s_limit_is_the_viewset_s_on_mariadb_too(self, on_maria: Program) -> None:
         on_maria.add_products(5)
         cheap = type("Cheap", (BoundModelViewSet,), {"binding": CheapBinding, **FILTERS})
         assert [row["id"] for row in get(cheap).data] == [1, 2, 3]
@@ -442,7 +440,7 @@ class TestDeclaring:
 
 
 def test_what_another_program_writes_is_served(database: Path) -> None:
-    program = Program(database)
+    program = SQLiteProgram(database)
     program.add_products(2)
     try:
         tag = get(Modelled).headers["ETag"]

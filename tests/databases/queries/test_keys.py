@@ -38,14 +38,14 @@ def test_moments_and_stretches_of_time_are_followed(turning: Turning) -> None:
     assert stretches.column("length") == ["02:00:00"]
 
 
-class LabelField(models.IntegerField):  # type: ignore[type-arg]
+class LabelField(models.IntegerField):  # type: ignore[type-arg]  # it takes none at run time
     """Numbers, of which Python sees labels."""
 
     def from_db_value(self, value: int, *_: Any) -> str:
         return f"label {value}"
 
 
-class UnsignedField(models.Field):  # type: ignore[type-arg]
+class UnsignedField(models.Field):  # type: ignore[type-arg]  # it takes none at run time
     """A column's type, and nothing of how a text becomes such a value."""
 
     def db_type(self, connection: Any) -> str:

@@ -21,7 +21,7 @@ from tests.support.turning import Follower, Turning, add
 pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
-class Negated(models.IntegerField):  # type: ignore[type-arg]
+class Negated(models.IntegerField):  # type: ignore[type-arg]  # it takes none at run time
     """Turns its column's values round."""
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
@@ -31,7 +31,7 @@ class Negated(models.IntegerField):  # type: ignore[type-arg]
         return None if value is None else -int(value)
 
 
-class Positive(models.PositiveIntegerField):  # type: ignore[type-arg]
+class Positive(models.PositiveIntegerField):  # type: ignore[type-arg]  # it takes none at run time
     """Is Django's own, but for its class."""
 
 

@@ -153,7 +153,7 @@ def test_the_reason_names_what_it_is() -> None:
 
 @isolate_apps("tests.app")
 def test_a_field_that_selects_otherwise_has_sql_of_its_own() -> None:
-    class Odd(IntegerField):  # type: ignore[type-arg]
+    class Odd(IntegerField):  # type: ignore[type-arg]  # it takes none at run time
         def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
             return f"max({sql}) OVER ()", params
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from random import Random
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q, QuerySet, Window
 from django.db.models.functions import RowNumber
+from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.database.pacing import Pacer
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import Form, OverBudget, Query
+from bindserver.queries.query import Form, OverBudget, Query, Rows
 from bindserver.queries.shapes import NotBySlot, Slots, shape_of
 from tests.app.bindings import CatalogueBinding, PartBinding
-from tests.app.models import Category, Note, Product, Restaurant, Tag
+from tests.app.models import Category, Membership, Note, Product, Restaurant, Tag
 from tests.support.turning import Turning, add, part
 from tests.unit.queries.test_rendering import Sample
 
@@ -67,7 +69,8 @@ class TestShape:
             Product.objects.filter(category__in=[3]),
             Product.objects.filter(stock=F("category")),
             Product.objects.filter(category__name="a"),
-            Product.objects.filter(tags=1),
+            Product.objects.filter(tags__in=[1]),
+            Product.objects.annotate(n=Count("tags")).filter(tags=1),
             Product.objects.annotate(twice=F("stock") * 2).filter(twice=4),
             Product.objects.annotate(n=Count("tags")).filter(n=1),
             Restaurant.objects.filter(name="a"),
@@ -77,6 +80,20 @@ class TestShape:
     )
     def test_other_conditions_are_not(self, queryset: QuerySet[Any]) -> None:
         assert slot_of(queryset) is None
+
+    def test_so_is_one_with_a_column_of_a_joined_table(self) -> None:
+        products = Product.objects
+        assert slot_of(products.filter(tags=1)) == (("bindserver_slot_0",), (1,))
+        assert slot_of(products.filter(category__membership__user=User(pk=7), stock=3)) == (
+            ("bindserver_slot_0", "stock"),
+            (7, 3),
+        )
+        one_of_two = slot_of(products.filter(tags=1).filter(tags=2))
+        assert one_of_two is not None
+        assert len(one_of_two[1]) == 1
+
+    def test_but_not_for_python_whose_instances_would_bear_it(self) -> None:
+        assert shape_of(Product.objects.filter(tags=1), "default", joined=False) is None
 
     def test_no_text_no_decimal_no_truth_and_no_moment(self, each_database: str) -> None:
         assert slot_of(Product.objects.filter(name="a")) is None
@@ -273,3 +290,130 @@ class InBoth(Binding[Product]):
 
     def filters(self) -> dict[str, Any]:
         return dict(self.params)
+
+
+# Slots on joined tables.
+
+
+class Named(serializers.ModelSerializer[Product]):
+    """Reads what is joined, and what is prefetched; shows what instances bear."""
+
+    labels = serializers.SerializerMethodField()
+    borne = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Product
+        fields = ["id", "name", "labels", "borne"]
+
+    def get_labels(self, product: Product) -> list[str]:
+        return sorted(tag.name for tag in product.tags.all())
+
+    def get_borne(self, product: Product) -> list[str]:
+        return sorted(vars(product))
+
+
+def joined(queryset: Callable[[int], QuerySet[Any]], **declared: Any) -> type[Binding[Any]]:
+    def get_queryset(self: Binding[Any]) -> QuerySet[Any]:
+        return queryset(self.params["of"])
+
+    body = {
+        "model": queryset(1).model,
+        "fields": ["id"],
+        **declared,
+        "params": {"of": int},
+        "get_queryset": get_queryset,
+    }
+    return type("Joined", (Binding,), body)
+
+
+JOINED = {
+    "a many-to-many": joined(lambda n: Product.objects.filter(tags=n)),
+    "distinct": joined(lambda n: Product.objects.filter(tags=n, stock__lt=3).distinct()),
+    "through the other side": joined(lambda n: Category.objects.filter(membership__user=n)),
+    "over two joins": joined(lambda n: Product.objects.filter(category__membership__user=n)),
+    "beside an own column": joined(
+        lambda n: Product.objects.filter(category__membership__user=n, stock=1)
+    ),
+    "in another order": joined(
+        lambda n: Product.objects.filter(tags=n).order_by("category__name", "-name")
+    ),
+    "as instances": joined(
+        lambda n: Product.objects.filter(tags=n).prefetch_related("tags"),
+        serializer_class=Named,
+        fields=None,
+    ),
+    "two of one": joined(lambda n: Product.objects.filter(tags=n).filter(tags=2)),
+    "with an excluded one": joined(lambda n: Product.objects.filter(tags=n).exclude(tags=2)),
+}
+
+
+@pytest.fixture
+def tangled(turning: Turning) -> Turning:
+    """Products, tags and memberships of all sorts, some of them twice."""
+    draw = Random(5)
+    tags = [Tag.objects.create(pk=number, name=f"tag {number}") for number in range(1, 6)]
+    users = [User.objects.create(pk=number, username=f"user {number}") for number in range(1, 6)]
+    for number in range(4, 8):
+        Category.objects.create(pk=number, name=f"category {draw.randint(1, 3)}")
+    for number in range(100, 130):
+        product = add(number, draw.choice([None, 1, 2, 3, 4, 5]), stock=draw.randint(0, 4))
+        product.tags.set(draw.sample(tags, draw.randint(0, 4)))
+    for _ in range(12):
+        category = draw.randint(1, 7)
+        Membership.objects.create(user=draw.choice(users), category_id=category)
+    return turning
+
+
+@pytest.mark.parametrize("binding", JOINED.values(), ids=JOINED.keys())
+def test_rows_are_dealt_by_what_they_are_joined_to_as_each_slot_reads_its_own(
+    tangled: Turning, binding: type[Binding[Any]]
+) -> None:
+    queries = [Query(binding(params={"of": number})) for number in range(1, 7)]
+    assert len({query.batch_key for query in queries}) == 1
+    assert queries[0].batch_key is not None
+    slots = {query.slot for query in queries}
+    every = set(queries[0].model._default_manager.values_list("pk", flat=True))
+    some = Random(1).sample(sorted(every), 3)
+    whole = queries[0].load_together(slots, Recorder(), Pacer(10))
+    by_key = queries[0].read_together(every, slots, Recorder(), Pacer(10))
+    few = queries[0].read_together(some, slots, Recorder(), Pacer(10))
+    read = 0
+    for query in queries:
+        own = query.load(Recorder(), Pacer(10))
+        read += len(own.fresh)
+        assert [*whole[query.slot].fresh.items()] == [*own.fresh.items()]
+        nothing = Rows()
+        assert by_key.get(query.slot, nothing).fresh == own.fresh
+        assert few.get(query.slot, nothing).fresh == {
+            key: row for key, row in own.fresh.items() if key in some
+        }
+    assert read
+
+
+def test_views_by_membership_are_moved_in_as_many_questions_as_one(tangled: Turning) -> None:
+    binding = JOINED["over two joins"]
+    followers = [tangled.follow(binding(params={"of": number})) for number in range(1, 6)]
+    tangled.turn()
+
+    def expected(number: int) -> list[int]:
+        rows = Product.objects.filter(category__membership__user=number).order_by("pk")
+        return list(dict.fromkeys(rows.values_list("pk", flat=True)))
+
+    asked = []
+    for change in (
+        lambda: Product.objects.filter(pk=101).update(category=1),
+        lambda: Product.objects.filter(pk=101).update(category=2),
+        lambda: Product.objects.filter(pk=102).update(category=None),
+        lambda: Product.objects.filter(pk=103).delete(),
+        lambda: add(131, 3),
+    ):
+        change()
+        tangled.turn()
+        asked.append(len(tangled.statements))
+        for number, follower in enumerate(followers, start=1):
+            assert follower.column("id") == expected(number)
+    assert max(asked) <= 2
+    Membership.objects.filter(user=1).delete()
+    Membership.objects.create(user_id=1, category_id=3)
+    tangled.turn()
+    assert [f.column("id") for f in followers] == [expected(number) for number in range(1, 6)]

@@ -76,7 +76,7 @@ class Money:
     __repr__ = __str__
 
 
-class MoneyField(models.IntegerField):  # type: ignore[type-arg]
+class MoneyField(models.IntegerField):  # type: ignore[type-arg]  # it takes none at run time
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Money:
         return Money(value)
 
@@ -84,7 +84,7 @@ class MoneyField(models.IntegerField):  # type: ignore[type-arg]
         return int(value.cents)
 
 
-class NumbersField(models.BinaryField):  # type: ignore[type-arg]
+class NumbersField(models.BinaryField):  # type: ignore[type-arg]  # it takes none at run time
     """Leaves the values to `get_db_prep_value`, as many do."""
 
 
@@ -115,9 +115,10 @@ def with_data(value: Any) -> str:
 
 class TestColumns:
     def test_what_an_instance_has_besides_is_no_part_of_it(self) -> None:
-        one, other = Product(pk=1, name="a"), Product(pk=1, name="a")
-        other.tracker = Tracker(other)  # type: ignore[attr-defined]
-        other.changed_at = datetime.datetime.now(datetime.UTC)  # type: ignore[attr-defined]
+        one = Product(pk=1, name="a")
+        other: Any = Product(pk=1, name="a")
+        other.tracker = Tracker(other)
+        other.changed_at = datetime.datetime.now(datetime.UTC)
         assert version(one) == version(other)
         other.name = "b"
         assert version(one) != version(other)

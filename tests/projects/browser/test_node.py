@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Program
 from tests.servers.transports.test_identity import jwt
+from tests.support.program import Program
 from tests.support.server import ROOT, Server
 
 pytestmark = pytest.mark.browser

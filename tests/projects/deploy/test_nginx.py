@@ -15,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import MakeServer, Program
+from tests.conftest import MakeServer
 from tests.support.process import Process
+from tests.support.program import Program
 from tests.support.server import ROOT, Server, free_port
+from tests.support.sqlite import SQLiteProgram
 from tests.support.talk import Talk, talking
 
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -125,7 +127,7 @@ def site(make_server: MakeServer, tmp_path_factory: pytest.TempPathFactory) -> I
 
 @pytest.fixture
 def program(site: Site) -> Iterator[Program]:
-    program = Program(site.server.database)
+    program = SQLiteProgram(site.server.database)
     program.clean()
     yield program
     program.close()

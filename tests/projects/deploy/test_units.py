@@ -21,10 +21,11 @@ UNIT = ROOT / "deploy/bindserver.service"
 
 @pytest.fixture
 def unit() -> configparser.ConfigParser:
-    parser = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser: Any = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str
     parser.read_string(UNIT.read_text())
-    return parser
+    kept: configparser.ConfigParser = parser
+    return kept
 
 
 def test_the_unit_s_command_is_one_that_the_server_takes(unit: configparser.ConfigParser) -> None:

@@ -6,7 +6,7 @@ import os
 
 import dj_database_url
 
-from tests.settings import *  # noqa: F403
+from tests.settings import *
 from tests.settings import DATABASES
 
 INSTALLED_APPS = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.settings import *  # noqa: F403
+from tests.settings import *
 
 ROOT_URLCONF = "tests.projects.ticker.urls"
 ASGI_APPLICATION = "tests.projects.ticker.asgi.application"

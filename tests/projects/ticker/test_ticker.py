@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
-from tests.conftest import Program
+from tests.support.program import Program
 from tests.support.server import Server, free_port
+from tests.support.sqlite import SQLiteProgram
 from tests.support.talk import PATIENCE_SECONDS, talking
 
 
@@ -39,7 +40,7 @@ def ticker(
 
 @pytest.fixture
 def program(ticker: Server) -> Iterator[Program]:
-    program = Program(ticker.database)
+    program = SQLiteProgram(ticker.database)
     program.clean()
     yield program
     program.close()
@@ -87,7 +88,7 @@ async def test_a_group_hears_before_anybody_has_connected_to_the_bindings(
     template: dict[bool, Path], tmp_path: Path
 ) -> None:
     with make_ticker(tmp_path, template[True]) as server:
-        program = Program(server.database)
+        program = SQLiteProgram(server.database)
         async with ticking(server) as socket, asyncio.timeout(PATIENCE_SECONDS):
             action = None
             for number in count(1):  # the first may be a part of the first sync

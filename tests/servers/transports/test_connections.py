@@ -10,8 +10,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Subprotocol
 
-from tests.conftest import EVERY_DATABASE, MakeServer, Program
+from tests.conftest import EVERY_DATABASE, MakeServer
 from tests.servers.transports.test_websocket import error_of
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
 

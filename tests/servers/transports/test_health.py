@@ -76,7 +76,7 @@ async def ask(application: object) -> tuple[int, dict[str, object]]:
     return start["status"], json.loads(body["body"])
 
 
-def layer_at(port: int) -> object:
+def layer_at(port: int) -> override_settings:
     return override_settings(
         CHANNEL_LAYERS={
             "default": {
@@ -90,7 +90,8 @@ def layer_at(port: int) -> object:
 async def test_a_channel_layer_out_of_reach_is_named_without_its_address(
     database: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with layer_at(port := free_port()):  # type: ignore[attr-defined]
+    port = free_port()
+    with layer_at(port):
         status, told = await ask(bindserver.asgi.wrap(None, health=True))
     assert status == 503
     assert told["problems"] == {"channel layer": "out of reach"}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from rest_framework_simplejwt.tokens import AccessToken
 
-from tests.conftest import MakeServer, Program, program_on
+from tests.conftest import MakeServer, program_on
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
 

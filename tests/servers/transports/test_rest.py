@@ -18,7 +18,8 @@ from rest_framework.renderers import JSONRenderer
 from bindserver.http.api import SnapshotView
 from bindserver.hub.hub import hub
 from tests.app.models import Product
-from tests.conftest import EVERY_DATABASE, MakeServer, Program, program_on
+from tests.conftest import EVERY_DATABASE, MakeServer, program_on
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import talking
 

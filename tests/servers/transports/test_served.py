@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.conftest import Program
 from tests.servers.transports.test_identity import add_token
 from tests.servers.transports.test_rest import ask
+from tests.support.program import Program
 from tests.support.server import Server
 
 

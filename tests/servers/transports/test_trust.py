@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import EVERY_DATABASE, Program
+from tests.conftest import EVERY_DATABASE
 from tests.servers.transports.test_rest import ask
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import talking
 

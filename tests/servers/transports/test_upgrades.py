@@ -7,6 +7,7 @@ import sys
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.http import HttpRequest, HttpResponse
@@ -52,8 +53,8 @@ def page(request: HttpRequest) -> HttpResponse:
 @pytest.fixture
 def urls(request: pytest.FixtureRequest) -> Iterator[types.ModuleType]:
     """A project's URLs: none, unless the test names some."""
-    module = types.ModuleType("tests.servers.transports.passing_urls")
-    module.urlpatterns = list(getattr(request, "param", ()))  # type: ignore[attr-defined]
+    module: Any = types.ModuleType("tests.servers.transports.passing_urls")
+    module.urlpatterns = list(getattr(request, "param", ()))
     with override_settings(ROOT_URLCONF=module.__name__):
         sys.modules[module.__name__] = module
         yield module

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import EVERY_DATABASE, Program
+from tests.conftest import EVERY_DATABASE
+from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Talk
 

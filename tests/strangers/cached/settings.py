@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from tests.strangers.small.settings import *  # noqa: F403
+from tests.strangers.small.settings import *
 
-INSTALLED_APPS = [*INSTALLED_APPS, "cachalot"]  # noqa: F405
+INSTALLED_APPS = [*INSTALLED_APPS, "cachalot"]
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",  # for all processes

@@ -1,17 +1,17 @@
 """A project of small models, each on a package with habits of its own about columns and rows."""
 
-from tests.strangers.base_settings import *  # noqa: F403
+from tests.strangers.base_settings import *
 
 INSTALLED_APPS = [
     "modeltranslation",
-    *DJANGO_APPS,  # noqa: F405
+    *DJANGO_APPS,
     "djmoney",
     "reversion",
     "auditlog",
     "safedelete",
     "treebeard",
     "ordered_model",
-    *OUR_APPS,  # noqa: F405
+    *OUR_APPS,
     "tests.strangers.habits.apps.Habits",
 ]
 LANGUAGES = [("en", "English"), ("de", "German")]

@@ -1,12 +1,12 @@
 """A desk on django-helpdesk, where staff may open the queues that they are let into."""
 
-from tests.strangers.base_settings import *  # noqa: F403
+from tests.strangers.base_settings import *
 
 INSTALLED_APPS = [
-    *DJANGO_APPS,  # noqa: F405
+    *DJANGO_APPS,
     "helpdesk",
     "django_cleanup",
-    *OUR_APPS,  # noqa: F405
+    *OUR_APPS,
     "tests.strangers.helpdesk.apps.Desk",
 ]
 HELPDESK_TEAMS_MODE_ENABLED = False

@@ -1,8 +1,8 @@
 """A shop on django-oscar, with its own settings where its docs ask for them."""
 
-from oscar.defaults import *  # noqa: F403
+from oscar.defaults import *
 
-from tests.strangers.base_settings import *  # noqa: F403
+from tests.strangers.base_settings import *
 
 OSCAR_APPS = [
     "oscar.config.Shop",
@@ -41,14 +41,14 @@ OSCAR_APPS = [
     "django_tables2",
 ]
 INSTALLED_APPS = [
-    *DJANGO_APPS,  # noqa: F405
+    *DJANGO_APPS,
     "django.contrib.flatpages",
     *OSCAR_APPS,
-    *OUR_APPS,  # noqa: F405
+    *OUR_APPS,
     "tests.strangers.oscar.apps.Shop",
 ]
 MIDDLEWARE = [
-    *MIDDLEWARE,  # noqa: F405
+    *MIDDLEWARE,
     "oscar.apps.basket.middleware.BasketMiddleware",
 ]
 AUTHENTICATION_BACKENDS = [

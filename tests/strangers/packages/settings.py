@@ -1,9 +1,9 @@
 """A project of small models, each on a package that changes how Django reads and writes."""
 
-from tests.strangers.base_settings import *  # noqa: F403
+from tests.strangers.base_settings import *
 
 INSTALLED_APPS = [
-    *DJANGO_APPS,  # noqa: F405
+    *DJANGO_APPS,
     "parler",
     "polymorphic",
     "simple_history",
@@ -12,7 +12,7 @@ INSTALLED_APPS = [
     "guardian",
     "django_filters",
     "rest_flex_fields",
-    *OUR_APPS,  # noqa: F405
+    *OUR_APPS,
     "tests.strangers.packages.apps.Packages",
 ]
 AUTHENTICATION_BACKENDS = [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib.auth.models import Group, User
 from rest_framework import serializers
 
 
 class GroupSerializer(serializers.ModelSerializer[Group]):
-    permissions = serializers.SlugRelatedField("codename", many=True, read_only=True)  # type: ignore[var-annotated]
+    permissions: Any = serializers.SlugRelatedField("codename", many=True, read_only=True)
     members = serializers.SerializerMethodField()
 
     class Meta:

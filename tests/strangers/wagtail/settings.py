@@ -2,7 +2,7 @@
 
 import os
 
-from tests.strangers.base_settings import *  # noqa: F403
+from tests.strangers.base_settings import *
 
 INSTALLED_APPS = [
     "tests.strangers.wagtail.apps.Site",
@@ -20,13 +20,13 @@ INSTALLED_APPS = [
     "modelcluster",
     "taggit",
     "django_filters",
-    *DJANGO_APPS,  # noqa: F405
-    *OUR_APPS,  # noqa: F405
+    *DJANGO_APPS,
+    *OUR_APPS,
 ]
 if os.environ.get("STRANGERS_EAGER"):
     INSTALLED_APPS.append("tests.strangers.wagtail.eager")
 MIDDLEWARE = [
-    *MIDDLEWARE,  # noqa: F405
+    *MIDDLEWARE,
     "wagtail.contrib.redirects.middleware.RedirectMiddleware",
 ]
 WAGTAIL_SITE_NAME = "Blog"

@@ -16,8 +16,9 @@ from bindserver.engine import cursor as cursors
 from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from bindserver.hub.hub import Hub
-from tests.conftest import Program
 from tests.support.ear import Ear
+from tests.support.program import Program
+from tests.support.sqlite import SQLiteProgram
 
 NEVER = 3600
 """Longer than any test: what is seen was not found by the regular compare."""
@@ -33,7 +34,7 @@ def rarely(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def program(bare_database: Path) -> Iterator[Program]:
-    program = Program(bare_database)
+    program = SQLiteProgram(bare_database)
     program.add_products(3)
     yield program
     program.close()

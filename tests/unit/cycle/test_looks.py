@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.test import override_settings
@@ -12,7 +13,7 @@ from django.test import override_settings
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import Hint
 from bindserver.cycle.view_store import ViewStore
-from tests.conftest import Program
+from tests.support.sqlite import SQLiteProgram
 
 LOOKS = 20
 
@@ -36,6 +37,13 @@ class Source:
         return None
 
 
+def looking_at(source: Any) -> Cycle:
+    """Return a cycle that hears of changes from a source."""
+    cycle = Cycle("default", b"secret")
+    cycle._source = source
+    return cycle
+
+
 def test_no_look_walks_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
     walks: list[str] = []
 
@@ -48,8 +56,8 @@ def test_no_look_walks_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(ViewStore, "watched", walk(True))
     monkeypatch.setattr(ViewStore, "due", walk(float("inf")))
-    cycle, source = Cycle("default", b"secret"), Source()
-    cycle._source = source  # type: ignore[assignment]
+    source = Source()
+    cycle = looking_at(source)
     cycle._chores_at = float("inf")
     assert cycle._wait() == []
     assert source.looks == LOOKS
@@ -64,8 +72,7 @@ def test_a_look_that_fails_in_whatever_way_is_left_to_a_turn(
             raise AttributeError("never to end the thread")
 
     monkeypatch.setattr(ViewStore, "watched", lambda store: True)
-    cycle = Cycle("default", b"secret")
-    cycle._source = Broken()  # type: ignore[assignment]
+    cycle = looking_at(Broken())
     cycle._chores_at = float("inf")
     assert cycle._wait() == []
 
@@ -75,7 +82,7 @@ def test_the_log_is_purged_while_nobody_looks_at_anything(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bindserver.cycle.cycle.CHORES_SECONDS", 0.05)
-    cycle, program = Cycle("default", b"secret"), Program(database)
+    cycle, program = Cycle("default", b"secret"), SQLiteProgram(database)
     program.add_products(3)
     cycle.start()
     try:

@@ -84,7 +84,8 @@ def load(binding: Binding[Any]) -> list[Any]:
 def as_drf(queryset: QuerySet[Any], kind: Any) -> list[Any]:
     with neutral():
         rows = [dict(row) for row in kind(queryset, many=True).data]
-        return json.loads(json.dumps(rows))  # type: ignore[no-any-return]
+        sent: list[Any] = json.loads(json.dumps(rows))
+        return sent
 
 
 # The list.
@@ -112,7 +113,8 @@ class SavingRow(ProductRow):
 
 class CountingRow(ProductRow):
     def to_representation(self, row: Any) -> Any:
-        return {**super().to_representation(row), "of": len(self.instance)}  # type: ignore[arg-type]
+        rows: Any = self.instance
+        return {**super().to_representation(row), "of": len(rows)}
 
 
 class AskingRow(ProductRow):
@@ -363,8 +365,9 @@ class Counting(QuerySet["Product"]):
 
     def _fetch_all(self) -> None:
         super()._fetch_all()
-        for number, row in enumerate(self._result_cache or ()):
-            row.place = number  # type: ignore[attr-defined]
+        rows: Any = self._result_cache
+        for number, row in enumerate(rows or ()):
+            row.place = number
 
 
 class CountingRows(ModelIterable):  # type: ignore[type-arg]  # it takes none at run time

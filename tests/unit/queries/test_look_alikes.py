@@ -25,15 +25,15 @@ pytestmark = pytest.mark.usefixtures("forget_bindings")
 __all__ = ["live", "people"]
 
 
-class Tenant(SimpleLazyObject):  # type: ignore[type-arg]
+class Tenant(SimpleLazyObject):  # type: ignore[type-arg]  # it takes none at run time
     number = 1
 
 
-class OtherTenant(SimpleLazyObject):  # type: ignore[type-arg]
+class OtherTenant(SimpleLazyObject):  # type: ignore[type-arg]  # it takes none at run time
     number = 2
 
 
-class Cut(CharField):  # type: ignore[type-arg]
+class Cut(CharField):  # type: ignore[type-arg]  # it takes none at run time
     """A field that tells migrations nothing of its length."""
 
     def deconstruct(self) -> Any:
@@ -175,8 +175,9 @@ def by_method(binding: Binding[Any]) -> Any:
     def get_mark(self: Any, product: Product, shows: bool = binding.user.is_staff) -> Any:
         return product.name if shows else None
 
-    Marked.get_mark = get_mark  # type: ignore[method-assign]
-    return Marked
+    kind: Any = Marked
+    kind.get_mark = get_mark
+    return kind
 
 
 def by_field(binding: Binding[Any]) -> Any:

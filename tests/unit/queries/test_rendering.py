@@ -304,7 +304,8 @@ def test_a_row_format_differs_with_fields_sources_and_code() -> None:
                 return "a"
 
         if text == "b":
-            Method.get_name = lambda self, _: "b"  # type: ignore[method-assign]
+            kind: Any = Method
+            kind.get_name = lambda self, _: "b"
         return Method
 
     shapes: list[type[Any]] = [

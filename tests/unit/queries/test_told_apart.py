@@ -39,7 +39,8 @@ class TestValues:
         class Kept(FileField):
             pass
 
-        one, other = (kind.attr_class(None, kind, "a.png") for kind in (FileField(), Kept()))  # type: ignore[arg-type]
+        fields: list[Any] = [FileField(), Kept()]
+        one, other = (field.attr_class(None, field, "a.png") for field in fields)
         assert encoded(one) != encoded(other)
 
     def test_what_is_in_itself_is_known_by_itself_alone(self) -> None:
@@ -132,7 +133,7 @@ def vary(binding: Binding[Any]) -> Any:
     return Varied
 
 
-class Hidden(CharField):  # type: ignore[type-arg]
+class Hidden(CharField):  # type: ignore[type-arg]  # it takes none at run time
     """A field of which migrations are told less than there is to know."""
 
     def __init__(self, *, shows: bool = False) -> None:
@@ -148,8 +149,9 @@ class Redacting(QuerySet[Product]):
 
     def _fetch_all(self) -> None:
         super()._fetch_all()
-        for product in self._result_cache or ():
-            product.mark = product.name if vars(self.query)["shows"] else None  # type: ignore[attr-defined]
+        rows: Any = self._result_cache
+        for product in rows or ():
+            product.mark = product.name if vars(self.query)["shows"] else None
 
 
 def redacted(binding: Binding[Any]) -> Any:

@@ -44,6 +44,10 @@ class End:
         self.bag.put("default", [Change(table="t", pks=frozenset(pks))])
         self.line.ring()
 
+    async def hears(self) -> None:
+        """Return when it is connected: it compares then."""
+        await until(lambda: self.receiver.compares > 0)
+
 
 @asynccontextmanager
 async def living(*ends: End) -> AsyncIterator[None]:
@@ -51,7 +55,7 @@ async def living(*ends: End) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(end.line.run()) for end in ends]
     for end in ends:
         end.line.listen()
-        await until(lambda end=end: end.receiver.compares > 0)  # type: ignore[misc]
+        await end.hears()
     yield
     for end in ends:
         end.line.end()
@@ -114,7 +118,7 @@ async def test_a_life_without_an_echo_ends() -> None:
 
 
 async def test_a_layer_that_fails_ends_the_life_and_keeps_what_was_not_sent() -> None:
-    class Broken(InMemoryChannelLayer):  # type: ignore[misc]
+    class Broken(InMemoryChannelLayer):  # type: ignore[misc]  # channels has no types
         async def group_send(self, group: str, message: dict[str, Any]) -> None:
             raise ConnectionError("gone")
 
@@ -129,7 +133,7 @@ async def test_a_layer_that_fails_ends_the_life_and_keeps_what_was_not_sent() ->
 
 
 async def test_a_layer_that_swallows_its_end_is_told_again() -> None:
-    class Stubborn(InMemoryChannelLayer):  # type: ignore[misc]
+    class Stubborn(InMemoryChannelLayer):  # type: ignore[misc]  # channels has no types
         async def receive(self, channel: str) -> Any:
             with suppress(asyncio.CancelledError):
                 return await super().receive(channel)
@@ -140,7 +144,7 @@ async def test_a_layer_that_swallows_its_end_is_told_again() -> None:
 
 
 async def test_a_layer_that_fails_when_it_is_told_to_end_leaves_no_complaint_behind() -> None:
-    class Failing(InMemoryChannelLayer):  # type: ignore[misc]
+    class Failing(InMemoryChannelLayer):  # type: ignore[misc]  # channels has no types
         async def group_send(self, group: str, message: dict[str, Any]) -> None:
             pass  # so nobody hears an echo, and the joining goes on
 

@@ -44,7 +44,7 @@ class TestKeeping:
         assert telling.told[1:] == [("create", row) for row in rows]
 
     def test_message_may_write(self, live: Live, telling: Any) -> None:
-        class LoggingBinding(telling):  # type: ignore[misc]
+        class LoggingBinding(telling):  # type: ignore[misc]  # made by a fixture
             def message(self, action: str, payload: Any) -> None:
                 Tag.objects.create(name=action)
 

@@ -11,5 +11,5 @@ class Customer(TenantMixin):  # type: ignore[misc]  # it has no types
     auto_create_schema = False
 
 
-class Domain(DomainMixin):  # type: ignore[misc]
+class Domain(DomainMixin):  # type: ignore[misc]  # nor this
     """Where it is reached."""

@@ -6,7 +6,6 @@ import datetime
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from channels.db import DatabaseSyncToAsync
@@ -18,6 +17,7 @@ from rest_framework.authentication import BasicAuthentication, SessionAuthentica
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from bindserver.authentication import Proof
 from bindserver.conf import conf
 from bindserver.exceptions import BindserverError
 
@@ -30,21 +30,6 @@ NO_TOKEN_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})
 
 class NotProven(BindserverError):
     """The credentials prove nothing; the message is fit for the client's eyes."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
-    """Who somebody is.
-
-    Attributes:
-        user: the user; anonymous or None for credentials that stand for nobody.
-        auth: how that was proved, as DRF's `request.auth`.
-        expires: for how many seconds from now it holds; None for no end.
-    """
-
-    user: Any
-    auth: Any = None
-    expires: float | None = None
 
 
 async def prove(token: str, headers: Mapping[str, str]) -> Proof:

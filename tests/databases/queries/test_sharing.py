@@ -1,0 +1,67 @@
+"""Who asks the same of a database shares a view, whatever its driver makes of the arguments."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db.models import F, Q
+from django.db.models.functions import Length
+
+from bindserver import Binding
+from bindserver.queries.query import Query
+from tests.unit.queries.test_rendering import Sample
+
+TYPED: dict[str, Any] = {
+    "integer": 3,
+    "big": 2**40,
+    "small": 5,
+    "truth": True,
+    "text": "a",
+    "chars": "b",
+    "number": 1,
+    "decimal": Decimal("1.5"),
+    "real": 1.5,
+    "date": datetime.date(2026, 2, 3),
+    "time": datetime.time(4, 5),
+    "moment": datetime.datetime(2026, 2, 3, 4, 5, tzinfo=datetime.UTC),
+    "span": datetime.timedelta(hours=1),
+    "uid": uuid.UUID(int=7),
+    "data": {"a": [1, None]},
+    "address": "127.0.0.1",
+    "blob": b"bytes",
+    "category": 3,
+    "word": "a",
+}
+CONDITIONS: dict[str, Any] = {
+    **{f"{name} is": {name: value} for name, value in TYPED.items()},
+    **{f"{name} is not": ~Q(**{name: value}) for name, value in TYPED.items()},
+    **{
+        f"{name} is at least": {f"{name}__gte": TYPED[name]}
+        for name in ("integer", "big", "small", "decimal", "real", "date", "time", "moment", "span")
+    },
+    **{
+        f"{name} is among": {f"{name}__in": [TYPED[name]]}
+        for name in ("integer", "text", "uid", "decimal", "date")
+    },
+    "a year": {"date__year": 2026},
+    "a sum": Q(integer__gt=F("big") + 2),
+    "a length": Q(text__gt=Length("chars") + 1),
+}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS.keys())
+def test_a_condition_on_a_column_of_each_type(each_database: str, condition: Any) -> None:
+    class Sampled(Binding[Sample]):
+        model = Sample
+        fields = ["id"]
+
+        def get_q(self) -> Q:
+            return condition if isinstance(condition, Q) else Q(**condition)
+
+    one, other = Query(Sampled()), Query(Sampled())
+    assert one.unshared == ()
+    assert one.identity == other.identity
