@@ -13,7 +13,14 @@ from tests.support import opened
 
 TABLES = (
     *("auth_user_user_permissions", "auth_user_groups", "auth_group_permissions", "auth_group"),
-    *("authtoken_token", "app_product_tags", "app_product", "app_category", "app_tag"),
+    *(
+        "authtoken_token",
+        "app_booking",
+        "app_product_tags",
+        "app_product",
+        "app_category",
+        "app_tag",
+    ),
     *("app_restaurant", "app_parcel", "app_tallshelf", "app_shelf", "app_note", "app_stretch"),
     *(
         "app_booking",
