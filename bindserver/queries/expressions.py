@@ -30,7 +30,7 @@ WRITTEN = {RawSQL: "RawSQL", ExtraWhere: "extra"}
 
 def own_sql(query: Query) -> str | None:
     """Return what in a query puts SQL of its own there, None where all of it is Django's."""
-    for part, _ in parts_of([query]):
+    for part, _ in _parts([query]):
         if (found := _written_by_hand(part)) is not None:
             return found
     fields = query.model._meta.concrete_fields if query.model else ()
@@ -40,7 +40,7 @@ def own_sql(query: Query) -> str | None:
 def has_window(query: Query) -> bool:
     """Return whether a query has a window over its own rows; those of subqueries are over
     theirs."""
-    return any(isinstance(part, Window) and not within for part, within in parts_of([query]))
+    return any(isinstance(part, Window) and not within for part, within in _parts([query]))
 
 
 def is_own(cls: type) -> bool:
@@ -55,8 +55,13 @@ def keeps(model: type[Model], column: str) -> bool:
     return is_own_column(model, column) and from_db.__func__ is vars(Model)["from_db"].__func__
 
 
-def parts_of(roots: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
-    """Yield all that these are made of, and whether that is within a subquery of theirs."""
+def parts_of(roots: Iterable[Any]) -> Iterator[Any]:
+    """Yield all that these are made of, subqueries and what is in them too."""
+    return (part for part, _ in _parts(roots))
+
+
+def _parts(roots: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
+    """Yield all that these are made of, and whether it is within a subquery of theirs."""
     waiting = [(root, False) for root in roots]
     while waiting:
         part, within = waiting.pop()

@@ -109,7 +109,7 @@ def _today(binding: Binding[Any], found: Iterable[Any]) -> object:
 
 def moments_in(queryset: QuerySet[Any]) -> list[Any]:
     """Return the dates and times that a queryset and what it prefetches compare with, in order."""
-    found = [value for part, _ in parts_of([queryset.query]) for value in _constants(part)]
+    found = [value for part in parts_of([queryset.query]) for value in _constants(part)]
     for item in queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
         inner = getattr(item, "queryset", None)
         found += moments_in(inner) if isinstance(inner, QuerySet) else []

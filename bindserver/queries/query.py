@@ -315,7 +315,7 @@ class Query:
         around = encoder.encode(list(self.surroundings), "language and time zone")
         what = encoder.queryset(common, "the queryset", statement)
         read = [self.alias, what, self._limit, made, around]
-        columns = list(self._shape.columns) if self._shape is not None else []
+        columns = self._shape.told() if self._shape is not None else []
         slot = [columns, encoder.encode(list(self.slot), "slot")]
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
         kind = type(binding)
@@ -415,6 +415,7 @@ class Query:
                 if budget is None
                 else budget - sum(rows.count for rows in rows_by_slot.values())
             )
+            recorder.expect_own()
             slots = self._shape.slots(some)
             rows_by_slot |= self._load(
                 self._shape.among(some), slots, reading, recorder, pacer, left
@@ -496,9 +497,10 @@ class Query:
         """
         assert self._shape is not None
         rows_by_slot: dict[Slot, Rows] = {}
-        slots = self._shape.slots(wanted)
         reading = self._anew(together=True)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
+            recorder.expect_own()
+            slots = self._shape.slots(wanted, some)
             # More slots than keys are not worth naming: rows of others are read, and left.
             few = len(wanted) < (SLOTS_PER_QUERY if self._shape.is_joined else len(some))
             common = self._shape.among(wanted) if few else self._shape.queryset

@@ -33,6 +33,8 @@ from bindserver.queries.values import path_of
 from bindserver.queries.versions import fingerprint, loaded_beside
 from bindserver.user_code import Leftovers
 
+EVERYONE: tuple[Slot, ...] = ((),)
+"""The slots of a row that nobody deals."""
 SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
 PLAIN_FIELDS = frozenset(
     {
@@ -167,16 +169,17 @@ class Renderer:
     ) -> Generator[Row, None, None]:
         whose = self._serializer_class.__name__
         for instance in instances(queryset):
-            slot = slots.take(instance) if slots.columns else ()
-            if slot is not None:
+            found = slots.take(instance) if slots.columns else EVERYONE
+            if found:
                 sort = _attributes(instance, self._sort_columns)
-                render = partial(self._rendered, instance, sort, slot)
-                yield self.leftovers.render(render, whose)
+                render = partial(self._rendered, instance, sort)
+                row = self.leftovers.render(render, whose)
+                yield from (row._replace(slot=slot) for slot in found)
             pacer.pause()
 
-    def _rendered(self, instance: Model, sort: tuple[Any, ...], slot: Slot) -> Row:
+    def _rendered(self, instance: Model, sort: tuple[Any, ...]) -> Row:
         data = self.serializer.to_representation(instance)
-        return self._row(instance.pk, data, sort, slot)
+        return self._row(instance.pk, data, sort)
 
     def _plain_rows(
         self,
@@ -193,22 +196,23 @@ class Renderer:
         slotted = [places[name] for name in slots.columns]
         fields = [(name, places[column], field) for name, column, field in columns]
         for record in queryset.values_list(*names).iterator(chunk_size=CHUNK_ROWS):
-            slot = slots.find(tuple([record[at] for at in slotted]))
-            if slot is not None:
+            found = slots.find(tuple([record[at] for at in slotted]))
+            if found:
                 data = {
                     name: record[at]
                     if record[at] is None or field is None
                     else field.to_representation(record[at])
                     for name, at, field in fields
                 }
-                yield self._row(record[0], data, tuple([record[at] for at in sorts]), slot)
+                row = self._row(record[0], data, tuple([record[at] for at in sorts]))
+                yield from (row._replace(slot=slot) for slot in found)
             pacer.pause()
 
-    def _row(self, pk: Any, data: Any, sort: tuple[Any, ...], slot: Slot) -> Row:
+    def _row(self, pk: Any, data: Any, sort: tuple[Any, ...]) -> Row:
         key, row = self._row_key.put(pk, data)
         text = to_json(row)
         self._context.insist()
-        return Row(pk, key, text, sort, slot)
+        return Row(pk, key, text, sort)
 
 
 class ModelRenderer:
@@ -233,11 +237,12 @@ class ModelRenderer:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         beside = loaded_beside(queryset)
         for instance in instances(queryset):
-            slot = slots.take(instance) if slots.columns else ()
-            if slot is not None:
+            found = slots.take(instance) if slots.columns else EVERYONE
+            if found:
                 sort = _attributes(instance, self._sort_columns)
-                key = wire_key(instance.pk)
-                yield Row(instance.pk, key, fingerprint(instance, beside), sort, slot, instance)
+                text = fingerprint(instance, beside)
+                for slot in found:
+                    yield Row(instance.pk, wire_key(instance.pk), text, sort, slot, instance)
             pacer.pause()
 
 

@@ -12,7 +12,7 @@ SQLite may be any number. There are only two of those: their conditions stay in 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ from django.db import connections
 from django.db.models import ForeignKey, Model, OneToOneField, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, In
+from django.db.models.sql import Query as SQLQuery
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.where import AND, OR, WhereNode
 
@@ -27,6 +28,7 @@ from bindserver.database import database_of
 from bindserver.exceptions import BindserverError
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import keeps
+from bindserver.queries.within import Within, within_of
 
 Slot = tuple[Any, ...]
 """The values of a shape's columns."""
@@ -47,15 +49,17 @@ class Slots:
         columns: the names by which a row has the columns; of joined ones they begin with `BESIDE`.
         kinds: the Python types of their values.
         wanted: the slots.
+        owners: whose each value of the last column is, where that stands for its owners.
     """
 
     columns: tuple[str, ...] = ()
     kinds: tuple[type, ...] = ()
     wanted: Collection[Slot] = frozenset({()})
+    owners: Mapping[Any, Collection[Any]] | None = None
 
-    def take(self, instance: Model) -> Slot | None:
-        """Return the slot of an instance, None if it is not wanted; what is not the instance's own
-        is taken away from it.
+    def take(self, instance: Model) -> Sequence[Slot]:
+        """Return the slots of an instance, as `find` does; what is not the instance's own is taken
+        away from it.
 
         Raises:
             NotBySlot: as `find`.
@@ -66,16 +70,19 @@ class Slots:
                 del vars(instance)[name]
         return self.find(values)
 
-    def find(self, values: Slot) -> Slot | None:
-        """Return the slot of a row with these values, None if it is not wanted.
+    def find(self, values: Slot) -> Sequence[Slot]:
+        """Return the slots of a row with these values, as far as they are wanted.
 
         Raises:
-            NotDealt: a value is of another type than its column's.
+            NotBySlot: a value is of another type than its column's.
         """
         for value, kind in zip(values, self.kinds, strict=True):
             if type(value) is not kind and value is not None:
                 raise NotBySlot(f"a column has {type(value).__name__}, and not {kind.__name__}")
-        return values if values in self.wanted else None
+        if self.owners is None:
+            return (values,) if values in self.wanted else ()
+        slots = [(*values[:-1], owner) for owner in self.owners.get(values[-1], ())]
+        return [slot for slot in slots if slot in self.wanted]
 
 
 ALL = Slots()
@@ -91,21 +98,38 @@ class Shape:
         columns: the names by which a row has the columns.
         kinds: the Python types of their values.
         sources: what the columns are in SQL.
+        membership: whose rows are whose, where the last column stands for that.
     """
 
     queryset: QuerySet[Any]
     columns: tuple[str, ...]
     kinds: tuple[type, ...]
     sources: tuple[Col, ...]
+    membership: Membership | None = None
 
     @property
     def is_joined(self) -> bool:
         """Whether a row may belong to several slots, by what it is joined to."""
         return any(name.startswith(BESIDE) for name in self.columns)
 
-    def slots(self, wanted: Collection[Slot]) -> Slots:
-        """Return these slots, as a row is asked for its own."""
-        return Slots(self.columns, self.kinds, frozenset(wanted))
+    def told(self) -> list[str]:
+        """Return what its columns are, for an identity."""
+        owner = [] if self.membership is None else [self.membership.path()]
+        return [*self.columns, *owner]
+
+    def slots(self, wanted: Collection[Slot], pks: Collection[Any] | None = None) -> Slots:
+        """Return slots, as a row is asked for its own. Of a membership, the database is asked whose
+        rows are whose.
+
+        Args:
+            wanted: the slots.
+            pks: the primary keys of the rows that will be asked; None for any.
+        """
+        some = wanted if isinstance(wanted, Set) else frozenset(wanted)
+        owners = None
+        if self.membership is not None:
+            owners = self.membership.owners(self.queryset, {slot[-1] for slot in some}, pks)
+        return Slots(self.columns, self.kinds, some, owners)
 
     def among(self, wanted: Collection[Slot]) -> QuerySet[Any]:
         """Return the rows of these slots, and no others."""
@@ -114,17 +138,71 @@ class Shape:
         listed: dict[Slot, list[Any]] = {}
         for slot in wanted:
             listed.setdefault(slot[:widest] + slot[widest + 1 :], []).append(slot[widest])
-        source = self.sources[widest]
-        others = self.sources[:widest] + self.sources[widest + 1 :]
+        others = [*range(widest), *range(widest + 1, len(values))]
         every = WhereNode(connector=OR)
         for rest, some in listed.items():
-            equal = [Exact(other, value) for other, value in zip(others, rest, strict=True)]
-            conditions: list[Any] = [*equal, In(source, some)]
+            conditions: list[Any] = [self._among(widest, some)]
+            for index, value in zip(others, rest, strict=True):
+                conditions.append(self._among(index, [value]))
             every.children.append(WhereNode(conditions, AND))
         queryset = self.queryset.all()
         # Not by `filter`: that would join anew what has several rows.
         queryset.query.where = WhereNode([queryset.query.where, every], AND)
         return queryset
+
+    def _among(self, index: int, values: list[Any]) -> Any:
+        """Return the condition that rows have some values in a place of their slots."""
+        source = self.sources[index]
+        if self.membership is not None and index == len(self.sources) - 1:
+            return self.membership.rows_of(values)
+        return Exact(source, values[0]) if len(values) == 1 else In(source, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A condition that a row is among those of an owner, who is the last of a slot's values.
+
+    Attributes:
+        within: the condition.
+        owner: the subquery's column that says whose a row is.
+        kind: the Python type of its values.
+        subquery: the subquery, whoever is the owner.
+    """
+
+    within: Within
+    owner: Col
+    kind: type
+    subquery: SQLQuery
+
+    def path(self) -> str:
+        """Return which column of the subquery it is."""
+        return f"{self.owner.alias}.{self.owner.target.column}"
+
+    def rows_of(self, owners: Collection[Any]) -> Any:
+        """Return the condition that rows are among those of some owners."""
+        return self.within.rows_of(self.owner, owners, self.subquery)
+
+    def owners(
+        self, queryset: QuerySet[Any], wanted: Collection[Any], pks: Collection[Any] | None
+    ) -> Mapping[Any, Collection[Any]]:
+        """Return the owners of each value of the column, all that are wanted among them.
+
+        Raises:
+            NotBySlot: an owner is of another type than its column's.
+        """
+        alias = queryset.db
+        narrowed: Any = In(self.owner, list(wanted))
+        if pks is not None and len(wanted) > OWNERS_NAMED:
+            narrowed = self.within.of_rows(queryset.model, pks, alias)
+        found = self.within.owners(self.owner, narrowed, self.subquery, alias)
+        for owner in {owner for owners in found.values() for owner in owners}:
+            if type(owner) is not self.kind and owner is not None:
+                raise NotBySlot(f"an owner is {type(owner).__name__}, and not {self.kind.__name__}")
+        return found
+
+
+OWNERS_NAMED = 50
+"""More owners are not named when it is asked whose some rows are: all of theirs are told."""
 
 
 class Condition(NamedTuple):
@@ -162,11 +240,21 @@ def shape_of(
     beside = [source.alias for _, source, _ in conditions.values()]
     aliases = {query.base_table, *[name for name in beside if name != query.base_table][:1]}
     conditions = {at: found for at, found in conditions.items() if found.source.alias in aliases}
-    if not conditions:
-        return None
     ordered = [conditions[at] for at in sorted(conditions)]
+    named = {source.alias for _, source, _ in ordered}
+    member = _membership(queryset, alias) if joined and named <= {query.base_table} else None
+    if not conditions and member is None:
+        return None
     common = queryset.all()
-    common.query.where = _without(query.where, {id(item) for item, _, _ in ordered})
+    replaced: dict[int, Any] = {id(item): None for item, _, _ in ordered}
+    slot = tuple([item.rhs for item, _, _ in ordered])
+    if member is not None:
+        membership, owner, kind = member
+        item = membership.within.item
+        replaced[id(item)] = membership.within.anybodys(membership.subquery)
+        ordered.append(Condition(item, membership.within.source, kind))
+        slot = (*slot, owner)
+    common.query.where = _replaced(query.where, replaced)
     names = [_name_of(source, number, query) for number, (_, source, _) in enumerate(ordered)]
     for name, (_, source, _) in zip(names, ordered, strict=True):
         if name.startswith(BESIDE):
@@ -176,8 +264,40 @@ def shape_of(
         columns=tuple(names),
         kinds=tuple([kind for _, _, kind in ordered]),
         sources=tuple([source for _, source, _ in ordered]),
+        membership=None if member is None else member[0],
     )
-    return shape, tuple([item.rhs for item, _, _ in ordered])
+    return shape, slot
+
+
+def _membership(queryset: QuerySet[Any], alias: str) -> tuple[Membership, Any, type] | None:
+    """Return the first condition that a row is among those of an owner, which owner that is, and
+    the Python type of the column's values."""
+    vendor, query = connections[alias].vendor, queryset.query
+    for item in _required(query.where):
+        within = within_of(item, query.base_table)
+        if within is None or not keeps(queryset.model, within.source.target.attname):
+            continue
+        kinds = {_kind(within.source.target, vendor), _kind(within.value.target, vendor)}
+        kind = kinds.pop()
+        for condition in _conditions(within.subquery.where, vendor).values():
+            if kind is not None and not kinds and condition.source.alias in within.tables():
+                without = within.subquery.clone()
+                without.where = _replaced(without.where, {id(condition.item): None})
+                _, owner, owners_kind = condition
+                member = Membership(within, owner, owners_kind, without)
+                return member, condition.item.rhs, kind
+    return None
+
+
+def _required(where: WhereNode) -> Iterator[Any]:
+    """Yield the conditions that all rows must meet."""
+    if where.negated or where.connector != AND:
+        return
+    for item in where.children:
+        if isinstance(item, WhereNode):
+            yield from _required(item)
+        else:
+            yield item
 
 
 def _name_of(source: Col, number: int, query: Any) -> str:
@@ -210,14 +330,8 @@ def _is_plain(queryset: QuerySet[Any]) -> bool:
 def _conditions(where: WhereNode, vendor: str) -> Mapping[tuple[str, str], Condition]:
     """Return the conditions that may make the slot, by table and column."""
     found: dict[tuple[str, str], Condition] = {}
-    item: Any
-    if where.negated or where.connector != AND:
-        return found
-    for item in where.children:
-        if isinstance(item, WhereNode):
-            for at, inner in _conditions(item, vendor).items():
-                found.setdefault(at, inner)
-        elif (source := _column(item)) is not None:
+    for item in _required(where):
+        if (source := _column(item)) is not None:
             kind = _kind(source.target, vendor)
             if kind is not None and type(item.rhs) is kind and _fits(item.rhs):
                 at = (source.alias, source.target.attname)
@@ -245,11 +359,13 @@ def _fits(value: Any) -> bool:
     return not isinstance(value, int) or abs(value) < 2**63
 
 
-def _without(where: WhereNode, conditions: Collection[int]) -> WhereNode:
-    """Return a copy of what rows must meet, without some conditions, named by their `id`."""
-    children = [
-        _without(item, conditions) if isinstance(item, WhereNode) else item
-        for item in where.children
-        if id(item) not in conditions
-    ]
+def _replaced(where: WhereNode, conditions: Mapping[int, Any]) -> WhereNode:
+    """Return a copy of what rows must meet, with others in place of some conditions, named by
+    their `id`; None for nothing."""
+    children: list[Any] = []
+    for item in where.children:
+        if isinstance(item, WhereNode):
+            children.append(_replaced(item, conditions))
+        elif (other := conditions.get(id(item), item)) is not None:
+            children.append(other)
     return WhereNode.create(children, where.connector, where.negated)

@@ -196,7 +196,7 @@ def _plus(moment: datetime.datetime, interval: datetime.timedelta) -> datetime.d
 
 
 def _has_now(part: Any) -> bool:
-    return any(isinstance(one, Now) for one, _ in parts_of([part]))
+    return any(isinstance(one, Now) for one in parts_of([part]))
 
 
 def _demand_no_now(some: Iterable[Any]) -> None:
@@ -330,7 +330,7 @@ def _is_moment(part: Any) -> bool:
     """Return whether a part is a moment that a row has by itself, whatever the time is."""
     if not hasattr(part, "as_sql") or _has_now(part):
         return False
-    if any(isinstance(one, SEVERAL) for one, _ in parts_of([part])):
+    if any(isinstance(one, SEVERAL) for one in parts_of([part])):
         return False
     return type(getattr(part, "output_field", None)) is DateTimeField
 
