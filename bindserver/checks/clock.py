@@ -40,9 +40,9 @@ def check_clock(binding: BindingClass) -> Iterator[CheckMessage]:
         return
     problem = f"{why_never_right(binding.__name__, found)}"
     if is_sent(binding) or binding.hears_messages():
-        yield Error(problem, hint=SAY_NOW, obj=binding, id="bindserver.E062")
+        yield Error(problem, hint=SAY_NOW, obj=binding, id="bindserver.E066")
     else:
-        yield checks.Warning(problem, hint=SAY_NOW, obj=binding, id="bindserver.W062")
+        yield checks.Warning(problem, hint=SAY_NOW, obj=binding, id="bindserver.W066")
 
 
 def check_now(binding: BindingClass) -> Iterator[CheckMessage]:
@@ -60,7 +60,7 @@ def check_now(binding: BindingClass) -> Iterator[CheckMessage]:
             hint="Compare a moment of the row's own with Now(), plus or minus a fixed interval; or "
             "say in refresh_seconds how old rows may be.",
             obj=binding,
-            id="bindserver.W063",
+            id="bindserver.W067",
         )
 
 

@@ -17,7 +17,7 @@ def check_depends_on(binding: BindingClass) -> Iterator[CheckMessage]:
     try:
         tables_behind(binding)
     except BindingError as problem:
-        yield Error(str(problem), hint=SAY_MODELS, obj=binding, id="bindserver.E060")
+        yield Error(str(problem), hint=SAY_MODELS, obj=binding, id="bindserver.E064")
 
 
 def check_refresh(binding: BindingClass) -> Iterator[CheckMessage]:
@@ -25,4 +25,4 @@ def check_refresh(binding: BindingClass) -> Iterator[CheckMessage]:
     try:
         refresh_of(binding)
     except BindingError as problem:
-        yield Error(str(problem), hint=SAY_SECONDS, obj=binding, id="bindserver.E061")
+        yield Error(str(problem), hint=SAY_SECONDS, obj=binding, id="bindserver.E065")

@@ -222,16 +222,16 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
         {"model": Shelf, "event": "goods", "serializer_class": Deep},
     ),
     "the time at which it is asked": (
-        "E062",
+        "E066",
         {"model": Moment, "event": "goods", "fields": ["at"], "get_q": until_now},
     ),
-    "the time at which Python asks": ("W062", {"model": Moment, "get_q": until_now}),
+    "the time at which Python asks": ("W066", {"model": Moment, "get_q": until_now}),
     "the time, that nobody follows": (
-        "W063",
+        "W067",
         {"queryset": Moment.objects.annotate(now=Now()), "event": "goods", "fields": ["at"]},
     ),
-    "a time to refresh": ("E061", {**GOOD, "refresh_seconds": 0.5}),
-    "what stands behind it": ("E060", {**GOOD, "depends_on": ["app.Nothing"]}),
+    "a time to refresh": ("E065", {**GOOD, "refresh_seconds": 0.5}),
+    "what stands behind it": ("E064", {**GOOD, "depends_on": ["app.Nothing"]}),
     "what a thread has of its own": ("W053", {**GOOD, "get_queryset": of_thread}),
     "no name for the key": (
         "E042",
@@ -467,7 +467,7 @@ def test_what_stands_behind_is_named_as_models(
 ) -> None:
     declare(**GOOD, depends_on=named)
     [found] = checks.check_bindings()
-    assert (found.id, problem in str(found.msg)) == ("bindserver.E060", True)
+    assert (found.id, problem in str(found.msg)) == ("bindserver.E064", True)
 
 
 def test_every_check_has_its_test() -> None:

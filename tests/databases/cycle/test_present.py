@@ -78,10 +78,10 @@ WRONG = [by_now, by_imported, by_hour, by_day, by_date, by_python, by_helper]
 @pytest.mark.parametrize("filters", WRONG)
 def test_a_check_says_that_it_is_never_right(filters: Any) -> None:
     [found] = problems_of(declare(filters=filters))
-    assert found.id == "bindserver.E062"
+    assert found.id == "bindserver.E066"
     assert "Now()" in str(found.hint)
     [found] = problems_of(declare(filters=filters, event=None))
-    assert found.id == "bindserver.W062"
+    assert found.id == "bindserver.W066"
     assert problems_of(declare(filters=filters, refresh_seconds=30)) == []
 
 
@@ -106,7 +106,7 @@ def test_what_a_class_body_has_from_a_clock_is_told_too() -> None:
         {"queryset": Booking.objects.filter(end__gt=early)},
     ):
         [found] = problems_of(declare(**declared))
-        assert found.id == "bindserver.E062"
+        assert found.id == "bindserver.E066"
 
 
 def by_param(self: Any) -> Any:

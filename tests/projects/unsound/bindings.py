@@ -177,17 +177,17 @@ class E054(Binding[Any]):
     serializer_class = Deep
 
 
-class E060(Good):
+class E064(Good):
     event = "e060"
     depends_on: ClassVar[Any] = ["app.Nothing"]
 
 
-class E061(Good):
+class E065(Good):
     event = "e061"
     refresh_seconds = 0
 
 
-class E062(Binding[Any]):
+class E066(Binding[Any]):
     model = Moment
     event = "e062"
     fields = ("at",)
