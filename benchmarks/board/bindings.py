@@ -173,11 +173,12 @@ class DearBinding(Binding[Task]):
 
 
 class OpenBinding(Binding[Task]):
-    """What is open yet, by the clock of whoever asks."""
+    """What is open yet, by the clock of whoever asks; without a time to refresh it is refused."""
 
     model = Task
     event = "open"
     fields = ["id", "title"]
+    refresh_seconds = 3600
 
     def get_queryset(self) -> QuerySet[Any]:
         return Task.objects.filter(until__gt=timezone.now())

@@ -22,7 +22,7 @@ from django.db.models import Model
 from django.db.models.manager import BaseManager
 from django.utils import timezone, translation
 
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, model_of
 
 DEEPEST = 6
 """What is called through more functions than this is not looked at."""
@@ -88,14 +88,24 @@ def read_by(kind: type[Binding[Any]], model: type[Model], *serializers: type) ->
     return _read_by(asked, model, serializers)
 
 
+def names_of(kind: type[Binding[Any]]) -> frozenset[str]:
+    """Return the names in the code by which a binding's class and its model's manager say the rows,
+    and in the functions that this calls by name."""
+    asked: Any = kind
+    return _names_of(asked)
+
+
+@lru_cache(maxsize=512)
+def _names_of(kind: Any) -> frozenset[str]:
+    search = _Search()
+    search.look_at_rows(kind, model_of(kind))
+    return frozenset(search.names)
+
+
 @lru_cache(maxsize=512)
 def _read_by(kind: Any, model: Any, serializers: Any) -> frozenset[Ambient]:
     search = _Search()
-    for name in ASKED:
-        if getattr(kind, name, None) is not getattr(Binding, name):
-            search.look(getattr(kind, name, None), kind)
-    manager = type(model._default_manager)
-    search.look(manager.get_queryset, manager)
+    search.look_at_rows(kind, model)
     for cls in (*serializers, kind.serializer_class):
         for base in cls.__mro__ if isinstance(cls, type) else ():
             for member in list(vars(base).values()):
@@ -108,10 +118,21 @@ class _Search:
 
     def __init__(self) -> None:
         self.found: set[Ambient] = set()
+        self.names: set[str] = set()
         self._seen: set[int] = set()
+
+    def look_at_rows(self, kind: Any, model: Any) -> None:
+        """Look at what says a binding's rows."""
+        for name in ASKED:
+            if getattr(kind, name, None) is not getattr(Binding, name):
+                self.look(getattr(kind, name, None), kind)
+        manager = type(model._default_manager)
+        self.look(manager.get_queryset, manager)
 
     def look(self, value: Any, owner: Any = None, depth: int = 0) -> None:
         """Look at a value; of a function at what it names, there and in its owner."""
+        if value is timezone.now:
+            self.names.add("now")  # it may have been imported under another
         if isinstance(value, STATE):
             self.found.add(Ambient.STATE)
         elif any(value is function for function in LOCALE):
@@ -120,6 +141,7 @@ class _Search:
             for function in _functions_of(value):
                 if id(function) not in self._seen and not _is_known(function):
                     self._seen.add(id(function))
+                    self.names.update(_names_in(function.__code__))
                     for named in _named_by(function, owner):
                         self.look(named, owner, depth + 1)
 

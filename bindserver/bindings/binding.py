@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime
 import functools
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -21,12 +22,16 @@ from bindserver.exceptions import BindingError
 
 M = TypeVar("M", bound=Model)
 
+IMPORTED_AT = time.time()
+"""What the body of a binding has from a clock is later, in seconds since 1970."""
+
 SERIALIZERS_KEPT = 1000
 """How many serializers that were made of plain fields are kept, to be made once."""
 
 DECLARED = frozenset(
     {
         "aggregate",
+        "depends_on",
         "event",
         "excludes",
         "fields",
@@ -35,6 +40,7 @@ DECLARED = frozenset(
         "max_rows",
         "ordering",
         "queryset",
+        "refresh_seconds",
         "serializer_class",
         "using",
     }
@@ -111,6 +117,10 @@ class Binding(Generic[M]):
         max_rows: refuse to serve more rows than this; None for the setting MAX_ROWS.
         params: named arguments: serializer fields, or int, str, bool for ones that must be given.
         using: the database's alias; None for "default".
+        depends_on: models whose rows it reads in a way that its SQL does not show, as those that
+            stand behind a database view do: classes, or texts such as "app.Model".
+        refresh_seconds: read the rows whole at least so often while somebody wants them, for what
+            cannot be followed; None where all can.
         permission_classes: DRF's permission classes, which decide who may subscribe; None for
             DRF's setting. Python code is not asked.
         request: None says that rows and serializer are right without a request.
@@ -141,6 +151,8 @@ class Binding(Generic[M]):
     max_rows: ClassVar[int | None] = None
     params: Any = {}
     using: ClassVar[str | None] = None
+    depends_on: ClassVar[Sequence[type[Model] | str] | None] = None
+    refresh_seconds: ClassVar[float | None] = None
     permission_classes: ClassVar[Sequence[Any] | None] = None
     request: ClassVar[Any] = _NoRequest()
 

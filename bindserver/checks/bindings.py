@@ -20,12 +20,14 @@ from bindserver.bindings.importing import (
 )
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.checks.audience import check_event, check_groups, check_permissions, check_session
+from bindserver.checks.clock import check_clock, check_now
 from bindserver.checks.columns import (
     check_aggregate,
     check_columns,
     check_sources,
     check_union,
 )
+from bindserver.checks.following import check_depends_on, check_refresh
 from bindserver.checks.querysets import check_limits, check_model, check_query, check_using
 from bindserver.checks.rendering import (
     check_database,
@@ -144,6 +146,8 @@ CHECKS: tuple[Check, ...] = (
     check_serializer,
     check_limits,
     check_using,
+    check_depends_on,
+    check_refresh,
     check_permissions,
     check_query,
     check_groups,
@@ -157,4 +161,6 @@ CHECKS: tuple[Check, ...] = (
     check_key,
     check_passwords,
     check_thread,
+    check_clock,
+    check_now,
 )

@@ -15,6 +15,9 @@ from bindserver.bindings.binding import alias_of
 from bindserver.bindings.registry import BindingClass, registry, tables_named
 from bindserver.conf import conf
 from bindserver.database.row_security import HINT, refusal_for, tables_by_row
+from bindserver.database.views import database_views
+from bindserver.exceptions import BindingError
+from bindserver.queries.behind import behind, warning_of
 
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
@@ -108,17 +111,13 @@ def _row_security(bindings: Sequence[BindingClass], alias: str) -> Iterator[Chec
 
 
 def _views(bindings: Sequence[BindingClass], alias: str) -> Iterator[CheckMessage]:
-    connection = connections[alias]
-    with connection.cursor() as cursor:
-        listed = connection.introspection.get_table_list(cursor)
-    views = {str(item.name) for item in listed if item.type == "v"}
+    """Check that somebody says what stands behind views of the database."""
+    views = database_views(connections[alias])
     for binding in bindings:
-        for table in sorted(views & tables_named(binding)):
-            yield checks.Warning(
-                f"{binding.__name__} reads {table}, a database view, which no change log can "
-                f"watch: its rows are compared whole every {conf.COMPARE_SECONDS:g} s.",
-                hint="Have the binding query the tables behind the view, or lower "
-                'BINDSERVER["COMPARE_SECONDS"].',
-                obj=binding,
-                id="bindserver.W051",
-            )
+        try:
+            stands = behind(binding, views)
+        except BindingError:  # which another check tells
+            continue
+        for view in sorted(views & {*stands.instead(tables_named(binding)), *stands.tables}):
+            problem, remedy = warning_of(binding, view)
+            yield checks.Warning(problem, hint=remedy, obj=binding, id="bindserver.W051")

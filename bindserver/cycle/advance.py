@@ -75,8 +75,8 @@ class Advance:
             logger.debug("bindserver: views are moved one by one", exc_info=problem)
             self._routing.dissolve(shape)  # each is to fail by itself
             return
-        if what.whole:
-            self._routing.dissolve(shape)
+        if what.whole or (what and shape.query.pulse is not None):
+            self._routing.dissolve(shape)  # each is to look when its next row crosses
         elif what:
             self._move_riders(shape, what)
         self._routing.release(shape)
@@ -141,8 +141,9 @@ class Advance:
     def _assign(self, groups: Groups, live: LiveView) -> None:
         """Put a view to those that it can be read with; let it pass if nothing has touched it."""
         self._context.store.demand_all_rows(live)
-        what = self._what(live)
+        what = self._context.ticks.touched(live, self._what(live))
         if not what:
+            self._context.ticks.settle(live)
             if not live.shape.is_riding(live):
                 live.position = self._context.position
             live.moved_at = time.monotonic()
@@ -155,14 +156,17 @@ class Advance:
         groups.setdefault(key, (what, []))[1].append(live)
 
     def _what(self, live: LiveView) -> Touched:
-        if live.state is not ViewState.READY or self._may_be_old_to_who_waits(live):
+        if live.state is not ViewState.READY or live.is_past(self._context.began):
+            return WHOLE
+        if self._may_be_old_to_who_waits(live):
             return WHOLE
         return self._context.invalidation.touched(live, live.position)
 
     def _may_be_old_to_who_waits(self, live: LiveView) -> bool:
         """Return whether somebody wants the rows as they are now, and memory might not have
         them."""
-        if (live.openings or live.readers) and self._context.invalidation.is_unsure_of(live):
+        unsure = live.query.only_now or self._context.invalidation.is_unsure_of(live)
+        if (live.openings or live.readers) and unsure:
             return True
         return not all(self._context.source.proves(live.compared, r.asked) for r in live.readers)
 
@@ -207,6 +211,7 @@ class Advance:
         except Exception as problem:
             self._note_lock(live, problem)
             raise
+        self._context.ticks.settle(live)
         self._context.store.demand_all_rows(live)  # what else is read is known by now
         self._publish(live, delta)
 
@@ -218,6 +223,7 @@ class Advance:
     def _have_loaded(self, lives: Sequence[LiveView]) -> None:
         for live in lives:
             live.await_load()
+            self._context.ticks.begin_load(live)
         durable = self._context.source.durable
         self._context.loader.load(
             Wanted(lives=lives, since=self._context.position, durable=durable)
@@ -244,6 +250,7 @@ class Advance:
             live.read_again()  # the load may have begun before that was said
 
     def _publish(self, live: LiveView, delta: Delta | None) -> None:
+        self._context.store.alarms.set(live)
         if delta is None and not live.stale:
             return
         live.stale = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from bindserver.cycle.invalidation import Invalidation
 from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loader
+from bindserver.cycle.ticks import Ticks
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Position
@@ -35,8 +37,10 @@ class TurnContext:
         outbound: the events that the turn comes to.
         staying: the views that stay where they are until there is another snapshot: the turn's
             cannot show them as they were, or has been open for long enough.
+        began: when the turn began, on the monotonic clock.
         position: the snapshot's.
         invalidation: what changed up to it.
+        ticks: what the passing of time has changed.
     """
 
     store: ViewStore
@@ -47,8 +51,10 @@ class TurnContext:
     note: Callable[[Exception], None] = nobody
     outbound: Outbound = field(default_factory=Outbound)
     staying: set[LiveView] = field(default_factory=set)
+    began: float = field(default_factory=time.monotonic)
     position: Position = NOWHERE
     invalidation: Invalidation = field(init=False)
+    ticks: Ticks = field(init=False)
 
     @property
     def alias(self) -> str:
@@ -62,6 +68,8 @@ class TurnContext:
         self.store.begin(
             self.position, self.invalidation.since(self.store.routing.present.position)
         )
+        self.ticks = Ticks(self.alias, self.began)
+        self.store.wake(self.began)
 
     def stay(self, live: LiveView) -> None:
         """Leave a view where it is until there is another snapshot."""

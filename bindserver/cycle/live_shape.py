@@ -112,7 +112,7 @@ class LiveShape(Generic[View]):
 
     def learn(self, recorder: Recorder) -> None:
         """Take note of the tables that reading has read beside the views' own query."""
-        found = recorder.other - self.whole_tables
+        found = self.query.behind.instead(recorder.other) - self.whole_tables
         if found:
             self.whole_tables |= found
             self._reads(self, found)

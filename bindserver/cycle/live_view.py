@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from types import MappingProxyType
@@ -50,6 +52,23 @@ def _nobody(live: LiveView) -> None:
     """Hear that a view is to be looked at, and do nothing."""
 
 
+@dataclass(slots=True)
+class Tick:
+    """Up to when a view is right as time passes, by the database's clock.
+
+    Attributes:
+        seen: what crossed the present time before has been read again; None where nothing has.
+        next: when the next row crosses; None where none does.
+        known: whether that was looked for.
+        at: when to look again, on the monotonic clock.
+    """
+
+    seen: datetime.datetime | None = None
+    next: datetime.datetime | None = None
+    known: bool = False
+    at: float = -math.inf
+
+
 class LiveView:
     """One view, with its query, position and audience. The cycle's thread alone touches it.
 
@@ -69,6 +88,10 @@ class LiveView:
         given: whether the binding was given params.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for first rows while it is set aside.
+        reading_since: when it was last begun to read it, on the monotonic clock.
+        refresh_at: when it is to be read whole, changed or not.
+        tick: up to when it is right as time passes.
+        armed_at: for when that is noted in the store's alarms.
     """
 
     def __init__(
@@ -100,6 +123,9 @@ class LiveView:
         self.failures = 0
         self.retry_at = 0.0
         self.moved_at = -math.inf
+        self.reading_since = -math.inf
+        self.refresh_at = self.armed_at = math.inf
+        self.tick = Tick()
         self.behind_since: float | None = None
         self.used_at = time.monotonic()
         self.modified = time.time()
@@ -187,6 +213,15 @@ class LiveView:
         """Return whether it is set aside, and not to be tried again yet."""
         return self.state is ViewState.FAILED and time.monotonic() < self.retry_at
 
+    def wakes_at(self) -> float:
+        """Return when it is to be looked at though nobody writes, on the monotonic clock."""
+        ticks = self.query.pulse is not None and self.tick.known
+        return min(self.refresh_at, self.tick.at) if ticks else self.refresh_at
+
+    def is_past(self, now: float) -> bool:
+        """Return whether its rows are older than they may be, changed or not."""
+        return self.state is ViewState.READY and self.refresh_at <= now
+
     def refuses(self) -> Refusal | None:
         """Return why nobody is given its rows until it is tried again; None if it can be read, or
         nobody knows that it cannot: then whoever asks is to wait."""
@@ -214,6 +249,7 @@ class LiveView:
             self.loaded_at = -math.inf
             self.suspect = False
             self._sync.clear()
+            self.tick = Tick()
             if self.state is not ViewState.FAILED:
                 self.state = ViewState.NEW
         elif self.state is not ViewState.FAILED and not query.is_surely(before):
@@ -272,6 +308,10 @@ class LiveView:
             began: when a big load of them began, on the monotonic clock.
         """
         self.loaded_at = -math.inf if began is None else began
+        seconds = self.query.refreshed_after
+        read_at = self.reading_since if began is None else began
+        old_at = math.inf if seconds is None else read_at + seconds
+        self.refresh_at = min(old_at, self.query.fresh_until)
         delta = self.view.load(rows.fresh)
         self.keys = dict(rows.keys)
         self.instances = dict(rows.instances)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Hashable, Iterator, Sequence, Set
 from contextlib import contextmanager
 
@@ -105,7 +106,9 @@ def take(
 @contextmanager
 def _learning(lives: Sequence[LiveView], alias: str) -> Iterator[Recorder]:
     """Read for views, and let them learn from which tables."""
-    recorder = Recorder()
+    recorder, began = Recorder(), time.monotonic()
+    for live in lives:
+        live.reading_since = began
     with guarded(alias), recorder.watching(alias):
         yield recorder
     for shape in {live.shape for live in lives}:
@@ -174,7 +177,7 @@ def missed(
         if invalidation.since(cursor.position) is None:
             return None
         what = invalidation.touched(live, cursor.position)
-        if what.whole or invalidation.is_unsure_of(live):
+        if what.whole or invalidation.is_unsure_of(live) or live.query.drifts:
             changed = set(live.view.rows)
         else:
             changed = {live.keys[pk] for pk in what.pks if pk in live.keys}

@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 
 from bindserver.bindings import permissions
 from bindserver.bindings.binding import Binding
+from bindserver.bindings.refreshing import asks_code, clock_of_period
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
+from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.callers import Callers, context_of
 from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
@@ -19,10 +21,13 @@ from bindserver.cycle.routing import Routing
 from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.database.row_security import HINT, refusal_for
 from bindserver.database.snapshot import guarded, vouch
+from bindserver.database.views import DatabaseViews
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import ShownByRow, Unavailable
+from bindserver.queries.behind import behind
 from bindserver.queries.carried import Carried
 from bindserver.queries.dependencies import Recorder
+from bindserver.queries.present import demand_timeless
 from bindserver.queries.query import Form, Query
 
 
@@ -48,6 +53,7 @@ class ViewStore:
         secret: signs cursors.
 
     Attributes:
+        alarms: when views are to be looked at though nobody writes.
         by_row: the tables of which the database shows the server's role some rows only; None before
             it was asked.
         routing: which views a turn is to look at.
@@ -57,6 +63,7 @@ class ViewStore:
     def __init__(self, alias: str, secret: bytes) -> None:
         self.alias = alias
         self.secret = secret
+        self.alarms = Alarms()
         self.by_row: frozenset[str] | None = None
         self.routing = Routing()
         self.overdue: dict[Viewer, None] = {}
@@ -67,6 +74,7 @@ class ViewStore:
         self._led: dict[LiveView, set[Viewer]] = {}
         self._dependents: Dependents[Viewer] = Dependents()
         self._unserved: dict[Viewer, None] = {}
+        self._database_views = DatabaseViews(alias)
 
     def views(self) -> list[LiveView]:
         """Return all views."""
@@ -269,11 +277,16 @@ class ViewStore:
             with refusing(given=given), guarded(self.alias), recorder.watching(self.alias):
                 if not trusted:
                     permissions.ask(instance)
-                query = Query(instance, form, pristine)
+                with clock_of_period(instance) as until:
+                    query = Query(instance, form, pristine)
+                demand_timeless(pristine, query)
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self.alias, recorder.tables)
         query.carried = Carried(query.instances, self._callers.is_here)
-        return Evaluated(query, instance, recorder.tables)
+        query.fresh_until = until
+        if instance.depends_on is not None:
+            query.stand_on(behind(instance, self._database_views.names()))
+        return Evaluated(query, instance, set(query.behind.instead(recorder.tables)))
 
     def _view_of(self, asked: Evaluated, viewer: Viewer | None = None) -> LiveView:
         """Return the view of a query, for a viewer or a new one.
@@ -375,7 +388,21 @@ class ViewStore:
         for live in old:
             del self._views[live.query.identity]
             del self._led[live]
+            self.alarms.forget(live)
             self.routing.drop(live)
+
+    def wake(self, now: float) -> None:
+        """Have this turn look at the views whose time has come, and ask the bindings again of those
+        that are refreshed: what cannot be followed may be what their code reads.
+
+        Args:
+            now: on the monotonic clock.
+        """
+        for live in self.alarms.ring(now):
+            if live.wanted:
+                self.routing.dismount(live)
+            if live.is_past(now) and asks_code(live.binding):
+                self.overdue |= dict.fromkeys(self._led[live])
 
     # Of all views.
 
@@ -433,15 +460,14 @@ class ViewStore:
         return self._dependents.tables()
 
     def due(self) -> float:
-        """Return when the next view that was set aside is to be tried again."""
-        return min(
-            (
-                live.retry_at
-                for live in self.routing.unsettled
-                if live.state is ViewState.FAILED and live.wanted
-            ),
-            default=float("inf"),
-        )
+        """Return when the next view that was set aside is to be tried again, or another is to be
+        looked at though nobody writes."""
+        retries = [
+            live.retry_at
+            for live in self.routing.unsettled
+            if live.state is ViewState.FAILED and live.wanted
+        ]
+        return min([self.alarms.due(), *retries])
 
     def lagging(self, position: Position, unseen: frozenset[str]) -> frozenset[Listener]:
         """Return the listeners that have rows of a view that is not at the present position, or may

@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.database.sql import ask
+from bindserver.database.sql import ask, spellings
 
 SECURED = (
     "SELECT nspname, relname, pg_table_is_visible(c.oid) FROM pg_class c "
@@ -34,12 +34,8 @@ def tables_by_row(connection: BaseDatabaseWrapper) -> frozenset[str]:
     model may have for them."""
     if connection.vendor != "postgresql":
         return frozenset()
-    names: set[str] = set()
-    for schema, table, visible in ask(connection, SECURED):
-        names |= {f"{schema}.{table}", f'{schema}"."{table}', f'"{schema}"."{table}"'}
-        if visible:
-            names.add(table)
-    return frozenset(names)
+    found = ask(connection, SECURED)
+    return frozenset(name for row in found for name in spellings(*row))
 
 
 def refusal_for(binding: str, tables: Collection[str], alias: str) -> str:

@@ -22,3 +22,17 @@ def run(connection: BaseDatabaseWrapper, sql: str, params: Sequence[Any] | None 
     with connection.cursor() as cursor:
         cursor.execute(sql, params)
         return int(cursor.rowcount)
+
+
+def spellings(schema: str, table: str, visible: object) -> set[str]:
+    """Return all names that a model may have for a table.
+
+    Args:
+        schema: where it is; empty where the database has no schemas.
+        table: its own name.
+        visible: whether that alone means it.
+    """
+    names = {table} if visible else set()
+    if schema:
+        names |= {f"{schema}.{table}", f'{schema}"."{table}', f'"{schema}"."{table}"'}
+    return names

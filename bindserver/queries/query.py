@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,6 +16,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 
 from bindserver.bindings.binding import Binding, alias_of
+from bindserver.bindings.refreshing import refresh_of
 from bindserver.bindings.serializers import held_in
 from bindserver.conf import conf
 from bindserver.database.base import NotSorted
@@ -24,6 +26,7 @@ from bindserver.engine.changes import Key
 from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.queries.aggregation import statement_of, told_of
+from bindserver.queries.behind import NOTHING_BEHIND, Behind, tables_behind
 from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.column_rendering import (
     ColumnsModelRenderer,
@@ -46,6 +49,7 @@ from bindserver.queries.rendering import (
 )
 from bindserver.queries.serializer_traits import is_own
 from bindserver.queries.shapes import ALL, Shape, Slot, Slots, shape_of
+from bindserver.queries.ticking import Pulse, clock_of
 from bindserver.queries.values import path_of
 from bindserver.user_code import Surroundings
 
@@ -155,6 +159,11 @@ class Query:
         slot: what tells it from others of one batch key.
         instances: what it carries along, which its SQL does not read.
         carried: the rows that these are.
+        behind: what is followed in place of database views.
+        refresh_seconds: after how long its rows are read whole, changed or not.
+        fresh_until: until when what the binding has said is new enough, on the monotonic clock.
+        common: what it has in common with all queries of its shape.
+        clock: what it has to do with the present time.
         surroundings: the language and the time zone that the binding has set.
         says_all: whether its identity says all there is to know of it: an equal query gives the
             same rows, whenever it was asked for.
@@ -171,6 +180,7 @@ class Query:
         self.alias: str = alias_of(binding)
         self.max_rows: int = binding.max_rows or conf.MAX_ROWS
         self._limit = binding.limit
+        self.refresh_seconds = refresh_of(binding)
         queryset = located(binding, self.alias)
         self.model: type[Model] = queryset.model
         self.columns = columns_of(binding, queryset)
@@ -201,6 +211,8 @@ class Query:
         self.surroundings = Surroundings.now()  # as the binding has left them
         self._identify(binding, [form.value, *made], encoder)
         self.carried = Carried(self.instances)
+        self.behind = NOTHING_BEHIND
+        self.fresh_until = math.inf
         self.key = self._renderer.key
 
     def _compile(self, queryset: QuerySet[Any]) -> None:
@@ -209,15 +221,55 @@ class Query:
         self.slot: Slot = ()
         if not self.whole and (found := self._shape_of(queryset)) is not None:
             self._shape, self.slot = found
-        common = queryset if self._shape is None else self._shape.queryset
+        self.common = common = queryset if self._shape is None else self._shape.queryset
         self._statement, self.paths = self._compiled(common)
+        self.clock = clock_of(common, self._statement.sql)
         summed = self.columns is not None and self.columns.aggregates is not None
         self._own_sql = common if summed or own_sql(common.query) is not None else None
         self._told = None if self._own_sql is None else self._told_by(self._statement)
         if not self._statement.sql:
             self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
-        self.tables = frozenset({self.model._meta.db_table, *self.paths})
-        self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
+        self._reads(self.paths)
+
+    def _reads(self, paths: Paths) -> None:
+        """Take how tables reach its rows."""
+        self.paths = paths
+        self.tables = frozenset({self.model._meta.db_table, *paths})
+        self.routes = f"{self.model._meta.label} {sorted(paths.items())}"
+
+    @property
+    def pulse(self) -> Pulse | None:
+        """When its rows change by the passing of time; None where they do not, or none can tell."""
+        return self.clock.pulse
+
+    @property
+    def refreshed_after(self) -> float | None:
+        """After how many seconds its rows are read whole, changed or not: as its binding says, else
+        as often as all is compared that cannot be followed."""
+        if self.refresh_seconds is None and self.clock.unfollowed:
+            return float(conf.COMPARE_SECONDS)
+        return self.refresh_seconds
+
+    @property
+    def drifts(self) -> bool:
+        """Whether a row that stays may come to look otherwise, and no log knows it."""
+        shows = self.pulse is not None and self.pulse.shows
+        return shows or self.refreshed_after is not None
+
+    @property
+    def only_now(self) -> bool:
+        """Whether its rows are the present ones only in the moment in which they are read."""
+        return bool(self.clock.unfollowed) and self.refresh_seconds is None
+
+    def stand_on(self, behind: Behind) -> None:
+        """Have what stands behind database views followed in their place: a change there may be of
+        any row."""
+        if behind is NOTHING_BEHIND:
+            return
+        self.behind = behind
+        own = {table: path for table, path in self.paths.items() if table not in behind.views}
+        self._reads({**own, **dict.fromkeys(behind.tables)})
+        self.tables -= behind.views
 
     def _shape_of(self, queryset: QuerySet[Any]) -> tuple[Shape, Slot] | None:
         # What is read beside a model's row would be a part of the instance that Python is given.
@@ -318,7 +370,8 @@ class Query:
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
         kind = type(binding)
         # An event leads to one class, in every process; in this one there may have been others.
-        known = [IdentityEncoder().code(kind), self.max_rows, self._code]
+        declared = [self.max_rows, sorted(tables_behind(binding)), self.refresh_seconds]
+        known = [IdentityEncoder().code(kind), declared, self._code]
         self.identity = digest([*known, *asked])
         rows = [self._format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
         self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]

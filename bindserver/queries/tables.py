@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.db import router
+from django.db import connections, router
 from django.db.models import Model
 from rest_framework.permissions import (
     AllowAny,
@@ -25,7 +25,9 @@ from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
 from bindserver.database.pacing import Pacer
 from bindserver.database.uncached import past_caches
-from bindserver.exceptions import Denied
+from bindserver.database.views import database_views
+from bindserver.exceptions import BindingError, Denied
+from bindserver.queries.behind import behind
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import OverBudget, Query
 from bindserver.user_code import apart
@@ -37,19 +39,42 @@ ASK_NOTHING = (AllowAny, IsAuthenticated, IsAdminUser, IsAuthenticatedOrReadOnly
 
 
 def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
-    """Return the tables that bindings on a database read, as far as a trial shows.
+    """Return the tables that are to be watched on a database: those that bindings read, and the
+    users'."""
+    return tables_to_watch(read_by_each(bindings, alias), alias)
+
+
+def tables_to_watch(reads: Mapping[BindingClass, set[str]], alias: str) -> set[str]:
+    """Return the same of what each binding is known to read."""
+    users = get_user_model()
+    tables = {users._meta.db_table} if router.db_for_read(users) == alias else set()
+    return tables.union(*reads.values())
+
+
+def read_by_each(bindings: Iterable[BindingClass], alias: str) -> dict[BindingClass, set[str]]:
+    """Return the tables that each binding on a database reads, as far as a trial shows; in place of
+    database views those that it says stand behind them.
 
     Each is tried as an anonymous user without params. What a trial cannot show is found when a
     subscriber's view loads: the server then watches these tables too.
     """
-    users = get_user_model()
-    tables = {users._meta.db_table} if router.db_for_read(users) == alias else set()
+    users, views = get_user_model(), database_views(connections[alias])
+    found: dict[BindingClass, set[str]] = {}
     for binding in bindings:
         if alias_of(binding) == alias:
-            tables |= _declared(binding) | _tried(binding, alias)
+            tables = _declared(binding) | _tried(binding, alias)
             if _asks_for_rights(binding) and router.db_for_read(users) == alias:
                 tables |= _rights_of(users)
-    return tables
+            found[binding] = _followed(binding, tables, views)
+    return found
+
+
+def _followed(binding: BindingClass, tables: set[str], views: frozenset[str]) -> set[str]:
+    try:
+        stands = behind(binding, views)
+    except BindingError:  # which a check tells
+        return tables
+    return {*stands.instead(tables), *stands.tables}
 
 
 def _asks_for_rights(binding: BindingClass) -> bool:

@@ -72,6 +72,7 @@ class InlineCycle:
         self._source.begin()
         for live in self._store.views():
             live.retry_at = 0.0  # a view that failed is tried again at every commit
+            self._store.alarms.refresh_soon(live)  # what is refreshed has been waited for
         again = True
         while again or self._inbox:
             items = self._inbox.copy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -65,6 +66,19 @@ class Stretch(models.Model):
 
     length = models.DurationField(primary_key=True)
     moment = models.ForeignKey(Moment, on_delete=models.CASCADE)
+
+
+class Booking(models.Model):
+    """Rows that come and go with the time."""
+
+    name = models.CharField(max_length=50, default="")
+    start = models.DateTimeField(null=True)
+    end = models.DateTimeField(null=True)
+    length = models.DurationField(null=True)
+    day = models.DateField(null=True)
+    category = models.ForeignKey(Category, on_delete=models.CASCADE, null=True)
+    after = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
+    objects: ClassVar[models.Manager[Booking]] = models.Manager()
 
 
 class Membership(models.Model):

@@ -33,7 +33,7 @@ from bindserver.management.commands.bindserver import Command as BindserverComma
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from tests.app.bindings import ProductBinding
-from tests.app.models import Product
+from tests.app.models import Booking, Product
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -351,6 +351,7 @@ def declared_in(code: str) -> type[Binding[Any]]:
     code = re.sub(r"^from shop\.models import .*$", "", code, flags=re.MULTILINE)
     code = code.replace("from shop.serializers import PriceSerializer", "")
     names: dict[str, Any] = {"__name__": "snippet", "Product": Product, "Order": Product}
+    names |= {"Sales": Product, "Offer": Booking}
     names |= {"Membership": Product, "PriceSerializer": serializers.Serializer}
     exec(code, names)
     found = [

@@ -13,9 +13,24 @@ from tests.support import opened
 
 TABLES = (
     *("auth_user_user_permissions", "auth_user_groups", "auth_group_permissions", "auth_group"),
-    *("authtoken_token", "app_product_tags", "app_product", "app_category", "app_tag"),
+    *(
+        "authtoken_token",
+        "app_booking",
+        "app_product_tags",
+        "app_product",
+        "app_category",
+        "app_tag",
+    ),
     *("app_restaurant", "app_parcel", "app_tallshelf", "app_shelf", "app_note", "app_stretch"),
-    *("app_moment", "app_place", "app_token", "app_word", "app_membership", "auth_user"),
+    *(
+        "app_booking",
+        "app_moment",
+        "app_place",
+        "app_token",
+        "app_word",
+        "app_membership",
+        "auth_user",
+    ),
     "django_session",
 )
 """All that tests write to; those that others point to come after these."""

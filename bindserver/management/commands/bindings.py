@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import datetime
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -23,13 +23,22 @@ from bindserver.capture.tables import Tracked, tracked
 from bindserver.conf import conf
 from bindserver.cycle.inbox import CommandKind
 from bindserver.database.diagnosis import demand, explained
+from bindserver.database.views import database_views
 from bindserver.exceptions import (
     BindserverError,
     CaptureError,
     DatabaseUnusable,
     UnknownEvent,
 )
-from bindserver.queries.tables import columns_told, read_whole, tables_of, unshared
+from bindserver.queries.behind import warning_of
+from bindserver.queries.tables import (
+    columns_told,
+    read_by_each,
+    read_whole,
+    tables_of,
+    tables_to_watch,
+    unshared,
+)
 from bindserver.relay.control import give
 from bindserver.relay.relay import reaches_others
 
@@ -189,7 +198,12 @@ class Command(BaseCommand):
         self.stdout.write(f"WebSocket: {conf.WEBSOCKET_PATH}")
 
     def _install(self, log: Log, alias: str, options: dict[str, Any]) -> None:
-        tables, others = sift(log, tracked(tables_of(registry.all(), alias)))
+        reads = read_by_each(registry.all(), alias)
+        views = database_views(connections[alias])
+        for binding, view in _on_views(reads, views):
+            self.stderr.write(self.style.WARNING(" ".join(warning_of(binding, view))))
+        wanted = [t for t in tracked(tables_to_watch(reads, alias)) if t.table not in views]
+        tables, others = sift(log, wanted)
         names = ", ".join(item.table for item in tables) or "no table"
         made = _made(log, tables)
         dry = options["dry_run"]
@@ -261,6 +275,15 @@ class Command(BaseCommand):
         for line in lines if options["verbosity"] else ():
             self.stdout.write(line)
         self.stdout.write(self.style.SUCCESS(sentence))
+
+
+def _on_views(
+    reads: Mapping[BindingClass, Collection[str]], views: Collection[str]
+) -> Iterator[tuple[BindingClass, str]]:
+    """Yield the bindings that read views of the database, and each of these."""
+    for binding, tables in reads.items():
+        for view in sorted(set(views).intersection(tables)):
+            yield binding, view
 
 
 def _made(log: Log, tables: Collection[Tracked]) -> list[str]:

@@ -14,7 +14,9 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.core.checks import CheckMessage
 from django.db import connections, models
+from django.db.models.functions import Now
 from django.test import modify_settings, override_settings
+from django.utils import timezone
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, DjangoObjectPermissions, IsAuthenticated
 
@@ -106,6 +108,10 @@ class Scoped(models.Model):
     class Meta:
         app_label = "app"
         managed = False
+
+
+def until_now(self: Any) -> models.Q:
+    return models.Q(at__lt=timezone.now())
 
 
 @pytest.fixture
@@ -303,6 +309,17 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
         "E054",
         {"model": Shelf, "event": "goods", "serializer_class": Deep},
     ),
+    "the time at which it is asked": (
+        "E066",
+        {"model": Moment, "event": "goods", "fields": ["at"], "get_q": until_now},
+    ),
+    "the time at which Python asks": ("W066", {"model": Moment, "get_q": until_now}),
+    "the time, that nobody follows": (
+        "W067",
+        {"queryset": Moment.objects.annotate(now=Now()), "event": "goods", "fields": ["at"]},
+    ),
+    "a time to refresh": ("E065", {**GOOD, "refresh_seconds": 0.5}),
+    "what stands behind it": ("E064", {**GOOD, "depends_on": ["app.Nothing"]}),
     "what a thread has of its own": ("W053", {**GOOD, "get_queryset": of_thread}),
     "no name for the key": (
         "E042",
@@ -541,10 +558,37 @@ class TestWhoIsShownOtherRows:
 def test_a_database_view_is_warned_of(each_database: str, declare: Declare) -> None:
     declare(model=Sums, event="wrong", fields=["id", "stock"])
     with connections["default"].cursor() as cursor:
+        cursor.execute("DROP VIEW IF EXISTS app_sums")
         cursor.execute("CREATE VIEW app_sums AS SELECT id, stock FROM app_product")
     found = checks.check_databases(databases=["default"])
     assert told(found) == ["bindserver.W051"]
     assert "app_sums, a database view" in str(found[0].msg)
+    assert "depends_on" in str(found[0].hint)
+
+
+def test_a_database_view_that_is_explained_is_not(each_database: str, declare: Declare) -> None:
+    declare(model=Sums, event="wrong", fields=["id", "stock"], depends_on=["app.Product"])
+    with connections["default"].cursor() as cursor:
+        cursor.execute("DROP VIEW IF EXISTS app_sums")
+        cursor.execute("CREATE VIEW app_sums AS SELECT id, stock FROM app_product")
+    assert checks.check_databases(databases=["default"]) == []
+
+
+@pytest.mark.parametrize(
+    ("named", "problem"),
+    [
+        ("app.Product", "is a list of models"),
+        ([Sketch], "Sketch, which is abstract"),
+        ([Product.objects], "which is no model"),
+        (["Product"], "there is no such model"),
+    ],
+)
+def test_what_stands_behind_is_named_as_models(
+    declare: Declare, named: object, problem: str
+) -> None:
+    declare(**GOOD, depends_on=named)
+    [found] = checks.check_bindings()
+    assert (found.id, problem in str(found.msg)) == ("bindserver.E064", True)
 
 
 def test_every_check_has_its_test() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
-from django.core.management.base import CommandError
 from django.db import DatabaseError, connections, models
 from django.db.models import Count, QuerySet, Sum
 from django.test import Client, override_settings
@@ -501,17 +500,14 @@ class TestADatabaseView:
         return Totals
 
     def test_keeps_nobody_from_watching_the_others(self, view: type[Binding[Total]]) -> None:
-        with pytest.raises(CommandError, match=r"cannot watch app_total:(.|\n)*view") as caught:
-            call_command("bindings", "capture", "install", verbosity=0)
-        assert caught.value.returncode == 3
+        call_command("bindings", "capture", "install", verbosity=0)
         log = log_of(connections["default"])
         assert "app_product" in log.status()["tables"]
         call_command("migrate", verbosity=0)
         assert "app_product" in log.status()["tables"]
 
     def test_is_followed_by_comparing_it(self, view: type[Binding[Total]]) -> None:
-        with pytest.raises(CommandError):
-            call_command("bindings", "capture", "install", verbosity=0)
+        call_command("bindings", "capture", "install", verbosity=0)
         with Turning() as turning:
             Product.objects.create(pk=1, name="a", price=1, stock=5)
             totals = turning.follow(view())

@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
-from django.db.models import Count, F
+from django.db.models import Count, F, Q
+from django.utils import timezone
 from rest_framework import serializers
 
 from bindserver import Binding, WebsocketBinding
-from tests.app.models import Product, Shelf
+from tests.app.models import Moment, Product, Shelf
 from tests.projects.unsound.models import Pair
 from tests.projects.unsound.serializers import Deep, First, Keyless, Named
 
@@ -197,3 +198,22 @@ class E063(Binding[Any]):
     event = "e063"
     fields = ("id",)
     queryset: ClassVar[Any] = Product.objects.filter(pk=1).union(Shelf.objects.all())
+
+
+class E064(Good):
+    event = "e064"
+    depends_on: ClassVar[Any] = ["app.Nothing"]
+
+
+class E065(Good):
+    event = "e065"
+    refresh_seconds = 0
+
+
+class E066(Binding[Any]):
+    model = Moment
+    event = "e066"
+    fields = ("at",)
+
+    def get_q(self) -> Q:
+        return Q(at__lt=timezone.now())
