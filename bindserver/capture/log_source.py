@@ -11,7 +11,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import Log
 from bindserver.capture.postgresql.listening import Notices
-from bindserver.capture.tables import Tracked, tracked, untold
+from bindserver.capture.tables import Tracked, tracked, untold, untold_columns
 from bindserver.conf import conf
 from bindserver.database.snapshot import connect
 from bindserver.engine.changes import Change, Position
@@ -45,6 +45,7 @@ class LogSource:
         self._connection = connection
         self._log = log
         self._untold = untold(connection)
+        self._untold_columns = untold_columns(connection)
         self._commit_mark: object = None
         self._schema_mark: object = None
         self._tables: set[str] = set()
@@ -89,7 +90,10 @@ class LogSource:
                 mark = None  # the schema is another now: look once more
         self._log.accept(wanted)
         watched = [item for item in wanted if item.table not in self._cannot_watch]
-        self._old_columns = self._log.old_columns(watched)
+        self._old_columns = {
+            table: frozenset(c for c in columns if (table, c) not in self._untold_columns)
+            for table, columns in self._log.old_columns(watched).items()
+        }
         self._tables |= unknown
         self._schema_mark = mark
 

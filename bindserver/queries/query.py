@@ -20,7 +20,7 @@ from bindserver.conf import conf
 from bindserver.database.base import NotSorted
 from bindserver.database.pacing import Pacer
 from bindserver.engine import protocol
-from bindserver.engine.changes import Key
+from bindserver.engine.changes import Change, Key
 from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.queries.carried import Carried, instances_in
@@ -28,6 +28,7 @@ from bindserver.queries.compiler import compiled, located, ordered, why_whole
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import own_sql
+from bindserver.queries.following import Following
 from bindserver.queries.identity import IdentityEncoder, Statement, digest
 from bindserver.queries.lifetimes import SerializerChoice, renewed
 from bindserver.queries.rendering import (
@@ -199,13 +200,14 @@ class Query:
         if not self.whole and (found := self._shape_of(queryset)) is not None:
             self._shape, self.slot = found
         common = queryset if self._shape is None else self._shape.queryset
-        self._statement, self.paths = compiled(common, self.alias, self.model)
+        self._statement, self.paths, self.chains = compiled(common, self.alias, self.model)
         self._own_sql = common if own_sql(common.query) is not None else None
         self._told = None if self._own_sql is None else self._told_by(self._statement)
         if not self._statement.sql:
             self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
         self.tables = frozenset({self.model._meta.db_table, *self.paths})
-        self.routes = f"{self.model._meta.label} {sorted(self.paths.items())}"
+        ways = f"{sorted(self.paths.items())} {sorted(self.chains.items())}"
+        self.routes = f"{self.model._meta.label} {ways}"
 
     def _shape_of(self, queryset: QuerySet[Any]) -> tuple[Shape, Slot] | None:
         # What is read beside a model's row would be a part of the instance that Python is given.
@@ -241,7 +243,7 @@ class Query:
         """
         if self._own_sql is None:
             return
-        statement, _ = compiled(self._own_sql, self.alias, self.model)
+        statement, _, _ = compiled(self._own_sql, self.alias, self.model)
         if self._told_by(statement) != self._told:
             raise BindingError(
                 "The queryset compiles to other SQL, or other arguments, when it is read again. "
@@ -400,10 +402,10 @@ class Query:
     ) -> tuple[RowsBySlot, int]:
         """Read the first rows, and tell how often one was read."""
         rows_by_slot, count = {slot: Rows() for slot in slots.wanted}, 0
-        recorder.expect_own()
+        recorder.expect_own(queryset)
         bounded = queryset if queryset.query.is_sliced else queryset[:bound]
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
-        with closing(reading.rows(bounded, pacer, slots)) as found:
+        with closing(reading.rows(bounded, pacer, slots, recorder.row)) as found:
             for count, row in enumerate(found, start=1):
                 recorder.demand_own()
                 if budget is not None and count > budget:
@@ -424,8 +426,9 @@ class Query:
         rows = Rows()
         reading, queryset = self._anew(), renewed(self._queryset)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
-            recorder.expect_own()
-            with closing(reading.rows(queryset.filter(pk__in=some), pacer)) as found:
+            recorder.expect_own(queryset)
+            some_rows = queryset.filter(pk__in=some)
+            with closing(reading.rows(some_rows, pacer, during=recorder.row)) as found:
                 for row in found:
                     recorder.demand_own()
                     rows.add(row, self._sort(row))
@@ -451,8 +454,8 @@ class Query:
             # More slots than keys are not worth naming: rows of others are read, and left.
             few = len(wanted) < (SLOTS_PER_QUERY if self._shape.is_joined else len(some))
             common = self._shape.among(wanted) if few else self._shape.queryset
-            recorder.expect_own()
-            found = reading.rows(common.filter(pk__in=some), pacer, slots)
+            recorder.expect_own(common)
+            found = reading.rows(common.filter(pk__in=some), pacer, slots, recorder.row)
             with closing(found):
                 for row in found:
                     recorder.demand_own()
@@ -477,20 +480,24 @@ class Query:
         except ValidationError:
             return None
 
-    def reached(self, table: str, raw: Collection[Any], budget: int) -> set[Any] | None:
-        """Return the primary keys of rows that changed rows of another table may reach.
+    def reached(self, change: Change, told: Collection[str], budget: int) -> set[Any] | None:
+        """Return the primary keys of rows that changed rows of a table may reach, or have reached.
 
         Args:
-            table: the changed table.
-            raw: the primary keys of its rows, as the database holds them.
+            change: the rows, by keys.
+            told: the table's columns whose old values are told by every change.
             budget: how many rows may be reached.
 
         Returns:
             None when any row may be reached, or more than `budget`.
         """
-        lookups = self.paths.get(table)
-        if lookups is None or len(raw) > budget:
+        raw, lookups = change.pks, self.paths.get(change.table)
+        if raw is None or len(raw) > budget:
             return None
+        if lookups is None or change.table == self.model._meta.db_table:
+            chains = self.chains.get(change.table)
+            following = Following(self.model, self.alias, budget)
+            return None if chains is None else following.reached(change, chains, told)
         found: set[Any] = set()
         base = QuerySet[Any](self.model, using=self.alias)  # managers may hide rows
         for lookup in lookups:

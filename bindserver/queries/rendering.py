@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -58,6 +59,9 @@ PLAIN_FIELDS = frozenset(
         getattr(serializers, "BigIntegerField", serializers.IntegerField),  # since DRF 3.17
     }
 )
+
+
+Around = Callable[[Model], AbstractContextManager[None]]
 
 
 class Row(NamedTuple):
@@ -151,7 +155,11 @@ class Renderer:
         return _fields_of(self.serializer)
 
     def rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+        self,
+        queryset: QuerySet[Any],
+        pacer: Pacer,
+        slots: Slots = ALL,
+        during: Around = nullcontext,
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, pausing as `pacer` says.
 
@@ -159,13 +167,14 @@ class Renderer:
             queryset: the rows.
             pacer: rests, and stops what takes too long.
             slots: which of them are wanted; others are read, and not rendered.
+            during: is given each row's instance, and is around what renders it.
         """
         if self._plain is not None and has_columns(queryset):
             return self._plain_rows(queryset, pacer, slots, self._plain)
-        return self._model_rows(queryset, pacer, slots)
+        return self._model_rows(queryset, pacer, slots, during)
 
     def _model_rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots
+        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots, during: Around
     ) -> Generator[Row, None, None]:
         whose = self._serializer_class.__name__
         for instance in instances(queryset):
@@ -173,7 +182,8 @@ class Renderer:
             if found:
                 sort = _attributes(instance, self._sort_columns)
                 render = partial(self._rendered, instance, sort)
-                row = self.leftovers.render(render, whose)
+                with during(instance):
+                    row = self.leftovers.render(render, whose)
                 yield from (row._replace(slot=slot) for slot in found)
             pacer.pause()
 
@@ -232,7 +242,11 @@ class ModelRenderer:
         self._sort_columns = tuple(sort_columns)
 
     def rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+        self,
+        queryset: QuerySet[Any],
+        pacer: Pacer,
+        slots: Slots = ALL,
+        during: Around = nullcontext,
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         beside = loaded_beside(queryset)
