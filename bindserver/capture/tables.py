@@ -85,7 +85,7 @@ def untold(connection: BaseDatabaseWrapper) -> frozenset[str]:
 def untold_columns(connection: BaseDatabaseWrapper) -> frozenset[tuple[str, str]]:
     """Return the (table, column) of foreign keys whose values Python cannot tell likewise."""
     return frozenset(
-        (model._meta.db_table, field.column)
+        (model._meta.db_table, str(field.column))
         for model in apps.get_models(include_auto_created=True)
         for field in model._meta.local_concrete_fields
         if field.is_relation and _is_held_otherwise(field, connection)

@@ -263,7 +263,7 @@ def _membership(within: Within, scope: Scope) -> Iterator[Link]:
     if compared is None or compared.alias not in scope or not _lists_rows(query):
         return
     (selected,) = query.select
-    if not _is_column_of(selected, query.alias_map):
+    if not isinstance(selected, Col) or selected.alias not in query.alias_map:
         return
     optional = query.alias_map[selected.alias].join_type == LOUTER
     nulls = optional or scope[compared.alias].optional

@@ -74,7 +74,7 @@ class LearningRecorder(Recorder):
     def expect_own(self, queryset: QuerySet[Any] | None = None) -> None:
         super().expect_own(queryset)
         if queryset is not None:
-            self._fields = _own_fields(queryset.model._meta.concrete_model or queryset.model)
+            self._fields = _own_fields(queryset.model)
             self._levels = levels_of(queryset)
 
     @contextmanager
@@ -190,11 +190,14 @@ def _without_dealing(query: Query) -> Query:
     return plain
 
 
-@cache
 def _own_fields(model: type[Model]) -> tuple[Any, ...]:
     """Return the key of a model and its foreign keys, as far as they are in its own table."""
-    meta = model._meta
-    return tuple(f for f in meta.local_concrete_fields if f.primary_key or f.is_relation)
+    table = model._meta.db_table
+    return tuple(
+        field
+        for field in model._meta.concrete_fields
+        if field.model._meta.db_table == table and (field.primary_key or field.is_relation)
+    )
 
 
 def _by_own_value(
@@ -253,7 +256,7 @@ def _compilers_told(connection: BaseDatabaseWrapper, recorder: LearningRecorder)
     own, before = vars(connection.ops), _recorders.get(connection)
     usual, had = connection.ops.compiler, own.get("compiler")
     _recorders[connection] = recorder
-    own["compiler"] = lambda name: _telling(usual(name))
+    own["compiler"] = lambda name: telling(usual(name))
     try:
         yield
     finally:
@@ -265,7 +268,6 @@ def _compilers_told(connection: BaseDatabaseWrapper, recorder: LearningRecorder)
             _recorders[connection] = before
 
 
-@cache
 def _telling(kind: Any) -> Any:
     """Return a compiler class that tells the connection's recorder what it executes."""
 
@@ -281,3 +283,6 @@ def _telling(kind: Any) -> Any:
                 recorder.ask(None)
 
     return Telling
+
+
+telling: Callable[[Any], Any] = cache(_telling)

@@ -28,6 +28,13 @@ class Step(NamedTuple):
     far: tuple[Hop, ...] = ()
 
 
+class Reached(NamedTuple):
+    """A model that a prefetch has reached, and how its rows lead back."""
+
+    model: type[Model]
+    chain: Chain
+
+
 def levels_of(queryset: QuerySet[Any]) -> Levels:
     """Return by which columns a queryset's prefetches read, at whatever depth.
 
@@ -48,33 +55,33 @@ def _note(
     for lookup in lookups:
         given: Any = lookup if isinstance(lookup, Prefetch) else None
         path = lookup if isinstance(lookup, str) else given.prefetch_through
-        reached: tuple[type[Model], Chain] | None = (model, chain)
+        reached: Reached | None = Reached(model, chain)
         for name in path.split(LOOKUP_SEP):
-            reached = _follow(*reached, name, found)
-            if reached is None:
-                break
-            if _adds_lookups(reached[0]):
+            reached = _follow(reached, name, found) if reached is not None else None
+            if reached is not None and _adds_lookups(reached.model):
                 return False
         inner = None if given is None or given.queryset is None else given.queryset
         deeper = () if inner is None else inner._prefetch_related_lookups
-        if reached is not None and not _note(*reached, deeper, found):
+        if reached is not None and not _note(reached.model, reached.chain, deeper, found):
             return False
     return True
 
 
 def _follow(
-    model: type[Model], chain: Chain, name: str, found: dict[tuple[str, str], set[Chain]]
-) -> tuple[type[Model], Chain] | None:
+    reached: Reached, name: str, found: dict[tuple[str, str], set[Chain]]
+) -> Reached | None:
     """Note what is read of a relation; return what it leads to, None where that is not known."""
-    step = _step(model, name)
-    if step is None or step.near.nearer != model._meta.db_table:
+    step = _step(reached.model, name)
+    if step is None or step.near.nearer != reached.model._meta.db_table:
         return None
-    found.setdefault((step.near.table, step.near.column), set()).add((step.near, *chain))
-    return step.model, (*step.far, step.near, *chain)
+    near = (step.near, *reached.chain)
+    found.setdefault((step.near.table, step.near.column), set()).add(near)
+    return Reached(step.model, (*step.far, *near))
 
 
 def _step(model: type[Model], name: str) -> Step | None:
-    field = next((f for f in model._meta.get_fields(True) if _attribute(f) == name), None)
+    fields: Any = model._meta.get_fields(include_hidden=True)
+    field = next((f for f in fields if _attribute(f) == name), None)
     if field is None or not field.is_relation:
         return None
     if field.many_to_many:

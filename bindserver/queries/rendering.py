@@ -61,7 +61,12 @@ PLAIN_FIELDS = frozenset(
 )
 
 
-Around = Callable[[Model], AbstractContextManager[None]]
+Around = Callable[[Model], AbstractContextManager[Any]]
+
+
+def alone(instance: Model) -> AbstractContextManager[Any]:
+    """Return nothing that is around what renders a row."""
+    return nullcontext()
 
 
 class Row(NamedTuple):
@@ -159,7 +164,7 @@ class Renderer:
         queryset: QuerySet[Any],
         pacer: Pacer,
         slots: Slots = ALL,
-        during: Around = nullcontext,
+        during: Around = alone,
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, pausing as `pacer` says.
 
@@ -246,7 +251,7 @@ class ModelRenderer:
         queryset: QuerySet[Any],
         pacer: Pacer,
         slots: Slots = ALL,
-        during: Around = nullcontext,
+        during: Around = alone,
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         beside = loaded_beside(queryset)
