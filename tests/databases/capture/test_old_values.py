@@ -12,7 +12,8 @@ from bindserver.capture.tables import tracked
 from bindserver.engine.changes import Position
 from tests.app.models import Category, Product, Shelf, Tag
 from tests.conftest import EVERY_DATABASE
-from tests.databases.capture.logged import PRODUCT, TAGS, AnyProgram, since
+from tests.databases.capture.logged import PRODUCT, TAGS, since
+from tests.support.program import Program
 
 pytestmark = EVERY_DATABASE
 SHELF = "app_shelf"
@@ -38,7 +39,7 @@ def old(log: Log, position: Position) -> dict[str, set[tuple[str, str]]]:
     }
 
 
-def run(log: Log, program: AnyProgram, sql: str, *args: Any) -> dict[str, set[tuple[str, str]]]:
+def run(log: Log, program: Program, sql: str, *args: Any) -> dict[str, set[tuple[str, str]]]:
     """Return what rows held before a statement."""
     position = log.position()
     program.run(sql, *args)
@@ -47,23 +48,23 @@ def run(log: Log, program: AnyProgram, sql: str, *args: Any) -> dict[str, set[tu
 
 @pytest.mark.usefixtures("rows")
 class TestOldValues:
-    def test_a_moved_row_tells_whose_it_was(self, log: Log, program: AnyProgram) -> None:
+    def test_a_moved_row_tells_whose_it_was(self, log: Log, program: Program) -> None:
         assert run(log, program, "UPDATE app_product SET category_id = 2 WHERE id = 1") == {
             PRODUCT: {("category_id", "1")}
         }
 
-    def test_a_deleted_row_tells_whose_it_was(self, log: Log, program: AnyProgram) -> None:
+    def test_a_deleted_row_tells_whose_it_was(self, log: Log, program: Program) -> None:
         assert run(log, program, "DELETE FROM app_product WHERE id = 1") == {
             PRODUCT: {("category_id", "1")}
         }
 
-    def test_each_step_of_a_row_that_moves_on_is_told(self, log: Log, program: AnyProgram) -> None:
+    def test_each_step_of_a_row_that_moves_on_is_told(self, log: Log, program: Program) -> None:
         position = log.position()
         for category in (2, 3, 1):
             program.run(f"UPDATE app_product SET category_id = {category} WHERE id = 1")
         assert old(log, position) == {PRODUCT: {("category_id", n) for n in "123"}}
 
-    def test_rows_of_one_statement_may_swap_places(self, log: Log, program: AnyProgram) -> None:
+    def test_rows_of_one_statement_may_swap_places(self, log: Log, program: Program) -> None:
         Product.objects.create(id=2, name="b", category_id=2)
         position = log.position()
         program.run("UPDATE app_product SET category_id = 3 - category_id")
@@ -80,11 +81,11 @@ class TestOldValues:
         ],
     )
     def test_what_stays_where_it_is_tells_nothing(
-        self, log: Log, program: AnyProgram, sql: str
+        self, log: Log, program: Program, sql: str
     ) -> None:
         assert run(log, program, sql) == {}
 
-    def test_nothing_is_told_of_null(self, log: Log, program: AnyProgram) -> None:
+    def test_nothing_is_told_of_null(self, log: Log, program: Program) -> None:
         assert run(log, program, "UPDATE app_product SET category_id = NULL") == {
             PRODUCT: {("category_id", "1")}
         }
@@ -97,7 +98,7 @@ class TestOldValues:
         Product.objects.get(pk=1).tags.clear()
         assert old(log, position) == {TAGS: {("product_id", "1"), ("tag_id", "7")}}
 
-    def test_a_link_to_a_parents_table_is_a_key(self, log: Log, program: AnyProgram) -> None:
+    def test_a_link_to_a_parents_table_is_a_key(self, log: Log, program: Program) -> None:
         told = log.old_columns(tracked([SHELF, "app_tallshelf", PRODUCT, "app_word"]))
         assert told == {
             SHELF: {"category_id", "keeper_id"},
@@ -107,7 +108,7 @@ class TestOldValues:
         }
 
     def test_very_many_are_told_by_table(
-        self, log: Log, program: AnyProgram, vendor: str, monkeypatch: pytest.MonkeyPatch
+        self, log: Log, program: Program, vendor: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         module = {"mysql": "mysql.entries", "postgresql": "postgresql.log", "sqlite": "sqlite.log"}
         name = "MAX_KEYS" if vendor == "postgresql" else "MAX_ENTRIES"
@@ -118,7 +119,7 @@ class TestOldValues:
         assert old(log, position) == {}
 
     def test_a_column_that_goes_refuses_no_write(
-        self, log: Log, program: AnyProgram, vendor: str
+        self, log: Log, program: Program, vendor: str
     ) -> None:
         with connection.schema_editor() as editor:
             editor.remove_field(Shelf, Shelf._meta.get_field("category"))
@@ -129,7 +130,7 @@ class TestOldValues:
         assert log.old_columns(tracked([SHELF])) == {SHELF: {"keeper_id"}}
 
     def test_a_column_that_comes_is_told_from_a_new_epoch_on(
-        self, log: Log, program: AnyProgram
+        self, log: Log, program: Program
     ) -> None:
         with connection.schema_editor() as editor:
             editor.remove_field(Shelf, Shelf._meta.get_field("category"))
@@ -147,7 +148,7 @@ class TestOldValues:
 @pytest.mark.usefixtures("rows")
 class TestReplace:
     def test_a_row_that_is_replaced_tells_whose_it_was(
-        self, log: Log, program: AnyProgram, vendor: str
+        self, log: Log, program: Program, vendor: str
     ) -> None:
         if vendor == "postgresql":
             pytest.skip("it has no REPLACE")
@@ -158,7 +159,7 @@ class TestReplace:
         assert run(log, program, f"{columns} VALUES (9, 'n', 'x', 1, 1, 1, 2)") == told
 
     def test_so_does_one_that_an_update_evicts(
-        self, log: Log, program: AnyProgram, vendor: str
+        self, log: Log, program: Program, vendor: str
     ) -> None:
         if vendor != "sqlite":
             pytest.skip("it has no UPDATE OR REPLACE")
