@@ -105,6 +105,10 @@ class HintSource:
             return None
         return [change for turn, told in self._history if turn > number for change in told]
 
+    def old_columns(self, table: str) -> frozenset[str]:
+        """Return none: whoever saves a row may not know what it was."""
+        return frozenset()
+
     def hint(self, changes: Collection[Change]) -> None:
         self._pending.add(changes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -53,6 +53,10 @@ class Log(Protocol):
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         """Return those of `tables` whose triggers are not, or not rightly, in place."""
+
+    def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        """Return the columns of tables that lack nothing whose old values are logged too, when a
+        row is changed in one, or deleted."""
 
     def accept(self, tables: Collection[Tracked]) -> None:
         """Take note, as far as this role may, of what was done to those that lack nothing, lest it

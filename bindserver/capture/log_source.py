@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import Log
 from bindserver.capture.postgresql.listening import Notices
-from bindserver.capture.tables import Tracked, tracked, untold
+from bindserver.capture.tables import Tracked, tracked, untold, untold_columns
 from bindserver.conf import conf
 from bindserver.database.snapshot import connect
 from bindserver.engine.changes import Change, Position
@@ -45,9 +45,11 @@ class LogSource:
         self._connection = connection
         self._log = log
         self._untold = untold(connection)
+        self._untold_columns = untold_columns(connection)
         self._commit_mark: object = None
         self._schema_mark: object = None
         self._tables: set[str] = set()
+        self._old_columns: Mapping[str, frozenset[str]] = {}
         self._cannot_watch: set[str] = set()
         self._retry_at = float("inf")
         self._schema_at = 0.0
@@ -87,6 +89,11 @@ class LogSource:
             if self._install(missing):
                 mark = None  # the schema is another now: look once more
         self._log.accept(wanted)
+        watched = [item for item in wanted if item.table not in self._cannot_watch]
+        self._old_columns = {
+            table: frozenset(c for c in columns if (table, c) not in self._untold_columns)
+            for table, columns in self._log.old_columns(watched).items()
+        }
         self._tables |= unknown
         self._schema_mark = mark
 
@@ -130,6 +137,9 @@ class LogSource:
         if changes is None or not self._untold:
             return changes
         return [replace(c, pks=None) if c.table in self._untold else c for c in changes]
+
+    def old_columns(self, table: str) -> frozenset[str]:
+        return self._old_columns.get(table, frozenset())
 
     def hint(self, changes: Collection[Change]) -> None:
         """Nothing: being woken is all that a hint is good for, the log knows the rest."""

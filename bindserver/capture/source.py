@@ -54,6 +54,9 @@ class Source(Protocol):
     def changes(self, since: Position) -> list[Change] | None:
         """Return what changed since a position, None when that cannot be proved."""
 
+    def old_columns(self, table: str) -> frozenset[str]:
+        """Return the columns of a table whose old values every change tells."""
+
     def hint(self, changes: Collection[Change]) -> None:
         """Take hints of what was written."""
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
@@ -24,6 +26,26 @@ class Tracked:
 
     table: str
     pk: str
+
+
+OLD = "bindserver__old:"
+"""Begins what stands in an entry in place of a table's name where it tells of old values."""
+
+
+def entry_name(table: str, column: str) -> str:
+    """Return what stands in place of a table's name in entries that tell what rows of it held in a
+    column before they were changed or deleted."""
+    return OLD + json.dumps([table, column])
+
+
+@lru_cache(maxsize=4096)
+def named_in_entry(name: str) -> tuple[str, str]:
+    """Return the table that an entry is about, and the column whose old values it tells; "" for one
+    that tells keys."""
+    if not name.startswith(OLD):
+        return name, ""
+    table, column = json.loads(name.removeprefix(OLD))
+    return table, column
 
 
 def tracked(tables: Iterable[str]) -> list[Tracked]:
@@ -57,6 +79,16 @@ def untold(connection: BaseDatabaseWrapper) -> frozenset[str]:
         model._meta.db_table
         for model in apps.get_models(include_auto_created=True)
         if _is_held_otherwise(model._meta.pk, connection)
+    )
+
+
+def untold_columns(connection: BaseDatabaseWrapper) -> frozenset[tuple[str, str]]:
+    """Return the (table, column) of foreign keys whose values Python cannot tell likewise."""
+    return frozenset(
+        (model._meta.db_table, str(field.column))
+        for model in apps.get_models(include_auto_created=True)
+        for field in model._meta.local_concrete_fields
+        if field.is_relation and _is_held_otherwise(field, connection)
     )
 
 

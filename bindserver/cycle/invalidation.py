@@ -6,7 +6,7 @@ turn, and the answer remembered.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass
 
 from bindserver.capture.sources import Source
@@ -15,6 +15,7 @@ from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.changes import Change, Position
+from bindserver.queries.following import Following
 from bindserver.queries.query import Query
 
 
@@ -79,9 +80,9 @@ class Invalidation:
         if changes is None:
             return WHOLE
         known = self._touched[position]
-        asked = (query.routes, frozenset(shape.whole_tables))
+        asked = (query.routes, frozenset(shape.whole_tables), shape.ways)
         if asked not in known:
-            known[asked] = _touched(query, shape.whole_tables, changes)
+            known[asked] = _touched(shape, changes, self._source.old_columns)
         what = known[asked]
         # Where some changes are not seen, rows that are read again would stand beside older ones.
         unsure = query.whole or not self._unseen.isdisjoint(shape.tables)
@@ -92,30 +93,51 @@ class Invalidation:
         return bool(self._unseen) and not self._unseen.isdisjoint(live.tables)
 
 
-def _touched(query: Query, whole_tables: Collection[str], changes: Iterable[Change]) -> Touched:
-    """Return what changes may have touched in a query that reads some tables otherwise too."""
-    tables, found = query.tables, set[Hashable]()
+Told = Callable[[str], Collection[str]]
+"""The columns of a table whose old values every change tells."""
+
+
+def _touched(shape: LiveShape[LiveView], changes: Iterable[Change], told: Told) -> Touched:
+    """Return what changes may have touched in views of a shape."""
+    found = set[Hashable]()
     for change in changes:
-        if change.table in whole_tables:
-            return WHOLE
-        if change.table not in tables:
-            continue
-        pks = _reached(query, change)
+        pks = _reached(shape, change, told(change.table))
         if pks is None:
             return WHOLE
         found |= pks
     return Touched(frozenset(found))
 
 
-def _reached(query: Query, change: Change) -> set[Hashable] | None:
-    """Return the primary keys in the query's model that a change reaches, None for any."""
+def _reached(
+    shape: LiveShape[LiveView], change: Change, told: Collection[str]
+) -> set[Hashable] | None:
+    """Return the primary keys in the views' model that a change reaches, None for any."""
+    query = shape.query
+    chains = [chain for table, chain in shape.ways if table == change.table]
+    if change.table in shape.whole_tables:
+        return None
+    if change.table not in query.tables and not chains:
+        return set()
     if change.pks is None:
         return None
-    if change.table == query.model._meta.db_table:
-        if query.paths.get(change.table) != ["pk"]:
-            return None
+    found: set[Hashable] | None = set()
+    if change.table in query.tables:
+        found = _by_query(query, change, told)
+    if found is None or not chains:
+        return found
+    following = Following(query.model, query.alias, conf.SYNC_ROWS)
+    with guarded(query.alias):
+        besides = following.reached(change, chains, told)
+    vouch(query.alias, shape.tables)
+    return None if besides is None else found | besides
+
+
+def _by_query(query: Query, change: Change, told: Collection[str]) -> set[Hashable] | None:
+    """Return those that it reaches by the views' own query."""
+    assert change.pks is not None
+    if change.table == query.model._meta.db_table and query.paths.get(change.table) == ["pk"]:
         return query.primary_keys(change.pks)
     with guarded(query.alias):
-        reached = query.reached(change.table, change.pks, conf.SYNC_ROWS)
+        reached = query.reached(change, told, conf.SYNC_ROWS)
     vouch(query.alias, query.tables)
     return reached

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Generic, Protocol, TypeVar
 
 from bindserver.engine.changes import Key, Position
+from bindserver.queries.backwards import Chain
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from bindserver.queries.shapes import Slot
@@ -60,7 +61,8 @@ class LiveShape(Generic[View]):
         reads: called with the tables that it is found to read.
 
     Attributes:
-        whole_tables: the tables that reading has read beside the views' own query.
+        whole_tables: the tables that any of the views' rows may depend on.
+        ways: how those that reading has read beside the views' own query lead back to their rows.
         held_at: the position that it stays at; None where it is at the present one.
         members: how many views it has, riding or not.
         moved_at: when riding views were moved for the last time, on the monotonic clock.
@@ -75,6 +77,7 @@ class LiveShape(Generic[View]):
         "members",
         "moved_at",
         "query",
+        "ways",
         "whole_tables",
     )
 
@@ -86,6 +89,7 @@ class LiveShape(Generic[View]):
     ) -> None:
         self.query = query
         self.whole_tables: set[str] = set()
+        self.ways: frozenset[tuple[str, Chain]] = frozenset()
         self.held_at: Position | None = None
         self.members = 0
         self.moved_at = -math.inf
@@ -108,13 +112,21 @@ class LiveShape(Generic[View]):
     def tables(self) -> frozenset[str]:
         """Every table that its views read."""
         own = self.query.tables
-        return own | self.whole_tables if self.whole_tables else own
+        if not self.whole_tables and not self.ways:
+            return own
+        return own.union(self.whole_tables, (table for table, _ in self.ways))
 
     def learn(self, recorder: Recorder) -> None:
-        """Take note of the tables that reading has read beside the views' own query."""
-        found = self.query.behind.instead(recorder.other) - self.whole_tables
-        if found:
-            self.whole_tables |= found
+        """Take note of what reading has read beside the views' own query, and how that leads back
+        to their rows."""
+        read, behind = recorder.ways(), self.query.behind
+        lost = {table for table, chains in read.items() if chains is None or table in behind.views}
+        whole = behind.instead(lost) - self.whole_tables
+        self.whole_tables |= whole
+        ways = {(table, chain) for table, chains in read.items() for chain in chains or ()}
+        ways -= self.ways
+        self.ways |= ways
+        if found := {*whole, *(table for table, _ in ways)}:
             self._reads(self, found)
 
     @property

@@ -26,6 +26,7 @@ from bindserver.engine.changes import Position
 from bindserver.exceptions import Overtaken, Unavailable
 from bindserver.forks import working
 from bindserver.queries.dependencies import Recorder
+from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import SLOTS_PER_QUERY, Query, Rows
 from bindserver.user_code import apart
 
@@ -154,7 +155,7 @@ class Loader:
         pacer = self._pacer = Pacer(_longest())
         if self._stopping:
             pacer.expire()
-        recorder, position, began = Recorder(), wanted.since, time.monotonic()
+        recorder, position, began = LearningRecorder(), wanted.since, time.monotonic()
         rows_by_slot: list[Rows | None] = [None] * len(wanted.lives)
         problem: Exception | None = None
         try:

@@ -17,6 +17,7 @@ from bindserver.engine.changes import Key, Position
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
+from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import OverBudget, Rows, RowsBySlot
 from bindserver.user_code import Untried
 
@@ -76,7 +77,7 @@ def read_riders(
     Raises:
         OverBudget, Exception: as for `read_together`.
     """
-    recorder = Recorder()
+    recorder = LearningRecorder()
     with guarded(alias), recorder.watching(alias):
         _check_budget(pks)
         rows_by_slot = shape.reader().read_together(pks, shape.slots(), recorder, pacer)
@@ -106,7 +107,7 @@ def take(
 @contextmanager
 def _learning(lives: Sequence[LiveView], alias: str) -> Iterator[Recorder]:
     """Read for views, and let them learn from which tables."""
-    recorder, began = Recorder(), time.monotonic()
+    recorder, began = LearningRecorder(), time.monotonic()
     for live in lives:
         live.reading_since = began
     with guarded(alias), recorder.watching(alias):

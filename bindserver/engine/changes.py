@@ -34,10 +34,12 @@ class Change:
     Attributes:
         table: the database table's name.
         pks: the primary keys, as the database holds them; None when any row may have changed.
+        old: (column, value) of what these rows held before, in columns whose old values are told.
     """
 
     table: str
     pks: frozenset[Hashable] | None
+    old: frozenset[tuple[str, Hashable]] = frozenset()
 
 
 class Gathered:
@@ -50,6 +52,7 @@ class Gathered:
     def __init__(self, most: float = math.inf) -> None:
         self._most = most
         self._keys: dict[str, set[Hashable] | None] = {}
+        self._old: dict[str, set[tuple[str, Hashable]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._keys)
@@ -58,6 +61,8 @@ class Gathered:
         """Put changes to what is there."""
         for change in changes:
             self.note(change.table, change.pks)
+            for column, value in change.old:
+                self.note_old(change.table, column, (value,))
 
     def note(self, table: str, pks: Collection[Hashable] | None) -> None:
         """Put keys of a table to what is there; None stands for any row."""
@@ -71,23 +76,42 @@ class Gathered:
         if len(known) > self._most:
             self._keys[table] = None
 
+    def note_old(self, table: str, column: str, values: Collection[Hashable] | None) -> None:
+        """Put what rows of a table held before to what is there; None stands for any row."""
+        if values is None:
+            self.note(table, None)
+            return
+        self.note(table, ())
+        old = self._old.setdefault(table, set())
+        old.update([(column, value) for value in values])
+        if len(old) > self._most:
+            self.note(table, None)
+
     def take(self) -> tuple[Change, ...]:
         """Return all changes, one for each table, and forget them."""
-        taken = tuple(
-            Change(table=table, pks=None if keys is None else frozenset(keys))
-            for table, keys in self._keys.items()
-        )
+        taken = tuple([self._taken(table, keys) for table, keys in self._keys.items()])
         self._keys.clear()
+        self._old.clear()
         return taken
 
+    def _taken(self, table: str, keys: set[Hashable] | None) -> Change:
+        if keys is None:
+            return Change(table=table, pks=None)
+        old = frozenset(self._old.get(table, ()))
+        return Change(table=table, pks=frozenset(keys), old=old)
 
-def gathered(entries: Iterable[tuple[str, Collection[Hashable] | None]]) -> list[Change]:
-    """Return one change for each table of a log's entries: all keys that they name, or any row.
 
-    Args:
-        entries: tables with the keys of some rows; None stands for any row.
-    """
+Entry = tuple[str, str, Collection[Hashable] | None]
+"""What a log says: a table, "" and the keys of some rows; or the table, one of its columns, and
+what rows held there before. None stands for any row."""
+
+
+def gathered(entries: Iterable[Entry]) -> list[Change]:
+    """Return one change for each table of a log's entries: all that they name, or any row."""
     found = Gathered()
-    for table, pks in entries:
-        found.note(table, pks)
+    for table, column, values in entries:
+        if column:
+            found.note_old(table, column, values)
+        else:
+            found.note(table, values)
     return list(found.take())

@@ -13,7 +13,7 @@ from bindserver.bindings.row_keys import wire_key
 from bindserver.database.pacing import Pacer
 from bindserver.queries.columns import Columns
 from bindserver.queries.evaluation import instances
-from bindserver.queries.rendering import ModelRenderer, Renderer, Row
+from bindserver.queries.rendering import Around, ModelRenderer, Renderer, Row, alone
 from bindserver.queries.shapes import ALL, Slots
 from bindserver.queries.versions import fingerprint_of_columns
 
@@ -101,7 +101,7 @@ class ColumnsRenderer(Renderer):
         return [*super().row_format(), list(getattr(self.serializer, "columns", ())), self.key]
 
     def rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL, during: Around = alone
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         whose = self._serializer_class.__name__
@@ -129,7 +129,7 @@ class ColumnsModelRenderer(ModelRenderer):
         self._reader = ColumnsReader(columns, sort_columns)
 
     def rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL, during: Around = alone
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         for pk, sort, row in self._reader.read(queryset):

@@ -22,6 +22,7 @@ from bindserver.database import database_of
 from bindserver.database.base import Sorting
 from bindserver.database.routers import elsewhere, say_using
 from bindserver.exceptions import BindingError
+from bindserver.queries.backwards import Chains, chains_of
 from bindserver.queries.columns import in_order, told_apart
 from bindserver.queries.dependencies import Paths, paths_of
 from bindserver.queries.evaluation import makes_rows
@@ -244,12 +245,18 @@ def why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:
     return None if maker is None else f"its rows are made together ({maker})"
 
 
-def compiled(queryset: QuerySet[Any], alias: str, model: type[Model]) -> tuple[Statement, Paths]:
-    """Return the query's SQL with its arguments, and how its tables reach its rows."""
+def compiled(
+    queryset: QuerySet[Any], alias: str, model: type[Model]
+) -> tuple[Statement, Paths, Chains]:
+    """Return the query's SQL with its arguments, and how its tables reach its rows: by lookups,
+    and where these do not tell, by chains of hops."""
     query = queryset.query.chain()
     try:
         statement = compile_query(query, alias)
     except EmptyResultSet:
-        return Statement("", ()), {model._meta.db_table: None}
+        return Statement("", ()), {model._meta.db_table: None}, {}
     told = own_sql(query) is None
-    return statement, paths_of(query, statement.sql, model, told=told)
+    paths = paths_of(query, statement.sql, model, told=told)
+    if told and (None in paths.values() or paths[model._meta.db_table] != ["pk"]):
+        return statement, paths, chains_of(query, statement.sql, model)
+    return statement, paths, {}

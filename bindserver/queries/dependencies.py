@@ -11,13 +11,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
 from typing import Any
 
 from django.apps import apps
 from django.db import connections
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.db.models.sql.datastructures import Join
 
 from bindserver.exceptions import BindingError
@@ -96,9 +96,22 @@ class Recorder:
         """All tables that were read, and perhaps some that were not."""
         return self.own | self.other
 
-    def expect_own(self) -> None:
-        """Take the next statement for the view's own query."""
+    def expect_own(self, queryset: QuerySet[Any] | None = None) -> None:
+        """Take the next statement for the view's own query.
+
+        Args:
+            queryset: what it reads, where more will follow for its rows.
+        """
         self._expects_own = True
+
+    def row(self, instance: Model) -> AbstractContextManager[None]:
+        """Take all that is read meanwhile for what a row reads to be rendered."""
+        return nullcontext()
+
+    def ways(self) -> Mapping[str, Collection[Any] | None]:
+        """Return how the tables that were read besides lead back to the view's rows, None where
+        any row may be meant."""
+        return dict.fromkeys(self.other)
 
     def demand_own(self) -> None:
         """Have rows refused for which nobody asked the database.
@@ -163,6 +176,17 @@ def paths_of(query: Any, sql: str, model: type[Model], *, told: bool = True) -> 
         found = [lookup for lookup in known if lookup is not None]
         paths[table] = found if complete and len(found) == len(known) else None
     return paths
+
+
+def mentions_in(sql: str, aliases: Collection[str]) -> Callable[[str], int]:
+    """Return what tells how often a statement may mention a table.
+
+    Args:
+        sql: the statement.
+        aliases: what tables are called in it.
+    """
+    counted = _mentions(sql, {_parts_of(alias)[-1] for alias in aliases})
+    return lambda table: counted[_parts_of(table)]
 
 
 def _mentions(sql: str, aliases: Collection[str]) -> Counter[tuple[str, ...]]:

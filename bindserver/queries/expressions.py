@@ -66,10 +66,11 @@ def _parts(roots: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
     while waiting:
         part, within = waiting.pop()
         yield part, within
-        waiting += [(child, within or isinstance(child, Query)) for child in _children(part)]
+        waiting += [(child, within or isinstance(child, Query)) for child in children_of(part)]
 
 
-def _children(part: Any) -> Iterator[Any]:
+def children_of(part: Any) -> Iterator[Any]:
+    """Yield what a part of a query is made of."""
     if isinstance(part, Query):
         yield from _children_of_query(part)
     elif isinstance(part, FilteredRelation):

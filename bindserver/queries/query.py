@@ -22,10 +22,11 @@ from bindserver.conf import conf
 from bindserver.database.base import NotSorted
 from bindserver.database.pacing import Pacer
 from bindserver.engine import protocol
-from bindserver.engine.changes import Key
+from bindserver.engine.changes import Change, Key
 from bindserver.engine.view import Fresh
 from bindserver.exceptions import BindingError, BindserverError, TooManyRows
 from bindserver.queries.aggregation import statement_of, told_of
+from bindserver.queries.backwards import Chains
 from bindserver.queries.behind import NOTHING_BEHIND, Behind, tables_behind
 from bindserver.queries.carried import Carried, instances_in
 from bindserver.queries.column_rendering import (
@@ -38,6 +39,7 @@ from bindserver.queries.compiler import Directions, compiled, located, ordered, 
 from bindserver.queries.dependencies import Paths, Recorder, tables_in
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import own_sql
+from bindserver.queries.following import Following
 from bindserver.queries.identity import IdentityEncoder, Statement, digest
 from bindserver.queries.lifetimes import SerializerChoice, renewed
 from bindserver.queries.rendering import (
@@ -222,7 +224,7 @@ class Query:
         if not self.whole and (found := self._shape_of(queryset)) is not None:
             self._shape, self.slot = found
         self.common = common = queryset if self._shape is None else self._shape.queryset
-        self._statement, self.paths = self._compiled(common)
+        self._statement, self.paths, self.chains = self._compiled(common)
         self.clock = clock_of(common, self._statement.sql)
         summed = self.columns is not None and self.columns.aggregates is not None
         self._own_sql = common if summed or own_sql(common.query) is not None else None
@@ -235,7 +237,8 @@ class Query:
         """Take how tables reach its rows."""
         self.paths = paths
         self.tables = frozenset({self.model._meta.db_table, *paths})
-        self.routes = f"{self.model._meta.label} {sorted(paths.items())}"
+        ways = f"{sorted(paths.items())} {sorted(self.chains.items())}"
+        self.routes = f"{self.model._meta.label} {ways}"
 
     @property
     def pulse(self) -> Pulse | None:
@@ -268,6 +271,7 @@ class Query:
             return
         self.behind = behind
         own = {table: path for table, path in self.paths.items() if table not in behind.views}
+        self.chains = {table: c for table, c in self.chains.items() if table not in behind.views}
         self._reads({**own, **dict.fromkeys(behind.tables)})
         self.tables -= behind.views
 
@@ -275,16 +279,18 @@ class Query:
         # What is read beside a model's row would be a part of the instance that Python is given.
         return shape_of(queryset, self.alias, joined=self.form is Form.JSON)
 
-    def _compiled(self, queryset: QuerySet[Any]) -> tuple[Statement, Paths]:
+    def _compiled(self, queryset: QuerySet[Any]) -> tuple[Statement, Paths, Chains]:
         """Return the SQL that is read, and how its tables reach the rows."""
         columns = self.columns
         if columns is not None and columns.aggregates is not None:
             statement = statement_of(queryset, columns.aggregates)
-            return statement, dict.fromkeys({self.model._meta.db_table, *tables_in(statement.sql)})
-        statement, paths = compiled(queryset, self.alias, self.model)
-        # A row of several rows of the model is nobody's by one of their keys.
-        together = columns is not None and columns.whole is not None
-        return statement, dict.fromkeys(paths) if together else paths
+            tables = {self.model._meta.db_table, *tables_in(statement.sql)}
+            return statement, dict.fromkeys(tables), {}
+        statement, paths, chains = compiled(queryset, self.alias, self.model)
+        if columns is not None and columns.whole is not None:
+            # A row of several rows of the model is nobody's by one of their keys.
+            return statement, dict.fromkeys(paths), {}
+        return statement, paths, chains
 
     def _in_order(
         self, queryset: QuerySet[Any], binding: Binding[Any]
@@ -343,7 +349,7 @@ class Query:
         """
         if self._own_sql is None:
             return
-        statement, _ = self._compiled(self._own_sql)
+        statement, _, _ = self._compiled(self._own_sql)
         if self._told_by(statement) != self._told:
             raise BindingError(
                 "The queryset compiles to other SQL, or other arguments, when it is read again. "
@@ -503,10 +509,10 @@ class Query:
     ) -> tuple[RowsBySlot, int]:
         """Read the first rows, and tell how often one was read."""
         rows_by_slot, count = {slot: Rows() for slot in slots.wanted}, 0
-        recorder.expect_own()
+        recorder.expect_own(queryset)
         bounded = queryset if queryset.query.is_sliced else queryset[:bound]
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
-        with closing(reading.rows(bounded, pacer, slots)) as found:
+        with closing(reading.rows(bounded, pacer, slots, recorder.row)) as found:
             for count, row in enumerate(found, start=1):
                 if self._statement.sql:  # Django itself says what nothing adds up to
                     recorder.demand_own()
@@ -528,8 +534,9 @@ class Query:
         rows = Rows()
         reading, queryset = self._anew(), renewed(self._queryset)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
-            recorder.expect_own()
-            with closing(reading.rows(queryset.filter(pk__in=some), pacer)) as found:
+            recorder.expect_own(queryset)
+            some_rows = queryset.filter(pk__in=some)
+            with closing(reading.rows(some_rows, pacer, during=recorder.row)) as found:
                 for row in found:
                     recorder.demand_own()
                     rows.add(row, self._sort(row))
@@ -555,8 +562,8 @@ class Query:
             # More slots than keys are not worth naming: rows of others are read, and left.
             few = len(wanted) < (SLOTS_PER_QUERY if self._shape.is_joined else len(some))
             common = self._shape.among(wanted) if few else self._shape.queryset
-            recorder.expect_own()
-            found = reading.rows(common.filter(pk__in=some), pacer, slots)
+            recorder.expect_own(common)
+            found = reading.rows(common.filter(pk__in=some), pacer, slots, recorder.row)
             with closing(found):
                 for row in found:
                     recorder.demand_own()
@@ -586,20 +593,24 @@ class Query:
         except ValidationError:
             return None
 
-    def reached(self, table: str, raw: Collection[Any], budget: int) -> set[Any] | None:
-        """Return the primary keys of rows that changed rows of another table may reach.
+    def reached(self, change: Change, told: Collection[str], budget: int) -> set[Any] | None:
+        """Return the primary keys of rows that changed rows of a table may reach, or have reached.
 
         Args:
-            table: the changed table.
-            raw: the primary keys of its rows, as the database holds them.
+            change: the rows, by keys.
+            told: the table's columns whose old values are told by every change.
             budget: how many rows may be reached.
 
         Returns:
             None when any row may be reached, or more than `budget`.
         """
-        lookups = self.paths.get(table)
-        if lookups is None or len(raw) > budget:
+        raw, lookups = change.pks, self.paths.get(change.table)
+        if raw is None or len(raw) > budget:
             return None
+        if lookups is None or change.table == self.model._meta.db_table:
+            chains = self.chains.get(change.table)
+            following = Following(self.model, self.alias, budget)
+            return None if chains is None else following.reached(change, chains, told)
         found: set[Any] = set()
         base = QuerySet[Any](self.model, using=self.alias)  # managers may hide rows
         for lookup in lookups:

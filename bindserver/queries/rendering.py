@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -60,6 +61,14 @@ PLAIN_FIELDS = frozenset(
         getattr(serializers, "BigIntegerField", serializers.IntegerField),  # since DRF 3.17
     }
 )
+
+
+Around = Callable[[Model], AbstractContextManager[Any]]
+
+
+def alone(instance: Model) -> AbstractContextManager[Any]:
+    """Return nothing that is around what renders a row."""
+    return nullcontext()
 
 
 class Row(NamedTuple):
@@ -153,7 +162,11 @@ class Renderer:
         return _fields_of(self.serializer)
 
     def rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+        self,
+        queryset: QuerySet[Any],
+        pacer: Pacer,
+        slots: Slots = ALL,
+        during: Around = alone,
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, pausing as `pacer` says.
 
@@ -161,13 +174,14 @@ class Renderer:
             queryset: the rows.
             pacer: rests, and stops what takes too long.
             slots: which of them are wanted; others are read, and not rendered.
+            during: is given each row's instance, and is around what renders it.
         """
         if self._plain is not None and has_columns(queryset):
             return self._plain_rows(queryset, pacer, slots, self._plain)
-        return self._model_rows(queryset, pacer, slots)
+        return self._model_rows(queryset, pacer, slots, during)
 
     def _model_rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots
+        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots, during: Around
     ) -> Generator[Row, None, None]:
         whose = self._serializer_class.__name__
         for instance in instances(queryset):
@@ -175,7 +189,8 @@ class Renderer:
             if found:
                 sort = _attributes(instance, self._sort_columns)
                 render = partial(self._rendered, instance, sort)
-                row = self.leftovers.render(render, whose)
+                with during(instance):
+                    row = self.leftovers.render(render, whose)
                 yield from (row._replace(slot=slot) for slot in found)
             pacer.pause()
 
@@ -234,7 +249,11 @@ class ModelRenderer:
         self._sort_columns = tuple(sort_columns)
 
     def rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+        self,
+        queryset: QuerySet[Any],
+        pacer: Pacer,
+        slots: Slots = ALL,
+        during: Around = alone,
     ) -> Generator[Row, None, None]:
         """Yield the queryset's rows in its order, as `Renderer.rows` does."""
         beside = loaded_beside(queryset)

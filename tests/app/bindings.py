@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
-from django.db.models import JSONField, Prefetch, Q, QuerySet, Value
+from django.db.models import Count, Exists, JSONField, OuterRef, Prefetch, Q, QuerySet, Sum, Value
 from rest_framework import serializers
 from rest_framework.permissions import BasePermission, DjangoModelPermissions, IsAuthenticated
 
@@ -147,6 +147,46 @@ class CategoryBinding(Binding[Category]):
     model = Category
     event = "categories"
     fields = ["id", "name"]
+
+
+class FilledSerializer(serializers.ModelSerializer[Category]):
+    products = serializers.IntegerField(read_only=True)
+    total = serializers.IntegerField(read_only=True)
+    stocked = serializers.BooleanField(read_only=True)
+
+    class Meta:
+        model = Category
+        fields = ["id", "name", "products", "total", "stocked"]
+
+
+class FilledBinding(Binding[Category]):
+    """What rows of another table that refer to its own come to."""
+
+    event = "filled"
+    queryset = Category.objects.annotate(
+        products=Count("product"),
+        total=Sum("product__stock"),
+        stocked=Exists(Product.objects.filter(category=OuterRef("pk"), stock__gt=3)),
+    )
+    serializer_class = FilledSerializer
+    ordering = ["id"]
+
+
+class LabelledSerializer(serializers.ModelSerializer[Category]):
+    labels = serializers.IntegerField(read_only=True)
+
+    class Meta:
+        model = Category
+        fields = ["id", "labels"]
+
+
+class LabelledBinding(Binding[Category]):
+    """The same over two more tables."""
+
+    event = "labelled"
+    queryset = Category.objects.annotate(labels=Count("product__tags", distinct=True))
+    serializer_class = LabelledSerializer
+    ordering = ["id"]
 
 
 class MineBinding(Binding[Product]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
@@ -11,8 +12,10 @@ from bindserver.bindings.row_keys import RowKey, wire_key
 from bindserver.cycle import advance, failures, serving
 from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
+from bindserver.engine.changes import Change
 from bindserver.engine.view import View
 from bindserver.queries import compiler, query, rendering
+from bindserver.queries.following import Following
 from bindserver.queries.query import Query
 from bindserver.queries.rendering import Renderer
 from bindserver.user_code import Leftovers, Surroundings
@@ -93,6 +96,26 @@ def _managers_hide() -> AbstractContextManager[Any]:
 def _joined_rows_dropped() -> AbstractContextManager[Any]:
     """Rows that a changed row of a joined table reaches are not read again."""
     return patch.object(Query, "reached", lambda *given: set())
+
+
+def _old_parents_forgotten() -> AbstractContextManager[Any]:
+    """Of what rows held before they were changed or deleted nothing is known."""
+    honest = Following.reached
+
+    def reached(self: Following, change: Change, *others: Any) -> Any:
+        return honest(self, replace(change, old=frozenset()), *others)
+
+    return patch.object(Following, "reached", reached)
+
+
+def _new_parents_forgotten() -> AbstractContextManager[Any]:
+    """What rows hold now is not asked for where they lead back."""
+    honest = Following._values
+
+    def values(self: Following, model: Any, column: str, *others: Any) -> Any:
+        return set() if column == "pk" else honest(self, model, column, *others)
+
+    return patch.object(Following, "_values", values)
 
 
 def _prefetches_ignored() -> AbstractContextManager[Any]:
@@ -180,6 +203,8 @@ FAULTS: dict[str, Fault] = {
     "leftovers_unseen": _leftovers_unseen,
     "limits_keep_what_they_have": _limits_keep_what_they_have,
     "managers_hide": _managers_hide,
+    "new_parents_forgotten": _new_parents_forgotten,
+    "old_parents_forgotten": _old_parents_forgotten,
     "old_serializer": _old_serializer,
     "parents_forgotten": _parents_forgotten,
     "prefetches_ignored": _prefetches_ignored,

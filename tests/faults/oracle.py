@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
 from bindserver.capture.sqlite.triggers import Triggers
+from bindserver.capture.tables import OLD
 from bindserver.cycle import advance, cycle, invalidation, live_shape, live_view, loader
 from bindserver.cycle.inbox import Caller
 from bindserver.engine import ring, view
@@ -154,6 +156,21 @@ def old_key_forgotten() -> None:
     _patch(Triggers, "wanted", trimming)
 
 
+def old_parent_forgotten() -> None:
+    """What rows held in their foreign keys before goes unlogged."""
+
+    def trimming(triggers: Any) -> Any:
+        def making(self: Triggers, tracked: Any) -> Iterator[tuple[str, str]]:
+            for name, sql in triggers(self, tracked):
+                told = re.sub(rf"INSERT INTO [^;]*'{OLD}[^;]*;", "", sql)
+                if "INSERT INTO" in told:
+                    yield name, told
+
+        return making
+
+    _patch(Triggers, "wanted", trimming)
+
+
 def _without_triggers(*marks: str) -> None:
     def fewer(triggers: Any) -> Any:
         def making(self: Triggers, tracked: Any) -> Iterator[tuple[str, str]]:
@@ -203,9 +220,9 @@ def joins_not_watched() -> None:
     """A change in a joined or prefetched table reaches no row."""
 
     def own_table(find: Any) -> Any:
-        def touched(query: Query, whole: Any, changes: list[Change]) -> invalidation.Touched:
-            own = query.model._meta.db_table
-            found: invalidation.Touched = find(query, whole, [c for c in changes if c.table == own])
+        def touched(shape: Any, changes: list[Change], told: Any) -> invalidation.Touched:
+            own = shape.query.model._meta.db_table
+            found: invalidation.Touched = find(shape, [c for c in changes if c.table == own], told)
             return found
 
         return touched
@@ -301,6 +318,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         index_instead_of_place,
         no_eviction_triggers,
         old_key_forgotten,
+        old_parent_forgotten,
         batch_split,
         slow_reader_skipped,
         joins_not_watched,

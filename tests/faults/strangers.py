@@ -38,9 +38,9 @@ def joins_not_watched() -> None:
     """A change in a table that is joined, prefetched or read by a serializer reaches no row."""
     whole: Any = invalidation._touched
 
-    def touched(query: Any, rows: Any, changes: Any) -> Any:
-        own = query.model._meta.db_table
-        return whole(query, rows, [change for change in changes if change.table == own])
+    def touched(shape: Any, changes: Any, told: Any) -> Any:
+        own = shape.query.model._meta.db_table
+        return whole(shape, [change for change in changes if change.table == own], told)
 
     vars(invalidation)["_touched"] = touched
 

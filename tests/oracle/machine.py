@@ -35,6 +35,7 @@ USERS = ("ann", "bob")
 NAMES = [
     *(Name(e) for e in ("products", "cheapest", "by_stock", "tagged", "restaurants", "places")),
     *(Name(e) for e in ("tokens", "words", "tags", "categories", "catalogue")),
+    *(Name(e) for e in ("filled", "labelled")),
     *(Name("catalogue", canonical(p)) for p in ({"category": 1}, {"category": 2}, {"q": "a"})),
     *(Name("catalogue", canonical({"category": n, "q": "b"})) for n in (1, 2)),
     *(Name("tagged_in", canonical({"category": n})) for n in (1, 2, 3)),

@@ -117,6 +117,20 @@ SHAPES: dict[str, Shape] = {
     ),
     "tags": Shape("SELECT id, name FROM app_tag ORDER BY id", ("id", "name")),
     "categories": Shape("SELECT id, name FROM app_category ORDER BY id", ("id", "name")),
+    "filled": Shape(
+        "SELECT c.id, c.name, (SELECT count(*) FROM app_product p WHERE p.category_id = c.id), "
+        "(SELECT sum(stock) FROM app_product p WHERE p.category_id = c.id), "
+        "EXISTS (SELECT 1 FROM app_product p WHERE p.category_id = c.id AND p.stock > 3) "
+        "FROM app_category c ORDER BY c.id",
+        ("id", "name", "products", "total", "stocked"),
+        (None, None, None, int, bool),
+    ),
+    "labelled": Shape(
+        "SELECT c.id, (SELECT count(DISTINCT m.tag_id) FROM app_product p "
+        "JOIN app_product_tags m ON m.product_id = p.id WHERE p.category_id = c.id) "
+        "FROM app_category c ORDER BY c.id",
+        ("id", "labels"),
+    ),
     "shelves": Shape(
         "SELECT id, name, size, category_id FROM app_shelf ORDER BY id",
         ("id", "name", "size", "category"),

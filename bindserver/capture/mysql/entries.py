@@ -76,10 +76,10 @@ class Entries:
         )
         if count[0][0] > MAX_ENTRIES:
             tables = self._rows(f"SELECT DISTINCT tbl FROM {LOG} WHERE {wanted}")
-            return gathered((table, None) for (table,) in tables)
+            return gathered((table, "", None) for (table,) in tables)
         found = self._rows(f"SELECT id, tbl, pk, raw FROM {LOG} WHERE {wanted}")
         return gathered(
-            (table, _key(text, raw))
+            (table, *_told(text, raw))
             for number, table, text, raw in found
             if mark.lacks(int(number))
         )
@@ -94,7 +94,10 @@ def _after(mark: Mark) -> str:
     return f"{within(spans)} OR id > {mark.high}" if spans else f"id > {mark.high}"
 
 
-def _key(text: str | None, raw: bytes | None) -> tuple[str | bytes] | None:
-    """Return the key that an entry names, if it names one."""
+def _told(text: str | None, raw: bytes | None) -> tuple[str, tuple[str | bytes] | None]:
+    """Return "" and the key that an entry names, None if it names none; or a column, and what it
+    held before."""
+    if text is not None and raw is not None:
+        return raw.decode(), (text,)
     pk = text if text is not None else raw
-    return None if pk is None else (pk,)
+    return "", None if pk is None else (pk,)

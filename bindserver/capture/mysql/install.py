@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db import DatabaseError
@@ -72,6 +72,9 @@ class Installer:
             for item, pair in pairs.items()
             if item in without or _is_another(*pair) or _is_unsure(*pair)
         ]
+
+    def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        return Schema(self._connection).old_columns(tables)
 
     def demand(self, tables: Collection[Tracked]) -> None:
         """See that the server can have a log, and tables can be watched.

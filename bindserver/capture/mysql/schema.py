@@ -19,7 +19,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.mysql.trigger_sql import (
     EVENTS,
     LOG,
+    NUMBERS,
     PREFIX,
+    TEXTS,
     Cascades,
     Trigger,
     lines,
@@ -83,10 +85,22 @@ class Schema:
             item = keys.get(name) or Tracked(table=name, pk=self._keys.get(name, ""))
             for suffix, event in EVENTS:
                 kind = self._types.get((name, item.pk), "")
-                body = "; ".join(lines(item, kind, event, self.cascades(name)))
+                told = lines(item, kind, event, self.cascades(name), self._told(name, item.pk))
+                body = "; ".join(told)
                 trigger = Trigger(table=name, event=event, body=f"BEGIN {body}; END")
                 found[name_of(item.table, suffix)] = trigger
         return found
+
+    def old_columns(self, tables: Collection[Tracked]) -> dict[str, frozenset[str]]:
+        """Return the columns whose old values the triggers of tables tell."""
+        return {t.table: frozenset(self._told(self._named(t.table), t.pk)) for t in tables}
+
+    def _told(self, table: str, pk: str) -> list[str]:
+        """Return the columns by which a table refers to others, its own key apart, and those that
+        are no numbers or texts."""
+        columns = self._foreign_keys.get(table, set()) - {pk}
+        kinds = {column: self._types.get((table, column), "") for column in columns}
+        return sorted(column for column, kind in kinds.items() if kind in NUMBERS | TEXTS)
 
     def strays(self, wanted: dict[str, Trigger]) -> list[str]:
         """Return the triggers that the tables of those wanted kept when they were renamed: they
@@ -236,6 +250,16 @@ class Schema:
             "WHERE r.CONSTRAINT_SCHEMA = DATABASE() GROUP BY 1, 2, 3, 4, 5, r.CONSTRAINT_NAME "
             "ORDER BY 1, 2, 3, 4, 5, 6"
         )
+
+    @cached_property
+    def _foreign_keys(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for table, column in self._rows(
+            "SELECT TABLE_NAME, COLUMN_NAME FROM information_schema.KEY_COLUMN_USAGE "
+            "WHERE TABLE_SCHEMA = DATABASE() AND REFERENCED_TABLE_NAME IS NOT NULL"
+        ):
+            found.setdefault(self._named(table), set()).add(str(column))
+        return found
 
     @property
     def _foreign(self) -> set[str]:

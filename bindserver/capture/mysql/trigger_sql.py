@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 from bindserver.capture.tables import Tracked
@@ -52,7 +52,9 @@ class Cascades:
     update: dict[str, set[str]] = field(default_factory=dict)
 
 
-def lines(item: Tracked, kind: str, event: str, cascades: Cascades) -> Iterator[str]:
+def lines(
+    item: Tracked, kind: str, event: str, cascades: Cascades, references: Collection[str] = ()
+) -> Iterator[str]:
     """Yield what the trigger of a table says of an event.
 
     Args:
@@ -60,6 +62,7 @@ def lines(item: Tracked, kind: str, event: str, cascades: Cascades) -> Iterator[
         kind: the type of its key, by the schema's name.
         event: "INSERT", "UPDATE" or "DELETE".
         cascades: what the event carries on to other tables.
+        references: the columns whose old values are told.
     """
     if event != "DELETE":
         yield _entry(item.table, "NEW", item.pk, kind)
@@ -68,6 +71,8 @@ def lines(item: Tracked, kind: str, event: str, cascades: Cascades) -> Iterator[
     if event == "UPDATE" and kind in NUMBERS | TEXTS | BYTES:
         changed = _changed(item.pk)
         yield f"IF {changed} THEN {_entry(item.table, 'OLD', item.pk, kind)}; END IF"
+    if event != "INSERT" and references:
+        yield _old_values(item.table, event, references)
     if event == "DELETE":
         for child in sorted(cascades.delete):
             yield _entry(child, "", "", "")
@@ -77,6 +82,22 @@ def lines(item: Tracked, kind: str, event: str, cascades: Cascades) -> Iterator[
             yield f"IF {_changed(column)} THEN {told}; END IF"
 
 
+def _old_values(table: str, event: str, references: Collection[str]) -> str:
+    """Return what logs the values that a row had, if they are others now.
+
+    Its column's name in the bytes of an entry tells that from a key. A migration that takes the
+    column away leaves the trigger, and no write may fail for that (1054).
+    """
+    told = []
+    for column in references:
+        condition = f"OLD.{quote(column)} IS NOT NULL"
+        if event == "UPDATE":
+            condition += f" AND {_changed(column)}"
+        entry = _insert(table, f"OLD.{quote(column)}", _literal(column))
+        told.append(f"IF {condition} THEN {entry}; END IF;")
+    return f"BEGIN DECLARE EXIT HANDLER FOR 1054 BEGIN END; {' '.join(told)} END"
+
+
 def _entry(table: str, side: str, pk: str, kind: str) -> str:
     """Return the statement that logs a row's key, or any row's where the key cannot be told."""
     text = raw = "NULL"
@@ -84,6 +105,10 @@ def _entry(table: str, side: str, pk: str, kind: str) -> str:
         text = f"{side}.{quote(pk)}"
     elif kind in BYTES:
         raw = f"{side}.{quote(pk)}"
+    return _insert(table, text, raw)
+
+
+def _insert(table: str, text: str, raw: str) -> str:
     return (
         f"INSERT INTO {LOG} (tbl, pk, raw, nonce, at) VALUES "
         f"({_literal(table)}, {text}, {raw}, FLOOR(RAND() * 9007199254740992), UNIX_TIMESTAMP())"

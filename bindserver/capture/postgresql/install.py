@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -62,6 +62,9 @@ class Installer:
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         return self._triggers.missing(tables)
+
+    def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        return self._triggers.old_columns(tables)
 
     def demand(self, tables: Collection[Tracked]) -> None:
         self._triggers.demand(tables)

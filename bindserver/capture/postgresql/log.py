@@ -22,6 +22,7 @@ from bindserver.capture.postgresql.install import NEXT, Installer
 from bindserver.capture.postgresql.purging import Purging
 from bindserver.capture.postgresql.snapshots import Mark
 from bindserver.capture.postgresql.triggers import LOG, META
+from bindserver.capture.tables import named_in_entry
 from bindserver.engine.changes import Change, Position, gathered
 from bindserver.exceptions import CaptureError
 
@@ -97,7 +98,9 @@ class PostgreSQLLog(Installer):
             return None
         if mark.entry[0] and not holds:
             return None
-        return gathered((table, pks) for _, _, _, table, pks in found if table is not None)
+        return gathered(
+            (*named_in_entry(name), values) for _, _, _, name, values in found if name is not None
+        )
 
     def _named(self, epoch: str) -> str:
         return f"{epoch[:EPOCH_LENGTH]}{self.own_epoch}"

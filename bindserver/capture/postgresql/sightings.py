@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 from bindserver.capture.postgresql.trigger_sql import OWN_NAMES
 
-DESIGN = "3"
+DESIGN = "4"
 """Goes into what is written down; another one has every trigger made anew."""
 
 GONE = ["", ""]
@@ -38,6 +38,16 @@ WITH RECURSIVE wanted AS (
 """
 """The tables that are given, with their partitions, heirs and ancestors."""
 
+REFERENCES = """
+(SELECT coalesce(jsonb_object_agg(a.attname, jsonb_build_array(t.typname, t.typtype)), '{}')::text
+ FROM wanted w JOIN pg_constraint k ON k.conrelid = w.oid AND k.contype = 'f'
+ JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum = ANY(k.conkey)
+ JOIN pg_type d ON d.oid = a.atttypid
+ JOIN pg_type t ON t.oid = CASE WHEN d.typtype = 'd' THEN d.typbasetype ELSE d.oid END
+ WHERE w.name = r.name)
+"""
+"""The columns by which a watched table refers to others, each with its type's name and kind."""
+
 SIGHTINGS = (
     TREE
     + """
@@ -54,7 +64,9 @@ jsonb_object_agg(c.oid, coalesce(
      CASE a.atttypid WHEN 'varchar'::regtype THEN 'text'::regtype ELSE a.atttypid END::oid,
      a.attcollation, CASE WHEN a.attgenerated <> '' THEN a.xmin END), a.xmin::text))
    FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '{}'
-))::text
+))::text, """
+    + REFERENCES
+    + """
 FROM related r JOIN pg_class c ON c.oid = r.oid GROUP BY 1
 """
 )
@@ -72,17 +84,20 @@ class Sighting:
         files: the file of each relation, by the relation's id.
         columns: each relation's columns by name: what they are, and the transaction that last
             touched their entries in the catalogue.
+        references: the columns by which it refers to others, with their types' names and kinds.
     """
 
     pk: str
     triggers: str
     files: Mapping[str, str]
     columns: Mapping[str, Columns]
+    references: Mapping[str, Sequence[str]]
 
     @classmethod
-    def read(cls, pk: str, triggers: str, files: str, columns: str) -> Sighting:
+    def read(cls, pk: str, triggers: str, *texts: str) -> Sighting:
         """Return what `SIGHTINGS` tells of a table with that key."""
-        return cls(pk=pk, triggers=triggers, files=json.loads(files), columns=json.loads(columns))
+        files, columns, references = map(json.loads, texts)
+        return cls(pk=pk, triggers=triggers, files=files, columns=columns, references=references)
 
     @classmethod
     def load(cls, text: str) -> Sighting | None:
@@ -98,7 +113,8 @@ class Sighting:
     def vouches_for(self, later: Sighting) -> bool:
         """Return whether no value can have been changed past the triggers since, and these are
         still what the table needs."""
-        if (self.pk, self.triggers) != (later.pk, later.triggers):
+        mine, others = (self.pk, self.triggers), (later.pk, later.triggers)
+        if mine != others or self.references != later.references:
             return False
         return all(self._vouches_for(later, relation) for relation in self.files)
 

@@ -9,9 +9,11 @@ take a tenth longer.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from bindserver.capture.postgresql.names import NEW, OLD, STATEMENT_KEYS, literal, quoted
+from bindserver.capture.postgresql.old_values import OldValues
 from bindserver.capture.tables import Tracked
 
 PREFIX = "bindserver__"
@@ -21,21 +23,15 @@ SUFFIXES = ("ins", "upd", "del", "tru", "row")
 OWN_NAMES = f"""({", ".join(f"r.stem || '{suffix}'" for suffix in SUFFIXES)})"""
 """In SQL, the names of the triggers that a relation `r` of a watched table is to have."""
 
-NEW, OLD = "bindserver_new", "bindserver_old"
-"""The rows of a statement, as it left them and as it found them."""
-
 NAME_BYTES = 50
 """How long a table's part in a name may be; PostgreSQL's names have 63 bytes."""
-
-STATEMENT_KEYS = 100_000
-"""More keys than this in one statement are told by table: the triggers' memory has a bound."""
 
 _AS_JSON = "(pg_catalog.to_jsonb({pk}) OPERATOR(pg_catalog.#>>) '{{}}')"
 _AS_TEXT = '({pk}::pg_catalog.text COLLATE pg_catalog."C")'
 
 KEYS = {
     "bpchar": _AS_JSON,  # a cast would cut trailing blanks off
-    "inet": "pg_catalog.host({pk})",
+    "inet": "pg_catalog.host({pk}::pg_catalog.inet)",
     "date": _AS_JSON,  # the same, whatever the writer's DateStyle
     "timestamp": _AS_JSON,
     "timestamptz": _AS_JSON,
@@ -53,6 +49,16 @@ logged."""
 ENUM_KEY = "{pk}::pg_catalog.text"
 
 
+def key_of(kind: str | None, sort: str | None) -> str | None:
+    """Return the SQL of a key, "{pk}" for its column, None if it cannot be told as text.
+
+    Args:
+        kind: the name of its type.
+        sort: PostgreSQL's letter for what that is.
+    """
+    return KEYS.get(kind or "", ENUM_KEY if sort == "e" else None)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
     """A relation that a watched table's rows may come or go by.
@@ -65,6 +71,7 @@ class Relation:
         owned: whether this role may act as the owner.
         key: the SQL of its key, "{pk}" for the column; None if it cannot be told as text.
         triggers: those of ours that it has for this table.
+        references: the watched table's foreign keys, with the SQL that tells their values.
     """
 
     name: str
@@ -74,6 +81,7 @@ class Relation:
     owned: bool
     key: str | None
     triggers: tuple[str, ...]
+    references: Mapping[str, str]
 
 
 def stem(table: str) -> str:
@@ -85,17 +93,19 @@ def stem(table: str) -> str:
     return f"{PREFIX}{table}__"
 
 
-def functions_of(log: str, schema: str, tracked: Tracked, key: str | None) -> Iterator[str]:
+def functions_of(log: str, schema: str, tracked: Tracked, relation: Relation) -> Iterator[str]:
     """Yield the statements that make a table's trigger functions, one for each trigger.
 
     Args:
         log: the log's full name.
         schema: where they go, quoted.
         tracked: the table.
-        key: the SQL of its key, "{pk}" for the column; None if it cannot be told as text.
+        relation: one of those that they are for; all have its foreign keys.
     """
-    into = f"INSERT INTO {log} (tbl, pks)"
-    for suffix, work in _work(into, _literal(tracked.table), key, quoted(tracked.pk)).items():
+    into, key = f"INSERT INTO {log} (tbl, pks)", relation.key
+    references = {name: sql for name, sql in relation.references.items() if name != tracked.pk}
+    old = OldValues(into, tracked.table, references)
+    for suffix, work in _work(into, tracked, key, old).items():
         function = function_of(schema, tracked, suffix, key)
         body = f"#variable_conflict use_column\nBEGIN {work} RETURN NULL; END"
         tag = "$bindserver$"
@@ -114,8 +124,9 @@ def function_of(schema: str, tracked: Tracked, suffix: str, key: str | None) -> 
     return f"{schema}.{quoted(f'{stem(tracked.table)}{suffix}_{told}')}"
 
 
-def _work(into: str, named: str, key: str | None, column: str) -> dict[str, str]:
+def _work(into: str, tracked: Tracked, key: str | None, old: OldValues) -> dict[str, str]:
     """Return what is done by each trigger, by its suffix."""
+    named, column = literal(tracked.table), quoted(tracked.pk)
     any_row = f"{into} VALUES ({named}, NULL);"
     always = {"tru": any_row, "row": any_row}
     if key is None:
@@ -125,9 +136,9 @@ def _work(into: str, named: str, key: str | None, column: str) -> dict[str, str]
     select, pk = f"{into} SELECT {named}", key.format(pk=column)
     return always | {
         "ins": _keys_of(select, NEW, pk),
-        "upd": _keys_of_update(select, pk),
-        "del": _keys_of(select, OLD, pk),
-        "row": _key_of_row(into, named, key, column),
+        "upd": f"{_keys_of_update(select, pk)} {old.update()}",
+        "del": f"{_keys_of(select, OLD, pk)} {old.delete()}",
+        "row": _key_of_row(f"{into} VALUES ({named}, ARRAY", key, column, old),
     }
 
 
@@ -165,12 +176,12 @@ def _keys_of_update(into: str, key: str) -> str:
     )
 
 
-def _key_of_row(into: str, named: str, key: str, column: str) -> str:
+def _key_of_row(into: str, key: str, column: str, before: OldValues) -> str:
     """Return what logs the keys of one row that a subscription applies."""
     new, old = (f"({key.format(pk=f'{row}.{column}')})::pg_catalog.text" for row in ("NEW", "OLD"))
     keys = {"INSERT": new, "UPDATE": f"{new}, {old}", "DELETE": old}
     cases = [
-        f"TG_OP OPERATOR(pg_catalog.=) '{event}' THEN {into} VALUES ({named}, ARRAY[{some}]);"
+        f"TG_OP OPERATOR(pg_catalog.=) '{event}' THEN {into}[{some}]); {before.row(event)}"
         for event, some in keys.items()
     ]
     return f"IF {' ELSIF '.join(cases)} END IF;"
@@ -203,11 +214,3 @@ def triggers_of(schema: str, tracked: Tracked, relation: Relation) -> Iterator[s
         )
         modes.append(f"ENABLE REPLICA TRIGGER {names['row']}")
     yield f"ALTER TABLE ONLY {relation.quoted} {', '.join(modes)}"
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -11,22 +11,22 @@ past every trigger, thus do not go unnoticed. What did no harm is written down a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.postgresql.names import quoted
 from bindserver.capture.postgresql.session import may_write
-from bindserver.capture.postgresql.sightings import SIGHTINGS, TREE, Sighting
+from bindserver.capture.postgresql.sightings import REFERENCES, SIGHTINGS, TREE, Sighting
 from bindserver.capture.postgresql.trigger_sql import (
-    ENUM_KEY,
-    KEYS,
     OWN_NAMES,
     PREFIX,
     SUFFIXES,
     Relation,
     functions_of,
-    quoted,
+    key_of,
     stem,
     triggers_of,
 )
@@ -62,7 +62,8 @@ RELATIONS = (
     + f"""
 SELECT r.name, n.nspname, c.relname, c.relkind, pg_get_userbyid(c.relowner),
   pg_has_role(c.relowner, 'USAGE'), t.typname, t.typtype,
-  ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgname IN {OWN_NAMES})
+  ARRAY(SELECT tgname::text FROM pg_trigger WHERE tgrelid = c.oid AND tgname IN {OWN_NAMES}),
+  {REFERENCES}
 FROM related r JOIN pg_class c ON c.oid = r.oid JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN unnest(%s::text[], %s::text[]) AS keys(name, pk) ON keys.name = r.name
 LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = keys.pk AND NOT a.attisdropped
@@ -180,6 +181,13 @@ class Triggers:
             if tracked.table in found
         }
 
+    def old_columns(self, tables: Collection[Tracked]) -> dict[str, frozenset[str]]:
+        """Return the columns whose old values the triggers of tables tell."""
+        return {
+            tracked.table: frozenset(_told(seen.references)) - {tracked.pk}
+            for tracked, seen in self._sightings(tables).items()
+        }
+
     # What is wanted.
 
     def demand(self, tables: Collection[Tracked]) -> None:
@@ -235,7 +243,7 @@ class Triggers:
         for relation in self._relations([tracked]):
             if relation.key not in made:
                 made.add(relation.key)
-                found += functions_of(log, schema, tracked, relation.key)
+                found += functions_of(log, schema, tracked, relation)
             found += [f"DROP TRIGGER {quoted(n)} ON {relation.quoted}" for n in relation.triggers]
             found += triggers_of(schema, tracked, relation)
         return found
@@ -293,12 +301,14 @@ class Triggers:
                 kind=kind,
                 owner=owner,
                 owned=owned,
-                key=KEYS.get(key, ENUM_KEY if sort == "e" else None),
+                key=key_of(key, sort),
                 triggers=tuple(triggers),
+                references=_told(json.loads(references)),
             )
-            for name, schema, relation, kind, owner, owned, key, sort, triggers in self._rows(
-                RELATIONS, (*self._given(names), names, keys)
-            )
+            for (
+                *(name, schema, relation, kind, owner, owned, key, sort, triggers),
+                references,
+            ) in self._rows(RELATIONS, (*self._given(names), names, keys))
         ]
 
     def _given(self, names: list[str]) -> tuple[list[str], list[str], list[str]]:
@@ -308,3 +318,9 @@ class Triggers:
 
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
         return ask(self._connection, sql, params)
+
+
+def _told(references: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return those columns of which the triggers can tell values, with the SQL that does."""
+    keys = {column: key_of(*references[column]) for column in sorted(references)}
+    return {column: key for column, key in keys.items() if key is not None}

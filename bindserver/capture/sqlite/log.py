@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
-from bindserver.capture.tables import Tracked, no_such
+from bindserver.capture.tables import Tracked, named_in_entry, no_such
 from bindserver.database.sql import ask, run
 from bindserver.engine.changes import Change, Position, gathered
 from bindserver.exceptions import CaptureError
@@ -80,9 +80,9 @@ class SQLiteLog:
         )
         if count[0][0] > MAX_ENTRIES:
             tables = self._rows(f"SELECT DISTINCT tbl FROM {LOG} WHERE id > %s", (number,))
-            return gathered((table, None) for (table,) in tables)
+            return gathered((*named_in_entry(name), None) for (name,) in tables)
         entries = self._rows(f"SELECT DISTINCT tbl, pk FROM {LOG} WHERE id > %s", (number,))
-        return gathered((table, (pk,)) for table, pk in entries)
+        return gathered((*named_in_entry(name), (value,)) for name, value in entries)
 
     def _holds(self, number: int, nonce: int) -> bool:
         """Return whether the entry is a part of this history, and all after it are here."""
@@ -113,6 +113,9 @@ class SQLiteLog:
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         return self._triggers.missing(tables)
+
+    def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        return {t.table: frozenset(self._triggers.foreign_keys(t)) for t in tables}
 
     def demand(self, tables: Collection[Tracked]) -> None:
         self._demand_wal()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.tables import Tracked
+from bindserver.capture.tables import Tracked, entry_name
 from bindserver.database.sql import ask
 
 LOG = "bindserver_log"
 PREFIX = "bindserver__"
+INTO = f"INSERT INTO {LOG}(tbl, pk)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +67,68 @@ class Triggers:
     def wanted(self, tracked: Tracked) -> Iterator[tuple[str, str]]:
         """Yield the name and text of each trigger that a table needs."""
         table, pk = tracked.table, quote(tracked.pk)
-        log = f"INSERT INTO {LOG}(tbl, pk)"
         named = _literal(table)
-        changed_key = f"{log} SELECT {named}, OLD.{pk} WHERE OLD.{pk} IS NOT NEW.{pk};"
+        keys = self.foreign_keys(tracked)
+        old = {quote(name): _literal(entry_name(table, name)) for name in keys}
+        changed_key = f"{INTO} SELECT {named}, OLD.{pk} WHERE OLD.{pk} IS NOT NEW.{pk};"
         bodies = {
-            "ins": ("AFTER INSERT", f"{log} VALUES ({named}, NEW.{pk});"),
-            "upd": ("AFTER UPDATE", f"{log} VALUES ({named}, NEW.{pk}); {changed_key}"),
-            "del": ("AFTER DELETE", f"{log} VALUES ({named}, OLD.{pk});"),
+            "ins": ("AFTER INSERT", f"{INTO} VALUES ({named}, NEW.{pk});"),
+            "upd": ("AFTER UPDATE", f"{INTO} VALUES ({named}, NEW.{pk}); {changed_key}"),
+            "del": ("AFTER DELETE", f"{INTO} VALUES ({named}, OLD.{pk});"),
         }
-        # REPLACE that evicts a row by a UNIQUE index fires no delete trigger.
-        for number, columns in enumerate(self._unique_columns(table, tracked.pk)):
-            evicted = " AND ".join(
-                f"{quote(name)} = NEW.{quote(name)} COLLATE {quote(collation)}"
-                for name, collation in columns
-            )
-            find = f"{log} SELECT {named}, {pk} FROM {quote(table)} WHERE {evicted}"
-            bodies[f"evi{number}"] = ("BEFORE INSERT", f"{find};")
-            bodies[f"evu{number}"] = ("BEFORE UPDATE", f"{find} AND {pk} IS NOT OLD.{pk};")
+        for column, name in old.items():
+            told = f" {INTO} SELECT {name}, OLD.{column} WHERE OLD.{column} IS NOT NULL"
+            changed = f"OLD.{column} IS NOT NEW.{column} COLLATE BINARY"
+            bodies["upd"] = (bodies["upd"][0], f"{bodies['upd'][1]}{told} AND {changed};")
+            bodies["del"] = (bodies["del"][0], f"{bodies['del'][1]}{told};")
+        bodies |= self._evictions(tracked, old)
         for suffix, (when, body) in bodies.items():
             name = f"{PREFIX}{table}__{suffix}"
             yield (
                 name,
                 f"CREATE TRIGGER {quote(name)} {when} ON {quote(table)} BEGIN {body} END",
             )
+
+    def _evictions(
+        self, tracked: Tracked, old: Mapping[str, str]
+    ) -> Iterator[tuple[str, tuple[str, str]]]:
+        """Yield, by suffix, what logs the rows that REPLACE evicts, which fires no delete trigger.
+
+        Args:
+            tracked: the table.
+            old: its columns whose old values are told, and what an entry of each is named.
+        """
+        table, pk = quote(tracked.table), quote(tracked.pk)
+        tables = f"FROM {table} WHERE"
+        rows = [
+            f"{INTO} SELECT {name}, {column} {tables} {column} IS NOT NULL AND"
+            for column, name in old.items()
+        ]
+        for number, columns in enumerate(self._unique_columns(tracked.table, tracked.pk)):
+            evicted = " AND ".join(
+                f"{quote(name)} = NEW.{quote(name)} COLLATE {quote(collation)}"
+                for name, collation in columns
+            )
+            finds = [f"{INTO} SELECT {_literal(tracked.table)}, {pk} {tables}", *rows]
+            others = f"AND {pk} IS NOT OLD.{pk}"
+            yield f"evi{number}", ("BEFORE INSERT", " ".join(f"{f} {evicted};" for f in finds))
+            yield (
+                f"evu{number}",
+                ("BEFORE UPDATE", " ".join(f"{f} {evicted} {others};" for f in finds)),
+            )
+        if rows:  # the key of what is evicted by its key is told as that of the new row
+            evicted = f"{pk} = NEW.{pk}"
+            moved = f"NEW.{pk} IS NOT OLD.{pk} AND {evicted}"
+            yield "evik", ("BEFORE INSERT", " ".join(f"{row} {evicted};" for row in rows))
+            yield "evuk", ("BEFORE UPDATE", " ".join(f"{row} {moved};" for row in rows))
+
+    def foreign_keys(self, tracked: Tracked) -> list[str]:
+        """Return the columns by which a table refers to others, its own key apart.
+
+        Those of a constraint alone: SQLite drops no other columns that a trigger names.
+        """
+        found = ask(self._connection, f"PRAGMA foreign_key_list({quote(tracked.table)})")
+        return sorted({str(row[3]) for row in found} - {tracked.pk})
 
     def _unique_columns(self, table: str, pk: str) -> list[tuple[tuple[str, str], ...]]:
         """Return (column, collation) of each UNIQUE index, the key's own and expressions apart."""

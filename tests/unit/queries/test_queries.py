@@ -14,6 +14,7 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.database.pacing import Pacer
+from bindserver.engine.changes import Change
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import OverBudget, Query
@@ -207,16 +208,19 @@ class TestReached:
         toy = Product.objects.create(name="a", category=toys)
         Product.objects.create(name="b", category=books)
         query = Query(CatalogueBinding())
-        assert query.reached("app_category", [toys.pk], 100) == {toy.pk}
-        assert query.reached("app_category", [toys.pk, books.pk], 1) is None
-        assert query.reached("app_category", [toys.pk, books.pk], 2) is not None
-        assert query.reached("app_tag", [1], 100) is None
+        one = Change(table="app_category", pks=frozenset({toys.pk}))
+        both = Change(table="app_category", pks=frozenset({toys.pk, books.pk}))
+        assert query.reached(one, (), 100) == {toy.pk}
+        assert query.reached(both, (), 1) is None
+        assert query.reached(both, (), 2) is not None
+        assert query.reached(Change(table="app_tag", pks=frozenset({1})), (), 100) is None
 
     def test_a_parent_s_row_reaches_its_child(self) -> None:
         Place.objects.create(name="no restaurant")
         child = Restaurant.objects.create(name="a")
         query = Query(RestaurantBinding())
-        assert query.reached("app_place", [child.pk, 1], 100) == {child.pk}
+        change = Change(table="app_place", pks=frozenset({child.pk, 1}))
+        assert query.reached(change, (), 100) == {child.pk}
 
     def test_keys_as_the_database_holds_them_become_python_s(self) -> None:
         token = Token.objects.create(label="a")

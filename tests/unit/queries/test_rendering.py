@@ -21,7 +21,7 @@ from bindserver.bindings.row_keys import wire_key
 from bindserver.bindings.serializers import NoRequest
 from bindserver.database.pacing import Pacer
 from bindserver.exceptions import BindingError, QueryTimeout
-from bindserver.queries.rendering import Renderer, Row, describe, to_json
+from bindserver.queries.rendering import Around, Renderer, Row, alone, describe, to_json
 from bindserver.queries.shapes import ALL, Slots
 from tests.app.models import Category, Product, Word
 
@@ -121,9 +121,13 @@ class _Model(Renderer):
     """Renders from model instances, whatever the fields."""
 
     def rows(
-        self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots = ALL
+        self,
+        queryset: QuerySet[Any],
+        pacer: Pacer,
+        slots: Slots = ALL,
+        during: Around = alone,
     ) -> Generator[Row, None, None]:
-        return self._model_rows(queryset, pacer, slots)
+        return self._model_rows(queryset, pacer, slots, during)
 
 
 @pytest.mark.usefixtures("samples")
