@@ -136,7 +136,7 @@ class TestTurns:
         Tag.objects.update(name="old")
         turning.turn()
         assert second.column("tags") == [["old"], []]
-        assert len(turning.statements) == 2  # the rows, and the tags of all
+        assert len(turning.statements) == 3  # which rows they are, these, and the tags of all
 
     def test_a_table_that_is_found_late_is_watched_at_once(self, turning: Turning) -> None:
         followers = [turning.follow(TaggedInBinding(params={"category": n})) for n in (8, 9)]

@@ -32,7 +32,7 @@ ALL: QuerySet[Any] = Booking.objects.all()
 
 
 def told(queryset: QuerySet[Any]) -> Clock:
-    statement, _ = compiled(queryset, "default", queryset.model)
+    statement, _, _ = compiled(queryset, "default", queryset.model)
     return clock_of(queryset, statement.sql)
 
 
