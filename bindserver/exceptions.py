@@ -148,6 +148,9 @@ class CaptureBusy(CaptureError):
     """The change log cannot be installed now: somebody holds a lock on what it needs."""
 
 
+REMOVED = "the change log was removed"
+
+
 class LogRemoved(CaptureError):
     """The change log was there, and somebody took it away."""
 

@@ -65,13 +65,19 @@ class Log(Protocol):
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         """Return the statements by which `install` would bring the triggers in place."""
 
-    def install(self, tables: Collection[Tracked]) -> list[str]:
+    def install(self, tables: Collection[Tracked], *, whole: bool = True) -> list[str]:
         """Bring log and triggers in place, and begin a new epoch if anything was missing.
+
+        Args:
+            tables: the tables to watch.
+            whole: whether to make the log where there is none: a server that puts missing triggers
+                back must not undo what an operator has just removed.
 
         Returns:
             The statements that were run; none when all was in place.
 
         Raises:
+            LogRemoved: there is no log, and none is to be made.
             CaptureError: the database cannot have the log as it is.
         """
 

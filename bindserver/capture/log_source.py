@@ -15,7 +15,7 @@ from bindserver.capture.tables import Tracked, tracked, untold, untold_columns
 from bindserver.conf import conf
 from bindserver.database.snapshot import connect
 from bindserver.engine.changes import Change, Position
-from bindserver.exceptions import CaptureBusy, CaptureError, LogRemoved
+from bindserver.exceptions import REMOVED, CaptureBusy, CaptureError, LogRemoved
 
 logger = logging.getLogger("bindserver")
 
@@ -74,7 +74,7 @@ class LogSource:
         self._schema_at = time.monotonic() + SCHEMA_SECONDS
         if mark != self._schema_mark or time.monotonic() >= self._retry_at:
             if not self._log.installed():
-                raise LogRemoved("the change log was removed")
+                raise LogRemoved(REMOVED)
             self._cannot_watch.clear()  # what stood in the way may be gone
             self._retry_at = float("inf")
             self._schema_mark = None
@@ -102,7 +102,9 @@ class LogSource:
         installed = False
         for item in missing:
             try:
-                self._log.install([item])
+                self._log.install([item], whole=False)
+            except LogRemoved:
+                raise
             except CaptureError as problem:
                 self._cannot_watch.add(item.table)
                 if item.table in self._tables:

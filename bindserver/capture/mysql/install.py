@@ -23,7 +23,7 @@ from bindserver.capture.mysql.session import (
 from bindserver.capture.mysql.trigger_sql import LOG, META, TABLES, name_of, quote
 from bindserver.capture.tables import Tracked
 from bindserver.database.sql import ask
-from bindserver.exceptions import CaptureBusy, CaptureError
+from bindserver.exceptions import REMOVED, CaptureBusy, CaptureError, LogRemoved
 
 LOCK_SECONDS = 1
 LOCK_REST_SECONDS = 1.0
@@ -134,11 +134,13 @@ class Installer:
             statements.append(trigger.creating(name))
         return statements
 
-    def install(self, tables: Collection[Tracked]) -> list[str]:
+    def install(self, tables: Collection[Tracked], *, whole: bool = True) -> list[str]:
         self.demand(tables)
         with alone(self._connection, "install", INSTALL_SECONDS) as mine:
             if not mine:
                 raise CaptureBusy("Another process is installing the change log; try again.")
+            if not (whole or self._has_tables()):
+                raise LogRemoved(REMOVED)
             statements = self.plan(tables)
             if not statements and not self.missing(tables):
                 return []
@@ -167,10 +169,14 @@ class Installer:
         return [*(f"DROP TRIGGER {quote(name)}" for name in sorted(triggers)), *tables]
 
     def remove(self) -> list[str]:
-        statements = self.plan_removal()
-        with making_triggers(self._connection, LOCK_SECONDS):
-            for statement in statements:
-                self._define(statement)
+        # Not while a server puts triggers back: one that stays would refuse every write.
+        with alone(self._connection, "install", INSTALL_SECONDS) as mine:
+            if not mine:
+                raise CaptureBusy("Another process is installing the change log; try again.")
+            statements = self.plan_removal()
+            with making_triggers(self._connection, LOCK_SECONDS):
+                for statement in statements:
+                    self._define(statement)
         return statements
 
     def status(self) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from bindserver.capture.postgresql.session import abreast, may_write
 from bindserver.capture.postgresql.triggers import LOG, META, Triggers
 from bindserver.capture.tables import Tracked
 from bindserver.database.sql import ask, run
-from bindserver.exceptions import CaptureBusy, CaptureError
+from bindserver.exceptions import REMOVED, CaptureBusy, CaptureError, LogRemoved
 
 LOCK_SECONDS = 0.2
 """How long a table's writers may be held up by one try to put triggers on it."""
@@ -79,10 +79,12 @@ class Installer:
             statements += [s for s in self._triggers.statements(tracked) if s not in statements]
         return statements + self._notifying.plan(self.notify)
 
-    def install(self, tables: Collection[Tracked]) -> list[str]:
+    def install(self, tables: Collection[Tracked], *, whole: bool = True) -> list[str]:
         self._triggers.demand(tables)
         done: list[str] = []
         if not self.installed():
+            if not whole:
+                raise LogRemoved(REMOVED)
             done += self._patiently("the change log", self._make_log)
         for tracked in self.missing(tables):
             done += self._patiently(tracked.table, partial(self._watch, tracked))
@@ -103,6 +105,8 @@ class Installer:
 
     def _watch(self, tracked: Tracked) -> list[str]:
         """Put triggers on a table; with them, in one transaction, begins a new epoch."""
+        if not self.installed():
+            raise LogRemoved(REMOVED)  # by somebody who was waited for
         if not self.missing([tracked]):
             return []
         done = self._run_all(self._triggers.statements(tracked))

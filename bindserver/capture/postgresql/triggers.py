@@ -263,9 +263,13 @@ class Triggers:
         ]
 
     def removal(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield relations with the statements that take our triggers away, the log last."""
+        """Yield relations with the statements that take our triggers away, the log last. The log
+        counts as removed from the first step on, so that no server puts triggers back meanwhile:
+        each step is a transaction of its own, lest writers wait."""
         if self._rows("SELECT to_regclass(%s)", (LOG,))[0][0] is None:
             return
+        if self._rows("SELECT to_regclass(%s)", (META,))[0][0] is not None:
+            yield "the change log", [f"DROP TABLE {META}"]
         triggers = self._rows(
             "SELECT t.tgrelid::regclass::text, array_agg(t.tgname::text ORDER BY t.tgname) "
             "FROM pg_trigger t WHERE starts_with(t.tgname, %s) GROUP BY 1 ORDER BY 1",
@@ -280,7 +284,7 @@ class Triggers:
             (PREFIX, LOG),
         )
         statements = [f"DROP FUNCTION {function}" for (function,) in functions]
-        yield "the change log", [*statements, f"DROP TABLE {LOG}", f"DROP TABLE {META}"]
+        yield "the change log", [*statements, f"DROP TABLE {LOG}"]
 
     def home(self) -> tuple[str, str]:
         """Return the log's full name and its schema, quoted; where it would be if it is not yet."""

@@ -21,7 +21,7 @@ from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
 from bindserver.capture.tables import Tracked, named_in_entry, no_such
 from bindserver.database.sql import ask, run
 from bindserver.engine.changes import Change, Position, gathered
-from bindserver.exceptions import CaptureError
+from bindserver.exceptions import REMOVED, CaptureError, LogRemoved
 
 META = "bindserver_meta"
 MAX_ENTRIES = 200_000
@@ -128,9 +128,11 @@ class SQLiteLog:
         statements = [] if self.installed() else list(TABLES)
         return statements + self._triggers.statements(self.missing(tables))
 
-    def install(self, tables: Collection[Tracked]) -> list[str]:
+    def install(self, tables: Collection[Tracked], *, whole: bool = True) -> list[str]:
         self.demand(tables)
         with self._writing():
+            if not (whole or self.installed()):
+                raise LogRemoved(REMOVED)
             statements = self.plan(tables)
             for statement in statements:
                 self._run(statement)

@@ -13,7 +13,7 @@ from django.db import connections
 from bindserver.capture.log import Log, has_log, log_of
 from bindserver.capture.mysql import log as mysql_log
 from bindserver.capture.tables import Tracked, tracked
-from bindserver.exceptions import CaptureError
+from bindserver.exceptions import CaptureError, LogRemoved
 from tests.app.models import Category, Product, Tag
 from tests.conftest import EVERY_DATABASE
 from tests.databases.capture.logged import CATEGORY, PRODUCT, TAGS, WORD, since, wanted
@@ -156,6 +156,15 @@ class TestRemoving:
         installed.remove()
         installed.install(wanted())
         assert installed.changes(position) is None
+
+    def test_who_puts_triggers_back_does_not_bring_it_back(self, installed: Log) -> None:
+        installed.remove()
+        with pytest.raises(LogRemoved):
+            installed.install(wanted(), whole=False)
+        assert not installed.installed()
+        assert installed.plan_removal() == []
+        installed.install(wanted())
+        assert installed.install(wanted(), whole=False) == []
 
 
 class TestRenamedTables:
