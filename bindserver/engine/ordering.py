@@ -2,7 +2,8 @@
 
 `SortedOrder` repeats the database's order in Python, for columns whose order Python can repeat
 exactly. `ListedOrder` is told the order by the database, for all others (collations, NULLs,
-expressions): all of it, or the neighbours of a few rows. Both answer the same questions, so that a view does not care which one it has.
+expressions): all of it, or the neighbours of a few rows. Both answer the same questions, so that a
+view does not care which one it has.
 """
 
 from __future__ import annotations

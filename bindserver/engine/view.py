@@ -34,8 +34,9 @@ class View:
 
     Args:
         sortable: whether rows bring sort values (`Fresh.sort`); otherwise each step that may move
-            rows is given the order as the database lists it, or their neighbours. It is false from the first row on
-            that brings none, or that a load brings at another place than its sort values say.
+            rows is given the order as the database lists it, or their neighbours. It is false from
+            the first row on that brings none, or that a load brings at another place than its sort
+            values say.
         ring_bytes: how many bytes of recent deltas to keep.
         first_version: its version while it is empty; far from those of other views, so that a
             version of theirs is never taken for one of its own.

@@ -165,8 +165,8 @@ def test_an_order_of_which_neighbours_are_told_is_what_listing_gives(size: int) 
             assert sorted(new, key=order.rank) == new
             both = set(old) & set(new)
             assert moved <= both & placed
-            stayed = [[k for k in keys if k in both] for keys in (old, new)]
-            assert kept_in_order(*stayed, moved)
+            before, now = ([k for k in keys if k in both] for keys in (old, new))
+            assert kept_in_order(before, now, moved)
             old = new
 
 
