@@ -151,12 +151,11 @@ class WindowBinding(Binding[Task]):
     model = Task
     event = "window"
     fields = ["id", "title", "place"]
+    ordering = ["place"]
     params = {"start": int, "size": int}
 
-    def get_queryset(self) -> QuerySet[Any]:
-        start = self.params["start"]
-        queryset = super().get_queryset().order_by("place", "id")
-        return queryset[start : start + self.params["size"]]
+    def get_window(self) -> tuple[int, int]:
+        return self.params["size"], self.params["start"]
 
 
 class DearBinding(Binding[Task]):

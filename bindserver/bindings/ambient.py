@@ -40,6 +40,7 @@ ASKED = (
     "excludes",
     "get_serializer_class",
     "get_serializer_context",
+    "get_window",
 )
 """What a binding says its rows by."""
 

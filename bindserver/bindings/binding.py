@@ -113,7 +113,8 @@ class Binding(Generic[M]):
         excludes: lookups that rows must not match, in the same forms.
         queryset: where to begin, in place of the model's default manager.
         ordering: names of fields as `order_by` takes them; the key is always added.
-        limit: serve only the first so many rows.
+        limit: serve only the first so many rows; params called `limit` and `offset` let
+            subscribers choose.
         max_rows: refuse to serve more rows than this; None for the setting MAX_ROWS.
         params: named arguments: serializer fields, or int, str, bool for ones that must be given.
         using: the database's alias; None for "default".
@@ -344,6 +345,16 @@ class Binding(Generic[M]):
     def get_q(self) -> Q:
         """Return a further condition; by default none."""
         return Q()
+
+    def get_window(self) -> tuple[int | None, int]:
+        """Return how many rows are served, None for all of them, and how many are left out before
+        these.
+
+        By default, what the params `limit` and `offset` say, where the binding takes them, and
+        `limit` where not.
+        """
+        limit = self.params.get("limit")
+        return self.limit if limit is None else limit, self.params.get("offset") or 0
 
     def get_serializer_context(self) -> dict[str, Any]:
         """Return what the serializer gets as its context: there is no request.

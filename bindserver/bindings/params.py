@@ -21,10 +21,11 @@ SHORT_FORMS: dict[type, type[serializers.Field[Any, Any, Any, Any]]] = {
 }
 """What may be written in place of a field; such a param must be given."""
 
-RESERVED_NAMES = frozenset(
-    {"cursor", "format", "limit", "live", "offset", "ordering", "page", "page_size", "search"}
-)
+RESERVED_NAMES = frozenset({"cursor", "format", "live", "ordering", "page", "page_size", "search"})
 """Query parameters of DRF's and of ours: no param's name."""
+
+WINDOW_NAMES = ("limit", "offset")
+"""What params are called that choose which rows of a binding are served."""
 
 WIDEST = 2**63
 """Whole numbers of databases have 64 bits at most."""

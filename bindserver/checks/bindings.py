@@ -28,7 +28,13 @@ from bindserver.checks.columns import (
     check_union,
 )
 from bindserver.checks.following import check_depends_on, check_refresh
-from bindserver.checks.querysets import check_limits, check_model, check_query, check_using
+from bindserver.checks.querysets import (
+    check_limits,
+    check_model,
+    check_query,
+    check_using,
+    check_window,
+)
 from bindserver.checks.rendering import (
     check_database,
     check_key,
@@ -145,6 +151,7 @@ CHECKS: tuple[Check, ...] = (
     check_params,
     check_serializer,
     check_limits,
+    check_window,
     check_using,
     check_depends_on,
     check_refresh,

@@ -11,8 +11,10 @@ from django.core.exceptions import EmptyResultSet, FieldDoesNotExist, FieldError
 from django.db import NotSupportedError, connections
 from django.db.models import CompositePrimaryKey, JSONField, Model, QuerySet
 from django.db.models.constants import LOOKUP_SEP
+from rest_framework import serializers
 
 from bindserver.bindings.binding import Binding, alias_of, model_of
+from bindserver.bindings.params import WINDOW_NAMES
 from bindserver.bindings.registry import BindingClass
 from bindserver.database import DATABASES
 from bindserver.exceptions import BindingError
@@ -110,6 +112,21 @@ def check_limits(binding: BindingClass) -> Iterator[CheckMessage]:
             continue
         yield Error(
             f"{binding.__name__}.{name} is a positive number of rows, not {value!r}.",
+            obj=binding,
+            id="bindserver.E015",
+        )
+
+
+def check_window(binding: BindingClass) -> Iterator[CheckMessage]:
+    """Check the params by which subscribers choose how many rows they get."""
+    declared = binding.params if isinstance(binding.params, dict) else {}
+    for name in WINDOW_NAMES:
+        field = declared.get(name)
+        if field is None or field is int or isinstance(field, serializers.IntegerField):
+            continue
+        yield Error(
+            f"{binding.__name__} has a param named {name!r} that is no whole number.",
+            hint="A param of that name chooses which rows are served: make it an IntegerField.",
             obj=binding,
             id="bindserver.E015",
         )

@@ -99,10 +99,11 @@ class Advance:
             if self._late:
                 self._routing.dismount(live)
                 continue
+            before = live.tracked
             self._failures.attempt(live, partial(self._move, what, rows_by_slot))
             self._note_time(live)
             if shape.is_riding(live):
-                shape.note(what.pks, live)
+                shape.note(what.pks, live, before)
                 live.ride()
         self.unwatched |= not self._context.source.watches(shape.tables)
 
@@ -151,7 +152,9 @@ class Advance:
             return
         self._routing.dismount(live)
         # One that has failed is tried by itself, or it might fail them all.
-        batch_key = live.query.batch_key if live.state is not ViewState.FAILED else None
+        # Windows are read each by itself, and what has changed in them together.
+        alone = live.state is ViewState.FAILED or (what.whole and live.query.window is not None)
+        batch_key = None if alone else live.query.batch_key
         key = live.query.identity if batch_key is None else (batch_key, what)
         groups.setdefault(key, (what, []))[1].append(live)
 

@@ -85,7 +85,9 @@ class Invalidation:
             known[asked] = _touched(shape, changes, self._source.old_columns)
         what = known[asked]
         # Where some changes are not seen, rows that are read again would stand beside older ones.
-        unsure = query.whole or not self._unseen.isdisjoint(shape.tables)
+        # A window is no more than its own rows, however many have changed.
+        much = query.window is not None and len(what.pks) > conf.SYNC_ROWS
+        unsure = query.whole or much or not self._unseen.isdisjoint(shape.tables)
         return WHOLE if what and unsure else what
 
     def is_unsure_of(self, live: LiveView) -> bool:

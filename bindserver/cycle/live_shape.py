@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, KeysView, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, KeysView
 from typing import Generic, Protocol, TypeVar
 
-from bindserver.engine.changes import Key, Position
+from bindserver.engine.changes import Position
 from bindserver.queries.backwards import Chain
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
@@ -38,8 +38,8 @@ class Rider(Protocol):
         """Its query."""
 
     @property
-    def keys(self) -> Mapping[Hashable, Key]:
-        """The key of each of its rows' primary keys."""
+    def tracked(self) -> Collection[Hashable]:
+        """The primary keys of the rows that it holds; another object after they were read whole."""
 
 
 View = TypeVar("View", bound=Rider)
@@ -174,8 +174,8 @@ class LiveShape(Generic[View]):
         """Have a view ride that is at the shape's position."""
         slot = live.query.slot
         lives = self._riding.setdefault(slot, {})
-        if not lives and self.is_shared:
-            self._enter(live.keys, slot)
+        if self.is_shared and (not lives or self._has_windows):
+            self._enter(live.tracked, slot)
         lives[live] = None
 
     def dismount(self, live: View) -> None:
@@ -185,15 +185,42 @@ class LiveShape(Generic[View]):
         del lives[live]
         if not lives:
             del self._riding[slot]
-            self._leave(live.keys, slot)
+        if not lives or self._has_windows:
+            self._leave(live.tracked, slot)
+            self._track(slot)
 
-    def note(self, looked_for: Collection[Hashable], live: View) -> None:
-        """Take note of which rows a view that rides has now, of those that were looked for."""
+    @property
+    def _has_windows(self) -> bool:
+        """Whether views of one slot may hold different rows: more or fewer of those behind."""
+        return self.query.window is not None
+
+    def note(
+        self,
+        looked_for: Collection[Hashable],
+        live: View,
+        before: Collection[Hashable] | None = None,
+    ) -> None:
+        """Take note of which rows a view that rides has now.
+
+        Args:
+            looked_for: the primary keys that were looked for.
+            live: the view.
+            before: what it `tracked` before, where that may be another object by now.
+        """
         if not self.is_shared:
             return
         slot = live.query.slot
         self._leave(looked_for, slot)
-        self._enter([pk for pk in looked_for if pk in live.keys], slot)
+        if before is None or live.tracked is before:
+            self._enter([pk for pk in looked_for if pk in live.tracked], slot)
+        else:
+            self._leave(before, slot)
+            self._track(slot)
+
+    def _track(self, slot: Slot) -> None:
+        """Note all rows of the views of a slot."""
+        for live in self._riding.get(slot, ()):
+            self._enter(live.tracked, slot)
 
     def _enter(self, pks: Iterable[Hashable], slot: Slot) -> None:
         for pk in pks:

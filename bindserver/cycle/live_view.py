@@ -6,7 +6,7 @@ import datetime
 import math
 import secrets
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
@@ -21,6 +21,7 @@ from bindserver.conf import conf
 from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
 from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
+from bindserver.cycle.windows import Held
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
 from bindserver.engine.frames import Frame, FrameEncoder
@@ -69,6 +70,16 @@ class Tick:
     at: float = -math.inf
 
 
+def is_sorted(query: Query) -> bool:
+    """Return whether a view's rows bring their places along. A window has places of its own."""
+    return query.sortable and query.window is None
+
+
+def held_for(query: Query) -> Held | None:
+    """Return what holds the rows of a query with a limit beside those that are shown."""
+    return None if query.window is None else Held(query.window)
+
+
 class LiveView:
     """One view, with its query, position and audience. The cycle's thread alone touches it.
 
@@ -86,6 +97,7 @@ class LiveView:
         openings: those that wait for a first answer.
         readers: whoever waits for its rows once.
         given: whether the binding was given params.
+        held: where it has a limit, the rows that it has beside those that are shown.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for first rows while it is set aside.
         reading_since: when it was last begun to read it, on the monotonic clock.
@@ -248,6 +260,7 @@ class LiveView:
             self.superseded = True
             self.loaded_at = -math.inf
             self.suspect = False
+            self.held = held_for(query)
             self._sync.clear()
             self.tick = Tick()
             if self.state is not ViewState.FAILED:
@@ -259,12 +272,18 @@ class LiveView:
         """Return whether another query's rows can take the place of its own: they have the same
         key, and are put in order the same way."""
         mine = self.query
-        return (mine.form, mine.key, mine.sortable, mine.model) == (
+        return (mine.form, mine.key, is_sorted(mine), mine.model) == (
             query.form,
             query.key,
-            query.sortable,
+            is_sorted(query),
             query.model,
         )
+
+    @property
+    def tracked(self) -> Collection[Hashable]:
+        """The primary keys of the rows that it holds, shown or not; another object after they were
+        read whole."""
+        return self.keys if self.held is None else self.held.window.known
 
     @property
     def tables(self) -> frozenset[str]:
@@ -276,10 +295,11 @@ class LiveView:
         """Forget the rows and the ring, as if it had never been read."""
         self.loaded_at = -math.inf
         self.view = View(
-            sortable=self.query.sortable,
+            sortable=is_sorted(self.query),
             ring_bytes=conf.RING_BYTES if self.query.form is Form.JSON else 0,
             first_version=next(_numbers) << VERSION_BITS,
         )
+        self.held = held_for(self.query)
         self.incarnation = secrets.token_hex(6)
         self.keys: dict[Hashable, Key] = {}
         self.instances: dict[Key, Model] = {}
@@ -312,10 +332,8 @@ class LiveView:
         read_at = self.reading_since if began is None else began
         old_at = math.inf if seconds is None else read_at + seconds
         self.refresh_at = min(old_at, self.query.fresh_until)
-        delta = self.view.load(rows.fresh)
-        self.keys = dict(rows.keys)
-        self.instances = dict(rows.instances)
-        self.position = self.compared = position
+        delta = self.show(rows if self.held is None else self.held.load(rows), position)
+        self.compared = position
         if began is not None and self.behind_since is not None:
             self.behind_since = began
         self.state = ViewState.READY
@@ -323,18 +341,40 @@ class LiveView:
         self.refusal = None
         self.superseded = False
         self.failures = 0
+        return delta
+
+    def show(self, rows: Rows, position: Position) -> Delta | None:
+        """Take all rows that are shown at a position, in order."""
+        delta = self.view.load(rows.fresh)
+        self.keys = dict(rows.keys)
+        self.instances = dict(rows.instances)
+        self.position = position
         self._changed(delta)
         return delta
 
     def step(
-        self, rows: Rows, gone: set[Hashable], listed: list[Key] | None, position: Position
+        self,
+        rows: Rows,
+        gone: Set[Hashable],
+        position: Position,
+        *,
+        listed: Sequence[Key] | None = None,
+        after: Mapping[Key, Key | None] | None = None,
     ) -> Delta | None:
-        """Take rows that were read again, and those that were looked for in vain."""
+        """Take rows that were read again, and those that were looked for in vain.
+
+        Args:
+            rows: what was found.
+            gone: the primary keys of those that were not.
+            position: the state that this is of.
+            listed: as for `engine.view.View.step`.
+            after: the same.
+        """
         gone_keys = {self.keys[pk] for pk in gone if pk in self.keys}
         for pk, key in rows.keys.items():
             if self.keys.get(pk, key) != key:
                 gone_keys.add(self.keys[pk])
-        delta = self.view.step(fresh=rows.fresh, gone=gone_keys, listed=listed)
+        delta = self.view.step(fresh=rows.fresh, gone=gone_keys, listed=listed, after=after)
         for pk in gone:
             self.keys.pop(pk, None)
         self.keys.update(rows.keys)

@@ -204,8 +204,8 @@ def _is_there(connection: BaseDatabaseWrapper) -> bool:
 
 def read_whole(queries: Sequence[Query], recorder: Recorder, pacer: Pacer) -> list[Rows]:
     """Read all rows of one view, or of several of one shape in as few queries as that takes."""
-    if len(queries) == 1:
-        return [queries[0].load(recorder, pacer)]
+    if len(queries) == 1 or queries[0].window is not None:
+        return [query.load_held(recorder, pacer) for query in queries]
     rows_by_slot = queries[0].load_together({query.slot for query in queries}, recorder, pacer)
     return [rows_by_slot[query.slot] for query in queries]
 

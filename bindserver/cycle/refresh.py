@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Hashable, Iterator, Sequence, Set
+from collections.abc import Collection, Hashable, Iterator, Sequence, Set
 from contextlib import contextmanager
 
 from bindserver.conf import conf
 from bindserver.cycle.invalidation import Invalidation, Touched
 from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.places import Places, places
+from bindserver.cycle.windows import sight
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine import cursor as cursors
@@ -18,7 +20,8 @@ from bindserver.engine.ring import Delta
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
-from bindserver.queries.query import OverBudget, Rows, RowsBySlot
+from bindserver.queries.query import OverBudget, Query, Rows, RowsBySlot
+from bindserver.queries.shapes import Slot
 from bindserver.user_code import Untried
 
 
@@ -37,6 +40,9 @@ def refresh(
         if what.whole:
             return _load(live, position, pacer, recorder)
         _check_budget(what.pks)
+        if live.held is not None:
+            found = sight(live.query, what.pks, recorder, pacer)
+            return _move_window(live, what.pks, found, position, pacer, recorder)
         try:
             rows = live.query.read(what.pks, recorder, pacer)
         except Untried:
@@ -63,7 +69,7 @@ def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias:
             rows_by_slot = query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
         else:
             _check_budget(what.pks)
-            rows_by_slot = query.read_together(what.pks, slots, recorder, pacer)
+            rows_by_slot = _read_touched(query, what.pks, slots, recorder, pacer)
         vouch(alias, recorder.tables)
     return rows_by_slot
 
@@ -80,10 +86,24 @@ def read_riders(
     recorder = LearningRecorder()
     with guarded(alias), recorder.watching(alias):
         _check_budget(pks)
-        rows_by_slot = shape.reader().read_together(pks, shape.slots(), recorder, pacer)
+        rows_by_slot = _read_touched(shape.reader(), pks, shape.slots(), recorder, pacer)
         vouch(alias, recorder.tables)
     shape.learn(recorder)
     return rows_by_slot
+
+
+def _read_touched(
+    query: Query,
+    pks: Set[Hashable],
+    slots: Collection[Slot],
+    recorder: Recorder,
+    pacer: Pacer,
+) -> RowsBySlot:
+    """Read the rows of some slots with these primary keys; of windows it may be enough to tell
+    where they stand."""
+    if query.window is not None and query.looks_first:
+        return query.look(pks, slots, recorder, pacer)
+    return query.read_together(pks, slots, recorder, pacer)
 
 
 def take(
@@ -96,6 +116,12 @@ def take(
     """
     if what.whole:
         return live.load(rows, position)
+    if live.held is not None:
+        if not live.held.is_touched(what.pks, rows):
+            live.position = position
+            return None
+        with _learning([live], alias) as recorder:
+            return _move_window(live, what.pks, rows, position, pacer, recorder)
     mine = live.keys.keys() & what.pks
     if not rows.fresh and not mine:
         live.position = position
@@ -122,7 +148,7 @@ def _check_budget(pks: Set[Hashable]) -> None:
 
 
 def _load(live: LiveView, position: Position, pacer: Pacer, recorder: Recorder) -> Delta | None:
-    rows = live.query.load(recorder, pacer, budget=conf.SYNC_ROWS)
+    rows = live.query.load_held(recorder, pacer, budget=conf.SYNC_ROWS)
     vouch(live.query.alias, recorder.tables)
     return live.load(rows, position)
 
@@ -138,20 +164,38 @@ def _step(
     """Take the rows that were looked for by `pks`."""
     gone = pks - rows.keys.keys()
     gone_keys = [live.keys[pk] for pk in gone if pk in live.keys]
-    listed: list[Key] | None = None
+    order = Places()
     if live.view.needs_listing(rows.fresh, gone_keys):
-        recorder.expect_own()
-        ordered = live.query.ordered_pks(pacer)
-        known = {**live.keys, **rows.keys}
-        if any(pk not in known for pk in ordered) or len(ordered) != len(known) - len(gone_keys):
+        found = places(live, gone, rows, recorder, pacer)
+        if found is None:
             # A row came or went without a word, as by the passing of time: read all.
             return _load(live, position, pacer, recorder)
-        listed = [known[pk] for pk in ordered]
+        order = found
     vouch(live.query.alias, recorder.tables)
-    delta = live.step(rows, gone, listed, position)
+    delta = live.step(rows, gone, position, listed=order.listed, after=order.after)
     if len(live.view) > live.query.max_rows:
         raise TooManyRows(live.query.max_rows)
     return delta
+
+
+def _move_window(
+    live: LiveView,
+    pks: Set[Hashable],
+    rows: Rows | None,
+    position: Position,
+    pacer: Pacer,
+    recorder: Recorder,
+) -> Delta | None:
+    """Take rows that were looked for by `pks` into a view with a limit; None if they cannot be."""
+    shown: Rows | None = None
+    if live.held is not None and rows is not None:
+        shown = live.held.advance(live.query, pks, rows, recorder, pacer)
+    if shown is None:
+        return _load(live, position, pacer, recorder)
+    vouch(live.query.alias, recorder.tables)
+    if len(shown.fresh) > live.query.max_rows:
+        raise TooManyRows(live.query.max_rows)
+    return live.show(shown, position)
 
 
 def missed(

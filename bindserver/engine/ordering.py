@@ -2,7 +2,8 @@
 
 `SortedOrder` repeats the database's order in Python, for columns whose order Python can repeat
 exactly. `ListedOrder` is told the order by the database, for all others (collations, NULLs,
-expressions). Both answer the same questions, so that a view does not care which one it has.
+expressions): all of it, or the neighbours of a few rows. Both answer the same questions, so that a
+view does not care which one it has.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ Sort = tuple[Any, ...]
 
 REBUILD_SHARE = 16
 """Past one change in so many rows, sorting anew is cheaper than moving single places."""
+
+GAP = 2**60
+"""How far the numbers of a listed order are apart at first. Python's integers have no largest."""
 
 
 class Order(Protocol):
@@ -50,6 +54,20 @@ class SortedOrder:
     def predecessor(self, key: Key) -> Key | None:
         index = bisect_left(self._sorts, self._sort_of[key])
         return self._keys[index - 1] if index else None
+
+    def follows(self, key: Key, before: Key | None) -> bool:
+        """Return whether a row stands just behind another one, or first."""
+        return key in self._sort_of and self.predecessor(key) == before
+
+    def around(self, key: Key | None) -> tuple[int, int]:
+        """Return a row's number and that of the row behind it, where rows are numbered; with None
+        what is free before the first row, and else behind the last."""
+        index = 0 if key is None else bisect_left(self._sorts, self._sort_of[key]) + 1
+        low = self._sorts[index - 1][0] if index else None
+        high = self._sorts[index][0] if index < len(self._sorts) else None
+        if low is None:
+            low = -GAP if high is None else high - GAP
+        return low, low + GAP if high is None else high
 
     def apply(self, gone: Collection[Key], fresh: Mapping[Key, Sort]) -> set[Key]:
         """Remove `gone`, place `fresh`, and return the old keys whose place changed.
@@ -118,33 +136,103 @@ def _moved(before: Mapping[Key, Key | None], after: Mapping[Key, Key | None]) ->
 
 
 class ListedOrder:
-    """Places as the database lists them."""
+    """Places as the database lists them all, or as it names the row before each of a few.
+
+    Every row has a number, and the numbers rise. A row that comes between two others gets a number
+    between theirs, so that nobody else's changes (after Dietz, "Maintaining order in a linked
+    list", 1982). They are given when they are first asked for, and anew where no number is left.
+    """
 
     def __init__(self) -> None:
         self._keys: list[Key] = []
-        self._ranks: dict[Key, int] | None = None
+        self._numbered: SortedOrder | None = None
 
     def keys(self) -> Sequence[Key]:
-        return self._keys
+        return self._keys if self._numbered is None else self._numbered.keys()
 
-    def rank(self, key: Key) -> int:
-        if self._ranks is None:
-            self._ranks = {key: index for index, key in enumerate(self._keys)}
-        return self._ranks[key]
+    def rank(self, key: Key) -> Sort:
+        return self._numbers().rank(key)
 
     def predecessor(self, key: Key) -> Key | None:
-        index = self.rank(key)
-        return self._keys[index - 1] if index else None
+        return self._numbers().predecessor(key)
 
     def apply(self, listed: Sequence[Key]) -> set[Key]:
         """Take the whole new order, and return the old keys that changed places."""
-        present = set(listed)
-        known = set(self._keys)
-        old = [key for key in self._keys if key in present]
+        present, keys = set(listed), self.keys()
+        known = set(keys)
+        old = [key for key in keys if key in present]
         new = [key for key in listed if key in known]
-        self._keys = list(listed)
-        self._ranks = None
+        self._keys, self._numbered = list(listed), None
         return moved_between(old, new)
+
+    def place(self, gone: Collection[Key], after: Mapping[Key, Key | None]) -> set[Key]:
+        """Remove `gone`, put rows behind those that they follow, and return the old keys whose
+        place changed.
+
+        Args:
+            gone: keys that left.
+            after: for each row that came or may have moved, the row just before it in the new
+                order, which may be another one of them; None for the first.
+
+        Raises:
+            ValueError: no order is like that.
+        """
+        runs = runs_of(after)
+        if runs is None:
+            raise ValueError("no order has two rows after one, or rows that follow each other")
+        numbers = self._numbers()
+        fresh = self._between(numbers, runs)
+        if fresh is None:
+            self._keys, self._numbered = list(numbers.keys()), None
+            numbers = self._numbers()
+            fresh = self._between(numbers, runs)
+            assert fresh is not None
+        return numbers.apply(gone, fresh)
+
+    def _numbers(self) -> SortedOrder:
+        if self._numbered is None:
+            self._numbered = SortedOrder()
+            self._numbered.apply((), {key: (at * GAP,) for at, key in enumerate(self._keys)})
+            self._keys = []
+        return self._numbered
+
+    @staticmethod
+    def _between(numbers: SortedOrder, runs: Sequence[Run]) -> dict[Key, Sort] | None:
+        """Return numbers for the rows of runs; None where there are not enough."""
+        fresh: dict[Key, Sort] = {}
+        for before, keys in runs:
+            keys = list(keys)
+            while keys and numbers.follows(keys[0], before):
+                before = keys.pop(0)  # it stays where it is
+            low, high = numbers.around(before)
+            step = (high - low) // (len(keys) + 1)
+            if step == 0:
+                return None
+            fresh.update({key: (low + step * at,) for at, key in enumerate(keys, start=1)})
+        return fresh
+
+
+Run = tuple[Key | None, Sequence[Key]]
+"""Rows that follow one another, and the one before them; None where they begin the order."""
+
+
+def runs_of(after: Mapping[Key, Key | None]) -> list[Run] | None:
+    """Return rows in the runs that they stand in, None where no order is like that.
+
+    Args:
+        after: the row just before each.
+    """
+    following = {before: key for key, before in after.items()}
+    if len(following) < len(after):
+        return None
+    runs: list[Run] = []
+    for key, before in after.items():
+        if before is None or before not in after:
+            run = [key]
+            while (key_after := following.get(run[-1])) is not None:
+                run.append(key_after)
+            runs.append((before, run))
+    return runs if sum(len(run) for _, run in runs) == len(after) else None
 
 
 def moved_between(old: Sequence[Key], new: Sequence[Key]) -> set[Key]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from bindserver.engine.changes import Key
-from bindserver.engine.ordering import ListedOrder, Sort, SortedOrder
+from bindserver.engine.ordering import ListedOrder, Sort, SortedOrder, runs_of
 from bindserver.engine.ring import Delta, Put, Ring, net_of
 
 
@@ -34,8 +34,9 @@ class View:
 
     Args:
         sortable: whether rows bring sort values (`Fresh.sort`); otherwise each step that may move
-            rows is given the order as the database lists it. It is false from the first row on
-            that brings none, or that a load brings at another place than its sort values say.
+            rows is given the order as the database lists it, or their neighbours. It is false from
+            the first row on that brings none, or that a load brings at another place than its sort
+            values say.
         ring_bytes: how many bytes of recent deltas to keep.
         first_version: its version while it is empty; far from those of other views, so that a
             version of theirs is never taken for one of its own.
@@ -80,6 +81,7 @@ class View:
         fresh: Mapping[Key, Fresh],
         gone: Collection[Key],
         listed: Sequence[Key] | None = None,
+        after: Mapping[Key, Key | None] | None = None,
     ) -> Delta | None:
         """Move to the next state and return what changed, or None when nothing did.
 
@@ -88,15 +90,17 @@ class View:
             gone: keys that were looked for and are not in the query.
             listed: all keys in order as the database lists them after this step; needed by a view
                 that is not sortable whenever a row comes, goes or may move.
+            after: in place of `listed`, the row just before each of `fresh` after this step, which
+                `fits` the view; None for the first.
         """
         if self.sortable and any(row.sort is None for row in fresh.values()):
-            if listed is None:
+            if listed is None and after is None:
                 raise ValueError("without sort values a view needs the order of its keys")
             self._be_listed()
         deletes = tuple(key for key in dict.fromkeys(gone) if key in self.rows)
         created = {key for key in fresh if key not in self.rows}
         changed = {key for key in fresh if key in self.rows and fresh[key].text != self.rows[key]}
-        moved = self._place(deletes, fresh, created, listed)
+        moved = self._place(deletes, fresh, created, listed, after)
         for key in deletes:
             del self.rows[key]
         for key in (*created, *changed):
@@ -121,6 +125,21 @@ class View:
         """
         sorts = self.sortable and all(row.sort is not None for row in fresh.values())
         return not sorts and (bool(fresh) or any(key in self.rows for key in gone))
+
+    def fits(self, after: Mapping[Key, Key | None], gone: Collection[Key]) -> bool:
+        """Return whether `step` can put rows behind those that they are said to follow: a row that
+        nobody knows has come without a word.
+
+        Args:
+            after: the row just before each.
+            gone: keys that leave in the same step.
+        """
+        leaving = set(gone)
+        known = all(
+            before is None or before in after or (before in self.rows and before not in leaving)
+            for before in after.values()
+        )
+        return known and leaving.isdisjoint(after) and runs_of(after) is not None
 
     def since(self, version: int) -> Delta | None:
         """Return the net change since `version`, possibly empty; None when the ring has lost it."""
@@ -169,6 +188,7 @@ class View:
         fresh: Mapping[Key, Fresh],
         created: set[Key],
         listed: Sequence[Key] | None,
+        after: Mapping[Key, Key | None] | None,
     ) -> set[Key]:
         """Give all rows their places and return the old rows that moved."""
         if isinstance(self._order, SortedOrder):
@@ -176,6 +196,8 @@ class View:
             return self._order.apply(deletes, sorts)
         if listed is not None:
             return self._order.apply(listed)
+        if after is not None:
+            return self._order.place(deletes, after)
         if deletes or created:
             raise ValueError("a listed view needs the order of its keys when rows come or go")
         return set()

@@ -89,6 +89,7 @@ def asks_code(binding: Binding[Any]) -> bool:
     return (
         kind.get_queryset is not Binding.get_queryset
         or kind.get_q is not Binding.get_q
+        or kind.get_window is not Binding.get_window
         or any(
             value is not None and not isinstance(value, dict)
             for value in (kind.filters, kind.excludes)

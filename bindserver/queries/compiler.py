@@ -28,6 +28,7 @@ from bindserver.queries.dependencies import Paths, paths_of
 from bindserver.queries.evaluation import makes_rows
 from bindserver.queries.expressions import has_window, keeps, own_sql
 from bindserver.queries.identity import IdentityEncoder, Statement, compile_query
+from bindserver.queries.windows import cut_of
 
 
 def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
@@ -39,8 +40,8 @@ def queryset_of(binding: Binding[Any]) -> QuerySet[Any]:
     if binding.aggregate is not None:
         return located(binding, alias)
     _, queryset = ordered(located(binding, alias), binding.ordering, alias)
-    if binding.limit:
-        queryset = queryset[: binding.limit]
+    if (cut := cut_of(binding)) is not None:
+        queryset = cut.of(queryset)
     if not queryset.query.is_sliced or has_dicts(queryset):
         return queryset
     # What is sliced takes no further filter; its keys, as a subquery, say the same.

@@ -13,6 +13,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 
 from bindserver.bindings.binding import Binding, alias_of
@@ -23,8 +24,16 @@ from bindserver.database.base import NotSorted
 from bindserver.database.pacing import Pacer
 from bindserver.engine import protocol
 from bindserver.engine.changes import Change, Key
+from bindserver.engine.ordering import Sort
 from bindserver.engine.view import Fresh
-from bindserver.exceptions import BindingError, BindserverError, TooManyRows
+from bindserver.exceptions import (
+    BindingError,
+    BindserverError,
+    Overtaken,
+    QueryTimeout,
+    TooManyRows,
+)
+from bindserver.queries import windows
 from bindserver.queries.aggregation import statement_of, told_of
 from bindserver.queries.backwards import Chains
 from bindserver.queries.behind import NOTHING_BEHIND, Behind, tables_behind
@@ -42,6 +51,7 @@ from bindserver.queries.expressions import own_sql
 from bindserver.queries.following import Following
 from bindserver.queries.identity import IdentityEncoder, Statement, digest
 from bindserver.queries.lifetimes import SerializerChoice, renewed
+from bindserver.queries.neighbours import neighbours_of
 from bindserver.queries.rendering import (
     ModelRenderer,
     Renderer,
@@ -51,15 +61,15 @@ from bindserver.queries.rendering import (
 )
 from bindserver.queries.serializer_traits import is_own
 from bindserver.queries.shapes import ALL, Shape, Slot, Slots, shape_of
-from bindserver.queries.ticking import Pulse, clock_of
+from bindserver.queries.ticking import NO_CLOCK, Pulse, clock_of
 from bindserver.queries.values import path_of
+from bindserver.queries.windows import Cut, cut_of, why_read_again
 from bindserver.user_code import Surroundings
 
 KEYS_PER_QUERY = 500
 SLOTS_PER_QUERY = 500
 FURTHER = 8
 """Where joins bring rows several times, so many times more are read to find all."""
-
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,6 +86,10 @@ class OverBudget(BindserverError):
     """There are more rows than were to be read here."""
 
 
+OURS = (OverBudget, Overtaken, QueryTimeout, TooManyRows)
+"""What is said of a read as a whole, and not of one of its rows."""
+
+
 @dataclass(slots=True)
 class Rows:
     """Rows that were read, in the query's order.
@@ -85,12 +99,30 @@ class Rows:
         keys: the key of each primary key.
         instances: the model instances, by key, where they are wanted.
         count: how often a row was read: joins may bring one twice.
+        sorts: of rows that were looked at, and not rendered: their sort values, by primary key, in
+            order; they stand before the others.
+        ended: whether no rows are behind those of a window.
     """
 
     fresh: dict[Key, Fresh] = field(default_factory=dict)
     keys: dict[Hashable, Key] = field(default_factory=dict)
     instances: dict[Key, Model] = field(default_factory=dict)
     count: int = 0
+    sorts: dict[Hashable, Sort | None] = field(default_factory=dict)
+    ended: bool = False
+
+    def places(self) -> dict[Hashable, Sort | None]:
+        """Return the sort values of all rows by primary key, in order."""
+        return {**self.sorts, **{pk: self.fresh[key].sort for pk, key in self.keys.items()}}
+
+    def copy(self, pk: Hashable, other: Rows) -> None:
+        """Take a row of others, if it is there and was rendered."""
+        key = other.keys.get(pk)
+        if key is None:
+            return
+        self.keys[pk], self.fresh[key] = key, other.fresh[key]
+        if key in other.instances:
+            self.instances[key] = other.instances[key]
 
     def add(self, row: Row, sort: tuple[Any, ...] | None) -> None:
         """Take a row.
@@ -155,6 +187,7 @@ class Query:
         key: the name of the row field that holds the key.
         sortable: whether rows bring sort values, as far as these are of their columns' types.
         whole: why it can only be read whole, or None.
+        window: which of its rows are shown, where these are kept by keys; None for all of them.
         tables: the tables that its own SQL reads.
         routes: equal for two queries whose rows are reached alike from changed rows.
         batch_key: equal for two queries of one shape, which can be read together; None without one.
@@ -181,19 +214,24 @@ class Query:
         self.form = form
         self.alias: str = alias_of(binding)
         self.max_rows: int = binding.max_rows or conf.MAX_ROWS
-        self._limit = binding.limit
+        self._cut = cut_of(binding, self.max_rows)
         self.refresh_seconds = refresh_of(binding)
         queryset = located(binding, self.alias)
         self.model: type[Model] = queryset.model
         self.columns = columns_of(binding, queryset)
         self._directions, queryset = self._in_order(queryset, binding)
-        self.sortable = self._directions is not None and not self._limit
-        self.whole = why_whole(queryset, self._limit)
-        if self.columns is not None:
+        self._neighbours = None
+        self.whole = why_whole(queryset, None)
+        if self.columns is None:
+            self._neighbours = neighbours_of(queryset, self.alias)
+        else:
             self.whole = self.whole or self.columns.whole
-        if self.whole:
-            self.sortable = False
-        self._queryset = queryset[: self._limit] if self._limit else queryset
+        self.whole = self.whole or self._why_read_again(queryset)
+        self.sortable = self._directions is not None and not self.whole
+        self.window = None if self.whole else self._cut
+        self._ahead = windows.AHEAD
+        cut = self._cut is not None and self.window is None
+        self._queryset = self._cut.of(queryset) if self._cut and cut else queryset
         self._compile(queryset)
         columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
         encoder = IdentityEncoder(self.alias)
@@ -216,6 +254,15 @@ class Query:
         self.behind = NOTHING_BEHIND
         self.fresh_until = math.inf
         self.key = self._renderer.key
+
+    def _why_read_again(self, queryset: QuerySet[Any]) -> str | None:
+        """Return why its limit, if it has one, cannot be kept by keys."""
+        if self._cut is None:
+            return None
+        if self.columns is not None or clock_of(queryset, "") is not NO_CLOCK:
+            return "it has a limit"
+        is_ordered = self._directions is not None or self._neighbours is not None
+        return why_read_again(queryset, is_ordered=is_ordered)
 
     def _compile(self, queryset: QuerySet[Any]) -> None:
         """Find the shape and what the query reads: shape and slot together say the same as it."""
@@ -370,10 +417,11 @@ class Query:
         statement = encoder.arguments(self._statement, "the queryset")
         around = encoder.encode(list(self.surroundings), "language and time zone")
         what = encoder.queryset(common, "the queryset", statement)
-        read = [self.alias, what, self._limit, made, around]
+        read = [self.alias, what, made, around]
+        cut = None if self._cut is None else [self._cut.start, self._cut.length]
         columns = self._shape.told() if self._shape is not None else []
         slot = [columns, encoder.encode(list(self.slot), "slot")]
-        asked = [binding.event, protocol.canonical(binding.wire_params), slot, read]
+        asked = [binding.event, protocol.canonical(binding.wire_params), slot, cut, read]
         kind = type(binding)
         # An event leads to one class, in every process; in this one there may have been others.
         declared = [self.max_rows, sorted(tables_behind(binding)), self.refresh_seconds]
@@ -383,7 +431,7 @@ class Query:
         self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]
         self.batch_key: Hashable = None
         if self._shape is not None:
-            self.batch_key = digest([*known, columns, read])
+            self.batch_key = digest([*known, columns, cut, read])
         self.unshared = tuple(encoder.unshared)
 
     def part(self) -> bool:
@@ -432,9 +480,53 @@ class Query:
 
         def load() -> Rows:
             queryset = renewed(self._queryset)
+            if self.window is not None:
+                queryset = self.window.of(queryset)
             return self._load(queryset, ALL, self._anew(), recorder, pacer, budget)[()]
 
+        rows = self._renderer.leftovers.whole(load)
+        if len(rows.fresh) > self.max_rows:
+            raise TooManyRows(self.max_rows)
+        return rows
+
+    @_as_asked
+    def load_held(self, recorder: Recorder, pacer: Pacer, budget: int | None = None) -> Rows:
+        """Read what a view is to hold: every row, or, with a limit, the rows that are shown, some
+        before and behind them, and the keys of all before.
+
+        Raises:
+            Exception: the same as `load`. A row that is not shown, and fails, is nobody's business:
+                then only those are read that are.
+        """
+        if self.window is None:
+            return self.load(recorder, pacer, budget)
+        load = partial(self._load_cut, self.window, recorder, pacer, budget)
+        try:
+            return self._renderer.leftovers.whole(load)
+        except (*OURS, OperationalError, InterfaceError):
+            raise
+        except Exception as problem:
+            if not self._ahead:
+                raise
+            self._ahead = 0
+            if isinstance(problem, DatabaseError):
+                raise  # nothing more can be read in this snapshot, perhaps
         return self._renderer.leftovers.whole(load)
+
+    def _load_cut(self, window: Cut, recorder: Recorder, pacer: Pacer, budget: int | None) -> Rows:
+        behind = max(0, window.start - windows.BEHIND) if self._ahead else window.start
+        queryset, stop = renewed(self._queryset), window.stop + self._ahead
+        if budget is not None and behind > budget:
+            raise OverBudget
+        before = self._look(queryset[:behind], ALL, recorder, pacer)[()] if behind else Rows()
+        some = queryset[behind:stop]
+        rows = self._load(some, ALL, self._anew(), recorder, pacer, budget)[()]
+        rows.sorts = before.sorts
+        count = len(rows.sorts) + len(rows.keys)
+        if min(window.length, count - window.start) > self.max_rows:
+            raise TooManyRows(self.max_rows)
+        rows.ended = count < stop
+        return rows
 
     @_as_asked
     def load_together(
@@ -520,7 +612,7 @@ class Query:
                     raise OverBudget
                 rows = rows_by_slot[row.slot]
                 rows.add(row, self._sort(row))
-                if len(rows.fresh) > self.max_rows:
+                if len(rows.fresh) > self.max_rows and self.window is None:
                     raise TooManyRows(self.max_rows)
         return rows_by_slot, count
 
@@ -571,6 +663,62 @@ class Query:
         self._renderer.leftovers.insist()
         return rows_by_slot
 
+    @property
+    def looks_first(self) -> bool:
+        """Whether rows are looked at before they are rendered, since some of them are not to be
+        shown: where code of the project's own renders them, which may take long or fail."""
+        return not isinstance(self._renderer, Renderer) or not self._renderer.is_plain()
+
+    @_as_asked
+    def look(
+        self,
+        pks: Collection[Any],
+        wanted: Collection[Slot] | None,
+        recorder: Recorder,
+        pacer: Pacer,
+    ) -> RowsBySlot:
+        """Read which rows have these primary keys, and their sort values, and render none.
+
+        Args:
+            pks: the primary keys.
+            wanted: slots of its shape; None for its own rows alone, as those of slot `()`.
+            recorder: notes what is read.
+            pacer: rests, and stops what takes too long.
+        """
+        queryset, slots = self._queryset, ALL
+        rows_by_slot: dict[Slot, Rows] = {}
+        for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
+            if wanted is not None:
+                assert self._shape is not None
+                recorder.expect_own()
+                queryset, slots = self._shape.queryset, self._shape.slots(wanted, some)
+            found = self._look(queryset.filter(pk__in=some).order_by(), slots, recorder, pacer)
+            for slot, rows in found.items():
+                rows_by_slot.setdefault(slot, Rows()).sorts.update(rows.sorts)
+        return rows_by_slot
+
+    def _look(
+        self, queryset: QuerySet[Any], slots: Slots, recorder: Recorder, pacer: Pacer
+    ) -> RowsBySlot:
+        columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
+        rows_by_slot: dict[Slot, Rows] = {(): Rows()} if not slots.columns else {}
+        recorder.expect_own()
+        names, count = ["pk", *columns, *slots.columns], 1 + len(columns)
+        for pk, *values in queryset.values_list(*names):
+            recorder.demand_own()
+            sort = self._sort(Row(pk, "", "", tuple(values[: count - 1])))
+            for slot in slots.find(tuple(values[count - 1 :])):
+                rows_by_slot.setdefault(slot, Rows()).sorts[pk] = sort
+            pacer.pause()
+        return rows_by_slot
+
+    @_as_asked
+    def pks_among(self, pks: Collection[Any], pacer: Pacer) -> list[Any]:
+        """Return some primary keys in the query's order."""
+        pacer.pause()
+        queryset = self._queryset.filter(pk__in=list(pks))
+        return list(dict.fromkeys(queryset.values_list("pk", flat=True)))
+
     @_as_asked
     def ordered_pks(self, pacer: Pacer) -> list[Any]:
         """Read the primary keys of all rows in the query's order."""
@@ -584,6 +732,16 @@ class Query:
         if self.columns is not None:  # an order may name what is selected, and mean that
             return (pk for pk, *_ in ColumnsReader(self.columns, ()).read(self._queryset))
         return self._queryset.values_list("pk", flat=True).iterator(chunk_size=2000)
+
+    @_as_asked
+    def pks_before(
+        self, pks: Collection[Any], recorder: Recorder, pacer: Pacer
+    ) -> Mapping[Any, Any] | None:
+        """Return the primary key just before each of some rows in the query's order, None for the
+        first row; None where all keys are to be listed instead."""
+        if self._neighbours is None:
+            return None
+        return self._neighbours.before(pks, recorder, pacer)
 
     def primary_keys(self, raw: Iterable[Any]) -> set[Any] | None:
         """Return primary keys as Python has them, None if one cannot be told."""

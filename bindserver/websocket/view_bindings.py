@@ -127,6 +127,9 @@ class _Chosen(_Bound):
     def get_q(self) -> Q:
         return self.inner.get_q()
 
+    def get_window(self) -> tuple[int | None, int]:
+        return self.inner.get_window()
+
     def conditions(self, name: str) -> Any:
         return self.inner.conditions(name)
 

@@ -166,23 +166,26 @@ class _Declaring:
         ordering = self._order() if bare and draw.chance(50) else None
         filters = draw.filled(menu.filters[draw.number(len(menu.filters) - 1)])
         filtered = bare and draw.chance(40)
-        limit = draw.number(5, 1) if draw.chance(15) else None
+        limit = draw.number(5, 1) if draw.chance(25) else None
+        offset = draw.number(4) if limit and draw.chance(30) else 0
         lines = [*self._serializer(), "class Bound(Binding):", f"    model = {menu.model}"]
         lines += self._served
         if filtered:
             lines.append(f"    filters = {{{filters}}}")
         if ordering is not None:
             lines.append(f"    ordering = {_listed(ordering)}")
-        if limit:
+        if limit and not offset:
             lines.append(f"    limit = {limit}")
         zone = ZONED if draw.chance(60 if "zoned" in draw.kinds else 4) else []
         lines += ["    def get_queryset(self):", *zone, f"        return {queryset}"]
+        if offset:
+            lines += ["    def get_window(self):", f"        return {limit}, {offset}"]
         lines += ["    def get_serializer_context(self):", "        return {'scale': 3}"]
         plain = f"{queryset}.filter(**{{{filters}}})" if filtered else queryset
         if bare:
             plain = self._ordered(plain, ordering, self._own)
         if limit:
-            plain += f"[:{limit}]"
+            plain += f"[{offset}:{offset + limit}]"
             draw.kinds.add("limit")
         lines += ["def plain():", *[line[4:] for line in zone], f"    return {plain}"]
         return Declared("\n".join(lines) + "\n", frozenset(draw.kinds), self._refused)

@@ -22,10 +22,12 @@ from bindserver.bindings.columns import has_dicts
 from bindserver.capture.log import log_of
 from bindserver.capture.tables import tracked
 from bindserver.checks.bindings import CHECKS
+from bindserver.cycle import places
 from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.waiting import EVERYTHING
 from bindserver.engine.effects import Ask
 from bindserver.engine.events import Accepted, Answered, Ended, Event, Published, Rejected, Staled
+from bindserver.queries import windows
 from bindserver.testing.replica import Replica
 from bindserver.user_code import neutral
 from tests.differential.declaring import PRELUDE, Declared
@@ -283,6 +285,8 @@ class World:
     """The database, at the beginning, with bindings followed on it."""
 
     def __init__(self) -> None:
+        # There are too few rows for what is usual.
+        windows.AHEAD = windows.BEHIND = places.WORTH = 1
         self._names = namespace()
         self.compared = 0
         self.invalid: dict[str, str] = {}

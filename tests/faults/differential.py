@@ -14,6 +14,7 @@ from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
 from bindserver.engine.changes import Change
 from bindserver.engine.view import View
+from bindserver.engine.window import Window
 from bindserver.queries import compiler, query, rendering
 from bindserver.queries.following import Following
 from bindserver.queries.query import Query
@@ -56,6 +57,11 @@ def _limits_keep_what_they_have() -> AbstractContextManager[Any]:
         return honest(self, rows, position, **given)
 
     return patch.object(LiveView, "load", load)
+
+
+def _window_s_edge_missed() -> AbstractContextManager[Any]:
+    """Rows behind the last one that a window knows are taken for the next ones."""
+    return patch.object(Window, "inside", lambda self, touched, listed: listed)
 
 
 def _directions_forgotten() -> AbstractContextManager[Any]:
@@ -211,11 +217,13 @@ FAULTS: dict[str, Fault] = {
     "reads_forgotten": _reads_forgotten,
     "serializers_kept": _serializers_kept,
     "window_by_keys": _window_by_keys,
+    "window_s_edge_missed": _window_s_edge_missed,
 }
 
 SHOWN_BY = {
     "managers_hide": r"Hidden\.",
     "serializers_kept": r"tags_now|memo",
     "window_by_keys": r"Window\(",
+    "window_s_edge_missed": r"limit = |get_window",
 }
 """What a binding must have in it to show a fault that few of them do, as a regular expression."""

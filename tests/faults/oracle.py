@@ -60,7 +60,7 @@ def rows_outside_snapshot() -> None:
         return reading
 
     setattr(cycle, "snapshot", no_snapshot)
-    for name in ("read", "read_together", "load", "load_together"):
+    for name in ("read", "read_together", "look", "load", "load_held", "load_together"):
         _patch(Query, name, late)
 
 

@@ -285,6 +285,7 @@ MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "an order by an unknown field": ("E014", {**GOOD, "ordering": ["nonsense"]}),
     "a random order": ("E014", {**GOOD, "ordering": ["?"]}),
     "a limit of nothing": ("E015", {**GOOD, "limit": 0}),
+    "a limit that is chosen by text": ("E015", {**GOOD, "params": {"limit": str}}),
     "max_rows that are no number": ("E015", {**GOOD, "max_rows": "many"}),
     "an unknown database": ("E016", {**GOOD, "using": "elsewhere"}),
     "permission classes that are none": ("E018", {**GOOD, "permission_classes": ["IsAdminUser"]}),

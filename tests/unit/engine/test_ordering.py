@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from bindserver.engine.changes import Key
-from bindserver.engine.ordering import ListedOrder, SortedOrder, moved_between
+from bindserver.engine.ordering import ListedOrder, SortedOrder, moved_between, runs_of
 
 Sorts = dict[Key, tuple[int, int]]
 
@@ -138,3 +138,61 @@ def test_a_listed_order_takes_the_list_for_its_own() -> None:
     order.apply(listed)
     listed.append(3)
     assert order.keys() == [1, 2]
+
+
+def after_of(order: list[Key], keys: set[Key]) -> dict[Key, Key | None]:
+    """Return the row before each of some keys."""
+    before: dict[Key, Key | None] = dict(zip(order, [None, *order], strict=False))
+    return {key: before[key] for key in keys}
+
+
+@pytest.mark.parametrize("size", [8, 300], ids=["few rows", "many"])
+def test_an_order_of_which_neighbours_are_told_is_what_listing_gives(size: int) -> None:
+    for seed in range(30):
+        chance, order = Random(seed), ListedOrder()
+        old: list[Key] = chance.sample(range(size), size)
+        order.apply(old)
+        for _ in range(12):
+            gone: set[Key] = set(chance.sample(old, min(len(old), chance.randrange(4))))
+            placed: set[Key] = {chance.randrange(size + 9) for _ in range(chance.randrange(6))}
+            placed -= gone
+            new = [key for key in old if key not in gone | placed]
+            for key in placed:
+                new.insert(chance.randrange(len(new) + 1), key)
+            moved = order.place(gone, after_of(new, placed))
+            assert order.keys() == new
+            assert [order.predecessor(key) for key in new] == [None, *new][: len(new)]
+            assert sorted(new, key=order.rank) == new
+            both = set(old) & set(new)
+            assert moved <= both & placed
+            before, now = ([k for k in keys if k in both] for keys in (old, new))
+            assert kept_in_order(before, now, moved)
+            old = new
+
+
+def test_a_row_that_is_told_the_neighbour_that_it_has_has_not_moved() -> None:
+    order = ListedOrder()
+    order.apply([1, 2, 3])
+    for _ in range(200):
+        assert order.place((), {2: 1}) == set()
+        assert order.place((), {3: 2, 2: 1, 1: None}) == set()
+    assert order.place([2], {3: 1}) == set()
+    assert order.place([], {3: None}) == {3}
+
+
+def test_places_do_not_run_out_between_two_rows() -> None:
+    order, rows = ListedOrder(), list[Key]([0, 1])
+    order.apply(rows)
+    for key in range(2, 400):
+        order.place((), {key: 0})
+        rows.insert(1, key)
+    assert order.keys() == rows
+
+
+def test_rows_that_follow_each_other_have_no_order() -> None:
+    assert runs_of({1: 2, 2: 1}) is None
+    assert runs_of({1: 3, 2: 3}) is None
+    assert runs_of({1: 1}) is None
+    assert runs_of({1: None, 2: 1, 5: 4, 3: 2}) == [(None, [1, 2, 3]), (4, [5])]
+    with pytest.raises(ValueError, match="no order"):
+        ListedOrder().place((), {1: 2, 2: 1})

@@ -186,3 +186,30 @@ def test_a_row_without_sort_values_is_placed_by_the_database_s_list() -> None:
     assert [(put.key, put.after) for put in delta.puts] == [(3, 1)]
     assert (view.keys(), view.sortable) == ([1, 3, 2], False)
     assert view.needs_listing(fresh_rows({1: (5, "x")}, [1]), ())
+
+
+def test_a_listed_view_that_is_told_neighbours_is_as_one_that_is_told_all() -> None:
+    state: State = {key: (key, "x") for key in range(6)}
+    told, listed = (view_of(state, sortable=False) for _ in range(2))
+    fresh = fresh_rows({4: (0, "x"), 9: (0, "y"), 2: (0, "z")}, [4, 9, 2])
+    after: dict[Key, Key | None] = {4: None, 9: 4, 2: 1}
+    assert told.fits(after, [3])
+    one = told.step(fresh=fresh, gone=[3], after=after)
+    other = listed.step(fresh=fresh, gone=[3], listed=[4, 9, 0, 1, 2, 5])
+    assert one == other
+    assert told.keys() == listed.keys()
+    assert told.step(fresh={}, gone=[5], after={}) == listed.step(
+        fresh={}, gone=[5], listed=[4, 9, 0, 1, 2]
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "gone"),
+    [({1: 7}, ()), ({1: 0}, (0,)), ({1: 2, 2: 1}, ()), ({1: None}, (1,)), ({1: 0, 2: 0}, ())],
+    ids=["nobody knows it", "it left", "in a circle", "left itself", "two after one"],
+)
+def test_neighbours_that_a_view_cannot_have_do_not_fit_it(
+    after: dict[Key, Key | None], gone: tuple[Key, ...]
+) -> None:
+    view = view_of({0: (0, "x"), 1: (1, "x"), 2: (2, "x")}, sortable=False)
+    assert not view.fits(after, gone)

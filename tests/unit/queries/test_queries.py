@@ -18,6 +18,7 @@ from bindserver.engine.changes import Change
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import OverBudget, Query
+from bindserver.queries.windows import Cut
 from tests.app.bindings import (
     CatalogueBinding,
     CheapBinding,
@@ -197,8 +198,37 @@ class TestWhole:
         Read.queryset = queryset
         assert Query(Read()).whole == why
 
-    def test_a_limit_is_read_whole(self) -> None:
-        assert Query(CheapBinding()).whole == "it has a limit"
+    def test_a_limit_is_kept_by_keys(self) -> None:
+        query = Query(CheapBinding())
+        assert query.whole is None
+        assert query.window == Cut(0, 3)
+
+    @pytest.mark.parametrize(
+        ("queryset", "ordering", "why"),
+        [
+            (Product.objects.all(), ["?"], "an order that is not of its rows' own columns"),
+            (Product.objects.all(), ["tags__name"], "an order that is not of its rows' own"),
+            (
+                Product.objects.filter(tags__name="a"),
+                ["name"],
+                "joins that may bring a row more than once",
+            ),
+            (Product.objects.all()[:5], None, "it has a limit"),
+            (Product.objects.filter(tags__name="a").distinct(), ["name"], None),
+            (Product.objects.annotate(n=Count("tags")), ["name"], None),
+            (Product.objects.filter(category__name="a"), ["category__name"], None),
+            (Product.objects.exclude(tags__name="a"), ["stock"], None),
+        ],
+        ids=["chance", "many", "join", "slice", "distinct", "count", "forward", "subquery"],
+    )
+    def test_some_limits_are_read_whole(
+        self, queryset: QuerySet[Any], ordering: list[str] | None, why: str | None
+    ) -> None:
+        binding = Binding[Product](
+            model=Product, queryset=queryset, ordering=ordering, limit=3, fields=["id"]
+        )
+        whole = Query(binding).whole
+        assert whole is None if why is None else why in str(whole)
 
 
 @pytest.mark.usefixtures("database")
