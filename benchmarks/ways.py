@@ -28,8 +28,8 @@ class Sharing:
 
         self.found = False
 
-        def looked(*asked: Any) -> Any:
-            shape = shape_of(*asked)
+        def looked(*asked: Any, **given: Any) -> Any:
+            shape = shape_of(*asked, **given)
             self.found = self.found or shape is not None
             return shape
 
@@ -39,5 +39,5 @@ class Sharing:
     @contextmanager
     def off(self) -> Iterator[None]:
         """Have no two views read together."""
-        with patch(SHAPES, lambda *_: None):
+        with patch(SHAPES, lambda *_, **__: None):
             yield
