@@ -42,7 +42,7 @@ def refuse(turning: Turning, monkeypatch: pytest.MonkeyPatch) -> Any:
     log: Any = turning.source._log
     install = log.install
 
-    def refusing(tables: Any) -> Any:
+    def refusing(tables: Any, **given: Any) -> Any:
         raise CaptureBusy("somebody holds a lock")
 
     def switch(*, on: bool) -> None:
