@@ -70,7 +70,8 @@ class Triggers:
         named = _literal(table)
         keys = self.foreign_keys(tracked)
         old = {quote(name): _literal(entry_name(table, name)) for name in keys}
-        changed_key = f"{INTO} SELECT {named}, OLD.{pk} WHERE OLD.{pk} IS NOT NEW.{pk};"
+        another = f"OLD.{pk} IS NOT NEW.{pk} COLLATE BINARY"  # 'a' and 'A' are two rows to clients
+        changed_key = f"{INTO} SELECT {named}, OLD.{pk} WHERE {another};"
         bodies = {
             "ins": ("AFTER INSERT", f"{INTO} VALUES ({named}, NEW.{pk});"),
             "upd": ("AFTER UPDATE", f"{INTO} VALUES ({named}, NEW.{pk}); {changed_key}"),
@@ -131,14 +132,16 @@ class Triggers:
         return sorted({str(row[3]) for row in found} - {tracked.pk})
 
     def _unique_columns(self, table: str, pk: str) -> list[tuple[tuple[str, str], ...]]:
-        """Return (column, collation) of each UNIQUE index, the key's own and expressions apart."""
+        """Return (column, collation) of each UNIQUE index: not of expressions, and of the key's own
+        only where two keys that are equal to it are two to clients."""
         found = []
         for row in ask(self._connection, f"PRAGMA index_list({quote(table)})"):
             name, unique = row[1], row[2]
             infos = ask(self._connection, f"PRAGMA index_xinfo({quote(name)})")
             columns = tuple((info[2], info[4]) for info in infos if info[5])
             names = [column for column, _ in columns]
-            if unique and names != [pk] and None not in names:
+            is_key = columns == ((pk, "BINARY"),)
+            if unique and not is_key and None not in names:
                 found.append(columns)
         return sorted(found)
 

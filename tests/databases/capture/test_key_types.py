@@ -116,3 +116,7 @@ def test_a_key_that_changes_by_case_alone_is_named_old_and_new(
     position = log.position()
     program.run(f"UPDATE things SET {key} = 'A'")
     assert since(log, position) == {"things": {"a", "A"}}
+    if vendor != "postgresql":  # it has no REPLACE
+        position = log.position()
+        program.run("REPLACE INTO things VALUES ('a', 2)")
+        assert since(log, position) == {"things": {"a", "A"}}
