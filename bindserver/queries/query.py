@@ -322,6 +322,10 @@ class Query:
         self._reads({**own, **dict.fromkeys(behind.tables)})
         self.tables -= behind.views
 
+    def slot_in_words(self) -> str:
+        """Return the conditions that tell it from others of its shape; nothing without one."""
+        return "" if self._shape is None else self._shape.in_words(self.slot)
+
     def _shape_of(self, queryset: QuerySet[Any]) -> tuple[Shape, Slot] | None:
         # What is read beside a model's row would be a part of the instance that Python is given.
         return shape_of(queryset, self.alias, joined=self.form is Form.JSON)

@@ -118,6 +118,13 @@ class Shape:
         owner = [] if self.membership is None else [self.membership.path()]
         return [*self.columns, *owner]
 
+    def in_words(self, slot: Slot) -> str:
+        """Return the conditions that a slot stands for."""
+        names = [f"{source.alias}.{source.target.column}" for source in self.sources]
+        if self.membership is not None:
+            names[-1] = self.membership.path()
+        return ", ".join(f"{name} = {value}" for name, value in zip(names, slot, strict=True))
+
     def slots(self, wanted: Collection[Slot], pks: Collection[Any] | None = None) -> Slots:
         """Return slots, as a row is asked for its own. Of a membership, the database is asked whose
         rows are whose.

@@ -187,6 +187,7 @@ def test_every_subcommand_and_option_of_bindings_is_documented_and_no_other() ->
         section("docs/commands.md", f"## {heading}")
         for heading in (
             "`bindings list`",
+            "`bindings explain EVENT`",
             "`bindings sync`, `bump` and `clear`",
             "`bindings capture`",
         )
@@ -195,7 +196,7 @@ def test_every_subcommand_and_option_of_bindings_is_documented_and_no_other() ->
     named = [name.removeprefix("bindings ") for name in told if name.startswith("bindings ")]
     actions = {name.removeprefix("capture ") for name in named}
     options = {name for name in told if name.startswith("--")}
-    assert {"list", "capture"} | actions | options == options_of(BindingsCommand())
+    assert {"list", "explain", "capture"} | actions | options == options_of(BindingsCommand())
 
 
 def test_the_demo_s_commands_and_options_are_documented() -> None:

@@ -30,6 +30,7 @@ from bindserver.exceptions import (
     DatabaseUnusable,
     UnknownEvent,
 )
+from bindserver.management.explaining import EXPLAINS, add_explain_arguments, explained_lines
 from bindserver.queries.behind import warning_of
 from bindserver.queries.tables import (
     columns_told,
@@ -77,9 +78,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         rooms = parser.add_subparsers(
-            dest="room", required=True, metavar="list | sync | bump | clear | capture"
+            dest="room", required=True, metavar="list | explain | sync | bump | clear | capture"
         )
         rooms.add_parser("list", help="show the bindings there are")
+        add_explain_arguments(rooms.add_parser("explain", help=EXPLAINS, description=EXPLAINS))
         for command, what in ORDERS.items():
             asked = rooms.add_parser(command.value, help=what)
             asked.add_argument(
@@ -128,6 +130,11 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["room"] == "list":
             self._list()
+            return
+        if options["room"] == "explain":
+            self._check(options["event"])
+            for line in explained_lines(options["event"], options["user"], options["params"]):
+                self.stdout.write(line)
             return
         if options["room"] != "capture":
             self._give(CommandKind(options["room"]), options["events"])

@@ -1,0 +1,137 @@
+"""`manage.py bindings explain`: how a binding is kept live for somebody, and what that costs."""
+
+from __future__ import annotations
+
+import json
+from argparse import ArgumentParser
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from django.apps import apps
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError
+from django.db import connections
+from django.db.models import Model
+
+from bindserver.bindings import permissions
+from bindserver.bindings.binding import Binding, alias_of
+from bindserver.bindings.registry import registry
+from bindserver.conf import conf
+from bindserver.database.diagnosis import demand, explained
+from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import connect, open_connection, snapshot
+from bindserver.exceptions import DatabaseUnusable, Denied, InvalidParams
+from bindserver.queries.explaining import PATIENCE, Cost, Explanation, explain
+from bindserver.queries.query import Query
+from bindserver.user_code import apart
+
+EXPLAINS = "say how a binding is read, shared and followed for somebody, and what that costs"
+
+
+def add_explain_arguments(parser: ArgumentParser) -> None:
+    """Take the arguments of `explain`."""
+    parser.add_argument("event", help="the binding's event")
+    parser.add_argument(
+        "--user", default=None, help="for whom: a user's name or key (default: nobody)"
+    )
+    parser.add_argument(
+        "--params", default="{}", metavar="JSON", help="for example '{\"category\": 3}'"
+    )
+
+
+def explained_lines(event: str, user: str | None, params: str) -> Iterator[str]:
+    """Yield what there is to say of a binding, line by line.
+
+    Args:
+        event: the binding's event.
+        user: a user's name or key; None for nobody.
+        params: its params, as JSON.
+
+    Raises:
+        CommandError: the params, the user or the database are not there, or the binding cannot be
+            read; the message says why.
+    """
+    binding = registry.find(event)
+    alias, given = alias_of(binding), _given(params)
+    try:
+        demand(alias)
+        with explained(alias):
+            whose = None if user is None else _user(user)
+            usual, connection = connections[alias], open_connection(alias)
+            try:
+                connect(connection)
+                with snapshot(connection, Pacer(conf.QUERY_SECONDS * PATIENCE)):
+                    instance = binding(user=whose, params=given)
+                    found, query = apart(lambda: _explained(instance))
+            finally:
+                connection.close()
+                connections[alias] = usual
+    except DatabaseUnusable as problem:
+        raise CommandError(str(problem)) from problem
+    except (Denied, InvalidParams) as problem:
+        raise CommandError(f"{event} is refused ({problem.code}): {problem}") from problem
+    except CommandError:
+        raise
+    except Exception as problem:
+        raise CommandError(
+            f"{event} cannot be read ({type(problem).__name__}: {problem})."
+        ) from problem
+    yield f"{event}: {binding.__module__}.{binding.__name__} of {query.model._meta.label}"
+    yield from _lines(found)
+
+
+def _explained(instance: Binding[Any]) -> tuple[Explanation, Query]:
+    permissions.ask(instance)
+    query = Query(instance)
+    return explain(query, _models()), query
+
+
+def _models() -> Mapping[str, type[Model]]:
+    """Return the model of each table."""
+    models = apps.get_models(include_auto_created=True)
+    return {model._meta.db_table: model for model in models if not model._meta.proxy}
+
+
+def _given(params: str) -> dict[str, Any]:
+    try:
+        given = json.loads(params)
+    except ValueError as problem:
+        raise CommandError(f"--params is no JSON: {problem}.") from problem
+    if not isinstance(given, dict):
+        raise CommandError("--params is a JSON object, such as '{\"category\": 3}'.")
+    return given
+
+
+def _user(named: str) -> Model:
+    users = get_user_model()._base_manager
+    found = users.filter(**{get_user_model().USERNAME_FIELD: named}).first()
+    if found is None:
+        try:
+            found = users.filter(pk=named).first()
+        except (ValueError, ValidationError):  # it is no key of this model's
+            found = None
+    if found is None:
+        raise CommandError(f"There is no user with the name or the key {named!r}.")
+    return found
+
+
+def _lines(found: Explanation) -> Iterator[str]:
+    yield f"read: {found.reading}"
+    yield f"shared: {found.sharing}"
+    yield f"ordered by: {found.order}"
+    yield f"time: {found.time}"
+    yield f"a load: {_cost(found.load)}"
+    yield "tables, and what a changed row of each costs:"
+    for table, reach in found.tables.items():
+        cost = found.changes.get(table)
+        yield f"  {table}: {reach}"
+        yield f"    {_cost(cost) if cost is not None else 'it has no rows to try'}"
+    for sentence in found.advice:
+        yield f"cheaper: {sentence}"
+
+
+def _cost(cost: Cost) -> str:
+    statements = "1 statement" if cost.statements == 1 else f"{cost.statements} statements"
+    rows = "1 row" if cost.rows == 1 else f"{cost.rows} rows"
+    return f"{statements}, {rows}, {cost.seconds * 1e3:.1f} ms"

@@ -1,0 +1,61 @@
+"""`manage.py bindings explain`: what it says of bindings of each kind."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.core.management import CommandError, call_command
+
+from tests.app.models import Category
+from tests.conftest import EVERY_DATABASE
+from tests.support.turning import Turning, add
+
+pytestmark = EVERY_DATABASE
+
+
+def explain(event: str, **options: Any) -> str:
+    out = io.StringIO()
+    call_command("bindings", "explain", event, stdout=out, **options)
+    return out.getvalue()
+
+
+@pytest.fixture
+def stocked(turning: Turning) -> None:
+    Category.objects.get_or_create(pk=1, defaults={"name": "first"})
+    add(900, 1)
+
+
+def test_a_view_by_an_equality_is_read_by_key_and_together(stocked: None) -> None:
+    told = explain("part", params=json.dumps({"category": 1}))
+    assert "read: by key" in told
+    assert "its slot is app_product.category_id = 1" in told
+    assert "app_product: its own rows, by key\n    1 statement, 1 row" in told
+
+
+def test_a_join_says_over_what_it_is_followed(stocked: None) -> None:
+    told = explain("catalogue", params=json.dumps({"category": 1}))
+    assert "app_category: by key, over category__pk" in told
+    assert "ordered by: the database" in told
+
+
+def test_what_cannot_be_told_is_said_with_what_to_do(stocked: None) -> None:
+    for event, options, words in (
+        ("nothing", {}, "No binding has the event"),
+        ("part", {"params": "{"}, "no JSON"),
+        ("part", {"params": "[]"}, "a JSON object"),
+        ("part", {"params": '{"category": "x"}'}, "part is refused (invalid_params)"),
+        ("part", {"user": "nobody"}, "no user with the name or the key 'nobody'"),
+    ):
+        with pytest.raises(CommandError, match=r".") as caught:
+            explain(event, **options)
+        assert words in str(caught.value)
+
+
+def test_a_user_is_named_or_told_by_key(stocked: None) -> None:
+    user = User.objects.create_user("ann", is_active=True)
+    for named in ("ann", str(user.pk)):
+        assert "read:" in explain("part", user=named, params='{"category": 1}')
