@@ -128,8 +128,10 @@ class Window(Generic[K]):
             kept = inside[: self._stop + self._ahead]
         self._put(list(kept), whole=self.whole and len(kept) == len(inside))
         if self._sorts is not None:
-            read = {key: sort for key, sort in fresh.items() if sort is not None}
-            self._sorts = {key: read.get(key) or self._sorts[key] for key in self._keys}
+            known = {**self._sorts, **fresh}
+            sorts = {key: sort for key in self._keys if (sort := known[key]) is not None}
+            # One that Python cannot sort has the database put all in order from now on.
+            self._sorts = sorts if len(sorts) == len(self._keys) else None
 
     def _put(self, keys: list[K], *, whole: bool) -> None:
         self._keys, self.known, self.whole = keys, frozenset(keys), whole

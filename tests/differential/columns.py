@@ -62,8 +62,9 @@ def _groups(draw: Draw, base: str) -> list[str]:
     draw.kinds.add("groups")
     by, sums = _selected(draw), _sums(draw)
     text = f"{base}.values({', '.join(by)}).annotate({', '.join(sums)})"
-    if draw.chance(30):
-        text += draw.filled(f".filter({sums[0].split('=')[0]}__gt={{n}})")
+    numbers = [name for name in _names(sums) if name != "first"]
+    if numbers and draw.chance(30):
+        text += draw.filled(f".filter({numbers[0]}__gt={{n}})")
     return _declared(draw, text, [*_names(by), *_names(sums)], _names(by))
 
 

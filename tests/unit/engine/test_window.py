@@ -108,6 +108,17 @@ def test_a_window_that_grows_is_cut_and_does_not_know_what_is_behind() -> None:
     assert not window.whole
 
 
+def test_a_row_that_python_cannot_sort_leaves_all_to_the_database_from_then_on() -> None:
+    window = Window[int](start=0, length=2, ahead=2)
+    window.load({1: (1,), 2: (2,), 3: (3,), 4: (4,)}, whole=False)
+    assert window.sorted_with({9}, {9: None}) is None
+    inside = window.inside({9}, [1, 9, 2, 3, 4])
+    assert inside is not None
+    window.move(inside, {9: None})
+    assert window.shown() == [1, 9]
+    assert window.sorted_with({1}, {1: (5,)}) is None
+
+
 def test_rows_that_do_not_come_as_their_values_say_are_left_to_the_database() -> None:
     window = Window[int](start=0, length=2, ahead=0)
     window.load({2: (2,), 1: (1,)}, whole=False)
