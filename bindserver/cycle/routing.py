@@ -33,6 +33,7 @@ class Routing:
         self.idle: dict[LiveView, None] = {}
         self._shapes: dict[Hashable, LiveShape[LiveView]] = {}
         self._by_table: dict[str, dict[LiveShape[LiveView], None]] = {}
+        self._tables: dict[LiveShape[LiveView], set[str]] = {}
         self._carrying: Dependents[LiveView] = Dependents()
         self._riders = 0
 
@@ -48,6 +49,7 @@ class Routing:
         return shape
 
     def _reads(self, shape: LiveShape[LiveView], tables: Collection[str]) -> None:
+        self._tables.setdefault(shape, set()).update(tables)
         for table in tables:
             self._by_table.setdefault(table, {})[shape] = None
 
@@ -77,7 +79,7 @@ class Routing:
         if shape.members:
             return
         del self._shapes[shape.key]
-        for table in shape.tables:
+        for table in self._tables.pop(shape):
             shapes = self._by_table[table]
             del shapes[shape]
             if not shapes:
