@@ -3,11 +3,14 @@
 Conditions like `category = 3`, which all rows of a query must meet, are its *slot*; the query
 without them is its *shape*. A row of the shape belongs to the slot that its own columns name, or
 those of what it is joined to (`members = user`): then it comes once for each of them, with the
-joined column beside it. So one query reads for all slots, and each row is dealt to its own. That
-holds only where the
-database takes two values for equal exactly when Python does: for whole numbers, and for dates and
-UUIDs where the database has types for them. Texts are compared by collations; and truth values on
-SQLite may be any number. There are only two of those: their conditions stay in the shape.
+joined column beside it. Or those that a subquery names, as in `project__in=Project.objects.filter(
+members=user)`: of whom each value is, the subquery is asked. So one query reads for all slots, and
+each row is dealt to its own.
+
+That holds only where the database takes two values for equal exactly when Python does: for whole
+numbers, and for dates and UUIDs where the database has types for them. Texts are compared by
+collations; and truth values on SQLite may be any number. There are only two of those: their
+conditions stay in the shape.
 """
 
 from __future__ import annotations
