@@ -65,9 +65,9 @@ class TurnContext:
         """Take the position of the snapshot that is open now, and what changed up to it."""
         self.position = self.source.position()
         self.invalidation = Invalidation(self.source, self.position)
-        self.store.begin(
-            self.position, self.invalidation.since(self.store.routing.present.position)
-        )
+        present = self.store.routing.present.position
+        changes = None if present == NOWHERE else self.invalidation.since(present)
+        self.store.begin(self.position, changes)
         self.ticks = Ticks(self.alias, self.began)
         self.store.wake(self.began)
 

@@ -142,11 +142,17 @@ class Subscriber:
             self.replica = Replica(event.key)
         elif isinstance(event, Answered | Published):
             for frame in event.frames:
-                self.replica.apply(json.loads(frame.text)["data"])
+                self._apply(json.loads(frame.text)["data"])
         elif isinstance(event, Staled):
             self.replica.apply(json.loads(event.frame.text)["data"])
         elif isinstance(event, Rejected | Ended):
             self.refused = str(event)
+
+    def _apply(self, data: dict[str, Any]) -> None:
+        try:
+            self.replica.apply(data)
+        except KeyError as problem:  # as a planted fault has it: no client could take such a row
+            self.refused = f"a row has no field {problem}"
 
     def settle(self, state: str) -> None:
         """Nothing to do."""

@@ -60,8 +60,13 @@ def _limits_keep_what_they_have() -> AbstractContextManager[Any]:
 
 
 def _window_s_edge_missed() -> AbstractContextManager[Any]:
-    """Rows behind the last one that a window knows are taken for the next ones."""
-    return patch.object(Window, "inside", lambda self, touched, listed: listed)
+    """Rows behind the last one that a window knows are taken for the next ones, and for the last."""
+
+    def inside(self: Window[Any], touched: Any, listed: Any) -> Any:
+        self.whole = True
+        return listed
+
+    return patch.object(Window, "inside", inside)
 
 
 def _directions_forgotten() -> AbstractContextManager[Any]:

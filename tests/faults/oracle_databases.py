@@ -15,6 +15,7 @@ from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.postgresql.snapshots import Mark as Snapshot
 from bindserver.capture.postgresql.triggers import LOG
 from bindserver.capture.sqlite.log import SQLiteLog
+from bindserver.capture.tables import named_in_entry
 from bindserver.database.postgresql import PostgreSQL
 from bindserver.engine.changes import Change, Position, gathered
 
@@ -26,8 +27,8 @@ def id_over_last() -> None:
 
     def changes(self: PostgreSQLLog, since: Position) -> list[Change] | None:
         last = Snapshot.load(since.mark).entry[0]
-        sql = f"SELECT tbl, pks FROM {LOG} WHERE xid > %s::xid8"
-        return gathered(self._rows(sql, (str(last),)))
+        found = self._rows(f"SELECT tbl, pks FROM {LOG} WHERE xid > %s::xid8", (str(last),))
+        return gathered((*named_in_entry(name), values) for name, values in found)
 
     setattr(PostgreSQLLog, "changes", changes)
     setattr(entries, "_after", lambda mark: f"id > {mark.high}")

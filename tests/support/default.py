@@ -12,6 +12,8 @@ from django.db import connections
 from django.db.utils import load_backend
 from pytest_django import DjangoDbBlocker
 
+from bindserver.hub.hub import hub
+
 
 @contextmanager
 def as_default(url: str, blocker: DjangoDbBlocker) -> Iterator[str]:
@@ -28,6 +30,7 @@ def as_default(url: str, blocker: DjangoDbBlocker) -> Iterator[str]:
         try:
             yield url
         finally:
+            hub.stop()  # it would go on with a database that is not this process's any more
             _forget_elsewhere()
             own.close()
             connections["default"] = usual
