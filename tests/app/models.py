@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
@@ -78,7 +77,6 @@ class Booking(models.Model):
     day = models.DateField(null=True)
     category = models.ForeignKey(Category, on_delete=models.CASCADE, null=True)
     after = models.ForeignKey("self", on_delete=models.SET_NULL, null=True)
-    objects: ClassVar[models.Manager[Booking]] = models.Manager()
 
 
 class Membership(models.Model):

@@ -60,7 +60,7 @@ def _limits_keep_what_they_have() -> AbstractContextManager[Any]:
 
 
 def _window_s_edge_missed() -> AbstractContextManager[Any]:
-    """Rows behind the last one that a window knows are taken for the next ones, and for the last."""
+    """Rows behind the last one that a window knows are taken for the next, and for the last."""
 
     def inside(self: Window[Any], touched: Any, listed: Any) -> Any:
         self.whole = True
