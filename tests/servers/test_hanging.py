@@ -314,7 +314,7 @@ def loading(
     def begin(endless: bool = False) -> tuple[Loader, SimpleQueue[Loaded]]:
         binding: Binding[Any] = WordBinding()
         live = LiveView(Query(binding), binding, b"secret")
-        load: Callable[..., Any] = live.query.load
+        load: Callable[..., Any] = live.query.load_held
         begun = threading.Event()
 
         def hang(recorder: Any, pacer: Pacer) -> Any:
@@ -325,7 +325,7 @@ def loading(
                 pacer.pause()
             return load(recorder, pacer)
 
-        monkeypatch.setattr(live.query, "load", hang)
+        monkeypatch.setattr(live.query, "load_held", hang)
         done: SimpleQueue[Loaded] = SimpleQueue()
         now = log_of(connections["default"]).position()
         loaders.append(Loader("default", done.put))
