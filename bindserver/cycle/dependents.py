@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterable, Iterator
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ValidationError
 
@@ -60,16 +60,14 @@ class Dependents(Generic[Who]):
             if not self._rows.get(table):
                 self._rows.pop(table, None)
 
-    def _places(self, who: Who) -> Iterator[tuple[dict[Hashable, dict[Who, None]], Hashable]]:
+    def _places(self, who: Who) -> Iterator[tuple[dict[Any, dict[Who, None]], Hashable]]:
         """Yield each index that somebody stands in, and where."""
         tables, rows = self._of[who]
-        by_table: dict[Hashable, dict[Who, None]] = self._tables  # type: ignore[assignment]
-        any_row: dict[Hashable, dict[Who, None]] = self._any_row  # type: ignore[assignment]
         for table in tables:
-            yield by_table, table
+            yield self._tables, table
         for held in (held for one in rows for held in one.held()):
             if held.pks is None:
-                yield any_row, held.table
+                yield self._any_row, held.table
             else:
                 index = self._rows.setdefault(held.table, {})
                 for pk in held.pks:

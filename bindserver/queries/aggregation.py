@@ -11,6 +11,7 @@ from django.db.models.expressions import BaseExpression
 
 from bindserver.queries.columns import Columns
 from bindserver.queries.identity import IdentityEncoder, Statement
+from bindserver.queries.internals import alike
 
 
 class _Seen(Exception):
@@ -31,7 +32,7 @@ def statement_of(queryset: QuerySet[Any], aggregates: Mapping[str, Any]) -> Stat
     # Nobody is to note these tables as read: who watches takes a binding for one that asks them.
     watching, connection.execute_wrappers = connection.execute_wrappers, [_stop]
     try:
-        whole: Any = queryset._chain()  # type: ignore[attr-defined]
+        whole: Any = alike(queryset)
         whole.query.clear_limits()
         whole.aggregate(**aggregates)
     except _Seen as seen:

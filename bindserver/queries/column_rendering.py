@@ -13,6 +13,7 @@ from bindserver.bindings.row_keys import wire_key
 from bindserver.database.pacing import Pacer
 from bindserver.queries.columns import Columns
 from bindserver.queries.evaluation import instances
+from bindserver.queries.internals import alike
 from bindserver.queries.rendering import Around, ModelRenderer, Renderer, Row, alone
 from bindserver.queries.shapes import ALL, Slots
 from bindserver.queries.versions import fingerprint_of_columns
@@ -40,7 +41,7 @@ class ColumnsReader:
         """Yield the queryset's rows in its order; of aggregates the one that there is."""
         aggregates = self._columns.aggregates
         if aggregates is not None:
-            whole = queryset._chain()  # type: ignore[attr-defined]
+            whole = alike(queryset)
             whole.query.clear_limits()  # nothing is left out of a sum
             yield None, (), whole.aggregate(**aggregates)
             return

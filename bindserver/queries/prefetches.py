@@ -9,6 +9,7 @@ from django.db.models import Model, Prefetch, QuerySet
 from django.db.models.constants import LOOKUP_SEP
 
 from bindserver.queries.backwards import Chain, Hop
+from bindserver.queries.internals import prefetches_of
 
 Levels = Mapping[tuple[str, str], set[Chain]]
 """By table and column, of which a prefetch names values: the chains from there to the model."""
@@ -41,7 +42,7 @@ def levels_of(queryset: QuerySet[Any]) -> Levels:
     Nothing where a manager adds prefetches of its own: then nobody knows whose a statement is.
     """
     found: dict[tuple[str, str], set[Chain]] = {}
-    lookups: Any = queryset._prefetch_related_lookups  # type: ignore[attr-defined]
+    lookups: Any = prefetches_of(queryset)
     return found if _note(queryset.model, (), lookups, found) else {}
 
 

@@ -22,6 +22,7 @@ from bindserver.bindings.clock import clock_at
 from bindserver.exceptions import BindingError
 from bindserver.queries.compiler import conditioned
 from bindserver.queries.expressions import parts_of
+from bindserver.queries.internals import prefetches_of
 from bindserver.queries.query import Query
 
 LATER = datetime.timedelta(days=1001, hours=5, seconds=7, microseconds=11).total_seconds()
@@ -110,7 +111,7 @@ def _today(binding: Binding[Any], found: Iterable[Any]) -> object:
 def moments_in(queryset: QuerySet[Any]) -> list[Any]:
     """Return the dates and times that a queryset and what it prefetches compare with, in order."""
     found = [value for part in parts_of([queryset.query]) for value in _constants(part)]
-    for item in queryset._prefetch_related_lookups:  # type: ignore[attr-defined]
+    for item in prefetches_of(queryset):
         inner = getattr(item, "queryset", None)
         found += moments_in(inner) if isinstance(inner, QuerySet) else []
     return [value for value in found if isinstance(value, MOMENTS)]
