@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -17,6 +18,7 @@ from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.mysql.schema import Schema
 from bindserver.capture.mysql.trigger_sql import name_of
 from bindserver.capture.tables import Tracked
+from bindserver.database.views import database_views
 from bindserver.exceptions import CaptureError
 from tests.databases.capture.logged import WORD, since, wanted
 from tests.support.mariadb import MariaDB, MariaDBProgram
@@ -409,3 +411,30 @@ class TestAUserWhoMayOnlyRead:
         reader.position()
         with pytest.raises(CaptureError, match=r"was refused: .*`GRANT SELECT, INSERT"):
             reader.renew()
+
+
+class TestCatalogues:
+    def test_no_look_at_a_schema_opens_the_tables_of_others(
+        self, log: MySQLLog, program: Program
+    ) -> None:
+        """On a server of many databases one such look takes seconds."""
+        asked: list[tuple[str, Any]] = []
+
+        def hear(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            asked.append((sql, params))
+            return execute(sql, params, many, context)
+
+        product = Tracked(table="app_product", pk="id")
+        log.install([product])
+        with connections["default"].execute_wrapper(hear):
+            schema = Schema(connections["default"])
+            assert schema.missing([product]) == []
+            assert schema.mark([product.table])
+            assert schema.parents("app_category") is not None
+            assert database_views(connections["default"]) == frozenset()
+        looks = [one for one in asked if "information_schema" in one[0]]
+        assert len(looks) > 5
+        with connections["default"].cursor() as cursor:
+            for sql, params in looks:
+                cursor.execute(f"EXPLAIN {sql}", params)
+                assert "all databases" not in str(cursor.fetchall()), sql

@@ -24,7 +24,7 @@ TRIGGERS = {
     "postgresql": "SELECT format('DROP TRIGGER %%I ON {table}', tgname) FROM pg_trigger "
     "WHERE tgrelid = '{table}'::regclass AND tgname LIKE 'bindserver%%'",
     "mysql": "SELECT CONCAT('DROP TRIGGER ', trigger_name) FROM information_schema.triggers "
-    "WHERE trigger_schema = DATABASE() AND event_object_table = '{table}'",
+    "WHERE event_object_schema = DATABASE() AND event_object_table = '{table}'",
 }
 
 
