@@ -7,8 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from bindserver.cycle import failures
 from tests.app.models import Category
 from tests.support.turning import Turning, add
+
+PATIENCE_SECONDS = 3600.0
+"""Longer than any test."""
 
 FIXTURES = {
     "sqlite": "database",
@@ -25,7 +29,13 @@ def each_database(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def turning(each_database: str) -> Iterator[Turning]:
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A view that has failed is not due again until a test says so, however slow the machine is."""
+    monkeypatch.setattr(failures, "RETRY_SECONDS", (PATIENCE_SECONDS,))
+
+
+@pytest.fixture
+def turning(each_database: str, patient: None) -> Iterator[Turning]:
     """Three categories with two products each, and turns to take."""
     for number in (1, 2, 3):
         Category.objects.create(pk=number, name=f"category {number}")
@@ -36,7 +46,7 @@ def turning(each_database: str) -> Iterator[Turning]:
 
 
 @pytest.fixture
-def sqlite_turning(database: Path) -> Iterator[Turning]:
+def sqlite_turning(database: Path, patient: None) -> Iterator[Turning]:
     """Turns to take on SQLite."""
     with Turning() as turning:
         yield turning
