@@ -197,6 +197,21 @@ class Leftovers:
             raise Untried
 
 
+class _NoLeftovers(Leftovers):
+    """Of rows that no code of the project's own renders: they leave nothing set."""
+
+    def render(self, render: Callable[[], T], whose: str) -> T:
+        """Return what `render` returns."""
+        return render()
+
+    def whole(self, read: Callable[[], T]) -> T:
+        """Return what `read` returns."""
+        return read()
+
+
+NO_LEFTOVERS = _NoLeftovers()
+
+
 def _depends(whose: str) -> str:
     """Return the words that a row depends on those before it."""
     return (

@@ -6,6 +6,7 @@ import copy
 import math
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from rest_framework import serializers
@@ -26,6 +27,9 @@ RESERVED_NAMES = frozenset({"cursor", "format", "live", "ordering", "page", "pag
 
 WINDOW_NAMES = ("limit", "offset")
 """What params are called that choose which rows of a binding are served."""
+
+SERIALIZERS_KEPT = 500
+"""How many serializers of params are kept, to be made once."""
 
 WIDEST = 2**63
 """Whole numbers of databases have 64 bits at most."""
@@ -67,8 +71,7 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
         raise InvalidParams(f"unknown params: {', '.join(unknown)[:200]}; known: {known}")
     if not declared:
         return {}, {}
-    fields = {name: field_of(field) for name, field in declared.items()}
-    serializer = type("Params", (serializers.Serializer,), fields)(data=dict(given))
+    serializer = _serializer_of(tuple(declared.items()))(data=dict(given))
     if not serializer.is_valid():
         raise InvalidParams(words_of(serializer.errors)[:MAX_TEXT])
     values: dict[str, Any] = dict(serializer.validated_data)
@@ -82,6 +85,13 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
         for name in sorted(values)
     }
     return values, wire
+
+
+@lru_cache(maxsize=SERIALIZERS_KEPT)
+def _serializer_of(declared: tuple[tuple[str, object], ...]) -> type[Any]:
+    """Return the serializer that checks params; each of its instances has copies of the fields."""
+    fields = {name: field_of(field) for name, field in declared}
+    return type("Params", (serializers.Serializer,), fields)
 
 
 def _has_own_bounds(field: Any) -> bool:

@@ -20,7 +20,7 @@ from bindserver.database.snapshot import locked
 from bindserver.engine.events import Arrived, Published
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import Overtaken, Unavailable
-from bindserver.queries.query import OverBudget, Rows, RowsBySlot
+from bindserver.queries.rows import OverBudget, Rows, RowsBySlot
 from bindserver.user_code import apart
 
 logger = logging.getLogger("bindserver")

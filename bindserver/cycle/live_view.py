@@ -29,7 +29,8 @@ from bindserver.engine.protocol import Subscribe, canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
 from bindserver.exceptions import Refusal
-from bindserver.queries.query import Form, Query, Rows
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Form, Rows
 
 VERSION_BITS = 40
 """A view may come to so many versions before they reach those of the next one."""

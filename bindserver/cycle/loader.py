@@ -27,7 +27,8 @@ from bindserver.exceptions import Overtaken, Unavailable
 from bindserver.forks import working
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
-from bindserver.queries.query import SLOTS_PER_QUERY, Query, Rows
+from bindserver.queries.query import SLOTS_PER_QUERY, Query
+from bindserver.queries.rows import Rows
 from bindserver.user_code import apart
 
 LOAD_PATIENCE = 6

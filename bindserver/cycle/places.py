@@ -10,7 +10,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Key
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.neighbours import SEARCHED
-from bindserver.queries.query import Rows
+from bindserver.queries.rows import Rows
 
 WORTH = 20
 """So many listed keys cost about as much as one question for a neighbour."""

@@ -20,7 +20,8 @@ from bindserver.engine.ring import Delta
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
-from bindserver.queries.query import OverBudget, Query, Rows, RowsBySlot
+from bindserver.queries.query import Query
+from bindserver.queries.rows import OverBudget, Rows, RowsBySlot
 from bindserver.queries.shapes import Slot
 from bindserver.user_code import Untried
 

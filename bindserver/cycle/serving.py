@@ -32,7 +32,7 @@ from bindserver.engine.events import Accepted, Answered, Ended, Rejected, Staled
 from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import Subscribe, Unsubscribe, canonical
 from bindserver.exceptions import Overtaken, Refusal, Unavailable
-from bindserver.queries.query import Form
+from bindserver.queries.rows import Form
 from bindserver.user_code import apart
 
 

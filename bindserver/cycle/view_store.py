@@ -27,8 +27,10 @@ from bindserver.exceptions import ShownByRow, Unavailable
 from bindserver.queries.behind import behind
 from bindserver.queries.carried import Carried
 from bindserver.queries.dependencies import Recorder
+from bindserver.queries.plans import Plans
 from bindserver.queries.present import demand_timeless
-from bindserver.queries.query import Form, Query
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Form
 
 
 class Evaluated(NamedTuple):
@@ -68,6 +70,7 @@ class ViewStore:
         self.routing = Routing()
         self.overdue: dict[Viewer, None] = {}
         self._callers = Callers(alias)
+        self._plans = Plans()
         self._views: dict[str, LiveView] = {}
         self._viewers: dict[ViewerKey, Viewer] = {}
         self._viewer_of: dict[SubscriptionRef, Viewer] = {}
@@ -278,11 +281,11 @@ class ViewStore:
                 if not trusted:
                     permissions.ask(instance)
                 with clock_of_period(instance) as until:
-                    query = Query(instance, form, pristine)
+                    query = Query(instance, form, pristine, self._plans)
                 demand_timeless(pristine, query)
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self.alias, recorder.tables)
-        query.carried = Carried(query.instances, self._callers.is_here)
+        query.carried = Carried(query.representation.instances, self._callers.is_here)
         query.fresh_until = until
         if instance.depends_on is not None:
             query.stand_on(behind(instance, self._database_views.names()))

@@ -11,7 +11,7 @@ from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
 from bindserver.engine.changes import Position
 from bindserver.queries.carried import NOTHING, Carried
-from bindserver.queries.query import Form
+from bindserver.queries.rows import Form
 
 ViewerKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
 """Binding, context, form, whether it is trusted, and the binding itself if it is one of a kind."""

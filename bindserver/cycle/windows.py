@@ -12,7 +12,8 @@ from bindserver.engine.window import Window
 from bindserver.exceptions import Overtaken, QueryTimeout
 from bindserver.queries import windows
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import Query, Rows
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Rows
 from bindserver.queries.windows import Cut
 
 

@@ -23,7 +23,8 @@ from bindserver.database.uncommitted import asks_itself
 from bindserver.exceptions import Denied, Failed, InvalidParams, Unavailable, Unsound
 from bindserver.hub.hub import hub
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import Form, Query
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Form
 
 ASK_HERE = (Unavailable, Failed, InvalidParams, Denied, Unsound)
 """What the hub says where the caller's own query shows what is wrong."""

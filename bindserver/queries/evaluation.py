@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from django.db.models import Model, QuerySet
@@ -93,6 +93,12 @@ def is_own_column(model: type[Model], column: str) -> bool:
     return type(inspect.getattr_static(model, column, None)) in DESCRIPTORS
 
 
+@cache
+def _usual_state() -> frozenset[str]:
+    """Return the attributes that Django's own querysets have."""
+    return frozenset(vars(QuerySet()))
+
+
 def says_all(queryset: QuerySet[Any]) -> bool:
     """Return whether a queryset's SQL, class and lists of names say all there is to know of it: it
     carries nothing along that may be another although it looks the same."""
@@ -100,5 +106,5 @@ def says_all(queryset: QuerySet[Any]) -> bool:
         not known_instances(queryset)
         and queryset._iterable_class in (ModelIterable, ValuesIterable)
         and all(isinstance(item, str) for item in prefetches_of(queryset))
-        and vars(queryset).keys() <= vars(QuerySet(queryset.model)).keys()
+        and vars(queryset).keys() <= _usual_state()
     )

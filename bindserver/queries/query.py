@@ -6,65 +6,37 @@ import math
 import secrets
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
-from enum import Enum
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, OperationalError
 from django.db.models import Model, QuerySet
 
-from bindserver.bindings.binding import Binding, alias_of
+from bindserver.bindings.binding import Binding
 from bindserver.bindings.refreshing import refresh_of
-from bindserver.bindings.serializers import held_in
 from bindserver.conf import conf
-from bindserver.database.base import NotSorted
 from bindserver.database.pacing import Pacer
 from bindserver.engine import protocol
-from bindserver.engine.changes import Change, Key
-from bindserver.engine.ordering import Sort
-from bindserver.engine.view import Fresh
-from bindserver.exceptions import (
-    BindingError,
-    BindserverError,
-    Overtaken,
-    QueryTimeout,
-    TooManyRows,
-)
+from bindserver.engine.changes import Change
+from bindserver.exceptions import TooManyRows
 from bindserver.queries import windows
-from bindserver.queries.aggregation import statement_of, told_of
 from bindserver.queries.backwards import Chains
-from bindserver.queries.behind import NOTHING_BEHIND, Behind, tables_behind
-from bindserver.queries.carried import Carried, instances_in
-from bindserver.queries.column_rendering import (
-    ColumnsModelRenderer,
-    ColumnsReader,
-    ColumnsRenderer,
-)
-from bindserver.queries.columns import columns_of, why_multiplied
-from bindserver.queries.compiler import Directions, compiled, located, ordered, why_whole
-from bindserver.queries.dependencies import Paths, Recorder, tables_in
-from bindserver.queries.evaluation import says_all
-from bindserver.queries.expressions import own_sql
+from bindserver.queries.behind import NOTHING_BEHIND, Behind
+from bindserver.queries.carried import Carried
+from bindserver.queries.columns import Columns
+from bindserver.queries.dependencies import Paths, Recorder
 from bindserver.queries.following import Following
-from bindserver.queries.identity import IdentityEncoder, Statement, digest
-from bindserver.queries.lifetimes import SerializerChoice, renewed
-from bindserver.queries.neighbours import neighbours_of
-from bindserver.queries.rendering import (
-    ModelRenderer,
-    Renderer,
-    Row,
-    attributes_of,
-    serializer_identity,
-)
-from bindserver.queries.serializer_traits import is_own
-from bindserver.queries.shapes import ALL, Shape, Slot, Slots, shape_of
-from bindserver.queries.ticking import NO_CLOCK, Pulse, clock_of
-from bindserver.queries.values import path_of
-from bindserver.queries.windows import Cut, cut_of, why_read_again
-from bindserver.user_code import Surroundings
+from bindserver.queries.identity import IdentityEncoder, digest
+from bindserver.queries.lifetimes import renewed
+from bindserver.queries.plan import reach
+from bindserver.queries.plans import Plans
+from bindserver.queries.rendering import ModelRenderer, Renderer, Row
+from bindserver.queries.representation import representation_of
+from bindserver.queries.rows import OURS, Form, OverBudget, Rows, RowsBySlot
+from bindserver.queries.shapes import ALL, Shape, Slot, Slots
+from bindserver.queries.ticking import Clock, Pulse
+from bindserver.queries.windows import Cut
 
 KEYS_PER_QUERY = 500
 SLOTS_PER_QUERY = 500
@@ -75,87 +47,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Form(Enum):
-    """What rows are read as: JSON for subscribers, or model instances for Python."""
-
-    JSON = "json"
-    MODELS = "models"
-
-
-class OverBudget(BindserverError):
-    """There are more rows than were to be read here."""
-
-
-OURS = (OverBudget, Overtaken, QueryTimeout, TooManyRows)
-"""What is said of a read as a whole, and not of one of its rows."""
-
-
-@dataclass(slots=True)
-class Rows:
-    """Rows that were read, in the query's order.
-
-    Attributes:
-        fresh: what a view takes, by key.
-        keys: the key of each primary key.
-        instances: the model instances, by key, where they are wanted.
-        count: how often a row was read: joins may bring one twice.
-        sorts: of rows that were looked at, and not rendered: their sort values, by primary key, in
-            order; they stand before the others.
-        ended: whether no rows are behind those of a window.
-    """
-
-    fresh: dict[Key, Fresh] = field(default_factory=dict)
-    keys: dict[Hashable, Key] = field(default_factory=dict)
-    instances: dict[Key, Model] = field(default_factory=dict)
-    count: int = 0
-    sorts: dict[Hashable, Sort | None] = field(default_factory=dict)
-    ended: bool = False
-
-    def places(self) -> dict[Hashable, Sort | None]:
-        """Return the sort values of all rows by primary key, in order."""
-        return {**self.sorts, **{pk: self.fresh[key].sort for pk, key in self.keys.items()}}
-
-    def copy(self, pk: Hashable, other: Rows) -> None:
-        """Take a row of others, if it is there and was rendered."""
-        key = other.keys.get(pk)
-        if key is None:
-            return
-        self.keys[pk], self.fresh[key] = key, other.fresh[key]
-        if key in other.instances:
-            self.instances[key] = other.instances[key]
-
-    def add(self, row: Row, sort: tuple[Any, ...] | None) -> None:
-        """Take a row.
-
-        Raises:
-            BindingError: another row has the same key on the wire, or this one came before and
-                says something else.
-        """
-        if row.key in self.fresh:
-            self._see_same(row)
-        self.fresh[row.key] = Fresh(row.text, sort)
-        self.keys[row.pk] = row.key
-        self.count += 1
-        if row.instance is not None:
-            self.instances[row.key] = row.instance
-
-    def _see_same(self, row: Row) -> None:
-        if row.pk not in self.keys:
-            raise BindingError(
-                f"Two rows have the key {row.key!r}, and only one of them is {row.pk!r}: the field "
-                "that holds the key renders both alike."
-            )
-        if row.instance is None and self.fresh[row.key].text != row.text:
-            raise BindingError(
-                f"A join brings the row {row.key!r} more than once, and it says something else "
-                "each time. Annotate with an aggregate or a Subquery in place of a joined value."
-            )
-
-
-RowsBySlot = Mapping[Slot, Rows]
-"""The rows of each slot; one without rows need not be there."""
-
-
 def _as_asked(
     method: Callable[Concatenate[Query, P], R],
 ) -> Callable[Concatenate[Query, P], R]:
@@ -163,8 +54,8 @@ def _as_asked(
 
     @wraps(method)
     def read(query: Query, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with query.surroundings.around():
-            query._demand_same_sql()
+        with query.representation.surroundings.around():
+            query.plan.demand_same_sql()
             return method(query, *args, **kwargs)
 
     return read
@@ -179,113 +70,157 @@ class Query:
         binding: the binding, with its context.
         form: what its rows are read as.
         pristine: the same binding before anything was asked of it, if it has been asked already.
+        plans: what is known of other queries; None where nothing is.
 
     Attributes:
+        plan: how its rows are read, and those of all queries of its shape.
+        slot: what tells it from these.
+        representation: by what its rows are rendered.
         identity: equal for two queries whose subscribers are sent the same, in this process.
         fingerprint: the same in every process, the rows' format with it, short, for cursors.
-        unshared: why it is like no other query, in words; empty where all of it is known.
-        key: the name of the row field that holds the key.
-        sortable: whether rows bring sort values, as far as these are of their columns' types.
-        whole: why it can only be read whole, or None.
-        window: which of its rows are shown, where these are kept by keys; None for all of them.
         tables: the tables that its own SQL reads.
+        paths: by which lookups these reach its rows.
+        chains: by which hops they do where lookups cannot tell.
         routes: equal for two queries whose rows are reached alike from changed rows.
-        batch_key: equal for two queries of one shape, which can be read together; None without one.
-        slot: what tells it from others of one batch key.
-        instances: what it carries along, which its SQL does not read.
-        carried: the rows that these are.
+        carried: the rows of the instances that it carries along.
         behind: what is followed in place of database views.
         refresh_seconds: after how long its rows are read whole, changed or not.
         fresh_until: until when what the binding has said is new enough, on the monotonic clock.
-        common: what it has in common with all queries of its shape.
-        clock: what it has to do with the present time.
-        surroundings: the language and the time zone that the binding has set.
-        says_all: whether its identity says all there is to know of it: an equal query gives the
-            same rows, whenever it was asked for.
     """
+
+    __slots__ = (
+        "__weakref__",
+        "_ahead",
+        "behind",
+        "carried",
+        "chains",
+        "fingerprint",
+        "fresh_until",
+        "identity",
+        "paths",
+        "plan",
+        "refresh_seconds",
+        "representation",
+        "routes",
+        "slot",
+        "tables",
+    )
 
     def __init__(
         self,
         binding: Binding[Any],
         form: Form = Form.JSON,
         pristine: Binding[Any] | None = None,
+        plans: Plans | None = None,
     ) -> None:
         pristine = binding.unasked() if pristine is None else pristine
-        self.form = form
-        self.alias: str = alias_of(binding)
-        self.max_rows: int = binding.max_rows or conf.MAX_ROWS
-        self._cut = cut_of(binding, self.max_rows)
+        plans = Plans() if plans is None else plans
         self.refresh_seconds = refresh_of(binding)
-        queryset = located(binding, self.alias)
-        self.model: type[Model] = queryset.model
-        self.columns = columns_of(binding, queryset)
-        self._directions, queryset = self._in_order(queryset, binding)
-        self._neighbours = None
-        self.whole = why_whole(queryset, None)
-        if self.columns is None:
-            self._neighbours = neighbours_of(queryset, self.alias)
-        else:
-            self.whole = self.whole or self.columns.whole
-        self.whole = self.whole or self._why_read_again(queryset)
-        self.sortable = self._directions is not None and not self.whole
-        self.window = None if self.whole else self._cut
+        self.plan, self.slot = plan, _ = plans.plan_of(binding, form)
+        self.representation = representation_of(plan, binding, pristine, self.refresh_seconds)
         self._ahead = windows.AHEAD
-        cut = self._cut is not None and self.window is None
-        self._queryset = self._cut.of(queryset) if self._cut and cut else queryset
-        self._compile(queryset)
-        columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
-        encoder = IdentityEncoder(self.alias)
-        self._format: list[Any] = []
-        self._code: list[Any] = []
-        self._renderer: Renderer | ModelRenderer
-        self._serving: SerializerChoice | None = None
-        self.serializer_class: type | None = None
-        self.instances = instances_in(queryset)
-        self.says_all = says_all(queryset)
-        if form is Form.JSON:
-            made = self._render_json(binding, pristine, columns, encoder)
-        else:
-            self._renderer = self._model_renderer(columns)
-            made = []
-        made += told_of(self.columns, encoder)
-        self.surroundings = Surroundings.now()  # as the binding has left them
-        self._identify(binding, [form.value, *made], encoder)
-        self.carried = Carried(self.instances)
+        self.paths: Paths = plan.paths
+        self.chains: Chains = plan.chains
+        self.tables, self.routes = plan.tables, plan.routes
+        self._identify(binding)
+        self.carried = Carried(self.representation.instances)
         self.behind = NOTHING_BEHIND
         self.fresh_until = math.inf
-        self.key = self._renderer.key
 
-    def _why_read_again(self, queryset: QuerySet[Any]) -> str | None:
-        """Return why its limit, if it has one, cannot be kept by keys."""
-        if self._cut is None:
-            return None
-        if self.columns is not None or clock_of(queryset, "") is not NO_CLOCK:
-            return "it has a limit"
-        is_ordered = self._directions is not None or self._neighbours is not None
-        return why_read_again(queryset, is_ordered=is_ordered)
+    def _identify(self, binding: Binding[Any]) -> None:
+        """Note who it is."""
+        slot = IdentityEncoder(self.alias).encode(list(self.slot), "slot")
+        asked = [binding.event, protocol.canonical(binding.wire_params), slot]
+        self.identity = digest([self.representation.family, *asked])
+        self.fingerprint = digest([self.representation.look, *asked])[:16]
 
-    def _compile(self, queryset: QuerySet[Any]) -> None:
-        """Find the shape and what the query reads: shape and slot together say the same as it."""
-        self._shape: Shape | None = None
-        self.slot: Slot = ()
-        if not self.whole and (found := self._shape_of(queryset)) is not None:
-            self._shape, self.slot = found
-        self.common = common = queryset if self._shape is None else self._shape.queryset
-        self._statement, self.paths, self.chains = self._compiled(common)
-        self.clock = clock_of(common, self._statement.sql)
-        summed = self.columns is not None and self.columns.aggregates is not None
-        self._own_sql = common if summed or own_sql(common.query) is not None else None
-        self._told = None if self._own_sql is None else self._told_by(self._statement)
-        if not self._statement.sql:
-            self._shape, self.slot = None, ()  # it matches nothing, whatever its slot
-        self._reads(self.paths)
+    # What it has from its plan, and from what renders its rows.
 
-    def _reads(self, paths: Paths) -> None:
-        """Take how tables reach its rows."""
-        self.paths = paths
-        self.tables = frozenset({self.model._meta.db_table, *paths})
-        ways = f"{sorted(paths.items())} {sorted(self.chains.items())}"
-        self.routes = f"{self.model._meta.label} {ways}"
+    @property
+    def model(self) -> type[Model]:
+        """The model whose rows it reads."""
+        return self.plan.model
+
+    @property
+    def alias(self) -> str:
+        """The database."""
+        return self.plan.alias
+
+    @property
+    def form(self) -> Form:
+        """What its rows are read as."""
+        return self.plan.form
+
+    @property
+    def max_rows(self) -> int:
+        """How many rows it may have."""
+        return self.plan.max_rows
+
+    @property
+    def columns(self) -> Columns | None:
+        """What its rows have, where they are no model instances."""
+        return self.plan.columns
+
+    @property
+    def common(self) -> QuerySet[Any]:
+        """What it has in common with all queries of its shape."""
+        return self.plan.common
+
+    @property
+    def whole(self) -> str | None:
+        """Why it can only be read whole, or None."""
+        return self.plan.whole
+
+    @property
+    def sortable(self) -> bool:
+        """Whether rows bring sort values, as far as these are of their columns' types."""
+        return self.plan.sortable
+
+    @property
+    def window(self) -> Cut | None:
+        """Which of its rows are shown, where these are kept by keys; None for all of them."""
+        return self.plan.window
+
+    @property
+    def clock(self) -> Clock:
+        """What it has to do with the present time."""
+        return self.plan.clock
+
+    @property
+    def key(self) -> str:
+        """The name of the row field that holds the key."""
+        return self._renderer.key
+
+    @property
+    def batch_key(self) -> Hashable:
+        """What is equal for two queries of one shape, which can be read together; None without
+        one."""
+        return None if self.plan.shape is None else self.representation.family
+
+    @property
+    def unshared(self) -> tuple[str, ...]:
+        """Why it is like no other query, in words; empty where all of it is known."""
+        return self.plan.unshared + self.representation.unshared
+
+    @property
+    def serializer_class(self) -> type | None:
+        """The class of its serializer."""
+        return self.representation.serializer_class
+
+    @property
+    def says_all(self) -> bool:
+        """Whether its identity says all there is to know of it: an equal query gives the same rows,
+        whenever it was asked for."""
+        return self.representation.says_all
+
+    @property
+    def _renderer(self) -> Renderer | ModelRenderer:
+        return self.representation.renderer
+
+    @property
+    def _shape(self) -> Shape:
+        assert self.plan.shape is not None
+        return self.plan.shape
 
     @property
     def pulse(self) -> Pulse | None:
@@ -319,124 +254,13 @@ class Query:
         self.behind = behind
         own = {table: path for table, path in self.paths.items() if table not in behind.views}
         self.chains = {table: c for table, c in self.chains.items() if table not in behind.views}
-        self._reads({**own, **dict.fromkeys(behind.tables)})
-        self.tables -= behind.views
+        self.paths = {**own, **dict.fromkeys(behind.tables)}
+        tables, self.routes = reach(self.model, self.paths, self.chains)
+        self.tables = tables - behind.views
 
     def slot_in_words(self) -> str:
         """Return the conditions that tell it from others of its shape; nothing without one."""
-        return "" if self._shape is None else self._shape.in_words(self.slot)
-
-    def _shape_of(self, queryset: QuerySet[Any]) -> tuple[Shape, Slot] | None:
-        # What is read beside a model's row would be a part of the instance that Python is given.
-        return shape_of(queryset, self.alias, joined=self.form is Form.JSON)
-
-    def _compiled(self, queryset: QuerySet[Any]) -> tuple[Statement, Paths, Chains]:
-        """Return the SQL that is read, and how its tables reach the rows."""
-        columns = self.columns
-        if columns is not None and columns.aggregates is not None:
-            statement = statement_of(queryset, columns.aggregates)
-            tables = {self.model._meta.db_table, *tables_in(statement.sql)}
-            return statement, dict.fromkeys(tables), {}
-        statement, paths, chains = compiled(queryset, self.alias, self.model)
-        if columns is not None and columns.whole is not None:
-            # A row of several rows of the model is nobody's by one of their keys.
-            return statement, dict.fromkeys(paths), {}
-        return statement, paths, chains
-
-    def _in_order(
-        self, queryset: QuerySet[Any], binding: Binding[Any]
-    ) -> tuple[Directions | None, QuerySet[Any]]:
-        """Return the order, if Python can repeat it, and the rows in it.
-
-        Raises:
-            BindingError: the order would make other rows.
-        """
-        if self.columns is not None and self.columns.aggregates is not None:
-            return None, queryset
-        directions, queryset = ordered(queryset, binding.ordering, self.alias)
-        if self.columns is not None and (problem := why_multiplied(queryset, self.alias)):
-            raise BindingError(f"{type(binding).__name__}: {problem}.")
-        return directions, queryset
-
-    def _model_renderer(self, columns: Sequence[str]) -> ModelRenderer:
-        if self.columns is None:
-            return ModelRenderer(self.model, columns)
-        return ColumnsModelRenderer(self.model, columns, self.columns)
-
-    def _json_renderer(
-        self, serializer_class: type[Any], context: Mapping[str, Any], columns: Sequence[str]
-    ) -> Renderer:
-        if self.columns is None:
-            return Renderer(self.model, serializer_class, context, columns)
-        return ColumnsRenderer(self.model, serializer_class, context, columns, self.columns)
-
-    def _render_json(
-        self,
-        binding: Binding[Any],
-        pristine: Binding[Any],
-        columns: Sequence[str],
-        encoder: IdentityEncoder,
-    ) -> list[Any]:
-        """Make the renderer; return by what it is told from others in this process."""
-        serving = SerializerChoice(binding, pristine, self.alias, self.columns)
-        serializer_class, context = serving.first()
-        renderer = self._json_renderer(serializer_class, context, columns)
-        self._renderer = renderer
-        if not renderer.is_plain() and not is_own(renderer.serializer):
-            self._serving = serving  # it may remember what it has seen
-            self.instances = instances_in(self._queryset, held_in(serving.context))
-            self.says_all = self.says_all and serving.says_all()
-        self.serializer_class = serializer_class
-        made = serializer_identity(encoder, serializer_class)
-        self._format, self._code = renderer.row_format(), attributes_of(renderer.serializer)
-        return [made, renderer.fields(), self._format, serving.encoded(encoder)]
-
-    def _demand_same_sql(self) -> None:
-        """See that the query says what it said when its view was chosen by that: code of the
-        project's own may compile to what its thread has set, for another caller by now.
-
-        Raises:
-            BindingError: it says something else.
-        """
-        if self._own_sql is None:
-            return
-        statement, _, _ = self._compiled(self._own_sql)
-        if self._told_by(statement) != self._told:
-            raise BindingError(
-                "The queryset compiles to other SQL, or other arguments, when it is read again. "
-                "Hand an expression what it depends on when it is made, and let its `as_sql` read "
-                "nothing of its thread, and no clock."
-            )
-
-    def _told_by(self, statement: Statement) -> Any:
-        """Return a statement as plain data; of arguments that nobody can look into nothing is
-        known."""
-        encoder = IdentityEncoder(self.alias)
-        told = encoder.arguments(statement, "the queryset")
-        return statement.sql if encoder.unshared else told
-
-    def _identify(self, binding: Binding[Any], made: list[Any], encoder: IdentityEncoder) -> None:
-        """Note who it is, and by what it is known that it can be read together with."""
-        common = self._queryset if self._shape is None else self._shape.queryset
-        statement = encoder.arguments(self._statement, "the queryset")
-        around = encoder.encode(list(self.surroundings), "language and time zone")
-        what = encoder.queryset(common, "the queryset", statement)
-        read = [self.alias, what, made, around]
-        cut = None if self._cut is None else [self._cut.start, self._cut.length]
-        columns = self._shape.told() if self._shape is not None else []
-        slot = [columns, encoder.encode(list(self.slot), "slot")]
-        asked = [binding.event, protocol.canonical(binding.wire_params), slot, cut, read]
-        kind = type(binding)
-        # An event leads to one class, in every process; in this one there may have been others.
-        declared = [self.max_rows, sorted(tables_behind(binding)), self.refresh_seconds]
-        known = [IdentityEncoder().code(kind), declared, self._code]
-        self.identity = digest([*known, *asked])
-        rows = [self._format, settings.LANGUAGE_CODE, settings.TIME_ZONE]
-        self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]
-        self.batch_key: Hashable = None
-        if self._shape is not None:
-            self.batch_key = digest([*known, columns, cut, read])
-        self.unshared = tuple(encoder.unshared)
+        return "" if self.plan.shape is None else self._shape.in_words(self.slot)
 
     def part(self) -> bool:
         """Become like no other query, if rows were read by another answer of the binding's than
@@ -447,12 +271,12 @@ class Query:
         return True
 
     def _has_strayed(self) -> bool:
-        return self._serving is not None and self._serving.strayed
+        return self.representation.choice is not None and self.representation.choice.strayed
 
     def share(self) -> None:
         """Take note that others are sent its rows too, because they were proved to be the same."""
-        if self._serving is not None:
-            self._serving.shared = True
+        if self.representation.choice is not None:
+            self.representation.choice.shared = True
 
     def is_surely(self, other: Query) -> bool:
         """Return whether it gives the same rows as a query of the same identity that was asked for
@@ -461,11 +285,16 @@ class Query:
             return False
         return self.says_all and other.says_all and self.serializer_class is other.serializer_class
 
+    def _queryset(self) -> QuerySet[Any]:
+        """Return its rows, in order."""
+        return self.plan.of(self.slot)
+
     def _anew(self, *, together: bool = False) -> Renderer | ModelRenderer:
         """Return what renders the rows of one load or step, as DRF would make it for a request."""
-        if self._serving is None or not isinstance(self._renderer, Renderer):
+        choice = self.representation.choice
+        if choice is None or not isinstance(self._renderer, Renderer):
             return self._renderer
-        return self._renderer.anew(*self._serving.anew(together=together))
+        return self._renderer.anew(*choice.anew(together=together))
 
     @_as_asked
     def load(self, recorder: Recorder, pacer: Pacer, budget: int | None = None) -> Rows:
@@ -483,7 +312,7 @@ class Query:
         """
 
         def load() -> Rows:
-            queryset = renewed(self._queryset)
+            queryset = renewed(self._queryset())
             if self.window is not None:
                 queryset = self.window.of(queryset)
             return self._load(queryset, ALL, self._anew(), recorder, pacer, budget)[()]
@@ -519,7 +348,7 @@ class Query:
 
     def _load_cut(self, window: Cut, recorder: Recorder, pacer: Pacer, budget: int | None) -> Rows:
         behind = max(0, window.start - windows.BEHIND) if self._ahead else window.start
-        queryset, stop = renewed(self._queryset), window.stop + self._ahead
+        queryset, stop = renewed(self._queryset()), window.stop + self._ahead
         if budget is not None and behind > budget:
             raise OverBudget
         before = self._look(queryset[:behind], ALL, recorder, pacer)[()] if behind else Rows()
@@ -558,7 +387,6 @@ class Query:
     def _load_together(
         self, wanted: Collection[Slot], recorder: Recorder, pacer: Pacer, budget: int | None
     ) -> RowsBySlot:
-        assert self._shape is not None
         rows_by_slot: dict[Slot, Rows] = {}
         reading = self._anew(together=True)
         for some in _batches(list(wanted), SLOTS_PER_QUERY):
@@ -610,12 +438,12 @@ class Query:
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
         with closing(reading.rows(bounded, pacer, slots, recorder.row)) as found:
             for count, row in enumerate(found, start=1):
-                if self._statement.sql:  # Django itself says what nothing adds up to
+                if self.plan.statement.sql:  # Django itself says what nothing adds up to
                     recorder.demand_own()
                 if budget is not None and count > budget:
                     raise OverBudget
                 rows = rows_by_slot[row.slot]
-                rows.add(row, self._sort(row))
+                rows.add(row, self.plan.sort(row))
                 if len(rows.fresh) > self.max_rows and self.window is None:
                     raise TooManyRows(self.max_rows)
         return rows_by_slot, count
@@ -628,14 +456,14 @@ class Query:
             Untried: they leave set what the view's other rows must be tried in: read it whole.
         """
         rows = Rows()
-        reading, queryset = self._anew(), renewed(self._queryset)
+        reading, queryset = self._anew(), renewed(self._queryset())
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             recorder.expect_own(queryset)
             some_rows = queryset.filter(pk__in=some)
             with closing(reading.rows(some_rows, pacer, during=recorder.row)) as found:
                 for row in found:
                     recorder.demand_own()
-                    rows.add(row, self._sort(row))
+                    rows.add(row, self.plan.sort(row))
         self._renderer.leftovers.insist()
         return rows
 
@@ -649,7 +477,6 @@ class Query:
             NotDealt: it cannot be told which slot a row belongs to.
             Untried: as for `read`.
         """
-        assert self._shape is not None
         rows_by_slot: dict[Slot, Rows] = {}
         reading = self._anew(together=True)
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
@@ -663,7 +490,7 @@ class Query:
             with closing(found):
                 for row in found:
                     recorder.demand_own()
-                    rows_by_slot.setdefault(row.slot, Rows()).add(row, self._sort(row))
+                    rows_by_slot.setdefault(row.slot, Rows()).add(row, self.plan.sort(row))
         self._renderer.leftovers.insist()
         return rows_by_slot
 
@@ -689,11 +516,10 @@ class Query:
             recorder: notes what is read.
             pacer: rests, and stops what takes too long.
         """
-        queryset, slots = self._queryset, ALL
+        queryset, slots = self._queryset(), ALL
         rows_by_slot: dict[Slot, Rows] = {}
         for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             if wanted is not None:
-                assert self._shape is not None
                 recorder.expect_own()
                 queryset, slots = self._shape.queryset, self._shape.slots(wanted, some)
             found = self._look(queryset.filter(pk__in=some).order_by(), slots, recorder, pacer)
@@ -704,13 +530,13 @@ class Query:
     def _look(
         self, queryset: QuerySet[Any], slots: Slots, recorder: Recorder, pacer: Pacer
     ) -> RowsBySlot:
-        columns = [name for name, _, _ in self._directions or ()] if self.sortable else []
+        columns = self.plan.sort_columns
         rows_by_slot: dict[Slot, Rows] = {(): Rows()} if not slots.columns else {}
         recorder.expect_own()
         names, count = ["pk", *columns, *slots.columns], 1 + len(columns)
         for pk, *values in queryset.values_list(*names):
             recorder.demand_own()
-            sort = self._sort(Row(pk, "", "", tuple(values[: count - 1])))
+            sort = self.plan.sort(Row(pk, "", "", tuple(values[: count - 1])))
             for slot in slots.find(tuple(values[count - 1 :])):
                 rows_by_slot.setdefault(slot, Rows()).sorts[pk] = sort
             pacer.pause()
@@ -720,22 +546,17 @@ class Query:
     def pks_among(self, pks: Collection[Any], pacer: Pacer) -> list[Any]:
         """Return some primary keys in the query's order."""
         pacer.pause()
-        queryset = self._queryset.filter(pk__in=list(pks))
+        queryset = self._queryset().filter(pk__in=list(pks))
         return list(dict.fromkeys(queryset.values_list("pk", flat=True)))
 
     @_as_asked
     def ordered_pks(self, pacer: Pacer) -> list[Any]:
         """Read the primary keys of all rows in the query's order."""
         pks: dict[Any, None] = {}
-        for pk in self._pks_in_order():
+        for pk in self.plan.pks_of(self._queryset()):
             pks[pk] = None
             pacer.pause()
         return list(pks)
-
-    def _pks_in_order(self) -> Iterator[Any]:
-        if self.columns is not None:  # an order may name what is selected, and mean that
-            return (pk for pk, *_ in ColumnsReader(self.columns, ()).read(self._queryset))
-        return self._queryset.values_list("pk", flat=True).iterator(chunk_size=2000)
 
     @_as_asked
     def pks_before(
@@ -743,9 +564,8 @@ class Query:
     ) -> Mapping[Any, Any] | None:
         """Return the primary key just before each of some rows in the query's order, None for the
         first row; None where all keys are to be listed instead."""
-        if self._neighbours is None:
-            return None
-        return self._neighbours.before(pks, recorder, pacer)
+        neighbours = self.plan.neighbours(self.slot)
+        return None if neighbours is None else neighbours.before(pks, recorder, pacer)
 
     def primary_keys(self, raw: Iterable[Any]) -> set[Any] | None:
         """Return primary keys as Python has them, None if one cannot be told."""
@@ -782,19 +602,6 @@ class Query:
                 if len(found) > budget:
                     return None
         return found
-
-    def _sort(self, row: Row) -> tuple[Any, ...] | None:
-        if not self.sortable or self._directions is None:
-            return None
-        try:
-            return tuple(
-                [
-                    sorting(value, sign)
-                    for (_, sign, sorting), value in zip(self._directions, row.sort, strict=True)
-                ]
-            )
-        except NotSorted:
-            return None  # the view is listed by the database from now on
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

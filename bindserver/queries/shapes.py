@@ -15,6 +15,7 @@ conditions stay in the shape.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -102,6 +103,7 @@ class Shape:
         columns: the names by which a row has the columns.
         kinds: the Python types of their values.
         sources: what the columns are in SQL.
+        conditions: what the slot is made of in the query that it was found in.
         membership: whose rows are whose, where the last column stands for that.
     """
 
@@ -109,6 +111,7 @@ class Shape:
     columns: tuple[str, ...]
     kinds: tuple[type, ...]
     sources: tuple[Col, ...]
+    conditions: tuple[Any, ...]
     membership: Membership | None = None
 
     @property
@@ -161,6 +164,25 @@ class Shape:
         queryset.query.where = WhereNode([queryset.query.where, every], AND)
         return queryset
 
+    def alone(self, queryset: QuerySet[Any], slot: Slot) -> QuerySet[Any]:
+        """Return the rows of one slot as those of another are read that are not read together.
+
+        Args:
+            queryset: the query that the shape was found in.
+            slot: the slot.
+        """
+        named: dict[int, Any] = {
+            id(item): _with(item, value) for item, value in zip(self.conditions, slot, strict=True)
+        }
+        if self.membership is not None:
+            within = self.membership.within
+            subquery = within.subquery.clone()
+            subquery.where = _replaced(subquery.where, named)
+            named[id(within.item)] = within.anybodys(subquery)
+        twin = queryset.all()
+        twin.query.where = _replaced(queryset.query.where, named)
+        return twin
+
     def _among(self, index: int, values: list[Any]) -> Any:
         """Return the condition that rows have some values in a place of their slots."""
         source = self.sources[index]
@@ -177,12 +199,14 @@ class Membership:
         within: the condition.
         owner: the subquery's column that says whose a row is.
         kind: the Python type of its values.
+        condition: the subquery's condition on it.
         subquery: the subquery, whoever is the owner.
     """
 
     within: Within
     owner: Col
     kind: type
+    condition: Any
     subquery: SQLQuery
 
     def path(self) -> str:
@@ -259,12 +283,14 @@ def shape_of(
     common = queryset.all()
     replaced: dict[int, Any] = {id(item): None for item, _, _ in ordered}
     slot = tuple([item.rhs for item, _, _ in ordered])
+    parts = [item for item, _, _ in ordered]
     if member is not None:
         membership, owner, kind = member
         item = membership.within.item
         replaced[id(item)] = membership.within.anybodys(membership.subquery)
         ordered.append(Condition(item, membership.within.source, kind))
         slot = (*slot, owner)
+        parts.append(membership.condition)
     common.query.where = _replaced(query.where, replaced)
     names = [_name_of(source, number, query) for number, (_, source, _) in enumerate(ordered)]
     for name, (_, source, _) in zip(names, ordered, strict=True):
@@ -275,6 +301,7 @@ def shape_of(
         columns=tuple(names),
         kinds=tuple([kind for _, _, kind in ordered]),
         sources=tuple([source for _, source, _ in ordered]),
+        conditions=tuple(parts),
         membership=None if member is None else member[0],
     )
     return shape, slot
@@ -284,8 +311,8 @@ def _membership(queryset: QuerySet[Any], alias: str) -> tuple[Membership, Any, t
     """Return the first condition that a row is among those of an owner, which owner that is, and
     the Python type of the column's values."""
     vendor, query = connections[alias].vendor, queryset.query
-    for item in _required(query.where):
-        within = within_of(item, query.base_table)
+    for required in _required(query.where):
+        within = within_of(required, query.base_table)
         if within is None or not keeps(queryset.model, within.source.target.attname):
             continue
         kinds = {_kind(within.source.target, vendor), _kind(within.value.target, vendor)}
@@ -294,8 +321,8 @@ def _membership(queryset: QuerySet[Any], alias: str) -> tuple[Membership, Any, t
             if kind is not None and not kinds and condition.source.alias in within.tables():
                 without = within.subquery.clone()
                 without.where = _replaced(without.where, {id(condition.item): None})
-                _, owner, owners_kind = condition
-                member = Membership(within, owner, owners_kind, without)
+                item, owner, owners_kind = condition
+                member = Membership(within, owner, owners_kind, item, without)
                 return member, condition.item.rhs, kind
     return None
 
@@ -369,6 +396,13 @@ def _kind(field: Any, vendor: str) -> type | None:
 def _fits(value: Any) -> bool:
     """Return whether every database can compare a column with a value, if it can at all."""
     return not isinstance(value, int) or abs(value) < 2**63
+
+
+def _with(condition: Any, value: Any) -> Any:
+    """Return a condition with another constant in it."""
+    twin = copy.copy(condition)
+    twin.rhs = value
+    return twin
 
 
 def _replaced(where: WhereNode, conditions: Mapping[int, Any]) -> WhereNode:

@@ -29,7 +29,8 @@ from bindserver.database.views import database_views
 from bindserver.exceptions import BindingError, Denied
 from bindserver.queries.behind import behind
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import OverBudget, Query
+from bindserver.queries.query import Query
+from bindserver.queries.rows import OverBudget
 from bindserver.user_code import apart
 
 logger = logging.getLogger("bindserver")

@@ -17,6 +17,7 @@ from bindserver.engine.view import View
 from bindserver.engine.window import Window
 from bindserver.queries import compiler, query, rendering
 from bindserver.queries.following import Following
+from bindserver.queries.plan import Plan
 from bindserver.queries.query import Query
 from bindserver.queries.rendering import Renderer
 from bindserver.user_code import Leftovers, Surroundings
@@ -71,18 +72,18 @@ def _window_s_edge_missed() -> AbstractContextManager[Any]:
 
 def _directions_forgotten() -> AbstractContextManager[Any]:
     """Places are computed as if every order rose, and nobody sees that the database's does not."""
-    honest = Query._sort
+    honest = Plan.sort
 
-    def sort(self: Query, row: Any) -> Any:
-        directions = self._directions
-        self._directions = directions and [(name, 1, how) for name, _, how in directions]
+    def sort(self: Plan, row: Any) -> Any:
+        directions = self.directions
+        self.directions = directions and [(name, 1, how) for name, _, how in directions]
         try:
             return honest(self, row)
         finally:
-            self._directions = directions
+            self.directions = directions
 
     return _all(
-        patch.object(Query, "_sort", sort),
+        patch.object(Plan, "sort", sort),
         patch.object(View, "_be_listed", lambda self: None),
     )
 

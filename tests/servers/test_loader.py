@@ -22,7 +22,8 @@ from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loader, Wanted
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.snapshot import open_connection
-from bindserver.queries.query import Form, Query
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Form
 from tests.app.bindings import PartBinding, ProductBinding
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.process import get

@@ -18,7 +18,8 @@ from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.database.pacing import Pacer
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import Form, OverBudget, Query, Rows
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Form, OverBudget, Rows
 from bindserver.queries.shapes import NotBySlot, Slots, shape_of
 from tests.app.bindings import CatalogueBinding, PartBinding
 from tests.app.models import Category, Membership, Note, Product, Restaurant, Tag

@@ -13,7 +13,8 @@ from bindserver.cycle.routing import Routing
 from bindserver.cycle.waiting import EVERYTHING, Opening
 from bindserver.engine.changes import Change, Position
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import Query, Rows
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Rows
 from tests.app.bindings import PartBinding, TagBinding
 from tests.app.models import Category, Product, Tag
 

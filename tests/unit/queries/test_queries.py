@@ -17,7 +17,8 @@ from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Change
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import OverBudget, Query
+from bindserver.queries.query import Query
+from bindserver.queries.rows import OverBudget
 from bindserver.queries.windows import Cut
 from tests.app.bindings import (
     CatalogueBinding,

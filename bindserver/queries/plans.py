@@ -1,0 +1,138 @@
+"""The plans of queries, each made once for all queries of its shape."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
+
+from django.db.models import QuerySet
+
+from bindserver.bindings.binding import Binding, alias_of
+from bindserver.bindings.columns import has_dicts
+from bindserver.bindings.refreshing import refresh_of
+from bindserver.queries.behind import tables_behind
+from bindserver.queries.compiler import located
+from bindserver.queries.identity import IdentityEncoder, digest
+from bindserver.queries.plan import Plan, most_of
+from bindserver.queries.rows import Form
+from bindserver.queries.shapes import Slot
+from bindserver.queries.trees import Constant, Tree, tree_of
+from bindserver.queries.windows import cut_of
+from bindserver.user_code import Surroundings
+
+KEPT = 500
+"""So many plans are kept, those that were asked for last."""
+
+
+class Known(NamedTuple):
+    """A plan that is kept.
+
+    Attributes:
+        plan: the plan.
+        places: which constants of a tree make the slot.
+    """
+
+    plan: Plan
+    places: tuple[int, ...]
+
+
+class Plans:
+    """Finds the plan of a query, by its tree. One thread alone may use it.
+
+    Constants that make a slot may be others; all else must be the same, to the type. What there is
+    no tree of gets a plan of its own each time.
+    """
+
+    def __init__(self) -> None:
+        self._places: OrderedDict[Hashable, tuple[int, ...]] = OrderedDict()
+        self._known: OrderedDict[Hashable, Known] = OrderedDict()
+
+    def plan_of(self, binding: Binding[Any], form: Form) -> tuple[Plan, Slot]:
+        """Return how a binding's rows are read, and in which slot they are.
+
+        It asks the binding for its queryset, which may read the database.
+
+        Raises:
+            BindingError: they cannot be read.
+            InvalidParams: the params are for other rows than there can be.
+        """
+        alias = alias_of(binding)
+        queryset = located(binding, alias)
+        tree, said = self._told(binding, form, queryset)
+        if tree is None:
+            plan = Plan(binding, form, queryset, alias)
+            return plan, plan.slot
+        structure: Hashable = (said, tree.structure)
+        if (known := self._find(structure, tree.constants)) is not None:
+            return known.plan, tuple([tree.constants[at].value for at in known.places])
+        plan = Plan(binding, form, queryset, alias)
+        self._keep(plan, structure, tree.constants)
+        return plan, plan.slot
+
+    def _told(
+        self, binding: Binding[Any], form: Form, queryset: QuerySet[Any]
+    ) -> tuple[Tree | None, Hashable]:
+        """Return a queryset's tree, and what a binding says of its rows beside it."""
+        if not binding.is_plain() or binding.aggregate is not None or has_dicts(queryset):
+            return None, None
+        most = most_of(binding)
+        said = (
+            type(binding),
+            form,
+            most,
+            cut_of(binding, most),
+            refresh_of(binding),
+            tables_behind(binding),
+            Surroundings.now(),
+        )
+        return tree_of(queryset, binding.ordering), said
+
+    def _find(self, structure: Hashable, constants: Sequence[Constant]) -> Known | None:
+        places = self._places.get(structure)
+        if places is None:
+            return None
+        self._places.move_to_end(structure)
+        told = _fixed(constants, places)
+        known = None if told is None else self._known.get((structure, told))
+        if known is not None:
+            self._known.move_to_end((structure, told))
+        return known
+
+    def _keep(self, plan: Plan, structure: Hashable, constants: Sequence[Constant]) -> None:
+        if not plan.is_own or plan.unshared:
+            return
+        places = _places_of(plan, constants)
+        told = None if places is None else _fixed(constants, places)
+        if places is None or told is None:
+            return
+        # The structure is told by where things are in memory: the plan holds them.
+        self._places[structure] = places
+        self._known[structure, told] = Known(plan, places)
+        if len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        if len(self._places) > KEPT:
+            self._places.popitem(last=False)
+
+
+def _places_of(plan: Plan, constants: Sequence[Constant]) -> tuple[int, ...] | None:
+    """Return which constants make a plan's slot; None where that cannot be told."""
+    conditions = [] if plan.shape is None else plan.shape.conditions
+    places: list[int] = []
+    for condition in conditions:
+        found = [at for at, one in enumerate(constants) if one.condition is condition]
+        if len(found) != 1:
+            return None
+        places += found
+    return tuple(places)
+
+
+def _fixed(constants: Sequence[Constant], places: Sequence[int]) -> str | None:
+    """Return what is equal for equal constants but those of the slot; None where that cannot be
+    told."""
+    fixed = [one.value for at, one in enumerate(constants) if at not in places]
+    if not fixed:
+        return ""
+    encoder = IdentityEncoder()
+    told = digest(encoder.encode(fixed))
+    return None if encoder.unshared else told
