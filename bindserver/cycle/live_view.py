@@ -107,6 +107,52 @@ class LiveView:
         armed_at: for when that is noted in the store's alarms.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_awaits_rows_of",
+        "_awaits_since",
+        "_digest",
+        "_encoder",
+        "_held_at",
+        "_kept",
+        "_listed",
+        "_look_at",
+        "_secret",
+        "_state",
+        "_sync",
+        "armed_at",
+        "audience",
+        "behind_since",
+        "binding",
+        "compared",
+        "event",
+        "failures",
+        "given",
+        "held",
+        "incarnation",
+        "instances",
+        "keys",
+        "loaded",
+        "loaded_at",
+        "modified",
+        "moved_at",
+        "number",
+        "openings",
+        "query",
+        "readers",
+        "reading_since",
+        "refresh_at",
+        "refusal",
+        "retry_at",
+        "shape",
+        "stale",
+        "superseded",
+        "suspect",
+        "tick",
+        "used_at",
+        "view",
+    )
+
     def __init__(
         self,
         query: Query,
@@ -417,7 +463,8 @@ class LiveView:
             frames = self._encoder.sync(self.view.texts(), self.cursor(), page_size)
         elif position != self.position:
             frames = self._encoder.renewed(frames, self.cursor())
-        self._sync[page_size] = self.position, frames
+        if len(self.audience) + len(self.openings) > 1:  # of one alone nobody asks again
+            self._sync[page_size] = self.position, frames
         return frames
 
     def stale_frame(self) -> Frame:

@@ -44,7 +44,7 @@ class Evaluated(NamedTuple):
 
     query: Query
     binding: Binding[Any]
-    reads: set[str]
+    reads: frozenset[str]
 
 
 class ViewStore:
@@ -289,7 +289,7 @@ class ViewStore:
         query.fresh_until = until
         if instance.depends_on is not None:
             query.stand_on(behind(instance, self._database_views.names()))
-        return Evaluated(query, instance, set(query.behind.instead(recorder.tables)))
+        return Evaluated(query, instance, query.behind.instead(recorder.tables))
 
     def _view_of(self, asked: Evaluated, viewer: Viewer | None = None) -> LiveView:
         """Return the view of a query, for a viewer or a new one.

@@ -41,7 +41,7 @@ class Viewer:
     form: Form
     trusted: bool = False
     live: LiveView
-    reads: set[str]
+    reads: frozenset[str]
     own: Carried = NOTHING
     asked: Position
     refs: dict[SubscriptionRef, None] = field(default_factory=dict)

@@ -60,6 +60,8 @@ class FrameEncoder:
         key: the name of the row field that holds the key.
     """
 
+    __slots__ = ("_head", "_key", "_params")
+
     def __init__(self, *, event: str, params: str | None, key: str) -> None:
         self._head = f'{{"event":{json.dumps(event)},"data":{{"action":'
         self._params = "" if params is None else f',"params":{params}'

@@ -40,6 +40,8 @@ class Order(Protocol):
 class SortedOrder:
     """Places computed from the rows' own sort values."""
 
+    __slots__ = ("_keys", "_sort_of", "_sorts")
+
     def __init__(self) -> None:
         self._sorts: list[Sort] = []
         self._keys: list[Key] = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -64,24 +63,34 @@ class Delta:
 class Ring:
     """A view's recent deltas, bounded in bytes; the oldest make room for the newest."""
 
+    __slots__ = ("_bytes", "_deltas", "_limit")
+
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._deltas: deque[Delta] = deque()
+        self._deltas: list[Delta] = []  # a deque takes more than most views' rows
         self._bytes = 0
 
     def add(self, delta: Delta) -> None:
         """Keep `delta`, and let go of the oldest ones past the limit."""
         self._deltas.append(delta)
         self._bytes += delta.size()
+        past = 0
         while self._bytes > self._limit:
-            self._bytes -= self._deltas.popleft().size()
+            self._bytes -= self._deltas[past].size()
+            past += 1
+        del self._deltas[:past]
+
+    def clear(self) -> None:
+        """Let go of all deltas."""
+        self._deltas.clear()
+        self._bytes = 0
 
     def since(self, version: int, present: int) -> Sequence[Delta] | None:
         """Return the deltas after `version` up to `present`, None when not all are here."""
         count = present - version
         if count < 0 or count > len(self._deltas):
             return None
-        return list(self._deltas)[len(self._deltas) - count :]
+        return self._deltas[len(self._deltas) - count :]
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,9 +42,11 @@ class View:
             version of theirs is never taken for one of its own.
     """
 
+    __slots__ = ("_first_version", "_order", "_ring", "rows", "sortable", "version")
+
     def __init__(self, *, sortable: bool, ring_bytes: int, first_version: int = 0) -> None:
         self.sortable = sortable
-        self.version = first_version
+        self.version = self._first_version = first_version
         self.rows: dict[Key, str] = {}
         self._order: SortedOrder | ListedOrder = SortedOrder() if sortable else ListedOrder()
         self._ring = Ring(ring_bytes)
@@ -73,7 +75,11 @@ class View:
         gone = [key for key in self.rows if key not in fresh]
         if self.sortable and not _rises([row.sort for row in fresh.values()]):
             self._be_listed()
-        return self.step(fresh=fresh, gone=gone, listed=list(fresh))
+        is_first = self.version == self._first_version
+        delta = self.step(fresh=fresh, gone=gone, listed=list(fresh))
+        if is_first:
+            self._ring.clear()  # whoever has nothing yet is sent all rows
+        return delta
 
     def step(
         self,

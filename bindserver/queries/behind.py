@@ -23,6 +23,9 @@ from bindserver.exceptions import BindingError
 SAY_MODELS = 'For example `depends_on = [Order, "shop.Line"]`.'
 
 
+NO_TABLES: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True)
 class Behind:
     """What is followed in place of database views.
@@ -37,6 +40,8 @@ class Behind:
 
     def instead(self, tables: Collection[str]) -> frozenset[str]:
         """Return what to follow in place of these tables: the same where no view is among them."""
+        if not tables:
+            return NO_TABLES  # as for most views
         found = frozenset(tables)
         return found if self.views.isdisjoint(found) else (found - self.views) | self.tables
 

@@ -48,6 +48,11 @@ class Held:
             return True
 
 
+NO_ROWS: Mapping[str, Held] = {}
+NO_TABLES: frozenset[str] = frozenset()
+"""There are very many of those that carry nothing along."""
+
+
 class Carried:
     """The rows that a query carries along as instances.
 
@@ -57,6 +62,8 @@ class Carried:
         unsaved: whether those count, too, that look as if they were never saved, as a user does who
             was made from what a token says.
     """
+
+    __slots__ = ("_held", "tables")
 
     def __init__(
         self,
@@ -71,10 +78,9 @@ class Carried:
             if saved and instance.pk is not None and belongs(instance):
                 for table, key, pk in _rows_of(instance):
                     found.setdefault(table, (key, set()))[1].add(pk)
-        self._held: Mapping[str, Held] = {
-            table: Held(table, key, _named(key, pks)) for table, (key, pks) in found.items()
-        }
-        self.tables = frozenset(self._held)
+        held = {table: Held(table, key, _named(key, pks)) for table, (key, pks) in found.items()}
+        self._held: Mapping[str, Held] = held or NO_ROWS
+        self.tables = frozenset(held) if held else NO_TABLES
 
     def held(self) -> Collection[Held]:
         """Return the rows, by table."""
