@@ -1,0 +1,253 @@
+"""Plans, made once for all queries of a shape: these are who they would be by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from django.db.models import Count, F, Q
+from django.utils import timezone
+from rest_framework import serializers
+
+from bindserver import Binding
+from bindserver.database.pacing import Pacer
+from bindserver.exceptions import BindingError
+from bindserver.queries import plans as room
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.identity import compile_query
+from bindserver.queries.plans import Plans
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Form
+from tests.app.models import Category, Membership, Product
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
+
+
+class Numbered(Binding[Product]):
+    """Rows by a number."""
+
+    model = Product
+    fields = ["id", "name", "stock"]
+    params = {"n": int}
+
+
+class InCategory(Numbered):
+    event = "in_category"
+
+    def filters(self) -> dict[str, Any]:
+        return {"category": self.params["n"]}
+
+
+class Tagged(Numbered):
+    event = "tagged"
+
+    def filters(self) -> dict[str, Any]:
+        return {"tags": self.params["n"]}
+
+
+class Members(Numbered):
+    event = "members"
+
+    def filters(self) -> dict[str, Any]:
+        mine = Membership.objects.filter(user=self.params["n"])
+        return {"category__in": mine.values("category"), "active": True}
+
+
+class Named(Numbered):
+    """The constant is a text, which makes no slot."""
+
+    event = "named"
+
+    def filters(self) -> dict[str, Any]:
+        return {"name": f"name {self.params['n']}"}
+
+
+class Both(Numbered):
+    event = "both"
+    ordering = ["name"]
+
+    def get_q(self) -> Q:
+        return Q(category=self.params["n"]) & (Q(stock__gt=self.params["n"]) | Q(active=True))
+
+
+class Last(InCategory):
+    event = "last"
+    ordering = ["-id"]
+    limit = 3
+
+
+class CountSerializer(serializers.ModelSerializer[Product]):
+    many = serializers.IntegerField()
+
+    class Meta:
+        model = Product
+        fields = ["id", "many"]
+
+
+class Counted(Numbered):
+    event = "counted"
+    fields = None
+    serializer_class = CountSerializer
+    queryset = Product.objects.annotate(many=Count("tags"))
+
+    def filters(self) -> dict[str, Any]:
+        return {"category": self.params["n"]}
+
+
+class WordySerializer(serializers.ModelSerializer[Product]):
+    said = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Product
+        fields = ["id", "said"]
+
+    def get_said(self, row: Product) -> str:
+        return f"{row.name}!"
+
+
+class Wordy(InCategory):
+    event = "wordy"
+    fields = None
+    serializer_class = WordySerializer
+
+
+KINDS = (InCategory, Tagged, Members, Named, Both, Last, Counted, Wordy)
+
+
+def asked(binding: type[Binding[Any]], n: int, **given: Any) -> Query:
+    """Return the query of a binding with a number."""
+    return Query(binding(params={"n": n}), **given)
+
+
+def told(query: Query) -> Mapping[str, object]:
+    """Return all by which a query is told, and what it reads by itself."""
+    alone = query.plan.of(query.slot)
+    return {
+        "identity": query.identity,
+        "fingerprint": query.fingerprint,
+        "batch_key": query.batch_key,
+        "slot": query.slot,
+        "routes": query.routes,
+        "key": query.key,
+        "says_all": query.says_all,
+        "sql": compile_query(alone.query.chain(), "default"),
+    }
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_query_of_a_known_plan_is_the_same_as_one_with_a_plan_of_its_own(
+    kind: type[Binding[Any]], form: Form
+) -> None:
+    plans = Plans()
+    for n in (1, 2, 2**40, 1):
+        known = asked(kind, n, form=form, plans=plans)
+        assert told(known) == told(asked(kind, n, form=form))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in (Named, Both)])
+def test_queries_that_differ_in_their_slots_have_one_plan(kind: type[Binding[Any]]) -> None:
+    plans = Plans()
+    assert asked(kind, 1, plans=plans).plan is asked(kind, 2, plans=plans).plan
+
+
+def test_constants_that_make_no_slot_have_plans_of_their_own() -> None:
+    plans = Plans()
+    one, other = asked(Named, 1, plans=plans), asked(Named, 2, plans=plans)
+    assert one.plan is not other.plan
+    assert one.identity != other.identity
+    assert asked(Named, 1, plans=plans).plan is one.plan
+    assert asked(Both, 1, plans=plans).plan is not asked(Both, 2, plans=plans).plan
+
+
+def test_each_query_of_a_plan_reads_its_own_rows() -> None:
+    for n in (1, 2):
+        Category.objects.create(pk=n, name=f"c{n}")
+    for n in range(1, 9):
+        Product.objects.create(pk=n, name=f"p{n}", category_id=1 + n % 2, stock=n)
+    plans = Plans()
+    first, second = asked(Both, 1, plans=plans), asked(Both, 2, plans=plans)
+    rows = [list(query.load(Recorder(), Pacer(10)).keys) for query in (first, second)]
+    assert rows == [[2, 4, 6, 8], [1, 3, 5, 7]]
+    first, second = asked(InCategory, 1, plans=plans), asked(InCategory, 2, plans=plans)
+    assert first.plan is second.plan
+    rows = [list(query.load(Recorder(), Pacer(10)).keys) for query in (first, second)]
+    assert rows == [[2, 4, 6, 8], [1, 3, 5, 7]]
+
+
+def test_the_present_time_zone_is_a_part_of_a_plan() -> None:
+    class Dated(InCategory):
+        event = "dated"
+
+    plans = Plans()
+    with timezone.override("Asia/Tokyo"):
+        there = asked(Dated, 1, plans=plans)
+    assert there.plan is not asked(Dated, 1, plans=plans).plan
+
+
+def test_what_a_binding_s_class_says_by_now_makes_another_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plans = Plans()
+    before = asked(InCategory, 1, plans=plans)
+    monkeypatch.setattr(InCategory, "ordering", ["-name"])
+    after = asked(InCategory, 1, plans=plans)
+    assert after.plan is not before.plan
+    assert after.identity != before.identity
+    monkeypatch.setattr(InCategory, "max_rows", 7)
+    assert asked(InCategory, 1, plans=plans).max_rows == 7
+
+
+def test_fields_that_a_serializer_s_class_has_by_now_are_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plans = Plans()
+    before = asked(Counted, 1, plans=plans)
+    monkeypatch.setattr(CountSerializer.Meta, "fields", ["id", "many", "name"])
+    after = asked(Counted, 1, plans=plans)
+    assert after.identity != before.identity
+    Product.objects.create(pk=1, name="p", category=Category.objects.create(pk=1, name="c"))
+    (row,) = after.load(Recorder(), Pacer(10)).fresh.values()
+    assert '"name":"p"' in row.text
+
+
+def test_a_serializer_that_remembers_is_asked_for_each_query_again() -> None:
+    plans = Plans()
+    one, other = asked(Wordy, 1, plans=plans), asked(Wordy, 2, plans=plans)
+    assert one.plan is other.plan
+    assert one.representation.renderer is not other.representation.renderer
+
+
+def test_a_binding_with_attributes_of_its_own_has_a_plan_of_its_own() -> None:
+    plans = Plans()
+
+    def declared(stock: int) -> Binding[Any]:
+        return Binding(model=Product, fields=["id"], filters={"stock": stock})
+
+    assert Query(declared(1), plans=plans).plan is not Query(declared(1), plans=plans).plan
+
+
+def test_plans_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "KEPT", 2)
+    plans = Plans()
+    first = asked(Named, 1, plans=plans)
+    assert asked(Named, 1, plans=plans).plan is first.plan
+    for n in (2, 3):
+        asked(Named, n, plans=plans)
+    assert asked(Named, 1, plans=plans).plan is not first.plan
+
+
+def test_what_fails_for_one_constant_is_kept_for_none() -> None:
+    class Odd(Numbered):
+        event = "odd"
+
+        def filters(self) -> dict[str, Any]:
+            if self.params["n"] % 2:
+                raise BindingError("odd")
+            return {"stock": F("price")}
+
+    plans = Plans()
+    assert asked(Odd, 2, plans=plans).plan is asked(Odd, 4, plans=plans).plan
+    with pytest.raises(BindingError, match="odd"):
+        asked(Odd, 3, plans=plans)
