@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from functools import partial, wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -31,18 +30,16 @@ from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.lifetimes import renewed
 from bindserver.queries.plan import reach
 from bindserver.queries.plans import Plans
-from bindserver.queries.rendering import ModelRenderer, Renderer, Row
+from bindserver.queries.reading import RowReader, batches
+from bindserver.queries.rendering import ModelRenderer, Renderer
 from bindserver.queries.representation import representation_of
 from bindserver.queries.rows import OURS, Form, OverBudget, Rows, RowsBySlot
-from bindserver.queries.shapes import ALL, Shape, Slot, Slots
+from bindserver.queries.shapes import ALL, Shape, Slot
 from bindserver.queries.ticking import Clock, Pulse
 from bindserver.queries.windows import Cut
 
 KEYS_PER_QUERY = 500
 SLOTS_PER_QUERY = 500
-FURTHER = 8
-"""Where joins bring rows several times, so many times more are read to find all."""
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -315,7 +312,8 @@ class Query:
             queryset = renewed(self._queryset())
             if self.window is not None:
                 queryset = self.window.of(queryset)
-            return self._load(queryset, ALL, self._anew(), recorder, pacer, budget)[()]
+            reader = RowReader(self.plan, recorder, pacer)
+            return reader.load(queryset, ALL, self._anew(), budget)[()]
 
         rows = self._renderer.leftovers.whole(load)
         if len(rows.fresh) > self.max_rows:
@@ -349,11 +347,12 @@ class Query:
     def _load_cut(self, window: Cut, recorder: Recorder, pacer: Pacer, budget: int | None) -> Rows:
         behind = max(0, window.start - windows.BEHIND) if self._ahead else window.start
         queryset, stop = renewed(self._queryset()), window.stop + self._ahead
+        reader = RowReader(self.plan, recorder, pacer)
         if budget is not None and behind > budget:
             raise OverBudget
-        before = self._look(queryset[:behind], ALL, recorder, pacer)[()] if behind else Rows()
+        before = reader.look(queryset[:behind], ALL)[()] if behind else Rows()
         some = queryset[behind:stop]
-        rows = self._load(some, ALL, self._anew(), recorder, pacer, budget)[()]
+        rows = reader.load(some, ALL, self._anew(), budget)[()]
         rows.sorts = before.sorts
         count = len(rows.sorts) + len(rows.keys)
         if min(window.length, count - window.start) > self.max_rows:
@@ -388,8 +387,8 @@ class Query:
         self, wanted: Collection[Slot], recorder: Recorder, pacer: Pacer, budget: int | None
     ) -> RowsBySlot:
         rows_by_slot: dict[Slot, Rows] = {}
-        reading = self._anew(together=True)
-        for some in _batches(list(wanted), SLOTS_PER_QUERY):
+        reading, reader = self._anew(together=True), RowReader(self.plan, recorder, pacer)
+        for some in batches(list(wanted), SLOTS_PER_QUERY):
             left = (
                 None
                 if budget is None
@@ -397,56 +396,8 @@ class Query:
             )
             recorder.expect_own()
             slots = self._shape.slots(some)
-            rows_by_slot |= self._load(
-                self._shape.among(some), slots, reading, recorder, pacer, left
-            )
+            rows_by_slot |= reader.load(self._shape.among(some), slots, reading, left)
         return rows_by_slot
-
-    def _load(
-        self,
-        queryset: QuerySet[Any],
-        slots: Slots,
-        reading: Renderer | ModelRenderer,
-        recorder: Recorder,
-        pacer: Pacer,
-        budget: int | None,
-    ) -> RowsBySlot:
-        most = self.max_rows * len(slots.wanted)
-        bound = 1 + (most if budget is None else min(budget, most))
-        while True:
-            rows_by_slot, read = self._load_some(
-                queryset, bound, slots, reading, recorder, pacer, budget
-            )
-            if read < bound or queryset.query.is_sliced:
-                return rows_by_slot
-            bound *= FURTHER  # a join brings rows several times, and what is behind was cut off
-
-    def _load_some(
-        self,
-        queryset: QuerySet[Any],
-        bound: int,
-        slots: Slots,
-        reading: Renderer | ModelRenderer,
-        recorder: Recorder,
-        pacer: Pacer,
-        budget: int | None,
-    ) -> tuple[RowsBySlot, int]:
-        """Read the first rows, and tell how often one was read."""
-        rows_by_slot, count = {slot: Rows() for slot in slots.wanted}, 0
-        recorder.expect_own(queryset)
-        bounded = queryset if queryset.query.is_sliced else queryset[:bound]
-        # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
-        with closing(reading.rows(bounded, pacer, slots, recorder.row)) as found:
-            for count, row in enumerate(found, start=1):
-                if self.plan.statement.sql:  # Django itself says what nothing adds up to
-                    recorder.demand_own()
-                if budget is not None and count > budget:
-                    raise OverBudget
-                rows = rows_by_slot[row.slot]
-                rows.add(row, self.plan.sort(row))
-                if len(rows.fresh) > self.max_rows and self.window is None:
-                    raise TooManyRows(self.max_rows)
-        return rows_by_slot, count
 
     @_as_asked
     def read(self, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -> Rows:
@@ -455,17 +406,14 @@ class Query:
         Raises:
             Untried: they leave set what the view's other rows must be tried in: read it whole.
         """
-        rows = Rows()
+        rows: dict[Slot, Rows] = {(): Rows()}
         reading, queryset = self._anew(), renewed(self._queryset())
-        for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
+        reader = RowReader(self.plan, recorder, pacer)
+        for some in batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             recorder.expect_own(queryset)
-            some_rows = queryset.filter(pk__in=some)
-            with closing(reading.rows(some_rows, pacer, during=recorder.row)) as found:
-                for row in found:
-                    recorder.demand_own()
-                    rows.add(row, self.plan.sort(row))
+            reader.add(rows, queryset.filter(pk__in=some), ALL, reading)
         self._renderer.leftovers.insist()
-        return rows
+        return rows[()]
 
     @_as_asked
     def read_together(
@@ -478,19 +426,15 @@ class Query:
             Untried: as for `read`.
         """
         rows_by_slot: dict[Slot, Rows] = {}
-        reading = self._anew(together=True)
-        for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
+        reading, reader = self._anew(together=True), RowReader(self.plan, recorder, pacer)
+        for some in batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             recorder.expect_own()
             slots = self._shape.slots(wanted, some)
             # More slots than keys are not worth naming: rows of others are read, and left.
             few = len(wanted) < (SLOTS_PER_QUERY if self._shape.is_joined else len(some))
             common = self._shape.among(wanted) if few else self._shape.queryset
             recorder.expect_own(common)
-            found = reading.rows(common.filter(pk__in=some), pacer, slots, recorder.row)
-            with closing(found):
-                for row in found:
-                    recorder.demand_own()
-                    rows_by_slot.setdefault(row.slot, Rows()).add(row, self.plan.sort(row))
+            reader.add(rows_by_slot, common.filter(pk__in=some), slots, reading)
         self._renderer.leftovers.insist()
         return rows_by_slot
 
@@ -518,28 +462,14 @@ class Query:
         """
         queryset, slots = self._queryset(), ALL
         rows_by_slot: dict[Slot, Rows] = {}
-        for some in _batches(sorted(pks, key=repr), KEYS_PER_QUERY):
+        reader = RowReader(self.plan, recorder, pacer)
+        for some in batches(sorted(pks, key=repr), KEYS_PER_QUERY):
             if wanted is not None:
                 recorder.expect_own()
                 queryset, slots = self._shape.queryset, self._shape.slots(wanted, some)
-            found = self._look(queryset.filter(pk__in=some).order_by(), slots, recorder, pacer)
+            found = reader.look(queryset.filter(pk__in=some).order_by(), slots)
             for slot, rows in found.items():
                 rows_by_slot.setdefault(slot, Rows()).sorts.update(rows.sorts)
-        return rows_by_slot
-
-    def _look(
-        self, queryset: QuerySet[Any], slots: Slots, recorder: Recorder, pacer: Pacer
-    ) -> RowsBySlot:
-        columns = self.plan.sort_columns
-        rows_by_slot: dict[Slot, Rows] = {(): Rows()} if not slots.columns else {}
-        recorder.expect_own()
-        names, count = ["pk", *columns, *slots.columns], 1 + len(columns)
-        for pk, *values in queryset.values_list(*names):
-            recorder.demand_own()
-            sort = self.plan.sort(Row(pk, "", "", tuple(values[: count - 1])))
-            for slot in slots.find(tuple(values[count - 1 :])):
-                rows_by_slot.setdefault(slot, Rows()).sorts[pk] = sort
-            pacer.pause()
         return rows_by_slot
 
     @_as_asked
@@ -596,14 +526,9 @@ class Query:
         found: set[Any] = set()
         base = QuerySet[Any](self.model, using=self.alias)  # managers may hide rows
         for lookup in lookups:
-            for some in _batches(list(raw), KEYS_PER_QUERY):
+            for some in batches(list(raw), KEYS_PER_QUERY):
                 reached = base.filter(**{f"{lookup}__in": some}).values_list("pk", flat=True)
                 found.update(reached[: budget + 1])
                 if len(found) > budget:
                     return None
         return found
-
-
-def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]

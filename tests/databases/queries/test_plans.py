@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.db.models import Count, F, Q
@@ -28,7 +28,7 @@ class Numbered(Binding[Product]):
     """Rows by a number."""
 
     model = Product
-    fields = ["id", "name", "stock"]
+    fields: ClassVar[Any] = ["id", "name", "stock"]
     params = {"n": int}
 
 
@@ -78,18 +78,18 @@ class Last(InCategory):
 
 
 class CountSerializer(serializers.ModelSerializer[Product]):
-    many = serializers.IntegerField()
+    tagged = serializers.IntegerField()
 
     class Meta:
         model = Product
-        fields = ["id", "many"]
+        fields = ["id", "tagged"]
 
 
 class Counted(Numbered):
     event = "counted"
     fields = None
     serializer_class = CountSerializer
-    queryset = Product.objects.annotate(many=Count("tags"))
+    queryset = Product.objects.annotate(tagged=Count("tags"))
 
     def filters(self) -> dict[str, Any]:
         return {"category": self.params["n"]}
@@ -204,7 +204,7 @@ def test_fields_that_a_serializer_s_class_has_by_now_are_served(
 ) -> None:
     plans = Plans()
     before = asked(Counted, 1, plans=plans)
-    monkeypatch.setattr(CountSerializer.Meta, "fields", ["id", "many", "name"])
+    monkeypatch.setattr(CountSerializer.Meta, "fields", ["id", "tagged", "name"])
     after = asked(Counted, 1, plans=plans)
     assert after.identity != before.identity
     Product.objects.create(pk=1, name="p", category=Category.objects.create(pk=1, name="c"))

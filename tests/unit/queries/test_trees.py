@@ -113,7 +113,7 @@ def test_all_else_makes_one(one: QuerySet[Any], other: QuerySet[Any]) -> None:
     assert not are_alike(one, other)
 
 
-class OwnLookup(Exact):  # type: ignore[type-arg]
+class OwnLookup(Exact):
     """A lookup of the project's own."""
 
 
