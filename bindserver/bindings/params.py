@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from rest_framework import serializers
+from rest_framework.exceptions import ValidationError
 from rest_framework.fields import empty
 
 from bindserver.bindings.refusals import MAX_TEXT, words_of
@@ -71,10 +72,11 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
         raise InvalidParams(f"unknown params: {', '.join(unknown)[:200]}; known: {known}")
     if not declared:
         return {}, {}
-    serializer = _serializer_of(tuple(declared.items()))(data=dict(given))
-    if not serializer.is_valid():
-        raise InvalidParams(words_of(serializer.errors)[:MAX_TEXT])
-    values: dict[str, Any] = dict(serializer.validated_data)
+    serializer = _checker_of(tuple(declared.items()))
+    try:
+        values: dict[str, Any] = dict(serializer.run_validation(dict(given)))
+    except ValidationError as error:
+        raise InvalidParams(words_of(error.detail)[:MAX_TEXT]) from None
     for name, value in values.items():
         if problem := _problem_of(value, bounded=not _has_own_bounds(serializer.fields[name])):
             raise InvalidParams(f"{name}: {problem}")
@@ -87,11 +89,25 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
     return values, wire
 
 
+def _checker_of(declared: tuple[tuple[str, object], ...]) -> Any:
+    """Return the serializer that checks params. DRF's own fields remember nothing, and one is
+    enough for all who ask; others get one each."""
+    kinds = {type(field) for _, field in declared if not isinstance(field, type)}
+    if all(kind.__module__ == "rest_framework.fields" for kind in kinds):
+        return _common_checker(declared)
+    return _checker(declared)
+
+
 @lru_cache(maxsize=SERIALIZERS_KEPT)
-def _serializer_of(declared: tuple[tuple[str, object], ...]) -> type[Any]:
-    """Return the serializer that checks params; each of its instances has copies of the fields."""
+def _common_checker(declared: tuple[tuple[str, object], ...]) -> Any:
+    return _checker(declared)
+
+
+def _checker(declared: tuple[tuple[str, object], ...]) -> Any:
     fields = {name: field_of(field) for name, field in declared}
-    return type("Params", (serializers.Serializer,), fields)
+    checker = type("Params", (serializers.Serializer,), fields)(data={})
+    checker.fields  # noqa: B018  # made now: threads that find it have no part in that
+    return checker
 
 
 def _has_own_bounds(field: Any) -> bool:

@@ -18,10 +18,10 @@ from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
 from bindserver.database.unasked import unasked
 from bindserver.queries.compiler import conditioned
+from bindserver.queries.moments import moments_in
 from bindserver.queries.present import (
     SAY_NOW,
     compared_with,
-    moments_in,
     names_clock,
     why_never_right,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 import secrets
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
@@ -35,6 +36,23 @@ from bindserver.queries.rows import Form, Rows
 VERSION_BITS = 40
 """A view may come to so many versions before they reach those of the next one."""
 _numbers, _views = count(), count()
+
+
+class _Incarnations:
+    """Names that no other view has or had, of this process or of any other."""
+
+    def __init__(self) -> None:
+        self._process = -1
+
+    def next(self) -> str:
+        """Return another one. Only the first of a process costs the kernel's random numbers."""
+        if self._process != os.getpid():  # a fork has begun to count where its parent is
+            self._process = os.getpid()
+            self._drawn, self._count = secrets.token_hex(6), count()
+        return f"{self._drawn}{next(self._count):x}"
+
+
+_incarnations = _Incarnations()
 
 
 class ViewState(Enum):
@@ -347,7 +365,7 @@ class LiveView:
             first_version=next(_numbers) << VERSION_BITS,
         )
         self.held = held_for(self.query)
-        self.incarnation = secrets.token_hex(6)
+        self.incarnation = _incarnations.next()
         self.keys: dict[Hashable, Key] = {}
         self.instances: dict[Key, Model] = {}
         self._sync: dict[int, tuple[Position, tuple[Frame, ...]]] = {}

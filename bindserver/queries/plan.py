@@ -30,6 +30,7 @@ from bindserver.queries.dependencies import Paths, tables_in
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import own_sql
 from bindserver.queries.identity import IdentityEncoder, Statement
+from bindserver.queries.moments import moments_in
 from bindserver.queries.neighbours import Neighbours, neighbours_of
 from bindserver.queries.rendering import ModelRenderer, Renderer, Row
 from bindserver.queries.rows import Form
@@ -211,6 +212,11 @@ class Plan:
         return neighbours_of(queryset, self.alias)
 
     # What a row brings along beside what it says.
+
+    @cached_property
+    def has_moments(self) -> bool:
+        """Whether `common` compares with dates or times that somebody has given it."""
+        return bool(moments_in(self.common))
 
     @cached_property
     def sort_columns(self) -> Sequence[str]:

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from itertools import zip_longest
 from typing import Any
-
-from django.db.models import Lookup, QuerySet, Value
 
 from bindserver.bindings.ambient import names_of
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.clock import clock_at
 from bindserver.exceptions import BindingError
 from bindserver.queries.compiler import conditioned
-from bindserver.queries.expressions import parts_of
-from bindserver.queries.internals import prefetches_of
+from bindserver.queries.moments import MOMENTS, moments_in
 from bindserver.queries.query import Query
 
 LATER = datetime.timedelta(days=1001, hours=5, seconds=7, microseconds=11).total_seconds()
@@ -36,8 +33,6 @@ SAY_NOW = (
     "then `filter(end__gt=Now())` or `filter(start__lte=Now() + timedelta(hours=1))`. What cannot "
     "be written so wants `refresh_seconds = 30`, say."
 )
-
-MOMENTS = (datetime.date, datetime.time)  # a datetime is a date
 
 
 def why_never_right(name: str, found: object) -> str:
@@ -90,7 +85,7 @@ def demand_timeless(binding: Binding[Any], query: Query) -> None:
 
 
 def _has_moments(query: Query) -> bool:
-    return bool(moments_in(query.common)) or any(isinstance(one, MOMENTS) for one in query.slot)
+    return query.plan.has_moments or any(isinstance(one, MOMENTS) for one in query.slot)
 
 
 def _moments_asked(binding: Binding[Any]) -> list[Any]:
@@ -106,20 +101,3 @@ def _today(binding: Binding[Any], found: Iterable[Any]) -> object:
         (one for one in found if type(one) is datetime.date and one == today and one not in given),
         None,
     )
-
-
-def moments_in(queryset: QuerySet[Any]) -> list[Any]:
-    """Return the dates and times that a queryset and what it prefetches compare with, in order."""
-    found = [value for part in parts_of([queryset.query]) for value in _constants(part)]
-    for item in prefetches_of(queryset):
-        inner = getattr(item, "queryset", None)
-        found += moments_in(inner) if isinstance(inner, QuerySet) else []
-    return [value for value in found if isinstance(value, MOMENTS)]
-
-
-def _constants(part: Any) -> Iterator[Any]:
-    if isinstance(part, Value):
-        yield part.value
-    elif isinstance(part, Lookup):
-        several = isinstance(part.rhs, (list, tuple))
-        yield from part.rhs if several else [part.rhs]
