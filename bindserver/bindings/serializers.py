@@ -218,6 +218,11 @@ class NoRequest(MutableMapping[str, Any]):
         return f"NoRequest({self._held!r})"
 
 
+def without_request(context: Mapping[str, Any]) -> NoRequest:
+    """Return a serializer context that says why there is no request in it."""
+    return context if isinstance(context, NoRequest) else NoRequest(context)
+
+
 def held_in(context: Mapping[str, Any]) -> dict[str, Any]:
     """Return all that is in a serializer context, which may say why there is no request."""
     return context.held() if isinstance(context, NoRequest) else dict(context)

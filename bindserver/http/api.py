@@ -43,7 +43,7 @@ from bindserver.exceptions import (
 from bindserver.http.conditional import CURSOR_HEADER, is_known, mark, tag_of
 from bindserver.hub.hub import hub
 from bindserver.hub.reader import snapshot_here
-from bindserver.queries.rendering import key_name
+from bindserver.queries.key_names import key_name
 
 DRF_PARAMS = frozenset({"format"})
 logger = logging.getLogger("bindserver")

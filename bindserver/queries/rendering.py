@@ -7,62 +7,30 @@ own fields, without model instances: the same text, several times faster.
 from __future__ import annotations
 
 import copy
-import json
-import re
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
 
-from django.db.models import Field, ForeignKey, Model, QuerySet
+from django.db.models import Model, QuerySet
 from rest_framework import serializers
-from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.bindings.binding import Binding, model_of
-from bindserver.bindings.columns import PLAIN, has_dicts
 from bindserver.bindings.row_keys import row_key, wire_key
-from bindserver.bindings.serializers import NoRequest, context_of, serializer_of
+from bindserver.bindings.serializers import without_request
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Key
-from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
-from bindserver.queries.columns import Columns, told_apart
-from bindserver.queries.evaluation import CHUNK_ROWS, has_columns, instances, is_bare, is_own_column
-from bindserver.queries.identity import IdentityEncoder
+from bindserver.queries.evaluation import CHUNK_ROWS, has_columns, instances
+from bindserver.queries.json_text import to_json
 from bindserver.queries.listed import child_of
-from bindserver.queries.serializer_code import code_of
+from bindserver.queries.plain_columns import plain_columns
+from bindserver.queries.serializer_formats import describe, fields_of
 from bindserver.queries.shapes import ALL, Slot, Slots
-from bindserver.queries.values import path_of
 from bindserver.queries.versions import fingerprint, loaded_beside
 from bindserver.user_code import Leftovers
 
 EVERYONE: tuple[Slot, ...] = ((),)
 """The slots of a row that nobody deals."""
-SUSPICIOUS = re.compile(r"\d{16}|NaN|Infinity")
-PLAIN_FIELDS = frozenset(
-    {
-        serializers.BooleanField,
-        serializers.CharField,
-        serializers.ChoiceField,
-        serializers.DateField,
-        serializers.DateTimeField,
-        serializers.DecimalField,
-        serializers.DurationField,
-        serializers.EmailField,
-        serializers.FloatField,
-        serializers.IntegerField,
-        serializers.IPAddressField,
-        serializers.JSONField,
-        serializers.PrimaryKeyRelatedField,
-        serializers.SlugField,
-        serializers.TimeField,
-        serializers.URLField,
-        serializers.UUIDField,
-        getattr(serializers, "BigIntegerField", serializers.IntegerField),  # since DRF 3.17
-    }
-)
-
-
 Around = Callable[[Model], AbstractContextManager[Any]]
 
 
@@ -124,11 +92,11 @@ class Renderer:
         self._row_key = row_key(self._model, self.serializer)
         self._context.insist()
         self.key = self._row_key.name
-        self._plain = _plain_columns(self._model, self.serializer)
+        self._plain = plain_columns(self._model, self.serializer)
 
     def _take(self, serializer_class: type[Any], context: Mapping[str, Any]) -> None:
         self._serializer_class = serializer_class
-        self._context = _guarded(context)
+        self._context = without_request(context)
         self.serializer: Any = child_of(serializer_class, self._model, self._context.handed())
 
     def is_plain(self) -> bool:
@@ -159,7 +127,7 @@ class Renderer:
 
     def fields(self) -> list[Any]:
         """Return which fields rows have: of one class, serializers may have others each time."""
-        return _fields_of(self.serializer)
+        return fields_of(self.serializer)
 
     def rows(
         self,
@@ -269,235 +237,3 @@ class ModelRenderer:
 
 def _attributes(instance: Model, names: Sequence[str]) -> tuple[Any, ...]:
     return tuple([getattr(instance, name) for name in names])
-
-
-_ENCODER = JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_ASCII_ENCODER = JSONEncoder(ensure_ascii=True, separators=(",", ":"))
-
-
-def to_json(data: Any) -> str:
-    """Return rendered data as JSON text that every client reads alike.
-
-    Integers beyond ±(2**53 - 1) become strings, NaN and infinities null.
-    """
-    text = _ENCODER.encode(data)
-    if SUSPICIOUS.search(text):
-        text = _ENCODER.encode(json.loads(text, parse_int=_safe_int, parse_constant=_null))
-    if not text.isascii() and not _has_utf8(text):
-        text = _ASCII_ENCODER.encode(json.loads(text))
-    return text
-
-
-def _has_utf8(text: str) -> bool:
-    """Return whether the text can be sent; half a surrogate pair, which JSON can hold, cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _safe_int(text: str) -> int | str:
-    number = int(text)
-    return number if abs(number) <= SAFE_INTEGER else text
-
-
-def _null(_: str) -> None:
-    return None
-
-
-def _plain_columns(
-    model: type[Model], serializer: Any
-) -> list[tuple[str, str, serializers.Field[Any, Any, Any, Any] | None]] | None:
-    """Return (name, column, serializer field) of a serializer that needs no model instances."""
-    if type(serializer).to_representation is not serializers.Serializer.to_representation:
-        return None
-    if not is_bare(model):
-        return None
-    concrete = {field.name: field for field in model._meta.concrete_fields}
-    columns = []
-    for name, field in serializer.fields.items():
-        column = concrete.get(field.source)
-        if field.write_only or column is None or not _is_plain(field, column):
-            return None
-        if not is_own_column(model, column.attname):
-            return None
-        related = isinstance(field, serializers.PrimaryKeyRelatedField)
-        columns.append((name, column.attname, None if related else field))
-    return columns
-
-
-def _is_plain(field: serializers.Field[Any, Any, Any, Any], column: Field[Any, Any]) -> bool:
-    own = type(column).__module__.startswith("django.db.models.fields")
-    if type(field) not in PLAIN_FIELDS or not own:
-        return False
-    if isinstance(field, serializers.PrimaryKeyRelatedField):
-        return (
-            field.pk_field is None
-            and isinstance(column, ForeignKey)
-            and column.target_field.primary_key
-        )
-    return not column.is_relation
-
-
-def _guarded(context: Mapping[str, Any]) -> NoRequest:
-    return context if isinstance(context, NoRequest) else NoRequest(context)
-
-
-def key_name(binding: Binding[Any]) -> str:
-    """Return the name of the row field that holds a binding's key."""
-    model, columns = model_of(binding), _columns_declared(binding)
-    context = _guarded(context_of(binding))
-    given = None if columns is None else (columns.names, columns.said)
-    serializer = child_of(serializer_of(binding, given), model, context.handed())
-    if columns is not None:
-        name = columns.row_key(model, serializer).name
-    else:
-        name = row_key(model, serializer).name
-    context.insist()
-    return name
-
-
-def _columns_declared(binding: Binding[Any]) -> Columns | None:
-    """Return what rows have as columns, if a binding's class says so: its `get_queryset` may need a
-    subscriber, or read the database."""
-    if binding.aggregate is not None:
-        return Columns(names=tuple(binding.conditions("aggregate")), by=())
-    queryset = binding.queryset
-    return told_apart(queryset) if queryset is not None and has_dicts(queryset) else None
-
-
-def serializer_identity(
-    encoder: IdentityEncoder, serializer_class: type[serializers.BaseSerializer[Any]]
-) -> Any:
-    """Return what is equal for one and the same serializer class: one that is made anew, by its
-    binding or by a function, is another. Those of plain fields are what their fields are."""
-    plain = vars(serializer_class).get(PLAIN)
-    if plain is not None:
-        return ["plain", encoder.encode(plain, "fields")]
-    return encoder.code(serializer_class, "the serializer class")
-
-
-def describe(serializer: Any, above: tuple[Any, ...] = ()) -> list[Any]:
-    """Return what a serializer's rows look like, as far as its declaration tells.
-
-    It is a part of a view's fingerprint: a deploy that changes the rows' format makes old cursors
-    worthless.
-
-    Args:
-        serializer: a serializer, or a field of one.
-        above: those that are being described: one that is handed down to a field, as its parent,
-            has its place there.
-    """
-    if any(serializer is other for other in above):
-        return [path_of(type(serializer))]
-    above = (*above, serializer)
-    described: list[Any] = [path_of(type(serializer)), _arguments_of(serializer, above)]
-    for name in ("child", "child_relation"):
-        child = getattr(serializer, name, None)
-        if child is not None:
-            described.append(describe(child, above))
-    for name, field in getattr(serializer, "fields", {}).items():
-        described.append([name, str(field.source), describe(field, above)])
-    kind: Any = type(serializer)
-    code = code_of(kind)
-    return [*described, code] if code else described
-
-
-def _fields_of(serializer: Any) -> list[Any]:
-    """Return a serializer's fields, all through: names, sources and classes."""
-    inside = [getattr(serializer, name, None) for name in ("child", "child_relation")]
-    named = getattr(serializer, "fields", {}).items()
-    return [
-        path_of(type(serializer)),
-        [_fields_of(field) for field in inside if field is not None],
-        [[name, str(field.source), field.write_only, _fields_of(field)] for name, field in named],
-    ]
-
-
-WRITING = frozenset(
-    {
-        "allow_blank",
-        "allow_empty",
-        "allow_null",
-        "child",
-        "child_relation",
-        "choices",
-        "context",
-        "data",
-        "default",
-        "error_messages",
-        "help_text",
-        "initial",
-        "instance",
-        "label",
-        "many",
-        "max_length",
-        "max_value",
-        "min_length",
-        "min_value",
-        "partial",
-        "queryset",
-        "read_only",
-        "required",
-        "source",
-        "style",
-        "validators",
-        "write_only",
-    }
-)
-"""Arguments of serializer fields that are about what is written, or told by other means."""
-
-
-def _arguments_of(field: Any, above: tuple[Any, ...]) -> list[Any]:
-    """Return the arguments of a field by which it renders."""
-    encoder = IdentityEncoder()
-    given = getattr(field, "_kwargs", {})
-    kept = {name: given[name] for name in sorted(given) if name not in WRITING}
-    fields = [
-        [name, describe(kept.pop(name), above)]
-        for name, value in list(kept.items())
-        if isinstance(value, serializers.Field)
-    ]
-    return [encoder.encode(list(getattr(field, "_args", ()))), encoder.items(kept), fields]
-
-
-def attributes_of(serializer: Any) -> list[Any]:
-    """Return what the project's own classes of a serializer and of its fields have as attributes
-    now: code that runs may have put others there since. It is the same in this process alone."""
-    bases = {base: None for kind in _classes_in(serializer) for base in kind.__mro__}
-    return [
-        [path_of(base), name, _attribute(member)]
-        for base in bases
-        if not path_of(base).startswith(LIBRARIES)
-        for name, member in sorted(vars(base).items())
-        if not name.startswith("__") and name not in ("Meta", "_declared_fields")
-    ]
-
-
-LIBRARIES = ("abc.", "bindserver.", "builtins.", "rest_framework.", "typing.")
-"""Where classes are that nobody changes while they are used."""
-
-
-def _classes_in(serializer: Any) -> dict[type, None]:
-    """Return the classes of a serializer, of what is in it, and what `Meta` they have."""
-    found: dict[type, None] = {}
-    waiting, seen = [serializer], set()
-    while waiting:
-        part = waiting.pop()
-        if part is None or id(part) in seen:
-            continue  # a serializer may be handed down to its fields
-        seen.add(id(part))
-        metas = (vars(cls).get("Meta") for cls in type(part).__mro__)
-        found |= dict.fromkeys([type(part), *filter(None, metas)])
-        waiting += getattr(part, "fields", {}).values()
-        waiting += [getattr(part, name, None) for name in ("child", "child_relation")]
-    return found
-
-
-def _attribute(member: Any) -> Any:
-    """Return what is equal for one and the same attribute of a class."""
-    if isinstance(member, property):
-        return [_attribute(code) for code in (member.fget, member.fset, member.fdel)]
-    member = getattr(member, "__func__", member)
-    return [path_of(type(member)), IdentityEncoder().encode(member)]

@@ -19,13 +19,9 @@ from bindserver.queries.evaluation import has_columns
 from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.lifetimes import SerializerChoice
 from bindserver.queries.plan import Plan
-from bindserver.queries.rendering import (
-    ModelRenderer,
-    Renderer,
-    attributes_of,
-    serializer_identity,
-)
+from bindserver.queries.rendering import ModelRenderer, Renderer
 from bindserver.queries.rows import Form
+from bindserver.queries.serializer_formats import attributes_of, serializer_identity
 from bindserver.queries.serializer_traits import is_own
 from bindserver.queries.values import path_of
 from bindserver.user_code import NO_LEFTOVERS, Leftovers, Surroundings

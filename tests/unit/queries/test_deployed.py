@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from rest_framework import serializers
 
-from bindserver.queries.rendering import describe
 from bindserver.queries.serializer_code import code_of
+from bindserver.queries.serializer_formats import describe
 
 KINDS = {
     "a method": "def get_name(self, row): return 'A'",

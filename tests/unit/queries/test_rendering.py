@@ -21,7 +21,9 @@ from bindserver.bindings.row_keys import wire_key
 from bindserver.bindings.serializers import NoRequest
 from bindserver.database.pacing import Pacer
 from bindserver.exceptions import BindingError, QueryTimeout
-from bindserver.queries.rendering import Around, Renderer, Row, alone, describe, to_json
+from bindserver.queries.json_text import to_json
+from bindserver.queries.rendering import Around, Renderer, Row, alone
+from bindserver.queries.serializer_formats import describe
 from bindserver.queries.shapes import ALL, Slots
 from tests.app.models import Category, Product, Word
 
