@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
 
-SHAPES = "bindserver.queries.query.shape_of"
+SHAPES = "bindserver.queries.plan.shape_of"
 """Where queries ask for what they have in common with others."""
 
 
