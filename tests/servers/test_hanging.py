@@ -314,18 +314,18 @@ def loading(
     def begin(endless: bool = False) -> tuple[Loader, SimpleQueue[Loaded]]:
         binding: Binding[Any] = WordBinding()
         live = LiveView(Query(binding), binding, b"secret")
-        load: Callable[..., Any] = live.query.load_held
+        load: Callable[..., Any] = Query.load_held
         begun = threading.Event()
 
-        def hang(recorder: Any, pacer: Pacer) -> Any:
+        def hang(query: Query, recorder: Any, pacer: Pacer) -> Any:
             if not endless:
                 home.pause()
             begun.set()
             while endless:
                 pacer.pause()
-            return load(recorder, pacer)
+            return load(query, recorder, pacer)
 
-        monkeypatch.setattr(live.query, "load_held", hang)
+        monkeypatch.setattr(Query, "load_held", hang)
         done: SimpleQueue[Loaded] = SimpleQueue()
         now = log_of(connections["default"]).position()
         loaders.append(Loader("default", done.put))

@@ -21,6 +21,7 @@ from bindserver.database.snapshot import in_snapshot
 from bindserver.engine.effects import Ask, Release
 from bindserver.engine.events import Answered, Published, Rejected
 from bindserver.engine.protocol import Subscribe
+from bindserver.queries.query import Query
 from tests.app.bindings import ProductBinding
 from tests.support.postgresql import PostgreSQLProgram
 
@@ -226,7 +227,7 @@ class TestAView:
         turns.subscribe("products")
         turns.take_all()
         (live,) = turns.cycle._store.views()
-        load, times = live.query.load, iter(range(9))
+        load, times = Query.load, iter(range(9))
 
         def overtaken_once(*args: Any) -> Any:
             if next(times) == 0:
@@ -235,7 +236,7 @@ class TestAView:
                         program.run(statement)
             return load(*args)
 
-        monkeypatch.setattr(live.query, "load", overtaken_once)
+        monkeypatch.setattr(Query, "load", overtaken_once)
         done: SimpleQueue[Loaded] = SimpleQueue()
         loader = turns.cycle._loader
         monkeypatch.setattr(loader, "_done", done.put)

@@ -33,21 +33,21 @@ class Numbered(Binding[Product]):
 
 
 class InCategory(Numbered):
-    event = "in_category"
+    event = "plans_in_category"
 
     def filters(self) -> dict[str, Any]:
         return {"category": self.params["n"]}
 
 
 class Tagged(Numbered):
-    event = "tagged"
+    event = "plans_tagged"
 
     def filters(self) -> dict[str, Any]:
         return {"tags": self.params["n"]}
 
 
 class Members(Numbered):
-    event = "members"
+    event = "plans_members"
 
     def filters(self) -> dict[str, Any]:
         mine = Membership.objects.filter(user=self.params["n"])
@@ -57,14 +57,14 @@ class Members(Numbered):
 class Named(Numbered):
     """The constant is a text, which makes no slot."""
 
-    event = "named"
+    event = "plans_named"
 
     def filters(self) -> dict[str, Any]:
         return {"name": f"name {self.params['n']}"}
 
 
 class Both(Numbered):
-    event = "both"
+    event = "plans_both"
     ordering = ["name"]
 
     def get_q(self) -> Q:
@@ -72,7 +72,7 @@ class Both(Numbered):
 
 
 class Last(InCategory):
-    event = "last"
+    event = "plans_last"
     ordering = ["-id"]
     limit = 3
 
@@ -86,7 +86,7 @@ class CountSerializer(serializers.ModelSerializer[Product]):
 
 
 class Counted(Numbered):
-    event = "counted"
+    event = "plans_counted"
     fields = None
     serializer_class = CountSerializer
     queryset = Product.objects.annotate(tagged=Count("tags"))
@@ -107,7 +107,7 @@ class WordySerializer(serializers.ModelSerializer[Product]):
 
 
 class Wordy(InCategory):
-    event = "wordy"
+    event = "plans_wordy"
     fields = None
     serializer_class = WordySerializer
 
@@ -178,7 +178,7 @@ def test_each_query_of_a_plan_reads_its_own_rows() -> None:
 
 def test_the_present_time_zone_is_a_part_of_a_plan() -> None:
     class Dated(InCategory):
-        event = "dated"
+        event = "plans_dated"
 
     plans = Plans()
     with timezone.override("Asia/Tokyo"):
@@ -240,7 +240,7 @@ def test_plans_are_kept_up_to_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_fails_for_one_constant_is_kept_for_none() -> None:
     class Odd(Numbered):
-        event = "odd"
+        event = "plans_odd"
 
         def filters(self) -> dict[str, Any]:
             if self.params["n"] % 2:
