@@ -17,8 +17,8 @@ class BindserverConfig(AppConfig):
 
     def ready(self) -> None:
         from bindserver import checks
-        from bindserver.bindings.binding import Binding
         from bindserver.bindings.importing import import_bindings
+        from bindserver.bindings.reading import LiveRows
         from bindserver.bindings.registry import registry
         from bindserver.capture.signals import SignalCapture
         from bindserver.checks.soundness import soundness
@@ -33,7 +33,7 @@ class BindserverConfig(AppConfig):
         from bindserver.relay.relay import Relay
         from bindserver.websocket.groups import serve_from_this_loop
 
-        Binding._wired = HubReader()
+        LiveRows._wired = HubReader()
         registry.judge = soundness.judge
         for begin in (serve_from_this_loop, soundness.begin, keep_hearers):
             hub.when_serving(begin)

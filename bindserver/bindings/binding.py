@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import copy
-import datetime
-import functools
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Self, TypeVar
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model, Q, QuerySet
-from django.utils.functional import cached_property
 from rest_framework import serializers
 from rest_framework.settings import api_settings
 
 from bindserver.bindings import params as params_room
-from bindserver.bindings.columns import PLAIN, has_dicts, is_said, names_in, serializer_for
-from bindserver.bindings.model_rows import ModelRows
+from bindserver.bindings.columns import has_dicts, is_said, names_in, serializer_for
+from bindserver.bindings.context import CONTEXT, NoRequest, copied_unasked, remembered
+from bindserver.bindings.model_serializers import every_field, plain_serializer
+from bindserver.bindings.reading import LiveRows
 from bindserver.exceptions import BindingError
 
 M = TypeVar("M", bound=Model)
 
 IMPORTED_AT = time.time()
 """What the body of a binding has from a clock is later, in seconds since 1970."""
-
-SERIALIZERS_KEPT = 1000
-"""How many serializers that were made of plain fields are kept, to be made once."""
 
 DECLARED = frozenset(
     {
@@ -54,45 +50,8 @@ SAY = (
 )
 """What is wrong with a binding that would send every column, and what to write."""
 
-CONTEXT = frozenset({"_user", "auth", "given_params", "params", "wire_params"})
-"""The attributes of an instance that say in which context it is, and of which kind it is not."""
 
-
-CACHED = (functools.cached_property, cached_property)
-"""Properties whose values an object keeps, under their own names."""
-
-
-class Reader(Protocol):
-    """Answers what Python code asks of bindings."""
-
-    def read(self, binding: Binding[M]) -> ModelRows[M]:
-        """Return the rows as they are now."""
-
-    async def aread(self, binding: Binding[M]) -> ModelRows[M]:
-        """Return the rows as they are now, without holding the event loop."""
-
-    def refresh(self, binding: Binding[Any]) -> None:
-        """Have the binding's views read anew."""
-
-    def clear(self, binding: Binding[Any]) -> None:
-        """Have the binding's views forgotten."""
-
-
-class _NoRequest:
-    """Fails loudly where a binding's code asks for a request: `getattr(self, "request", None)` must
-    not take silence for an answer."""
-
-    def __get__(self, binding: object | None, kind: type) -> Any:
-        if binding is None:
-            return self
-        raise BindingError(
-            f"{kind.__name__} has no request: one view serves many subscribers. Ask `self.user`, "
-            "`self.auth` and `self.params`; or say `request = None` in the binding, if its rows "
-            "are right without one."
-        )
-
-
-class Binding(Generic[M]):
+class Binding(LiveRows[M]):
     """A named queryset with a serializer.
 
     Subclass it in an app's `bindings.py`. With an `event` it is published to subscribers; without,
@@ -155,9 +114,8 @@ class Binding(Generic[M]):
     depends_on: ClassVar[Sequence[type[Model] | str] | None] = None
     refresh_seconds: ClassVar[float | None] = None
     permission_classes: ClassVar[Sequence[Any] | None] = None
-    request: ClassVar[Any] = _NoRequest()
+    request: ClassVar[Any] = NoRequest()
 
-    _wired: ClassVar[Reader | None] = None
     _subclassed: ClassVar[list[Callable[[type[Binding[Any]]], None]]] = []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -213,8 +171,8 @@ class Binding(Generic[M]):
         """Return the same binding in the same context, as it was before it was asked anything:
         what its user, its `auth` and its cached properties come to remember, this one does not
         know."""
-        twin = self.seen_by(_unasked(self.user))
-        twin.auth = _unasked(self.auth)
+        twin = self.seen_by(copied_unasked(self.user))
+        twin.auth = copied_unasked(self.auth)
         return twin
 
     def is_plain(self) -> bool:
@@ -225,90 +183,6 @@ class Binding(Generic[M]):
         """Return the attributes that this instance has of its own, beside its class's."""
         passing = CONTEXT | remembered(self)
         return {name: value for name, value in vars(self).items() if name not in passing}
-
-    # Its rows, in Python.
-
-    def all(self) -> ModelRows[M]:
-        """Return the rows, in order, as they are in the database now.
-
-        They come from memory, brought up to date by what changed since. Inside a transaction that
-        has written, in a `TestCase`, and with a database in memory they are queried on the
-        caller's own connection. The instances are the caller's: changing one changes no other's.
-
-        Raises:
-            TooManyRows: there are more than `max_rows`.
-            Exception: whatever the query raises.
-        """
-        return self._reader().read(self)
-
-    async def aall(self) -> ModelRows[M]:
-        """Return what `all` does, without holding the event loop."""
-        return await self._reader().aread(self)
-
-    def get(self, pk: Any) -> M:
-        """Return the row with a primary key.
-
-        Raises:
-            DoesNotExist: the model's own; the binding has no such row.
-        """
-        return self.all().get(pk)
-
-    async def aget(self, pk: Any) -> M:
-        """Return what `get` does, without holding the event loop."""
-        return (await self.aall()).get(pk)
-
-    def keys(self) -> list[Any]:
-        """Return the primary keys of the rows, in order."""
-        return self.all().keys()
-
-    async def akeys(self) -> list[Any]:
-        """Return what `keys` does, without holding the event loop."""
-        return (await self.aall()).keys()
-
-    def __iter__(self) -> Iterator[M]:
-        return iter(self.all())
-
-    async def __aiter__(self) -> AsyncIterator[M]:
-        for row in await self.aall():
-            yield row
-
-    def __len__(self) -> int:
-        return len(self.all())
-
-    def __bool__(self) -> bool:
-        return True  # it is a declaration: asking whether there is one must not read its rows
-
-    def __contains__(self, item: object) -> bool:
-        return item in self.all()
-
-    @property
-    def version(self) -> str:
-        """A text that is equal for equal rows, in every process and after every restart."""
-        return self.all().version
-
-    @property
-    def last_modified(self) -> datetime.datetime:
-        """When this process last saw the rows change."""
-        return self.all().last_modified
-
-    def refresh(self) -> ModelRows[M]:
-        """Read all rows of all this binding's views anew, and send subscribers what differed."""
-        self._reader().refresh(self)
-        return self.all()
-
-    async def arefresh(self) -> ModelRows[M]:
-        """Do what `refresh` does, without holding the event loop."""
-        self._reader().refresh(self)
-        return await self.aall()
-
-    def clear(self) -> None:
-        """Forget the rows of all this binding's views in this process. They are read again when
-        they are next wanted; subscribers are sent all anew."""
-        self._reader().clear(self)
-
-    async def aclear(self) -> None:
-        """Do what `clear` does."""
-        self._reader().clear(self)
 
     def message(self, action: str, payload: Any) -> None:
         """Hear what a subscriber would: called after each cycle, once for each change.
@@ -325,11 +199,6 @@ class Binding(Generic[M]):
     def hears_messages(cls) -> bool:
         """Return whether it is kept live for `message`: by default where that is overridden."""
         return cls.message is not Binding.message
-
-    def _reader(self) -> Reader:
-        if Binding._wired is None:
-            raise BindingError('Add "bindserver" to INSTALLED_APPS.')
-        return Binding._wired
 
     # What it declares.
 
@@ -420,22 +289,6 @@ class Binding(Generic[M]):
         return value
 
 
-def _unasked(value: Any) -> Any:
-    """Return a copy of a caller's row, which does not hear what the other comes to remember."""
-    if not isinstance(value, Model):
-        return value
-    twin = copy.copy(value)
-    if known := vars(twin).get("_prefetched_objects_cache"):
-        vars(twin)["_prefetched_objects_cache"] = dict(known)
-    return twin
-
-
-def remembered(instance: object) -> set[str]:
-    """Return the names of an object's cached properties that have been looked at."""
-    kind = type(instance)
-    return {name for name in vars(instance) if isinstance(getattr(kind, name, None), CACHED)}
-
-
 def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
     """Return the model of a binding, or of a class of bindings.
 
@@ -475,31 +328,3 @@ def is_sent(binding: Binding[Any] | type[Binding[Any]]) -> bool:
         or bool(getattr(binding, "groups", ()))
         or bool(getattr(binding, "group", None))
     )
-
-
-def says_fields(serializer_class: type[Any]) -> bool:
-    """Return whether somebody has said which fields a serializer has; `every_field` has not."""
-    return not getattr(serializer_class, "bindserver_unsaid", False)
-
-
-@functools.lru_cache(maxsize=SERIALIZERS_KEPT)
-def every_field(model: type[Model]) -> type[serializers.ModelSerializer[Any]]:
-    """Return a `ModelSerializer` of all fields, for a binding that has not said which."""
-    body = {"bindserver_unsaid": True, PLAIN: (model, "__all__")}
-    return type(f"{model.__name__}Row", (plain_serializer(model, "__all__"),), body)
-
-
-def plain_serializer(
-    model: type[Model], fields: Sequence[str] | str
-) -> type[serializers.ModelSerializer[Any]]:
-    """Return a `ModelSerializer` of the model's named fields, or of "__all__"; always the same."""
-    return _plain_serializer(model, tuple(fields) if isinstance(fields, list) else fields)
-
-
-@functools.lru_cache(maxsize=SERIALIZERS_KEPT)
-def _plain_serializer(
-    model: type[Model], fields: Sequence[str] | str
-) -> type[serializers.ModelSerializer[Any]]:
-    meta = type("Meta", (), {"model": model, "fields": fields})
-    body = {"Meta": meta, PLAIN: (model, fields)}
-    return type(f"{model.__name__}Row", (serializers.ModelSerializer,), body)

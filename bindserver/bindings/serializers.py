@@ -17,8 +17,9 @@ from typing import Any, NoReturn, Self
 
 from rest_framework import serializers
 
-from bindserver.bindings.binding import SAY, UNSAID, Binding, is_sent, says_fields
+from bindserver.bindings.binding import SAY, UNSAID, Binding, is_sent
 from bindserver.bindings.columns import serializer_for
+from bindserver.bindings.model_serializers import says_fields
 from bindserver.exceptions import BindingError
 
 REQUEST_KEYS = frozenset({"format", "request", "view"})

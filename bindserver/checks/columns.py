@@ -15,9 +15,9 @@ from bindserver.bindings.binding import alias_of, declared_columns, model_of
 from bindserver.bindings.columns import ColumnsRow, has_dicts, serializer_for
 from bindserver.bindings.registry import BindingClass
 from bindserver.exceptions import BindingError
+from bindserver.queries.column_expressions import expressions_of
 from bindserver.queries.columns import (
     Columns,
-    expressions_of,
     in_order,
     told_apart,
     why_multiplied,

@@ -17,9 +17,9 @@ from bindserver.bindings.binding import (
     declared_columns,
     is_sent,
     model_of,
-    plain_serializer,
 )
 from bindserver.bindings.columns import serializer_for
+from bindserver.bindings.model_serializers import plain_serializer
 from bindserver.bindings.registry import BindingClass
 from bindserver.bindings.row_keys import row_key
 from bindserver.bindings.serializers import NoRequest

@@ -16,9 +16,9 @@ from bindserver.bindings.binding import (
     declared_columns,
     is_sent,
     model_of,
-    plain_serializer,
 )
 from bindserver.bindings.columns import serializer_for
+from bindserver.bindings.model_serializers import plain_serializer
 from bindserver.bindings.params import RESERVED_NAMES, field_of
 from bindserver.bindings.registry import BindingClass
 from bindserver.exceptions import BindingError

@@ -6,7 +6,6 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, ClassVar, cast
 
 from django.core.exceptions import ValidationError
@@ -19,9 +18,7 @@ from rest_framework.serializers import BaseSerializer
 from bindserver.bindings.binding import (
     Binding,
     alias_of,
-    declared_columns,
     model_of,
-    says_fields,
 )
 from bindserver.bindings.columns import has_dicts
 from bindserver.bindings.params import from_query
@@ -33,16 +30,14 @@ from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams, Unsound
 from bindserver.http.cached import asks_code, held, is_exact, paginates_sequences
 from bindserver.http.conditional import CURSOR_HEADER, TextResponse, make_conditional
+from bindserver.http.served_bindings import (
+    binding_class,
+    has_columns,
+    queryset_for_routes,
+    serializer_of,
+)
 from bindserver.queries.compiler import queryset_of, reads_alike
 from bindserver.queries.serializer_traits import traits_of
-
-
-def _named_by(model: type[Model]) -> QuerySet[Any]:
-    """Return the queryset by which routers name a viewset's routes."""
-    try:
-        return model._default_manager.all()
-    except Exception:  # a manager may answer in a request's surroundings alone, and none is here
-        return QuerySet(model).none()
 
 
 class BoundModelViewSet(viewsets.ModelViewSet[Any]):
@@ -69,12 +64,12 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         if "queryset" in vars(cls):
             cls._names_queryset = vars(cls)["queryset"] is not None
         if not cls._names_queryset and (cls.binding is not None or cls.model is not None):
-            cls.queryset = _named_by(model_of(binding_class(cls)))
+            cls.queryset = queryset_for_routes(model_of(binding_class(cls)))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse a binding that a system check refuses, before anything else is asked."""
         self._demand()
-        if _has_columns(binding_class(type(self))):
+        if has_columns(binding_class(type(self))):
             self._list_alone(request)
         super().initial(request, *args, **kwargs)
 
@@ -146,7 +141,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         """Return the viewset's own serializer, else the binding's."""
         if self.serializer_class is not None:
             return self.serializer_class
-        return _serializer_of(self.get_binding())
+        return serializer_of(self.get_binding())
 
     def get_serializer_context(self) -> dict[str, Any]:
         """Return DRF's context, and what the binding adds to it."""
@@ -296,11 +291,6 @@ def _is_own(viewset: type[BoundModelViewSet], action: str) -> bool:
     return getattr(viewset, action) is not getattr(BoundModelViewSet, action)
 
 
-def _has_columns(binding: type[Binding[Any]]) -> bool:
-    """Return whether a binding's class says that its rows are no instances of a model."""
-    return binding.aggregate is not None or declared_columns(binding) is not None
-
-
 FILTERING = re.compile(r"(rest_framework|django_filters)\.")
 
 
@@ -311,52 +301,3 @@ def _methods(*names: str) -> Mapping[str, Any]:
 _SERIALIZING = _methods("get_serializer", "get_serializer_class", "get_serializer_context")
 LISTING = {**_SERIALIZING, **_methods("paginate_queryset")}
 RETRIEVING = {**_SERIALIZING, **_methods("get_object", "check_object_permissions")}
-
-
-def binding_class(viewset: type[BoundModelViewSet]) -> type[Binding[Any]]:
-    """Return the class of bindings that a viewset serves; one is made for a bare model."""
-    if viewset.binding is None:
-        assert viewset.model is not None, (
-            f"{viewset.__name__} needs `binding = YourBinding` or `model = YourModel`."
-        )
-        return _class_for_model(viewset.model)
-    if isinstance(viewset.binding, type):
-        return viewset.binding
-    if viewset.binding.is_plain():
-        return type(viewset.binding)
-    return _class_like(viewset.binding)
-
-
-def _class_like(binding: Binding[Any]) -> type[Binding[Any]]:
-    """Return a class that declares what an instance does; made once, and not published."""
-    if id(binding) not in _classes:
-        declared = binding.own_attributes()
-        name = f"{type(binding).__name__}{len(_classes)}"
-        body = {**declared, "event": None, "__module__": __name__, "__qualname__": name}
-        _classes[id(binding)] = (binding, type(name, (type(binding),), body))
-    return _classes[id(binding)][1]
-
-
-_classes: dict[int, tuple[Binding[Any], type[Binding[Any]]]] = {}
-"""Each instance that a viewset names, by its identity, and the class that is like it."""
-
-
-@lru_cache(maxsize=256)
-def _class_for_model(model: type[Model]) -> type[Binding[Any]]:
-    name = f"{model.__name__}Rows"
-    return type(name, (Binding,), {"__module__": model.__module__, "model": model})
-
-
-def _serializer_of(binding: Binding[Any]) -> type[BaseSerializer[Any]]:
-    """Return a binding's own serializer.
-
-    Raises:
-        AssertionError: nobody has said which fields are to be served.
-    """
-    found = binding.get_serializer_class()
-    if not says_fields(found):
-        raise AssertionError(  # raised, since `python -O` leaves asserts out
-            f"Name a `serializer_class` in the viewset, or in {type(binding).__name__} one or its "
-            "`fields`."
-        )
-    return found

@@ -17,16 +17,16 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db.models import F, Field, Model, OrderBy, QuerySet
-from django.db.models.expressions import Col, Ref
-from django.db.models.sql import Query
-from django.db.models.sql.datastructures import Join
+from django.db.models.expressions import Col
 from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.columns import ColumnsRow, has_dicts, is_said, names_in
-from bindserver.bindings.row_keys import RowKey, field_named, is_simple, names_of_key
+from bindserver.bindings.row_keys import RowKey, field_named, names_of_key
 from bindserver.engine.protocol import SAFE_INTEGER
 from bindserver.exceptions import BindingError
+from bindserver.queries.column_expressions import expressions_of, key_column, name_of_key
+from bindserver.queries.telling_apart import by_distinct, by_groups, by_repetition, single_column
 
 KEY_NAMES = ("key", "group_key")
 """Under which of these names a key is added that no column says."""
@@ -190,158 +190,21 @@ def told_apart(queryset: QuerySet[Any]) -> Columns:
     query: Any = queryset.query
     names, said = names_in(queryset), is_said(queryset)
     expressions = expressions_of(query)
-    pk = _name_of_key(query, expressions)
+    pk = name_of_key(query, expressions)
     if query.combinator:
         return _combined(queryset, names, said)
     if isinstance(query.group_by, tuple):
-        by, whole = _grouped(query, expressions, pk), "its rows are groups"
+        by, whole = by_groups(query, expressions, pk), "its rows are groups"
     elif query.distinct and not query.distinct_fields:
-        by, whole = _distinct(query, expressions, pk), "its rows are distinct values"
+        by, whole = by_distinct(query, expressions, pk), "its rows are distinct values"
     else:
-        by, whole = _repeated(query, expressions), "a relation to many brings rows repeatedly"
+        by, whole = by_repetition(query, expressions), "a relation to many brings rows repeatedly"
         if by is not None:
             return Columns(names=names, said=said, by=by, beside_pk=True, pk=pk, whole=whole)
     if by is None:
-        return Columns(names=names, said=said, pk=pk, single=_key_column(queryset.model, pk))
-    single = _single(query, expressions, by)
+        return Columns(names=names, said=said, pk=pk, single=key_column(queryset.model, pk))
+    single = single_column(query, expressions, by)
     return Columns(names=names, said=said, by=by, pk=pk, single=single, whole=whole)
-
-
-def expressions_of(query: Any) -> dict[str, Any]:
-    """Return what each name in the rows stands for."""
-    found = dict(query.extra_select)
-    found |= dict(zip(query.values_select, query.select, strict=False))
-    for name, item in query.annotation_select.items():
-        found[name] = _referred(item)
-    return found
-
-
-def _referred(item: Any) -> Any:
-    """Return the expression that a reference to an annotation stands for, or what is none."""
-    return getattr(item, "source", None) if isinstance(item, Ref) else item
-
-
-def _name_of_key(query: Any, expressions: Mapping[str, Any]) -> str:
-    """Return under which name the primary key is selected, or nothing."""
-    for name, item in expressions.items():
-        if isinstance(item, Col) and item.alias == query.base_table and item.target.primary_key:
-            return name
-    return ""
-
-
-def _key_column(model: type[Model], name: str) -> tuple[str, Field[Any, Any]] | None:
-    """Return the primary key's column where that can be the key as it is."""
-    field: Any = model._meta.pk
-    return (name, field) if name and _says_itself(field) else None
-
-
-def _says_itself(field: Any) -> bool:
-    """Return whether a column's values are numbers or texts, on the wire as in the database."""
-    return is_simple(field) and not hasattr(field, "from_db_value")
-
-
-def _single(
-    query: Any, expressions: Mapping[str, Any], by: Sequence[str] | None
-) -> tuple[str, Field[Any, Any]] | None:
-    """Return the one column that tells rows apart, if it can be their key as it is."""
-    if by is None or len(by) != 1:
-        return None
-    item = expressions.get(by[0])
-    if not isinstance(item, Col) or query.combinator:
-        return None
-    field: Any = item.target
-    # Whether a joined row is there depends on more than the columns.
-    sure = item.alias == query.base_table and not field.null
-    return (by[0], field) if sure and _says_itself(field) else None
-
-
-def _grouped(query: Any, expressions: Mapping[str, Any], pk: str) -> tuple[str, ...] | None:
-    """Return the columns that groups are made by; None where each row is a group of its own.
-
-    Raises:
-        BindingError: the rows lack one of them.
-    """
-    grouped = [_referred(item) for item in query.group_by]
-    if any(_is_key(query, item) for item in grouped) and not _among_many(query, grouped):
-        return None
-    by = [name for name, item in expressions.items() if _makes_groups(item)]
-    held = {_plain(expressions[name]) for name in by}
-    missing = [item for item in grouped if _plain(item) not in held]
-    if not missing:
-        return tuple(by)
-    if query.distinct:
-        return tuple(expressions)
-    left_out = ", ".join(sorted({_named(item) for item in missing}))
-    raise BindingError(
-        f"the groups are made by {left_out}, which values() does not select, so that nothing tells "
-        f"them apart. Name what they are made by in the last values() as well, or say distinct()."
-    )
-
-
-def _is_key(query: Any, item: Any) -> bool:
-    return isinstance(item, Col) and item.alias == query.base_table and item.target.primary_key
-
-
-def _makes_groups(item: Any) -> bool:
-    """Return whether rows of one group all have the same of a column, and others something else."""
-    if getattr(item, "contains_aggregate", False) or getattr(item, "contains_over_clause", False):
-        return False
-    return bool(item.get_group_by_cols()) if hasattr(item, "get_group_by_cols") else True
-
-
-def _plain(item: Any) -> Any:
-    """Return what is equal for equal expressions, whatever they are hashed by."""
-    return item.identity if hasattr(item, "identity") else item
-
-
-def _named(item: Any) -> str:
-    return item.target.name if isinstance(item, Col) else str(item)
-
-
-def _distinct(query: Any, expressions: Mapping[str, Any], pk: str) -> tuple[str, ...] | None:
-    """Return the columns by which distinct rows are told apart: any may differ."""
-    if pk and not _among_many(query, expressions.values()):
-        return None
-    return tuple(expressions)
-
-
-def _repeated(query: Any, expressions: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Return the columns in which the rows of one primary key may differ; None where there is one
-    row of each."""
-    many = [name for name, item in expressions.items() if _among_many(query, [item])]
-    if query.extra_tables:
-        many = list(expressions)
-    return tuple(many) if many else None
-
-
-def _among_many(query: Any, expressions: Any) -> bool:
-    """Return whether something is a column of a row of which one row of the model may have many."""
-    return any(_is_many(query, col.alias) for item in expressions for col in _columns_in(item))
-
-
-def _columns_in(item: Any) -> Iterator[Col]:
-    """Yield the columns of the query's own tables that an expression is made of, but for those that
-    an aggregate makes one of."""
-    if isinstance(item, Col):
-        yield item
-    elif isinstance(item, Ref):
-        yield from _columns_in(_referred(item))
-    elif hasattr(item, "get_external_cols"):
-        yield from item.get_external_cols()
-    elif not getattr(item, "contains_aggregate", False) and not isinstance(item, Query):
-        for part in getattr(item, "get_source_expressions", tuple)():
-            yield from _columns_in(part)
-
-
-def _is_many(query: Any, alias: str) -> bool:
-    """Return whether a table is joined by a relation to many, or behind one."""
-    source = query.alias_map.get(alias)
-    while isinstance(source, Join):
-        field: Any = source.join_field
-        if not (field.many_to_one or field.one_to_one):
-            return True
-        source = query.alias_map.get(source.parent_alias)
-    return False
 
 
 def _combined(queryset: QuerySet[Any], names: tuple[str, ...], said: bool) -> Columns:
@@ -349,11 +212,11 @@ def _combined(queryset: QuerySet[Any], names: tuple[str, ...], said: bool) -> Co
     enough, and of any others all of their columns."""
     query: Any = queryset.query
     parts = [_part(one, query) for one in query.combined_queries]
-    pks = {_name_of_key(query, part) if part else "" for part in parts}
+    pks = {name_of_key(query, part) if part else "" for part in parts}
     alike = len({(one.model, tuple(_targets(part))) for one, part in _pairs(query, parts)}) == 1
     if alike and all(parts) and len(pks) == 1 and "" not in pks:
         pk = pks.pop()
-        single = _key_column(queryset.model, pk)
+        single = key_column(queryset.model, pk)
         return Columns(
             names=names, said=said, by=(pk,), pk=pk, single=single, whole="it is a union"
         )

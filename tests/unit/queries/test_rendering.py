@@ -16,7 +16,7 @@ from django.db.models import QuerySet
 from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
-from bindserver.bindings.binding import plain_serializer
+from bindserver.bindings.model_serializers import plain_serializer
 from bindserver.bindings.row_keys import wire_key
 from bindserver.bindings.serializers import NoRequest
 from bindserver.database.pacing import Pacer
