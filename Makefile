@@ -19,11 +19,12 @@ CHROMIUM ?= $(shell command -v chromium || command -v chromium-browser)
 # What somebody gave is one word of the shell's, whatever stands in it.
 quoted = '$(subst ','\'',$(1))'
 
-# What is run with the settings of the tests' own project, whatever the caller's environment says.
-PYTEST = env -u DATABASE_URL -u DEBUG $(BIN)/python -m pytest
+# What is run with the settings of the tests' own project, whatever the caller's environment says; and with bytecode
+# that is kept, since tests start hundreds of servers and commands, each of which would compile the package again.
+PYTEST = env -u DATABASE_URL -u DEBUG -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test needs fast style lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers format clean
+.PHONY: help run test needs fast style quick-tests lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,7 +38,10 @@ test: needs lint js-tests unit-tests python-tests browser-tests ## Run linters, 
 needs:
 	@CHROMIUM=$(call quoted,$(CHROMIUM)) sh scripts/needs.sh
 
-fast: style ## Check style, types, imports and what is quick among the unit tests; needs Python alone
+fast: $(VENV)/.fast ## Check style, types, imports and what is quick among the unit tests; needs Python alone
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target style quick-tests
+
+quick-tests: $(VENV)/.fast
 	$(PYTEST) tests/unit -n 2 --dist loadfile -m "not slow"
 
 lint: style client-js/node_modules/.done ## Check style, types and the order of imports
@@ -83,6 +87,7 @@ format: $(VENV)/.fast ## Put Python code in order
 
 clean: ## Remove what was installed and made
 	rm -rf $(VENV) .make .matrix .strangers client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	@sh scripts/make-venv.sh $(call quoted,$(PYTHON)) $(VENV)

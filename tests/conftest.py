@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,30 @@ def close_programs() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
-    """A migrated database without (False) and with (True) a change log."""
-    folder = tmp_path_factory.mktemp("template")
-    plain = Server(folder / "plain.sqlite3").prepare(capture=False)
-    logged = Server(folder / "logged.sqlite3")
-    shutil.copy(plain.database, logged.database)
-    logged.manage("bindings", "capture", "install")
+    """A migrated database without (False) and with (True) a change log; made once for all
+    processes that share a run."""
+    run = tmp_path_factory.getbasetemp()
+    folder = run.parent if "PYTEST_XDIST_WORKER" in os.environ else run
+    with made_once(folder / "template") as new:
+        plain = Server(folder / "template/plain.sqlite3")
+        logged = Server(folder / "template/logged.sqlite3")
+        if new:
+            plain.prepare(capture=False)
+            shutil.copy(plain.database, logged.database)
+            logged.manage("bindings", "capture", "install")
     return {False: plain.database, True: logged.database}
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[bool]:
+    """Say whether a folder is to be filled: by whoever comes first, while the others wait."""
+    done = folder / "done"
+    folder.mkdir(exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        new = not done.exists()
+        yield new
+        done.touch()
 
 
 MakeServer = Callable[..., Server]
