@@ -239,7 +239,7 @@ export class Client {
     }
     this.#tellStatus();
     if (this.status === "live") {
-      this.#emitter._tell("connect", undefined);
+      this.#emitter._tell("connect");
     }
   }
 
@@ -333,8 +333,7 @@ export class Client {
   }
 
   #ping() {
-    this.#pings += 1;
-    this.#connection._send(ping(this.#pings));
+    this.#connection._send(ping(++this.#pings));
   }
 }
 

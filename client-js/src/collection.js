@@ -157,7 +157,7 @@ export class Collection {
     if (this.#told !== this.#shown) {
       this.#told = this.#shown;
       this.#settle();
-      this.#emitter._tell(STEP, undefined);
+      this.#emitter._tell(STEP);
     }
   }
 

@@ -217,8 +217,7 @@ export class Connection {
 
   /** @param {number} code */
   #wait(code) {
-    const delay = reconnectDelay(code, this.#attempt, this.#env.random);
-    this.#attempt += 1;
+    const delay = reconnectDelay(code, this.#attempt++, this.#env.random);
     this.#hurries = !isPatient(code);
     this.#timer._set(() => this._start(), delay);
     return delay;

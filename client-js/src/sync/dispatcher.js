@@ -69,7 +69,7 @@ export class Dispatcher {
       this.#transaction._begin();
     } else if (event === "$commit") {
       this.#transaction._commit();
-    } else if (!event.startsWith("$")) {
+    } else if (event[0] !== "$") {
       this.#frame(event, data);
     }
   }

@@ -36,7 +36,7 @@ export class Emitter {
    * listener brings about is heard after what it was called for, so that the last word is the newest.
    *
    * @param {string} event
-   * @param {unknown} data
+   * @param {unknown} [data]
    */
   _tell(event, data) {
     const isFirst = this.#due.length === 0;
@@ -48,20 +48,15 @@ export class Emitter {
     }
     try {
       for (const call of this.#due) {
-        attempt(call);
+        try {
+          call();
+        } catch (error) {
+          report(error);
+        }
       }
     } finally {
       this.#due = [];
     }
-  }
-}
-
-/** @param {() => void} call */
-function attempt(call) {
-  try {
-    call();
-  } catch (error) {
-    report(error);
   }
 }
 

@@ -82,7 +82,7 @@ export function parse(text) {
     }
     return { event, data };
   }
-  if (!event.startsWith("$")) {
+  if (event[0] !== "$") {
     throw new BadFrame("no data");
   }
   return { event, data: {} };

@@ -284,13 +284,13 @@ export class Subscriptions {
       if (!this.#throttle._take(() => this.#say())) {
         return;
       }
-      this.#newestRef += 1;
+      const ref = ++this.#newestRef;
       if (this.#leaves.delete(each)) {
-        this.#leaving.set(this.#newestRef, each);
-        this.#send(each._leave(this.#newestRef));
+        this.#leaving.set(ref, each);
+        this.#send(each._leave(ref));
       } else {
         this.#due.delete(each);
-        this.#send(each._ask(this.#newestRef));
+        this.#send(each._ask(ref));
         each._expect(this.#late);
       }
     }
