@@ -38,8 +38,8 @@ def names_in(queryset: QuerySet[Any]) -> tuple[str, ...]:
 
 def is_said(queryset: QuerySet[Any]) -> bool:
     """Return whether somebody has named the columns: a bare `values()` takes all there are."""
-    fields: Sequence[str] | None = queryset._fields  # type: ignore[attr-defined]
-    return bool(fields) or bool(queryset.query.selected)
+    rows: Any = queryset  # whose types say nothing of `_fields`
+    return bool(rows._fields) or bool(rows.query.selected)
 
 
 class ColumnsRow(serializers.BaseSerializer[Any]):

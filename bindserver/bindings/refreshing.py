@@ -42,14 +42,14 @@ def refresh_of(binding: Binding[Any] | type[Binding[Any]]) -> float | None:
     said: object = binding.refresh_seconds
     if said is None:
         return None
-    number = isinstance(said, (int, float)) and not isinstance(said, bool)
-    if not number or not LEAST_SECONDS <= said < math.inf:  # type: ignore[operator]
+    number = said if isinstance(said, (int, float)) and not isinstance(said, bool) else 0
+    if not LEAST_SECONDS <= number < math.inf:
         name = (binding if isinstance(binding, type) else type(binding)).__name__
         raise BindingError(
             f"{name}.refresh_seconds is a number of seconds, {LEAST_SECONDS:g} at least, not "
             f"{said!r}."
         )
-    return float(said)  # type: ignore[arg-type]
+    return float(number)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
@@ -217,7 +217,7 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         """Answer with a row, from memory where it is one of the binding's own."""
         key = None if asks_about_objects(map(type, self.get_permissions())) else self._key()
         # Code of the project's own may tell a row alone from one of a list.
-        if key is not None and traits_of(cast(Any, self.get_serializer_class())).own:
+        if key is not None and traits_of(self._serializer_class()).own:
             snapshot, _ = self._held(RETRIEVING)
             if snapshot is not None and snapshot.dicts:
                 snapshot = None  # its keys are no model's
@@ -267,8 +267,11 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
 
     def _adds_key(self, snapshot: Snapshot) -> bool:
         """Return whether rows in memory have a key that the serializer leaves out."""
-        serializer_class: Any = self.get_serializer_class()
-        return snapshot.key not in traits_of(serializer_class).fields
+        return snapshot.key not in traits_of(self._serializer_class()).fields
+
+    def _serializer_class(self) -> Any:
+        """Return what `get_serializer_class` does, which a project's own may give another type."""
+        return self.get_serializer_class()
 
 
 def filters_any_class_alike(view: Any) -> bool:

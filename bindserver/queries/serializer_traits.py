@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 from django.db.models import CharField, IntegerField
 from rest_framework import serializers
@@ -120,7 +120,8 @@ def _is_faithful(field: Any) -> bool:
     ):
         return False
     if isinstance(field, serializers.PrimaryKeyRelatedField):
-        queryset = cast(Any, field).queryset
+        related: Any = field
+        queryset = related.queryset
         key = queryset.model._meta.pk if queryset is not None else None
         return field.pk_field is None and isinstance(key, IntegerField | CharField)
     if isinstance(field, serializers.DecimalField):

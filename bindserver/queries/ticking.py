@@ -307,7 +307,9 @@ def _shift(part: Any) -> datetime.timedelta | None:
     if left is not None and right is not None:
         return left + right if part.connector == "+" else left - right
     left, right = _interval(part.lhs), _shift(part.rhs)
-    return left + right if None not in (left, right) and part.connector == "+" else None  # type: ignore[operator]
+    if left is None or right is None or part.connector == "-":
+        return None
+    return left + right
 
 
 def _interval(part: Any) -> datetime.timedelta | None:
