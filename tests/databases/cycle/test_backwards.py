@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,10 +15,11 @@ from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.queries.query import Query
 from tests.app.models import Category, Membership, Product, Shelf, Tag
 from tests.support.turning import Follower, Turning, add
+
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 IN_STOCK = Q(product__stock__gt=3)
 
@@ -75,15 +76,6 @@ QUERYSETS: dict[str, Callable[[], QuerySet[Any]]] = {
         value=Count("product", distinct=True) + Count("shelf", distinct=True)
     ).filter(Exists(Membership.objects.filter(category=OuterRef("pk")))),
 }
-
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
 
 
 Declared = tuple[Binding[Any], Callable[[], list[Any]]]

@@ -14,19 +14,11 @@ from rest_framework import serializers
 from rest_framework.utils.encoders import JSONEncoder
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Tag
 from tests.support.turning import Follower, Turning, add
 
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 class TotalRow(serializers.Serializer[Any]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from io import StringIO
 from typing import Any
 
@@ -11,12 +10,13 @@ from django.core.management import call_command
 from django.db import connections, models
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.capture.log import log_of
 from tests.app.bindings import ProductBinding
 from tests.app.models import Product, Tag
 from tests.conftest import BARE
 from tests.support.turning import Turning, add
+
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 class Summary(models.Model):
@@ -27,15 +27,6 @@ class Summary(models.Model):
     class Meta:
         app_label = "app"
         managed = False
-
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
 
 
 def declare(**declared: Any) -> type[Binding[Summary]]:

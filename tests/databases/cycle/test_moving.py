@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -14,7 +13,6 @@ from django.db.models import F, QuerySet
 from django.test import override_settings
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.cycle.failures import LOCKED_SECONDS
 from bindserver.cycle.inbox import Caller, ReadRequest, SessionRequest, SnapshotRequest
 from bindserver.cycle.live_view import ViewState
@@ -34,14 +32,7 @@ from tests.app.bindings import (
 from tests.app.models import Category, Product, Tag, Word
 from tests.support.turning import Follower, Turning, add, part
 
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 class TestTurns:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -17,22 +17,14 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.bindings import refreshing
 from bindserver.bindings.clock import clock_at
-from bindserver.bindings.registry import registry
 from bindserver.checks.bindings import problems_of
 from bindserver.queries.present import compared_with
 from tests.app.models import Booking
 from tests.support.turning import Turning
 
+pytestmark = pytest.mark.usefixtures("forget_bindings")
+
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
 
 
 def declare(**declared: Any) -> type[Binding[Booking]]:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import Caller, ReadRequest, SessionRequest, SnapshotRequest
 from bindserver.cycle.waiting import EVERYTHING
 from bindserver.engine.effects import Ask
@@ -28,13 +26,8 @@ SHOWN = {"stock": 0}
 
 
 @pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
+def show_nothing(forget_bindings: None) -> None:
     SHOWN["stock"] = 0
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
 
 
 def of_stock(self: Any) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from django.db.models.functions import Now
 from django.test import override_settings
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import Caller, ReadRequest, SessionRequest, SnapshotRequest
 from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.waiting import EVERYTHING
@@ -31,16 +30,9 @@ from tests.support.ear import Ear
 from tests.support.passing import Passing, database_now, passing_time
 from tests.support.turning import Follower, Turning
 
+pytestmark = pytest.mark.usefixtures("forget_bindings")
+
 HOUR = datetime.timedelta(hours=1)
-
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
 
 
 @pytest.fixture

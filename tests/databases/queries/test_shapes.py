@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -15,7 +15,6 @@ from django.db.models.functions import RowNumber
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.database.pacing import Pacer
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
@@ -26,14 +25,7 @@ from tests.app.models import Category, Membership, Note, Product, Restaurant, Ta
 from tests.support.turning import Turning, add, part
 from tests.unit.queries.test_rendering import Sample
 
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 
 # What has a shape.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,9 +12,10 @@ from django.db.models import F, Q
 from django.db.models.functions import Length
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.queries.query import Query
 from tests.unit.queries.test_rendering import Sample
+
+pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 TYPED: dict[str, Any] = {
     "integer": 3,
@@ -53,15 +53,6 @@ CONDITIONS: dict[str, Any] = {
     "a sum": Q(integer__gt=F("big") + 2),
     "a length": Q(text__gt=Length("chars") + 1),
 }
-
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
 
 
 @pytest.mark.parametrize("condition", CONDITIONS.values(), ids=CONDITIONS.keys())
