@@ -39,7 +39,7 @@ needs:
 	@CHROMIUM=$(call quoted,$(CHROMIUM)) sh scripts/needs.sh
 
 fast: $(VENV)/.fast ## Check style, types, imports and what is quick among the unit tests; needs Python alone
-	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target style quick-tests
+	@$(MAKE) --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) style quick-tests
 
 quick-tests: $(VENV)/.fast
 	$(PYTEST) tests/unit -n 2 --dist loadfile -m "not slow"
