@@ -58,11 +58,13 @@ class Turn:
         self.postponed += serving.postponed
         self.unanswered |= renewal.unwatched
         advance.move()
-        routing = context.store.routing
-        for live in list(routing.unsettled):
-            self._answer(live)
-            routing.settle(live)
-        self.unanswered |= bool(context.staying or routing.held or advance.unwatched)
+        self._settle()
+        if advance.is_left:  # what is dear must not hold up what is ready
+            context.publish()
+            advance.move_dear()
+            self._settle()
+        held = context.store.routing.held
+        self.unanswered |= bool(context.staying or held or advance.unwatched)
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not context.source.watches(context.store.reads())
 
@@ -72,6 +74,13 @@ class Turn:
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     # Answers.
+
+    def _settle(self) -> None:
+        """Answer all who wait for rows that are here."""
+        routing = self._context.store.routing
+        for live in list(routing.unsettled):
+            self._answer(live)
+            routing.settle(live)
 
     def _answer(self, live: LiveView) -> None:
         """Answer all who wait for the view's rows, if they are here.

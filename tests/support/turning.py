@@ -16,6 +16,7 @@ from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Caller, Hint, Request, SessionRequest
 from bindserver.cycle.lag import LaggingViews, lagging_views
+from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded, Loader
 from bindserver.cycle.turn import Turn
@@ -97,6 +98,7 @@ class Turning:
     def __init__(self) -> None:
         self._loaded: SimpleQueue[Loaded] = SimpleQueue()
         self.store = ViewStore("default", b"secret")
+        self.store.lanes = Lanes(endless=True)  # a busy machine is not to change what is tested
         self.loader = Loader("default", self._loaded.put)
         self._failure_log = FailureLog()
         self._pacer = Pacer(10)
