@@ -105,12 +105,16 @@ class Advance:
         """Whether `move` has left views that are dear."""
         return bool(self._dear_shapes or self._dear_groups)
 
+    def left(self) -> set[LiveView]:
+        """Return the views that are dear and do not ride: they are not at the present yet."""
+        return {live for group in self._dear_groups for live in group.lives}
+
     def move_dear(self) -> None:
         """Move those views that are dear, one at least, for about as long as the turn took up to
         here."""
         now = time.monotonic()
         self._late = False
-        self._until = now + max(self._lanes.seconds, now - self._context.began)
+        self._until = min(self._until, now + max(self._lanes.seconds, now - self._context.began))
         works: list[LiveShape[LiveView] | Group] = [*self._dear_shapes, *self._dear_groups]
         for work in self._lanes.by_turns(works):
             if isinstance(work, Group):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from bindserver.cycle.advance import Advance
 from bindserver.cycle.context import TurnContext
@@ -58,8 +58,8 @@ class Turn:
         self.postponed += serving.postponed
         self.unanswered |= renewal.unwatched
         advance.move()
-        self._settle()
-        if advance.is_left:  # what is dear must not hold up what is ready
+        self._settle(advance.left())
+        if advance.is_left:  # what is ready must not wait for what is dear
             context.publish()
             advance.move_dear()
             self._settle()
@@ -75,10 +75,14 @@ class Turn:
 
     # Answers.
 
-    def _settle(self) -> None:
-        """Answer all who wait for rows that are here."""
+    def _settle(self, left: Collection[LiveView] = ()) -> None:
+        """Answer all who wait for rows that are here.
+
+        Args:
+            left: views that are not looked at, as they are read later in this turn.
+        """
         routing = self._context.store.routing
-        for live in list(routing.unsettled):
+        for live in [live for live in routing.unsettled if live not in left]:
             self._answer(live)
             routing.settle(live)
 
