@@ -4,60 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import islice
 
 from bindserver.conf import conf
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
+from bindserver.cycle.groups import Group, Groups
 from bindserver.cycle.invalidation import WHOLE, Touched
 from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Loaded, Wanted
+from bindserver.cycle.loads import Loads, publish
 from bindserver.cycle.refresh import read_riders, read_together, refresh, take
 from bindserver.database.snapshot import locked
-from bindserver.engine.events import Arrived, Published
-from bindserver.engine.ring import Delta
-from bindserver.exceptions import Overtaken, Unavailable
+from bindserver.exceptions import Overtaken
 from bindserver.queries.query import OverBudget, Rows, RowsBySlot
 from bindserver.user_code import apart
 
 logger = logging.getLogger("bindserver")
-
-
-@dataclass(slots=True, eq=False)
-class Group:
-    """Views in which the same was touched, and which can be read together."""
-
-    what: Touched
-    lives: list[LiveView]
-
-    @property
-    def shape(self) -> LiveShape[LiveView]:
-        """Theirs."""
-        return self.lives[0].shape
-
-    @property
-    def family(self) -> object:
-        """Their binding."""
-        return self.lives[0].binding
-
-    @property
-    def expected(self) -> float:
-        """How long reading them is going to take, in seconds."""
-        keys = None if self.what.whole else len(self.what.pks)
-        return self.shape.cost.of(keys, len(self.lives))
-
-    @property
-    def moved_at(self) -> float:
-        """When one of them was read for the last time; when it was asked for, if never."""
-        live = self.lives[0]
-        return live.moved_at if live.loaded else live.used_at
-
-
-Groups = dict[Hashable, Group]
 
 
 class Advance:
@@ -76,6 +41,7 @@ class Advance:
         self._failures = failures
         self._routing = context.store.routing
         self._lanes = context.store.lanes
+        self._loads = Loads(context, failures)
         self._dear_shapes: list[LiveShape[LiveView]] = []
         self._dear_groups: list[Group] = []
         self._locked: dict[frozenset[str], Exception] = {}
@@ -201,7 +167,7 @@ class Advance:
             return False
         group.shape.cost.note_load()
         if lives := [live for live in group.lives if not self._lanes.space(live)]:
-            self._have_loaded(lives)
+            self._loads.want(lives)
         return True
 
     def _move_group(self, group: Group) -> None:
@@ -258,7 +224,7 @@ class Advance:
             if not live.shape.is_riding(live):
                 live.position = self._context.position
             live.moved_at = time.monotonic()
-            self._publish(live, None)
+            publish(self._context, live, None)
             return
         self._routing.dismount(live)
         # One that has failed is tried by itself, or it might fail them all.
@@ -301,7 +267,7 @@ class Advance:
         try:
             return apart(read)
         except OverBudget:
-            self._have_loaded(list(every()))
+            self._loads.want(list(every()))
         except Exception as problem:
             self._failures.see_database()
             self._note_lock(lives[0], problem)
@@ -319,58 +285,16 @@ class Advance:
             else:
                 delta = take(live, what, rows_by_slot.get(live.query.slot) or Rows(), *where)
         except OverBudget:
-            self._have_loaded([live])
+            self._loads.want([live])
             return
         except Exception as problem:
             self._note_lock(live, problem)
             raise
         self._context.ticks.settle(live)
         self._context.store.demand_all_rows(live)  # what else is read is known by now
-        self._publish(live, delta)
+        publish(self._context, live, delta)
 
     def _note_lock(self, live: LiveView, problem: Exception) -> None:
         """Have no other view wait in this turn for the lock that this one has waited for."""
         if locked(self._context.alias, problem):
             self._locked[live.tables] = problem
-
-    def _have_loaded(self, lives: Sequence[LiveView]) -> None:
-        for live in lives:
-            live.await_load()
-            self._context.ticks.begin_load(live)
-        durable = self._context.source.durable
-        self._context.loader.load(
-            Wanted(lives=lives, since=self._context.position, durable=durable)
-        )
-
-    def take(self, loaded: Loaded) -> None:
-        """Take a big load's rows; `move` brings them to the present."""
-        live = loaded.live
-        live.shape.learn(loaded.recorder)
-        if loaded.rows is not None:
-            live.shape.cost.note_whole(loaded.seconds, len(loaded.rows.keys))
-        self._lanes.spend(live, loaded.seconds)
-        if live.awaits(
-            loaded.began, loaded.query
-        ):  # else it was set aside, and perhaps read to newer rows
-            self._failures.attempt(live, partial(self._take, loaded))
-
-    def _take(self, loaded: Loaded, live: LiveView) -> None:
-        if loaded.rows is None:
-            raise loaded.problem or Unavailable()
-        self._context.store.demand_all_rows(live)
-        delta = live.load(loaded.rows, loaded.position, began=loaded.began)
-        self._publish(live, delta)
-        if delta is None:
-            self._context.outbound.add(live.audience, Arrived())
-        if live.suspect:
-            live.read_again()  # the load may have begun before that was said
-
-    def _publish(self, live: LiveView, delta: Delta | None) -> None:
-        self._context.store.alarms.set(live)
-        if delta is None and not live.stale:
-            return
-        live.stale = False
-        if live.audience:
-            frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
-            event = Published(frames=frames, version=live.view.version)
-            self._context.outbound.add(live.audience, event)

@@ -31,13 +31,11 @@ logger = logging.getLogger("bindserver")
 
 
 class Work(Protocol):
-    """Something that a turn does to views of one binding.
+    """Something that a turn does to views of one binding."""
 
-    Attributes:
-        moved_at: when they were read for the last time, on the monotonic clock.
-    """
-
-    moved_at: float
+    @property
+    def moved_at(self) -> float:
+        """When they were read for the last time, on the monotonic clock."""
 
     @property
     def family(self) -> object:

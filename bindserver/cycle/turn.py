@@ -12,6 +12,7 @@ from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import Request
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded
+from bindserver.cycle.loads import Loads
 from bindserver.cycle.refresh import missed
 from bindserver.cycle.renewal import Renewal
 from bindserver.cycle.serving import Serving
@@ -44,12 +45,12 @@ class Turn:
         failures = Failures(context)
         renewal = Renewal(context, failures)
         renewal.run()  # first, so that nobody is told of a view that is theirs no more
-        advance = Advance(context, failures)
+        advance, loads = Advance(context, failures), Loads(context, failures)
         for item in items:
             if isinstance(item, Loaded) and item.live in context.staying:
                 self.postponed.append(item)
             elif isinstance(item, Loaded):
-                advance.take(item)
+                loads.take(item)
         requests = [item for item in items if not isinstance(item, Loaded)]
         # Those who ask for something, and those whose views are others now.
         serving = Serving(context, failures, renewal)
