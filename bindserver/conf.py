@@ -39,7 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "SNAPSHOT_SECONDS": 30.0,
     "STALE_SECONDS": 5.0,
     "SYNC_ROWS": 2_000,
-    "TURN_SECONDS": 0.01,
+    "TURN_SECONDS": 0.005,
     "VIEW_SHARE": 0.25,
     "WEBSOCKET_PATH": "/ws/",
 }

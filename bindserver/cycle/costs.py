@@ -13,6 +13,9 @@ CERTAIN_SECONDS = 0.1
 FEWEST_ROWS = 20
 """What one row costs is known from no fewer: the query costs something without any."""
 
+APART = 2.0
+"""What takes so many times as long as a turn has for it is read by a thread of its own."""
+
 WORTH = 10.0
 """Rows are read by key, unless that takes so many times as long as a turn has for it, ..."""
 
@@ -86,7 +89,7 @@ class Cost:
         """
         expected = self.of(keys, views)
         if keys is None:
-            return expected > seconds
+            return expected > APART * seconds
         whole = views * _least(self._wholes)
         return expected > WORTH * seconds and whole <= MUCH_MORE * expected
 

@@ -231,7 +231,7 @@ class Cycle:
             failure_log=self._failure_log,
             source=source,
             pacer=self._pacer,
-            publish=lambda: self._publish_early(context, turn, source),
+            publish=lambda: self._publish(context, turn, source),
         )
         turn, whole = Turn(context), False
         try:
@@ -255,11 +255,6 @@ class Cycle:
         elif turn.unanswered:
             self._put(Hint())
         self._do_chores(source)
-
-    def _publish_early(self, context: TurnContext, turn: Turn, source: Source) -> None:
-        """Hand over what is ready, and note how the others stand, which may take a while."""
-        self._publish(context, turn, source)
-        self._note_lagging(context.position)
 
     def _publish(self, context: TurnContext, turn: Turn, source: Source) -> None:
         """Hand over what a turn has come to, and tell those that they have all of its state who

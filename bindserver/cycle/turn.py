@@ -61,7 +61,8 @@ class Turn:
         advance.move()
         self._settle(advance.left())
         if advance.is_left:  # what is ready must not wait for what is dear
-            context.publish()
+            if context.outbound:
+                context.publish()
             advance.move_dear()
             self._settle()
         held = context.store.routing.held
