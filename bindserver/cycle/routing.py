@@ -56,6 +56,7 @@ class Routing:
     def add(self, live: LiveView) -> None:
         """Take a view of a shape of ours."""
         live.shape.members += 1
+        live.shape.family = live.binding
         self.look_at(live)
 
     def drop(self, live: LiveView) -> None:
