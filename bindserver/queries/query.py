@@ -52,6 +52,7 @@ from bindserver.queries.following import Following
 from bindserver.queries.identity import IdentityEncoder, Statement, digest
 from bindserver.queries.lifetimes import SerializerChoice, renewed
 from bindserver.queries.neighbours import neighbours_of
+from bindserver.queries.read_columns import columns_read
 from bindserver.queries.rendering import (
     ModelRenderer,
     Renderer,
@@ -321,6 +322,17 @@ class Query:
         self.chains = {table: c for table, c in self.chains.items() if table not in behind.views}
         self._reads({**own, **dict.fromkeys(behind.tables)})
         self.tables -= behind.views
+
+    def columns_read(self) -> Mapping[str, frozenset[str]]:
+        """Return which columns of its tables its own SQL reads; nothing of a table where that may
+        be any, as where somebody has written SQL."""
+        summed = self.columns is not None and self.columns.aggregates is not None
+        if self._own_sql is not None or self.behind is not NOTHING_BEHIND or summed:
+            return {}
+        queryset = self._queryset
+        if isinstance(self._renderer, Renderer) and self._serving is None:
+            queryset = self._renderer.narrowed(queryset)
+        return columns_read(queryset, self.alias, self.tables)
 
     def slot_in_words(self) -> str:
         """Return the conditions that tell it from others of its shape; nothing without one."""

@@ -66,6 +66,11 @@ class Installer:
     def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
         return self._triggers.old_columns(tables)
 
+    def columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        """Return none: what is changed by a statement is one row of its triggers' tables, and these
+        cannot be asked which columns were set."""
+        return {}
+
     def demand(self, tables: Collection[Tracked]) -> None:
         self._triggers.demand(tables)
 
