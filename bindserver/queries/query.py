@@ -61,7 +61,7 @@ from bindserver.queries.rendering import (
     serializer_identity,
 )
 from bindserver.queries.serializer_traits import is_own
-from bindserver.queries.shapes import ALL, Shape, Slot, Slots, shape_of
+from bindserver.queries.shapes import ALL, Shape, Slot, Slots, shape_of, undealt
 from bindserver.queries.ticking import NO_CLOCK, Pulse, clock_of
 from bindserver.queries.values import path_of
 from bindserver.queries.windows import Cut, cut_of, why_read_again
@@ -103,6 +103,7 @@ class Rows:
         sorts: of rows that were looked at, and not rendered: their sort values, by primary key, in
             order; they stand before the others.
         ended: whether no rows are behind those of a window.
+        listed: those of which the database was asked in which order they stand, so.
     """
 
     fresh: dict[Key, Fresh] = field(default_factory=dict)
@@ -111,6 +112,7 @@ class Rows:
     count: int = 0
     sorts: dict[Hashable, Sort | None] = field(default_factory=dict)
     ended: bool = False
+    listed: Sequence[Hashable] = ()
 
     def places(self) -> dict[Hashable, Sort | None]:
         """Return the sort values of all rows by primary key, in order."""
@@ -340,7 +342,8 @@ class Query:
 
     def _shape_of(self, queryset: QuerySet[Any]) -> tuple[Shape, Slot] | None:
         # What is read beside a model's row would be a part of the instance that Python is given.
-        return shape_of(queryset, self.alias, joined=self.form is Form.JSON)
+        found = shape_of(queryset, self.alias, joined=self.form is Form.JSON)
+        return undealt(queryset) if found is None and self._cut is not None else found
 
     def _compiled(self, queryset: QuerySet[Any]) -> tuple[Statement, Paths, Chains]:
         """Return the SQL that is read, and how its tables reach the rows."""
@@ -447,7 +450,8 @@ class Query:
         self.fingerprint = digest([path_of(kind), *asked, *rows])[:16]
         self.batch_key: Hashable = None
         if self._shape is not None:
-            self.batch_key = digest([*known, columns, cut, read])
+            # Windows of one query hold other rows, and are told together what has changed in it.
+            self.batch_key = digest([*known, columns, cut is None, read])
         self.unshared = tuple(encoder.unshared)
 
     def part(self) -> bool:
