@@ -15,6 +15,7 @@ from bindserver.bindings.registry import registry
 from bindserver.capture.log import log_of
 from bindserver.capture.log_source import LogSource
 from bindserver.capture.tables import tracked
+from bindserver.exceptions import CaptureBusy
 from bindserver.queries.tables import reads_of
 from tests.app.models import Category, Product
 from tests.conftest import EVERY_DATABASE
@@ -323,3 +324,22 @@ def test_who_forgets_to_ask_which_columns_are_watched_is_found_out(
     turning.turn()
     missed = follower.column("sku")[0] != "missed"
     assert missed == (connection.vendor != "postgresql")
+
+
+def test_a_column_that_cannot_be_watched_is_compared_from_time_to_time(
+    turning: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(tables: Any, **given: Any) -> Any:
+        raise CaptureBusy("somebody holds a lock")
+
+    turning.follow(Plain())
+    turning.turn()
+    monkeypatch.setattr(turning.source._log, "install", refusing)
+    follower = turning.follow(a_new_binding())
+    turning.turn()
+    assert follower.told() == ["sync"]
+    assert turning.source.unseen() == (set() if connection.vendor == "postgresql" else {PRODUCT})
+    write("UPDATE app_product SET sku = 'unseen' WHERE id = 1")
+    turning.compare_suspects()
+    turning.turn()
+    assert follower.column("sku")[0] == "unseen"
