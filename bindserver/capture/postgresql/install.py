@@ -67,8 +67,8 @@ class Installer:
         return self._triggers.old_columns(tables)
 
     def columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
-        """Return none: what is changed by a statement is one row of its triggers' tables, and these
-        cannot be asked which columns were set."""
+        """Return none: a trigger that is called once for a statement, and sees all of its rows,
+        cannot be made for some columns."""
         return {}
 
     def demand(self, tables: Collection[Tracked]) -> None:
