@@ -45,6 +45,42 @@ SCRIPTS = {
 }
 
 
+UNREAD = Script(
+    statements=("UPDATE app_product SET stock = stock + 1 WHERE id = :id",), highest=PRODUCTS
+)
+"""Where the column is one of those that nobody reads."""
+
+
+def unread(home: Home, places: dict[bool, Place], options: argparse.Namespace) -> None:
+    """Print the same of writes to a column that nobody reads, and to one that somebody does where
+    others are not."""
+    for words, columns in (
+        ("a column that nobody reads", ["id", "name"]),
+        ("a column that is read, of four", ["id", "name", "price", "stock"]),
+        ("any column, where all are read", None),
+    ):
+        _watch(places[True], columns)
+        rates: dict[bool, list[float]] = {False: [], True: []}
+        for number in range(options.rounds):
+            for logged in (False, True) if number % 2 else (True, False):
+                rate = home.rate(places[logged], UNREAD, options.writers, options.seconds)
+                rates[logged].append(rate)
+        ratios = [a / b for a, b in zip(rates[True], rates[False], strict=True)]
+        print(f"one UPDATE by key of {words}: ratio {statistics.median(ratios):.2f}", flush=True)
+
+
+def _watch(place: Place, columns: list[str] | None) -> None:
+    """Have these columns of products watched, and no others; None for all."""
+    some = "{}" if columns is None else f"{{'app_product': frozenset({columns})}}"
+    place.server.manage("bindings", "capture", "remove")
+    place.server.manage(
+        "shell", "-c",
+        "from django.db import connection; from bindserver.capture.log import log_of; "
+        "from bindserver.capture.tables import tracked; log_of(connection).install("
+        f"tracked(['app_product'], {some}))",
+    )  # fmt: skip
+
+
 def throughput(home: Home, places: dict[bool, Place], options: argparse.Namespace) -> None:
     """Print the ratio of writes with the triggers to writes without."""
     for name, script in SCRIPTS.items():
@@ -153,6 +189,7 @@ def main() -> None:
     parser.add_argument(
         "--notify", action="store_true", help="have PostgreSQL notify of commits as well"
     )
+    parser.add_argument("--only", choices=["unread"], help="writes to columns that nobody reads")
     options = parser.parse_args()
     if options.notify and options.database != "postgresql":
         parser.error("--notify is for --database postgresql")
@@ -164,9 +201,13 @@ def main() -> None:
             places = {logged: _filled(home.make(logged=logged)) for logged in (False, True)}
             if options.notify:
                 places[True].server.manage("bindings", "capture", "install", "--notify")
+            if options.only == "unread":
+                unread(home, places, options)
+                return
             throughput(home, places, options)
             idle(home, places[True], IDLE_SECONDS)
             latency(places[True], 200)
+            unread(home, places, options)
         finally:
             home.stop()
 

@@ -21,7 +21,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -207,13 +208,42 @@ def show(line: Line, way: str, result: Result) -> None:
     print(f"| {words} | {numbers} | {line.target} | {reached} |", flush=True)
 
 
+@contextmanager
+def watched_alone(line: Line, sizes: Sizes) -> Iterator[None]:
+    """Have the change log watch what a line's binding reads, and the marks, if it asks for that."""
+    if not line.alone:
+        yield
+        return
+    events = {"notices", *(wanted.event for wanted in line.wanted(sizes))}
+    _watch(events.__contains__)
+    try:
+        yield
+    finally:
+        _watch(lambda _: True)
+
+
+def _watch(is_meant: Callable[[str], bool]) -> None:
+    from django.db import connection
+
+    from bindserver.bindings.registry import registry
+    from bindserver.capture.log import log_of
+    from bindserver.capture.tables import tracked
+    from bindserver.queries.tables import reads_of
+
+    reads = reads_of([b for b in registry.all() if b.event and is_meant(b.event)], "default")
+    log = log_of(connection)
+    log.remove()
+    log.install(tracked(reads, reads))
+    connection.close()
+
+
 def compare(bench: Bench, lines: Sequence[Line]) -> None:
     """Measure lines, those that can be switched both ways."""
     print("| binding and change | statements | rows | ms | of it computing | to reach | reached |")
     print("| --- | ---: | ---: | ---: | ---: | --- | --- |", flush=True)
     sharing = Sharing()
     for line in lines:
-        with sharing.watch():
+        with watched_alone(line, bench.sizes), sharing.watch():
             show(line, "", asyncio.run(bench.measure(line)))
         if sharing.found:
             with sharing.off():

@@ -18,7 +18,7 @@ from bindserver.bindings.registry import registry
 from bindserver.capture.log import LOGS, has_log, log_of, sift
 from bindserver.capture.tables import tracked
 from bindserver.exceptions import CaptureError
-from bindserver.queries.tables import tables_of
+from bindserver.queries.tables import reads_of
 
 logger = logging.getLogger("bindserver")
 
@@ -115,7 +115,8 @@ def reinstall(using: str, verbosity: int = 1, **_: Any) -> None:
         log = log_of(connection)
         log.tries = LOCK_TRIES
         present = set(connection.introspection.table_names())
-        wanted = [t for t in tracked(tables_of(registry.all(), using)) if t.table in present]
+        reads = reads_of(registry.all(), using)
+        wanted = [t for t in tracked(reads, reads) if t.table in present]
         watched, others = sift(log, wanted)
         done = log.install(watched)
         for why in others.values():

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import LOGS, has_log, log_of
+from bindserver.capture.reading import ReadColumns
 from bindserver.conf import conf
 from bindserver.database.snapshot import connect
 from bindserver.engine.changes import Change, Gathered, Position
@@ -46,7 +47,7 @@ class HintSource:
         self._compared = 0
         self._compare_at: float = time.monotonic() + conf.COMPARE_SECONDS
 
-    def prepare(self, tables: Collection[str]) -> None:
+    def prepare(self, tables: Collection[str], columns: ReadColumns | None = None) -> None:
         self._number += 1
         self._remember(self._pending.take())
         mark = self._look()

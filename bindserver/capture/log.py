@@ -52,11 +52,15 @@ class Log(Protocol):
         """
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
-        """Return those of `tables` whose triggers are not, or not rightly, in place."""
+        """Return those of `tables` whose triggers are not, or not rightly, in place, or watch
+        fewer columns than are asked for."""
 
     def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
         """Return the columns of tables that lack nothing whose old values are logged too, when a
         row is changed in one, or deleted."""
+
+    def columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        """Return the columns whose writes are logged, of those tables where not all are."""
 
     def accept(self, tables: Collection[Tracked]) -> None:
         """Take note, as far as this role may, of what was done to those that lack nothing, lest it
@@ -69,7 +73,7 @@ class Log(Protocol):
         """Bring log and triggers in place, and begin a new epoch if anything was missing.
 
         Args:
-            tables: the tables to watch.
+            tables: the tables to watch; what is watched already stays so.
             whole: whether to make the log where there is none: a server that puts missing triggers
                 back must not undo what an operator has just removed.
 

@@ -11,7 +11,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import Log
 from bindserver.capture.postgresql.listening import Notices
-from bindserver.capture.tables import Tracked, tracked, untold, untold_columns
+from bindserver.capture.reading import ReadColumns
+from bindserver.capture.tables import Columns, Tracked, tracked, untold, untold_columns
 from bindserver.conf import conf
 from bindserver.database.snapshot import connect
 from bindserver.engine.changes import Change, Position
@@ -50,6 +51,8 @@ class LogSource:
         self._schema_mark: object = None
         self._tables: set[str] = set()
         self._old_columns: Mapping[str, frozenset[str]] = {}
+        self._columns = ReadColumns()
+        self._watched_columns: Mapping[str, frozenset[str]] = {}
         self._cannot_watch: set[str] = set()
         self._retry_at = float("inf")
         self._schema_at = 0.0
@@ -57,8 +60,10 @@ class LogSource:
         self._compares = False
         self._notices: Notices | None = None
 
-    def prepare(self, tables: Collection[str]) -> None:
-        """Reinstall triggers that a migration took away, and watch tables found meanwhile."""
+    def prepare(self, tables: Collection[str], columns: ReadColumns | None = None) -> None:
+        """Reinstall triggers that a migration took away, and watch tables and columns found
+        meanwhile."""
+        self._columns = columns or ReadColumns()
         self._see_to_triggers(tables)
         self._compares = time.monotonic() >= self._compare_at
         if not self._cannot_watch:
@@ -78,10 +83,10 @@ class LogSource:
             self._cannot_watch.clear()  # what stood in the way may be gone
             self._retry_at = float("inf")
             self._schema_mark = None
-        unknown = set(tables) - self._tables - self._cannot_watch
+        unknown = {table for table in tables if not self._watches(table)} - self._cannot_watch
         if mark == self._schema_mark and not unknown:
             return
-        wanted = tracked(self._tables | unknown)
+        wanted = tracked(self._tables | unknown, self._columns.by_table())
         missing = self._log.missing(wanted)
         if missing:
             names = ", ".join(item.table for item in missing)
@@ -90,16 +95,32 @@ class LogSource:
                 mark = None  # the schema is another now: look once more
         self._log.accept(wanted)
         watched = [item for item in wanted if item.table not in self._cannot_watch]
+        self._watched_columns = self._log.columns(watched)
         self._old_columns = {
             table: frozenset(c for c in columns if (table, c) not in self._untold_columns)
+            & self._watched_columns.get(table, columns)
             for table, columns in self._log.old_columns(watched).items()
         }
         self._tables |= unknown
         self._schema_mark = mark
 
+    def _watches(self, table: str) -> bool:
+        """Return whether all that is read of a table is watched."""
+        watched = self._watched_columns.get(table)
+        if watched is None:
+            return table in self._tables
+        read = self._columns.of(table)
+        return table in self._tables and read is not None and read <= watched
+
     def _install(self, missing: Collection[Tracked]) -> bool:
-        """Install triggers, one table's failure not another's; return whether any were."""
+        """Install triggers, one table's failure not another's; return whether any were.
+
+        A table of which a column was missed is watched whole from then on: a new epoch for each
+        column that turns out to be read would have clients get all rows again and again.
+        """
         installed = False
+        narrow = self._log.columns(missing)
+        missing = [_or_whole(item, narrow.get(item.table)) for item in missing]
         for item in missing:
             try:
                 self._log.install([item], whole=False)
@@ -120,7 +141,7 @@ class LogSource:
         return self._log.schema_mark() == self._schema_mark
 
     def watches(self, tables: Collection[str]) -> bool:
-        return self._tables.issuperset(tables)
+        return all(self._watches(table) for table in tables)
 
     def unseen(self) -> frozenset[str]:
         return frozenset(self._cannot_watch)
@@ -179,3 +200,9 @@ class LogSource:
 
     def purge(self) -> bool:
         return self._log.purge(conf.LOG_KEEP_SECONDS, PURGE_BATCH, wait=False) == PURGE_BATCH
+
+
+def _or_whole(item: Tracked, watched: Columns) -> Tracked:
+    """Return a table to watch as it is, if that is enough, else whole."""
+    enough = watched is not None and item.columns is not None and item.columns <= watched
+    return item if enough else replace(item, columns=None)

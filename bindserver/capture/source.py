@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from bindserver.capture.reading import ReadColumns
 from bindserver.engine.changes import Change, Position
 
 
@@ -21,8 +22,12 @@ class Source(Protocol):
     polls: bool
     durable: bool
 
-    def prepare(self, tables: Collection[str]) -> None:
+    def prepare(self, tables: Collection[str], columns: ReadColumns | None = None) -> None:
         """Bring in place, before a snapshot, what is needed to see changes of these tables.
+
+        Args:
+            tables: the tables.
+            columns: which of their columns are read, and will have been when `watches` is asked.
 
         Raises:
             LogRemoved, LogInstalled: another source is to be asked from now on.
@@ -32,7 +37,8 @@ class Source(Protocol):
         """Tell, in a snapshot, whether what `prepare` brought in place is there in it too."""
 
     def watches(self, tables: Collection[str]) -> bool:
-        """Return whether all that can be seen of these tables' changes is seen."""
+        """Return whether all that can be seen of these tables' changes is seen, as far as anybody
+        reads what is changed."""
 
     def unseen(self) -> frozenset[str]:
         """Return the tables whose changes are not seen for the time being."""

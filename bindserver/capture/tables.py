@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,6 +14,9 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CompositePrimaryKey, DateTimeField, DurationField, Field
 
+Columns = frozenset[str] | None
+"""Some columns of a table; None for all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Tracked:
@@ -22,10 +25,22 @@ class Tracked:
     Attributes:
         table: its name.
         pk: the name of its primary key's column.
+        columns: those of whose changes somebody must hear; None for all.
     """
 
     table: str
     pk: str
+    columns: Columns = field(default=None, compare=False)
+
+    def widened(self, present: Columns) -> Tracked:
+        """Return the table to watch so that nobody hears less than until now.
+
+        Args:
+            present: the columns that are watched already.
+        """
+        if self.columns is None or present is None:
+            return replace(self, columns=None)
+        return replace(self, columns=self.columns | present | {self.pk})
 
 
 OLD = "bindserver__old:"
@@ -48,11 +63,20 @@ def named_in_entry(name: str) -> tuple[str, str]:
     return table, column
 
 
-def tracked(tables: Iterable[str]) -> list[Tracked]:
-    """Return what to watch for these tables, those of no installed model left out."""
-    wanted = set(tables)
+def tracked(tables: Iterable[str], columns: Mapping[str, Columns] | None = None) -> list[Tracked]:
+    """Return what to watch for these tables, those of no installed model left out.
+
+    Args:
+        tables: the tables.
+        columns: which of their columns are read; of the others all are.
+    """
+    wanted, some = set(tables), columns or {}
     found = {
-        Tracked(table=model._meta.db_table, pk=_column_of(model._meta.pk))
+        Tracked(
+            table=model._meta.db_table,
+            pk=_column_of(model._meta.pk),
+            columns=some.get(model._meta.db_table),
+        )
         for model in apps.get_models(include_auto_created=True)
         if model._meta.db_table in wanted and not model._meta.proxy
     }

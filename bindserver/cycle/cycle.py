@@ -277,7 +277,7 @@ class Cycle:
         source: Source,
     ) -> bool:
         """Run a turn, unless its snapshot shows a schema that was not prepared for."""
-        source.prepare(self._store.tables())
+        source.prepare(self._store.tables(), self._store.columns)
         if self._row_security is not None:
             self._store.show(self._row_security.tables())
         self._pacer.restart()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, KeysView
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from bindserver.cycle.costs import Cost
 from bindserver.engine.changes import Position
@@ -72,10 +72,10 @@ class LiveShape(Generic[View]):
     """
 
     __slots__ = (
+        "_holders",
         "_present",
         "_reads",
         "_riding",
-        "_slots_of",
         "cost",
         "family",
         "held_at",
@@ -103,7 +103,7 @@ class LiveShape(Generic[View]):
         self._present = present
         self._reads = reads
         self._riding: dict[Slot, dict[View, None]] = {}
-        self._slots_of: dict[Hashable, Slot | set[Slot]] = {}
+        self._holders: dict[Hashable, Any] = {}
 
     @property
     def key(self) -> Hashable:
@@ -164,19 +164,23 @@ class LiveShape(Generic[View]):
         return self._riding.keys()
 
     def of_slot(self, slot: Slot) -> list[View]:
-        """Return the views of a slot that ride."""
-        return list(self._riding.get(slot, ()))
+        """Return the views of a slot that ride; of windows those first that hold most, since what
+        they ask of the order tells the others theirs."""
+        lives = list(self._riding.get(slot, ()))
+        if self._has_windows and len(lives) > 1:
+            lives.sort(key=lambda live: len(live.tracked), reverse=True)
+        return lives
 
     def holding(self, pks: Iterable[Hashable]) -> set[Slot]:
         """Return the slots of which views that ride have rows with these primary keys."""
-        found: set[Slot] = set()
+        found: set[Any] = set()
         for pk in pks:
-            slots = self._slots_of.get(pk)
-            if isinstance(slots, set):
-                found |= slots
-            elif slots is not None:
-                found.add(slots)
-        return found
+            holders = self._holders.get(pk)
+            if isinstance(holders, set):
+                found |= holders
+            elif holders is not None:
+                found.add(holders)
+        return {one.query.slot for one in found} if self._has_windows else found
 
     def is_riding(self, live: View) -> bool:
         """Return whether a view rides."""
@@ -187,7 +191,7 @@ class LiveShape(Generic[View]):
         slot = live.query.slot
         lives = self._riding.setdefault(slot, {})
         if self.is_shared and (not lives or self._has_windows):
-            self._enter(live.tracked, slot)
+            self._enter(live.tracked, self._holder(live))
         lives[live] = None
 
     def dismount(self, live: View) -> None:
@@ -198,13 +202,17 @@ class LiveShape(Generic[View]):
         if not lives:
             del self._riding[slot]
         if not lives or self._has_windows:
-            self._leave(live.tracked, slot)
-            self._track(slot)
+            self._leave(live.tracked, self._holder(live))
 
     @property
     def _has_windows(self) -> bool:
-        """Whether views of one slot may hold different rows: more or fewer of those behind."""
+        """Whether views of one slot may hold different rows: some show others than others do."""
         return self.query.window is not None
+
+    def _holder(self, live: View) -> Any:
+        """Return as what those are noted that hold a row: a slot's views together, where all of
+        them hold the same."""
+        return live if self._has_windows else live.query.slot
 
     def note(
         self,
@@ -221,36 +229,32 @@ class LiveShape(Generic[View]):
         """
         if not self.is_shared:
             return
-        slot = live.query.slot
-        self._leave(looked_for, slot)
+        holder = self._holder(live)
+        self._leave(looked_for, holder)
         if before is None or live.tracked is before:
-            self._enter([pk for pk in looked_for if pk in live.tracked], slot)
-        else:
-            self._leave(before, slot)
-            self._track(slot)
+            self._enter([pk for pk in looked_for if pk in live.tracked], holder)
+            return
+        self._leave(before, holder)
+        for one in [live] if self._has_windows else self.of_slot(live.query.slot):
+            self._enter(one.tracked, holder)
 
-    def _track(self, slot: Slot) -> None:
-        """Note all rows of the views of a slot."""
-        for live in self._riding.get(slot, ()):
-            self._enter(live.tracked, slot)
-
-    def _enter(self, pks: Iterable[Hashable], slot: Slot) -> None:
+    def _enter(self, pks: Iterable[Hashable], holder: Hashable) -> None:
         for pk in pks:
-            slots = self._slots_of.setdefault(pk, slot)
-            if isinstance(slots, set):
-                slots.add(slot)
-            elif slots != slot:  # where rows are dealt by what they are joined to
-                self._slots_of[pk] = {slots, slot}
+            holders = self._holders.setdefault(pk, holder)
+            if isinstance(holders, set):
+                holders.add(holder)
+            elif holders != holder:  # where rows are dealt by what they are joined to
+                self._holders[pk] = {holders, holder}
 
-    def _leave(self, pks: Iterable[Hashable], slot: Slot) -> None:
+    def _leave(self, pks: Iterable[Hashable], holder: Hashable) -> None:
         for pk in pks:
-            slots = self._slots_of.get(pk)
-            if isinstance(slots, set):
-                slots.discard(slot)
-                if len(slots) == 1:
-                    (self._slots_of[pk],) = slots
-            elif slots == slot:
-                del self._slots_of[pk]
+            holders = self._holders.get(pk)
+            if isinstance(holders, set):
+                holders.discard(holder)
+                if len(holders) == 1:
+                    (self._holders[pk],) = holders
+            elif holders is not None and holders == holder:
+                del self._holders[pk]
 
 
 def shape_key(query: Query) -> Hashable:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator
 
+from bindserver.capture.reading import ReadColumns
 from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.live_shape import LiveShape, Present, shape_key
 from bindserver.cycle.live_view import LiveView, ViewState
@@ -18,6 +19,9 @@ from bindserver.queries.query import Query
 class Routing:
     """Which views ride, and which are to be looked at one by one.
 
+    Args:
+        columns: takes note of which columns of tables views read.
+
     Attributes:
         present: where all shapes are that nothing holds back.
         held: the shapes that read a table which has changed, until they are moved.
@@ -26,8 +30,9 @@ class Routing:
         idle: those that nobody waits for, in the order in which they came to be so.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, columns: ReadColumns | None = None) -> None:
         self.present = Present()
+        self._columns = columns or ReadColumns()
         self.held: dict[LiveShape[LiveView], None] = {}
         self.unsettled: dict[LiveView, None] = {}
         self.idle: dict[LiveView, None] = {}
@@ -44,9 +49,14 @@ class Routing:
         key = shape_key(query)
         shape = self._shapes.get(key)
         if shape is None:
-            shape = self._shapes[key] = LiveShape(query, self.present, self._reads)
+            shape = self._shapes[key] = LiveShape(query, self.present, self._reads_besides)
+            self._columns.add(shape.tables, query.columns_read())
             self._reads(shape, shape.tables)
         return shape
+
+    def _reads_besides(self, shape: LiveShape[LiveView], tables: Collection[str]) -> None:
+        self._columns.add(tables)
+        self._reads(shape, tables)
 
     def _reads(self, shape: LiveShape[LiveView], tables: Collection[str]) -> None:
         self._tables.setdefault(shape, set()).update(tables)

@@ -11,6 +11,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.refreshing import asks_code, clock_of_period
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass
+from bindserver.capture.reading import ReadColumns
 from bindserver.conf import conf
 from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.callers import Callers, context_of
@@ -59,6 +60,7 @@ class ViewStore:
         alarms: when views are to be looked at though nobody writes.
         by_row: the tables of which the database shows the server's role some rows only; None before
             it was asked.
+        columns: which columns of tables have been read.
         routing: which views a turn is to look at.
         lanes: which of them it reads first, and which less often.
         overdue: the viewers whose bindings are to be asked again.
@@ -69,7 +71,8 @@ class ViewStore:
         self.secret = secret
         self.alarms = Alarms()
         self.by_row: frozenset[str] | None = None
-        self.routing = Routing()
+        self.columns = ReadColumns()
+        self.routing = Routing(self.columns)
         self.lanes = Lanes()
         self.overdue: dict[Viewer, None] = {}
         self._callers = Callers(alias)
@@ -184,7 +187,9 @@ class ViewStore:
 
     def _watch(self, viewer: Viewer) -> None:
         """Take note of what a viewer's binding is asked again for."""
-        self._dependents.put(viewer, viewer.reads, [viewer.own, viewer.live.query.carried])
+        carried = [viewer.own, viewer.live.query.carried]
+        self._dependents.put(viewer, viewer.reads, carried)
+        self.columns.add(viewer.reads.union(*(one.tables for one in carried)))
 
     def ask_again(self, viewer: Viewer) -> Evaluated:
         """Ask a viewer's binding for its query again.

@@ -43,7 +43,7 @@ class Held:
             pks: the primary keys that were looked for.
             rows: what was found.
         """
-        return bool(rows.keys or rows.sorts) or self.window.touches(pks)
+        return not self.window.stays_outside(pks, rows.places())
 
     def advance(
         self,
@@ -68,7 +68,7 @@ class Held:
         sorts = rows.places()
         listed = self.window.sorted_with(pks, sorts)
         if listed is None:
-            listed = self._listed(query, pks, sorts, recorder, pacer)
+            listed = self._listed(query, pks, rows, recorder, pacer)
         inside = None if listed is None else self.window.inside(pks, listed)
         if inside is None:
             return None
@@ -85,19 +85,28 @@ class Held:
         self,
         query: Query,
         pks: Collection[Hashable],
-        found: Collection[Hashable],
+        rows: Rows,
         recorder: Recorder,
         pacer: Pacer,
     ) -> Sequence[Hashable] | None:
         """Return the keys that are held and those that were found, in the database's order; None
-        where there are too many."""
+        where there are too many.
+
+        Another window of the same rows has all that this one has, if it reaches further.
+        """
+        found = rows.places()
         kept = [pk for pk in self.window.keys() if pk not in pks]
         if not found:
             return kept
+        every = {*kept, *found}
+        known = [pk for pk in rows.listed if pk in every]
+        if len(known) == len(every):
+            return known
         if len(kept) + len(found) > windows.LISTED:
             return None
         recorder.expect_own()
-        return query.pks_among([*kept, *found], pacer)
+        rows.listed = query.pks_among(every, pacer)
+        return rows.listed
 
     def _take(
         self, inside: Sequence[Hashable], sorts: Mapping[Hashable, Sort | None], rows: Rows

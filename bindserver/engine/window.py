@@ -58,6 +58,23 @@ class Window(Generic[K]):
         """Return whether one of some keys is known."""
         return not self.known.isdisjoint(keys)
 
+    def stays_outside(self, keys: Collection[K], fresh: Mapping[K, Sort | None]) -> bool:
+        """Return whether rows that were read again are surely none of those that are known, and
+        were not before.
+
+        Args:
+            keys: the keys that were looked for.
+            fresh: the sort values of those that were found.
+        """
+        if self.touches(keys):
+            return False
+        if not fresh:
+            return True
+        if self.whole or self._sorts is None or not self._keys:
+            return False
+        last = self._sorts[self._keys[-1]]
+        return all(sort is not None and last < sort for sort in fresh.values())
+
     def load(self, sorts: Mapping[K, Sort | None], *, whole: bool) -> None:
         """Take rows as they were read from the first one on.
 
@@ -134,4 +151,6 @@ class Window(Generic[K]):
             self._sorts = sorts if len(sorts) == len(self._keys) else None
 
     def _put(self, keys: list[K], *, whole: bool) -> None:
-        self._keys, self.known, self.whole = keys, frozenset(keys), whole
+        self._keys, self.whole = keys, whole
+        if len(keys) != len(self.known) or not self.known.issuperset(keys):
+            self.known = frozenset(keys)

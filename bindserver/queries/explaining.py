@@ -166,6 +166,8 @@ def _reading(query: Query) -> str:
 def _sharing(query: Query) -> str:
     if query.unshared:
         return f"with nobody: {'; '.join(query.unshared)}"
+    if query.batch_key is not None and not query.slot:
+        return "together with all windows of its rows"
     if query.batch_key is not None:
         return f"together with all views of its shape; its slot is {query.slot_in_words()}"
     if query.whole:

@@ -34,7 +34,7 @@ from bindserver.queries.moments import moments_in
 from bindserver.queries.neighbours import Neighbours, neighbours_of
 from bindserver.queries.rendering import ModelRenderer, Renderer, Row
 from bindserver.queries.rows import Form
-from bindserver.queries.shapes import Shape, Slot, shape_of
+from bindserver.queries.shapes import Shape, Slot, shape_of, undealt
 from bindserver.queries.ticking import NO_CLOCK, clock_of
 from bindserver.queries.windows import Cut, cut_of, why_read_again
 
@@ -111,7 +111,10 @@ class Plan:
         self.slot: Slot = ()
         # What is read beside a model's row would be a part of the instance that Python is given.
         joined = self.form is Form.JSON
-        if not self.whole and (found := shape_of(queryset, self.alias, joined=joined)) is not None:
+        found = None if self.whole else shape_of(queryset, self.alias, joined=joined)
+        if found is None and self.cut is not None and not self.whole:
+            found = undealt(queryset)
+        if found is not None:
             self.shape, self.slot = found
         self.common = common = queryset if self.shape is None else self.shape.queryset
         self.statement, self.paths, self.chains = self.compiled(common)
@@ -134,7 +137,8 @@ class Plan:
             encoder.queryset(common, "the queryset", statement),
             told_of(self.columns, encoder),
             [] if self.shape is None else self.shape.told(),
-            None if self.cut is None else [self.cut.start, self.cut.length],
+            # Windows of one query hold other rows, and are told together what has changed in it.
+            self.cut is None,
         ]
         self.unshared = tuple(encoder.unshared)
 

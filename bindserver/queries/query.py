@@ -30,6 +30,7 @@ from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.lifetimes import renewed
 from bindserver.queries.plan import reach
 from bindserver.queries.plans import Plans
+from bindserver.queries.read_columns import columns_read
 from bindserver.queries.reading import RowReader, batches
 from bindserver.queries.rendering import ModelRenderer, Renderer
 from bindserver.queries.representation import representation_of
@@ -127,7 +128,9 @@ class Query:
     def _identify(self, binding: Binding[Any]) -> None:
         """Note who it is."""
         slot = IdentityEncoder(self.alias).encode(list(self.slot), "slot")
-        asked = [binding.event, protocol.canonical(binding.wire_params), slot]
+        cut = self.plan.cut
+        window = None if cut is None else [cut.start, cut.length]
+        asked = [binding.event, protocol.canonical(binding.wire_params), slot, window]
         self.identity = digest([self.representation.family, *asked])
         self.fingerprint = digest([self.representation.look, *asked])[:16]
 
@@ -254,6 +257,17 @@ class Query:
         self.paths = {**own, **dict.fromkeys(behind.tables)}
         tables, self.routes = reach(self.model, self.paths, self.chains)
         self.tables = tables - behind.views
+
+    def columns_read(self) -> Mapping[str, frozenset[str]]:
+        """Return which columns of its tables its own SQL reads; nothing of a table where that may
+        be any, as where somebody has written SQL."""
+        summed = self.columns is not None and self.columns.aggregates is not None
+        if not self.plan.is_own or self.behind is not NOTHING_BEHIND or summed:
+            return {}
+        queryset = self._queryset()
+        if isinstance(self._renderer, Renderer) and self.representation.choice is None:
+            queryset = self._renderer.narrowed(queryset)
+        return columns_read(queryset, self.alias, self.tables)
 
     def slot_in_words(self) -> str:
         """Return the conditions that tell it from others of its shape; nothing without one."""

@@ -148,6 +148,13 @@ class Renderer:
             return self._plain_rows(queryset, pacer, slots, self._plain)
         return self._model_rows(queryset, pacer, slots, during)
 
+    def narrowed(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Return a queryset with those columns alone that `rows` reads of it."""
+        if self._plain is None or not has_columns(queryset):
+            return queryset
+        names = [self._pk_name, *self._sort_columns, *(column for _, column, _ in self._plain)]
+        return queryset.values_list(*dict.fromkeys(names))
+
     def _model_rows(
         self, queryset: QuerySet[Any], pacer: Pacer, slots: Slots, during: Around
     ) -> Generator[Row, None, None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -50,6 +50,7 @@ class Rows:
         sorts: of rows that were looked at, and not rendered: their sort values, by primary key, in
             order; they stand before the others.
         ended: whether no rows are behind those of a window.
+        listed: those of which the database was asked in which order they stand, so.
     """
 
     fresh: dict[Key, Fresh] = field(default_factory=dict)
@@ -58,6 +59,7 @@ class Rows:
     count: int = 0
     sorts: dict[Hashable, Sort | None] = field(default_factory=dict)
     ended: bool = False
+    listed: Sequence[Hashable] = ()
 
     def places(self) -> dict[Hashable, Sort | None]:
         """Return the sort values of all rows by primary key, in order."""

@@ -147,6 +147,8 @@ class Shape:
 
     def among(self, wanted: Collection[Slot]) -> QuerySet[Any]:
         """Return the rows of these slots, and no others."""
+        if not self.columns:
+            return self.queryset
         values = [set(column) for column in zip(*wanted, strict=True)]
         widest = max(range(len(values)), key=lambda index: len(values[index]))
         listed: dict[Slot, list[Any]] = {}
@@ -305,6 +307,14 @@ def shape_of(
         membership=None if member is None else member[0],
     )
     return shape, slot
+
+
+def undealt(queryset: QuerySet[Any]) -> tuple[Shape, Slot] | None:
+    """Return a query as a shape of one slot: for queries that differ in something else than their
+    conditions, such as which of their rows are shown."""
+    if not _is_plain(queryset):
+        return None
+    return Shape(queryset=queryset.all(), columns=(), kinds=(), sources=(), conditions=()), ()
 
 
 def _membership(queryset: QuerySet[Any], alias: str) -> tuple[Membership, Any, type] | None:

@@ -39,43 +39,67 @@ ASK_NOTHING = (AllowAny, IsAuthenticated, IsAdminUser, IsAuthenticatedOrReadOnly
 """Permission classes that read no table beside the user's."""
 
 
+Reads = dict[str, frozenset[str] | None]
+"""Tables, and which of their columns are read; None where that may be any."""
+
+
 def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
     """Return the tables that are to be watched on a database: those that bindings read, and the
     users'."""
-    return tables_to_watch(read_by_each(bindings, alias), alias)
+    return set(reads_of(bindings, alias))
 
 
-def tables_to_watch(reads: Mapping[BindingClass, set[str]], alias: str) -> set[str]:
+def reads_of(bindings: Iterable[BindingClass], alias: str) -> Reads:
+    """Return the same with their columns."""
+    return to_watch(read_by_each(bindings, alias), alias)
+
+
+def to_watch(reads: Mapping[BindingClass, Reads], alias: str) -> Reads:
     """Return the same of what each binding is known to read."""
     users = get_user_model()
-    tables = {users._meta.db_table} if router.db_for_read(users) == alias else set()
-    return tables.union(*reads.values())
-
-
-def read_by_each(bindings: Iterable[BindingClass], alias: str) -> dict[BindingClass, set[str]]:
-    """Return the tables that each binding on a database reads, as far as a trial shows; in place of
-    database views those that it says stand behind them.
-
-    Each is tried as an anonymous user without params. What a trial cannot show is found when a
-    subscriber's view loads: the server then watches these tables too.
-    """
-    users, views = get_user_model(), database_views(connections[alias])
-    found: dict[BindingClass, set[str]] = {}
-    for binding in bindings:
-        if alias_of(binding) == alias:
-            tables = _declared(binding) | _tried(binding, alias)
-            if _asks_for_rights(binding) and router.db_for_read(users) == alias:
-                tables |= _rights_of(users)
-            found[binding] = _followed(binding, tables, views)
+    every = list(reads.values())
+    if router.db_for_read(users) == alias:
+        every.append({users._meta.db_table: None})
+    found: Reads = {}
+    for one in every:
+        _join(found, one)
     return found
 
 
-def _followed(binding: BindingClass, tables: set[str], views: frozenset[str]) -> set[str]:
+def _join(found: Reads, more: Reads) -> None:
+    """Take what is read besides."""
+    for table, columns in more.items():
+        known = found.get(table, frozenset())
+        found[table] = None if known is None or columns is None else known | columns
+
+
+def read_by_each(bindings: Iterable[BindingClass], alias: str) -> dict[BindingClass, Reads]:
+    """Return what each binding on a database reads, as far as a trial shows; in place of database
+    views the tables that it says stand behind them.
+
+    Each is tried as an anonymous user without params. What a trial cannot show is found when a
+    subscriber's view loads: the server then watches these tables and columns too.
+    """
+    users, views = get_user_model(), database_views(connections[alias])
+    found: dict[BindingClass, Reads] = {}
+    for binding in bindings:
+        if alias_of(binding) == alias:
+            reads = _tried(binding, alias)
+            for table in _declared(binding):
+                reads.setdefault(table, None)
+            if _asks_for_rights(binding) and router.db_for_read(users) == alias:
+                _join(reads, dict.fromkeys(_rights_of(users)))
+            found[binding] = _followed(binding, reads, views)
+    return found
+
+
+def _followed(binding: BindingClass, reads: Reads, views: frozenset[str]) -> Reads:
     try:
         stands = behind(binding, views)
     except BindingError:  # which a check tells
-        return tables
-    return {*stands.instead(tables), *stands.tables}
+        return reads
+    tables = {*stands.instead(set(reads)), *stands.tables}
+    return {table: None if table in stands.tables else reads.get(table) for table in tables}
 
 
 def _asks_for_rights(binding: BindingClass) -> bool:
@@ -106,19 +130,24 @@ def _declared(binding: BindingClass) -> set[str]:
     return {m._meta.db_table for m in (model, *model._meta.all_parents)}
 
 
-def _tried(binding: BindingClass, alias: str) -> set[str]:
+def _tried(binding: BindingClass, alias: str) -> Reads:
     recorder = Recorder()
     query: Query | None = None
+    shown = False
     try:
         with recorder.watching(alias), past_caches():
             query = apart(partial(_ask_anonymously, binding))
             apart(partial(query.load, recorder, Pacer(conf.QUERY_SECONDS), budget=1))
+        shown = True
     except OverBudget:
-        pass
+        shown = True
     except Exception as problem:
         # A binding may well need a user or params that only a subscriber brings.
         logger.info("%s could not be tried without a subscriber: %s", binding.__name__, problem)
-    return recorder.own | recorder.other | (query.tables if query else set())
+    tables = recorder.own | (query.tables if query else set())
+    columns = query.columns_read() if query is not None and shown else {}
+    reads: Reads = {table: columns.get(table) for table in tables}
+    return reads | dict.fromkeys(recorder.other)
 
 
 def _ask_anonymously(binding: BindingClass) -> Query:

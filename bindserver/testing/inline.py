@@ -89,7 +89,7 @@ class InlineCycle:
             )
             turn = Turn(context)
             with _reading(self._alias), _quiet(self.problems):
-                self._source.prepare(self._store.tables())
+                self._source.prepare(self._store.tables(), self._store.columns)
                 turn.run(items)
                 self._loader.work()
             self._inbox[:0] = turn.postponed

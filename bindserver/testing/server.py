@@ -24,7 +24,7 @@ from bindserver.capture.tables import tracked
 from bindserver.conf import conf
 from bindserver.exceptions import CaptureError
 from bindserver.hub.hub import hub
-from bindserver.queries.tables import tables_of
+from bindserver.queries.tables import reads_of
 from bindserver.server.application import application_path
 
 HOST = "127.0.0.1"
@@ -87,7 +87,8 @@ def _logged(alias: str) -> Iterator[None]:
         yield
         return
     try:
-        watched, _ = sift(log, tracked(tables_of(registry.all(), alias)))
+        reads = reads_of(registry.all(), alias)
+        watched, _ = sift(log, tracked(reads, reads))
         log.install(watched)  # what else is read is compared from time to time
     except CaptureError:
         if conf.CAPTURE == "log":

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CompositePrimaryKey
 
+from bindserver.capture.reading import ReadColumns
 from bindserver.capture.sources import HintSource
 from bindserver.capture.tables import untold
 from bindserver.engine.changes import Change
@@ -48,7 +49,7 @@ class TableSource(HintSource):
         """Begin a new commit: every table may have been written to."""
         self._looked_at.clear()
 
-    def prepare(self, tables: Collection[str]) -> None:
+    def prepare(self, tables: Collection[str], columns: ReadColumns | None = None) -> None:
         """Look at what the tables hold, those that no look of this commit has shown yet."""
         for table in sorted({*tables, *self._seen} - self._looked_at):
             self._looked_at.add(table)

@@ -89,6 +89,9 @@ LOAD_SECONDS = 60
 class Turning:
     """Takes turns; until it is left, this thread writes on the same connection.
 
+    Args:
+        watched: whether all tables are watched whole before the first one.
+
     Attributes:
         statements: those that the last turn sent to read the tests' tables.
         turns: how many were taken.
@@ -97,7 +100,7 @@ class Turning:
             number of the turn that left them first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, watched: bool = True) -> None:
         self._loaded: SimpleQueue[Loaded] = SimpleQueue()
         self.store = ViewStore("default", b"secret")
         self.store.lanes = Lanes(endless=True)  # a busy machine is not to change what is tested
@@ -108,14 +111,18 @@ class Turning:
         self._connection = open_connection("default")
         connect(self._connection)
         self._source = source_of(self._connection)
-        there = known_tables().intersection(self._connection.introspection.table_names())
-        self._source.prepare([table for table in there if table.startswith("app_")])
+        if watched:
+            self._watch_all()
         self._requests: list[Request | Loaded] = []
         self._numbers = count(1)
         self.statements: list[str] = []
         self.turns = 0
         self.early: list[Any] = []
         self.lagging_views: tuple[LaggingViews, ...] = ()
+
+    def _watch_all(self) -> None:
+        there = known_tables().intersection(self._connection.introspection.table_names())
+        self._source.prepare([table for table in there if table.startswith("app_")])
 
     def __enter__(self) -> Turning:
         return self
@@ -194,7 +201,7 @@ class Turning:
         for item in items:
             if isinstance(item, Hint):
                 self._source.hint(item.changes or ())
-        self._source.prepare(self.store.tables())
+        self._source.prepare(self.store.tables(), self.store.columns)
         self.early.clear()
         context = TurnContext(
             publish=lambda: self.early.extend(self._deliver(context)),

@@ -76,6 +76,9 @@ class Installer:
     def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
         return Schema(self._connection).old_columns(tables)
 
+    def columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        return Schema(self._connection).columns(tables)
+
     def demand(self, tables: Collection[Tracked]) -> None:
         """See that the server can have a log, and tables can be watched.
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.mysql.trigger_sql import (
+    COMPARED,
     EVENTS,
     LOG,
     NUMBERS,
@@ -27,8 +29,9 @@ from bindserver.capture.mysql.trigger_sql import (
     lines,
     name_of,
     quote,
+    watched_in,
 )
-from bindserver.capture.tables import Tracked, no_such
+from bindserver.capture.tables import Columns, Tracked, no_such
 from bindserver.database.sql import ask
 from bindserver.exceptions import CaptureError
 
@@ -82,13 +85,41 @@ class Schema:
         needed = {*keys, *(parent for name in keys for parent in self.parents(name))}
         found = {}
         for name in sorted(needed):
-            item = keys.get(name) or Tracked(table=name, pk=self._keys.get(name, ""))
+            item = self._widened(keys.get(name), name)
+            watched = {item.pk, *(item.columns or ())}
+            kinds = {column: self._types.get((name, column), "") for column in watched}
             for suffix, event in EVENTS:
-                kind = self._types.get((name, item.pk), "")
-                told = lines(item, kind, event, self.cascades(name), self._told(name, item.pk))
+                told = lines(item, kinds, event, self.cascades(name), self._told(name, item.pk))
                 body = "; ".join(told)
                 trigger = Trigger(table=name, event=event, body=f"BEGIN {body}; END")
                 found[name_of(item.table, suffix)] = trigger
+        return found
+
+    def _widened(self, asked: Tracked | None, name: str) -> Tracked:
+        """Return a table to watch so that what is there watches no more than that; one whose rows
+        only take others along as it is, and so as whoever reads it has it."""
+        item = asked or Tracked(table=name, pk=self._keys.get(name, ""), columns=frozenset())
+        trigger = self.triggers.get(name_of(item.table, "upd"))
+        if trigger is not None:
+            item = item.widened(watched_in(trigger.body))
+        elif asked is None:
+            item = replace(item, columns=None)
+        return item if self._tells_all(item) else replace(item, columns=None)
+
+    def _tells_all(self, item: Tracked) -> bool:
+        """Return whether each change of the columns to watch can be told from their bytes."""
+        table = self._named(item.table)
+        kinds = {self._types.get((table, column), "") for column in item.columns or ()}
+        return kinds <= COMPARED and table not in self._computing
+
+    def columns(self, tables: Collection[Tracked]) -> dict[str, frozenset[str]]:
+        """Return the columns that are watched of the tables that are not watched whole."""
+        found: dict[str, frozenset[str]] = {}
+        for item in tables:
+            trigger = self.triggers.get(name_of(item.table, "upd"))
+            columns: Columns = None if trigger is None else watched_in(trigger.body)
+            if columns is not None:
+                found[item.table] = columns
         return found
 
     def old_columns(self, tables: Collection[Tracked]) -> dict[str, frozenset[str]]:
@@ -239,6 +270,15 @@ class Schema:
         return {
             (self._named(table), str(column)): str(kind).lower() for table, column, kind in found
         }
+
+    @cached_property
+    def _computing(self) -> set[str]:
+        """The tables that have columns which are computed from others."""
+        found = self._rows(
+            "SELECT DISTINCT TABLE_NAME FROM information_schema.COLUMNS "
+            "WHERE TABLE_SCHEMA = DATABASE() AND COALESCE(GENERATION_EXPRESSION, '') <> ''"
+        )
+        return {self._named(table) for (table,) in found}
 
     @cached_property
     def _all_references(self) -> list[Any]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from bindserver.capture.tables import Tracked
+from bindserver.capture.tables import Columns, Tracked
 
 LOG = "bindserver_log"
 META = "bindserver_meta"
@@ -25,6 +26,15 @@ NUMBERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "decimal"}
 TEXTS = {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set"}
 TEXTS |= {"uuid", "inet4", "inet6", "date", "datetime", "timestamp", "time", "year"}
 BYTES = {"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob"}
+COMPARED = (NUMBERS | TEXTS | BYTES | {"double"}) - {"timestamp"}
+"""The types of columns whose bytes tell each change: two moments look alike where a clock is put
+back."""
+
+IS_READ = "bindserver_read"
+"""The variable of a trigger that says whether somebody reads what was changed."""
+WATCHED = re.compile(rf"SET {IS_READ} = (NOT .*?); END;", re.DOTALL)
+COLUMN = re.compile(r"OLD\.`((?:[^`]|``)+)`")
+
 EVENTS = (("ins", "INSERT"), ("upd", "UPDATE"), ("del", "DELETE"))
 
 
@@ -53,17 +63,38 @@ class Cascades:
 
 
 def lines(
-    item: Tracked, kind: str, event: str, cascades: Cascades, references: Collection[str] = ()
+    item: Tracked,
+    kinds: Mapping[str, str],
+    event: str,
+    cascades: Cascades,
+    references: Collection[str] = (),
 ) -> Iterator[str]:
     """Yield what the trigger of a table says of an event.
 
     Args:
         item: the table.
-        kind: the type of its key, by the schema's name.
+        kinds: the types of its key and of the columns to watch, by the schema's names.
         event: "INSERT", "UPDATE" or "DELETE".
         cascades: what the event carries on to other tables.
         references: the columns whose old values are told.
     """
+    own = _own_lines(item, kinds.get(item.pk, ""), event, references)
+    if event == "UPDATE" and item.columns is not None:
+        is_read = _is_read({name: kinds.get(name, "") for name in {*item.columns, item.pk}})
+        yield f"BEGIN {is_read} IF {IS_READ} THEN {'; '.join(own)}; END IF; END"
+    else:
+        yield from own
+    if event == "DELETE":
+        for child in sorted(cascades.delete):
+            yield _entry(child, "", "", "")
+    if event == "UPDATE":
+        for column, children in sorted(cascades.update.items()):
+            told = "; ".join(_entry(child, "", "", "") for child in sorted(children))
+            yield f"IF {_changed(column)} THEN {told}; END IF"
+
+
+def _own_lines(item: Tracked, kind: str, event: str, references: Collection[str]) -> Iterator[str]:
+    """Yield what is said of the row itself."""
     if event != "DELETE":
         yield _entry(item.table, "NEW", item.pk, kind)
     if event == "DELETE":
@@ -73,13 +104,27 @@ def lines(
         yield f"IF {changed} THEN {_entry(item.table, 'OLD', item.pk, kind)}; END IF"
     if event != "INSERT" and references:
         yield _old_values(item.table, event, references)
-    if event == "DELETE":
-        for child in sorted(cascades.delete):
-            yield _entry(child, "", "", "")
-    if event == "UPDATE":
-        for column, children in sorted(cascades.update.items()):
-            told = "; ".join(_entry(child, "", "", "") for child in sorted(children))
-            yield f"IF {_changed(column)} THEN {told}; END IF"
+
+
+def _is_read(columns: Mapping[str, str]) -> str:
+    """Return what finds out whether one of some columns was changed.
+
+    Where a migration takes one of them away, the trigger stays: it takes all for read then (1054).
+    What is set by a statement that fails is NULL.
+    """
+    changed = " OR ".join(_changed(name, columns[name]) for name in sorted(columns))
+    return (
+        f"DECLARE {IS_READ} BOOLEAN; BEGIN DECLARE EXIT HANDLER FOR 1054 SET {IS_READ} = TRUE; "
+        f"SET {IS_READ} = {changed}; END;"
+    )
+
+
+def watched_in(body: str) -> Columns:
+    """Return the columns whose changes a trigger tells; None for all."""
+    found = WATCHED.search(body)
+    if found is None:
+        return None
+    return frozenset(name.replace("``", "`") for name in COLUMN.findall(found[1]))
 
 
 def _old_values(table: str, event: str, references: Collection[str]) -> str:
@@ -115,9 +160,11 @@ def _insert(table: str, text: str, raw: str) -> str:
     )
 
 
-def _changed(column: str) -> str:
+def _changed(column: str, kind: str = "") -> str:
     """Return the condition that a column was changed, be it only by a letter's case."""
-    old, new = (f"CAST({side}.{quote(column)} AS BINARY)" for side in ("OLD", "NEW"))
+    old, new = (f"{side}.{quote(column)}" for side in ("OLD", "NEW"))
+    if kind not in NUMBERS:  # which are equal only where they are the same
+        old, new = f"CAST({old} AS BINARY)", f"CAST({new} AS BINARY)"
     return f"NOT ({old} <=> {new})"
 
 

@@ -66,6 +66,11 @@ class Installer:
     def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
         return self._triggers.old_columns(tables)
 
+    def columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        """Return none: a trigger that is called once for a statement, and sees all of its rows,
+        cannot be made for some columns."""
+        return {}
+
     def demand(self, tables: Collection[Tracked]) -> None:
         self._triggers.demand(tables)
 

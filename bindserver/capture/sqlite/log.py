@@ -117,6 +117,9 @@ class SQLiteLog:
     def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
         return {t.table: frozenset(self._triggers.foreign_keys(t)) for t in tables}
 
+    def columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
+        return self._triggers.columns(tables)
+
     def demand(self, tables: Collection[Tracked]) -> None:
         self._demand_wal()
         self._demand_tables(tables)

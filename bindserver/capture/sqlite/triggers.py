@@ -1,18 +1,30 @@
-"""Which triggers tables of an SQLite database need, and which are there."""
+"""Which triggers tables of an SQLite database need, and which are there.
+
+A write to columns that nobody reads fires no trigger at all: `UPDATE OF` names those that are
+read. It goes by which columns a statement sets, so it sees what foreign keys' actions do, but not
+what is computed from other columns: a table that has such columns is watched whole.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.tables import Tracked, entry_name
+from bindserver.capture.tables import Columns, Tracked, entry_name
 from bindserver.database.sql import ask
 
 LOG = "bindserver_log"
 PREFIX = "bindserver__"
 INTO = f"INSERT INTO {LOG}(tbl, pk)"
+ROWID = ("rowid", "oid", "_rowid_")
+"""Other names of a key that is a whole number."""
+
+OF = re.compile(r'AFTER UPDATE OF ((?:"(?:[^"]|"")+"(?:, )?)+), rowid')
+"""How a trigger begins that watches some columns."""
+QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +61,27 @@ class Triggers:
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         """Return the tables some of whose triggers are not, or not rightly, in place."""
-        texts = {name: trigger.sql for name, trigger in self.present().items()}
-        return [t for t in tables if any(texts.get(n) != sql for n, sql in self.wanted(t))]
+        present = self.present()
+        texts = {name: trigger.sql for name, trigger in present.items()}
+        wider = {tracked: _widened(tracked, present) for tracked in tables}
+        return [t for t in tables if any(texts.get(n) != sql for n, sql in self.wanted(wider[t]))]
+
+    def columns(self, tables: Collection[Tracked]) -> dict[str, frozenset[str]]:
+        """Return the columns that are watched of the tables that are not watched whole."""
+        present = self.present()
+        found = {t.table: _watched(present.get(_name(t.table, "upd"))) for t in tables}
+        return {table: columns for table, columns in found.items() if columns is not None}
 
     def statements(self, tables: Collection[Tracked]) -> list[str]:
         """Return the statements that put the triggers of tables in place, and take away what the
         tables kept of other names, or others of theirs."""
-        wanted = {name: sql for tracked in tables for name, sql in self.wanted(tracked)}
+        present = self.present()
+        wider = [_widened(tracked, present) for tracked in tables]
+        wanted = {name: sql for tracked in wider for name, sql in self.wanted(tracked)}
         named = {tracked.table.lower() for tracked in tables}
         stale = [
             name
-            for name, trigger in self.present().items()
+            for name, trigger in present.items()
             if name in wanted or trigger.table.lower() in named
         ]
         return [*(f"DROP TRIGGER {quote(name)}" for name in stale), *wanted.values()]
@@ -74,7 +96,10 @@ class Triggers:
         changed_key = f"{INTO} SELECT {named}, OLD.{pk} WHERE {another};"
         bodies = {
             "ins": ("AFTER INSERT", f"{INTO} VALUES ({named}, NEW.{pk});"),
-            "upd": ("AFTER UPDATE", f"{INTO} VALUES ({named}, NEW.{pk}); {changed_key}"),
+            "upd": (
+                f"AFTER UPDATE{self._of(tracked)}",
+                f"{INTO} VALUES ({named}, NEW.{pk}); {changed_key}",
+            ),
             "del": ("AFTER DELETE", f"{INTO} VALUES ({named}, OLD.{pk});"),
         }
         for column, name in old.items():
@@ -84,11 +109,23 @@ class Triggers:
             bodies["del"] = (bodies["del"][0], f"{bodies['del'][1]}{told};")
         bodies |= self._evictions(tracked, old)
         for suffix, (when, body) in bodies.items():
-            name = f"{PREFIX}{table}__{suffix}"
+            name = _name(table, suffix)
             yield (
                 name,
                 f"CREATE TRIGGER {quote(name)} {when} ON {quote(table)} BEGIN {body} END",
             )
+
+    def _of(self, tracked: Tracked) -> str:
+        """Return what names the columns that are watched; nothing where all are."""
+        columns = tracked.columns
+        if columns is None or self._computes(tracked.table):
+            return ""
+        return f" OF {', '.join([*map(quote, sorted({*columns, tracked.pk})), *ROWID])}"
+
+    def _computes(self, table: str) -> bool:
+        """Return whether a table has columns that are computed from others."""
+        found = ask(self._connection, f"PRAGMA table_xinfo({quote(table)})")
+        return any(row[6] in (2, 3) for row in found)
 
     def _evictions(
         self, tracked: Tracked, old: Mapping[str, str]
@@ -144,6 +181,24 @@ class Triggers:
             if unique and not is_key and None not in names:
                 found.append(columns)
         return sorted(found)
+
+
+def _name(table: str, suffix: str) -> str:
+    return f"{PREFIX}{table}__{suffix}"
+
+
+def _widened(tracked: Tracked, present: Mapping[str, Present]) -> Tracked:
+    """Return a table to watch so that what is there watches no more than that."""
+    trigger = present.get(_name(tracked.table, "upd"))
+    return tracked if trigger is None else tracked.widened(_watched(trigger))
+
+
+def _watched(trigger: Present | None) -> Columns:
+    """Return the columns that a trigger names; None where it names none."""
+    found = None if trigger is None else OF.search(trigger.sql)
+    if found is None:
+        return None
+    return frozenset(name.replace('""', '"') for name in QUOTED.findall(found[1]))
 
 
 def quote(name: str) -> str:

@@ -33,11 +33,12 @@ from bindserver.exceptions import (
 from bindserver.management.explaining import EXPLAINS, add_explain_arguments, explained_lines
 from bindserver.queries.behind import warning_of
 from bindserver.queries.tables import (
+    Reads,
     columns_told,
     read_by_each,
     read_whole,
-    tables_of,
-    tables_to_watch,
+    reads_of,
+    to_watch,
     unshared,
 )
 from bindserver.relay.control import give
@@ -209,7 +210,7 @@ class Command(BaseCommand):
         views = database_views(connections[alias])
         for binding, view in _on_views(reads, views):
             self.stderr.write(self.style.WARNING(" ".join(warning_of(binding, view))))
-        wanted = [t for t in tracked(tables_to_watch(reads, alias)) if t.table not in views]
+        wanted = [t for t in _tracked(to_watch(reads, alias)) if t.table not in views]
         tables, others = sift(log, wanted)
         names = ", ".join(item.table for item in tables) or "no table"
         made = _made(log, tables)
@@ -230,7 +231,7 @@ class Command(BaseCommand):
                 f"No change log on {alias!r}. `manage.py bindings capture install` installs it."
             )
             return
-        wanted, others = _sifted(log, tracked(tables_of(registry.all(), alias)))
+        wanted, others = _sifted(log, _tracked(reads_of(registry.all(), alias)))
         missing = [item.table for item in log.missing(wanted)]
         self.stdout.write(f"epoch: {status['epoch']}")
         self.stdout.write(f"entries: {status['entries']}, about {filesizeformat(status['bytes'])}")
@@ -282,6 +283,10 @@ class Command(BaseCommand):
         for line in lines if options["verbosity"] else ():
             self.stdout.write(line)
         self.stdout.write(self.style.SUCCESS(sentence))
+
+
+def _tracked(reads: Reads) -> list[Tracked]:
+    return tracked(reads, reads)
 
 
 def _on_views(

@@ -9,7 +9,7 @@ from bindserver.bindings.registry import registry
 from bindserver.capture.log import Log
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.engine.changes import Position
-from bindserver.queries.tables import tables_of
+from bindserver.queries.tables import reads_of
 from tests.support.program import Program
 
 CATEGORY, PRODUCT, TAGS, WORD = "app_category", "app_product", "app_product_tags", "app_word"
@@ -35,8 +35,9 @@ def _key(pk: Any) -> Any:
 
 
 def wanted() -> list[Tracked]:
-    """Return the tables that the tests' bindings read."""
-    return tracked(tables_of(registry.all(), "default"))
+    """Return what the tests' bindings read."""
+    reads = reads_of(registry.all(), "default")
+    return tracked(reads, reads)
 
 
 def add(program: Program, *numbers: int) -> None:

@@ -16,7 +16,7 @@ from bindserver.capture.log import Log, has_log, log_of
 from bindserver.capture.tables import tracked
 from bindserver.exceptions import CaptureError
 from bindserver.operations import InstallCapture
-from bindserver.queries.tables import tables_of
+from bindserver.queries.tables import reads_of
 from tests.conftest import BARE
 
 LOGGED = {"mysql": "on_own_logged_maria", "sqlite": "database", "postgresql": "postgresql_database"}
@@ -54,7 +54,8 @@ def backwards(*, atomic: bool = True) -> None:
 
 
 def wanted() -> list[Any]:
-    return tracked(tables_of(registry.all(), "default"))
+    reads = reads_of(registry.all(), "default")
+    return tracked(reads, reads)
 
 
 def test_a_migration_installs_the_log_and_the_triggers_come_at_the_end(bare: Log) -> None:

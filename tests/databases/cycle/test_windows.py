@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -14,10 +14,11 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.cycle.inbox import ReadRequest
 from bindserver.cycle.live_view import ViewState
+from bindserver.engine.window import Window
 from bindserver.exceptions import InvalidParams
 from bindserver.queries import windows
 from bindserver.queries.query import Query
-from bindserver.queries.windows import AHEAD
+from bindserver.queries.windows import AHEAD, Cut
 from tests.app.models import Category, Product, Tag
 from tests.support.turning import Follower, Turning, add
 
@@ -86,6 +87,15 @@ def expected(binding: Binding[Any]) -> list[dict[str, Any]]:
     return list({row["id"]: dict(row) for row in data}.values())
 
 
+def of_the_same_rows() -> Iterator[tuple[str, Binding[Any]]]:
+    """Yield bindings that differ in nothing but which rows they show."""
+    for name in ("numbers", "text", "nulls", "filtered", "by instances", "by instances and text"):
+        several = paged(**KINDS[name])
+        for limit, offset in ((3, 0), (5, 2), (4, 30), (5, 31), (90, 0)):
+            params = {"limit": limit, "offset": offset}
+            yield f"{name}, {limit} of several from {offset}", several(params=params)
+
+
 class Writes:
     """Random writes, one after the other."""
 
@@ -141,6 +151,7 @@ def test_windows_hold_what_their_selects_give(
             window = (limit, offset)
             kind = bound(**declared, limit=limit, get_window=lambda _, window=window: window)
             followed.append((f"{name} {window}", kind(), turning.follow(kind())))
+    followed += [(words, one, turning.follow(one)) for words, one in of_the_same_rows()]
     for number in (1, 2, 3):  # of one shape
         one = of_category()(params={"category": number})
         followed.append((f"category {number}", one, turning.follow(one)))
@@ -172,6 +183,12 @@ def of_category(**declared: Any) -> type[Binding[Any]]:
     for name, value in declared.items():
         setattr(OfCategory, name, value)
     return OfCategory
+
+
+def paged(**declared: Any) -> type[Binding[Any]]:
+    """Return rows of which whoever subscribes chooses some."""
+    numbers = {name: serializers.IntegerField() for name in ("limit", "offset")}
+    return bound(params=numbers, **declared)
 
 
 def fill(rows: int = 60) -> None:
@@ -255,6 +272,42 @@ class TestStatements:
         turning.turn()
         assert len(turning.statements) == 2
         assert follower.column("id") == [1179, 1000, 1178, 1177, 1176]
+
+    @pytest.mark.parametrize("sort", SORTS)
+    def test_windows_of_the_same_rows_are_told_together(self, turning: Turning, sort: str) -> None:
+        fill()
+        kind = paged(**SORTS[sort])
+        followers = [turning.follow(kind(params={"offset": 5 * n, "limit": 5})) for n in range(10)]
+        turning.turn()
+        assert len({live.shape for live in turning.views()}) == 1
+        one = 1 if sort == "numbers" else 2  # where the database knows the order, it is asked
+        Product.objects.filter(pk=1000).update(stock=7, name="z10000")
+        turning.turn()
+        assert len(turning.statements) == one
+        assert [f.told() for f in followers] == [["sync"]] * 10
+        Product.objects.filter(pk=1179).update(stock=-1, name="a")
+        turning.turn()
+        assert len(turning.statements) == one
+        pks = list(range(1178, 1128, -1))
+        assert [pk for f in followers for pk in f.column("id")] == pks
+        Product.objects.filter(pk=1150).delete()
+        turning.turn()
+        assert len(turning.statements) == 1
+        pks = [pk for pk in range(1178, 1127, -1) if pk != 1150]
+        assert [pk for f in followers for pk in f.column("id")] == pks
+
+    def test_a_window_that_leaves_takes_nothing_from_the_others(self, turning: Turning) -> None:
+        fill()
+        kind = paged(**SORTS["numbers"])
+        followers = [turning.follow(kind(params={"offset": n, "limit": 5})) for n in range(4)]
+        turning.turn()
+        turning.turn()
+        wide = next(live for live in turning.views() if live.query.window == Cut(3, 5, chosen=True))
+        turning.store.routing.dismount(wide)
+        for pk in (1179, 1178):
+            Product.objects.filter(pk=pk).delete()
+            turning.turn()
+        assert [f.column("id")[0] for f in followers] == [1177, 1176, 1175, 1174]
 
     def test_a_delete_before_an_offset_shifts_the_window(self, turning: Turning) -> None:
         fill()
@@ -352,3 +405,29 @@ class TestParams:
         kind = bound(ordering=["-stock"], params={n: make() for n, make in CHOICES.items()})
         with pytest.raises(InvalidParams):
             Query(kind(params=params))
+
+
+def test_an_edge_that_is_another_window_s_is_found_out(
+    turning: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A planted fault: all windows of the same rows go by the first one's last row."""
+    fill()
+    kind = paged(ordering=["-stock"])
+    bindings = [kind(params={"limit": 5, "offset": start}) for start in (0, 60)]
+    followers = [turning.follow(binding) for binding in bindings]
+    turning.turn()
+    held = {live.query.window: live.held for live in turning.views()}
+    first = next(one for cut, one in held.items() if cut is not None and cut.start == 0)
+    assert first is not None
+    honest = Window.stays_outside
+
+    def by_the_first(self: Window[Any], keys: Any, fresh: Any) -> bool:
+        return honest(first.window, keys, fresh)
+
+    for planted in (False, True):
+        if planted:
+            monkeypatch.setattr(Window, "stays_outside", by_the_first)
+        Product.objects.filter(pk=1000 + planted).update(stock=1117)
+        turning.turn()
+        rows = [dict(row) for row in followers[1].replica.rows]
+        assert (rows == expected(bindings[1])) is not planted
