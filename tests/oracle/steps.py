@@ -9,6 +9,7 @@ from functools import partial
 
 from tests.oracle import orm, raw, rebuilding, transactions
 from tests.oracle.machine import Machine, Step
+from tests.oracle.proofs import UNPROVEN
 from tests.oracle.sessions import Refused
 from tests.oracle.subscription import Phase
 
@@ -158,7 +159,7 @@ async def resume_at_rest(m: Machine) -> None:
         await m.subscribe(client, name)
     await m.until_equal()
     for name in names:
-        if name.event != "mine" and client.connected:
+        if name.event not in UNPROVEN and client.connected:
             await client.subscribe(name, allowed={"ok"})
     await m.until_equal()
 
