@@ -77,6 +77,17 @@ ITEM_STEPS = (
     step(".filter(pk__in=RawSQL('SELECT e.item_id FROM differential_entry e WHERE e.quantity > %s', [{n}]))", "extra"),
     step(".annotate(q=FilteredRelation('shelf', condition=Q(shelf__rank__gt={n}))).filter(q__isnull=True)"),
 )  # fmt: skip
+ITEM_TIMES = (
+    step(".filter(moment__gt=Now())", "time"),
+    step(".filter(moment__lte=Now() - timedelta(hours={n}))", "time"),
+    step(".exclude(moment__gt=Now() + timedelta(hours={n}))", "time"),
+    step(".filter(moment__range=(Now() - timedelta(hours={n}), Now() + timedelta(hours={n})))",
+         "time"),
+    step(".filter(Q(moment__lt=Now()) | Q(score={n}))", "time"),
+    step(".filter(parent__moment__gt=Now())", "time"),
+    step(".filter(children__moment__lte=Now())", "time", "twice"),
+)  # fmt: skip
+"""Conditions on the present time, which passes between steps."""
 ITEM_VALUES = (
     value("total", "Sum('entries__quantity')", "ReadOnlyField()"),
     value("tagged", "Count('tags', distinct=True)", "IntegerField()"),
@@ -86,6 +97,8 @@ ITEM_VALUES = (
     value("entered", "Exists(Entry.objects.filter(item=OuterRef('pk'), quantity={n}))",
           "BooleanField()"),
     value("upper", "Upper('name')", "CharField()"),
+    value("due", "Case(When(moment__gt=Now(), then=Value('yet')), default=Value('past'))",
+          "CharField()", "time"),
     value("ranked", "F('shelf__rank')", "ReadOnlyField()"),
     value("hourly", "TruncHour('moment')", "DateTimeField()", "zoned"),
     value("of_day", "TruncDate('moment')", "ReadOnlyField()", "zoned"),
@@ -198,6 +211,7 @@ ITEM_DECLARED = (
 ITEM = Menu(
     model="Item",
     steps=ITEM_STEPS,
+    times=ITEM_TIMES,
     values=ITEM_VALUES,
     filters=("'active': True", "'score__gte': {n}", "'shelf': {k}", "'shelf__rank': {n}"),
     orders=(
@@ -214,6 +228,7 @@ ITEM = Menu(
         "@ExtractHour('moment').asc()",
         "@TruncDate('moment').desc()",
         "@Count('entries').desc()",
+        "@Case(When(moment__gt=Now(), then=1), default=0)",
         "@Exists(Entry.objects.filter(item=OuterRef('pk'), quantity__gt=1)).desc()",
         "@Subquery(Entry.objects.filter(item=OuterRef('pk')).order_by('pk').values('quantity')[:1])",
         "entries__quantity",
@@ -269,6 +284,10 @@ ENTRY = Menu(
         step(".select_related('item__shelf')"),
         step(".prefetch_related('item__tags')"),
     ),
+    times=(
+        step(".filter(item__moment__gt=Now() - timedelta(hours={n}))", "time"),
+        step(".exclude(item__moment__gt=Now())", "time"),
+    ),
     values=(value("of", "F('item__name')", "CharField()"),),
     filters=("'quantity__lte': {n}", "'item': {k}"),
     orders=("quantity", "item__score", "item__name"),
@@ -295,6 +314,7 @@ SHELF = Menu(
              ".order_by('score', 'pk').annotate(n=Count('entries'))))"),
         step(".distinct()"),
     ),
+    times=(step(".filter(items__moment__gt=Now())", "time", "twice"),),
     values=(
         value("count", "Count('items')", "IntegerField()"),
         value("most", "Max('items__score')", "ReadOnlyField()"),

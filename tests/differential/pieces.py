@@ -42,6 +42,7 @@ class Menu:
         model: its name.
         bases: the querysets to begin with.
         steps: what narrows and shapes them.
+        times: what narrows them by the present time.
         values: annotations.
         filters: what a binding's `filters` may say.
         orders: columns and paths to order by; after `@`, an expression.
@@ -55,6 +56,7 @@ class Menu:
     model: str
     bases: tuple[Piece, ...] = ()
     steps: tuple[Piece, ...] = ()
+    times: tuple[Piece, ...] = ()
     values: tuple[Piece, ...] = ()
     filters: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bindserver import Binding
+from bindserver.bindings.columns import has_dicts
 from bindserver.bindings.serializers import NoRequest
 from bindserver.cycle.inbox import Caller
 from bindserver.queries.compiler import queryset_of
 from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Tag
 from tests.sharing.places import PLACES, Place, Sample, shown
+from tests.sharing.shapes import fill_shapes
+from tests.sharing.together import wrongly_dealt
 
 
 @dataclass
@@ -26,12 +29,14 @@ class Tally:
 
     Attributes:
         shared: pairs whose views were one, and rightly so.
+        together: pairs whose views were two, and were read together.
         apart: pairs whose views were two.
         wrong: what was shared, and is not the same.
         split: what is the same and known, and was not shared.
     """
 
     shared: Counter[str] = field(default_factory=Counter)
+    together: Counter[str] = field(default_factory=Counter)
     apart: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     split: list[str] = field(default_factory=list)
@@ -46,14 +51,18 @@ def fill() -> None:
             pk=1 + number, name=f"p{number}", stock=number, price=number, category=category
         )
         product.tags.set(tags)
+    fill_shapes(tags)
 
 
 def rendered(binding: Binding[Any]) -> str:
     """Return a binding's rows as DRF renders them for a request of their own."""
+    queryset = queryset_of(binding)
+    if binding.aggregate is not None:
+        return json.dumps(queryset.aggregate(**binding.aggregate), default=str)
+    if has_dicts(queryset) and binding.serializer_class is None:
+        return json.dumps(list(queryset), default=str)
     context = NoRequest(binding.get_serializer_context())
-    serializer = binding.get_serializer_class()(
-        list(queryset_of(binding)), many=True, context=context
-    )
+    serializer = binding.get_serializer_class()(list(queryset), many=True, context=context)
     return json.dumps(serializer.data, default=str)
 
 
@@ -89,7 +98,8 @@ def _compare(place: Place, one: Sample, other: Sample, tally: Tally) -> None:
         if one == other and one.known:
             tally.split.append(f"two views for {said}")
         if queries[0].batch_key is not None and queries[0].batch_key == queries[1].batch_key:
-            tally.wrong.append(f"read together: {said}")
+            tally.together[place.name] += 1
+            tally.wrong += [f"read together: {said}: {wrong}" for wrong in wrongly_dealt(queries)]
         if queries[0].fingerprint == queries[1].fingerprint:
             tally.wrong.append(f"one cursor for {said}")
     for kind in ("user", "auth"):
