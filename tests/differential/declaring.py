@@ -145,7 +145,7 @@ class Draw:
 
     def _value(self, gap: str, values: tuple[str, ...]) -> str:
         """Return what a gap is filled with: a value, or, if it is open yet, what is asked for."""
-        if self.asks and self._gap in ("", gap) and self.chance(70):
+        if self.asks and self._gap in ("", gap) and self.chance(85):
             self._gap = gap
             self.asked = tuple(dict.fromkeys(values))
             self.kinds.add("slot")
@@ -180,7 +180,8 @@ def declaration(random: Random) -> Declared:
 class _Declaring:
     def __init__(self, draw: Draw) -> None:
         self._draw = draw
-        self._menu: Menu = MENUS[draw.number(len(MENUS) - 1)]
+        fit = [menu for menu in MENUS if menu.slots] if draw.asks and draw.chance(70) else MENUS
+        self._menu: Menu = fit[draw.number(len(fit) - 1)]
         self._values: list[Piece] = []
         self._refused = False
 
@@ -232,7 +233,7 @@ class _Declaring:
         draw, menu = self._draw, self._menu
         text = draw.one(menu.bases).text if menu.bases else menu.base().text
         steps = self._steps()
-        values = {piece.field: piece for piece in draw.some(menu.values, 2)}
+        values = {piece.field: piece for piece in draw.some(menu.values, 1 if draw.asks else 2)}
         self._values = list(values.values())
         # Django takes no slice after which something is filtered, and orders before `distinct`.
         at = draw.number(len(steps))
@@ -272,7 +273,9 @@ class _Declaring:
 
     def _steps(self) -> list[str]:
         draw, menu = self._draw, self._menu
-        steps = [piece.text for piece in draw.some(menu.steps, draw.number(3))]
+        slots = [draw.one(menu.slots).text] if draw.asks and menu.slots else []
+        steps = [piece.text for piece in draw.some(menu.steps, draw.number(1 if slots else 3))]
+        steps = [*slots, *steps]
         if menu.times and draw.chance(TIMES_PERCENT):
             steps.append(draw.one(menu.times).text)
         return steps

@@ -88,6 +88,25 @@ ITEM_TIMES = (
     step(".filter(children__moment__lte=Now())", "time", "twice"),
 )  # fmt: skip
 """Conditions on the present time, which passes between steps."""
+ITEM_SLOTS = (
+    step(".filter(shelf={k})"),
+    step(".filter(shelf={k})"),
+    step(".filter(score={n})"),
+    step(".filter(score={n})"),
+    step(".filter(shelf={k}, score={n})"),
+    step(".filter(shelf__rank={n})"),
+    step(".filter(parent__shelf={k})"),
+    step(".filter(tags={t})", "twice"),
+    step(".filter(tags__weight={n})", "twice"),
+    step(".filter(entries__quantity={n})", "twice"),
+    step(".filter(children__score={n}).distinct()"),
+    step(".filter(shelf__in=Shelf.objects.filter(rank={n}))"),
+    step(".filter(pk__in=Entry.objects.filter(quantity={n}).values('item'))"),
+    step(".filter(shelf__in=Item.objects.filter(score={n}).values('shelf'))"),
+    step(".filter(Q(score={n}) | Q(tags__weight={n}))", "twice"),
+    step(".filter(score__in=[{n}, {n}])"),
+)
+"""Conditions by which many who ask are told from each other."""
 ITEM_VALUES = (
     value("total", "Sum('entries__quantity')", "ReadOnlyField()"),
     value("tagged", "Count('tags', distinct=True)", "IntegerField()"),
@@ -212,6 +231,7 @@ ITEM = Menu(
     model="Item",
     steps=ITEM_STEPS,
     times=ITEM_TIMES,
+    slots=ITEM_SLOTS,
     values=ITEM_VALUES,
     filters=("'active': True", "'score__gte': {n}", "'shelf': {k}", "'shelf__rank': {n}"),
     orders=(
@@ -284,6 +304,13 @@ ENTRY = Menu(
         step(".select_related('item__shelf')"),
         step(".prefetch_related('item__tags')"),
     ),
+    slots=(
+        step(".filter(item={k})"),
+        step(".filter(quantity={n})"),
+        step(".filter(item__shelf={k})"),
+        step(".filter(item__tags={t})", "twice"),
+        step(".filter(item__in=Item.objects.filter(shelf={k}))"),
+    ),
     times=(
         step(".filter(item__moment__gt=Now() - timedelta(hours={n}))", "time"),
         step(".exclude(item__moment__gt=Now())", "time"),
@@ -313,6 +340,12 @@ SHELF = Menu(
         step(".prefetch_related(Prefetch('items', queryset=Item.objects.filter(active=True)"
              ".order_by('score', 'pk').annotate(n=Count('entries'))))"),
         step(".distinct()"),
+    ),
+    slots=(
+        step(".filter(rank={n})"),
+        step(".filter(items__score={n}).distinct()"),
+        step(".filter(items__tags={t})", "twice"),
+        step(".filter(pk__in=Item.objects.filter(score={n}).values('shelf'))"),
     ),
     times=(step(".filter(items__moment__gt=Now())", "time", "twice"),),
     values=(

@@ -43,6 +43,7 @@ class Menu:
         bases: the querysets to begin with.
         steps: what narrows and shapes them.
         times: what narrows them by the present time.
+        slots: what narrows them by who asks, so that many may be read together.
         values: annotations.
         filters: what a binding's `filters` may say.
         orders: columns and paths to order by; after `@`, an expression.
@@ -57,6 +58,7 @@ class Menu:
     bases: tuple[Piece, ...] = ()
     steps: tuple[Piece, ...] = ()
     times: tuple[Piece, ...] = ()
+    slots: tuple[Piece, ...] = ()
     values: tuple[Piece, ...] = ()
     filters: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()

@@ -259,8 +259,8 @@ FAULTS: dict[str, Fault] = {
 SHOWN_BY = {
     "managers_hide": r"Hidden\.",
     "serializers_kept": r"tags_now|memo",
-    "old_slots_forgotten": "asked",
-    "slot_s_row_kept": "asked",
+    "old_slots_forgotten": r"filter\((shelf|score)=asked",
+    "slot_s_row_kept": r"filter\((shelf|score)=asked",
     "tick_lost": r"Now\(",
     "nearer_moment_missed": r"Now\(",
     "window_by_keys": r"Window\(",
