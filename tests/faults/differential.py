@@ -201,7 +201,7 @@ def _language_kept() -> AbstractContextManager[Any]:
 
 def _slot_s_row_kept() -> AbstractContextManager[Any]:
     """A row that leaves one of several views that are read together stays where it was."""
-    honest = advance.take
+    honest = vars(advance)["take"]
 
     def take(view: LiveView, what: Any, rows: Any, *others: Any) -> Any:
         mine = frozenset(pk for pk in what.pks if pk in rows.keys)
@@ -219,7 +219,11 @@ def _old_slots_forgotten() -> AbstractContextManager[Any]:
 def _of_time(fault: Callable[[ticks.Plant], None]) -> Iterator[None]:
     """Plant one of the faults in how views follow the time."""
     with ExitStack() as stack:
-        fault(lambda owner, name, value: stack.enter_context(patch.object(owner, name, value)))
+
+        def plant(owner: object, name: str, value: object) -> None:
+            stack.enter_context(patch.object(owner, name, value))
+
+        fault(plant)
         yield
 
 

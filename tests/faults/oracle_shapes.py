@@ -11,6 +11,10 @@ from bindserver.engine.window import Window
 from tests.faults import ticks
 
 
+def _plant(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)
+
+
 def window_s_edge_missed() -> None:
     """Rows behind the last one that a window knows are taken for the next, and for the last."""
 
@@ -18,15 +22,15 @@ def window_s_edge_missed() -> None:
         self.whole = True
         return listed
 
-    Window.inside = inside
+    _plant(Window, "inside", inside)
 
 
 def window_not_filled_up() -> None:
     """A window from which rows have left is not read again."""
-    Window.is_enough = lambda self: True
+    _plant(Window, "is_enough", lambda self: True)
 
 
 SHAPE_FAULTS: dict[str, Callable[[], None]] = {
     **{fault.__name__: fault for fault in (window_s_edge_missed, window_not_filled_up)},
-    **{name: partial(fault, setattr) for name, fault in ticks.FAULTS.items()},
+    **{name: partial(fault, _plant) for name, fault in ticks.FAULTS.items()},
 }

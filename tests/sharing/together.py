@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 10
 def wrongly_dealt(queries: Sequence[Query]) -> Iterator[str]:
     """Yield what some queries of one shape are dealt otherwise than they read alone."""
     alone = {query.slot: _load(query) for query in queries}
-    pks = sorted({pk for rows in alone.values() for pk in rows.keys})
+    pks = sorted({pk for rows in alone.values() for pk in rows.keys}, key=repr)
     for reader in queries:
         ways = {"by keys": reader.read_together(pks, alone, *_given())}
         if reader.window is None:
