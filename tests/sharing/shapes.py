@@ -156,8 +156,8 @@ class BesideValue(Narrowed):
     serializer_class = Marked
 
     def get_queryset(self) -> QuerySet[Any]:
-        rows: QuerySet[Any] = super().get_queryset()
-        return rows.annotate(mark=Value(self.auth))
+        rows: QuerySet[Any] = super().get_queryset().annotate(mark=Value(self.auth))
+        return rows
 
 
 class OfCategories(serializers.ModelSerializer[Any]):
