@@ -222,7 +222,7 @@ class History:
     @staticmethod
     def _is(version: Version, rows: Rows, moment: float) -> bool:
         if isinstance(version.rows, Moving):
-            return version.rows.when(rows, moment, time.time() + MARGIN_SECONDS) is not None
+            return version.rows.on_the_way(rows, moment, time.time() + MARGIN_SECONDS) is not None
         return version.rows == rows
 
     def moment(self, name: Name, rows: Rows, since: int, moment: float) -> float:
@@ -231,7 +231,7 @@ class History:
         line, until = self._lines[name], time.time() + MARGIN_SECONDS
         start = bisect_right(line, since, key=lambda version: version.first) - 1
         times = [
-            version.rows.when(rows, moment, until)
+            version.rows.on_the_way(rows, moment, until)
             for version in line[max(0, start) :]
             if isinstance(version.rows, Moving)
         ]
