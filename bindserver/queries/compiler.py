@@ -28,6 +28,7 @@ from bindserver.queries.dependencies import Paths, paths_of
 from bindserver.queries.evaluation import makes_rows
 from bindserver.queries.expressions import has_window, keeps, own_sql
 from bindserver.queries.identity import IdentityEncoder, Statement, compile_query
+from bindserver.queries.untouched import untouched
 from bindserver.queries.windows import cut_of
 
 
@@ -73,7 +74,8 @@ def _settled(queryset: QuerySet[Any], alias: str) -> Any:
 
 
 def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:
-    """Return the binding's queryset with its conditions, on its database.
+    """Return the binding's queryset with its conditions, on its database; reading it leaves what
+    the binding's class has as it is.
 
     Raises:
         BindingError: it, or what it prefetches, is to be read from another one.
@@ -85,7 +87,7 @@ def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:
             f"{type(binding).__name__} reads {queryset.model.__name__} from database {other!r}, "
             f"and follows {alias!r}. {say_using(other)}"
         )
-    return queryset.using(alias)
+    return untouched(queryset.using(alias))
 
 
 def conditioned(binding: Binding[Any]) -> QuerySet[Any]:

@@ -21,6 +21,7 @@ from bindserver.bindings.serializers import NoRequest, context_of, held_in, seri
 from bindserver.queries.columns import Columns
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.internals import known_instances, prefetches_of
+from bindserver.queries.untouched import with_own_hints
 from bindserver.queries.values import unwrapped
 
 SerializerClass = type[serializers.BaseSerializer[Any]]
@@ -154,10 +155,11 @@ def _renewed_lookup(lookup: Any, memo: Memo) -> Any:
         return lookup
     twin: Any = copy.copy(lookup)
     if lookup.queryset is not None:
-        twin.queryset = renewed(lookup.queryset, memo)
+        twin.queryset = with_own_hints(renewed(lookup.queryset, memo))
     if hasattr(lookup, "querysets"):  # a GenericPrefetch has several
         twin.querysets = [
-            item if item is None else renewed(item, memo) for item in lookup.querysets
+            item if item is None else with_own_hints(renewed(item, memo))
+            for item in lookup.querysets
         ]
     return twin
 

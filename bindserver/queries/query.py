@@ -410,7 +410,7 @@ class Query:
             )
             recorder.expect_own()
             slots = self._shape.slots(some)
-            rows_by_slot |= reader.load(self._shape.among(some), slots, reading, left)
+            rows_by_slot |= reader.load(renewed(self._shape.among(some)), slots, reading, left)
         return rows_by_slot
 
     @_as_asked
@@ -446,7 +446,7 @@ class Query:
             slots = self._shape.slots(wanted, some)
             # More slots than keys are not worth naming: rows of others are read, and left.
             few = len(wanted) < (SLOTS_PER_QUERY if self._shape.is_joined else len(some))
-            common = self._shape.among(wanted) if few else self._shape.queryset
+            common = renewed(self._shape.among(wanted) if few else self._shape.queryset)
             recorder.expect_own(common)
             reader.add(rows_by_slot, common.filter(pk__in=some), slots, reading)
         self._renderer.leftovers.insist()

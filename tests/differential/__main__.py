@@ -9,6 +9,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tests.support.passing import Passing
 
 DATABASES = ("sqlite", "postgresql", "mysql")
 
@@ -65,29 +69,31 @@ def _run(seed: int, options: argparse.Namespace) -> int:
     from tests.differential.comparing import Comparison
     from tests.differential.known import KNOWN
     from tests.differential.world import make_database
+    from tests.support.passing import passing_time
 
     if options.known:
         KNOWN.clear()
     make_database()
     try:
-        if options.faults is not None:
-            return _find(options.faults.split(","), seed, options.examples)
-        comparison = Comparison(seed, options.batch, go_on=options.go_on)
-        comparison.run(options.examples)
-        print(comparison.report())
-        return 1 if comparison.differences else 0
+        with passing_time() as passing:
+            if options.faults is not None:
+                return _find(options.faults.split(","), seed, options.examples, passing)
+            comparison = Comparison(seed, passing, options.batch, go_on=options.go_on)
+            comparison.run(options.examples)
+            print(comparison.report())
+            return 1 if comparison.differences else 0
     finally:
         connections.close_all()
 
 
-def _find(names: list[str], seed: int, examples: int) -> int:
+def _find(names: list[str], seed: int, examples: int, passing: Passing) -> int:
     """Plant one fault after the other; return 1 if one of them is not found."""
     from tests.differential.comparing import Comparison
     from tests.faults.differential import FAULTS, SHOWN_BY
 
     missed = 0
     for name in sorted(FAULTS) if names == ["all"] else names:
-        comparison = Comparison(seed, quiet=True, among=SHOWN_BY.get(name, ""))
+        comparison = Comparison(seed, passing, quiet=True, among=SHOWN_BY.get(name, ""))
         with FAULTS[name]():
             comparison.run(examples)
         missed += not comparison.differences

@@ -35,6 +35,8 @@ SUMS = {
     "some": "Count('pk', filter=Q(score__gt={n}))",
     "worth": "Sum('amount', default=Decimal(0))",
 }
+NARROWING = ("'score': {n}", "'shelf': {k}", "'shelf__rank': {n}", "'score__gte': {n}")
+"""What rows may be narrowed by, by who asks."""
 MANY = ("tags__label", "entries__quantity", "children__score", "tags__weight")
 STEPS = (
     ".filter(score__gt={n})",
@@ -53,6 +55,7 @@ REPEATING = (*STEPS, ".filter(tags__weight__gte={n})", ".filter(entries__quantit
 def columns(draw: Draw) -> list[str]:
     """Return the lines of a binding, and of what DRF is asked for in its place."""
     draw.kinds.add("columns")
+    draw.narrows, draw.asks = draw.asks, False  # but for what is filtered at last
     make = MAKE[draw.number(len(MAKE) - 1)]
     steps = "".join(_some(draw, STEPS if make in (_dicts, _many, _union) else REPEATING, 2))
     return make(draw, f"Item.objects.all(){steps}")
@@ -107,23 +110,31 @@ def _union(draw: Draw, base: str) -> list[str]:
     other = draw.filled("Item.objects.filter(score__gte={n})")
     shown = ", ".join(by)
     text = f"{base}.values({shown}).{how}({other}.values({shown}))"
-    return _declared(draw, text, _names(by), _names(by))
+    return _declared(draw, text, _names(by), _names(by), filtered=False)
 
 
 def _one_row(draw: Draw, base: str) -> list[str]:
     draw.kinds.add("one_row")
+    served, narrowed = _narrowed(draw)
     sums = ", ".join(_sums(draw))
     return [
         "class Bound(Binding):",
         f"    queryset = {base}",
+        *served,
         f"    aggregate = dict({sums})",
-        "def plain():",
-        f"    return [{base}.aggregate({sums})]",
+        "def plain(asked=None):",
+        f"    return [{base}{narrowed}.aggregate({sums})]",
     ]
 
 
 def _declared(
-    draw: Draw, text: str, names: list[str], last: list[str], *, rendered: bool = True
+    draw: Draw,
+    text: str,
+    names: list[str],
+    last: list[str],
+    *,
+    rendered: bool = True,
+    filtered: bool = True,
 ) -> list[str]:
     """Return the source of a binding that is ordered by some of its columns, and at last by what
     tells its rows apart."""
@@ -145,7 +156,25 @@ def _declared(
     lines += ["class Bound(Binding):", *served, f"    queryset = {text}", f"    ordering = {order}"]
     lines += [f"    limit = {limit}"] if limit else []
     cut = f"[:{limit}]" if limit else ""
-    return [*lines, "def plain():", f"    return {text}.order_by(*{whole}){cut}"]
+    more, narrowed = _narrowed(draw) if filtered else ([], "")
+    lines += [*more, "def plain(asked=None):"]
+    return [*lines, f"    return {text}{narrowed}.order_by(*{whole}){cut}"]
+
+
+def _narrowed(draw: Draw) -> tuple[list[str], str]:
+    """Return the lines of a binding that narrow its rows by what is asked for, and the step that
+    does the same; nothing where nothing is."""
+    draw.asks = draw.narrows
+    text = draw.filled(NARROWING[draw.number(len(NARROWING) - 1)]) if draw.asks else ""
+    draw.asks = False
+    if not draw.asked:
+        return [], ""
+    lines = [
+        "    def filters(self):",
+        f"        asked = {draw.asked[0]} if self.auth is None else self.auth",
+        f"        return {{{text}}}",
+    ]
+    return lines, f".filter(**{{{text}}})"
 
 
 def _selected(draw: Draw) -> list[str]:

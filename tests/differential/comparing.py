@@ -10,8 +10,9 @@ from itertools import count, islice
 from random import Random
 
 from tests.differential.declaring import Declared, declaration
-from tests.differential.world import Failed, World
+from tests.differential.world import EVERY, Failed, World
 from tests.differential.writing import Step, step
+from tests.support.passing import Passing
 
 AT_ONCE = 20
 """So many bindings are followed through the same writes."""
@@ -23,6 +24,7 @@ class Comparison:
 
     Args:
         start: the seed.
+        passing: lets time pass.
         only: the one batch to run, of those that are drawn; None for all.
         go_on: whether to go on after a difference.
         quiet: whether to say nothing of a difference.
@@ -32,6 +34,7 @@ class Comparison:
     def __init__(
         self,
         start: int,
+        passing: Passing,
         only: int | None = None,
         *,
         go_on: bool = False,
@@ -44,7 +47,7 @@ class Comparison:
         self._kinds: Counter[str] = Counter()
         self._batch = 0
         self._refused = 0
-        self._world = World()
+        self._world = World(passing)
         self._began = time.monotonic()
         self.differences = 0
 
@@ -120,10 +123,15 @@ class Comparison:
         lines = [
             f"examples: {len(self._seen) - len(self._world.invalid)}",
             f"without an answer of DRF's: {len(self._world.invalid)}",
-            f"comparisons: {self._world.compared}",
+            f"comparisons: {self._world.compared[EVERY]}",
             f"refused as they must be: {self._refused}",
             f"differences: {self.differences}",
             f"seconds: {seconds:.0f}",
-            "kinds: " + ", ".join(f"{kind} {n}" for kind, n in sorted(self._kinds.items())),
+            f"kinds: {_counts(self._kinds)}",
+            f"comparisons by kind: {_counts(self._world.compared)}",
         ]
         return "\n".join(lines)
+
+
+def _counts(counter: Counter[str]) -> str:
+    return ", ".join(f"{kind} {n}" for kind, n in sorted(counter.items()))

@@ -25,6 +25,7 @@ from django.utils.formats import date_format
 from django.utils.functional import cached_property
 from django.utils.timezone import localtime
 from rest_framework.serializers import *
+from datetime import timedelta
 from bindserver import Binding
 from tests.differential.models import *
 from tests.differential.typed import *
@@ -73,6 +74,12 @@ class Reversed(ListSerializer):
         return super().to_representation(data)[::-1]
 """
 PERCENT = 100
+SLOTS_PERCENT = 25
+"""How many of a hundred bindings depend on who asks, if they have anything that can."""
+ASKED = "asked"
+"""What stands in a source for what is asked for."""
+TIMES_PERCENT = 10
+"""How many of a hundred depend on the present time, of those that can."""
 COLUMNS_PERCENT = 12
 """How many of a hundred bindings have rows that are no instances."""
 
@@ -85,11 +92,14 @@ class Declared:
         source: its source: `Bound`, and `plain()`, which returns what DRF is asked for.
         kinds: what it is about.
         refused: whether it must be refused, and if not so, equal.
+        asked: the source of each value by which it is followed at the same time, for one that
+            depends on who asks.
     """
 
     source: str
     kinds: frozenset[str]
     refused: bool = False
+    asked: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -103,6 +113,9 @@ class Draw:
     def __init__(self, random: Random) -> None:
         self._random = random
         self.kinds: set[str] = set()
+        self.asks = self.narrows = False
+        self.asked: tuple[str, ...] = ()
+        self._gap = ""
 
     def number(self, most: int, least: int = 0) -> int:
         return self._random.randint(least, most)
@@ -127,8 +140,17 @@ class Draw:
     def filled(self, text: str) -> str:
         for gap, values in GAPS.items():
             while gap in text:
-                text = text.replace(gap, values[self.number(len(values) - 1)], 1)
+                text = text.replace(gap, self._value(gap, values), 1)
         return text
+
+    def _value(self, gap: str, values: tuple[str, ...]) -> str:
+        """Return what a gap is filled with: a value, or, if it is open yet, what is asked for."""
+        if self.asks and self._gap in ("", gap) and self.chance(85):
+            self._gap = gap
+            self.asked = tuple(dict.fromkeys(values))
+            self.kinds.add("slot")
+            return ASKED
+        return values[self.number(len(values) - 1)]
 
 
 GAPS = {
@@ -148,15 +170,18 @@ ENDS_IN_ORDER = re.compile(r"\)\.order_by\(([^()]*)\)$")
 def declaration(random: Random) -> Declared:
     """Return a binding."""
     draw = Draw(random)
+    draw.asks = draw.chance(SLOTS_PERCENT)
     if draw.chance(COLUMNS_PERCENT):
-        return Declared("\n".join(columns(draw)) + "\n", frozenset(draw.kinds))
+        source = "\n".join(columns(draw)) + "\n"
+        return Declared(source, frozenset(draw.kinds), asked=draw.asked)
     return _Declaring(draw).declared()
 
 
 class _Declaring:
     def __init__(self, draw: Draw) -> None:
         self._draw = draw
-        self._menu: Menu = MENUS[draw.number(len(MENUS) - 1)]
+        fit = [menu for menu in MENUS if menu.slots] if draw.asks and draw.chance(70) else MENUS
+        self._menu: Menu = fit[draw.number(len(fit) - 1)]
         self._values: list[Piece] = []
         self._refused = False
 
@@ -164,20 +189,23 @@ class _Declaring:
         draw, menu = self._draw, self._menu
         queryset, bare = self._queryset()
         ordering = self._order() if bare and draw.chance(50) else None
-        filters = draw.filled(menu.filters[draw.number(len(menu.filters) - 1)])
         filtered = bare and draw.chance(40)
+        filters = menu.filters[draw.number(len(menu.filters) - 1)] if filtered else ""
+        filters = draw.filled(filters)
+        draw.asks = False
         limit = draw.number(5, 1) if draw.chance(25) else None
         offset = draw.number(4) if limit and draw.chance(30) else 0
         lines = [*self._serializer(), "class Bound(Binding):", f"    model = {menu.model}"]
         lines += self._served
         if filtered:
-            lines.append(f"    filters = {{{filters}}}")
+            lines += ["    def filters(self):", *self._asking(), f"        return {{{filters}}}"]
         if ordering is not None:
             lines.append(f"    ordering = {_listed(ordering)}")
         if limit and not offset:
             lines.append(f"    limit = {limit}")
         zone = ZONED if draw.chance(60 if "zoned" in draw.kinds else 4) else []
-        lines += ["    def get_queryset(self):", *zone, f"        return {queryset}"]
+        lines += ["    def get_queryset(self):", *zone, *self._asking()]
+        lines.append(f"        return {queryset}")
         if offset:
             lines += ["    def get_window(self):", f"        return {limit}, {offset}"]
         lines += ["    def get_serializer_context(self):", "        return {'scale': 3}"]
@@ -187,8 +215,16 @@ class _Declaring:
         if limit:
             plain += f"[{offset}:{offset + limit}]"
             draw.kinds.add("limit")
-        lines += ["def plain():", *[line[4:] for line in zone], f"    return {plain}"]
-        return Declared("\n".join(lines) + "\n", frozenset(draw.kinds), self._refused)
+        lines += ["def plain(asked=None):", *[line[4:] for line in zone], f"    return {plain}"]
+        source, kinds = "\n".join(lines) + "\n", frozenset(draw.kinds)
+        return Declared(source, kinds, self._refused, draw.asked)
+
+    def _asking(self) -> list[str]:
+        """Return what a method begins with that depends on who asks."""
+        if not self._draw.asked:
+            return []
+        usual = self._draw.asked[0]
+        return [f"        asked = {usual} if self.auth is None else self.auth"]
 
     # The query.
 
@@ -196,8 +232,8 @@ class _Declaring:
         """Return a queryset, and whether it can be filtered and ordered further."""
         draw, menu = self._draw, self._menu
         text = draw.one(menu.bases).text if menu.bases else menu.base().text
-        steps = [piece.text for piece in draw.some(menu.steps, draw.number(3))]
-        values = {piece.field: piece for piece in draw.some(menu.values, 2)}
+        steps = self._steps()
+        values = {piece.field: piece for piece in draw.some(menu.values, 1 if draw.asks else 2)}
         self._values = list(values.values())
         # Django takes no slice after which something is filtered, and orders before `distinct`.
         at = draw.number(len(steps))
@@ -234,6 +270,15 @@ class _Declaring:
             self._refused = True
             return f"{text}.values_list()", True
         return text, True
+
+    def _steps(self) -> list[str]:
+        draw, menu = self._draw, self._menu
+        slots = [draw.one(menu.slots).text] if draw.asks and menu.slots else []
+        steps = [piece.text for piece in draw.some(menu.steps, draw.number(1 if slots else 3))]
+        steps = [*slots, *steps]
+        if menu.times and draw.chance(TIMES_PERCENT):
+            steps.append(draw.one(menu.times).text)
+        return steps
 
     def _union(self, text: str) -> str:
         draw = self._draw

@@ -77,6 +77,36 @@ ITEM_STEPS = (
     step(".filter(pk__in=RawSQL('SELECT e.item_id FROM differential_entry e WHERE e.quantity > %s', [{n}]))", "extra"),
     step(".annotate(q=FilteredRelation('shelf', condition=Q(shelf__rank__gt={n}))).filter(q__isnull=True)"),
 )  # fmt: skip
+ITEM_TIMES = (
+    step(".filter(moment__gt=Now())", "time"),
+    step(".filter(moment__lte=Now() - timedelta(hours={n}))", "time"),
+    step(".exclude(moment__gt=Now() + timedelta(hours={n}))", "time"),
+    step(".filter(moment__range=(Now() - timedelta(hours={n}), Now() + timedelta(hours={n})))",
+         "time"),
+    step(".filter(Q(moment__lt=Now()) | Q(score={n}))", "time"),
+    step(".filter(parent__moment__gt=Now())", "time"),
+    step(".filter(children__moment__lte=Now())", "time", "twice"),
+)  # fmt: skip
+"""Conditions on the present time, which passes between steps."""
+ITEM_SLOTS = (
+    step(".filter(shelf={k})"),
+    step(".filter(shelf={k})"),
+    step(".filter(score={n})"),
+    step(".filter(score={n})"),
+    step(".filter(shelf={k}, score={n})"),
+    step(".filter(shelf__rank={n})"),
+    step(".filter(parent__shelf={k})"),
+    step(".filter(tags={t})", "twice"),
+    step(".filter(tags__weight={n})", "twice"),
+    step(".filter(entries__quantity={n})", "twice"),
+    step(".filter(children__score={n}).distinct()"),
+    step(".filter(shelf__in=Shelf.objects.filter(rank={n}))"),
+    step(".filter(pk__in=Entry.objects.filter(quantity={n}).values('item'))"),
+    step(".filter(shelf__in=Item.objects.filter(score={n}).values('shelf'))"),
+    step(".filter(Q(score={n}) | Q(tags__weight={n}))", "twice"),
+    step(".filter(score__in=[{n}, {n}])"),
+)
+"""Conditions by which many who ask are told from each other."""
 ITEM_VALUES = (
     value("total", "Sum('entries__quantity')", "ReadOnlyField()"),
     value("tagged", "Count('tags', distinct=True)", "IntegerField()"),
@@ -86,6 +116,8 @@ ITEM_VALUES = (
     value("entered", "Exists(Entry.objects.filter(item=OuterRef('pk'), quantity={n}))",
           "BooleanField()"),
     value("upper", "Upper('name')", "CharField()"),
+    value("due", "Case(When(moment__gt=Now(), then=Value('yet')), default=Value('past'))",
+          "CharField()", "time"),
     value("ranked", "F('shelf__rank')", "ReadOnlyField()"),
     value("hourly", "TruncHour('moment')", "DateTimeField()", "zoned"),
     value("of_day", "TruncDate('moment')", "ReadOnlyField()", "zoned"),
@@ -198,6 +230,8 @@ ITEM_DECLARED = (
 ITEM = Menu(
     model="Item",
     steps=ITEM_STEPS,
+    times=ITEM_TIMES,
+    slots=ITEM_SLOTS,
     values=ITEM_VALUES,
     filters=("'active': True", "'score__gte': {n}", "'shelf': {k}", "'shelf__rank': {n}"),
     orders=(
@@ -214,6 +248,7 @@ ITEM = Menu(
         "@ExtractHour('moment').asc()",
         "@TruncDate('moment').desc()",
         "@Count('entries').desc()",
+        "@Case(When(moment__gt=Now(), then=1), default=0)",
         "@Exists(Entry.objects.filter(item=OuterRef('pk'), quantity__gt=1)).desc()",
         "@Subquery(Entry.objects.filter(item=OuterRef('pk')).order_by('pk').values('quantity')[:1])",
         "entries__quantity",
@@ -269,6 +304,17 @@ ENTRY = Menu(
         step(".select_related('item__shelf')"),
         step(".prefetch_related('item__tags')"),
     ),
+    slots=(
+        step(".filter(item={k})"),
+        step(".filter(quantity={n})"),
+        step(".filter(item__shelf={k})"),
+        step(".filter(item__tags={t})", "twice"),
+        step(".filter(item__in=Item.objects.filter(shelf={k}))"),
+    ),
+    times=(
+        step(".filter(item__moment__gt=Now() - timedelta(hours={n}))", "time"),
+        step(".exclude(item__moment__gt=Now())", "time"),
+    ),
     values=(value("of", "F('item__name')", "CharField()"),),
     filters=("'quantity__lte': {n}", "'item': {k}"),
     orders=("quantity", "item__score", "item__name"),
@@ -295,6 +341,13 @@ SHELF = Menu(
              ".order_by('score', 'pk').annotate(n=Count('entries'))))"),
         step(".distinct()"),
     ),
+    slots=(
+        step(".filter(rank={n})"),
+        step(".filter(items__score={n}).distinct()"),
+        step(".filter(items__tags={t})", "twice"),
+        step(".filter(pk__in=Item.objects.filter(score={n}).values('shelf'))"),
+    ),
+    times=(step(".filter(items__moment__gt=Now())", "time", "twice"),),
     values=(
         value("count", "Count('items')", "IntegerField()"),
         value("most", "Max('items__score')", "ReadOnlyField()"),

@@ -42,6 +42,8 @@ class Menu:
         model: its name.
         bases: the querysets to begin with.
         steps: what narrows and shapes them.
+        times: what narrows them by the present time.
+        slots: what narrows them by who asks, so that many may be read together.
         values: annotations.
         filters: what a binding's `filters` may say.
         orders: columns and paths to order by; after `@`, an expression.
@@ -55,6 +57,8 @@ class Menu:
     model: str
     bases: tuple[Piece, ...] = ()
     steps: tuple[Piece, ...] = ()
+    times: tuple[Piece, ...] = ()
+    slots: tuple[Piece, ...] = ()
     values: tuple[Piece, ...] = ()
     filters: tuple[str, ...] = ()
     orders: tuple[str, ...] = ()

@@ -6,8 +6,10 @@ import json
 import logging
 import math
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from django.apps import apps
@@ -31,11 +33,15 @@ from bindserver.queries import windows
 from bindserver.testing.replica import Replica
 from bindserver.user_code import neutral
 from tests.differential.declaring import PRELUDE, Declared
+from tests.differential.lists import loose_in, settled
 from tests.differential.typed import Typed
 from tests.differential.writing import Step
+from tests.support.passing import Passing
 from tests.support.turning import Turning
 
 CONTEXT = {"scale": 3}
+EVERY = "all"
+"""What all comparisons are counted by, beside their kinds."""
 FIRST = (
     "Shelf.objects.bulk_create([Shelf(pk=1, name='a', rank=1), Shelf(pk=2, name='B', rank=2),"
     " Shelf(pk=3, name='b', rank=None)])",
@@ -165,26 +171,34 @@ class Subscriber:
 
 
 class Followed:
-    """A binding that is followed, and what DRF is asked in its place."""
+    """A binding that is followed by somebody, and what DRF is asked in its place.
 
-    def __init__(self, declared: Declared, names: dict[str, Any]) -> None:
-        self.declared = declared
-        names = dict(names)
-        exec(compile(declared.source, f"<{declared.name}>", "exec"), names)
-        self._plain: Callable[[], Any] = names["plain"]
+    Args:
+        declared: the binding.
+        names: those of its source, and what it has made: its class, and what DRF is asked.
+        problems: what the checks say of it.
+        asked: what it is asked for.
+    """
+
+    def __init__(
+        self, declared: Declared, names: dict[str, Any], problems: list[str], asked: Any
+    ) -> None:
+        self.declared, self.asked = declared, asked
+        self._plain: Callable[[], Any] = partial(names["plain"], asked)
         kind: type[Binding[Any]] = names["Bound"]
-        kind.__qualname__ = f"Bound{declared.name}"
-        self.problems = [str(problem.msg) for check in CHECKS for problem in check(kind)]
+        self.problems = problems
         self._serializer: Any = kind().get_serializer_class()
         self._kind = kind
         self.subscriber = Subscriber()
+        self._loose = loose_in(declared.source)
         self.excused = False
 
     def ask(self, turning: Turning) -> None:
         """Subscribe, unless the checks have refused it."""
         if not self.problems:
             request = SessionRequest(
-                self.subscriber, Caller(), Ask(number=1, message=EVERYTHING), self._kind()
+                *(self.subscriber, Caller(), Ask(number=1, message=EVERYTHING)),
+                self._kind(auth=self.asked),
             )
             turning.ask(request)
 
@@ -245,7 +259,7 @@ class Followed:
                 raise Invalid(str(problem)) from problem
             rows: dict[Any, str] = {}
             for instance, row in zip(queryset, data, strict=True):
-                text = json.dumps(on_the_wire(json.loads(JSONEncoder().encode(row))))
+                text = self._text(on_the_wire(json.loads(JSONEncoder().encode(row))))
                 if rows.setdefault(instance.pk, text) != text:
                     raise Invalid("two rows of one key")
             self._names = set(data[0]) if data else set()
@@ -261,17 +275,31 @@ class Followed:
                 for row in rows
             ]
         self._names = set(data[0]) if data else set()
-        texts = [json.dumps(on_the_wire(json.loads(JSONEncoder().encode(row)))) for row in data]
+        texts = [self._text(on_the_wire(json.loads(JSONEncoder().encode(row)))) for row in data]
         # A join may bring rows again, which then have their key among their columns.
         return list(dict.fromkeys(texts)) if "dicts_of_many" in self.declared.kinds else texts
+
+    def _text(self, row: Any) -> str:
+        return json.dumps(settled(row, self._loose))
 
     def _held(self) -> list[str]:
         """Return the rows that the subscriber holds, without a key that DRF's have not."""
         held, key = [], self.subscriber.key
         for _, row in self.subscriber.rows():
             own = row if key in self._names else {k: v for k, v in row.items() if k != key}
-            held.append(json.dumps(own))
+            held.append(self._text(own))
         return held
+
+
+def follow(declared: Declared, names: dict[str, Any]) -> list[Followed]:
+    """Return a binding as it is followed by all who ask for something else."""
+    names = dict(names)
+    exec(compile(declared.source, f"<{declared.name}>", "exec"), names)
+    kind: type[Binding[Any]] = names["Bound"]
+    kind.__qualname__ = f"Bound{declared.name}"
+    problems = [str(problem.msg) for check in CHECKS for problem in check(kind)]
+    asked = [eval(text, names) for text in declared.asked] or [None]
+    return [Followed(declared, names, problems, value) for value in asked]
 
 
 def on_the_wire(value: Any) -> Any:
@@ -288,13 +316,18 @@ def on_the_wire(value: Any) -> Any:
 
 
 class World:
-    """The database, at the beginning, with bindings followed on it."""
+    """The database, at the beginning, with bindings followed on it.
 
-    def __init__(self) -> None:
+    Args:
+        passing: lets its time pass.
+    """
+
+    def __init__(self, passing: Passing) -> None:
+        self._passing, self._hours = passing, 0
         # There are too few rows for what is usual.
         windows.AHEAD = windows.BEHIND = places.WORTH = 1
         self._names = namespace()
-        self.compared = 0
+        self.compared: Counter[str] = Counter()
         self.invalid: dict[str, str] = {}
         self._problems = _Problems()
         logger = logging.getLogger("bindserver")
@@ -310,18 +343,19 @@ class World:
         self._begin()
         self._problems.told.clear()
         with Turning() as turning:
-            followed = [Followed(declared, self._names) for declared in bindings]
+            followed = [one for each in bindings for one in follow(each, self._names)]
             for one in followed:
                 one.ask(turning)
             for at in range(len(steps) + 1):
                 if at:
-                    self._take(steps[at - 1])
+                    self._take(steps[at - 1], turning)
                 turning.turn()
                 followed = [one for one in followed if self._compare(one, steps[:at])]
 
     def _compare(self, one: Followed, steps: Sequence[Step]) -> bool:
         """Compare, and tell whether it makes sense to go on with a binding."""
-        self.compared += 1
+        self.compared.update(one.declared.kinds or ["plain"])
+        self.compared[EVERY] += 1
         try:
             one.compare()
         except Invalid as problem:
@@ -329,10 +363,13 @@ class World:
             return False
         except Different as problem:
             told = "\n".join(self._problems.told)
-            raise Failed(one.declared, steps, f"{problem}\n{told}".strip()) from None
+            asked = f"asked for {one.asked!r}\n" if one.declared.asked else ""
+            raise Failed(one.declared, steps, f"{asked}{problem}\n{told}".strip()) from None
         return not one.excused
 
     def _begin(self) -> None:
+        self._hours = 0
+        self._passing.until(0)
         disabled = connection.constraint_checks_disabled()
         with transaction.atomic(), disabled, connection.cursor() as cursor:
             for model in _models():
@@ -344,8 +381,11 @@ class World:
                 for text in connection.ops.sequence_reset_sql(no_style(), _models()):
                     cursor.execute(text)
 
-    def _take(self, step: Step) -> None:
-        """Write; what the database refuses is not written."""
+    def _take(self, step: Step, turning: Turning) -> None:
+        """Let time pass, and write; what the database refuses is not written."""
+        if step.hours:
+            self._hours += step.hours
+            self._passing.until(self._hours, turning)
         try:
             with transaction.atomic():
                 for text in step.statements:

@@ -27,6 +27,9 @@ STATEMENTS = (
     "Item.objects.get(pk={i}).tags.remove({t})",
     "Item.objects.get(pk={i}).tags.clear()",
     "Item.objects.get(pk={i}).friends.set([{i}, {i}])",
+    "Item.objects.filter(pk={i}).update(moment=Now() + timedelta(hours={n}, minutes=30))",
+    "Item.objects.filter(pk={i}).update(moment=Now() - timedelta(hours={n}, minutes=30))",
+    "Item.objects.filter(score={n}).update(moment=Now() + timedelta(minutes=30))",
     "Entry.objects.create(item_id={i}, quantity={n})",
     "Entry.objects.filter(item={i}).update(quantity={n})",
     "Entry.objects.filter(quantity={n}).update(item_id={i})",
@@ -125,6 +128,8 @@ GAPS = {
     "{m}": ("datetime.datetime(2024, 1, 1, 23, 30, tzinfo=datetime.UTC)", "None"),
 }
 
+HOURS = (0, 0, 0, 1, 2)
+"""How many hours may pass; moments that are written are half hours away from each."""
 KEPT = 0.9
 """How many steps are committed."""
 
@@ -136,21 +141,24 @@ class Step:
     Attributes:
         statements: the statements.
         kept: whether they are committed.
+        hours: how many pass before.
     """
 
     statements: tuple[str, ...]
     kept: bool
+    hours: int = 0
 
     @property
     def source(self) -> str:
         """As a person reads it."""
-        return "; ".join(self.statements) + ("" if self.kept else "  # rolled back")
+        passed = f"{self.hours} hours pass; " if self.hours else ""
+        return passed + "; ".join(self.statements) + ("" if self.kept else "  # rolled back")
 
 
 def step(random: Random) -> Step:
     """Return a step."""
     texts = [_filled(random, random.choice(STATEMENTS)) for _ in range(random.randint(1, 5))]
-    return Step(tuple(texts), random.random() < KEPT)
+    return Step(tuple(texts), random.random() < KEPT, random.choice(HOURS))
 
 
 def _filled(random: Random, text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -21,6 +22,7 @@ from bindserver.queries.plan import Plan
 from bindserver.queries.query import Query
 from bindserver.queries.rendering import Renderer
 from bindserver.user_code import Leftovers, Surroundings
+from tests.faults import ticks
 
 Fault = Callable[[], AbstractContextManager[Any]]
 
@@ -197,6 +199,34 @@ def _language_kept() -> AbstractContextManager[Any]:
     )
 
 
+def _slot_s_row_kept() -> AbstractContextManager[Any]:
+    """A row that leaves one of several views that are read together stays where it was."""
+    honest = vars(advance)["take"]
+
+    def take(view: LiveView, what: Any, rows: Any, *others: Any) -> Any:
+        mine = frozenset(pk for pk in what.pks if pk in rows.keys)
+        return honest(view, replace(what, pks=mine), rows, *others)
+
+    return patch.object(advance, "take", take)
+
+
+def _old_slots_forgotten() -> AbstractContextManager[Any]:
+    """Nobody remembers which of the views of one shape had a row."""
+    return patch.object(LiveShape, "holding", lambda self, pks: set())
+
+
+@contextmanager
+def _of_time(fault: Callable[[ticks.Plant], None]) -> Iterator[None]:
+    """Plant one of the faults in how views follow the time."""
+    with ExitStack() as stack:
+
+        def plant(owner: object, name: str, value: object) -> None:
+            stack.enter_context(patch.object(owner, name, value))
+
+        fault(plant)
+        yield
+
+
 @contextmanager
 def _all(*patches: Any) -> Iterator[None]:
     with ExitStack() as stack:
@@ -218,10 +248,14 @@ FAULTS: dict[str, Fault] = {
     "new_parents_forgotten": _new_parents_forgotten,
     "old_parents_forgotten": _old_parents_forgotten,
     "old_serializer": _old_serializer,
+    "old_slots_forgotten": _old_slots_forgotten,
     "parents_forgotten": _parents_forgotten,
     "prefetches_ignored": _prefetches_ignored,
     "reads_forgotten": _reads_forgotten,
     "serializers_kept": _serializers_kept,
+    "slot_s_row_kept": _slot_s_row_kept,
+    "tick_lost": partial(_of_time, ticks.tick_lost),
+    "nearer_moment_missed": partial(_of_time, ticks.nearer_moment_missed),
     "window_by_keys": _window_by_keys,
     "window_s_edge_missed": _window_s_edge_missed,
 }
@@ -229,6 +263,10 @@ FAULTS: dict[str, Fault] = {
 SHOWN_BY = {
     "managers_hide": r"Hidden\.",
     "serializers_kept": r"tags_now|memo",
+    "old_slots_forgotten": r"filter\((shelf|score)=asked",
+    "slot_s_row_kept": r"filter\((shelf|score)=asked",
+    "tick_lost": r"Now\(",
+    "nearer_moment_missed": r"Now\(",
     "window_by_keys": r"Window\(",
     "window_s_edge_missed": r"limit = |get_window",
 }

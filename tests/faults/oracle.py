@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.apps import AppConfig
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
@@ -43,6 +42,8 @@ from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.query import Query
 from tests.faults.oracle_databases import DATABASE_FAULTS, LOGS
 from tests.faults.oracle_relay import RELAY_FAULTS
+from tests.faults.oracle_shapes import SHAPE_FAULTS
+from tests.oracle.apps import Drawn
 
 _turns = itertools.count()
 
@@ -369,11 +370,10 @@ FAULTS: dict[str, Callable[[], None]] = {
 }
 
 
-class Faults(AppConfig):
+class Faults(Drawn):
     """Plants the fault that the environment names."""
 
-    name = "tests.oracle"
-    label = "oracle"
-
     def ready(self) -> None:
-        {**FAULTS, **DATABASE_FAULTS, **RELAY_FAULTS}[os.environ["ORACLE_FAULT"]]()
+        super().ready()
+        known = {**FAULTS, **SHAPE_FAULTS, **DATABASE_FAULTS, **RELAY_FAULTS}
+        known[os.environ["ORACLE_FAULT"]]()

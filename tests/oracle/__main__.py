@@ -49,7 +49,8 @@ def main() -> int:
         f"oracle: --database {options.database}{shown} --seed {seed} --seconds {options.seconds:g}",
         flush=True,
     )
-    os.environ["DJANGO_SETTINGS_MODULE"] = "tests.settings"
+    settings = "tests.settings" if options.signals else "tests.oracle.settings"
+    os.environ["DJANGO_SETTINGS_MODULE"] = settings
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with tempfile.TemporaryDirectory(prefix="bindserver-oracle-") as name:
         folder = Path(name)

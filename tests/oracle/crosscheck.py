@@ -10,7 +10,8 @@ from bindserver.bindings.registry import registry
 from bindserver.database.pacing import Pacer
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
-from tests.oracle.truth import UNORDERED, Name, Rows
+from tests.oracle.shapes import Rows
+from tests.oracle.truth import Name, comparable
 
 PATIENCE_SECONDS = 10
 
@@ -21,6 +22,4 @@ def by_orm(name: Name) -> Rows:
     binding = registry.get(name.event)(user=user, params=name.parsed())
     read = Query(binding).load(Recorder(), Pacer(PATIENCE_SECONDS))
     rows: Rows = [json.loads(fresh.text) for fresh in read.fresh.values()]
-    if (listed := UNORDERED.get(name.event)) is not None:
-        rows = [{**row, listed: sorted(row[listed])} for row in rows]
-    return rows
+    return comparable(name, rows)

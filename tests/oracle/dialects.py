@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import re
 import sqlite3
 from collections.abc import Collection
+from typing import Any
 
 Columns = Collection[str]
 
@@ -14,6 +16,7 @@ class Dialect:
 
     Attributes:
         vendor: Django's name of the kind of database.
+        end: the name of a column that is a word of SQL's.
         begin: begins a transaction that writes.
         begin_late: begins one that stays open while others commit.
         like: compares text without minding case, as the bindings' `icontains` does.
@@ -28,6 +31,7 @@ class Dialect:
     """
 
     vendor = "sqlite"
+    end = '"end"'
     begin = "BEGIN IMMEDIATE"
     begin_late = "BEGIN"
     patience = ""
@@ -41,6 +45,16 @@ class Dialect:
     def adapt(self, sql: str) -> str:
         """Return a statement with places for arguments as the driver wants them."""
         return sql
+
+    def moment(self, value: datetime.datetime) -> Any:
+        """Return a moment as the driver takes it, and as Django has the database hold it."""
+        return value.astimezone(datetime.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def seconds(self, value: Any) -> float:
+        """Return a moment, as the driver gives it, in seconds since 1970."""
+        if isinstance(value, str):
+            value = datetime.datetime.fromisoformat(value)
+        return float(value.replace(tzinfo=value.tzinfo or datetime.UTC).timestamp())
 
     def ignoring(self, rest: str) -> str:
         """Return an insert that passes over rows whose unique values are taken."""
@@ -102,6 +116,9 @@ class PostgreSQL(Dialect):
     def adapt(self, sql: str) -> str:
         return sql.replace("%", "%%").replace("?", "%s")
 
+    def moment(self, value: datetime.datetime) -> Any:
+        return value
+
     def ignoring(self, rest: str) -> str:
         return f"INSERT INTO {rest} ON CONFLICT DO NOTHING"
 
@@ -135,6 +152,7 @@ class MySQL(Dialect):
     """MariaDB's and MySQL's."""
 
     vendor = "mysql"
+    end = "`end`"
     patience = "SET SESSION innodb_lock_wait_timeout = 0"
     begin = "BEGIN"
     list_of = "coalesce(JSON_ARRAYAGG({}), '[]')"
@@ -148,6 +166,9 @@ class MySQL(Dialect):
 
     def adapt(self, sql: str) -> str:
         return sql.replace("%", "%%").replace("?", "%s")
+
+    def moment(self, value: datetime.datetime) -> Any:
+        return value.astimezone(datetime.UTC).replace(tzinfo=None)
 
     def ignoring(self, rest: str) -> str:
         return f"INSERT IGNORE INTO {rest}"

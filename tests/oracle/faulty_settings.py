@@ -1,4 +1,4 @@
-"""The tests' settings, with a fault planted in the server: ORACLE_FAULT names it."""
+"""The oracle's settings, with a fault planted in the server: ORACLE_FAULT names it."""
 
 from tests.settings import *
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from websockets import ConnectionClosed
 
 from bindserver.testing.replica import Replica
+from tests.oracle.moving import MARGIN_SECONDS
 from tests.oracle.service import Node
+from tests.oracle.shapes import Rows
 from tests.oracle.subscription import Phase, Subscription, short
 from tests.oracle.tally import Tally
-from tests.oracle.truth import UNORDERED, History, Name, Rows, canonical
+from tests.oracle.truth import KINDS, History, Name, canonical, comparable
 from tests.support.client import Client
 
 OPEN_SECONDS = 20
@@ -84,6 +87,7 @@ class Follower:
         subscription.ref = self._refs
         subscription.phase = Phase.ASKED
         subscription.floor = self._history.state
+        subscription.asked_at = time.time()
         subscription.allowed = None if allowed is None else frozenset(allowed)
         self._tally.note(f"{self.label} asks for {name}: {sorted(data)} since {subscription.since}")
         await self._send(name.event, data)
@@ -206,6 +210,8 @@ class Follower:
     def _answered(self, subscription: Subscription, action: str) -> None:
         subscription.phase = Phase.LIVE
         subscription.since = max(subscription.since, subscription.floor)
+        # Nobody who asks is given what has expired.
+        subscription.moment = max(subscription.moment, subscription.asked_at - MARGIN_SECONDS)
         self._tally.seen[f"answer {action}"] += 1
         if subscription.allowed is not None and action not in subscription.allowed:
             self._tally.differs(
@@ -220,41 +226,41 @@ class Follower:
         assert subscription.replica is not None
         if self._history.blind:
             return
-        self._tally.comparisons += 1
         name, rows = subscription.name, self._rows(subscription)
-        found = self._history.find(name, rows, subscription.since)
+        self._tally.compared(KINDS[name.event])
+        since, moment = subscription.since, subscription.moment
+        found = self._history.find(name, rows, since, moment)
         if found is None:
             earlier = self._history.find(name, rows, 0)
             kind = "no committed state" if earlier is None else f"only the older state {earlier}"
             self._tally.differs(
                 f"{self.label}: after {short(data)} {name} is {kind}, since {subscription.since} "
                 f"of {self._history.state}\nheld   {short(rows)}\n"
-                f"newest {short(self._history.newest(name).rows)}"
+                f"newest {short(self._history.newest(name).now())}"
             )
             return
+        subscription.moment = self._history.moment(name, rows, since, moment)
         if found > subscription.since and self._history.at(name, found - 1) > subscription.since:
             self._tally.seen["states skipped"] += 1
         subscription.since = max(subscription.since, found)
 
     def _rows(self, subscription: Subscription) -> Rows:
         assert subscription.replica is not None
-        rows = subscription.replica.rows
-        if (listed := UNORDERED.get(subscription.name.event)) is not None:
-            rows = [{**row, listed: sorted(row[listed])} for row in rows]
-        return rows
+        return comparable(subscription.name, subscription.replica.rows)
 
     def _check_together(self) -> None:
         """After a commit mark all views are of one committed state."""
         if self._history.blind:
             return
-        self._tally.comparisons += 1
+        self._tally.compared("commit marks")
         self._tally.seen["commit marks"] += 1
         common: list[tuple[int, int]] = [(0, self._history.state)]
         told = []
         for name, subscription in self.subscriptions.items():
             if subscription.phase is not Phase.LIVE:
                 continue
-            spans = list(self._history.spans(name, self._rows(subscription), subscription.since))
+            rows, since = self._rows(subscription), subscription.since
+            spans = list(self._history.spans(name, rows, since, subscription.moment))
             told.append((*name, spans))
             common = [
                 (max(a, c), min(b, d))
@@ -273,14 +279,15 @@ class Follower:
             if subscription.phase in (Phase.ASKED, Phase.ACCEPTED)
             or (
                 subscription.phase is Phase.LIVE
-                and self._rows(subscription) != self._history.newest(subscription.name).rows
+                and not self._history.is_newest(subscription.name, self._rows(subscription))
             )
         ]
 
     def settle(self) -> dict[Name, int]:
         """Count what has been found equal, and return the states that are still needed."""
         live = [s for s in self.subscriptions.values() if s.phase is Phase.LIVE]
-        self._tally.comparisons += len(live)
+        for subscription in live:
+            self._tally.compared(KINDS[subscription.name.event])
         return {subscription.name: subscription.since for subscription in live}
 
 

@@ -9,8 +9,9 @@ from typing import Any
 from django.db import DatabaseError, transaction
 from django.db.backends.signals import connection_created
 from django.db.models import F
+from django.db.models.functions import Now
 
-from tests.app.models import Category, Place, Product, Restaurant, Tag, Token, Word
+from tests.app.models import Booking, Category, Place, Product, Restaurant, Tag, Token, Word
 from tests.oracle.dialects import Dialect
 from tests.oracle.sessions import Refused
 from tests.oracle.writer import Writer
@@ -87,6 +88,24 @@ def word(w: Writer) -> None:
     )
 
 
+def book(w: Writer) -> None:
+    start, end = w.span()
+    if not w.full("app_booking"):
+        Booking.objects.create(name=w.name(), start=start, end=end, category_id=w.category())
+
+
+def end_now(w: Writer) -> None:
+    """The database's own time, with its own fraction of a second."""
+    Booking.objects.filter(pk__in=w.some("app_booking")).update(end=Now())
+
+
+def prolong(w: Writer) -> None:
+    bookings = list(Booking.objects.filter(pk__in=w.some("app_booking")))
+    for booking in bookings:
+        booking.start, booking.end = w.span()
+    Booking.objects.bulk_update(bookings, ["start", "end"])
+
+
 def undone(w: Writer) -> None:
     """A part of the transaction is undone by a savepoint."""
     save(w)
@@ -99,6 +118,7 @@ def undone(w: Writer) -> None:
 
 WRITES: list[Callable[[Writer], None]] = [
     *(create, bulk_create, bulk_update, update, save, delete, set_tags, cascade),
+    *(book, end_now, prolong),
     *(save_restaurant, update_both_tables, delete_place, token, word, undone),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from tests.oracle.moving import MOVING
 from tests.oracle.subscription import Subscription
 from tests.oracle.truth import History
 from tests.oracle.writer import Writer
@@ -11,6 +12,8 @@ from tests.oracle.writer import Writer
 HOLES_SECONDS = 60.0
 """How long what was undone may count as what may come yet: a cursor with such a hole in what was
 purged proves nothing. Servers need some 12 seconds to tell, this is more than enough."""
+UNPROVEN = frozenset({"mine", *MOVING})
+"""What no cursor proves: a binding that reads rows by itself, and what moves without a write."""
 NEVER = 2**62
 """Later than any state: no cursor can be proved until all have come to rest."""
 
@@ -37,7 +40,7 @@ class Proofs:
             and subscription.replica is not None
             and subscription.replica.cursor is not None
             and subscription.since > self._since
-            and subscription.name.event != "mine"
+            and subscription.name.event not in UNPROVEN
         )
 
     def end(self, state: int) -> None:

@@ -160,6 +160,7 @@ def delete_category(w: Writer) -> None:
     key = w.pick("app_category")
     _drop_products(w, "category_id = ?", key)
     w.run("DELETE FROM app_membership WHERE category_id = ?", key)
+    w.run("DELETE FROM app_booking WHERE category_id = ?", key)
     w.run("DELETE FROM app_category WHERE id = ?", key)
 
 
@@ -167,8 +168,59 @@ def write_membership(w: Writer) -> None:
     if w.rng.random() < 0.5:
         w.run("DELETE FROM app_membership WHERE id = ?", w.pick("app_membership"))
     elif (key := w.category()) is not None:
-        user = w.rng.choice((1, 2))
+        user = w.rng.choice((1, 2, 3, 4))
         w.run("INSERT INTO app_membership(user_id, category_id) VALUES (?, ?)", user, key)
+
+
+def move_membership(w: Writer) -> None:
+    """A row in between is another user's from now on, or of another category."""
+    column, table = w.rng.choice([("user_id", "auth_user"), ("category_id", "app_category")])
+    sql = f"UPDATE app_membership SET {column} = ? WHERE id = ?"
+    w.run(sql, w.pick(table), w.pick("app_membership"))
+
+
+def move_tag(w: Writer) -> None:
+    """A row between many and many leads to another, unless that is there."""
+    column, table = w.rng.choice([("product_id", "app_product"), ("tag_id", "app_tag")])
+    link = w.pick("app_product_tags")
+    pair = w.session.rows("SELECT product_id, tag_id FROM app_product_tags WHERE id = ?", link)
+    new = w.pick(table)
+    if not pair or new == -1:
+        return
+    product, tag = (new, pair[0][1]) if column == "product_id" else (pair[0][0], new)
+    taken = "SELECT 1 FROM app_product_tags WHERE product_id = ? AND tag_id = ?"
+    if not w.session.rows(taken, product, tag):
+        w.run(f"UPDATE app_product_tags SET {column} = ? WHERE id = ?", new, link)
+
+
+def insert_booking(w: Writer) -> None:
+    if w.full("app_booking"):
+        delete_booking(w)
+        return
+    start, end = w.span()
+    w.run(
+        f"INSERT INTO app_booking(name, start, {w.dialect.end}, category_id) VALUES (?, ?, ?, ?)",
+        *(w.name(), w.dialect.moment(start), w.dialect.moment(end), w.category()),
+    )
+
+
+def delete_booking(w: Writer) -> None:
+    w.run("DELETE FROM app_booking WHERE id = ?", w.pick("app_booking"))
+
+
+def update_booking(w: Writer) -> None:
+    """What has ended may begin again, and what goes on may end."""
+    start, end = w.span()
+    change: dict[str, object] = w.rng.choice(
+        [
+            {"name": w.name()},
+            {"category_id": w.category()},
+            {"start": w.dialect.moment(start), w.dialect.end: w.dialect.moment(end)},
+            {w.dialect.end: w.dialect.moment(end)},
+        ]
+    )
+    sets = ", ".join(f"{column} = ?" for column in change)
+    w.run(f"UPDATE app_booking SET {sets} WHERE id = ?", *change.values(), w.pick("app_booking"))
 
 
 def write_place(w: Writer) -> None:
@@ -246,11 +298,19 @@ ALONE: list[Write] = [
     *(insert_category, rename_category, upsert_product, swap_products),
     *(update_product, update_many_products, tag_product, untag_product, write_place),
     *(write_token, write_membership, write_word, count_word, count_words),
+    *(move_membership, move_tag, update_booking, update_booking, delete_booking),
 ]
 """One statement each: they need no transaction of their own."""
 TOGETHER: list[Write] = [
     *ALONE,
-    *(insert_product, delete_product, replace_product, update_or_replace_product),
+    *(
+        insert_booking,
+        insert_booking,
+        insert_product,
+        delete_product,
+        replace_product,
+        update_or_replace_product,
+    ),
     *(change_product_key, write_tag, delete_category, write_restaurant, fill_words),
 ]
 WEIGHTS = [

@@ -106,7 +106,7 @@ class Service:
         servers: int,
     ) -> None:
         self._rng = rng
-        module = "tests.oracle.faulty_settings" if fault else "tests.settings"
+        module = "tests.oracle.faulty_settings" if fault else "tests.oracle.settings"
         environment = {"ORACLE_FAULT": fault or ""}
         self._profiles = [profile] if profile else sorted(PROFILES)
         self.nodes = [Node(folder, n, url, module, environment) for n in range(servers)]
@@ -144,9 +144,13 @@ class Service:
         return "\n".join(node.log() for node in self.nodes)
 
 
-def log_in(pk: int, name: str) -> str:
-    """Make a user whose memberships a binding reads, and return a session cookie for them."""
-    user = User.objects.create(pk=pk, username=name, password="!")
+def make_user(pk: int, name: str) -> User:
+    """Make a user whose memberships bindings read."""
+    return User.objects.create(pk=pk, username=name, password="!")
+
+
+def log_in(user: User) -> str:
+    """Return a session cookie for a user."""
     session = SessionStore()
     session["_auth_user_id"] = str(user.pk)
     session["_auth_user_backend"] = "django.contrib.auth.backends.ModelBackend"

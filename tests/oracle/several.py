@@ -182,7 +182,7 @@ class Several:
         await asyncio.sleep(QUIET_SECONDS)
         if behind := self._behind(truth):
             self.tally.differs(f"{behind[0][0].label}: {behind[0][1]} was right, and is no more")
-        self.tally.comparisons += len(self.watchers) * len(NAMES)
+        self.tally.compared(count=len(self.watchers) * len(NAMES))
 
     def _behind(self, truth: History) -> list[tuple[Watcher, Name]]:
         return [

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from functools import partial
 
 from tests.oracle import orm, raw, rebuilding, transactions
 from tests.oracle.machine import Machine, Step
+from tests.oracle.proofs import UNPROVEN
 from tests.oracle.sessions import Refused
 from tests.oracle.subscription import Phase
 
 STALL_WRITES = 60
+STALL_SECONDS = 8.0
+"""Who reads nothing for much longer answers no ping either, and is taken for gone."""
 
 
 async def write(m: Machine) -> None:
@@ -136,7 +140,10 @@ async def slow_reader(m: Machine) -> None:
     """A client stops reading while much is written."""
     client = m.client()
     client.gate.clear()
+    until = time.monotonic() + STALL_SECONDS
     for _ in range(m.rng.randint(STALL_WRITES // 2, STALL_WRITES)):
+        if time.monotonic() > until:
+            break
         writes = [raw.all_words, *raw.choose(m.writer, 2)]
         m.try_to("stalled", partial(transactions.atomically, m.writer, writes))
         await asyncio.sleep(0.012)
@@ -158,7 +165,7 @@ async def resume_at_rest(m: Machine) -> None:
         await m.subscribe(client, name)
     await m.until_equal()
     for name in names:
-        if name.event != "mine" and client.connected:
+        if name.event not in UNPROVEN and client.connected:
             await client.subscribe(name, allowed={"ok"})
     await m.until_equal()
 

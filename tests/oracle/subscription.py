@@ -31,6 +31,8 @@ class Subscription:
     Attributes:
         since: the earliest state that the replica may be at; it never falls.
         floor: the state at which the present subscription was asked for.
+        moment: the earliest time that the replica may be at, in seconds since 1970.
+        asked_at: when the present subscription was asked for.
         allowed: the actions that its answer may have, if that is known.
     """
 
@@ -39,6 +41,8 @@ class Subscription:
     phase: Phase = Phase.OVER
     since: int = 0
     floor: int = 0
+    moment: float = 0.0
+    asked_at: float = 0.0
     allowed: frozenset[str] | None = None
     ref: int = 0
 

@@ -28,13 +28,22 @@ class Tally:
     def __init__(self, seed: int) -> None:
         self.seed = seed
         self.steps: Counter[str] = Counter()
-        self.comparisons = 0
+        self.kinds: Counter[str] = Counter()
         self.seen: Counter[str] = Counter()
         self.writes: Counter[str] = Counter()
         self.actions: Counter[str] = Counter()
         self.differences: list[str] = []
         self._recent: deque[str] = deque(maxlen=RECENT)
         self._began = time.monotonic()
+
+    @property
+    def comparisons(self) -> int:
+        """How many were made."""
+        return self.kinds.total()
+
+    def compared(self, kind: str = "plain", count: int = 1) -> None:
+        """Count comparisons with a view that is an example of something."""
+        self.kinds[kind] += count
 
     def note(self, text: str) -> None:
         """Remember what happened, for the report of a difference."""
@@ -64,7 +73,7 @@ class Tally:
             f"faults: {_counts(Counter({k: n for k, n in self.steps.items() if k in FAULTS}))}",
             f"seen: {_counts(self.seen)}",
             f"frames: {_counts(self.actions)}",
-            f"comparisons: {self.comparisons}",
+            f"comparisons: {_counts(self.kinds)}",
             f"differences: {len(self.differences)}",
         ]
         if self.differences:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.oracle import FAULTS
 from tests.faults.oracle_databases import DATABASE_FAULTS
+from tests.faults.oracle_shapes import SHAPE_FAULTS
 from tests.oracle.running import FAULT_SECONDS, SEVERAL, figure, run
 
 HONEST_SECONDS = float(os.environ.get("ORACLE_SECONDS", "25"))
@@ -24,10 +25,11 @@ SETUPS = {
 NOT_ON_SQLITE = {"id_over_last", "holes_not_inherited", "overtaking_not_noticed"}
 """Transactions that commit in another order than they write, and tables that are no part of a
 snapshot, are to be had elsewhere only."""
-ON_SQLITE = sorted({*FAULTS, *DATABASE_FAULTS} - NOT_ON_SQLITE)
+ON_SQLITE = sorted({*FAULTS, *SHAPE_FAULTS, *DATABASE_FAULTS} - NOT_ON_SQLITE)
 ELSEWHERE = [
     *((d, f) for d in SEVERAL for f in ("id_over_last", "rows_outside_snapshot")),
     *((d, "deletes_forgotten_on_resume") for d in SEVERAL),
+    *((d, f) for d in SEVERAL for f in ("tick_lost", "window_s_edge_missed", "moved_row_kept")),
     ("mysql", "holes_not_inherited"),
 ]
 PATHS = {

@@ -1,23 +1,31 @@
 """What every view is in every committed state, by SQL of the oracle's own.
 
-The statements here are written by hand and share nothing with the product: no queryset, no
-serializer. `tests.oracle.crosscheck` holds them against Django and DRF.
+The statements are written by hand and share nothing with the product: no queryset, no serializer.
+`tests.oracle.crosscheck` holds them against Django and DRF.
 """
 
 from __future__ import annotations
 
 import json
-import uuid
+import re
+import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from functools import cache, partial
 from typing import Any, NamedTuple
 
+from tests.oracle import drawn, shapes
 from tests.oracle.dialects import Dialect
+from tests.oracle.moving import BOOKED, LATE_SECONDS, MARGIN_SECONDS, MOVING, Moving, bookings
 from tests.oracle.sessions import Session
+from tests.oracle.shapes import UNORDERED, Rows, Shape
 
-Rows = list[dict[str, Any]]
-SAFE_INTEGER = 2**53 - 1
+SHAPES: dict[str, Shape] = {**shapes.SHAPES, **drawn.SHAPES}
+KINDS = {
+    **{event: shape.kind for event, shape in SHAPES.items()},
+    **dict.fromkeys(MOVING, "moved by the time"),
+}
+"""What the view of each event is an example of."""
 
 
 class Name(NamedTuple):
@@ -38,149 +46,77 @@ def canonical(params: Mapping[str, Any]) -> str:
     return json.dumps(params, sort_keys=True)
 
 
-@dataclass(frozen=True)
-class Shape:
-    """How to read a view: SQL with a place for conditions, and a row's names and types."""
-
-    sql: str
-    names: tuple[str, ...]
-    types: tuple[Callable[[Any], Any] | None, ...] = ()
-
-
-def _money(value: Any) -> str:
-    return f"{float(value):.2f}"
+@cache
+def tables_of(event: str) -> frozenset[str]:
+    """Return the tables that a view's rows are of."""
+    if event in MOVING:
+        return frozenset({BOOKED})
+    return frozenset(re.findall(r"\bapp_\w+", SHAPES[event].sql + str(SHAPES[event].where)))
 
 
-def _wide(value: int) -> int | str:
-    return value if abs(value) <= SAFE_INTEGER else str(value)
+def drawn_names() -> list[Name]:
+    """Return the views of the oracle's own bindings that anybody may see."""
+    events = [event for event in [*drawn.SHAPES, *MOVING] if event not in drawn.OWN]
+    return [
+        Name(event, canonical(params))
+        for event in events
+        for params in drawn.VIEWS.get(event, [{}])
+    ]
 
 
-def _uuid(value: object) -> str:
-    return str(uuid.UUID(str(value)))
-
-
-def _list(value: str | None) -> list[str]:
-    found: list[str] = sorted(json.loads(value or "[]"))
-    return found
-
-
-SHAPES: dict[str, Shape] = {
-    "products": Shape(
-        "SELECT id, name, price, stock, category_id FROM app_product WHERE active ORDER BY id",
-        ("id", "name", "price", "stock", "category"),
-        (None, None, _money, None, None),
-    ),
-    "catalogue": Shape(
-        "SELECT p.id, p.name, p.sku, p.price, p.stock, p.category_id, c.name FROM app_product p "
-        "LEFT JOIN app_category c ON c.id = p.category_id WHERE {where} "
-        "ORDER BY c.name, p.name DESC, p.id",
-        ("id", "name", "sku", "price", "stock", "category", "category_name"),
-        (None, None, None, _money, None, None, None),
-    ),
-    "cheapest": Shape(
-        "SELECT id, name, price FROM app_product ORDER BY price, id LIMIT 3",
-        ("id", "name", "price"),
-        (None, None, _money),
-    ),
-    "by_stock": Shape(
-        "SELECT id, stock FROM app_product WHERE name <> 'hidden' ORDER BY stock DESC, id",
-        ("id", "stock"),
-    ),
-    "tagged": Shape(
-        "SELECT id, name, (SELECT {list} FROM app_tag t JOIN app_product_tags m "
-        "ON m.tag_id = t.id WHERE m.product_id = p.id) FROM app_product p ORDER BY id",
-        ("id", "name", "tags"),
-        (None, None, _list),
-    ),
-    "tagged_in": Shape(
-        "SELECT id, name, (SELECT {list} FROM app_tag t JOIN app_product_tags m "
-        "ON m.tag_id = t.id WHERE m.product_id = p.id) FROM app_product p WHERE {where} "
-        "ORDER BY id",
-        ("id", "name", "tags"),
-        (None, None, _list),
-    ),
-    "part": Shape(
-        "SELECT id, name, stock, category_id, active FROM app_product p WHERE {where} "
-        "ORDER BY stock DESC, id",
-        ("id", "name", "stock", "category", "active"),
-        (None, None, None, None, bool),
-    ),
-    "restaurants": Shape(
-        "SELECT p.id, p.name, r.seats FROM app_restaurant r JOIN app_place p "
-        "ON p.id = r.place_ptr_id ORDER BY p.id",
-        ("id", "name", "seats"),
-    ),
-    "places": Shape("SELECT id, name FROM app_place ORDER BY id", ("id", "name")),
-    "tokens": Shape("SELECT id, label FROM app_token ORDER BY id", ("id", "label"), (_uuid, None)),
-    "words": Shape(
-        "SELECT text, count FROM app_word ORDER BY text", ("text", "count"), (None, _wide)
-    ),
-    "tags": Shape("SELECT id, name FROM app_tag ORDER BY id", ("id", "name")),
-    "categories": Shape("SELECT id, name FROM app_category ORDER BY id", ("id", "name")),
-    "filled": Shape(
-        "SELECT c.id, c.name, (SELECT count(*) FROM app_product p WHERE p.category_id = c.id), "
-        "(SELECT sum(stock) FROM app_product p WHERE p.category_id = c.id), "
-        "EXISTS (SELECT 1 FROM app_product p WHERE p.category_id = c.id AND p.stock > 3) "
-        "FROM app_category c ORDER BY c.id",
-        ("id", "name", "products", "total", "stocked"),
-        (None, None, None, int, bool),
-    ),
-    "labelled": Shape(
-        "SELECT c.id, (SELECT count(DISTINCT m.tag_id) FROM app_product p "
-        "JOIN app_product_tags m ON m.product_id = p.id WHERE p.category_id = c.id) "
-        "FROM app_category c ORDER BY c.id",
-        ("id", "labels"),
-    ),
-    "shelves": Shape(
-        "SELECT id, name, size, category_id FROM app_shelf ORDER BY id",
-        ("id", "name", "size", "category"),
-    ),
-    "parcels": Shape(
-        "SELECT id, name, category_id FROM app_parcel ORDER BY id", ("id", "name", "category")
-    ),
-    "notes": Shape(
-        "SELECT id, slug, text FROM app_note ORDER BY id",
-        ("id", "slug", "text"),
-        (_uuid, None, None),
-    ),
-    "mine": Shape(
-        "SELECT id, name, category_id FROM app_product WHERE category_id IN "
-        "(SELECT category_id FROM app_membership WHERE user_id = {user}) ORDER BY id",
-        ("id", "name", "category"),
-    ),
-}
-UNORDERED = {"tagged": "tags", "tagged_in": "tags"}
-"""Lists inside rows whose order no one has asked for."""
+def comparable(name: Name, rows: Rows) -> Rows:
+    """Return rows without what no SELECT says: a key that was added, and an order of lists that no
+    one has asked for."""
+    shape = SHAPES.get(name.event)
+    if shape is not None and "key" not in shape.names:
+        rows = [{n: value for n, value in row.items() if n != "key"} for row in rows]
+    if (listed := UNORDERED.get(name.event)) is not None:
+        rows = [{**row, listed: sorted(row[listed])} for row in rows]
+    return rows
 
 
 def statement(name: Name, dialect: Dialect) -> tuple[str, list[Any]]:
     """Return the SQL of a view, and its arguments."""
-    sql, arguments = SHAPES[name.event].sql, []
-    conditions = ["true"]
-    params = name.parsed()
-    if params.get("category", 0) is None:
-        conditions.append("p.category_id IS NULL")
-    elif "category" in params:
-        conditions.append("p.category_id = ?")
-        arguments.append(params["category"])
-    if "active" in params:
-        conditions.append("p.active" if params["active"] else "NOT p.active")
-    if "name" in params:
-        conditions.append("p.name = ?")
-        arguments.append(params["name"])
-    if "q" in params:
-        conditions.append(f"p.name {dialect.like} ?")
-        arguments.append(f"%{params['q']}%")
-    return sql.format(
-        where=" AND ".join(conditions), user=name.user, list=dialect.list_of.format("t.name")
-    ), arguments
+    shape, params = SHAPES[name.event], name.parsed()
+    conditions, arguments = ["true"], []
+    for column, value in sorted(params.items()):
+        condition = _condition(shape, column, value, dialect)
+        if condition is not None:
+            conditions.append(condition[0])
+            arguments += condition[1]
+    numbers = {"user": name.user, **params}
+    sql = shape.sql.format(
+        where=" AND ".join(conditions), list=dialect.list_of.format("t.name"), **numbers
+    )
+    return sql, arguments
+
+
+def _condition(
+    shape: Shape, column: str, value: Any, dialect: Dialect
+) -> tuple[str, list[Any]] | None:
+    """Return what a param demands, and its arguments."""
+    condition = shape.where.get(column)
+    if condition is None:
+        return None
+    if value is None:
+        return condition.replace("= ?", "IS NULL"), []
+    if isinstance(value, list):
+        marks = ", ".join("?" * len(value)) or "NULL"
+        return condition.replace("?", marks), value
+    if column == "q":
+        return condition.format(like=dialect.like), [f"%{value}%"]
+    return condition, [value]
 
 
 class Version(NamedTuple):
     """Rows of a view, from the state `first` on until the next version."""
 
     first: int
-    rows: Rows
+    rows: Rows | Moving
+
+    def now(self) -> Rows:
+        """Return the rows at present."""
+        return self.rows.now() if isinstance(self.rows, Moving) else self.rows
 
 
 class History:
@@ -196,6 +132,7 @@ class History:
         self.blind = False
         self._lines: dict[Name, list[Version]] = {name: [] for name in names}
         self._raw: dict[Name, list[Any]] = {}
+        self._tables: dict[str, list[Any]] = {}
         self._rendered: dict[tuple[str, Any], dict[str, Any]] = {}
 
     def names(self) -> list[Name]:
@@ -205,22 +142,41 @@ class History:
     def record(self, session: Session) -> None:
         """Take the newest committed state down."""
         self.state += 1
+        changed = self._changed(session)
+        booked = bookings(session) if BOOKED in changed else []
         for name, line in self._lines.items():
-            sql, arguments = statement(name, session.dialect)
-            raw = session.rows(sql, *arguments)
+            if changed.isdisjoint(tables_of(name.event)):
+                continue
+            if name.event in MOVING:
+                raw: Any = booked
+            else:
+                sql, arguments = statement(name, session.dialect)
+                raw = session.rows(sql, *arguments)
             if self._raw.get(name) != raw:
                 self._raw[name] = raw
-                line.append(Version(self.state, [self._render(name.event, row) for row in raw]))
+                line.append(Version(self.state, self._made(name, raw)))
+
+    def _changed(self, session: Session) -> set[str]:
+        """Return the tables whose rows are not what they were in the state before."""
+        changed = set()
+        for table in {table for name in self._lines for table in tables_of(name.event)}:
+            rows = session.rows(f"SELECT * FROM {table}")
+            if self._tables.get(table) != rows:
+                self._tables[table] = rows
+                changed.add(table)
+        return changed
+
+    def _made(self, name: Name, raw: Any) -> Rows | Moving:
+        if (at := MOVING.get(name.event)) is not None:
+            return Moving(raw, partial(at, **name.parsed()))
+        if (fold := SHAPES[name.event].fold) is not None:
+            return fold(raw)
+        return [self._render(name.event, row) for row in raw]
 
     def _render(self, event: str, raw: Any) -> dict[str, Any]:
         row = self._rendered.get((event, raw))
         if row is None:
-            shape = SHAPES[event]
-            values = [
-                value if convert is None or value is None else convert(value)
-                for value, convert in zip(raw, shape.types or (None,) * len(raw), strict=True)
-            ]
-            row = self._rendered[event, raw] = dict(zip(shape.names, values, strict=True))
+            row = self._rendered[event, raw] = SHAPES[event].row(raw)
         return row
 
     def newest(self, name: Name) -> Version:
@@ -233,18 +189,53 @@ class History:
         index = bisect_right(line, state, key=lambda version: version.first) - 1
         return line[max(0, index)].first
 
-    def find(self, name: Name, rows: Rows, since: int) -> int | None:
-        """Return the first state, not before that of `since`, in which the view has these rows."""
-        return next((first for first, _ in self.spans(name, rows, since)), None)
+    def is_newest(self, name: Name, rows: Rows) -> bool:
+        """Return whether the view has these rows now."""
+        newest, now = self.newest(name).rows, time.time()
+        if isinstance(newest, Moving):
+            return newest.when(rows, now - LATE_SECONDS, now) is not None
+        return rows == newest
 
-    def spans(self, name: Name, rows: Rows, since: int) -> Iterator[tuple[int, int]]:
-        """Yield the first and last states of each stretch in which the view has these rows."""
+    def find(self, name: Name, rows: Rows, since: int, moment: float = 0.0) -> int | None:
+        """Return the first state, not before that of `since`, in which the view has these rows.
+
+        Args:
+            name: the view.
+            rows: its rows.
+            since: a state.
+            moment: the time at which it has them at the earliest, where it moves with the time.
+        """
+        return next((first for first, _ in self.spans(name, rows, since, moment)), None)
+
+    def spans(
+        self, name: Name, rows: Rows, since: int, moment: float = 0.0
+    ) -> Iterator[tuple[int, int]]:
+        """Yield the first and last states of each stretch in which the view has these rows, not
+        before a time."""
         line = self._lines[name]
         start = bisect_right(line, since, key=lambda version: version.first) - 1
         for index in range(max(0, start), len(line)):
-            if line[index].rows == rows:
+            if self._is(line[index], rows, moment):
                 last = line[index + 1].first - 1 if index + 1 < len(line) else self.state
                 yield line[index].first, last
+
+    @staticmethod
+    def _is(version: Version, rows: Rows, moment: float) -> bool:
+        if isinstance(version.rows, Moving):
+            return version.rows.on_the_way(rows, moment, time.time() + MARGIN_SECONDS) is not None
+        return version.rows == rows
+
+    def moment(self, name: Name, rows: Rows, since: int, moment: float) -> float:
+        """Return the first time, not before one, at which a view that moves with the time has these
+        rows in any state since one; that time itself for all others."""
+        line, until = self._lines[name], time.time() + MARGIN_SECONDS
+        start = bisect_right(line, since, key=lambda version: version.first) - 1
+        times = [
+            version.rows.on_the_way(rows, moment, until)
+            for version in line[max(0, start) :]
+            if isinstance(version.rows, Moving)
+        ]
+        return min([at for at in times if at is not None], default=moment)
 
     def forget(self, needed: Mapping[Name, int]) -> None:
         """Let go of the states before those that are needed, or before the newest."""

@@ -10,8 +10,9 @@ from typing import Any
 from websockets.exceptions import WebSocketException
 
 from bindserver.testing.replica import Replica
+from tests.oracle.shapes import UNORDERED, Rows
 from tests.oracle.tally import Tally
-from tests.oracle.truth import UNORDERED, Name, Rows, canonical
+from tests.oracle.truth import Name, canonical
 from tests.support.client import Client
 
 AGAIN_SECONDS = 0.1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
+import math
 import random
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +18,8 @@ LETTERS = "abcdeéZ"
 MANY = 28
 """More rows than this in a table, and inserts delete instead."""
 MANY_WORDS = 230
+GRID_SECONDS = 0.7
+"""How far apart moments are."""
 NOBODY: dict[str, Any] = {"app_token": "0" * 32, "app_word": "nobody"}
 """What stands for the key of no row, where -1 is of another type."""
 
@@ -90,6 +95,18 @@ class Writer:
     def _or_none(self, table: str) -> Any:
         key = self.pick(table)
         return None if key == -1 else key
+
+    def span(self) -> tuple[datetime.datetime, datetime.datetime]:
+        """Return when something begins and ends, soon. All moments are of one grid, so that many
+        pass at a time, and a while passes without one."""
+        now = time.time()
+        start = now + self.rng.uniform(-2, 2)
+        return self._moment(start), self._moment(start + self.rng.uniform(0, 4))
+
+    @staticmethod
+    def _moment(seconds: float) -> datetime.datetime:
+        steps = math.ceil(seconds / GRID_SECONDS)
+        return datetime.datetime.fromtimestamp(steps * GRID_SECONDS, datetime.UTC)
 
     def uuid(self) -> str:
         """Return a UUID of the seed's."""

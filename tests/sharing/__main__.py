@@ -35,7 +35,8 @@ def _run(pairs: int, seed: int) -> int:
     tally = compare(pairs, seed)
     for place in PLACES:
         shared, apart = tally.shared[place.name], tally.apart[place.name]
-        print(f"{place.name:32} {shared:8,} shared {apart:8,} apart")
+        together = tally.together[place.name]
+        print(f"{place.name:32} {shared:8,} shared {apart:8,} apart {together:8,} of them together")
     for line in [*tally.wrong[:20], *tally.split[:20]]:
         print(line)
     connections.close_all()

@@ -25,6 +25,7 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from tests.app.models import Category, Product, Tag
+from tests.sharing.shapes import NARROWED
 
 
 class LookAlike:
@@ -476,4 +477,5 @@ PLACES: tuple[Place, ...] = (
     Place("an expression", _samples((), (int, LookAlike)), _by_auth(InExpression)),
     Place("a slice", NUMBERS, _by_auth(OfLimit)),
     Place("params", _samples((int, str)), lambda value: InParams(params={"key": value})),
+    *(Place(name, NUMBERS, _by_auth(kind)) for name, kind in NARROWED.items()),
 )

@@ -11,6 +11,7 @@ from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import ATOMS, ValueEncoder
 from tests.sharing.pairs import compare, fill
 from tests.sharing.places import PLACES
+from tests.sharing.shapes import TOGETHER
 
 pytestmark = pytest.mark.usefixtures("database", "forget_bindings")
 PAIRS = 1500
@@ -25,6 +26,8 @@ def test_a_view_is_shared_only_by_those_who_are_sent_the_same() -> None:
         assert tally.apart[place.name], f"nothing differed in {place.name}"
         if any(sample.known for sample in place.samples):
             assert tally.shared[place.name], f"nothing was shared by {place.name}"
+    for name in TOGETHER:
+        assert tally.together[name], f"nothing was read together in {name}"
 
 
 def by_key(self: Any, value: Model, what: str = "") -> Any:

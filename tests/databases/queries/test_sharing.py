@@ -8,11 +8,15 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db.models import F, Q
+from django.db.models import F, Prefetch, Q
 from django.db.models.functions import Length
+from rest_framework import serializers
 
 from bindserver import Binding
+from bindserver.database.pacing import Pacer
+from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
+from tests.app.models import Category, Product, Tag
 from tests.unit.queries.test_rendering import Sample
 
 pytestmark = pytest.mark.usefixtures("forget_bindings")
@@ -67,3 +71,42 @@ def test_a_condition_on_a_column_of_each_type(each_database: str, condition: Any
     one, other = Query(Sampled()), Query(Sampled())
     assert one.unshared == ()
     assert one.identity == other.identity
+
+
+class WithProducts(serializers.ModelSerializer[Any]):
+    products = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Category
+        fields = ["id", "products"]
+
+    def get_products(self, category: Category) -> list[Any]:
+        return [[tag.pk for tag in each.tags.all()] for each in category.product_set.all()]
+
+
+TAGS = Prefetch("tags", Tag.objects.order_by("pk"))
+PRODUCTS = Prefetch("product_set", Product.objects.order_by("pk").prefetch_related(TAGS))
+
+
+@pytest.mark.parametrize(
+    "lookup",
+    [PRODUCTS, Prefetch("product_set", Product.objects.order_by("pk"))],
+    ids=["deep", "flat"],
+)
+def test_a_class_s_prefetch_is_the_same_for_all_who_ask_after_it_was_read(
+    each_database: str, lookup: Any
+) -> None:
+    """Django leaves a hint in the queryset that a `Prefetch` names: the first row read by it."""
+    body = {"event": "nested", "serializer_class": WithProducts}
+    body |= {"queryset": Category.objects.prefetch_related(lookup), "ordering": ["id"]}
+    binding = type("Nested", (Binding,), body)
+    category = Category.objects.create(name="c")
+    product = Product.objects.create(name="p", category=category)
+    product.tags.add(Tag.objects.create(name="t"))
+    first = Query(binding())
+    for _ in range(2):
+        first.load(Recorder(), Pacer(10))
+        again = Query(binding())
+        assert (again.identity, again.fingerprint) == (first.identity, first.fingerprint)
+        assert again.unshared == ()
+    assert lookup.queryset._hints == {}

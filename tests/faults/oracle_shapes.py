@@ -1,0 +1,36 @@
+"""Faults to plant in how windows, groups and the time are followed, each of which the oracle must
+find."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from bindserver.engine.window import Window
+from tests.faults import ticks
+
+
+def _plant(owner: object, name: str, value: object) -> None:
+    setattr(owner, name, value)
+
+
+def window_s_edge_missed() -> None:
+    """Rows behind the last one that a window knows are taken for the next, and for the last."""
+
+    def inside(self: Window[Any], touched: Any, listed: Any) -> Any:
+        self.whole = True
+        return listed
+
+    _plant(Window, "inside", inside)
+
+
+def window_not_filled_up() -> None:
+    """A window from which rows have left is not read again."""
+    _plant(Window, "is_enough", lambda self: True)
+
+
+SHAPE_FAULTS: dict[str, Callable[[], None]] = {
+    **{fault.__name__: fault for fault in (window_s_edge_missed, window_not_filled_up)},
+    **{name: partial(fault, _plant) for name, fault in ticks.FAULTS.items()},
+}
