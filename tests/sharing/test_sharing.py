@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.db.models import Model
 
+from bindserver.queries import plans
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import ATOMS, ValueEncoder
 from tests.sharing.pairs import compare, fill
@@ -59,6 +60,7 @@ FAULTS = {
     "instances by key": (ValueEncoder, "instance", by_key),
     "classes by name": (ValueEncoder, "code", by_path),
     "what is not known by repr": (ValueEncoder, "itself", by_text),
+    "constants of a known plan": (plans, "_fixed", lambda constants, places: ""),
 }
 
 
