@@ -318,6 +318,7 @@ def test_who_forgets_to_ask_which_columns_are_watched_is_found_out(
     """A planted fault, which the tests above must see."""
     monkeypatch.setattr(LogSource, "_watches", lambda self, table: table in self._tables)
     turning.follow(Plain())
+    turning.turn()
     follower = turning.follow(a_new_binding())
     turning.turn()
     write("UPDATE app_product SET sku = 'missed' WHERE id = 1")
