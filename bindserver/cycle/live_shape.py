@@ -11,7 +11,7 @@ from bindserver.engine.changes import Position
 from bindserver.queries.backwards import Chain
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
-from bindserver.queries.shapes import Slot
+from bindserver.queries.slots import Slot
 
 NOWHERE = Position(epoch="", mark="")
 """The position of what was never read."""

@@ -22,7 +22,7 @@ from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import Query
 from bindserver.queries.rows import OverBudget, Rows, RowsBySlot
-from bindserver.queries.shapes import Slot
+from bindserver.queries.slots import Slot
 from bindserver.user_code import Untried
 
 

@@ -15,7 +15,7 @@ from bindserver.queries.columns import Columns
 from bindserver.queries.evaluation import instances
 from bindserver.queries.internals import alike
 from bindserver.queries.rendering import Around, ModelRenderer, Renderer, Row, alone
-from bindserver.queries.shapes import ALL, Slots
+from bindserver.queries.slots import ALL, Slots
 from bindserver.queries.versions import fingerprint_of_columns
 
 HIDDEN = "beside_row_"

@@ -16,7 +16,7 @@ from django.db.models import Prefetch, QuerySet
 from django.db.models.sql import Query as SQLQuery
 
 from bindserver.queries.internals import alias_named, filtered_relations, prefetches_of
-from bindserver.queries.shapes import BESIDE
+from bindserver.queries.slots import BESIDE
 from bindserver.queries.values import ValueEncoder, is_djangos, is_found, path_of
 
 GENERIC_PREFETCH = "django.contrib.contenttypes.prefetch.GenericPrefetch"

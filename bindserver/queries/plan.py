@@ -34,7 +34,8 @@ from bindserver.queries.moments import moments_in
 from bindserver.queries.neighbours import Neighbours, neighbours_of
 from bindserver.queries.rendering import ModelRenderer, Renderer, Row
 from bindserver.queries.rows import Form
-from bindserver.queries.shapes import Shape, Slot, shape_of, undealt
+from bindserver.queries.shapes import Shape, shape_of, undealt
+from bindserver.queries.slots import Slot
 from bindserver.queries.ticking import NO_CLOCK, clock_of
 from bindserver.queries.windows import Cut, cut_of, why_read_again
 

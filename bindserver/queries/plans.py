@@ -16,7 +16,7 @@ from bindserver.queries.compiler import located
 from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.plan import Plan, most_of
 from bindserver.queries.rows import Form
-from bindserver.queries.shapes import Slot
+from bindserver.queries.slots import Slot
 from bindserver.queries.trees import Constant, Tree, tree_of
 from bindserver.queries.windows import cut_of
 from bindserver.user_code import Surroundings

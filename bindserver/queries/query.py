@@ -35,7 +35,8 @@ from bindserver.queries.reading import RowReader, batches
 from bindserver.queries.rendering import ModelRenderer, Renderer
 from bindserver.queries.representation import representation_of
 from bindserver.queries.rows import OURS, Form, OverBudget, Rows, RowsBySlot
-from bindserver.queries.shapes import ALL, Shape, Slot
+from bindserver.queries.shapes import Shape
+from bindserver.queries.slots import ALL, Slot
 from bindserver.queries.ticking import Clock, Pulse
 from bindserver.queries.windows import Cut
 

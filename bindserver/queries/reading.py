@@ -15,7 +15,7 @@ from bindserver.queries.dependencies import Recorder
 from bindserver.queries.plan import Plan
 from bindserver.queries.rendering import ModelRenderer, Renderer, Row
 from bindserver.queries.rows import OverBudget, Rows
-from bindserver.queries.shapes import Slot, Slots
+from bindserver.queries.slots import Slot, Slots
 
 FURTHER = 8
 """Where joins bring rows several times, so many times more are read to find all."""

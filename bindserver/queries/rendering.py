@@ -25,7 +25,7 @@ from bindserver.queries.json_text import to_json
 from bindserver.queries.listed import child_of
 from bindserver.queries.plain_columns import plain_columns
 from bindserver.queries.serializer_formats import describe, fields_of
-from bindserver.queries.shapes import ALL, Slot, Slots
+from bindserver.queries.slots import ALL, Slot, Slots
 from bindserver.queries.versions import fingerprint, loaded_beside
 from bindserver.user_code import Leftovers
 

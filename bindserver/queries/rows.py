@@ -20,7 +20,7 @@ from bindserver.exceptions import (
     TooManyRows,
 )
 from bindserver.queries.rendering import Row
-from bindserver.queries.shapes import Slot
+from bindserver.queries.slots import Slot
 
 
 class Form(Enum):

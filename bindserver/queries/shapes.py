@@ -15,83 +15,23 @@ conditions stay in the shape.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Set
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from django.db import connections
-from django.db.models import ForeignKey, Model, OneToOneField, QuerySet
+from django.db.models import QuerySet
 from django.db.models.expressions import Col
 from django.db.models.lookups import Exact, In
-from django.db.models.sql import Query as SQLQuery
 from django.db.models.sql.datastructures import Join
 from django.db.models.sql.where import AND, OR, WhereNode
 
 from bindserver.bindings.columns import has_dicts
-from bindserver.database import database_of
-from bindserver.exceptions import BindserverError
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import keeps
-from bindserver.queries.within import Within, within_of
-
-Slot = tuple[Any, ...]
-"""The values of a shape's columns."""
-
-BESIDE = "bindserver_slot_"
-"""What the names begin with by which joined columns are read beside a row."""
-
-
-class NotBySlot(BindserverError):
-    """A row cannot be dealt: only the database knows what its values are equal to."""
-
-
-@dataclass(frozen=True, slots=True)
-class Slots:
-    """Some slots, and how a row says which one it belongs to.
-
-    Attributes:
-        columns: the names by which a row has the columns; of joined ones they begin with `BESIDE`.
-        kinds: the Python types of their values.
-        wanted: the slots.
-        owners: whose each value of the last column is, where that stands for its owners.
-    """
-
-    columns: tuple[str, ...] = ()
-    kinds: tuple[type, ...] = ()
-    wanted: Collection[Slot] = frozenset({()})
-    owners: Mapping[Any, Collection[Any]] | None = None
-
-    def take(self, instance: Model) -> Sequence[Slot]:
-        """Return the slots of an instance, as `find` does; what is not the instance's own is taken
-        away from it.
-
-        Raises:
-            NotBySlot: as `find`.
-        """
-        values = tuple([getattr(instance, name) for name in self.columns])
-        for name in self.columns:
-            if name.startswith(BESIDE):
-                del vars(instance)[name]
-        return self.find(values)
-
-    def find(self, values: Slot) -> Sequence[Slot]:
-        """Return the slots of a row with these values, as far as they are wanted.
-
-        Raises:
-            NotBySlot: a value is of another type than its column's.
-        """
-        for value, kind in zip(values, self.kinds, strict=True):
-            if type(value) is not kind and value is not None:
-                raise NotBySlot(f"a column has {type(value).__name__}, and not {kind.__name__}")
-        if self.owners is None:
-            return (values,) if values in self.wanted else ()
-        slots = [(*values[:-1], owner) for owner in self.owners.get(values[-1], ())]
-        return [slot for slot in slots if slot in self.wanted]
-
-
-ALL = Slots()
-"""For rows that nobody deals: there is one slot, and it is everyone's."""
+from bindserver.queries.memberships import Membership, membership_of
+from bindserver.queries.slot_conditions import Condition, conditions_of, replaced, with_constant
+from bindserver.queries.slots import BESIDE, Slot, Slots
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +114,16 @@ class Shape:
             slot: the slot.
         """
         named: dict[int, Any] = {
-            id(item): _with(item, value) for item, value in zip(self.conditions, slot, strict=True)
+            id(item): with_constant(item, value)
+            for item, value in zip(self.conditions, slot, strict=True)
         }
         if self.membership is not None:
             within = self.membership.within
             subquery = within.subquery.clone()
-            subquery.where = _replaced(subquery.where, named)
+            subquery.where = replaced(subquery.where, named)
             named[id(within.item)] = within.anybodys(subquery)
         twin = queryset.all()
-        twin.query.where = _replaced(queryset.query.where, named)
+        twin.query.where = replaced(queryset.query.where, named)
         return twin
 
     def _among(self, index: int, values: list[Any]) -> Any:
@@ -191,69 +132,6 @@ class Shape:
         if self.membership is not None and index == len(self.sources) - 1:
             return self.membership.rows_of(values)
         return Exact(source, values[0]) if len(values) == 1 else In(source, values)
-
-
-@dataclass(frozen=True, slots=True)
-class Membership:
-    """A condition that a row is among those of an owner, who is the last of a slot's values.
-
-    Attributes:
-        within: the condition.
-        owner: the subquery's column that says whose a row is.
-        kind: the Python type of its values.
-        condition: the subquery's condition on it.
-        subquery: the subquery, whoever is the owner.
-    """
-
-    within: Within
-    owner: Col
-    kind: type
-    condition: Any
-    subquery: SQLQuery
-
-    def path(self) -> str:
-        """Return which column of the subquery it is."""
-        return f"{self.owner.alias}.{self.owner.target.column}"
-
-    def rows_of(self, owners: Collection[Any]) -> Any:
-        """Return the condition that rows are among those of some owners."""
-        return self.within.rows_of(self.owner, owners, self.subquery)
-
-    def owners(
-        self, queryset: QuerySet[Any], wanted: Collection[Any], pks: Collection[Any] | None
-    ) -> Mapping[Any, Collection[Any]]:
-        """Return the owners of each value of the column, all that are wanted among them.
-
-        Raises:
-            NotBySlot: an owner is of another type than its column's.
-        """
-        alias = queryset.db
-        narrowed: Any = In(self.owner, list(wanted))
-        if pks is not None and len(wanted) > OWNERS_NAMED:
-            narrowed = self.within.of_rows(queryset.model, pks, alias)
-        found = self.within.owners(self.owner, narrowed, self.subquery, alias)
-        for owner in {owner for owners in found.values() for owner in owners}:
-            if type(owner) is not self.kind and owner is not None:
-                raise NotBySlot(f"an owner is {type(owner).__name__}, and not {self.kind.__name__}")
-        return found
-
-
-OWNERS_NAMED = 50
-"""More owners are not named when it is asked whose some rows are: all of theirs are told."""
-
-
-class Condition(NamedTuple):
-    """A condition that makes a part of a slot.
-
-    Attributes:
-        item: the condition.
-        source: its column, in SQL.
-        kind: the Python type of the column's values.
-    """
-
-    item: Any
-    source: Col
-    kind: type
 
 
 def shape_of(
@@ -269,7 +147,7 @@ def shape_of(
     if not _is_plain(queryset):
         return None
     query = queryset.query
-    found = _conditions(query.where, connections[alias].vendor)
+    found = conditions_of(query.where, connections[alias].vendor)
     conditions = {
         at: condition for at, condition in found.items() if _may_deal(queryset, condition, joined)
     }
@@ -279,21 +157,21 @@ def shape_of(
     conditions = {at: found for at, found in conditions.items() if found.source.alias in aliases}
     ordered = [conditions[at] for at in sorted(conditions)]
     named = {source.alias for _, source, _ in ordered}
-    member = _membership(queryset, alias) if joined and named <= {query.base_table} else None
+    member = membership_of(queryset, alias) if joined and named <= {query.base_table} else None
     if not conditions and member is None:
         return None
     common = queryset.all()
-    replaced: dict[int, Any] = {id(item): None for item, _, _ in ordered}
+    others: dict[int, Any] = {id(item): None for item, _, _ in ordered}
     slot = tuple([item.rhs for item, _, _ in ordered])
     parts = [item for item, _, _ in ordered]
     if member is not None:
         membership, owner, kind = member
         item = membership.within.item
-        replaced[id(item)] = membership.within.anybodys(membership.subquery)
+        others[id(item)] = membership.within.anybodys(membership.subquery)
         ordered.append(Condition(item, membership.within.source, kind))
         slot = (*slot, owner)
         parts.append(membership.condition)
-    common.query.where = _replaced(query.where, replaced)
+    common.query.where = replaced(query.where, others)
     names = [_name_of(source, number, query) for number, (_, source, _) in enumerate(ordered)]
     for name, (_, source, _) in zip(names, ordered, strict=True):
         if name.startswith(BESIDE):
@@ -315,37 +193,6 @@ def undealt(queryset: QuerySet[Any]) -> tuple[Shape, Slot] | None:
     if not _is_plain(queryset):
         return None
     return Shape(queryset=queryset.all(), columns=(), kinds=(), sources=(), conditions=()), ()
-
-
-def _membership(queryset: QuerySet[Any], alias: str) -> tuple[Membership, Any, type] | None:
-    """Return the first condition that a row is among those of an owner, which owner that is, and
-    the Python type of the column's values."""
-    vendor, query = connections[alias].vendor, queryset.query
-    for required in _required(query.where):
-        within = within_of(required, query.base_table)
-        if within is None or not keeps(queryset.model, within.source.target.attname):
-            continue
-        kinds = {_kind(within.source.target, vendor), _kind(within.value.target, vendor)}
-        kind = kinds.pop()
-        for condition in _conditions(within.subquery.where, vendor).values():
-            if kind is not None and not kinds and condition.source.alias in within.tables():
-                without = within.subquery.clone()
-                without.where = _replaced(without.where, {id(condition.item): None})
-                item, owner, owners_kind = condition
-                member = Membership(within, owner, owners_kind, item, without)
-                return member, condition.item.rhs, kind
-    return None
-
-
-def _required(where: WhereNode) -> Iterator[Any]:
-    """Yield the conditions that all rows must meet."""
-    if where.negated or where.connector != AND:
-        return
-    for item in where.children:
-        if isinstance(item, WhereNode):
-            yield from _required(item)
-        else:
-            yield item
 
 
 def _name_of(source: Col, number: int, query: Any) -> str:
@@ -374,54 +221,3 @@ def _is_plain(queryset: QuerySet[Any]) -> bool:
         and not isinstance(query.group_by, tuple)
         and not query.extra
     )
-
-
-def _conditions(where: WhereNode, vendor: str) -> Mapping[tuple[str, str], Condition]:
-    """Return the conditions that may make the slot, by table and column."""
-    found: dict[tuple[str, str], Condition] = {}
-    for item in _required(where):
-        if (source := _column(item)) is not None:
-            kind = _kind(source.target, vendor)
-            if kind is not None and type(item.rhs) is kind and _fits(item.rhs):
-                at = (source.alias, source.target.attname)
-                found.setdefault(at, Condition(item, source, kind))
-    return found
-
-
-def _column(item: Any) -> Col | None:
-    """Return the column that a condition compares with a constant."""
-    own = isinstance(item, Exact) and type(item).__module__.startswith("django.db.models.")
-    if not own or type(item.lhs) is not Col or item.bilateral_transforms:
-        return None
-    return item.lhs
-
-
-def _kind(field: Any, vendor: str) -> type | None:
-    """Return the type of a column's values, None where the database may compare them otherwise."""
-    while type(field) in (ForeignKey, OneToOneField):
-        field = field.target_field
-    return database_of(vendor).equated(field)
-
-
-def _fits(value: Any) -> bool:
-    """Return whether every database can compare a column with a value, if it can at all."""
-    return not isinstance(value, int) or abs(value) < 2**63
-
-
-def _with(condition: Any, value: Any) -> Any:
-    """Return a condition with another constant in it."""
-    twin = copy.copy(condition)
-    twin.rhs = value
-    return twin
-
-
-def _replaced(where: WhereNode, conditions: Mapping[int, Any]) -> WhereNode:
-    """Return a copy of what rows must meet, with others in place of some conditions, named by
-    their `id`; None for nothing."""
-    children: list[Any] = []
-    for item in where.children:
-        if isinstance(item, WhereNode):
-            children.append(_replaced(item, conditions))
-        elif (other := conditions.get(id(item), item)) is not None:
-            children.append(other)
-    return WhereNode.create(children, where.connector, where.negated)

@@ -19,7 +19,8 @@ from bindserver.database.pacing import Pacer
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Form, OverBudget, Rows
-from bindserver.queries.shapes import NotBySlot, Slots, shape_of
+from bindserver.queries.shapes import shape_of
+from bindserver.queries.slots import NotBySlot, Slots
 from tests.app.bindings import CatalogueBinding, PartBinding
 from tests.app.models import Category, Membership, Note, Product, Restaurant, Tag
 from tests.support.turning import Turning, add, part

@@ -24,7 +24,7 @@ from bindserver.exceptions import BindingError, QueryTimeout
 from bindserver.queries.json_text import to_json
 from bindserver.queries.rendering import Around, Renderer, Row, alone
 from bindserver.queries.serializer_formats import describe
-from bindserver.queries.shapes import ALL, Slots
+from bindserver.queries.slots import ALL, Slots
 from tests.app.models import Category, Product, Word
 
 UTC = datetime.UTC
