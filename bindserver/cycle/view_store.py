@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from bindserver.bindings import permissions
 from bindserver.bindings.binding import Binding
-from bindserver.bindings.refreshing import asks_code, clock_of_period
-from bindserver.bindings.refusals import refusing
+from bindserver.bindings.refreshing import asks_code
 from bindserver.bindings.registry import BindingClass
 from bindserver.capture.reading import ReadColumns
 from bindserver.conf import conf
 from bindserver.cycle.alarms import Alarms
-from bindserver.cycle.callers import Callers, context_of
+from bindserver.cycle.asking import Asker, Evaluated
+from bindserver.cycle.callers import context_of
 from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.lanes import Lanes
@@ -22,31 +22,10 @@ from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.routing import Routing
 from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.database.row_security import HINT, refusal_for
-from bindserver.database.snapshot import guarded, vouch
-from bindserver.database.views import DatabaseViews
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import ShownByRow, Unavailable
-from bindserver.queries.behind import behind
-from bindserver.queries.carried import Carried
-from bindserver.queries.dependencies import Recorder
-from bindserver.queries.plans import Plans
-from bindserver.queries.present import demand_timeless
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Form
-
-
-class Evaluated(NamedTuple):
-    """What asking a binding in one context came to.
-
-    Attributes:
-        query: its query.
-        binding: the binding in that context.
-        reads: the tables that were read to tell.
-    """
-
-    query: Query
-    binding: Binding[Any]
-    reads: frozenset[str]
 
 
 class ViewStore:
@@ -75,15 +54,13 @@ class ViewStore:
         self.routing = Routing(self.columns)
         self.lanes = Lanes()
         self.overdue: dict[Viewer, None] = {}
-        self._callers = Callers(alias)
-        self._plans = Plans()
+        self._asker = Asker(alias)
         self._views: dict[str, LiveView] = {}
         self._viewers: dict[ViewerKey, Viewer] = {}
         self._viewer_of: dict[SubscriptionRef, Viewer] = {}
         self._led: dict[LiveView, set[Viewer]] = {}
         self._dependents: Dependents[Viewer] = Dependents()
         self._unserved: dict[Viewer, None] = {}
-        self._database_views = DatabaseViews(alias)
 
     def views(self) -> list[LiveView]:
         """Return all views."""
@@ -115,7 +92,7 @@ class ViewStore:
             Refusal: the params are wrong, the caller may not, or there are too many views.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        instance = self._instance_of(binding, caller, caller.user, params)
+        instance = self._asker.instance(binding, caller, caller.user, params)
         return self._viewer(instance, Form.JSON, params, position, trusted), instance
 
     def resolve_instance(self, instance: Binding[Any], form: Form, position: Position) -> Viewer:
@@ -140,11 +117,8 @@ class ViewStore:
         key = (type(instance), context_of(instance, caller), form, trusted, origin)
         viewer = self._viewers.get(key)
         if viewer is None:
-            instance = self._callers.as_now(
-                instance, self._callers.present(caller, trusted), caller
-            )
-            asked = self._ask(instance, form, trusted)
-            live, reads = self._view_of(asked), asked.reads
+            asked = self._asker.ask(instance, caller, form, trusted=trusted)
+            live = self._view_of(asked)
             viewer = Viewer(
                 key=key,
                 binding=type(instance),
@@ -154,8 +128,8 @@ class ViewStore:
                 form=form,
                 trusted=trusted,
                 live=live,
-                reads=reads,
-                own=self._callers.own_of(caller),
+                reads=asked.reads,
+                own=asked.own,
                 asked=position,
             )
             self._viewers[key] = viewer
@@ -163,27 +137,10 @@ class ViewStore:
             self._unserved[viewer] = None
             self._watch(viewer)
         elif not (trusted or permissions.are_drfs(instance)):
-            self._admit(instance, viewer)
+            viewer.reads |= self._asker.admit(instance, viewer.caller)
+            self._watch(viewer)
         viewer.live.used_at = time.monotonic()
         return viewer
-
-    def _admit(self, instance: Binding[Any], viewer: Viewer) -> None:
-        """Ask the permissions of a newcomer to a viewer: those of the project's own may answer by
-        something else than rows, which nobody has seen change.
-
-        Raises:
-            Denied: the caller may not have it.
-            Overtaken: what that was told by may be newer than the snapshot.
-        """
-        user = self._callers.present(viewer.caller, trusted=False)
-        recorder, seen = Recorder(), self._callers.as_now(instance, user, viewer.caller)
-        try:
-            with guarded(self.alias), recorder.watching(self.alias):
-                permissions.ask(seen)
-        finally:
-            vouch(self.alias, recorder.tables)
-        viewer.reads |= recorder.tables
-        self._watch(viewer)
 
     def _watch(self, viewer: Viewer) -> None:
         """Take note of what a viewer's binding is asked again for."""
@@ -199,14 +156,8 @@ class ViewStore:
             InvalidParams: the params are not what it takes any more.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        user = self._callers.present(viewer.caller, viewer.trusted)
-        if viewer.origin is not None:
-            instance = viewer.origin
-        else:
-            instance = self._instance_of(viewer.binding, viewer.caller, user, viewer.params)
-        instance = self._callers.as_now(instance, user, viewer.caller)
-        asked = self._ask(instance, viewer.form, viewer.trusted)
-        viewer.reads, viewer.own = asked.reads, self._callers.own_of(viewer.caller)
+        asked = self._asker.ask_again(viewer)
+        viewer.reads, viewer.own = asked.reads, asked.own
         self._watch(viewer)
         return asked
 
@@ -265,13 +216,6 @@ class ViewStore:
         for viewer in self._led[live]:
             self._watch(viewer)
 
-    def _instance_of(
-        self, binding: BindingClass, caller: Caller, user: Any, params: Mapping[str, Any]
-    ) -> Binding[Any]:
-        # Fields of params may look for rows.
-        with refusing(given=bool(params)), guarded(self.alias):
-            return binding(user=user, auth=caller.auth, params=params)
-
     def forget(self, viewer: Viewer) -> None:
         """Drop a viewer that serves nobody."""
         if self._viewers.get(viewer.key) is viewer:
@@ -280,24 +224,6 @@ class ViewStore:
             self._dependents.drop(viewer)
             self._unserved.pop(viewer, None)
             self.overdue.pop(viewer, None)
-
-    def _ask(self, instance: Binding[Any], form: Form, trusted: bool) -> Evaluated:
-        recorder, pristine = Recorder(), instance.unasked()
-        try:
-            given = bool(instance.given_params)
-            with refusing(given=given), guarded(self.alias), recorder.watching(self.alias):
-                if not trusted:
-                    permissions.ask(instance)
-                with clock_of_period(instance) as until:
-                    query = Query(instance, form, pristine, self._plans)
-                demand_timeless(pristine, query)
-        finally:  # a refusal, too, must be one of this snapshot
-            vouch(self.alias, recorder.tables)
-        query.carried = Carried(query.representation.instances, self._callers.is_here)
-        query.fresh_until = until
-        if instance.depends_on is not None:
-            query.stand_on(behind(instance, self._database_views.names()))
-        return Evaluated(query, instance, query.behind.instead(recorder.tables))
 
     def _view_of(self, asked: Evaluated, viewer: Viewer | None = None) -> LiveView:
         """Return the view of a query, for a viewer or a new one.

@@ -1,0 +1,141 @@
+"""Bindings are asked: who may have them, and for which query, as the database says now."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from bindserver.bindings import permissions
+from bindserver.bindings.binding import Binding
+from bindserver.bindings.refreshing import clock_of_period
+from bindserver.bindings.refusals import refusing
+from bindserver.bindings.registry import BindingClass
+from bindserver.cycle.callers import Callers
+from bindserver.cycle.inbox import Caller
+from bindserver.cycle.viewers import Viewer
+from bindserver.database.snapshot import guarded, vouch
+from bindserver.database.views import DatabaseViews
+from bindserver.queries.behind import behind
+from bindserver.queries.carried import Carried
+from bindserver.queries.dependencies import Recorder
+from bindserver.queries.plans import Plans
+from bindserver.queries.present import demand_timeless
+from bindserver.queries.query import Query
+from bindserver.queries.rows import Form
+
+
+class Evaluated(NamedTuple):
+    """What asking a binding in one context came to.
+
+    Attributes:
+        query: its query.
+        binding: the binding in that context.
+        reads: the tables that were read to tell.
+        own: the rows that say who the caller is.
+    """
+
+    query: Query
+    binding: Binding[Any]
+    reads: frozenset[str]
+    own: Carried
+
+
+class Asker:
+    """Asks bindings within a turn's snapshot, and notes what they read.
+
+    Args:
+        alias: the database.
+    """
+
+    def __init__(self, alias: str) -> None:
+        self._alias = alias
+        self._callers = Callers(alias)
+        self._plans = Plans()
+        self._database_views = DatabaseViews(alias)
+
+    def instance(
+        self, binding: BindingClass, caller: Caller, user: Any, params: Mapping[str, Any]
+    ) -> Binding[Any]:
+        """Return a binding in a context.
+
+        Raises:
+            InvalidParams: the params are not what it takes.
+        """
+        # Fields of params may look for rows.
+        with refusing(given=bool(params)), guarded(self._alias):
+            return binding(user=user, auth=caller.auth, params=params)
+
+    def ask(
+        self, instance: Binding[Any], caller: Caller, form: Form, *, trusted: bool
+    ) -> Evaluated:
+        """Ask a binding for its query, with the caller's own row as it is now.
+
+        Args:
+            instance: the binding in its context.
+            caller: who asks.
+            form: what its rows are read as.
+            trusted: whether its permissions have been asked already.
+
+        Raises:
+            Denied: the caller may not have it.
+            InvalidParams: the params are not what it takes.
+            Overtaken: what that was told by may be newer than the snapshot.
+        """
+        user = self._callers.present(caller, trusted)
+        return self._asked(self._callers.as_now(instance, user, caller), caller, form, trusted)
+
+    def ask_again(self, viewer: Viewer) -> Evaluated:
+        """Ask a viewer's binding for its query again.
+
+        Raises:
+            Denied: the caller may not have it any more.
+            InvalidParams: the params are not what it takes any more.
+            Overtaken: what that was told by may be newer than the snapshot.
+        """
+        caller, user = viewer.caller, self._callers.present(viewer.caller, viewer.trusted)
+        instance = viewer.origin
+        if instance is None:
+            instance = self.instance(viewer.binding, caller, user, viewer.params)
+        now = self._callers.as_now(instance, user, caller)
+        return self._asked(now, caller, viewer.form, viewer.trusted)
+
+    def admit(self, instance: Binding[Any], caller: Caller) -> frozenset[str]:
+        """Ask the permissions of a newcomer to a viewer: those of the project's own may answer by
+        something else than rows, which nobody has seen change.
+
+        Returns:
+            The tables that were read to tell.
+
+        Raises:
+            Denied: the caller may not have it.
+            Overtaken: what that was told by may be newer than the snapshot.
+        """
+        user = self._callers.present(caller, trusted=False)
+        recorder, seen = Recorder(), self._callers.as_now(instance, user, caller)
+        try:
+            with guarded(self._alias), recorder.watching(self._alias):
+                permissions.ask(seen)
+        finally:
+            vouch(self._alias, recorder.tables)
+        return frozenset(recorder.tables)
+
+    def _asked(
+        self, instance: Binding[Any], caller: Caller, form: Form, trusted: bool
+    ) -> Evaluated:
+        recorder, pristine = Recorder(), instance.unasked()
+        try:
+            given = bool(instance.given_params)
+            with refusing(given=given), guarded(self._alias), recorder.watching(self._alias):
+                if not trusted:
+                    permissions.ask(instance)
+                with clock_of_period(instance) as until:
+                    query = Query(instance, form, pristine, self._plans)
+                demand_timeless(pristine, query)
+        finally:  # a refusal, too, must be one of this snapshot
+            vouch(self._alias, recorder.tables)
+        query.carried = Carried(query.representation.instances, self._callers.is_here)
+        query.fresh_until = until
+        if instance.depends_on is not None:
+            query.stand_on(behind(instance, self._database_views.names()))
+        reads = query.behind.instead(recorder.tables)
+        return Evaluated(query, instance, reads, self._callers.own_of(caller))
