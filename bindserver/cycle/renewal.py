@@ -9,11 +9,11 @@ from bindserver.bindings.permissions import PermissionFailed
 from bindserver.bindings.refusals import code_of_end
 from bindserver.conf import conf
 from bindserver.cycle.admission import move
+from bindserver.cycle.asking import Evaluated
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import ReadRequest, SnapshotRequest
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.view_store import Evaluated
 from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import locked
 from bindserver.engine.events import Ended
