@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from tests.app.models import Booking, Category, Membership, Product
+from tests.support.registered import keep_out
 
 HALF_HOUR = datetime.timedelta(minutes=30)
 USERS = (0, 1, 2)
@@ -312,3 +313,6 @@ NARROWED = {
 """Bindings with one number in them, by where it stands."""
 TOGETHER = frozenset({"beside a limit", "a subquery", "a joined table", "two conditions"})
 """Those whose views can be read together."""
+
+
+keep_out(globals())

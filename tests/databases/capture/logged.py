@@ -35,8 +35,9 @@ def _key(pk: Any) -> Any:
 
 
 def wanted() -> list[Tracked]:
-    """Return what the tests' bindings read."""
-    reads = reads_of(registry.all(), "default")
+    """Return what the bindings of the tests' app read."""
+    declared = [kind for kind in registry.all() if kind.__module__.startswith("tests.app.")]
+    reads = reads_of(declared, "default")
     return tracked(reads, reads)
 
 

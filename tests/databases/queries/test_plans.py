@@ -20,6 +20,7 @@ from bindserver.queries.plans import Plans
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Form
 from tests.app.models import Category, Membership, Product
+from tests.support.registered import keep_out
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
 
@@ -111,6 +112,8 @@ class Wordy(InCategory):
     fields = None
     serializer_class = WordySerializer
 
+
+keep_out(globals())
 
 KINDS = (InCategory, Tagged, Members, Named, Both, Last, Counted, Wordy)
 
