@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import pytest
+from django.contrib.auth.models import User
 from django.db.models import Count, F, Q
 from django.utils import timezone
 from rest_framework import serializers
@@ -184,6 +187,70 @@ def test_the_present_time_zone_is_a_part_of_a_plan() -> None:
     with timezone.override("Asia/Tokyo"):
         there = asked(Dated, 1, plans=plans)
     assert there.plan is not asked(Dated, 1, plans=plans).plan
+
+
+def test_time_zones_of_other_names_make_other_plans() -> None:
+    plans = Plans()
+    for name in ("A", "B"):
+        with timezone.override(datetime.timezone(datetime.timedelta(hours=1), name)):
+            assert told(asked(InCategory, 1, plans=plans)) == told(asked(InCategory, 1))
+
+
+IS_STAFF: ContextVar[bool] = ContextVar("is_staff", default=False)
+
+
+class ChoosySerializer(serializers.ModelSerializer[Product]):
+    """Has fields by what is set, and by what is in the database."""
+
+    class Meta:
+        model = Product
+        fields = ["id", "name", "price", "stock"]
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        if not IS_STAFF.get():
+            del fields["price"]
+        if not Category.objects.filter(name="stocked").exists():
+            del fields["stock"]
+        return fields
+
+
+class Choosy(Binding[Product]):
+    event = "plans_choosy"
+    model = Product
+    serializer_class = ChoosySerializer
+
+    def get_queryset(self) -> Any:
+        IS_STAFF.set(self.user.is_staff)
+        return super().get_queryset()
+
+
+def texts_of(query: Query) -> list[str]:
+    return [row.text for row in query.load(Recorder(), Pacer(10)).fresh.values()]
+
+
+def test_nobody_is_sent_fields_that_a_serializer_has_for_somebody_else() -> None:
+    Product.objects.create(pk=1, name="p", price=5)
+    plans = Plans()
+    staff, other = (
+        Query(Choosy(user=User(pk=pk, username=f"u{pk}", is_staff=pk == 1)), plans=plans)
+        for pk in (1, 2)
+    )
+    assert staff.identity != other.identity
+    assert texts_of(staff) == ['{"id":1,"name":"p","price":"5.00"}']
+    assert texts_of(other) == ['{"id":1,"name":"p"}']
+
+
+def test_a_serializer_s_own_code_is_asked_again_for_its_fields_and_its_reads_are_seen() -> None:
+    Product.objects.create(pk=1, name="p", stock=3)
+    plans = Plans()
+    assert texts_of(Query(Choosy(), plans=plans)) == ['{"id":1,"name":"p"}']
+    Category.objects.create(name="stocked")
+    recorder = Recorder()
+    with recorder.watching("default"):
+        again = Query(Choosy(), plans=plans)
+    assert "app_category" in recorder.tables
+    assert texts_of(again) == ['{"id":1,"name":"p","stock":3}']
 
 
 def test_what_a_binding_s_class_says_by_now_makes_another_plan(
