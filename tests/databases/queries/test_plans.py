@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import datetime
+import sys
+import threading
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import pytest
 from django.contrib.auth.models import User
-from django.db.models import Count, F, Q
+from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.utils import timezone
 from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import open_connection
 from bindserver.exceptions import BindingError
 from bindserver.queries import plans as room
 from bindserver.queries.dependencies import Recorder
@@ -318,3 +321,40 @@ def test_what_fails_for_one_constant_is_kept_for_none() -> None:
     assert asked(Odd, 2, plans=plans).plan is asked(Odd, 4, plans=plans).plan
     with pytest.raises(BindingError, match="odd"):
         asked(Odd, 3, plans=plans)
+
+
+class Newest(Numbered):
+    """Has a subquery, into which Django puts a join whenever it compiles it."""
+
+    event = "plans_newest"
+
+    def get_queryset(self) -> Any:
+        others = Product.objects.filter(category=OuterRef("category"))
+        newest = others.order_by("-category__name").values("name")[:1]
+        return Product.objects.annotate(newest=Subquery(newest)).filter(category=self.params["n"])
+
+
+def test_threads_that_read_by_one_plan_take_no_joins_from_one_another() -> None:
+    plans = Plans()
+    one, other = asked(Newest, 1, plans=plans), asked(Newest, 2, plans=plans)
+    assert one.plan is other.plan
+    expected = str(one.plan.of(one.slot).query)
+    compiled = set()
+
+    def compile_often(query: Query) -> None:
+        connection = open_connection("default")
+        for _ in range(500):
+            asked = query.plan.of(query.slot).query.chain()
+            compiled.add(asked.get_compiler(connection=connection).as_sql()[0] % query.slot)
+
+    threads = [threading.Thread(target=compile_often, args=[query]) for query in (one, other)]
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+    assert compiled == {expected, expected.replace('"category_id" = 1 ', '"category_id" = 2 ')}
