@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -77,6 +77,8 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
         values: dict[str, Any] = dict(serializer.run_validation(dict(given)))
     except ValidationError as error:
         raise InvalidParams(words_of(error.detail)[:MAX_TEXT]) from None
+    # DRF's fields hand out one default to all, and a binding may add to what is its own.
+    values |= {name: copy.deepcopy(values[name]) for name in values.keys() - given.keys()}
     for name, value in values.items():
         if problem := _problem_of(value, bounded=not _has_own_bounds(serializer.fields[name])):
             raise InvalidParams(f"{name}: {problem}")
@@ -92,10 +94,17 @@ def validate(declared: Declared, given: Mapping[str, Any]) -> tuple[dict[str, An
 def _checker_of(declared: tuple[tuple[str, object], ...]) -> Any:
     """Return the serializer that checks params. DRF's own fields remember nothing, and one is
     enough for all who ask; others get one each."""
-    kinds = {type(field) for _, field in declared if not isinstance(field, type)}
+    kinds = [type(part) for _, field in declared for part in _parts_of(field)]
     if all(kind.__module__ == "rest_framework.fields" for kind in kinds):
         return _common_checker(declared)
     return _checker(declared)
+
+
+def _parts_of(field: object) -> Iterator[object]:
+    """Yield a field and those that check what is in it; of a short form nothing."""
+    while isinstance(field, serializers.Field):
+        yield field
+        field = getattr(field, "child", None)
 
 
 @lru_cache(maxsize=SERIALIZERS_KEPT)

@@ -12,6 +12,7 @@ from django.db import connections, router
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.database import database_of
+from bindserver.database.compiling import compile_alone
 from bindserver.database.one_time import OneTime
 from bindserver.database.pacing import Pacer
 from bindserver.database.routers import is_elsewhere
@@ -61,6 +62,7 @@ def open_connection(alias: str) -> BaseDatabaseWrapper:
     settings["AUTOCOMMIT"] = True  # else no snapshot ever ends, or, on SQLite, there is none
     database_of(known.vendor).adapt(settings)
     wrapper: BaseDatabaseWrapper = type(known)(settings, alias)
+    compile_alone(wrapper)
     connections[alias] = wrapper
     return wrapper
 

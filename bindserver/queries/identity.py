@@ -15,6 +15,7 @@ from django.core.exceptions import EmptyResultSet
 from django.db.models import Prefetch, QuerySet
 from django.db.models.sql import Query as SQLQuery
 
+from bindserver.database.compiling import compiling
 from bindserver.queries.internals import alias_named, filtered_relations, prefetches_of
 from bindserver.queries.slots import BESIDE
 from bindserver.queries.values import ValueEncoder, is_djangos, is_found, path_of
@@ -51,9 +52,10 @@ def compile_query(query: SQLQuery, alias: str) -> Statement:
         EmptyResultSet: it matches nothing.
     """
     compiler = query.get_compiler(using=alias)
-    # `as_sql` forgets the joins that it adds itself, for orderings and `select_related`.
-    compiler.pre_sql_setup()
-    sql, arguments = compiler.as_sql()
+    with compiling:
+        # `as_sql` forgets the joins that it adds itself, for orderings and `select_related`.
+        compiler.pre_sql_setup()
+        sql, arguments = compiler.as_sql()
     return Statement(sql, tuple(arguments))
 
 

@@ -76,6 +76,11 @@ class Plans:
         """Return a queryset's tree, and what a binding says of its rows beside it."""
         if not binding.is_plain() or binding.aggregate is not None or has_dicts(queryset):
             return None, None
+        encoder = IdentityEncoder(alias_of(binding))
+        # Zones may be equal to Python that are called otherwise, in SQL and in what is rendered.
+        around = digest(encoder.encode(list(Surroundings.now())))
+        if encoder.unshared:
+            return None, None
         most = most_of(binding)
         said = (
             type(binding),
@@ -84,7 +89,7 @@ class Plans:
             cut_of(binding, most),
             refresh_of(binding),
             tables_behind(binding),
-            Surroundings.now(),
+            around,
         )
         return tree_of(queryset, binding.ordering), said
 

@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from bindserver.database.pacing import Pacer
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
+from bindserver.queries.internals import alike
 from bindserver.queries.plan import Plan
 from bindserver.queries.rendering import ModelRenderer, Renderer, Row
 from bindserver.queries.rows import OverBudget, Rows
@@ -74,7 +75,8 @@ class RowReader:
         plan, recorder = self.plan, self.recorder
         rows_by_slot, count = {slot: Rows() for slot in slots.wanted}, 0
         recorder.expect_own(queryset)
-        bounded = queryset if queryset.query.is_sliced else queryset[:bound]
+        # One of its own: what is compiled is changed meanwhile, and other threads read by the plan.
+        bounded = alike(queryset) if queryset.query.is_sliced else queryset[:bound]
         # Closed here: the error, and so the cursor, may go to another thread, where it cannot be.
         with closing(renderer.rows(bounded, self.pacer, slots, recorder.row)) as found:
             for count, row in enumerate(found, start=1):

@@ -109,9 +109,16 @@ def representation_of(
         )
     )
     found.name(binding, plan, refresh_seconds)
-    if usual and found.choice is None and not found.unshared:
+    if usual and not found.unshared and _is_made_alike(found.renderer):
         plan.served[kind] = found
     return found
+
+
+def _is_made_alike(renderer: Renderer | ModelRenderer) -> bool:
+    """Return whether what renders rows is the same whoever asks, and whenever: code of the
+    project's own may give a serializer other fields by what it reads, or by what its binding has
+    set, even where DRF's own code renders these."""
+    return not isinstance(renderer, Renderer) or is_own(renderer.serializer)
 
 
 def is_usual(kind: type[Binding[Any]]) -> bool:

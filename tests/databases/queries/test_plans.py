@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
+import sys
+import threading
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any, ClassVar
 
 import pytest
-from django.db.models import Count, F, Q
+from django.contrib.auth.models import User
+from django.db.models import Count, F, OuterRef, Q, Subquery
 from django.utils import timezone
 from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.database.pacing import Pacer
+from bindserver.database.snapshot import open_connection
 from bindserver.exceptions import BindingError
 from bindserver.queries import plans as room
 from bindserver.queries.dependencies import Recorder
@@ -189,6 +195,70 @@ def test_the_present_time_zone_is_a_part_of_a_plan() -> None:
     assert there.plan is not asked(Dated, 1, plans=plans).plan
 
 
+def test_time_zones_of_other_names_make_other_plans() -> None:
+    plans = Plans()
+    for name in ("A", "B"):
+        with timezone.override(datetime.timezone(datetime.timedelta(hours=1), name)):
+            assert told(asked(InCategory, 1, plans=plans)) == told(asked(InCategory, 1))
+
+
+IS_STAFF: ContextVar[bool] = ContextVar("is_staff", default=False)
+
+
+class ChoosySerializer(serializers.ModelSerializer[Product]):
+    """Has fields by what is set, and by what is in the database."""
+
+    class Meta:
+        model = Product
+        fields = ["id", "name", "price", "stock"]
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        if not IS_STAFF.get():
+            del fields["price"]
+        if not Category.objects.filter(name="stocked").exists():
+            del fields["stock"]
+        return fields
+
+
+class Choosy(Binding[Product]):
+    event = "plans_choosy"
+    model = Product
+    serializer_class = ChoosySerializer
+
+    def get_queryset(self) -> Any:
+        IS_STAFF.set(self.user.is_staff)
+        return super().get_queryset()
+
+
+def texts_of(query: Query) -> list[str]:
+    return [row.text for row in query.load(Recorder(), Pacer(10)).fresh.values()]
+
+
+def test_nobody_is_sent_fields_that_a_serializer_has_for_somebody_else() -> None:
+    Product.objects.create(pk=1, name="p", price=5)
+    plans = Plans()
+    staff, other = (
+        Query(Choosy(user=User(pk=pk, username=f"u{pk}", is_staff=pk == 1)), plans=plans)
+        for pk in (1, 2)
+    )
+    assert staff.identity != other.identity
+    assert texts_of(staff) == ['{"id":1,"name":"p","price":"5.00"}']
+    assert texts_of(other) == ['{"id":1,"name":"p"}']
+
+
+def test_a_serializer_s_own_code_is_asked_again_for_its_fields_and_its_reads_are_seen() -> None:
+    Product.objects.create(pk=1, name="p", stock=3)
+    plans = Plans()
+    assert texts_of(Query(Choosy(), plans=plans)) == ['{"id":1,"name":"p"}']
+    Category.objects.create(name="stocked")
+    recorder = Recorder()
+    with recorder.watching("default"):
+        again = Query(Choosy(), plans=plans)
+    assert "app_category" in recorder.tables
+    assert texts_of(again) == ['{"id":1,"name":"p","stock":3}']
+
+
 def test_what_a_binding_s_class_says_by_now_makes_another_plan(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -254,3 +324,40 @@ def test_what_fails_for_one_constant_is_kept_for_none() -> None:
     assert asked(Odd, 2, plans=plans).plan is asked(Odd, 4, plans=plans).plan
     with pytest.raises(BindingError, match="odd"):
         asked(Odd, 3, plans=plans)
+
+
+class Newest(Numbered):
+    """Has a subquery, into which Django puts a join whenever it compiles it."""
+
+    event = "plans_newest"
+
+    def get_queryset(self) -> Any:
+        others = Product.objects.filter(category=OuterRef("category"))
+        newest = others.order_by("-category__name").values("name")[:1]
+        return Product.objects.annotate(newest=Subquery(newest)).filter(category=self.params["n"])
+
+
+def test_threads_that_read_by_one_plan_take_no_joins_from_one_another() -> None:
+    plans = Plans()
+    one, other = asked(Newest, 1, plans=plans), asked(Newest, 2, plans=plans)
+    assert one.plan is other.plan
+    expected = str(one.plan.of(one.slot).query)
+    compiled = set()
+
+    def compile_often(query: Query) -> None:
+        connection = open_connection("default")
+        for _ in range(500):
+            asked = query.plan.of(query.slot).query.chain()
+            compiled.add(asked.get_compiler(connection=connection).as_sql()[0] % query.slot)
+
+    threads = [threading.Thread(target=compile_often, args=[query]) for query in (one, other)]
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(usual)
+    assert compiled == {expected, expected.replace('"category_id" = 1 ', '"category_id" = 2 ')}

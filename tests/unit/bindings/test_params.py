@@ -152,3 +152,25 @@ def test_a_text_is_one_that_databases_hold(wrong: str) -> None:
     ):
         with pytest.raises(InvalidParams, match="text"):
             validate({"text": declared}, {"text": wrong})
+
+
+def test_what_a_binding_adds_to_a_default_is_in_nobody_else_s_params() -> None:
+    declared = {"ids": serializers.ListField(child=serializers.IntegerField(), default=[])}
+    validate(declared, {})[0]["ids"].append(7)
+    assert validate(declared, {}) == ({"ids": []}, {"ids": []})
+
+
+class Counting(serializers.IntegerField):
+    """A field that remembers."""
+
+    asked = 0
+
+    def to_internal_value(self, data: Any) -> int:
+        self.asked += 1
+        return super().to_internal_value(data) * self.asked
+
+
+def test_a_field_that_remembers_does_so_for_one_alone_also_inside_a_list() -> None:
+    declared = {"one": Counting(), "ids": serializers.ListField(child=Counting())}
+    for _ in range(2):
+        assert validate(declared, {"one": 5, "ids": [5]})[0] == {"one": 5, "ids": [5]}
