@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import decimal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
@@ -28,12 +28,20 @@ def contained() -> Iterator[None]:
     """Run a project's code, and take its attempt to end the thread for a failure: the thread is
     ours, and works for all.
 
+    Python itself interrupts the main thread alone, where that is Ctrl-C.
+
     Raises:
-        BindingError: the code has called `sys.exit()`, or says that it was cancelled.
+        BindingError: the code has raised what is no Exception: it has called `sys.exit()`, says
+            that it was cancelled, or an extension written in Rust has panicked.
     """
     try:
         yield
-    except (SystemExit, asyncio.CancelledError) as problem:
+    except Exception:
+        raise
+    except BaseException as problem:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and isinstance(problem, KeyboardInterrupt):
+            raise
         raise BindingError(
             f"A binding's code has raised {type(problem).__name__}, which ends threads; raise an "
             "Exception in its place."

@@ -37,6 +37,11 @@ class Cost:
         self._steps: tuple[float, ...] = ()
         self._moves: tuple[float, ...] = ()
 
+    def expect(self, other: Cost) -> None:
+        """Take what views of another shape of the same binding have cost for what these are going
+        to, until one of them was read."""
+        self._wholes = (_least(other._wholes),) if other._wholes else ()
+
     def note_whole(self, seconds: float, rows: int) -> None:
         """Take note of how long it took to read all rows of one view.
 

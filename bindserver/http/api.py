@@ -9,6 +9,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -71,6 +72,18 @@ class PlainAPIView(APIView):
         if apps.is_installed("rest_framework"):
             return renderers
         return [r for r in renderers if not isinstance(r, BrowsableAPIRenderer)] or [JSONRenderer()]
+
+    def perform_authentication(self, request: Request) -> None:
+        """Find out who asks.
+
+        Raises:
+            Unserviceable: nobody can tell now, since sessions or tokens cannot be read.
+        """
+        try:
+            super().perform_authentication(request)
+        except (InterfaceError, OperationalError) as problem:
+            logger.warning("bindserver: nobody can tell who asks over HTTP: %s", problem)
+            raise Unserviceable from problem
 
 
 class BindingList(PlainAPIView):

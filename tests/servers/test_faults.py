@@ -278,6 +278,15 @@ class TestALostDatabase:
             await talk.until(lambda: not products.replica.stale, 30)
             assert products.column("id") == [1, 2, 3]
 
+    async def test_over_http_is_503_to_who_is_signed_in_too(self, own: Server) -> None:
+        program = program_on(own)
+        anna = program.log_in("anna")
+        program.close()
+        move_database(own.database, own.database.with_suffix(".away"))
+        answer = await asyncio.to_thread(ask, own, "/bindings/products/", **anna)
+        assert answer.status == 503
+        assert "sqlite" not in answer.body.decode().lower()
+
     async def test_over_http_is_503_and_heals(self, own: Server) -> None:
         away = own.database.with_suffix(".away")
         assert (await asyncio.to_thread(ask, own, "/bindings/products/")).status == 200

@@ -545,7 +545,15 @@ def test_all_raises_what_the_query_raises(database: Any) -> None:
     hub.stop()
 
 
-@pytest.mark.parametrize("problem", [SystemExit(3), asyncio.CancelledError()])
+class Panic(BaseException):
+    """As extensions that are written in Rust raise it: it is no Exception."""
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), Panic()],
+    ids=lambda problem: type(problem).__name__,
+)
 @pytest.mark.parametrize("where", ["serializer", "queryset", "permission"])
 def test_what_would_end_the_thread_harms_its_own_binding_alone(
     sqlite_turning: Turning, problem: BaseException, where: str

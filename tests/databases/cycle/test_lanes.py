@@ -188,6 +188,17 @@ class TestADearView:
         turning.turn()
         assert set(dear.column("stock")) == {8}
 
+    def test_is_the_loader_s_at_once_where_another_shape_of_its_binding_is(
+        self, turning: Turning, clock: Clock, numbered: type[Binding[Product]]
+    ) -> None:
+        turning.follow(numbered(params={"category": 1}))
+        turning.turn()
+        make_loaders(turning, "numbered")
+        turning.follow(numbered(params={"category": 2}))
+        turning.take_one()
+        assert ViewState.LOADING in {live.state for live in views(turning, "numbered")}
+        turning.take_one(turning.next_load())
+
 
 def load_often(turning: Turning, times: int) -> None:
     """Have a view of `numbered` read by the loader, as often as it may be and once more."""
