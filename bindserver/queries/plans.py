@@ -99,9 +99,10 @@ class Plans:
             return None
         self._places.move_to_end(structure)
         told = _fixed(constants, places)
-        known = None if told is None else self._known.get((structure, told))
+        key = (structure, places, told)
+        known = None if told is None else self._known.get(key)
         if known is not None:
-            self._known.move_to_end((structure, told))
+            self._known.move_to_end(key)
         return known
 
     def _keep(self, plan: Plan, structure: Hashable, constants: Sequence[Constant]) -> None:
@@ -113,7 +114,7 @@ class Plans:
             return
         # The structure is told by where things are in memory: the plan holds them.
         self._places[structure] = places
-        self._known[structure, told] = Known(plan, places)
+        self._known[structure, places, told] = Known(plan, places)
         if len(self._known) > KEPT:
             self._known.popitem(last=False)
         if len(self._places) > KEPT:
