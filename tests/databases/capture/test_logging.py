@@ -51,7 +51,12 @@ class TestLogging:
         program.run("INSERT INTO app_word VALUES ('old', 1), ('kept', 1)")
         position = log.position()
         program.run("UPDATE app_word SET text = replace(text, 'old', 'new')")
-        assert since(log, position) == {WORD: {"old", "new", "kept"}}
+        told = since(log, position)
+        assert told is not None
+        rows = told[WORD]
+        assert rows is not None
+        # MariaDB compares what is read of a row; a row that stays as it was is told, or is not.
+        assert {"old", "new"} <= rows <= {"old", "new", "kept"}
 
     def test_a_statement_that_touches_no_row_logs_nothing(self, log: Log, program: Program) -> None:
         program.run("UPDATE app_word SET count = 1 WHERE 1 = 0")
