@@ -16,7 +16,7 @@ from bindserver.cycle.live_view import LiveView
 from bindserver.engine.changes import Change
 from bindserver.engine.view import View
 from bindserver.engine.window import Window
-from bindserver.queries import compiler, query, rendering
+from bindserver.queries import compiler, plain_columns, plan, query, rendering
 from bindserver.queries.following import Following
 from bindserver.queries.plan import Plan
 from bindserver.queries.query import Query
@@ -47,7 +47,7 @@ def _window_by_keys() -> AbstractContextManager[Any]:
         why = honest(queryset, limit)
         return None if why is not None and "window" in why else why
 
-    return patch.object(query, "why_whole", why)
+    return patch.object(plan, "why_whole", why)
 
 
 def _limits_keep_what_they_have() -> AbstractContextManager[Any]:
@@ -151,7 +151,7 @@ def _columns_always() -> AbstractContextManager[Any]:
     """Columns are read in place of rows, whatever makes rows of them."""
     return _all(
         patch.object(rendering, "has_columns", lambda queryset: not queryset.query.combinator),
-        patch.object(rendering, "is_bare", lambda model: True),
+        patch.object(plain_columns, "is_bare", lambda model: True),
     )
 
 

@@ -119,8 +119,6 @@ class Wordy(InCategory):
     serializer_class = WordySerializer
 
 
-keep_out(globals())
-
 KINDS = (InCategory, Tagged, Members, Named, Both, Last, Counted, Wordy)
 
 
@@ -361,3 +359,6 @@ def test_threads_that_read_by_one_plan_take_no_joins_from_one_another() -> None:
     finally:
         sys.setswitchinterval(usual)
     assert compiled == {expected, expected.replace('"category_id" = 1 ', '"category_id" = 2 ')}
+
+
+keep_out(globals())
