@@ -35,9 +35,6 @@ ELSEWHERE = [
 PATHS = {
     "loader_position_late": ("--profile", "loader"),
     "old_load_answers": ("--profile", "loader"),
-    "dear_views_forgotten": ("--profile", "lanes"),
-    "mark_let_through_early": ("--profile", "lanes"),
-    "dear_views_answered_early": ("--profile", "lanes", "--often", "reconnect,subscribe"),
     "slow_reader_skipped": ("--profile", "narrow"),
     "epoch_not_checked": ("--often", "rebuild,purge"),
     "triggers_not_watched": ("--often", "rebuild"),
