@@ -16,9 +16,18 @@ from django.db import connections
 from django.test import override_settings
 
 from bindserver import Binding
+from bindserver.bindings.registry import registry
 from bindserver.capture.tables import no_such
 from tests.app.models import Category, Product
 from tests.conftest import MakeServer
+
+
+@pytest.fixture(autouse=True)
+def the_app_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have commands know of the bindings of the tests' app alone: those of other modules of tests
+    read columns that the app's change log does not watch."""
+    of_the_app = [kind for kind in registry.all() if kind.__module__.startswith("tests.app.")]
+    monkeypatch.setattr(registry, "_classes", of_the_app)
 
 
 def run(*args: str, **options: Any) -> str:
