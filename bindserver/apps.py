@@ -18,7 +18,7 @@ class BindserverConfig(AppConfig):
     def ready(self) -> None:
         from bindserver import checks
         from bindserver.bindings.importing import import_bindings
-        from bindserver.bindings.reading import LiveRows
+        from bindserver.bindings.live_rows import LiveRows
         from bindserver.bindings.registry import registry
         from bindserver.capture.signals import SignalCapture
         from bindserver.checks.soundness import soundness

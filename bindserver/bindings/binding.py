@@ -13,10 +13,10 @@ from rest_framework import serializers
 from rest_framework.settings import api_settings
 
 from bindserver.bindings import params as params_room
+from bindserver.bindings.binding_context import CONTEXT, RefusedRequest, copied_unasked, remembered
 from bindserver.bindings.columns import has_dicts, is_said, names_in, serializer_for
-from bindserver.bindings.context import CONTEXT, NoRequest, copied_unasked, remembered
+from bindserver.bindings.live_rows import LiveRows
 from bindserver.bindings.model_serializers import every_field, plain_serializer
-from bindserver.bindings.reading import LiveRows
 from bindserver.exceptions import BindingError
 
 M = TypeVar("M", bound=Model)
@@ -114,7 +114,7 @@ class Binding(LiveRows[M]):
     depends_on: ClassVar[Sequence[type[Model] | str] | None] = None
     refresh_seconds: ClassVar[float | None] = None
     permission_classes: ClassVar[Sequence[Any] | None] = None
-    request: ClassVar[Any] = NoRequest()
+    request: ClassVar[Any] = RefusedRequest()
 
     _subclassed: ClassVar[list[Callable[[type[Binding[Any]]], None]]] = []
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import os
-import secrets
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
+from bindserver.cycle.incarnations import incarnations
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
 from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
 from bindserver.cycle.windows import Held
@@ -36,23 +35,6 @@ from bindserver.queries.rows import Form, Rows
 VERSION_BITS = 40
 """A view may come to so many versions before they reach those of the next one."""
 _numbers, _views = count(), count()
-
-
-class _Incarnations:
-    """Names that no other view has or had, of this process or of any other."""
-
-    def __init__(self) -> None:
-        self._process = -1
-
-    def next(self) -> str:
-        """Return another one. Only the first of a process costs the kernel's random numbers."""
-        if self._process != os.getpid():  # a fork has begun to count where its parent is
-            self._process = os.getpid()
-            self._drawn, self._count = secrets.token_hex(6), count()
-        return f"{self._drawn}{next(self._count):x}"
-
-
-_incarnations = _Incarnations()
 
 
 class ViewState(Enum):
@@ -365,7 +347,7 @@ class LiveView:
             first_version=next(_numbers) << VERSION_BITS,
         )
         self.held = held_for(self.query)
-        self.incarnation = _incarnations.next()
+        self.incarnation = incarnations.next()
         self.keys: dict[Hashable, Key] = {}
         self.instances: dict[Key, Model] = {}
         self._sync: dict[int, tuple[Position, tuple[Frame, ...]]] = {}

@@ -8,7 +8,6 @@ by the cycle's thread and by the loader's: each would take away the other's join
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,19 +19,16 @@ compiling = threading.RLock()
 
 def compile_alone(connection: BaseDatabaseWrapper) -> None:
     """Have a connection, which is a thread's own, compile while no other such connection does."""
-    usual = connection.ops.compiler
+    usual: Any = connection.ops.compiler
     vars(connection.ops)["compiler"] = lambda name: alone(usual(name))
 
 
-def _alone(kind: Any) -> Any:
+@cache
+def alone(kind: Any) -> Any:
     """Return a compiler class that waits for others."""
 
-    class Alone(kind):  # type: ignore[misc]
-        def as_sql(self, *args: Any, **kwargs: Any) -> Any:
-            with compiling:
-                return super().as_sql(*args, **kwargs)
+    def as_sql(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with compiling:
+            return kind.as_sql(self, *args, **kwargs)
 
-    return Alone
-
-
-alone: Callable[[Any], Any] = cache(_alone)
+    return type(kind.__name__, (kind,), {"as_sql": as_sql})

@@ -70,7 +70,7 @@ class Plan:
         routes: equal where rows are reached alike from changed rows.
         told: what is equal for plans by which the same is read, as plain data.
         unshared: why it is like no other plan, in words; empty where all of it is known.
-        served: by what rows are rendered, for each serializer class of which that is lasting.
+        representations: by what rows are rendered, for each serializer class of which that lasts.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Plan:
         self.instances = instances_in(queryset)
         self._compile(queryset)
         self._tell()
-        self.served: dict[type[Any] | None, Any] = {}
+        self.representations: dict[type[Any] | None, Any] = {}
 
     def _why_read_again(self, queryset: QuerySet[Any]) -> str | None:
         """Return why its limit, if it has one, cannot be kept by keys."""

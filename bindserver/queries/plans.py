@@ -31,10 +31,12 @@ class Known(NamedTuple):
     Attributes:
         plan: the plan.
         places: which constants of a tree make the slot.
+        queryset: what the tree is of, kept since that tells fields and classes by where they are.
     """
 
     plan: Plan
     places: tuple[int, ...]
+    queryset: QuerySet[Any]
 
 
 class Plans:
@@ -67,7 +69,7 @@ class Plans:
         if (known := self._find(structure, tree.constants)) is not None:
             return known.plan, tuple([tree.constants[at].value for at in known.places])
         plan = Plan(binding, form, queryset, alias)
-        self._keep(plan, structure, tree.constants)
+        self._keep(plan, queryset, structure, tree.constants)
         return plan, plan.slot
 
     def _told(
@@ -105,16 +107,21 @@ class Plans:
             self._known.move_to_end(key)
         return known
 
-    def _keep(self, plan: Plan, structure: Hashable, constants: Sequence[Constant]) -> None:
+    def _keep(
+        self,
+        plan: Plan,
+        queryset: QuerySet[Any],
+        structure: Hashable,
+        constants: Sequence[Constant],
+    ) -> None:
         if not plan.is_own or plan.unshared:
             return
         places = _places_of(plan, constants)
         told = None if places is None else _fixed(constants, places)
         if places is None or told is None:
             return
-        # The structure is told by where things are in memory: the plan holds them.
         self._places[structure] = places
-        self._known[structure, places, told] = Known(plan, places)
+        self._known[structure, places, told] = Known(plan, places, queryset)
         if len(self._known) > KEPT:
             self._known.popitem(last=False)
         if len(self._places) > KEPT:

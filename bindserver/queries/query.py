@@ -31,9 +31,9 @@ from bindserver.queries.lifetimes import renewed
 from bindserver.queries.plan import reach
 from bindserver.queries.plans import Plans
 from bindserver.queries.read_columns import columns_read
-from bindserver.queries.reading import RowReader, batches
 from bindserver.queries.rendering import ModelRenderer, Renderer
 from bindserver.queries.representation import representation_of
+from bindserver.queries.row_reader import RowReader, batches
 from bindserver.queries.rows import OURS, Form, OverBudget, Rows, RowsBySlot
 from bindserver.queries.shapes import Shape
 from bindserver.queries.slots import ALL, Slot

@@ -21,7 +21,11 @@ from bindserver.queries.lifetimes import SerializerChoice
 from bindserver.queries.plan import Plan
 from bindserver.queries.rendering import ModelRenderer, Renderer
 from bindserver.queries.rows import Form
-from bindserver.queries.serializer_formats import attributes_of, serializer_identity
+from bindserver.queries.serializer_formats import (
+    attributes_of,
+    declared_in,
+    serializer_identity,
+)
 from bindserver.queries.serializer_traits import is_own
 from bindserver.queries.values import path_of
 from bindserver.user_code import NO_LEFTOVERS, Leftovers, Surroundings
@@ -37,6 +41,7 @@ class Representation:
         told: what is equal where rows are rendered alike, as plain data.
         format: what they look like, as far as declarations tell.
         code: what the project's own classes of the serializer have as attributes now.
+        declared: the fields that these classes declare now.
         serializer_class: the serializer's class.
         choice: asks the binding for a serializer again, which may remember what it has seen.
         instances: the model instances that it and the query carry along.
@@ -51,6 +56,7 @@ class Representation:
     told: list[Any]
     format: list[Any] = field(default_factory=list)
     code: list[Any] = field(default_factory=list)
+    declared: list[Any] = field(default_factory=list)
     serializer_class: type[Any] | None = None
     choice: SerializerChoice | None = None
     instances: Sequence[Model] = ()
@@ -94,7 +100,7 @@ def representation_of(
     usual, kind = is_usual(type(binding)), None
     if usual and plan.form is Form.JSON:
         kind = serializer_of(binding, given_columns(plan))
-    known: Representation | None = plan.served.get(kind) if usual else None
+    known: Representation | None = plan.representations.get(kind) if usual else None
     if known is not None and _is_as_before(known):
         return known.twin()
     found = (
@@ -110,7 +116,7 @@ def representation_of(
     )
     found.name(binding, plan, refresh_seconds)
     if usual and not found.unshared and _is_made_alike(found.renderer):
-        plan.served[kind] = found
+        plan.representations[kind] = found
     return found
 
 
@@ -138,9 +144,11 @@ def given_columns(plan: Plan) -> tuple[Sequence[str], bool] | None:
 
 def _is_as_before(known: Representation) -> bool:
     """Return whether nobody has changed the classes since."""
-    kind = known.serializer_class
-    made_here = kind is None or PLAIN in vars(kind)
-    return made_here or attributes_of(known.renderer.serializer) == known.code  # type: ignore[union-attr]
+    kind, renderer = known.serializer_class, known.renderer
+    if kind is None or PLAIN in vars(kind) or not isinstance(renderer, Renderer):
+        return True  # it was made here
+    serializer = renderer.serializer
+    return attributes_of(serializer) == known.code and declared_in(serializer) == known.declared
 
 
 def _json(plan: Plan, binding: Binding[Any], pristine: Binding[Any]) -> Representation:
@@ -154,6 +162,7 @@ def _json(plan: Plan, binding: Binding[Any], pristine: Binding[Any]) -> Represen
         told=[made, renderer.fields(), looks, choice.encoded(encoder)],
         format=looks,
         code=attributes_of(renderer.serializer),
+        declared=declared_in(renderer.serializer),
         serializer_class=serializer_class,
         instances=plan.instances,
         says_all=plan.says_all,

@@ -120,6 +120,15 @@ def attributes_of(serializer: Any) -> list[Any]:
     ]
 
 
+def declared_in(serializer: Any) -> list[Any]:
+    """Return the fields that the classes of a serializer and of its fields declare now, to be
+    compared in this process: an instance that was made before has those of that time."""
+    return [
+        (kind, list(vars(kind).get("_declared_fields", {}).items()))
+        for kind in _classes_in(serializer)
+    ]
+
+
 LIBRARIES = ("abc.", "bindserver.", "builtins.", "rest_framework.", "typing.")
 """Where classes are that nobody changes while they are used."""
 

@@ -43,14 +43,9 @@ Reads = dict[str, frozenset[str] | None]
 """Tables, and which of their columns are read; None where that may be any."""
 
 
-def tables_of(bindings: Iterable[BindingClass], alias: str) -> set[str]:
-    """Return the tables that are to be watched on a database: those that bindings read, and the
-    users'."""
-    return set(reads_of(bindings, alias))
-
-
 def reads_of(bindings: Iterable[BindingClass], alias: str) -> Reads:
-    """Return the same with their columns."""
+    """Return the tables that are to be watched on a database, those that bindings read and the
+    users', with their columns."""
     return to_watch(read_by_each(bindings, alias), alias)
 
 

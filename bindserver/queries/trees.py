@@ -21,6 +21,7 @@ from django.db.models.sql.where import WhereNode
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import is_own
 from bindserver.queries.identity import TOLD, IdentityEncoder
+from bindserver.queries.internals import prefetches_of
 from bindserver.queries.values import ATOMS
 
 CONSTANTS = frozenset({*ATOMS, datetime.datetime, datetime.time}) - {memoryview, bytearray}
@@ -91,7 +92,7 @@ def tree_of(queryset: QuerySet[Any], *beside: Any) -> Tree | None:
     try:
         asked = walk.of(queryset.query)
         structure = (type(queryset), walk.of(kept), asked, walk.of(beside))
-        lookups = tuple(queryset._prefetch_related_lookups)  # type: ignore[attr-defined]
+        lookups = prefetches_of(queryset)
     except (Unknown, RecursionError):
         return None
     return Tree((*structure, lookups), tuple(walk.constants))

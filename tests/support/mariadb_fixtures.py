@@ -12,7 +12,7 @@ from pytest_django import DjangoDbBlocker
 from bindserver.bindings.registry import registry
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.tables import tracked
-from bindserver.queries.tables import tables_of
+from bindserver.queries.tables import reads_of
 from tests.support import mariadb
 from tests.support.default import as_default
 from tests.support.program import Program
@@ -73,7 +73,7 @@ def on_own_logged_maria(
 ) -> Iterator[Program]:
     """The same with a change log."""
     for program in _own(maria, maria_template[False], django_db_blocker):
-        MySQLLog(connections["default"]).install(tracked(tables_of(registry.all(), "default")))
+        MySQLLog(connections["default"]).install(tracked(reads_of(registry.all(), "default")))
         yield program
 
 

@@ -186,7 +186,7 @@ class Schema:
         return self._rows(
             "SELECT TRIGGER_NAME, EVENT_OBJECT_TABLE, EVENT_MANIPULATION, ACTION_STATEMENT, "
             "UNIX_TIMESTAMP(CREATED) FROM information_schema.TRIGGERS "
-            # MariaDB opens the tables of all schemas but for this name of the same.
+            # By this column MariaDB looks at one schema; by TRIGGER_SCHEMA it opens all tables.
             "WHERE TRIGGER_SCHEMA = DATABASE() AND EVENT_OBJECT_SCHEMA = DATABASE() "
             f"AND LEFT(TRIGGER_NAME, {len(PREFIX)}) = %s "
             "ORDER BY TRIGGER_NAME",
@@ -288,7 +288,7 @@ class Schema:
             "FROM information_schema.REFERENTIAL_CONSTRAINTS r "
             "JOIN information_schema.KEY_COLUMN_USAGE k ON k.CONSTRAINT_SCHEMA = "
             "r.CONSTRAINT_SCHEMA AND k.CONSTRAINT_NAME = r.CONSTRAINT_NAME "
-            # A table's schema is its keys'; by this name alone MariaDB opens no other's.
+            # The constraint's schema is its table's; by this column MariaDB opens no other's.
             "AND k.TABLE_SCHEMA = DATABASE() AND k.TABLE_NAME = r.TABLE_NAME "
             "WHERE r.CONSTRAINT_SCHEMA = DATABASE() GROUP BY 1, 2, 3, 4, 5, r.CONSTRAINT_NAME "
             "ORDER BY 1, 2, 3, 4, 5, 6"

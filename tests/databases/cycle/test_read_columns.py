@@ -11,7 +11,6 @@ from django.db.models import Prefetch
 from rest_framework import serializers
 
 from bindserver import Binding
-from bindserver.bindings.registry import registry
 from bindserver.capture.log import log_of
 from bindserver.capture.log_source import LogSource
 from bindserver.capture.tables import tracked
@@ -21,7 +20,7 @@ from tests.app.models import Category, Product
 from tests.conftest import EVERY_DATABASE
 from tests.support.turning import Turning, add
 
-pytestmark = EVERY_DATABASE
+pytestmark = [EVERY_DATABASE, pytest.mark.usefixtures("forget_bindings")]
 
 PRODUCT, CATEGORY = "app_product", "app_category"
 
@@ -33,15 +32,6 @@ class Plain(Binding[Product]):
     fields = ["id", "name", "price"]
     filters = {"stock__gte": 0}
     ordering = ["name"]
-
-
-@pytest.fixture(autouse=True)
-def forget_bindings() -> Iterator[None]:
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
 
 
 @pytest.fixture

@@ -283,6 +283,18 @@ def test_fields_that_a_serializer_s_class_has_by_now_are_served(
     assert '"name":"p"' in row.text
 
 
+def test_fields_that_it_declares_by_now_are_served_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = Plans()
+    before = asked(Counted, 1, plans=plans)
+    declared = {**CountSerializer._declared_fields, "tagged": serializers.CharField()}
+    monkeypatch.setattr(CountSerializer, "_declared_fields", declared)
+    after = asked(Counted, 1, plans=plans)
+    assert after.identity != before.identity
+    Product.objects.create(pk=1, name="p", category=Category.objects.create(pk=1, name="c"))
+    (row,) = after.load(Recorder(), Pacer(10)).fresh.values()
+    assert '"tagged":"0"' in row.text
+
+
 def test_a_serializer_that_remembers_is_asked_for_each_query_again() -> None:
     plans = Plans()
     one, other = asked(Wordy, 1, plans=plans), asked(Wordy, 2, plans=plans)

@@ -18,7 +18,7 @@ CACHED = (functools.cached_property, cached_property)
 """Properties whose values an object keeps, under their own names."""
 
 
-class NoRequest:
+class RefusedRequest:
     """Fails loudly where a binding's code asks for a request: `getattr(self, "request", None)` must
     not take silence for an answer."""
 
