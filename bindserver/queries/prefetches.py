@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from django.db.models import Model, Prefetch, QuerySet
+from django.db.models import (
+    ForeignKey,
+    ForeignObjectRel,
+    ManyToManyField,
+    Model,
+    Prefetch,
+    QuerySet,
+)
 from django.db.models.constants import LOOKUP_SEP
 
 from bindserver.queries.backwards import Chain, Hop
@@ -87,12 +94,11 @@ def _step(model: type[Model], name: str) -> Step | None:
         return None
     if field.many_to_many:
         return _through(field)
-    if field.concrete:
+    if isinstance(field, ForeignKey):
         return Step(field.related_model, _hop(field.target_field, field))
-    if field.one_to_many or field.one_to_one:
-        key = getattr(field, "field", None)
-        if key is not None and key.concrete and not hasattr(field, "object_id_field_name"):
-            return Step(field.related_model, _hop(key, key.target_field))
+    key = getattr(field, "field", None)
+    if isinstance(field, ForeignObjectRel) and isinstance(key, ForeignKey):
+        return Step(field.related_model, _hop(key, key.target_field))
     return None
 
 
@@ -105,11 +111,14 @@ def _attribute(field: Any) -> str | None:
 
 
 def _through(field: Any) -> Step | None:
-    """Return the step over a many-to-many relation, from either side."""
+    """Return the step over a many-to-many relation, from either side; None over one of another
+    library's making, as django-taggit's is, which reads its tables in its own way."""
     forward = not field.auto_created
-    declared = field if forward else field.field
+    declared: Any = field if forward else field.field
+    if not isinstance(declared, ManyToManyField):
+        return None
     names = [declared.m2m_field_name(), declared.m2m_reverse_field_name()]
-    through = declared.remote_field.through
+    through: Any = declared.remote_field.through
     here, there = (through._meta.get_field(n) for n in (names if forward else names[::-1]))
     return Step(
         field.related_model, _hop(here, here.target_field), (_hop(there.target_field, there),)

@@ -20,6 +20,7 @@ from django.db.models import (
     When,
 )
 from django.db.models.expressions import RawSQL
+from django.db.models.fields.related import RelatedField
 from django.test.utils import isolate_apps
 
 from bindserver.engine.changes import Change
@@ -223,6 +224,32 @@ class TestPrefetches:
                 app_label = "app"
 
         assert levels_of(Parent._default_manager.prefetch_related("children")) == {}
+
+    @isolate_apps("tests.app")
+    def test_a_relation_to_many_of_another_library_s_making_is_not_followed(self) -> None:
+        related: Any = RelatedField
+
+        class Tagger(related):  # type: ignore[misc]  # no field of Django's own kinds
+            """To many, through a table of its own, as django-taggit's is."""
+
+            many_to_many, many_to_one = True, False
+            one_to_many = one_to_one = False
+
+            def __init__(self) -> None:
+                to_many: Any = models.ManyToManyRel
+                super().__init__(rel=to_many(self, Tag, through=Product.tags.through))
+
+            def get_internal_type(self) -> str:
+                return "ManyToManyField"
+
+        class Tagged(models.Model):
+            tags = Tagger()
+
+            class Meta:
+                app_label = "app"
+
+        assert levels_of(Tagged._default_manager.prefetch_related("tags")) == {}
+        assert levels_of(Tagged._default_manager.prefetch_related("tags__product_set")) == {}
 
 
 @pytest.mark.usefixtures("database")
