@@ -35,7 +35,8 @@ class BindserverConfig(AppConfig):
 
         LiveRows._wired = HubReader()
         registry.judge = soundness.judge
-        for begin in (serve_from_this_loop, soundness.begin, keep_hearers):
+        hub.before_serving(soundness.begin)
+        for begin in (serve_from_this_loop, keep_hearers):
             hub.when_serving(begin)
         import_bindings()
         checks.register()

@@ -87,7 +87,7 @@ class Wrapped:
         check: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._check = check
-        self._checked = False
+        self._checking: asyncio.Future[Sequence[str]] | None = None
         self._http = _with_static_files(application)
         self._sockets = application if carries(application, "websocket") else None
         self._bindings = bindings
@@ -98,10 +98,10 @@ class Wrapped:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if not self._checked:
-            self._checked = True
-            if scope["type"] != "lifespan":  # this server has none; what is wrong is refused later
-                await asyncio.get_running_loop().run_in_executor(None, self._check)
+        if self._checking is None and scope["type"] == "http":
+            # Where there is no lifespan the log is told now; bindings are refused one by one.
+            loop = asyncio.get_running_loop()
+            self._checking = loop.run_in_executor(None, self._check)
         await self._application_for(scope)(scope, receive, send)
 
     def _application_for(self, scope: Scope) -> Application:

@@ -38,6 +38,7 @@ class Hub:
     """The cycles of this process, started when they are first needed."""
 
     def __init__(self) -> None:
+        self._before_serving: list[Callable[[], object]] = []
         self._when_serving: list[Callable[[], object]] = []
         self._when_stopping: list[Callable[[], None]] = []
         self._forget()
@@ -176,6 +177,14 @@ class Hub:
         named = None if events is None else frozenset(events)
         self._tell(ViewCommand(command=command, events=named, binding=binding))
 
+    def before_serving(self, work: Callable[[], object]) -> None:
+        """Have something done before this process serves subscribers.
+
+        Args:
+            work: may take its time, and is called again by each that wants to serve.
+        """
+        self._before_serving.append(work)
+
     def when_serving(self, work: Callable[[], object]) -> None:
         """Have something done once, as soon as this process serves subscribers."""
         self._when_serving.append(work)
@@ -184,8 +193,22 @@ class Hub:
         """Have something done whenever the threads have been ended."""
         self._when_stopping.append(work)
 
+    @property
+    def is_serving(self) -> bool:
+        """Whether this process serves subscribers."""
+        return self._serving
+
+    def prepare(self) -> None:
+        """Do what is to be done before this process serves. It may take seconds: whoever has an
+        event loop calls it beside that."""
+        for work in self._before_serving:
+            work()
+
     def serve(self) -> None:
         """Called when this process serves; a first subscriber says so too."""
+        if self._serving:
+            return
+        self.prepare()
         with self._lock:
             if self._serving:
                 return

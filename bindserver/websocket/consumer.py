@@ -48,7 +48,6 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._session = Session(conf.limits())
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
-        hub.serve()
         self._identity = Identity(
             scope,
             end_all=lambda code: self._perform(self._session.end_all(code)),
@@ -82,6 +81,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             self._perform(self._session.gone())
         else:
             await self._greet()
+            await self._serve()
 
     async def websocket_receive(self, message: Any) -> None:
         """Take a message."""
@@ -134,6 +134,13 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             hub.request(SessionRequest(self, self._identity.caller, effect))
         except Refusal as refusal:
             self.hear(effect.number, Rejected(code=refusal.code, detail=str(refusal)))
+
+    async def _serve(self) -> None:
+        """Have this process serve. Only then is the client heard: a server without a lifespan
+        prepares now, and may close a handshake that waits for that, as Daphne does after 5 s."""
+        if not hub.is_serving:
+            await self.loop.run_in_executor(None, hub.prepare)
+            hub.serve()
 
     # Who the client is.
 

@@ -41,6 +41,7 @@ from tests.app.models import (
 )
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.support.ear import Ear
+from tests.support.logs import logged
 from tests.support.talk import talking
 
 Told = list[tuple[str, tuple[Change, ...]]]
@@ -211,7 +212,7 @@ class TestTelling:
             with transaction.atomic():
                 Tag.objects.create(name="b")
         assert Tag.objects.count() == 2
-        assert len(caplog.records) == 2
+        assert len(logged(caplog)) == 2
 
 
 class TestTransactions:

@@ -33,6 +33,7 @@ from bindserver.hub.reader import keep_hearers
 from bindserver.testing import Live
 from tests.app.models import Product
 from tests.servers.test_servers import MANAGE, environment, ws
+from tests.support.logs import logged
 from tests.support.process import Process
 from tests.support.server import ROOT, free_port
 from tests.support.talk import talking
@@ -196,7 +197,7 @@ def test_a_refusal_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
             assert "loose" not in {binding.event for binding in registry.served()}
             with pytest.raises(Unsound):
                 registry.get("loose")
-    assert len(caplog.records) == 1
+    assert len(logged(caplog)) == 1
 
 
 def test_a_view_of_a_binding_without_fields_is_refused() -> None:

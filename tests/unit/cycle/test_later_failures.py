@@ -24,6 +24,7 @@ from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import Failed, Unavailable
 from bindserver.hub.hub import hub
 from tests.app.models import Product, Tag
+from tests.support.logs import logged
 from tests.support.turning import Follower, Turning, add
 
 
@@ -93,7 +94,7 @@ def reference(told: Rejected | BaseException | None) -> str:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+    return logged(caplog, logging.ERROR)
 
 
 def again(turning: Turning) -> None:

@@ -33,6 +33,7 @@ from bindserver.exceptions import (
 )
 from bindserver.hub.hub import hub
 from tests.app.models import Product, Tag, Token
+from tests.support.logs import logged
 from tests.support.turning import Follower, Turning, add
 
 
@@ -214,7 +215,7 @@ class TestWhatABindingRaises:
         assert follower.refused is not None
         assert follower.refused.code == raised[0]
         assert of_param(follower.refused.detail, where) == raised[2]
-        assert caplog.records == []
+        assert logged(caplog) == []
 
     def test_is_drf_s_status_over_http(
         self,
@@ -260,7 +261,7 @@ def test_who_has_rows_is_ended_where_it_is_raised_when_the_binding_is_asked_agai
     wrong = raised[0] is Code.INVALID_PARAMS
     assert follower.told() == ["sync"]
     assert ends(follower) == [Code.INVALID_PARAMS if wrong else Code.REVOKED]
-    assert caplog.records == []
+    assert logged(caplog) == []
 
 
 @pytest.mark.parametrize("where", ["get_queryset", "get_serializer_context"])
@@ -330,7 +331,7 @@ def test_a_value_that_django_refuses_is_wrong_where_one_was_given(
     assert given.refused.code == Code.INVALID_PARAMS
     assert "UUID" in given.refused.detail
     assert fine.told() == ["sync"]
-    assert caplog.records == []
+    assert logged(caplog) == []
 
 
 def test_and_the_binding_s_own_fault_where_none_was(
@@ -340,7 +341,7 @@ def test_and_the_binding_s_own_fault_where_none_was(
     sqlite_turning.turn()
     assert follower.refused is not None
     assert follower.refused.code == Code.INTERNAL
-    assert [bool(r.exc_info) for r in caplog.records if r.levelno >= logging.ERROR] == [True]
+    assert ["Traceback" in line for line in logged(caplog, logging.ERROR)] == [True]
 
 
 @pytest.mark.parametrize("problem", [Secret(), RuntimeError("a secret"), Product.DoesNotExist()])

@@ -18,6 +18,7 @@ from bindserver.hub.hub import hub
 from bindserver.testing import Live, Refused
 from tests.app import bindings as app
 from tests.app.models import Category, Membership, Product, Tag, Word
+from tests.support.logs import logged
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
 
@@ -310,7 +311,7 @@ def test_what_a_serializer_raises_is_raised_in_the_test(
     with pytest.raises(ValueError, match="a secret of the serializer"):
         live.settle()
     assert c.stale
-    assert not caplog.records
+    assert not logged(caplog)
     broken.name = "mended"
     broken.save()
     live.settle()

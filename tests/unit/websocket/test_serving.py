@@ -1,0 +1,57 @@
+"""What a process does before it serves, while its first client waits."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+from channels.testing import WebsocketCommunicator
+
+from bindserver.hub.hub import hub
+from bindserver.websocket.consumer import BindingConsumer
+
+SECONDS = 10
+"""More than anything here waits for; never waited out."""
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Holds up what this process does before it serves, until it is set."""
+    gate = threading.Event()
+    hub.stop()
+    monkeypatch.setattr(hub, "_before_serving", [lambda: gate.wait(SECONDS)])
+    yield gate
+    gate.set()
+    hub.stop()
+
+
+async def test_a_handshake_does_not_wait_for_what_is_done_before_serving(
+    gate: threading.Event,
+) -> None:
+    """Daphne has no lifespan, and closes a handshake that has no answer after 5 seconds."""
+    client = WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/")
+    connected, _ = await client.connect(timeout=SECONDS)
+    assert connected
+    assert not gate.is_set()
+    await client.send_to(json.dumps({"event": "nobody_s", "data": {"ref": 1}}))
+    assert await client.receive_nothing(0.05)  # nor is it heard before
+    gate.set()
+    told = json.loads(await client.receive_from(timeout=SECONDS))
+    assert told["data"]["payload"]["code"] == "unknown_event"
+    await client.disconnect()
+
+
+async def test_the_event_loop_goes_on_meanwhile(gate: threading.Event) -> None:
+    clients = [WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/") for _ in range(3)]
+    async with asyncio.timeout(SECONDS):
+        assert [(await client.connect())[0] for client in clients] == [True] * 3
+    assert not hub.is_serving
+    gate.set()
+    for client in clients:
+        await client.send_to(json.dumps({"event": "nobody_s", "data": {"ref": 1}}))
+        await client.receive_from(timeout=SECONDS)
+        await client.disconnect()
+    assert hub.is_serving
