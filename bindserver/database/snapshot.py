@@ -13,6 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.database import database_of
 from bindserver.database.compiling import compile_alone
+from bindserver.database.one_time import OneTime
 from bindserver.database.pacing import Pacer
 from bindserver.database.routers import is_elsewhere
 from bindserver.database.uncached import past_caches
@@ -86,7 +87,10 @@ def snapshot(connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
     with reading_from(connection.alias):
         connect(connection)
         try:
-            with database_of(connection.vendor).reading(connection, pacer):
+            with (
+                database_of(connection.vendor).reading(connection, pacer),
+                connection.execute_wrapper(OneTime(connection)),
+            ):
                 yield
         finally:
             _let_go_of_others(connection)

@@ -32,5 +32,9 @@ def window_not_filled_up() -> None:
 
 SHAPE_FAULTS: dict[str, Callable[[], None]] = {
     **{fault.__name__: fault for fault in (window_s_edge_missed, window_not_filled_up)},
-    **{name: partial(fault, _plant) for name, fault in ticks.FAULTS.items()},
+    **{
+        name: partial(fault, _plant)
+        for name, fault in ticks.FAULTS.items()
+        if fault is not ticks.expired_row_given  # for 2 ms: less than clocks are compared by here
+    },
 }

@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--servers", type=int, default=1, help="how many processes serve it")
     parser.add_argument("--redis", action="store_true", help="hints travel among them")
     parser.add_argument("--often", default="", help="steps to take often: see steps.py")
+    parser.add_argument("--kinds", default="", help="the views to follow, by kind: see truth.py")
     parser.add_argument(
         "--signals", action="store_true", help="several processes on one Redis, without a log"
     )
@@ -45,6 +46,7 @@ def main() -> int:
     shown += " --redis" if options.redis else ""
     shown += f" --profile {options.profile}" if options.profile else ""
     shown += f" --often {options.often}" if options.often else ""
+    shown += f' --kinds "{options.kinds}"' if options.kinds else ""
     print(
         f"oracle: --database {options.database}{shown} --seed {seed} --seconds {options.seconds:g}",
         flush=True,
@@ -99,6 +101,7 @@ def _run(home: Home, folder: Path, seed: int, options: argparse.Namespace) -> in
         servers=options.servers,
         often=options.often.split(","),
         redis=redis,
+        kinds=[kind for kind in options.kinds.split(",") if kind],
     )
     try:
         asyncio.run(machine.run(options.seconds, options.comparisons))

@@ -237,6 +237,7 @@ class Follower:
                 f"{self.label}: after {short(data)} {name} is {kind}, since {subscription.since} "
                 f"of {self._history.state}\nheld   {short(rows)}\n"
                 f"newest {short(self._history.newest(name).now())}"
+                f"{self._history.told(name, moment)}"
             )
             return
         subscription.moment = self._history.moment(name, rows, since, moment)

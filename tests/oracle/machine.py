@@ -23,7 +23,7 @@ from tests.oracle.service import Service, log_in, make_user
 from tests.oracle.sessions import Refused, Session
 from tests.oracle.subscription import Phase, Subscription
 from tests.oracle.tally import Tally
-from tests.oracle.truth import History, Name, canonical, drawn_names
+from tests.oracle.truth import KINDS, History, Name, canonical, drawn_names
 from tests.oracle.writer import Writer
 from tests.support.redis import Redis
 
@@ -72,6 +72,7 @@ class Machine:
         servers: how many server processes there are.
         often: the steps to take much more often than is usual.
         redis: what carries hints among them, or None.
+        kinds: what the views that are followed are examples of; all if there are none.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Machine:
         servers: int = 1,
         often: Collection[str] = (),
         redis: Redis | None = None,
+        kinds: Collection[str] = (),
     ) -> None:
         self.tally = Tally(seed)
         self.rng = random.Random(seed)
@@ -97,7 +99,11 @@ class Machine:
         self.dialect = self.writer.dialect
         orm.be_impatient(self.dialect)
         self.late: list[Latecomer] = []
-        self.history = History([*NAMES, *chain(*MINE)])
+        self._names, *self._mine = (
+            [name for name in names if not kinds or KINDS[name.event] in kinds]
+            for names in (NAMES, *MINE)
+        )
+        self.history = History([*self._names, *chain(*self._mine)])
         users = [make_user(1 + n, name) for n, name in enumerate((*USERS, *OTHERS))]
         cookies = [log_in(user) for user in users[: len(USERS)]]
         self.clients = [
@@ -268,19 +274,19 @@ class Machine:
 
     def name_for(self, client: Follower) -> Name:
         """Choose a view."""
-        return self.rng.choice([*NAMES, *self._own(client)])
+        return self.rng.choice([*self._names, *self._own(client)])
 
     def _own(self, client: Follower) -> list[Name]:
         """Return what only this client may see."""
         at = self.clients.index(client)
-        return MINE[at] if at < len(MINE) else []
+        return self._mine[at] if at < len(self._mine) else []
 
     async def connect(self, client: Follower, *, held: bool = True) -> None:
         """Connect and subscribe: to what was subscribed before, at first to many views."""
         self.away.discard(client)
         names = list(client.subscriptions)
         if not names:
-            names = [n for n in NAMES if self.rng.random() < 0.7]
+            names = [n for n in self._names if self.rng.random() < 0.7]
             names += self._own(client)
         node = self.service.choose()
         client.may_close_with = node.may_close_with

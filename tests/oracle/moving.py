@@ -22,9 +22,6 @@ MARGIN_SECONDS = 0.02
 texts."""
 LATE_SECONDS = 0.4
 """A view that is as it was so long ago may still be on its way, once all has come to rest."""
-TURN_SECONDS = 0.5
-"""Rows that one turn reads one after the other are of as many times of the database's clock, and
-those that it need not read of an earlier one: in between they may be so far apart."""
 INTERVAL = 1.0
 """What the bindings add to the present time, or take from it, in seconds."""
 
@@ -112,22 +109,6 @@ class Moving:
         return next(
             (at for at in self._times(since, until) if self.at(self.rows, at) == held), None
         )
-
-    def on_the_way(self, held: Rows, since: float, until: float) -> float | None:
-        """Return the first time, between two, from which on each of the rows comes to what is held
-        of it within a turn."""
-        times = self._times(since, until)
-        return next((at for at in times if self._blends(held, at, at + TURN_SECONDS)), None)
-
-    def _blends(self, held: Rows, since: float, until: float) -> bool:
-        one, other, mine = [
-            {row["id"]: row for row in rows}
-            for rows in (self.at(self.rows, since), self.at(self.rows, until), held)
-        ]
-        ids = list(mine)
-        in_order = ids in (sorted(ids), sorted(ids, reverse=True))
-        keys = {*one, *other, *mine}
-        return in_order and all(mine.get(k) in (one.get(k), other.get(k)) for k in keys)
 
     def _times(self, since: float, until: float) -> Iterator[float]:
         """Yield a time before, at and after each moment at which something may change."""

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from tests.faults import ticks
 from tests.faults.oracle import FAULTS
 from tests.faults.oracle_databases import DATABASE_FAULTS
 from tests.faults.oracle_shapes import SHAPE_FAULTS
@@ -32,16 +33,20 @@ ELSEWHERE = [
     *((d, f) for d in SEVERAL for f in ("tick_lost", "window_s_edge_missed", "moved_row_kept")),
     ("mysql", "holes_not_inherited"),
 ]
+WINDOWS = "window,window beside a slot"
 PATHS = {
     "loader_position_late": ("--profile", "loader"),
     "old_load_answers": ("--profile", "loader"),
     "slow_reader_skipped": ("--profile", "narrow"),
+    "window_s_edge_missed": ("--kinds", WINDOWS, "--often", "write"),
+    "window_not_filled_up": ("--kinds", WINDOWS, "--often", "write"),
+    **dict.fromkeys(ticks.FAULTS, ("--kinds", "moved by the time")),
     "epoch_not_checked": ("--often", "rebuild,purge"),
     "triggers_not_watched": ("--often", "rebuild"),
     "deletes_forgotten_on_resume": ("--often", "reconnect"),
     "holes_not_inherited": ("--often", "kill_meanwhile"),
 }
-"""The settings and steps under which a fault's path is taken most."""
+"""The settings, steps and views by which a fault's path is taken most."""
 
 pytestmark = pytest.mark.oracle
 

@@ -189,6 +189,17 @@ class History:
         index = bisect_right(line, state, key=lambda version: version.first) - 1
         return line[max(0, index)].first
 
+    def told(self, name: Name, moment: float) -> str:
+        """Return what a view that moves with the time hangs on, in seconds before or after now;
+        nothing for others."""
+        version, now = self.newest(name), time.time()
+        if not isinstance(version.rows, Moving):
+            return ""
+        rows = [
+            f"{row.id}: {row.start - now:.2f} to {row.end - now:.2f}" for row in version.rows.rows
+        ]
+        return f"\nits rows since state {version.first}: {', '.join(rows)}\nit was checked as of {moment - now:.2f}"
+
     def is_newest(self, name: Name, rows: Rows) -> bool:
         """Return whether the view has these rows now."""
         newest, now = self.newest(name).rows, time.time()
@@ -222,7 +233,7 @@ class History:
     @staticmethod
     def _is(version: Version, rows: Rows, moment: float) -> bool:
         if isinstance(version.rows, Moving):
-            return version.rows.on_the_way(rows, moment, time.time() + MARGIN_SECONDS) is not None
+            return version.rows.when(rows, moment, time.time() + MARGIN_SECONDS) is not None
         return version.rows == rows
 
     def moment(self, name: Name, rows: Rows, since: int, moment: float) -> float:
@@ -231,7 +242,7 @@ class History:
         line, until = self._lines[name], time.time() + MARGIN_SECONDS
         start = bisect_right(line, since, key=lambda version: version.first) - 1
         times = [
-            version.rows.on_the_way(rows, moment, until)
+            version.rows.when(rows, moment, until)
             for version in line[max(0, start) :]
             if isinstance(version.rows, Moving)
         ]

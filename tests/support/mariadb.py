@@ -62,6 +62,7 @@ class MariaDB:
             "--debug-no-sync",  # who is killed loses nothing by it; tables take half the time
             "--innodb-buffer-pool-size=64M",
             "--skip-name-resolve",
+            "--default-time-zone=+00:00",  # Django, once set up, leaves TZ to whoever it starts
             *self._options,
         ]
         with (self._folder / "log").open("ab") as log:
