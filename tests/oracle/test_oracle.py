@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from tests.faults import ticks
 from tests.faults.oracle import FAULTS
 from tests.faults.oracle_databases import DATABASE_FAULTS
 from tests.faults.oracle_shapes import SHAPE_FAULTS
@@ -40,7 +39,10 @@ PATHS = {
     "slow_reader_skipped": ("--profile", "narrow"),
     "window_s_edge_missed": ("--kinds", WINDOWS, "--often", "write"),
     "window_not_filled_up": ("--kinds", WINDOWS, "--often", "write"),
-    **dict.fromkeys(ticks.FAULTS, ("--kinds", "moved by the time")),
+    **dict.fromkeys(
+        ("tick_lost", "nearer_moment_missed", "second_column_forgotten"),
+        ("--kinds", "moved by the time"),
+    ),
     "epoch_not_checked": ("--often", "rebuild,purge"),
     "triggers_not_watched": ("--often", "rebuild"),
     "deletes_forgotten_on_resume": ("--often", "reconnect"),

@@ -198,7 +198,10 @@ class History:
         rows = [
             f"{row.id}: {row.start - now:.2f} to {row.end - now:.2f}" for row in version.rows.rows
         ]
-        return f"\nits rows since state {version.first}: {', '.join(rows)}\nit was checked as of {moment - now:.2f}"
+        return (
+            f"\nits rows since state {version.first}: {', '.join(rows)}\n"
+            f"it was checked as of {moment - now:.2f}"
+        )
 
     def is_newest(self, name: Name, rows: Rows) -> bool:
         """Return whether the view has these rows now."""
