@@ -39,6 +39,8 @@ DEFAULTS: dict[str, Any] = {
     "SNAPSHOT_SECONDS": 30.0,
     "STALE_SECONDS": 5.0,
     "SYNC_ROWS": 2_000,
+    "TURN_SECONDS": 0.005,
+    "VIEW_SHARE": 0.25,
     "WEBSOCKET_PATH": "/ws/",
 }
 """Every key and its default; `docs/settings.md` says what each one does."""
@@ -108,6 +110,8 @@ def _problem(name: str, value: object) -> str | None:
         return "BINDSERVER['RELAY_GROUP'] is a short name of letters, digits, '-', '_' and '.'."
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         return f"BINDSERVER[{name!r}] is a positive number."
+    if name == "VIEW_SHARE" and value > 1:
+        return "BINDSERVER['VIEW_SHARE'] is a share of the time: more than 0, and 1 at most."
     return None
 
 

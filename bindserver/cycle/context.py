@@ -23,6 +23,10 @@ def nobody(problem: Exception) -> None:
     """Hear what went wrong, and do nothing."""
 
 
+def later() -> None:
+    """Leave what is ready to be published at the end of the turn."""
+
+
 @dataclass(slots=True, kw_only=True, eq=False)
 class TurnContext:
     """One turn's snapshot, and what lasts from turn to turn.
@@ -33,6 +37,7 @@ class TurnContext:
         failure_log: what bindings have raised, told once.
         source: says what changed.
         pacer: rests, and stops what takes too long.
+        publish: hands over what is ready.
         note: hears what bindings and serializers have raised.
         outbound: the events that the turn comes to.
         staying: the views that stay where they are until there is another snapshot: the turn's
@@ -48,6 +53,7 @@ class TurnContext:
     failure_log: FailureLog
     source: Source
     pacer: Pacer
+    publish: Callable[[], None] = later
     note: Callable[[Exception], None] = nobody
     outbound: Outbound = field(default_factory=Outbound)
     staying: set[LiveView] = field(default_factory=set)

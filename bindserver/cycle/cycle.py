@@ -26,7 +26,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.sources import Source, source_of
 from bindserver.conf import conf
 from bindserver.cycle.context import TurnContext
-from bindserver.cycle.delivery import Fanout
+from bindserver.cycle.delivery import Fanout, Outbound
 from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Hint, Request
 from bindserver.cycle.lag import LaggingViews, LagReason, lagging_views
@@ -231,6 +231,7 @@ class Cycle:
             failure_log=self._failure_log,
             source=source,
             pacer=self._pacer,
+            publish=lambda: self._publish(context, turn, source),
         )
         turn, whole = Turn(context), False
         try:
@@ -241,13 +242,10 @@ class Cycle:
         finally:
             # What views have come to is theirs, whatever happened to the rest of the turn; but
             # nobody has all of a state then, and so nobody is told that they have.
-            if context.outbound:
-                behind = (
-                    self._store.lagging(context.position, source.unseen())
-                    if whole
-                    else self._store.listeners()
-                )
-                self._fanout.send(context.outbound, turn.state(), behind)
+            if whole:
+                self._publish(context, turn, source)
+            elif context.outbound:
+                self._fanout.send(context.outbound, turn.state(), self._store.listeners())
         if self._losses:
             logger.warning("bindserver: database %r is followed again", self.alias)
         self._losses = 0
@@ -257,6 +255,14 @@ class Cycle:
         elif turn.unanswered:
             self._put(Hint())
         self._do_chores(source)
+
+    def _publish(self, context: TurnContext, turn: Turn, source: Source) -> None:
+        """Hand over what a turn has come to, and tell those that they have all of its state who
+        do."""
+        if context.outbound or self._fanout.behind:
+            behind = self._store.lagging(context.position, source.unseen())
+            self._fanout.send(context.outbound, turn.state(), behind)
+            context.outbound = Outbound()
 
     def _note_lagging(self, position: Position) -> None:
         """Note how views stand, for threads that may not look at them."""
@@ -337,7 +343,7 @@ class Cycle:
         self._loader.give_up()
         outbound = out_of_reach(self._store, items)
         if outbound:
-            self._fanout.send(outbound, "", frozenset())
+            self._fanout.send(outbound, "", self._fanout.behind)
 
     def _tell_loss(self, problem: Exception) -> None:
         if isinstance(problem, OperationalError | InterfaceError | BindserverError):

@@ -123,14 +123,29 @@ def _deliver(
     done.set()
 
 
+EVERYTHING = -1
+"""The number of no subscription: what is told by it is about all that a listener has."""
+
+
 class Fanout:
-    """The dispatchers of all loops that one cycle delivers to."""
+    """The dispatchers of all loops that one cycle delivers to.
+
+    Attributes:
+        behind: the listeners that did not have all of a state when something was last delivered.
+    """
 
     def __init__(self) -> None:
+        self.behind: frozenset[Listener] = frozenset()
         self._dispatchers: dict[asyncio.AbstractEventLoop, LoopDispatcher] = {}
 
     def send(self, outbound: Outbound, state: str, behind: frozenset[Listener]) -> None:
-        """Hand a turn's events over, and let the loops work for a moment before going on."""
+        """Hand a turn's events over, and let the loops work for a moment before going on.
+
+        Whoever was behind and is no more is told so, or a mark that is due would wait for the next
+        change: what they had waited for may have come to nothing.
+        """
+        arrived, self.behind = self.behind - behind, behind
+        outbound.add([SubscriptionRef(one, EVERYTHING) for one in arrived], Arrived())
         waiting = []
         for loop, items in outbound.by_loop().items():
             if loop.is_closed():

@@ -15,12 +15,13 @@ class LagReason(Enum):
     """Why somebody waits for a view, or has old rows of it.
 
     BEHIND: a turn has left it for the next one. LOADING: the loader reads it whole. SET_ASIDE: it
-    could not be read, and is tried again by itself.
+    could not be read, and is tried again by itself. SPACED: it has had its share of the time.
     """
 
     BEHIND = "behind"
     LOADING = "loading"
     SET_ASIDE = "set aside"
+    SPACED = "read less often"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,4 +72,6 @@ def _name(live: LiveView) -> str:
 def _reason(live: LiveView) -> LagReason:
     if live.state is ViewState.FAILED:
         return LagReason.SET_ASIDE
-    return LagReason.LOADING if live.state is ViewState.LOADING else LagReason.BEHIND
+    if live.state is ViewState.LOADING:
+        return LagReason.LOADING
+    return LagReason.SPACED if live.is_spaced else LagReason.BEHIND

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, KeysView
 from typing import Any, Generic, Protocol, TypeVar
 
+from bindserver.cycle.costs import Cost
 from bindserver.engine.changes import Position
 from bindserver.queries.backwards import Chain
 from bindserver.queries.dependencies import Recorder
@@ -65,6 +66,8 @@ class LiveShape(Generic[View]):
         ways: how those that reading has read beside the views' own query lead back to their rows.
         held_at: the position that it stays at; None where it is at the present one.
         members: how many views it has, riding or not.
+        family: the binding that they are of; None before there is one.
+        cost: what it costs to read its views.
         moved_at: when riding views were moved for the last time, on the monotonic clock.
     """
 
@@ -73,6 +76,8 @@ class LiveShape(Generic[View]):
         "_present",
         "_reads",
         "_riding",
+        "cost",
+        "family",
         "held_at",
         "members",
         "moved_at",
@@ -92,6 +97,8 @@ class LiveShape(Generic[View]):
         self.ways: frozenset[tuple[str, Chain]] = frozenset()
         self.held_at: Position | None = None
         self.members = 0
+        self.cost = Cost()
+        self.family: object = None
         self.moved_at = -math.inf
         self._present = present
         self._reads = reads
@@ -128,6 +135,11 @@ class LiveShape(Generic[View]):
         self.ways |= ways
         if found := {*whole, *(table for table, _ in ways)}:
             self._reads(self, found)
+
+    @property
+    def expected(self) -> float:
+        """How long a turn is going to be busy with its views, in seconds; 0 if that is unknown."""
+        return self.cost.of_move
 
     @property
     def is_shared(self) -> bool:

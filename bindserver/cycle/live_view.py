@@ -17,6 +17,7 @@ from django.db.models import Model
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
+from bindserver.cycle.costs import Allowance
 from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.incarnations import incarnations
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
@@ -104,6 +105,7 @@ class LiveView:
         reading_since: when it was last begun to read it, on the monotonic clock.
         refresh_at: when it is to be read whole, changed or not.
         tick: up to when it is right as time passes.
+        allowance: how often it may be read, where the loader had to because it is dear.
         armed_at: for when that is noted in the store's alarms.
     """
 
@@ -120,6 +122,7 @@ class LiveView:
         "_secret",
         "_state",
         "_sync",
+        "allowance",
         "armed_at",
         "audience",
         "behind_since",
@@ -185,6 +188,7 @@ class LiveView:
         self.reading_since = -math.inf
         self.refresh_at = self.armed_at = math.inf
         self.tick = Tick()
+        self.allowance: Allowance | None = None
         self.behind_since: float | None = None
         self.used_at = time.monotonic()
         self.modified = time.time()
@@ -236,6 +240,12 @@ class LiveView:
     def is_settled(self) -> bool:
         """Whether all who want it have its rows, and it needs nothing but changes."""
         return self._state is ViewState.READY and not self.openings and not self.readers
+
+    @property
+    def is_spaced(self) -> bool:
+        """Whether it stays where it is, though something was touched, as it is read less often."""
+        allowance = self.allowance
+        return self.is_settled and allowance is not None and allowance.stays_at == self.position
 
     def await_answer(self, opening: Opening) -> None:
         """Have a subscription wait for its first answer."""

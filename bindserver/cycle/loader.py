@@ -45,6 +45,7 @@ class Loaded:
     Attributes:
         query: what was read; the view's own may be another by now.
         began: when, on the monotonic clock; what was committed before is in the rows.
+        seconds: how long it took, of this one where several views were read together.
     """
 
     live: LiveView
@@ -53,6 +54,7 @@ class Loaded:
     position: Position
     recorder: Recorder
     began: float
+    seconds: float = 0.0
     problem: Exception | None = None
 
 
@@ -170,6 +172,7 @@ class Loader:
         except Exception as raised:  # handed on: the cycle sets the view aside and logs it
             problem = _told(raised, connection)
             connection.close()
+        seconds = (time.monotonic() - began) / len(wanted.lives)
         return [
             Loaded(
                 live=live,
@@ -178,6 +181,7 @@ class Loader:
                 position=position,
                 recorder=recorder,
                 began=began,
+                seconds=seconds,
                 problem=problem,
             )
             for live, query, rows in zip(wanted.lives, wanted.queries, rows_by_slot, strict=True)

@@ -7,8 +7,11 @@ unless a table that it reads has changed since. So a turn that looks at no view 
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Iterator
+from weakref import WeakKeyDictionary
 
+from bindserver.bindings.registry import BindingClass
 from bindserver.capture.reading import ReadColumns
+from bindserver.cycle.costs import Cost
 from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.live_shape import LiveShape, Present, shape_key
 from bindserver.cycle.live_view import LiveView, ViewState
@@ -40,6 +43,7 @@ class Routing:
         self._by_table: dict[str, dict[LiveShape[LiveView], None]] = {}
         self._tables: dict[LiveShape[LiveView], set[str]] = {}
         self._carrying: Dependents[LiveView] = Dependents()
+        self._costs: WeakKeyDictionary[BindingClass, Cost] = WeakKeyDictionary()
         self._riders = 0
 
     # Views come and go.
@@ -66,7 +70,18 @@ class Routing:
     def add(self, live: LiveView) -> None:
         """Take a view of a shape of ours."""
         live.shape.members += 1
+        if live.shape.family is None:
+            self._expect_cost(live)
+        live.shape.family = live.binding
         self.look_at(live)
+
+    def _expect_cost(self, live: LiveView) -> None:
+        """Have a new shape cost what the last one of its binding did: else each first read of a
+        dear binding, one for each text that is searched for, would hold up all others."""
+        cost = live.shape.cost
+        if (known := self._costs.get(live.binding)) is not None:
+            cost.expect(known)
+        self._costs[live.binding] = cost
 
     def drop(self, live: LiveView) -> None:
         """Forget a view."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from bindserver.cycle.advance import Advance
 from bindserver.cycle.context import TurnContext
@@ -12,6 +12,7 @@ from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import Request
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded
+from bindserver.cycle.loads import Loads
 from bindserver.cycle.refresh import missed
 from bindserver.cycle.renewal import Renewal
 from bindserver.cycle.serving import Serving
@@ -44,12 +45,12 @@ class Turn:
         failures = Failures(context)
         renewal = Renewal(context, failures)
         renewal.run()  # first, so that nobody is told of a view that is theirs no more
-        advance = Advance(context, failures)
+        advance, loads = Advance(context, failures), Loads(context, failures)
         for item in items:
             if isinstance(item, Loaded) and item.live in context.staying:
                 self.postponed.append(item)
             elif isinstance(item, Loaded):
-                advance.take(item)
+                loads.take(item)
         requests = [item for item in items if not isinstance(item, Loaded)]
         # Those who ask for something, and those whose views are others now.
         serving = Serving(context, failures, renewal)
@@ -58,11 +59,14 @@ class Turn:
         self.postponed += serving.postponed
         self.unanswered |= renewal.unwatched
         advance.move()
-        routing = context.store.routing
-        for live in list(routing.unsettled):
-            self._answer(live)
-            routing.settle(live)
-        self.unanswered |= bool(context.staying or routing.held or advance.unwatched)
+        self._settle(advance.left())
+        if advance.is_left:  # what is ready must not wait for what is dear
+            if context.outbound:
+                context.publish()
+            advance.move_dear()
+            self._settle()
+        held = context.store.routing.held
+        self.unanswered |= bool(context.staying or held or advance.unwatched)
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not context.source.watches(context.store.reads())
 
@@ -72,6 +76,17 @@ class Turn:
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
     # Answers.
+
+    def _settle(self, left: Collection[LiveView] = ()) -> None:
+        """Answer all who wait for rows that are here.
+
+        Args:
+            left: views that are not looked at, as they are read later in this turn.
+        """
+        routing = self._context.store.routing
+        for live in [live for live in routing.unsettled if live not in left]:
+            self._answer(live)
+            routing.settle(live)
 
     def _answer(self, live: LiveView) -> None:
         """Answer all who wait for the view's rows, if they are here.

@@ -17,6 +17,7 @@ from bindserver.cycle.asking import Asker, Evaluated
 from bindserver.cycle.callers import context_of
 from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
+from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.routing import Routing
 from bindserver.cycle.viewers import Viewer, ViewerKey
@@ -40,6 +41,7 @@ class ViewStore:
             it was asked.
         columns: which columns of tables have been read.
         routing: which views a turn is to look at.
+        lanes: which of them it reads first, and which less often.
         overdue: the viewers whose bindings are to be asked again.
     """
 
@@ -50,6 +52,7 @@ class ViewStore:
         self.by_row: frozenset[str] | None = None
         self.columns = ReadColumns()
         self.routing = Routing(self.columns)
+        self.lanes = Lanes()
         self.overdue: dict[Viewer, None] = {}
         self._asker = Asker(alias)
         self._views: dict[str, LiveView] = {}
@@ -395,13 +398,13 @@ class ViewStore:
 
     def due(self) -> float:
         """Return when the next view that was set aside is to be tried again, or another is to be
-        looked at though nobody writes."""
+        looked at though nobody writes, or read as it has been left for a while."""
         retries = [
             live.retry_at
             for live in self.routing.unsettled
             if live.state is ViewState.FAILED and live.wanted
         ]
-        return min([self.alarms.due(), *retries])
+        return min([self.alarms.due(), self.lanes.due(), *retries])
 
     def lagging(self, position: Position, unseen: frozenset[str]) -> frozenset[Listener]:
         """Return the listeners that have rows of a view that is not at the present position, or may

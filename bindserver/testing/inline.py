@@ -24,6 +24,7 @@ from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Request
+from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loaded, Loader, Wanted, read_whole
 from bindserver.cycle.turn import Turn
@@ -56,6 +57,7 @@ class InlineCycle:
         self._source = TableSource(connections[alias])
         self._pacer = Pacer(math.inf)  # a debugger may take its time
         self._store = ViewStore(alias, settings.SECRET_KEY.encode())
+        self._store.lanes = Lanes(endless=True)  # a commit brings all there is
         self._failure_log = FailureLog()
         self._loader = InlineLoader(alias, self._inbox.append)
 

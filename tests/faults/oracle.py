@@ -20,7 +20,15 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.log import log_of
 from bindserver.capture.sqlite.triggers import Triggers
 from bindserver.capture.tables import OLD
-from bindserver.cycle import advance, cycle, invalidation, live_shape, live_view, loader
+from bindserver.cycle import (
+    advance,
+    cycle,
+    invalidation,
+    live_shape,
+    live_view,
+    loader,
+    view_store,
+)
 from bindserver.cycle.inbox import Caller
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
@@ -308,6 +316,31 @@ def callers_alike() -> None:
     _patch(Caller, "encoded", lambda _: lambda self, encoder: ["anybody"])
 
 
+def dear_views_forgotten() -> None:
+    """Views that are set aside as they are dear count as read."""
+
+    def forgetting(move: Any) -> Any:
+        def moving(self: advance.Advance) -> None:
+            move(self)
+            for shape in self._dear_shapes:
+                self._routing.release(shape)
+            self._dear_shapes.clear()
+
+        return moving
+
+    _patch(advance.Advance, "move", forgetting)
+
+
+def mark_let_through_early() -> None:
+    """A client is given a commit mark though some of its views are to be read yet."""
+    setattr(view_store.ViewStore, "lagging", lambda *args: frozenset())
+
+
+def dear_views_answered_early() -> None:
+    """Whoever asks for a view that is dear is answered before it is read."""
+    setattr(advance.Advance, "left", lambda self: set())
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
     for fault in (
@@ -330,6 +363,9 @@ FAULTS: dict[str, Callable[[], None]] = {
         net_change_without_deletes,
         arguments_left_out,
         callers_alike,
+        dear_views_forgotten,
+        mark_let_through_early,
+        dear_views_answered_early,
     )
 }
 

@@ -17,9 +17,11 @@ PROFILES: dict[str, dict[str, Any]] = {
     "plain": {},
     "loader": {"SYNC_ROWS": 4},
     "forgetful": {"RING_BYTES": 600, "LINGER_SECONDS": 0.2, "SYNC_ROWS": 40},
+    "lanes": {"TURN_SECONDS": 0.001, "VIEW_SHARE": 0.5},
     "narrow": {"MAX_OUTBOX_BYTES": 4000, "RING_BYTES": 20_000},
 }
-"""Settings that lead down different paths."""
+"""Settings that lead down different paths. By "lanes" much is dear, and left to a later turn or the
+loader, beside what is cheap."""
 TOO_SLOW = 4408
 
 

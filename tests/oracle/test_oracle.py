@@ -36,6 +36,9 @@ WINDOWS = "window,window beside a slot"
 PATHS = {
     "loader_position_late": ("--profile", "loader"),
     "old_load_answers": ("--profile", "loader"),
+    "dear_views_forgotten": ("--profile", "lanes"),
+    "mark_let_through_early": ("--profile", "lanes"),
+    "dear_views_answered_early": ("--profile", "lanes", "--often", "reconnect,subscribe"),
     "slow_reader_skipped": ("--profile", "narrow"),
     "window_s_edge_missed": ("--kinds", WINDOWS, "--often", "write"),
     "window_not_filled_up": ("--kinds", WINDOWS, "--often", "write"),

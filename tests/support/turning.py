@@ -13,9 +13,11 @@ from bindserver.bindings.binding import Binding
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.sources import LogSource, source_of
 from bindserver.cycle.context import TurnContext
+from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Caller, Hint, Request, SessionRequest
 from bindserver.cycle.lag import LaggingViews, lagging_views
+from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.loader import Loaded, Loader
 from bindserver.cycle.turn import Turn
@@ -93,6 +95,7 @@ class Turning:
     Attributes:
         statements: those that the last turn sent to read the tests' tables.
         turns: how many were taken.
+        early: who was given rows before the last turn read what is dear.
         lagging_views: the views that the last one did not bring to its snapshot; `since` is the
             number of the turn that left them first.
     """
@@ -100,6 +103,7 @@ class Turning:
     def __init__(self, *, watched: bool = True) -> None:
         self._loaded: SimpleQueue[Loaded] = SimpleQueue()
         self.store = ViewStore("default", b"secret")
+        self.store.lanes = Lanes(endless=True)  # a busy machine is not to change what is tested
         self.loader = Loader("default", self._loaded.put)
         self._failure_log = FailureLog()
         self._pacer = Pacer(10)
@@ -113,6 +117,7 @@ class Turning:
         self._numbers = count(1)
         self.statements: list[str] = []
         self.turns = 0
+        self.early: list[Any] = []
         self.lagging_views: tuple[LaggingViews, ...] = ()
 
     def _watch_all(self) -> None:
@@ -197,7 +202,9 @@ class Turning:
             if isinstance(item, Hint):
                 self._source.hint(item.changes or ())
         self._source.prepare(self.store.tables(), self.store.columns)
+        self.early.clear()
         context = TurnContext(
+            publish=lambda: self.early.extend(self._deliver(context)),
             store=self.store,
             loader=self.loader,
             failure_log=self._failure_log,
@@ -213,10 +220,20 @@ class Turning:
         self.turns += 1
         self.lagging_views = lagging_views(self.views(), context.position, self.turns)
         self._requests[:0] = turn.postponed
+        self._deliver(context)
+        return turn.unanswered
+
+    @staticmethod
+    def _deliver(context: TurnContext) -> list[Any]:
+        """Have events heard; return who has heard of rows."""
+        told: dict[Any, None] = {}
         for refs, event in context.outbound:
             for listener, number in refs:
                 listener.hear(number, event)
-        return turn.unanswered
+                if isinstance(event, (Answered, Published)):
+                    told[listener] = None
+        context.outbound = Outbound()
+        return list(told)
 
     def _note(self, execute: Any, sql: str, *arguments: Any) -> Any:
         if "app_" in sql and "bindserver_" not in sql:

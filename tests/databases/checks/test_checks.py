@@ -483,6 +483,8 @@ def test_a_database_without_support_is_told(
         {"NONSENSE": 1},
         {"MAX_ROWS": 0},
         {"MAX_ROWS": "many"},
+        {"TURN_SECONDS": 0},
+        {"VIEW_SHARE": 1.5},
         {"CAPTURE": "luck"},
         {"ORIGINS": "https://shop.example"},
         {"RING_BYTES": True},

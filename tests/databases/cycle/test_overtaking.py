@@ -15,6 +15,7 @@ from django.db import connections
 
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import Caller, Hint, SessionRequest, SnapshotRequest, SubscriptionRef
+from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.loader import Loaded, Wanted
 from bindserver.database.snapshot import in_snapshot
@@ -46,6 +47,7 @@ class Turns:
         self.heard: list[Any] = []
         self.behind: list[Any] = []
         self.cycle = Cycle("default", b"secret")
+        self.cycle._store.lanes = Lanes(endless=True)  # a busy machine is not to change the turns
         fanout: Any = self.cycle._fanout
         fanout.send = self._deliver
         self._program = program
