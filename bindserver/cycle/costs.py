@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bindserver.engine.changes import Position
-
 KEPT = 2
 """So many measurements are known; the smallest counts, since a busy machine only adds to them."""
 
@@ -119,15 +117,14 @@ class Allowance:
 
     Attributes:
         until: when it may be read again, on the monotonic clock.
-        stays_at: the position at which it is left until then, though something was touched since;
-            None where nothing was.
+        stays: whether it is left where it is until then, though something was touched since.
     """
 
-    __slots__ = ("_at", "_spent", "stays_at", "until")
+    __slots__ = ("_at", "_spent", "stays", "until")
 
     def __init__(self) -> None:
         self._spent = self._at = self.until = 0.0
-        self.stays_at: Position | None = None
+        self.stays = False
 
     def spend(self, seconds: float, share: float, now: float) -> None:
         """Take note that the view was read.

@@ -53,7 +53,7 @@ def lagging_views(
     """
     found: dict[tuple[str, LagReason], list[float]] = defaultdict(list)
     for live in views:
-        if not live.wanted or (live.state is ViewState.READY and live.position == position):
+        if not live.wanted or live.is_at(position):
             live.behind_since = None
             continue
         if live.behind_since is None:

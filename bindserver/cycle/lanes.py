@@ -118,16 +118,18 @@ class Lanes:
         allowance = live.allowance
         if allowance is None or allowance.until <= self._clock() or not live.is_settled:
             return False
-        allowance.stays_at = live.position
+        allowance.stays = True
         self._spaced[live] = None
         self._tell(live)
         return True
 
     def stays(self, live: LiveView) -> bool:
-        """Return whether it is to stay there still."""
-        if live.allowance is None or not live.is_spaced:
+        """Return whether it is to stay there still; if not, it does so no more."""
+        allowance = live.allowance
+        if allowance is None:
             return False
-        return live.allowance.until > self._clock()
+        allowance.stays = live.is_spaced and allowance.until > self._clock()
+        return allowance.stays
 
     def due(self) -> float:
         """Return when the next view that stays where it is may be read, on the monotonic clock."""

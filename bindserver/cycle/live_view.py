@@ -245,7 +245,11 @@ class LiveView:
     def is_spaced(self) -> bool:
         """Whether it stays where it is, though something was touched, as it is read less often."""
         allowance = self.allowance
-        return self.is_settled and allowance is not None and allowance.stays_at == self.position
+        return self.is_settled and allowance is not None and allowance.stays
+
+    def is_at(self, position: Position) -> bool:
+        """Return whether it is as the database was at a position, by what a turn has found."""
+        return self._state is ViewState.READY and self.position == position and not self.is_spaced
 
     def await_answer(self, opening: Opening) -> None:
         """Have a subscription wait for its first answer."""

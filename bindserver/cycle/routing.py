@@ -138,7 +138,7 @@ class Routing:
             live.behind_since = None
             self.unsettled.pop(live, None)
             self.idle[live] = None
-        elif live.state is ViewState.READY and live.position == live.shape.position:
+        elif live.is_at(live.shape.position):
             if not live.shape.is_riding(live):
                 self._mount(live)
             if live.is_settled and not live.stale:

@@ -412,7 +412,7 @@ class ViewStore:
         behind = {
             ref.listener
             for live in self.routing.held_back()
-            if live.state is not ViewState.READY or live.position != position
+            if not live.is_at(position)
             for ref in live.audience
         }
         views = [*self.routing.unsettled, *self.routing.reading(unseen)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from django.db.models import F, QuerySet, Window
-from django.db.models.functions import RowNumber
+from django.db.models.functions import Now, RowNumber
 from django.test import override_settings
 
 from bindserver import Binding
@@ -16,7 +17,9 @@ from bindserver.bindings.registry import registry
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
 from tests.app.bindings import TagBinding
-from tests.app.models import Product, Tag
+from tests.app.models import Booking, Product, Tag
+from tests.support.passing import passing_time
+from tests.support.registered import keep_out
 from tests.support.turning import Follower, Turning, part
 
 LONG = 5.0
@@ -51,6 +54,18 @@ def numbered() -> type[Binding[Product]]:
             return every.filter(category=self.params["category"])
 
     return Numbered
+
+
+class Going(Binding[Booking]):
+    """Rows that leave as time passes."""
+
+    event = "going"
+    queryset = Booking.objects.filter(end__gt=Now())
+    fields = ["id"]
+    ordering = ["id"]
+
+
+keep_out(globals())
 
 
 class Clock:
@@ -251,6 +266,37 @@ class TestAViewThatIsReadLessOften:
         late = turning.follow(numbered(params={"category": 1}))
         turning.turn()
         assert late.column("stock") == follower.column("stock") == [103, 103]
+
+    def test_comes_to_the_present_though_the_time_alone_has_moved_it(
+        self, turning: Turning, clock: Clock
+    ) -> None:
+        with passing_time() as passing:
+            for pk in range(1, 12):
+                end = passing.hour(pk - 0.5)
+                Booking.objects.create(pk=pk, start=passing.hour(-1), end=end)
+            follower = turning.follow(Going())
+            turning.turn()
+            for hours in range(1, 6):
+                passing.until(hours, turning)
+                make_loaders(turning, "going")
+                (live,) = views(turning, "going")
+                for _ in range(2):
+                    live.shape.cost.note_step(4 * LONG, 0)
+                turning.take_one()
+                if live.state is not ViewState.LOADING:
+                    break
+                loaded = turning.next_load()
+                object.__setattr__(loaded, "seconds", LONG)
+                turning.take_one(loaded)
+            assert told(turning) == [("going", "read less often", 1)]
+            turning.take_one()
+            assert told(turning) == [("going", "read less often", 1)]
+            clock.now = turning.store.due()
+            turning.turn()
+            assert follower.column("id") == [pk for pk in range(1, 12) if pk > hours]
+            assert told(turning) == []
+            passing.until(7, turning)
+            assert turning.store.due() <= time.monotonic()
 
     def test_is_not_due_where_nobody_follows_it_any_more(
         self, turning: Turning, clock: Clock, follower: Follower
