@@ -83,8 +83,9 @@ class Turn:
         Args:
             left: views that are not looked at, as they are read later in this turn.
         """
-        routing = self._context.store.routing
-        for live in [live for live in routing.unsettled if live not in left]:
+        routing, staying = self._context.store.routing, self._context.staying
+        # Those that stay may be where the present is, but their time has come: they must not ride.
+        for live in [live for live in routing.unsettled if live not in left and live not in staying]:
             self._answer(live)
             routing.settle(live)
 
@@ -101,8 +102,6 @@ class Turn:
         elif live.state is ViewState.READY:
             asked_before = math.inf
         else:
-            return
-        if live in self._context.staying:
             return
         if not self._context.source.watches(live.tables):
             self.unanswered |= live.state is ViewState.READY
