@@ -59,7 +59,8 @@ class Turn:
         self.unanswered |= renewal.unwatched
         advance.move()
         routing = context.store.routing
-        for live in list(routing.unsettled):
+        # Those that stay may be where the present is, but their time has come: they must not ride.
+        for live in [live for live in routing.unsettled if live not in context.staying]:
             self._answer(live)
             routing.settle(live)
         self.unanswered |= bool(context.staying or routing.held or advance.unwatched)
@@ -86,8 +87,6 @@ class Turn:
         elif live.state is ViewState.READY:
             asked_before = math.inf
         else:
-            return
-        if live in self._context.staying:
             return
         if not self._context.source.watches(live.tables):
             self.unanswered |= live.state is ViewState.READY
