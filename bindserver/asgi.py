@@ -87,7 +87,7 @@ class Wrapped:
         check: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._check = check
-        self._checking: asyncio.Future[Sequence[str]] | None = None
+        self._checked = False
         self._http = _with_static_files(application)
         self._sockets = application if carries(application, "websocket") else None
         self._bindings = bindings
@@ -98,11 +98,18 @@ class Wrapped:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
-        if self._checking is None and scope["type"] == "http":
-            # Where there is no lifespan the log is told now; bindings are refused one by one.
-            loop = asyncio.get_running_loop()
-            self._checking = loop.run_in_executor(None, self._check)
+        if not self._checked and scope["type"] != "websocket":  # which checks when it is open
+            self._checked = True
+            if scope["type"] == "http":
+                # Where there is no lifespan the log is told now; bindings are refused one by one.
+                asyncio.get_running_loop().run_in_executor(None, self._tell_problems)
         await self._application_for(scope)(scope, receive, send)
+
+    def _tell_problems(self) -> None:
+        try:
+            self._check()
+        except Exception:
+            logger.exception("bindserver: the bindings cannot be checked")
 
     def _application_for(self, scope: Scope) -> Application:
         match scope["type"]:

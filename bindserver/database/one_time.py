@@ -2,7 +2,11 @@
 
 Django's `Now()` asks for the time of each statement. Rows that one turn reads by several statements
 would be of several times: one would have begun, and another, which began in the same moment, not.
-No moment of the database ever looked so. In a snapshot all of them get the time of the first.
+No moment of the database ever looked so. In a snapshot all of them get one: on PostgreSQL the
+transaction's, elsewhere that of the first that asks.
+
+The words that Django writes are replaced in the statement's text, also where raw SQL of a project's
+has the very same in a quoted text.
 """
 
 from __future__ import annotations

@@ -138,9 +138,14 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
     async def _serve(self) -> None:
         """Have this process serve. Only then is the client heard: a server without a lifespan
         prepares now, and may close a handshake that waits for that, as Daphne does after 5 s."""
-        if not hub.is_serving:
+        if hub.is_serving:
+            return
+        try:
             await self.loop.run_in_executor(None, hub.prepare)
             hub.serve()
+        except Exception:
+            logger.exception("bindserver: this process cannot serve yet")
+            self._perform([Close(code=Closing.TRY_LATER, reason="try again later")])
 
     # Who the client is.
 

@@ -99,6 +99,8 @@ class Machine:
         self.dialect = self.writer.dialect
         orm.be_impatient(self.dialect)
         self.late: list[Latecomer] = []
+        if unknown := set(kinds).difference(KINDS.values()):
+            raise SystemExit(f"no view is of a kind {sorted(unknown)}; {sorted({*KINDS.values()})}")
         self._names, *self._mine = (
             [name for name in names if not kinds or KINDS[name.event] in kinds]
             for names in (NAMES, *MINE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -13,12 +14,13 @@ from channels.auth import AuthMiddlewareStack
 from channels.consumer import AsyncConsumer
 from channels.routing import ProtocolTypeRouter, URLRouter
 from django.core.asgi import get_asgi_application
-from django.test import override_settings
+from django.test import modify_settings, override_settings
 from django.urls import re_path
 
 import bindserver
 from bindserver.asgi import Lifespan, Wrapped
 from bindserver.server.application import serves_bindings
+from tests.support.logs import logged
 from tests.support.server import ROOT
 
 Messages = list[dict[str, Any]]
@@ -164,11 +166,8 @@ class TestHttp:
         await drive(application, {"type": "http", "path": "/healthz", "method": "GET"})
         assert inner.paths == ["/healthz"]
 
-    @override_settings(
-        DEBUG=True,
-        STATIC_URL="static/",
-        INSTALLED_APPS=["django.contrib.staticfiles", "bindserver"],
-    )
+    @modify_settings(INSTALLED_APPS={"append": "django.contrib.staticfiles"})
+    @override_settings(DEBUG=True, STATIC_URL="static/")
     async def test_static_files_are_served_in_debug_mode(self) -> None:
         application = bindserver.asgi.wrap(get_asgi_application())
         scope = {"type": "http", "method": "GET", "headers": [], "query_string": b""}
@@ -180,6 +179,28 @@ class TestHttp:
 
 STARTUP, SHUTDOWN = {"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}
 BOTH = [{"type": "lifespan.startup.complete"}, {"type": "lifespan.shutdown.complete"}]
+
+
+async def test_without_a_lifespan_a_check_that_fails_is_logged_and_keeps_nobody_waiting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    gate = threading.Event()
+
+    def check() -> list[str]:
+        assert gate.wait(10)
+        raise RuntimeError
+
+    inner: Any = Recorder()
+    how: dict[str, Any] = {"bindings": Recorder(), "health": None, "check": check}
+    application = Wrapped(inner, start=lambda: None, stop=lambda: None, **how)
+    for _ in range(2):
+        await drive(application, {"type": "http", "path": "/", "method": "GET"})
+    assert inner.paths == ["/", "/"]  # while it is checked
+    gate.set()
+    async with asyncio.timeout(10):
+        while not logged(caplog):
+            await asyncio.sleep(0.005)
+    assert ["RuntimeError" in line for line in logged(caplog)] == [True]
 
 
 class TestLifespan:

@@ -385,6 +385,21 @@ def test_each_fault_is_found(
         follow_a_day(passing, turns)
 
 
+def test_a_view_that_a_turn_has_no_time_for_is_looked_at_by_the_next(
+    passing: Passing, turns: Turning
+) -> None:
+    """Its time has come, and nothing was written: nothing else would have it looked at."""
+    book(1, passing.hour(-1), passing.hour(0.5))
+    names = [("id", "name"), ("id", "category"), ("id",)]
+    followers = [turns.follow(declare(OPEN, fields=some)()) for some in names]
+    turns.turn()
+    passing.until(1, turns)
+    with override_settings(BINDSERVER={"QUERY_SECONDS": 0}):
+        for _ in followers:
+            turns.take_one()
+    assert [follower.column("id") for follower in followers] == [[], [], []]
+
+
 def test_every_state_is_left(passing: Passing, turns: Turning) -> None:
     """A view that is set aside is right again when it is read."""
     book(1, passing.hour(-1), passing.hour(0.5))

@@ -32,6 +32,16 @@ def texts(page: Page, field: str = "name") -> list[str]:
     return found
 
 
+def light_long(page: Page) -> None:
+    """Let lights of rows last until `put_out_lights`, however busy the machine is."""
+    page.add_style_tag(content="#rows tr { animation-duration: 600s !important }")
+
+
+def put_out_lights(page: Page) -> None:
+    """End them as time would."""
+    page.evaluate("document.getAnimations().forEach((animation) => animation.finish())")
+
+
 @contextmanager
 def busy(page: Page) -> Iterator[None]:
     """Have the shop be busy; when the block is left, nothing more will be written by that."""

@@ -11,8 +11,10 @@ from tests.projects.browser.shop_page import (
     busy,
     cell_of,
     edit,
+    light_long,
     open_form,
     open_shop,
+    put_out_lights,
     row_of,
     texts,
 )
@@ -35,11 +37,13 @@ def test_the_page_fills_with_the_shop_in_order(page: Page) -> None:
 
 
 def test_an_edit_in_the_form_shows_in_the_row(page: Page) -> None:
+    light_long(page)
     edit(page, RADIO, price="81.5", stock="3")
-    expect(row_of(page, RADIO)).to_have_attribute("data-lit", "update")  # for a moment only
+    expect(row_of(page, RADIO)).to_have_attribute("data-lit", "update")
     expect(cell_of(page, RADIO, "price")).to_have_text("€81.50")
     expect(cell_of(page, RADIO, "stock")).to_have_text("3")
     expect(cell_of(page, RADIO, "level")).to_have_text("Low")
+    put_out_lights(page)
     expect(row_of(page, RADIO)).not_to_have_attribute("data-lit", "update")
 
 
@@ -58,6 +62,7 @@ def test_what_the_form_refuses_is_said_at_the_field(page: Page) -> None:
 
 
 def test_a_new_product_enters_at_its_place(page: Page) -> None:
+    light_long(page)
     page.get_by_role("button", name="Add a product").click()
     for field, value in {"name": "Baking <b>stone</b>", "sku": "KIT-999", "price": "35"}.items():
         page.locator(f"#id_{field}").fill(value)

