@@ -5,9 +5,10 @@ from __future__ import annotations
 import decimal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import copy_context
 from datetime import tzinfo
+from types import TracebackType
 from typing import NamedTuple, TypeVar
 
 from django.conf import settings
@@ -23,8 +24,35 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-@contextmanager
-def contained() -> Iterator[None]:
+class _Contained(AbstractContextManager[None]):
+    """Keeps nothing, so that one is enough: it is entered several times for each view."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if problem is None or isinstance(problem, Exception):
+            return
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and isinstance(problem, KeyboardInterrupt):
+            return
+        raise BindingError(
+            f"A binding's code has raised {type(problem).__name__}, which ends threads; raise an "
+            "Exception in its place."
+        ) from problem
+
+
+_CONTAINED = _Contained()
+
+
+def contained() -> AbstractContextManager[None]:
     """Run a project's code, and take its attempt to end the thread for a failure: the thread is
     ours, and works for all.
 
@@ -34,18 +62,7 @@ def contained() -> Iterator[None]:
         BindingError: the code has raised what is no Exception: it has called `sys.exit()`, says
             that it was cancelled, or an extension written in Rust has panicked.
     """
-    try:
-        yield
-    except Exception:
-        raise
-    except BaseException as problem:
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main and isinstance(problem, KeyboardInterrupt):
-            raise
-        raise BindingError(
-            f"A binding's code has raised {type(problem).__name__}, which ends threads; raise an "
-            "Exception in its place."
-        ) from problem
+    return _CONTAINED
 
 
 def apart(work: Callable[[], R]) -> R:
@@ -63,7 +80,12 @@ def apart(work: Callable[[], R]) -> R:
 
 
 def _in_neutral(work: Callable[[], R]) -> R:
-    with neutral():
+    # These are context variables, which end with the copy of the context: nothing is to be put
+    # back, as `neutral` does, and this is done for each view.
+    translation.activate(settings.LANGUAGE_CODE)
+    timezone.deactivate()
+    decimal.setcontext(decimal.DefaultContext)
+    with contained():
         return work()
 
 

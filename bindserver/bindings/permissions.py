@@ -13,7 +13,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, QueryDict
 from rest_framework import exceptions
-from rest_framework.permissions import BasePermission, OperandHolder, SingleOperandHolder
+from rest_framework.permissions import AllowAny, BasePermission, OperandHolder, SingleOperandHolder
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
@@ -46,10 +46,12 @@ def ask(binding: Binding[Any]) -> None:
         Overtaken: what they were told may be newer than the snapshot.
         PermissionFailed: one of them raised something else.
     """
-    request = _request(binding)
     try:
         with contained():
-            asked = binding.get_permissions()
+            asked = [one for one in binding.get_permissions() if type(one) is not AllowAny]
+        if not asked:
+            return
+        request = _request(binding)
         with _as_view(binding, request), contained():
             for permission in asked:
                 if not permission.has_permission(request, binding):

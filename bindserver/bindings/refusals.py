@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from types import TracebackType
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.http import Http404
@@ -32,8 +33,32 @@ MEANT: Mapping[int, type[Refusal]] = {
 MAX_TEXT = 500
 
 
-@contextmanager
-def refusing(*, given: bool) -> Iterator[None]:
+class _Refusing(AbstractContextManager[None]):
+    __slots__ = ("_given",)
+
+    def __init__(self, *, given: bool) -> None:
+        self._given = given
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if not isinstance(problem, Exception):
+            return
+        refusal = refusal_of(problem, given=self._given)
+        if refusal is not None:
+            raise refusal from problem
+
+
+_REFUSING = {given: _Refusing(given=given) for given in (False, True)}
+
+
+def refusing(*, given: bool) -> AbstractContextManager[None]:
     """Have the code inside refuse where it raises what DRF would answer so.
 
     Args:
@@ -42,13 +67,7 @@ def refusing(*, given: bool) -> Iterator[None]:
     Raises:
         Refusal: it has.
     """
-    try:
-        yield
-    except Exception as problem:
-        refusal = refusal_of(problem, given=given)
-        if refusal is None:
-            raise
-        raise refusal from problem
+    return _REFUSING[given]
 
 
 def refusal_of(problem: Exception, *, given: bool) -> Refusal | None:

@@ -154,9 +154,9 @@ class Advance:
         """Return what is to be read again by turns, have the loader read what it should, and let
         those views pass that nothing has touched."""
         groups: Groups = {}
-        wanted = [live for live in lives if live.wanted]
+        wanted = [live for live in lives if live.state is not ViewState.LOADING and live.wanted]
         for live in sorted(wanted, key=lambda live: live.moved_at):
-            if live.state is not ViewState.LOADING and not live.rests() and not self._stays(live):
+            if not live.rests() and not self._stays(live):
                 self._failures.attempt(live, partial(self._assign, groups), ours=True)
         return [group for group in groups.values() if not self._leave_to_loader(group)]
 

@@ -300,6 +300,11 @@ class LiveView:
         nobody knows that it cannot: then whoever asks is to wait."""
         return self.refusal if self.rests() else None
 
+    @property
+    def is_with_loader(self) -> bool:
+        """Whether nobody can do anything for it before its first rows have been loaded."""
+        return self._state is ViewState.LOADING and self.loaded_at == -math.inf
+
     def await_load(self) -> None:
         """Have the loader's rows waited for, in place of any that it is reading already."""
         self.state = ViewState.LOADING

@@ -85,9 +85,12 @@ class Turn:
         """
         routing, staying = self._context.store.routing, self._context.staying
         # Those that stay may be where the present is, but their time has come: they must not ride.
-        for live in [live for live in routing.unsettled if live not in left and live not in staying]:
-            self._answer(live)
-            routing.settle(live)
+        passed = {*left, *staying}
+        looked_at = [live for live in routing.unsettled if not live.is_with_loader]
+        for live in looked_at:
+            if live not in passed:
+                self._answer(live)
+                routing.settle(live)
 
     def _answer(self, live: LiveView) -> None:
         """Answer all who wait for the view's rows, if they are here.

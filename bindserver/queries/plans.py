@@ -49,6 +49,8 @@ class Plans:
     def __init__(self) -> None:
         self._places: OrderedDict[Hashable, tuple[int, ...]] = OrderedDict()
         self._known: OrderedDict[Hashable, Known] = OrderedDict()
+        self._around: Surroundings | None = None
+        self._around_told: str | None = None
 
     def plan_of(self, binding: Binding[Any], form: Form) -> tuple[Plan, Slot]:
         """Return how a binding's rows are read, and in which slot they are.
@@ -78,10 +80,8 @@ class Plans:
         """Return a queryset's tree, and what a binding says of its rows beside it."""
         if not binding.is_plain() or binding.aggregate is not None or has_dicts(queryset):
             return None, None
-        encoder = IdentityEncoder(alias_of(binding))
-        # Zones may be equal to Python that are called otherwise, in SQL and in what is rendered.
-        around = digest(encoder.encode(list(Surroundings.now())))
-        if encoder.unshared:
+        around = self._told_around(Surroundings.now())
+        if around is None:
             return None, None
         most = most_of(binding)
         said = (
@@ -94,6 +94,16 @@ class Plans:
             around,
         )
         return tree_of(queryset, binding.ordering), said
+
+    def _told_around(self, around: Surroundings) -> str | None:
+        """Return what is equal for equal surroundings; None where that cannot be told."""
+        # Zones may be equal to Python that are called otherwise, in SQL and in what is rendered.
+        before = self._around
+        if before is None or around != before or around.zone is not before.zone:
+            encoder = IdentityEncoder()
+            told = digest(encoder.encode(list(around)))
+            self._around, self._around_told = around, None if encoder.unshared else told
+        return self._around_told
 
     def _find(self, structure: Hashable, constants: Sequence[Constant]) -> Known | None:
         places = self._places.get(structure)

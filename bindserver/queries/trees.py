@@ -9,7 +9,7 @@ along) nobody knows what it compiles to, and there is no tree.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
 from django.db.models import Field, ForeignObjectRel, Lookup, QuerySet
@@ -137,7 +137,7 @@ class _Walk:
 
     def mapping(self, parts: Any) -> Hashable:
         """Return what is in a dict, in its order."""
-        return (dict, tuple([(self.of(name), self.of(part)) for name, part in parts.items()]))
+        return (dict, self._named(parts.items()))
 
     def itself(self, part: Any) -> Hashable:
         """Return what is the same for this object alone, as long as it lives."""
@@ -178,7 +178,19 @@ class _Walk:
         return kind
 
     def _state(self, kept: Any) -> Hashable:
-        return tuple([(name, self.of(item)) for name, item in kept.items() if name not in DERIVED])
+        return self._named([item for item in kept.items() if item[0] not in DERIVED])
+
+    def _named(self, parts: Iterable[tuple[Any, Any]]) -> Hashable:
+        # Most are literals, of which `of` would say the same; a call for each would cost more.
+        return tuple(
+            [
+                (
+                    name if type(name) is str else self.of(name),
+                    (type(part), part) if type(part) in LITERAL else self.of(part),
+                )
+                for name, part in parts
+            ]
+        )
 
     def field(self, part: Any) -> Hashable:
         """Return which field it is: of a model, or of none."""
