@@ -236,6 +236,14 @@ class LiveView:
         """Whether anybody waits for what happens to it."""
         return bool(self.audience or self.openings or self.readers)
 
+    def first_client(self) -> object | None:
+        """Return who waits for rows first: a listener, or one who asks as often as it asks."""
+        for opening in self.openings:
+            return opening.ref.listener
+        for reading in self.readers:
+            return reading.viewer
+        return None
+
     @property
     def is_settled(self) -> bool:
         """Whether all who want it have its rows, and it needs nothing but changes."""

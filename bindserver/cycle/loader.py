@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from queue import SimpleQueue
 
 from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -18,6 +17,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.capture.log import log_of
 from bindserver.conf import conf
 from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.load_queue import LoadQueue
 from bindserver.database import database_of
 from bindserver.database.pacing import Pacer, collector
 from bindserver.database.snapshot import connect, open_connection, snapshot, vouch
@@ -74,13 +74,28 @@ class Wanted:
     queries: Sequence[Query] = ()
 
     def __post_init__(self) -> None:
-        if not self.queries:
+        if len(self.queries) != len(self.lives):
             object.__setattr__(self, "queries", [live.query for live in self.lives])
 
     def some(self, start: int, stop: int) -> Wanted:
         """Return what is wanted of some of the views."""
-        lives, queries = self.lives[start:stop], self.queries[start:stop]
+        return self.those(range(len(self.lives))[start:stop])
+
+    def those(self, places: Sequence[int]) -> Wanted:
+        """Return what is wanted of the views in these places."""
+        lives, queries = [self.lives[at] for at in places], [self.queries[at] for at in places]
         return replace(self, lives=lives, queries=queries)
+
+    def client(self) -> object | None:
+        """Return who waits for first rows of one of the views; None where one has rows already, or
+        nobody waits for any."""
+        if any(live.loaded for live in self.lives):
+            return None
+        return next((live.first_client() for live in self.lives if live.wanted), None)
+
+
+class Unneeded(Exception):
+    """Nobody waits for a view any more, so that it was not read."""
 
 
 class Loader:
@@ -94,7 +109,7 @@ class Loader:
     def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
         self._alias = alias
         self._done = done
-        self._wanted: SimpleQueue[Wanted | None] = SimpleQueue()
+        self._wanted: LoadQueue[Wanted] = LoadQueue()
         self._thread: threading.Thread | None = None
         self._watchdog: Watchdog | None = None
         self._pacer = Pacer(0)
@@ -108,7 +123,8 @@ class Loader:
             )
             self._thread.start()
         for start in range(0, len(wanted.lives), VIEWS_AT_ONCE):
-            self._wanted.put(wanted.some(start, start + VIEWS_AT_ONCE))
+            some = wanted.some(start, start + VIEWS_AT_ONCE)
+            self._wanted.put(some, some.client())
 
     def give_up(self) -> None:
         """Let what is being loaded fail now: the database has been lost, to others too."""
@@ -121,7 +137,7 @@ class Loader:
             self._stopping = True
             self._pacer.expire()
             self.give_up()
-            self._wanted.put(None)
+            self._wanted.close()
             self._thread.join()
 
     def _run(self) -> None:
@@ -129,8 +145,10 @@ class Loader:
         watchdog = self._watchdog = Watchdog(connection)
         try:
             while (wanted := self._wanted.get()) is not None and not self._stopping:
-                with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
-                    results = self._load_all(wanted, connection)
+                needed, results = _parted(wanted)
+                if needed.lives:
+                    with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
+                        results += self._load_all(needed, connection)
                 for loaded in results:
                     self._done(loaded)
         finally:
@@ -186,6 +204,32 @@ class Loader:
             )
             for live, query, rows in zip(wanted.lives, wanted.queries, rows_by_slot, strict=True)
         ]
+
+
+def _parted(wanted: Wanted) -> tuple[Wanted, list[Loaded]]:
+    """Return what is wanted still, and what has become of the rest: nothing was read.
+
+    A view's followers belong to another thread. Whether there are any is one look that may be old
+    by a moment: who comes after it has the view loaded again.
+    """
+    needed, gone = list[int](), list[int]()
+    for at, live in enumerate(wanted.lives):
+        (needed if live.wanted else gone).append(at)
+    if not gone:
+        return wanted, []
+    dropped, now = wanted.those(gone), time.monotonic()
+    return wanted.those(needed), [
+        Loaded(
+            live=live,
+            query=query,
+            rows=None,
+            position=wanted.since,
+            recorder=LearningRecorder(),
+            began=now,
+            problem=Unneeded(),
+        )
+        for live, query in zip(dropped.lives, dropped.queries, strict=True)
+    ]
 
 
 def _told(raised: Exception, connection: BaseDatabaseWrapper) -> Exception:

@@ -7,8 +7,8 @@ from functools import partial
 
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
-from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.loader import Loaded, Wanted
+from bindserver.cycle.live_view import LiveView, ViewState
+from bindserver.cycle.loader import Loaded, Unneeded, Wanted
 from bindserver.engine.events import Arrived, Published
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import Unavailable
@@ -43,8 +43,11 @@ class Loads:
         if loaded.rows is not None:
             live.shape.cost.note_whole(loaded.seconds, len(loaded.rows.keys))
         self._context.store.lanes.spend(live, loaded.seconds)
-        # Else it was set aside, and perhaps read to newer rows.
-        if live.awaits(loaded.began, loaded.query):
+        if not live.awaits(loaded.began, loaded.query):
+            return  # it was set aside, and perhaps read to newer rows
+        if isinstance(loaded.problem, Unneeded):
+            live.state = ViewState.NEW  # whoever has come since has it loaded again
+        else:
             self._failures.attempt(live, partial(self._take, loaded))
 
     def _take(self, loaded: Loaded, live: LiveView) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from queue import SimpleQueue
 from typing import Any
+from unittest.mock import patch
 
 from django.db import connections
 
@@ -19,7 +22,7 @@ from bindserver.cycle.inbox import Caller, Hint, Request, SessionRequest
 from bindserver.cycle.lag import LaggingViews, lagging_views
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Loaded, Loader
+from bindserver.cycle.loader import Loaded, Loader, Wanted
 from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import ViewStore
 from bindserver.cycle.waiting import EVERYTHING
@@ -167,6 +170,16 @@ class Turning:
         """Take one turn alone; return whether it wants another at once."""
         items, self._requests = [*self._requests, *loaded], []
         return self._turn(items) or bool(self._requests)
+
+    @contextmanager
+    def loader_held(self) -> Iterator[None]:
+        """Hold up what the loader is to begin with, until the block ends."""
+        held: list[Wanted] = []
+        load = self.loader.load
+        with patch.object(self.loader, "load", held.append):
+            yield
+        for wanted in held:
+            load(wanted)
 
     def next_load(self) -> Loaded:
         """Wait for what the loader is reading."""

@@ -121,6 +121,17 @@ class TestACheapView:
         assert cheap.column("stock")[0] == dear.column("stock")[0] == 7
         assert told(turning) == []
 
+    def test_is_told_before_a_binding_is_read_that_nobody_has_measured(
+        self, turning: Turning, clock: Clock, numbered: type[Binding[Product]]
+    ) -> None:
+        cheap = turning.follow(part())
+        turning.turn()
+        Product.objects.filter(pk=10).update(stock=7)
+        new = turning.follow(numbered(params={"category": 1}))
+        turning.take_one()
+        assert turning.early == [cheap]
+        assert cheap.column("stock")[0] == new.column("stock")[0] == 7
+
     def test_is_told_before_those_that_are_dear_together(
         self, turning: Turning, clock: Clock, numbered: type[Binding[Product]]
     ) -> None:
@@ -202,6 +213,27 @@ class TestADearView:
         turning.take_one(turning.next_load())
         turning.turn()
         assert set(dear.column("stock")) == {8}
+
+    def test_is_not_loaded_once_nobody_waits_for_it_and_is_again_for_who_comes(
+        self, turning: Turning, clock: Clock, numbered: type[Binding[Product]]
+    ) -> None:
+        turning.follow(numbered(params={"category": 1}))
+        turning.turn()
+        make_loaders(turning, "numbered")
+        with turning.loader_held():
+            for category in (2, 3):
+                turning.follow(numbered(params={"category": category}))
+            turning.take_one()
+            gone = [live for live in views(turning, "numbered") if not live.loaded]
+            for live in gone:
+                live.release_all()
+        dropped = [turning.next_load() for _ in gone]
+        assert [loaded.rows for loaded in dropped] == [None, None]
+        turning.take_one(*dropped)
+        assert [live.state for live in gone] == [ViewState.NEW] * 2
+        late = turning.follow(numbered(params={"category": 2}))
+        turning.turn()
+        assert late.told() == ["sync"]
 
     def test_is_the_loader_s_at_once_where_another_shape_of_its_binding_is(
         self, turning: Turning, clock: Clock, numbered: type[Binding[Product]]
