@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Model, QuerySet, Subquery
+from django.db.models import Field, Model, QuerySet, Subquery
 from django.db.models.query import (
     FlatValuesListIterable,
     NamedValuesListIterable,
@@ -15,6 +15,7 @@ from django.db.models.query import (
     ValuesIterable,
     ValuesListIterable,
 )
+from django.db.models.sql import Query as SQLQuery
 
 from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.columns import has_dicts
@@ -188,7 +189,7 @@ def ordered(
     sign = 1 if query.standard_ordering else -1  # `reverse()` turns whatever order there is
     # Among the columns of values() an annotation may be called like a field.
     fields = [item for item in items if _column_of(item) not in query.annotations]
-    directions = [_direction(queryset.model, item, sign, alias) for item in fields]
+    directions = [_direction(queryset, item, sign, alias) for item in fields]
     told = len(fields) == len(items) and all(direction is not None for direction in directions)
     if told and not query.extra:
         return [d for d in directions if d is not None], queryset.order_by(*items)
@@ -212,21 +213,31 @@ def _ordered_by_extra(queryset: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _direction(
-    model: type[Model], item: Any, sign: int, alias: str
+    queryset: QuerySet[Any], item: Any, sign: int, alias: str
 ) -> tuple[str, int, Sorting] | None:
     """Return the attribute and sign of an order column that Python sorts as the database does, and
     how."""
     if not isinstance(item, str):
         return None
+    model: type[Model] = queryset.model
     name, sign = item.lstrip("-"), -sign if item.startswith("-") else sign
     fields = {f.name: f for f in model._meta.concrete_fields} | {"pk": model._meta.pk}
     column = fields.get(name)
     if column is None or column.null or not keeps(model, column.attname):
         return None
+    if not _is_loaded(queryset.query, column):
+        return None  # asking a row for it would load it, and a serializer may see that
     if column.model._meta.concrete_model is not model._meta.concrete_model:
         return None  # a parent's, in a table that is joined
     sorting = database_of(connections[alias].vendor).sorting(column)
     return None if sorting is None else (column.attname, sign, sorting)
+
+
+def _is_loaded(query: SQLQuery, column: Field[Any, Any]) -> bool:
+    """Return whether rows bring a column along: `only()` and `defer()` leave some out."""
+    names, defer = query.deferred_loading
+    named = not names.isdisjoint({column.name, column.attname})
+    return named is not defer or column.primary_key
 
 
 def why_whole(queryset: QuerySet[Any], limit: int | None) -> str | None:

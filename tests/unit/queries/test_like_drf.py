@@ -88,6 +88,43 @@ def as_drf(queryset: QuerySet[Any], kind: Any) -> list[Any]:
         return sent
 
 
+# Columns that rows do not bring along.
+
+
+class DeferredRow(ProductRow):
+    deferred = serializers.SerializerMethodField()
+
+    def get_deferred(self, row: Product) -> list[str]:
+        return sorted(row.get_deferred_fields())
+
+    class Meta(ProductRow.Meta):
+        fields = ["id", "deferred"]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    "queryset",
+    [Product.objects.only("name"), Product.objects.defer("stock")],
+    ids=["only", "defer"],
+)
+def test_an_order_by_a_column_that_is_left_out_does_not_load_it(
+    queryset: QuerySet[Any], django_assert_num_queries: Any
+) -> None:
+    for number in range(3):
+        Product.objects.create(name=f"product {number}", stock=3 - number)
+
+    class Bound(Binding[Product]):
+        serializer_class = DeferredRow
+        ordering = ["stock"]
+
+        def get_queryset(self) -> QuerySet[Any]:
+            return queryset.all()
+
+    with django_assert_num_queries(1):
+        loaded = load(Bound())
+    assert loaded == as_drf(queryset.order_by("stock", "pk"), DeferredRow)
+
+
 # The list.
 
 
