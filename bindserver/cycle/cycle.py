@@ -267,7 +267,8 @@ class Cycle:
     def _note_lagging(self, position: Position) -> None:
         """Note how views stand, for threads that may not look at them."""
         since = time.monotonic() if self._behind_since is None else self._behind_since
-        self._lagging = lagging_views(self._store.routing.held_back(), position, since)
+        routing = self._store.routing
+        self._lagging = lagging_views(routing.held_back(), position, since, routing.loading)
 
     def _run_in_snapshot(
         self,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.engine.changes import Position
+
+NONE: Mapping[str, Mapping[LiveView, float]] = {}
 
 
 class LagReason(Enum):
@@ -42,7 +45,10 @@ class LaggingViews:
 
 
 def lagging_views(
-    views: Iterable[LiveView], position: Position, since: float
+    views: Iterable[LiveView],
+    position: Position,
+    since: float,
+    loading: Mapping[str, Mapping[LiveView, float]] = NONE,
 ) -> tuple[LaggingViews, ...]:
     """Return which views a turn has not brought to its snapshot, and note since when on each.
 
@@ -50,6 +56,8 @@ def lagging_views(
         views: all there are; those that nobody waits for do not count.
         position: the snapshot's.
         since: when it was last known that views are as the database is, on the monotonic clock.
+        loading: further ones whose first rows are being loaded, by name, in the order in which
+            that began; and when it did.
     """
     found: dict[tuple[str, LagReason], list[float]] = defaultdict(list)
     for live in views:
@@ -58,15 +66,16 @@ def lagging_views(
             continue
         if live.behind_since is None:
             live.behind_since = since
-        found[_name(live), _reason(live)].append(live.behind_since)
+        found[live.name, _reason(live)].append(live.behind_since)
+    counts = {key: (len(times), min(times)) for key, times in found.items()}
+    for name, alike in loading.items():
+        count, first = counts.get((name, LagReason.LOADING), (0, math.inf))
+        first = min(first, next(iter(alike.values())))
+        counts[name, LagReason.LOADING] = count + len(alike), first
     return tuple(
-        LaggingViews(event=event, reason=reason, count=len(times), since=min(times))
-        for (event, reason), times in sorted(found.items(), key=lambda item: item[0][0])
+        LaggingViews(event=event, reason=reason, count=count, since=first)
+        for (event, reason), (count, first) in sorted(counts.items(), key=lambda item: item[0][0])
     )
-
-
-def _name(live: LiveView) -> str:
-    return live.event or live.query.model._meta.label
 
 
 def _reason(live: LiveView) -> LagReason:

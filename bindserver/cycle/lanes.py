@@ -29,6 +29,9 @@ from bindserver.cycle.live_view import LiveView
 
 logger = logging.getLogger("bindserver")
 
+SLICE = 2.0
+"""For so many times `TURN_SECONDS` a turn does one kind of work for newcomers."""
+
 
 class Work(Protocol):
     """Something that a turn does to views of one binding."""
@@ -69,6 +72,12 @@ class Lanes:
     def seconds(self) -> float:
         """For how long a turn reads what is cheap, and then what is dear."""
         return math.inf if self._endless else float(conf.TURN_SECONDS)
+
+    def slice_until(self) -> float:
+        """Return until when a turn may do one kind of work for newcomers, on the monotonic clock:
+        take what was loaded, serve requests, ask bindings again. What lives comes after, and
+        waits for no more than that."""
+        return time.monotonic() + min(float(conf.QUERY_SECONDS), SLICE * self.seconds)
 
     def part(self, works: Iterable[Some]) -> tuple[list[Some], list[Some]]:
         """Return what is cheap, what was read longest ago first, and what is dear."""

@@ -131,6 +131,7 @@ class LiveView:
         "event",
         "failures",
         "given",
+        "has_moved",
         "held",
         "incarnation",
         "instances",
@@ -172,7 +173,7 @@ class LiveView:
         self._look_at = look_at
         self._state = ViewState.NEW
         self.suspect = False
-        self.superseded = False
+        self.superseded = self.has_moved = False
         self._awaits_since = -math.inf
         self._awaits_rows_of = query
         self.audience: dict[SubscriptionRef, None] = {}
@@ -232,6 +233,11 @@ class LiveView:
         self.behind_since = None
 
     @property
+    def name(self) -> str:
+        """What operators know it by: its event, or its model where it is not published."""
+        return self.event or self.query.model._meta.label
+
+    @property
     def wanted(self) -> bool:
         """Whether anybody waits for what happens to it."""
         return bool(self.audience or self.openings or self.readers)
@@ -262,6 +268,7 @@ class LiveView:
     def await_answer(self, opening: Opening) -> None:
         """Have a subscription wait for its first answer."""
         self.openings.append(opening)
+        self.has_moved |= opening.moved
         self._look_at(self)
 
     def await_rows(self, readings: Iterable[Reading]) -> None:
@@ -310,8 +317,10 @@ class LiveView:
 
     @property
     def is_with_loader(self) -> bool:
-        """Whether nobody can do anything for it before its first rows have been loaded."""
-        return self._state is ViewState.LOADING and self.loaded_at == -math.inf
+        """Whether nothing can be done for it before its first rows have been loaded, and nobody is
+        to be told anything: those who wait for it have none of its rows, nor of one before it."""
+        first = self._state is ViewState.LOADING and self.loaded_at == -math.inf
+        return first and self.wanted and not (self.audience or self.has_moved)
 
     def await_load(self) -> None:
         """Have the loader's rows waited for, in place of any that it is reading already."""

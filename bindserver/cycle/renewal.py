@@ -7,7 +7,6 @@ from functools import partial
 
 from bindserver.bindings.permissions import PermissionFailed
 from bindserver.bindings.refusals import code_of_end
-from bindserver.conf import conf
 from bindserver.cycle.admission import move
 from bindserver.cycle.asking import Evaluated
 from bindserver.cycle.context import TurnContext
@@ -46,7 +45,7 @@ class Renewal:
         A snapshot is not held for long, however many there are: the views of the others stay where
         they are until the next one.
         """
-        until, late = time.monotonic() + conf.QUERY_SECONDS, False
+        until, late = self._context.store.lanes.slice_until(), False
         for viewer in list(self._context.store.overdue):
             if not viewer.refs:
                 self._forget(viewer)

@@ -6,6 +6,7 @@ unless a table that it reads has changed since. So a turn that looks at no view 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Hashable, Iterator
 from weakref import WeakKeyDictionary
 
@@ -30,6 +31,8 @@ class Routing:
         held: the shapes that read a table which has changed, until they are moved.
         unsettled: the views that the next turn is to look at: they do not ride, or somebody waits
             for an answer. Some are wanted by nobody any more.
+        loading: those whose first rows the loader reads, for newcomers alone, by what they are
+            called; and since when. A turn has nothing to do for them, however many they are.
         idle: those that nobody waits for, in the order in which they came to be so.
     """
 
@@ -38,6 +41,7 @@ class Routing:
         self._columns = columns or ReadColumns()
         self.held: dict[LiveShape[LiveView], None] = {}
         self.unsettled: dict[LiveView, None] = {}
+        self.loading: dict[str, dict[LiveView, float]] = {}
         self.idle: dict[LiveView, None] = {}
         self._shapes: dict[Hashable, LiveShape[LiveView]] = {}
         self._by_table: dict[str, dict[LiveShape[LiveView], None]] = {}
@@ -87,6 +91,7 @@ class Routing:
         """Forget a view."""
         self._dismount(live)
         self.unsettled.pop(live, None)
+        self._stop_loading(live)
         self.idle.pop(live, None)
         self._leave(live.shape)
 
@@ -113,11 +118,21 @@ class Routing:
     # Views ride, or do not.
 
     def look_at(self, live: LiveView) -> None:
-        """Have the next turn look at a view."""
-        self.unsettled[live] = None
+        """Have the next turn look at a view, or the one that has its first rows."""
+        if live.is_with_loader and not live.query.carried.tables:  # which are watched meanwhile
+            self.loading.setdefault(live.name, {}).setdefault(live, time.monotonic())
+            self.unsettled.pop(live, None)
+        else:
+            self._stop_loading(live)
+            self.unsettled[live] = None
         self.idle.pop(live, None)
         if live.state is not ViewState.READY or live.stale:
             self._dismount(live)
+
+    def _stop_loading(self, live: LiveView) -> None:
+        alike = self.loading.get(live.name)
+        if alike is not None and alike.pop(live, None) is not None and not alike:
+            del self.loading[live.name]
 
     def dismount(self, live: LiveView) -> None:
         """Have a view moved by itself."""
@@ -216,8 +231,14 @@ class Routing:
                 yield from shape.riding()
         yield from self._carrying.concerned([Change(table=table, pks=None) for table in tables])
 
+    def loaded_first(self) -> Iterator[LiveView]:
+        """Yield the views whose first rows the loader reads."""
+        for alike in self.loading.values():
+            yield from alike
+
     def held_back(self) -> Iterator[LiveView]:
-        """Yield the views that may not be where the present is: all others are."""
+        """Yield the views that may not be where the present is, those aside whose first rows are
+        being loaded: all others are."""
         yield from self.unsettled
         for shape in self.held:
             yield from shape.riding()

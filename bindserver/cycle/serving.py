@@ -10,7 +10,6 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.params import validate
 from bindserver.bindings.refusals import code_of_end, refusing
 from bindserver.bindings.registry import BindingClass, registry
-from bindserver.conf import conf
 from bindserver.cycle.admission import await_rows, move
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
@@ -53,7 +52,7 @@ class Serving:
         self._failures = failures
         self._renewal = renewal
         self.postponed: list[Request] = []
-        self._until = time.monotonic() + conf.QUERY_SECONDS
+        self._until = context.store.lanes.slice_until()
         self._late = False
 
     def serve(self, request: Request) -> None:

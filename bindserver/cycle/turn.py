@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import time
 from collections.abc import Collection, Iterable
 
 from bindserver.cycle.advance import Advance
@@ -46,11 +47,16 @@ class Turn:
         renewal = Renewal(context, failures)
         renewal.run()  # first, so that nobody is told of a view that is theirs no more
         advance, loads = Advance(context, failures), Loads(context, failures)
+        until = context.store.lanes.slice_until()
+        taken = 0
         for item in items:
-            if isinstance(item, Loaded) and item.live in context.staying:
+            if not isinstance(item, Loaded):
+                continue
+            if item.live in context.staying or (taken and time.monotonic() >= until):
                 self.postponed.append(item)
-            elif isinstance(item, Loaded):
+            else:
                 loads.take(item)
+                taken += 1
         requests = [item for item in items if not isinstance(item, Loaded)]
         # Those who ask for something, and those whose views are others now.
         serving = Serving(context, failures, renewal)
@@ -86,11 +92,9 @@ class Turn:
         routing, staying = self._context.store.routing, self._context.staying
         # Those that stay may be where the present is, but their time has come: they must not ride.
         passed = {*left, *staying}
-        looked_at = [live for live in routing.unsettled if not live.is_with_loader]
-        for live in looked_at:
-            if live not in passed:
-                self._answer(live)
-                routing.settle(live)
+        for live in [live for live in routing.unsettled if live not in passed]:
+            self._answer(live)
+            routing.settle(live)
 
     def _answer(self, live: LiveView) -> None:
         """Answer all who wait for the view's rows, if they are here.

@@ -307,7 +307,7 @@ class ViewStore:
         """Return the views that nobody looks at."""
         return [
             live
-            for live in (*self.routing.idle, *self.routing.unsettled)
+            for live in (*self.routing.idle, *self.routing.unsettled, *self.routing.loaded_first())
             if not live.wanted and not any(viewer.refs for viewer in self._led[live])
         ]
 
@@ -371,10 +371,13 @@ class ViewStore:
                 live.wanted and live.state is not ViewState.LOADING
                 for live in self.routing.unsettled
             )
-            or any(
-                viewer.refs and viewer.depends()
-                for live in self.routing.unsettled
-                for viewer in self._led[live]
+            or (
+                len(self._dependents) > 0
+                and any(
+                    viewer.refs and viewer.depends()
+                    for live in (*self.routing.unsettled, *self.routing.loaded_first())
+                    for viewer in self._led[live]
+                )
             )
         )
 

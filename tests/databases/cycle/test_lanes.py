@@ -14,8 +14,11 @@ from django.test import override_settings
 
 from bindserver import Binding
 from bindserver.bindings.registry import registry
+from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
+from bindserver.engine.effects import Ask
+from bindserver.engine.protocol import Subscribe
 from tests.app.bindings import TagBinding
 from tests.app.models import Booking, Product, Tag
 from tests.support.passing import passing_time
@@ -25,6 +28,8 @@ from tests.support.turning import Follower, Turning, part
 LONG = 5.0
 SETTINGS = {"TURN_SECONDS": 1.0, "VIEW_SHARE": 0.25}
 """No machine is so busy that anything here would seem dear by itself."""
+NO_TIME = {**SETTINGS, "TURN_SECONDS": 1e-9}
+"""A turn does one of each kind of work."""
 ONE_EACH = {**SETTINGS, "QUERY_SECONDS": 0}
 """A turn reads one of the dear ones."""
 
@@ -164,6 +169,58 @@ class TestACheapView:
         turning.turn()
         assert [set(follower.column("stock")) for follower in many] == [{8}] * 3
         assert told(turning) == []
+
+
+class TestWhatLives:
+    """It waits for a slice of what newcomers want at most, however many they are."""
+
+    @pytest.fixture
+    def living(self, turning: Turning, clock: Clock) -> Follower:
+        living = turning.follow(part())
+        turning.turn()
+        return living
+
+    def test_does_not_wait_for_all_who_ask(self, turning: Turning, living: Follower) -> None:
+        new = [turning.follow(part(category=number)) for number in (1, 2, 3)]
+        Product.objects.filter(pk=10).update(stock=7)
+        with override_settings(BINDSERVER=NO_TIME):
+            assert turning.take_one()
+            assert living.column("stock")[0] == 7
+            assert len(turning.views()) == 2
+        turning.turn()
+        assert [follower.told() for follower in new] == [["sync"]] * 3
+
+    def test_does_not_wait_for_all_that_was_loaded(
+        self, turning: Turning, living: Follower
+    ) -> None:
+        new = [turning.follow(part(category=number)) for number in (1, 2, 3)]
+        with override_settings(BINDSERVER={**SETTINGS, "SYNC_ROWS": 1}):
+            turning.take_one()
+            loaded = [turning.next_load() for _ in new]
+        Product.objects.filter(pk=10).update(stock=7)
+        with override_settings(BINDSERVER=NO_TIME):
+            assert turning.take_one(*loaded)
+            assert living.column("stock")[0] == 7
+            assert [follower.told() for follower in new].count(["sync"]) == 1
+            turning.take_one(), turning.take_one()
+        assert [f.column("id") for f in new] == [[10, 11], [20, 21], [30, 31]]
+
+    def test_does_not_wait_until_all_were_asked_again_who_they_are(
+        self, turning: Turning, living: Follower
+    ) -> None:
+        others = [Follower() for _ in range(3)]
+        for number, follower in enumerate(others, start=1):
+            message = Subscribe(event="shaky", params={"category": number})
+            turning.ask(SessionRequest(follower, Caller(), Ask(number=1, message=message)))
+        turning.turn()
+        Tag.objects.create(name="new")
+        Product.objects.filter(pk=10).update(stock=7)
+        with override_settings(BINDSERVER=NO_TIME):
+            assert turning.take_one()
+            assert living.column("stock")[0] == 7
+            assert len(turning.store.overdue) == 2
+        turning.turn()
+        assert not turning.store.overdue
 
 
 class TestADearView:
