@@ -134,4 +134,6 @@ def serve(plan: Plan, sock: socket.socket) -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
+    # Whoever says it again must not make an end in order look like a failure.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(0)

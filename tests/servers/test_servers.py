@@ -90,6 +90,14 @@ def ws(process: Process, path: str = "ws/") -> str:
     return f"ws://127.0.0.1:{process.port}/{path}"
 
 
+def told_until_it_ends(process: Process) -> int:
+    """Send SIGTERM every few milliseconds until the process has ended; return its status."""
+    while (status := process.status()) is None:
+        os.kill(process.pid, signal.SIGTERM)
+        time.sleep(0.005)
+    return status
+
+
 SERVERS = {
     "manage.py": [*MANAGE, "--port", "PORT"],
     "uvicorn": [sys.executable, "-m", "uvicorn", "tests.asgi:application", "--port", "PORT"],
@@ -160,6 +168,16 @@ class TestStopping:
             assert await talk.closed() == 1012
             assert await other.closed() == 1012
             assert await stopping == 0
+        assert "Traceback" not in process.log
+
+    async def test_ends_in_order_though_it_is_told_so_again_and_again(
+        self, start: Start, database: Path
+    ) -> None:
+        process = start(SERVERS["manage.py"])
+        async with talking(ws(process)) as talk:
+            await talk.follow("tags")
+            assert await asyncio.to_thread(told_until_it_ends, process) == 0
+            assert await talk.closed() == 1012
         assert "Traceback" not in process.log
 
     async def test_while_rows_fly_is_quiet_too(self, start: Start, database: Path) -> None:

@@ -63,6 +63,11 @@ class Process:
         assert self._process is not None
         return self._process.pid
 
+    def status(self) -> int | None:
+        """Return with which status it has ended; None while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
     def start(self) -> Process:
         """Start it, and return when its port answers."""
         self.launch()
