@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -35,6 +36,7 @@ DEFAULTS: dict[str, Any] = {
     "RELAY_GROUP": "bindserver",
     "REVALIDATE_SECONDS": 60.0,
     "RING_BYTES": 1024 * 1024,
+    "RUNTIME_INSTALL": True,
     "SLOW_CLIENT_SECONDS": 30.0,
     "SNAPSHOT_SECONDS": 30.0,
     "STALE_SECONDS": 5.0,
@@ -93,29 +95,46 @@ class Settings:
 
 
 def _problem(name: str, value: object) -> str | None:
-    if name == "CAPTURE":
-        choices = ("auto", "log", "signals")
-        return None if value in choices else f"BINDSERVER['CAPTURE'] is one of {choices}."
-    if name == "AUTHENTICATE":
-        return None if value is None else _problem_of_path(name, value)
-    if name == "WEBSOCKET_PATH":
-        if isinstance(value, str) and value.startswith("/"):
-            return None
-        return "BINDSERVER['WEBSOCKET_PATH'] is a path such as '/ws/'."
-    if name == "ORIGINS":
-        return None if value is None else _problem_of_origins(value)
-    if name == "RELAY_GROUP":
-        if isinstance(value, str) and GROUP.fullmatch(value):
-            return None
-        return "BINDSERVER['RELAY_GROUP'] is a short name of letters, digits, '-', '_' and '.'."
+    """Return what is wrong with the value of a key, or None."""
+    return _PROBLEMS.get(name, _problem_of_number)(name, value)
+
+
+def _problem_of_number(name: str, value: object) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         return f"BINDSERVER[{name!r}] is a positive number."
-    if name == "VIEW_SHARE" and value > 1:
-        return "BINDSERVER['VIEW_SHARE'] is a share of the time: more than 0, and 1 at most."
     return None
 
 
-def _problem_of_origins(value: object) -> str | None:
+def _problem_of_share(name: str, value: object) -> str | None:
+    if isinstance(value, (int, float)) and value > 1:
+        return f"BINDSERVER[{name!r}] is a share of the time: more than 0, and 1 at most."
+    return _problem_of_number(name, value)
+
+
+def _problem_of_switch(name: str, value: object) -> str | None:
+    return None if isinstance(value, bool) else f"BINDSERVER[{name!r}] is True or False."
+
+
+def _problem_of_capture(name: str, value: object) -> str | None:
+    choices = ("auto", "log", "signals")
+    return None if value in choices else f"BINDSERVER[{name!r}] is one of {choices}."
+
+
+def _problem_of_address(name: str, value: object) -> str | None:
+    if isinstance(value, str) and value.startswith("/"):
+        return None
+    return f"BINDSERVER[{name!r}] is a path such as '/ws/'."
+
+
+def _problem_of_group(name: str, value: object) -> str | None:
+    if isinstance(value, str) and GROUP.fullmatch(value):
+        return None
+    return f"BINDSERVER[{name!r}] is a short name of letters, digits, '-', '_' and '.'."
+
+
+def _problem_of_origins(name: str, value: object) -> str | None:
+    if value is None:
+        return None
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
         return "BINDSERVER['ORIGINS'] is a list of origins such as 'https://shop.example'."
     for item in value:
@@ -127,12 +146,25 @@ def _problem_of_origins(value: object) -> str | None:
     return None
 
 
-def _problem_of_path(name: str, value: object) -> str | None:
+def _problem_of_function(name: str, value: object) -> str | None:
+    if value is None:
+        return None
     try:
         found = import_string(str(value))
     except (ImportError, AttributeError) as problem:
         return f"BINDSERVER[{name!r}] cannot be imported: {problem}."
     return None if callable(found) else f"BINDSERVER[{name!r}] names no function."
 
+
+_PROBLEMS: dict[str, Callable[[str, object], str | None]] = {
+    "AUTHENTICATE": _problem_of_function,
+    "CAPTURE": _problem_of_capture,
+    "ORIGINS": _problem_of_origins,
+    "RELAY_GROUP": _problem_of_group,
+    "RUNTIME_INSTALL": _problem_of_switch,
+    "VIEW_SHARE": _problem_of_share,
+    "WEBSOCKET_PATH": _problem_of_address,
+}
+"""What looks at the values of those keys that are no numbers, or no others."""
 
 conf = Settings()

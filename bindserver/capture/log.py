@@ -74,13 +74,15 @@ class Log(Protocol):
 
         Args:
             tables: the tables to watch; what is watched already stays so.
-            whole: whether to make the log where there is none: a server that puts missing triggers
-                back must not undo what an operator has just removed.
+            whole: whether to make the log where there is none, and to wait for locks: a server that
+                puts missing triggers back must not undo what an operator has just removed, nor
+                have all subscribers wait for somebody who writes.
 
         Returns:
             The statements that were run; none when all was in place.
 
         Raises:
+            CaptureBusy: somebody holds a lock; later it may do.
             LogRemoved: there is no log, and none is to be made.
             CaptureError: the database cannot have the log as it is.
         """

@@ -88,11 +88,8 @@ class LogSource:
             return
         wanted = tracked(self._tables | unknown, self._columns.by_table())
         missing = self._log.missing(wanted)
-        if missing:
-            names = ", ".join(item.table for item in missing)
-            logger.warning("bindserver: installing missing triggers on %s; a new epoch", names)
-            if self._install(missing):
-                mark = None  # the schema is another now: look once more
+        if missing and self._install(missing):
+            mark = None  # the schema is another now: look once more
         self._log.accept(wanted)
         watched = [item for item in wanted if item.table not in self._cannot_watch]
         self._watched_columns = self._log.columns(watched)
@@ -119,10 +116,14 @@ class LogSource:
         column that turns out to be read would have clients get all rows again and again.
         """
         installed = False
+        if conf.RUNTIME_INSTALL:
+            names = ", ".join(item.table for item in missing)
+            logger.warning("bindserver: installing missing triggers on %s; a new epoch", names)
         narrow = self._log.columns(missing)
         missing = [_or_whole(item, narrow.get(item.table)) for item in missing]
         for item in missing:
             try:
+                self._demand_allowed(item)
                 self._log.install([item], whole=False)
             except LogRemoved:
                 raise
@@ -136,6 +137,19 @@ class LogSource:
             else:
                 installed = True
         return installed
+
+    @staticmethod
+    def _demand_allowed(item: Tracked) -> None:
+        """Make sure that a server may change the schema.
+
+        Raises:
+            CaptureError: it may not.
+        """
+        if not conf.RUNTIME_INSTALL:
+            raise CaptureError(
+                "triggers are missing, and RUNTIME_INSTALL forbids servers to make them; run "
+                f"`manage.py bindings capture install --table {item.table}`"
+            )
 
     def prepared(self) -> bool:
         return self._log.schema_mark() == self._schema_mark

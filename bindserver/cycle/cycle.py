@@ -221,6 +221,7 @@ class Cycle:
             self._take_turn(items)
 
     def _take_turn(self, items: list[Request | Loaded]) -> None:
+        began = time.monotonic()
         connection, source = self._connect()
         for item in items:
             if isinstance(item, Hint):
@@ -250,6 +251,7 @@ class Cycle:
             logger.warning("bindserver: database %r is followed again", self.alias)
         self._losses = 0
         self._turned_at = time.monotonic()
+        self._store.lanes.turn_seconds = self._turned_at - began - turn.newcomers_seconds
         if turn.postponed:
             self._put_back(turn.postponed)
         elif turn.unanswered:

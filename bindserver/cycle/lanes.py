@@ -58,6 +58,9 @@ class Lanes:
     Args:
         clock: tells the time in seconds, and only rises.
         endless: whether everything counts as cheap, for turns that nobody else waits for.
+
+    Attributes:
+        turn_seconds: how long the last turn took, slices for newcomers aside.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Lanes:
     ) -> None:
         self._clock = clock
         self._endless = endless
+        self.turn_seconds = 0.0
         self._spaced: dict[LiveView, None] = {}
         self._told: set[BindingClass] = set()
 
@@ -76,8 +80,10 @@ class Lanes:
     def slice_until(self) -> float:
         """Return until when a turn may do one kind of work for newcomers, on the monotonic clock:
         take what was loaded, serve requests, ask bindings again. What lives comes after, and
-        waits for no more than that."""
-        return time.monotonic() + min(float(conf.QUERY_SECONDS), SLICE * self.seconds)
+        waits for no more than that, or than a turn takes anyway: else the turns themselves would
+        take up the time."""
+        seconds = max(SLICE * self.seconds, self.turn_seconds)
+        return time.monotonic() + min(float(conf.QUERY_SECONDS), seconds)
 
     def part(self, works: Iterable[Some]) -> tuple[list[Some], list[Some]]:
         """Return what is cheap, what was read longest ago first, and what is dear."""

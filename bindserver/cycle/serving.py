@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +34,22 @@ from bindserver.engine.protocol import Subscribe, Unsubscribe, canonical
 from bindserver.exceptions import Overtaken, Refusal, Unavailable
 from bindserver.queries.rows import Form
 from bindserver.user_code import apart
+
+
+def still_wanted(requests: Sequence[Request]) -> list[Request]:
+    """Return requests without the subscriptions that were taken back before anybody has looked at
+    them: a client that has gone left them."""
+    asked = [request for request in requests if isinstance(request, SessionRequest)]
+    gone = {request.ref for request in asked if isinstance(request.effect, Release)}
+    if not gone:
+        return list(requests)
+    return [request for request in requests if not _is_taken_back(request, gone)]
+
+
+def _is_taken_back(request: Request, gone: Collection[SubscriptionRef]) -> bool:
+    if not isinstance(request, SessionRequest) or request.ref not in gone:
+        return False
+    return isinstance(request.effect, Ask)
 
 
 class Serving:

@@ -16,7 +16,7 @@ from bindserver.cycle.loader import Loaded
 from bindserver.cycle.loads import Loads
 from bindserver.cycle.refresh import missed
 from bindserver.cycle.renewal import Renewal
-from bindserver.cycle.serving import Serving
+from bindserver.cycle.serving import Serving, still_wanted
 from bindserver.engine.events import Answered
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Subscribe
@@ -32,38 +32,24 @@ class Turn:
     Attributes:
         unanswered: whether another turn is needed at once.
         postponed: what it must deal with first, in order.
+        newcomers_seconds: how long it has worked for those who come or ask.
     """
 
     def __init__(self, context: TurnContext) -> None:
         self._context = context
         self.unanswered = False
+        self.newcomers_seconds = 0.0
         self.postponed: list[Request | Loaded] = []
 
     def run(self, items: Iterable[Request | Loaded]) -> None:
         """Take loads, move views to the present, serve requests, answer those who wait."""
-        items, context = list(items), self._context
+        context = self._context
         context.begin()
         failures = Failures(context)
-        renewal = Renewal(context, failures)
-        renewal.run()  # first, so that nobody is told of a view that is theirs no more
-        advance, loads = Advance(context, failures), Loads(context, failures)
-        until = context.store.lanes.slice_until()
-        taken = 0
-        for item in items:
-            if not isinstance(item, Loaded):
-                continue
-            if item.live in context.staying or (taken and time.monotonic() >= until):
-                self.postponed.append(item)
-            else:
-                loads.take(item)
-                taken += 1
-        requests = [item for item in items if not isinstance(item, Loaded)]
-        # Those who ask for something, and those whose views are others now.
-        serving = Serving(context, failures, renewal)
-        for request in [*renewal.left(), *requests]:
-            serving.serve(request)
-        self.postponed += serving.postponed
-        self.unanswered |= renewal.unwatched
+        began = time.monotonic()
+        self._serve(list(items), failures)
+        self.newcomers_seconds = time.monotonic() - began
+        advance = Advance(context, failures)
         advance.move()
         self._settle(advance.left())
         if advance.is_left:  # what is ready must not wait for what is dear
@@ -80,6 +66,30 @@ class Turn:
         """Return an opaque name of the committed state that the turn came to."""
         text = f"{self._context.position.epoch}.{self._context.position.mark}"
         return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+    # What newcomers want.
+
+    def _serve(self, items: list[Request | Loaded], failures: Failures) -> None:
+        """Do what newcomers want, a slice of each kind of work."""
+        context = self._context
+        renewal = Renewal(context, failures)
+        renewal.run()  # first, so that nobody is told of a view that is theirs no more
+        loads, until, taken = Loads(context, failures), context.store.lanes.slice_until(), 0
+        for item in items:
+            if not isinstance(item, Loaded):
+                continue
+            if item.live in context.staying or (taken and time.monotonic() >= until):
+                self.postponed.append(item)
+            else:
+                loads.take(item)
+                taken += 1
+        requests = still_wanted([item for item in items if not isinstance(item, Loaded)])
+        # Those who ask for something, and those whose views are others now.
+        serving = Serving(context, failures, renewal)
+        for request in [*renewal.left(), *requests]:
+            serving.serve(request)
+        self.postponed += serving.postponed
+        self.unanswered |= renewal.unwatched
 
     # Answers.
 

@@ -347,8 +347,11 @@ class Session:
     def gone(self) -> Iterator[Effect]:
         """Called when the connection is no more."""
         self._closed = True
-        self._asked.clear()
         self._outbox.clear()
+        for number, message in self._asked.items():
+            if isinstance(message, protocol.Subscribe):
+                yield Release(number=number)  # it need not even be looked at any more
+        self._asked.clear()
         for number in list(self._subscriptions):
             yield from self._forget(number)
 

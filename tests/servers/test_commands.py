@@ -82,6 +82,18 @@ class TestInstalling:
         assert "app_product: triggers made\n" in printed
         assert "CREATE" not in printed
 
+    def test_watches_a_further_table_that_is_named(self) -> None:
+        run("capture", "install")
+        assert "django_session" not in run("capture", "status")
+        assert "django_session: triggers made\n" in run(
+            "capture", "install", "--table", "django_session"
+        )
+        assert "django_session" in run("capture", "status")
+
+    def test_knows_the_tables_of_models_alone(self) -> None:
+        with pytest.raises(CommandError, match=r"No installed model has the table 'nothing'"):
+            run("capture", "install", "--table", "nothing")
+
     def test_says_what_was_put_back(self) -> None:
         run("capture", "install")
         with connections["default"].cursor() as cursor:

@@ -152,6 +152,10 @@ class Turning:
         """Hand in a request; the next turn serves it."""
         self._requests.append(request)
 
+    def asked(self) -> list[SessionRequest]:
+        """Return what sessions have asked that no turn has served."""
+        return [asked for asked in self._requests if isinstance(asked, SessionRequest)]
+
     def turn(self) -> None:
         """Take a turn, and what others it takes until all is loaded."""
         self.statements = []

@@ -21,7 +21,7 @@ from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
 from bindserver.capture.tables import Tracked, named_in_entry, no_such
 from bindserver.database.sql import ask, run
 from bindserver.engine.changes import Change, Position, gathered
-from bindserver.exceptions import REMOVED, CaptureError, LogRemoved
+from bindserver.exceptions import REMOVED, CaptureBusy, CaptureError, LogRemoved
 
 META = "bindserver_meta"
 MAX_ENTRIES = 200_000
@@ -133,7 +133,7 @@ class SQLiteLog:
 
     def install(self, tables: Collection[Tracked], *, whole: bool = True) -> list[str]:
         self.demand(tables)
-        with self._writing():
+        with self._told_of_locks(), self._patience(whole), self._writing():
             if not (whole or self.installed()):
                 raise LogRemoved(REMOVED)
             statements = self.plan(tables)
@@ -196,6 +196,23 @@ class SQLiteLog:
                     raise
                 return 0
             return int(cursor.rowcount)
+
+    @contextmanager
+    def _told_of_locks(self) -> Iterator[None]:
+        """Have a lock that another connection holds be called that.
+
+        Raises:
+            CaptureBusy: there is one.
+        """
+        try:
+            yield
+        except OperationalError as problem:
+            if "locked" not in str(problem):
+                raise
+            raise CaptureBusy(
+                "another connection is writing to the database, and nobody else can until it has "
+                "committed"
+            ) from problem
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -32,6 +32,7 @@ from bindserver.exceptions import (
 )
 from bindserver.management.explaining import EXPLAINS, add_explain_arguments, explained_lines
 from bindserver.queries.behind import warning_of
+from bindserver.queries.dependencies import known_tables
 from bindserver.queries.tables import (
     Reads,
     columns_told,
@@ -122,6 +123,13 @@ class Command(BaseCommand):
             help="purge: keep entries younger than this (default: LOG_KEEP_SECONDS)",
         )
         capture.add_argument(
+            "--table",
+            action="append",
+            default=[],
+            metavar="TABLE",
+            help="install: watch this table too, whole, as a server's log asks for (repeatable)",
+        )
+        capture.add_argument(
             "--notify",
             action=argparse.BooleanOptionalAction,
             default=None,
@@ -210,7 +218,10 @@ class Command(BaseCommand):
         views = database_views(connections[alias])
         for binding, view in _on_views(reads, views):
             self.stderr.write(self.style.WARNING(" ".join(warning_of(binding, view))))
-        wanted = [t for t in _tracked(to_watch(reads, alias)) if t.table not in views]
+        if unknown := sorted(set(options["table"]) - known_tables()):
+            raise CommandError(f"No installed model has the table {unknown[0]!r}.")
+        watch = {**to_watch(reads, alias), **dict.fromkeys(options["table"])}
+        wanted = [t for t in _tracked(watch) if t.table not in views]
         tables, others = sift(log, wanted)
         names = ", ".join(item.table for item in tables) or "no table"
         made = _made(log, tables)

@@ -10,7 +10,7 @@ from django.db import connections
 
 from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.capture.tables import Tracked, tracked
-from bindserver.exceptions import CaptureError
+from bindserver.exceptions import CaptureBusy, CaptureError
 from tests.app.models import Product, Token
 from tests.databases.capture.logged import CATEGORY, PRODUCT, keys, since, wanted
 from tests.support.program import Program
@@ -34,6 +34,16 @@ class TestInstalling:
             log.install(wanted())
         assert not log.installed()
         assert log.status() == {"installed": False}
+
+    def test_a_server_waits_for_nobody_who_writes(self, log: SQLiteLog) -> None:
+        sessions = tracked({"django_session"})
+        writer = sqlite3.connect(connections["default"].settings_dict["NAME"], isolation_level=None)
+        writer.execute("BEGIN IMMEDIATE")
+        with pytest.raises(CaptureBusy, match="another connection is writing"):
+            log.install(sessions, whole=False)
+        writer.execute("ROLLBACK")
+        writer.close()
+        assert log.install(sessions, whole=False)
 
 
 class TestLogging:

@@ -17,7 +17,7 @@ from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.engine.effects import Ask
+from bindserver.engine.effects import Ask, Release
 from bindserver.engine.protocol import Subscribe
 from tests.app.bindings import TagBinding
 from tests.app.models import Booking, Product, Tag
@@ -189,6 +189,20 @@ class TestWhatLives:
             assert len(turning.views()) == 2
         turning.turn()
         assert [follower.told() for follower in new] == [["sync"]] * 3
+
+    def test_does_not_wait_for_those_who_have_gone_again(
+        self, turning: Turning, living: Follower
+    ) -> None:
+        gone = [turning.follow(part(category=number)) for number in (1, 2, 3)]
+        for request in turning.asked():
+            release = Release(number=request.ref.number)
+            turning.ask(SessionRequest(request.listener, Caller(), release))
+        Product.objects.filter(pk=10).update(stock=7)
+        with override_settings(BINDSERVER=NO_TIME):
+            turning.take_one()
+        assert living.column("stock")[0] == 7
+        assert len(turning.views()) == 1
+        assert [follower.told() for follower in gone] == [[]] * 3
 
     def test_does_not_wait_for_all_that_was_loaded(
         self, turning: Turning, living: Follower

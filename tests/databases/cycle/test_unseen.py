@@ -170,3 +170,23 @@ def test_big_views_arrive_for_a_role_that_only_reads_and_has_missed_something(
         connection.cursor().execute("RESET ROLE")
         owner.execute("DROP OWNED BY spectator")
         owner.execute("DROP ROLE spectator")
+
+
+def test_a_server_that_may_not_install_leaves_the_schema_and_says_what_to_run(
+    turning: Turning, caplog: pytest.LogCaptureFixture
+) -> None:
+    words = turning.follow(WordBinding(), "text")
+    turning.turn()
+    drop_triggers("app_word")
+    turning.look_at_schema()
+    with override_settings(BINDSERVER={"RUNTIME_INSTALL": False}):
+        turning.turn()
+        Word.objects.create(text="compared")
+        turning.compare_suspects()
+        turning.turn()
+        assert turning.source.unseen() == {"app_word"}
+        assert words.column("text") == ["compared"]
+        assert "manage.py bindings capture install --table app_word" in caplog.text
+        with connection.cursor() as cursor:
+            cursor.execute(TRIGGERS[connection.vendor].format(table="app_word"), [])
+            assert not cursor.fetchall()

@@ -417,7 +417,7 @@ def test_a_client_that_is_gone_gets_nothing_and_keeps_nothing() -> None:
     talk.publish(number, 6)
     talk.say("b")
     talk.perform(talk.session.gone())
-    assert talk.read() == "ask 2, release 1"
+    assert talk.read() == "ask 2, release 2, release 1"
     talk.accept()
     talk.say("c")
     talk.perform(talk.session.gone())
