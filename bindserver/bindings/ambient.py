@@ -198,7 +198,7 @@ def _attributes(holder: Any, names: Iterable[str]) -> Iterator[Any]:
         for name in names:
             if name in vars(base):
                 yield vars(base)[name]
-    if issubclass(kind, Model):
+    if issubclass(kind, Model) and kind is not Model:  # which code names too, to ask what it has
         for manager in kind._meta.managers:
             if manager.name in names:
                 yield from _attributes_of_manager(manager, names)

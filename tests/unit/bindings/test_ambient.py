@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import pytest
 from asgiref.local import Local
-from django.db.models import Manager, QuerySet
+from django.db.models import Manager, Model, QuerySet
 from django.utils import timezone, translation
 from rest_framework import serializers
 from rest_framework.permissions import AllowAny
@@ -186,3 +186,16 @@ def test_other_code_reads_nothing_of_the_kind() -> None:
 
     assert read_by(Plain, Product, Marked) == frozenset()
     assert Ambient.STATE in read_by(OfFunction, Product)
+
+
+class AskingBinding(Binding[Product]):
+    model = Product
+    fields = ("id",)
+
+    def get_queryset(self) -> QuerySet[Product]:
+        kind: Any = Model if self.user is None else type(self.user)
+        return Product.objects.filter(name=getattr(Model, "label", kind.__name__))
+
+
+def test_code_may_name_what_all_models_derive_from() -> None:
+    assert not read_by(AskingBinding, Product)
