@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 from asgiref.sync import AsyncToSync, SyncToAsync, sync_to_async
@@ -201,10 +202,21 @@ def wait(answer: Future[Snapshot], client: Client) -> Snapshot:
         except TimeoutError:
             pass
         with _place(client, in_thread=True):
-            give_back_connections()
+            if not give_back_connections():
+                _tell_of_kept_connections()
             return answer.result(timeout=max(0.0, patience - AT_ONCE_SECONDS))
     finally:
         answer.cancel()  # the cycle need not read for whoever has left
+
+
+@cache
+def _tell_of_kept_connections() -> None:
+    """Log, once, that requests hold a connection while they wait."""
+    logger.warning(
+        "bindserver: a viewset's request waits for its snapshot with a database connection, which "
+        "is in a transaction, or was told something: under ATOMIC_REQUESTS, mark the view with "
+        "transaction.non_atomic_requests"
+    )
 
 
 async def wait_on_loop(answer: Future[Snapshot], client: Client) -> Snapshot:

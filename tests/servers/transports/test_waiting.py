@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeServer, program_on
-from tests.servers.transports.test_rest import Answer, ask
 from tests.support.postgresql import PostgreSQLProgram
 from tests.support.program import Program
 from tests.support.server import Server
@@ -42,7 +41,8 @@ def make_held(
     def make(environment: dict[str, str] | None = None, **settings: Any) -> Server:
         own = {"DJANGO_SETTINGS_MODULE": "tests.projects.held.settings"}
         own["HELD_BY"] = str(tmp_path / "held")
-        server = make_server(environment={**own, **(environment or {})}, SYNC_ROWS=1, **settings)
+        patient = {"SYNC_ROWS": 1, "SNAPSHOT_SECONDS": 300, "QUERY_SECONDS": 60}
+        server = make_server(environment={**own, **(environment or {})}, **patient, **settings)
         with closing(program_on(server)) as program:
             program.add_products(3)
         return server.start()
@@ -101,15 +101,19 @@ async def asking(
         yield clients
 
 
-async def get(server: Server, path: str) -> Answer:
-    return await asyncio.to_thread(ask, server, path)
+async def get(server: Server, path: str, headers: dict[str, str] | None = None) -> bytes:
+    """Return what a page says."""
+    async with asking(server, path, 1, headers) as [client]:
+        status, _, body = await client.answer()
+    assert status == 200, body
+    return body
 
 
 async def until(server: Server, **wanted: Any) -> None:
     """Wait until the server says so of who waits."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
-            said = (await get(server, "/waiting/")).data
+            said = json.loads(await get(server, "/waiting/"))
             if all(said[name] == value for name, value in wanted.items()):
                 return
             await asyncio.sleep(0.05)
@@ -134,15 +138,18 @@ async def test_150_who_wait_hold_no_thread_and_no_connection(
     server = make(environment, MAX_WAITING_SNAPSHOTS=150, MAX_WAITING_SNAPSHOTS_PER_CLIENT=150)
     program = PostgreSQLProgram(server.url)
     ann = program.log_in("ann")
-    assert (await get(server, "/page/")).body == b"1"
+    assert await get(server, "/page/") == b"1"
     threads, connections = threads_of(server), connections_to(program)
-    async with asking(server, "/bindings/held/", 150, ann) as clients:
-        await until(server, snapshots=150, threads=0)
+    async with AsyncExitStack() as stack:
+        clients: list[Client] = []
+        while len(clients) < 150:  # to tell who asks takes a connection, and there are 100
+            clients += await stack.enter_async_context(asking(server, "/bindings/held/", 30, ann))
+            await until(server, snapshots=len(clients), threads=0)
         assert connections_to(program) <= connections + FEW
         async with asyncio.timeout(PATIENCE_SECONDS):
             while threads_of(server) > threads + FEW:  # they end by themselves
                 await asyncio.sleep(0.05)
-        assert (await get(server, "/page/")).body == b"1"
+        assert await get(server, "/page/") == b"1"
         assert not any(client.is_answered for client in clients)
         async with asking(server, "/bindings/held/", 1, ann) as [late]:
             status, headers, body = await late.answer()
@@ -165,7 +172,7 @@ async def test_one_client_cannot_take_all_places(
     make, let_go = make_held
     server = make(MAX_WAITING_SNAPSHOTS_PER_CLIENT=3)
     with closing(PostgreSQLProgram(server.url)) as program:
-        ann, bob = program.log_in("ann"), program.log_in("bob")
+        ann, bob, carl = (program.log_in(name) for name in ("ann", "bob", "carl"))
     async with AsyncExitStack() as stack:
         every = [
             await stack.enter_async_context(asking(server, "/bindings/held/", 3, who))
@@ -176,8 +183,7 @@ async def test_one_client_cannot_take_all_places(
             status, headers, body = await late.answer()
         assert (status, headers["retry-after"]) == (503, "2")
         assert b"BINDSERVER['MAX_WAITING_SNAPSHOTS_PER_CLIENT'] is 3" in body
-        # What is answered at once needs no place.
-        assert (await get(server, "/bindings/words/")).data == []
+        assert await get(server, "/bindings/words/", carl) == b"[]"
         let_go()
         for clients in every:
             assert [(await client.answer())[0] for client in clients] == [200, 200, 200]

@@ -20,6 +20,7 @@ from bindserver.http.api import SnapshotView
 from bindserver.http.waiting import (
     NoPlace,
     Places,
+    _tell_of_kept_connections,
     client_of,
     give_back_connections,
     let_go_of_thread,
@@ -124,6 +125,21 @@ class TestInAThread:
             wait(answer, "ann")
         assert answer.cancelled()
         assert waiting() == (0, 0)
+
+    def test_who_keeps_a_connection_is_told_of_once(
+        self, database: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        _tell_of_kept_connections.cache_clear()
+        with (
+            transaction.atomic(),
+            caplog.at_level(logging.WARNING),
+            override_settings(BINDSERVER={"SNAPSHOT_SECONDS": 0.2}),
+        ):
+            for _ in range(2):
+                with pytest.raises(TimeoutError):
+                    wait(Future[Snapshot](), "ann")
+        [told] = caplog.messages
+        assert "under ATOMIC_REQUESTS, mark the view" in told
 
 
 class TestOnALoop:
