@@ -7,7 +7,7 @@ that is marked as a coroutine function. There the request waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -63,20 +63,14 @@ class PendingResponse(Response):
     async def _render(self) -> HttpResponse:
         try:
             snapshot = await wait_on_loop(self._ask(), self._client)
-        except Exception as problem:
+            if self._by_code or self._callbacks or len(snapshot.rows) > ROWS_ON_LOOP:
+                return await sync_to_async(self._made)(snapshot)
+            return self._made(snapshot)
+        except Exception as problem:  # how that is told may be the project's code
             return await sync_to_async(self._refused)(problem)
-        make: Callable[[Snapshot], HttpResponse] = self._made
-        if self._by_code or self._callbacks or len(snapshot.rows) > ROWS_ON_LOOP:
-            made: Coroutine[Any, Any, HttpResponse] = sync_to_async(make)(snapshot)
-            return await made
-        return make(snapshot)
 
     def _made(self, snapshot: Snapshot) -> HttpResponse:
-        try:
-            answer = self._answer(snapshot)
-        except Exception as problem:
-            return self._refused(problem)
-        return self._replaced_by(answer)
+        return self._replaced_by(self._answer(snapshot))
 
     def _refused(self, problem: Exception) -> HttpResponse:
         return self._replaced_by(self._refuse(problem))
