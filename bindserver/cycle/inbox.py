@@ -100,6 +100,11 @@ class _Reading(Generic[Rows]):
 
     answer: Future[Rows] = field(default_factory=Future)
 
+    @property
+    def has_left(self) -> bool:
+        """Whether whoever asked has cancelled the answer."""
+        return self.answer.cancelled()
+
     def give(self, rows: Rows) -> None:
         """Answer, unless nobody waits any more."""
         if not self.answer.done() and self.answer.set_running_or_notify_cancel():

@@ -240,15 +240,13 @@ class LiveView:
     @property
     def wanted(self) -> bool:
         """Whether anybody waits for what happens to it."""
-        return bool(self.audience or self.openings or self.readers)
+        return bool(self.audience or self.openings) or any(not r.has_left for r in self.readers)
 
     def first_client(self) -> object | None:
         """Return who waits for rows first: a listener, or one who asks as often as it asks."""
         for opening in self.openings:
             return opening.ref.listener
-        for reading in self.readers:
-            return reading.viewer
-        return None
+        return next((reading.viewer for reading in self.readers if not reading.has_left), None)
 
     @property
     def is_settled(self) -> bool:
@@ -273,8 +271,14 @@ class LiveView:
 
     def await_rows(self, readings: Iterable[Reading]) -> None:
         """Have somebody wait for its rows, once."""
+        self.forget_who_left()
         self.readers += readings
         self._look_at(self)
+
+    def forget_who_left(self) -> None:
+        """Forget those who do not wait for its rows any more, though they were not answered."""
+        if any(reading.has_left for reading in self.readers):
+            self.readers = [reading for reading in self.readers if not reading.has_left]
 
     def answer_again(self, refs: Collection[SubscriptionRef]) -> None:
         """Have subscribers answered as if they had just come, with all rows."""

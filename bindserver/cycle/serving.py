@@ -236,6 +236,8 @@ class Serving:
 
     def _read(self, request: SnapshotRequest | ReadRequest) -> None:
         """Have a view answer a request for its rows, once they are the present ones."""
+        if request.has_left:
+            return
         try:
             viewer = self._viewer_of(request)
             self._renewal.renew(viewer)

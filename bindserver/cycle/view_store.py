@@ -300,6 +300,8 @@ class ViewStore:
 
         A view that stays would else gather a viewer for every user who ever came.
         """
+        for live in (*self.routing.unsettled, *self.routing.loaded_first()):
+            live.forget_who_left()
         before = time.monotonic() - conf.LINGER_SECONDS
         self._drop([live for live in self._idle() if live.used_at < before])
 

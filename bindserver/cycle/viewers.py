@@ -48,7 +48,9 @@ class Viewer:
 
     def is_served(self) -> bool:
         """Return whether anybody is subscribed, or waits for rows, as this viewer."""
-        return bool(self.refs) or any(reading.viewer is self for reading in self.live.readers)
+        return bool(self.refs) or any(
+            reading.viewer is self and not reading.has_left for reading in self.live.readers
+        )
 
     def tables(self) -> frozenset[str]:
         """Return the tables in which a change may have it asked again."""

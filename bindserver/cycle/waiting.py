@@ -49,3 +49,8 @@ class Reading:
     asked: Position
     viewer: object = None
     at: float = field(default_factory=time.monotonic)
+
+    @property
+    def has_left(self) -> bool:
+        """Whether they wait no more, as an HTTP client that has gone. Any thread may ask."""
+        return self.request.has_left

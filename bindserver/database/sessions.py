@@ -135,6 +135,12 @@ def _watch_of(connection: BaseDatabaseWrapper) -> SessionWatch | None:
     return None
 
 
+def was_told(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether something was said on a connection that another one would have to be told."""
+    watch = _watch_of(connection)
+    return watch is not None and watch.was_told()
+
+
 def switcher_of(alias: str) -> str | None:
     """Return what switches schemas on a database's connections: the name of its backend, or of a
     router; None where nothing is known to."""
@@ -161,8 +167,7 @@ def stands_elsewhere(alias: str) -> bool:
     is asked one question, on SQLite none.
     """
     connection = connections[alias]
-    watch = _watch_of(connection)
-    if switcher_of(alias) is not None or (watch is not None and watch.was_told()):
+    if switcher_of(alias) is not None or was_told(connection):
         return True
     if connection.vendor not in STATES or not (_is_open(connection) or _is_foreign(connection)):
         return False

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.core.handlers.asgi import ASGIRequest
+from django.db import InterfaceError, OperationalError, connections, transaction
 from django.http import Http404, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import reverse
@@ -21,11 +25,10 @@ from rest_framework.views import APIView
 
 from bindserver.bindings import permissions
 from bindserver.bindings.ambient import Ambient, read_by
-from bindserver.bindings.binding import Binding, alias_of, model_of
+from bindserver.bindings.binding import alias_of, model_of
 from bindserver.bindings.params import from_query
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass, registry, tables_named
-from bindserver.conf import conf
 from bindserver.cycle.failure_log import WRONG_VALUE, is_of_values
 from bindserver.cycle.inbox import Caller, Snapshot
 from bindserver.database.sessions import stands_elsewhere, usually_by_row
@@ -42,6 +45,8 @@ from bindserver.exceptions import (
     Unsound,
 )
 from bindserver.http.conditional import CURSOR_HEADER, is_known, mark, tag_of
+from bindserver.http.pending import PendingResponse
+from bindserver.http.waiting import client_of, give_back_connections, has_own_thread, wait
 from bindserver.hub.hub import hub
 from bindserver.hub.reader import snapshot_here
 from bindserver.queries.key_names import key_name
@@ -126,15 +131,63 @@ class SnapshotView(PlainAPIView):
 
     permission_classes = ()  # the binding's own are asked
 
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view, without the transaction that ATOMIC_REQUESTS would open: it would hold
+        a connection while the request waits."""
+        view: Any = super().as_view(**initkwargs)
+        for alias in connections:
+            view = transaction.non_atomic_requests(using=alias)(view)
+        return view
+
     def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:
         """Answer with the rows, or 304 where the caller has them already."""
-        snapshot = _snapshot(request, event)
+        query = request.query_params.copy()
+        for name in DRF_PARAMS:
+            query.pop(name, None)
+        caller = Caller(user=request.user, auth=request.auth)
+        try:
+            binding = registry.get(event)
+            params = from_query(binding.params, query)
+            if _is_asked_here(binding):
+                return self._answer(_rows_here(binding, caller, params), key)
+            ask = partial(hub.snapshot, binding, caller, params)
+            if isinstance(request._request, ASGIRequest):
+                return self._pending(ask, key)
+            return self._answer(wait(ask(), client_of(request)), key)
+        except (Refusal, TimeoutError) as problem:
+            raise _answer_to(problem) from None
+
+    def _pending(self, ask: Callable[[], Future[Snapshot]], key: str | None) -> PendingResponse:
+        """Return what waits on the event loop; this thread has nothing more to do by then."""
+        if has_own_thread():
+            give_back_connections()
+        return PendingResponse(
+            ask,
+            client_of(self.request),
+            answer=lambda snapshot: self._finalized(self._answer(snapshot, key)),
+            refuse=self._refused,
+            by_code=not isinstance(self.request.accepted_renderer, JSONRenderer),
+        )
+
+    def _refused(self, problem: Exception) -> HttpResponse:
+        if isinstance(problem, (Refusal, TimeoutError)):
+            problem = _answer_to(problem)
+        return self._finalized(self.handle_exception(problem))
+
+    def _finalized(self, response: Any) -> HttpResponse:
+        final: Any = self.finalize_response(self.request, response, *self.args, **self.kwargs)
+        answer: HttpResponse = final
+        return answer
+
+    def _answer(self, snapshot: Snapshot, key: str | None) -> HttpResponse:
+        request = self.request
         body, digest = _body(snapshot, key)
         etag = _etag(request, digest)
         # A page for people also shows who is logged in, which no tag of rows can tell.
         page = request.accepted_renderer.media_type == "text/html"
         if not page and is_known(request, etag, snapshot.modified):
-            response: HttpResponseBase = HttpResponse(status=status.HTTP_304_NOT_MODIFIED)
+            response = HttpResponse(status=status.HTTP_304_NOT_MODIFIED)
             del response.headers["Content-Type"]
         elif isinstance(request.accepted_renderer, JSONRenderer):
             response = HttpResponse(body, content_type="application/json")
@@ -144,18 +197,6 @@ class SnapshotView(PlainAPIView):
         if snapshot.cursor:
             response.headers[CURSOR_HEADER] = snapshot.cursor
         return response
-
-
-def _snapshot(request: Request, event: str) -> Snapshot:
-    query = request.query_params.copy()
-    for name in DRF_PARAMS:
-        query.pop(name, None)
-    caller = Caller(user=request.user, auth=request.auth)
-    try:
-        binding = registry.get(event)
-        return _rows(binding, caller, from_query(binding.params, query))
-    except (Refusal, TimeoutError) as problem:
-        raise _answer_to(problem) from None
 
 
 def _answer_to(problem: Exception) -> Exception:
@@ -177,25 +218,11 @@ def _answer_to(problem: Exception) -> Exception:
     return Unserviceable("the server cannot answer now; try again later")
 
 
-def _rows(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> Snapshot:
-    """Return a binding's rows: from the hub, or where the request's own connection means something
-    else by a query (another schema or role), from there.
-
-    Raises:
-        Refusal: the caller is not to have them.
-        TimeoutError: they are not here in time.
-    """
+def _is_asked_here(binding: BindingClass) -> bool:
+    """Return whether the request's own connection has the answer and not the hub: it means
+    something else by a query (another schema or role)."""
     elsewhere = stands_elsewhere(alias_of(binding)) or _asks_thread(binding)
-    if elsewhere and not _is_shown_by_row(binding):
-        with refusing(given=bool(params)):
-            instance = binding(user=caller.user, auth=caller.auth, params=params)
-        return _rows_here(instance)
-    answer = hub.snapshot(binding, caller, params)
-    try:
-        return answer.result(timeout=conf.SNAPSHOT_SECONDS)
-    except TimeoutError:
-        answer.cancel()
-        raise
+    return elsewhere and not _is_shown_by_row(binding)
 
 
 def _asks_thread(binding: BindingClass) -> bool:
@@ -212,14 +239,28 @@ def _is_shown_by_row(binding: BindingClass) -> bool:
     return not tables.isdisjoint(tables_named(binding))
 
 
-def _rows_here(binding: Binding[Any]) -> Snapshot:
-    """Return a binding's rows, queried on the request's own connection."""
+def _rows_here(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> Snapshot:
+    """Return a binding's rows, queried on the request's own connection.
+
+    Raises:
+        Refusal: the caller is not to have them.
+    """
+    with refusing(given=bool(params)):
+        instance = binding(user=caller.user, auth=caller.auth, params=params)
     try:
-        return snapshot_here(binding)
+        with _requests_transaction(alias_of(binding)):
+            return snapshot_here(instance)
     except Exception as problem:
-        if binding.wire_params and is_of_values(problem):
+        if instance.wire_params and is_of_values(problem):
             raise InvalidParams(WRONG_VALUE) from problem
         raise
+
+
+def _requests_transaction(alias: str) -> AbstractContextManager[None]:
+    """Return the transaction that the project wants around each request, if it does."""
+    if connections[alias].settings_dict["ATOMIC_REQUESTS"]:
+        return transaction.atomic(using=alias)
+    return nullcontext()
 
 
 def _body(snapshot: Snapshot, key: str | None) -> tuple[str, str]:

@@ -17,11 +17,11 @@ from rest_framework.renderers import JSONRenderer
 from bindserver.bindings.ambient import asks_callers_thread, is_neutral_locale
 from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.row_keys import is_simple
-from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller, Snapshot
 from bindserver.database.uncommitted import asks_itself
 from bindserver.exceptions import InvalidParams, Refusal, TooManyRows, Unsound
 from bindserver.http.request_free import Contextless, binding_for
+from bindserver.http.waiting import Client, client_of, wait
 from bindserver.hub.hub import hub
 from bindserver.queries.compiler import queryset_of, reads_alike
 from bindserver.queries.identity import IdentityEncoder
@@ -65,7 +65,7 @@ def held(
             return None
         if queryset is not own and not reads_alike(queryset, own, alias):
             return None
-    return _snapshot(source, binding)
+    return _snapshot(source, binding, client_of(view.request))
 
 
 def is_made_alike(binding: Binding[Any]) -> bool:
@@ -131,7 +131,7 @@ def _is_readable(renderer: Any, traits: Traits) -> bool:
     return renderer.media_type != "text/html" and traits.faithful
 
 
-def _snapshot(source: type[Binding[Any]], binding: Binding[Any]) -> Snapshot | None:
+def _snapshot(source: type[Binding[Any]], binding: Binding[Any], client: Client) -> Snapshot | None:
     if _oversized_until.get(source, 0.0) > time.monotonic():
         return None
     caller = Caller(user=binding.user, auth=binding.auth)
@@ -140,12 +140,12 @@ def _snapshot(source: type[Binding[Any]], binding: Binding[Any]) -> Snapshot | N
     except Unsound:  # what it is made of may be served, or the viewset would have refused
         return None
     try:
-        return answer.result(timeout=conf.SNAPSHOT_SECONDS)
+        return wait(answer, client)
     except TooManyRows:
         _oversized_until[source] = time.monotonic() + OVERSIZED_SECONDS
+        return None
     except (Refusal, TimeoutError):
-        answer.cancel()
-    return None
+        return None
 
 
 def is_exact(rows: Sequence[str], digest: str | None = None) -> bool:
