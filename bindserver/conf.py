@@ -29,7 +29,10 @@ DEFAULTS: dict[str, Any] = {
     "MAX_ROWS": 100_000,
     "MAX_SUBSCRIPTIONS": 100,
     "MAX_VIEWS": 10_000,
+    "MAX_VIEWS_BYTES": 1024 * 1024 * 1024,
     "ORIGINS": None,
+    "OWNER_BYTES_SHARE": 0.25,
+    "OWNER_VIEWS_SHARE": 0.1,
     "QUERY_SECONDS": 10.0,
     "RELAY_BEAT_SECONDS": 5.0,
     "RELAY_GROUP": "bindserver",
@@ -47,6 +50,11 @@ DEFAULTS: dict[str, Any] = {
 
 
 ORIGIN = re.compile(r"null|[a-z][a-z0-9+.\-]*://[^/?#@*\s]+", re.IGNORECASE)
+SHARES = {
+    "OWNER_BYTES_SHARE": "MAX_VIEWS_BYTES",
+    "OWNER_VIEWS_SHARE": "MAX_VIEWS",
+    "VIEW_SHARE": "the time",
+}
 GROUP = re.compile(r"[a-zA-Z0-9\-_.]{1,90}")
 
 
@@ -110,8 +118,8 @@ def _problem(name: str, value: object) -> str | None:
         return "BINDSERVER['RELAY_GROUP'] is a short name of letters, digits, '-', '_' and '.'."
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
         return f"BINDSERVER[{name!r}] is a positive number."
-    if name == "VIEW_SHARE" and value > 1:
-        return "BINDSERVER['VIEW_SHARE'] is a share of the time: more than 0, and 1 at most."
+    if name in SHARES and value > 1:
+        return f"BINDSERVER[{name!r}] is a share of {SHARES[name]}: more than 0, and 1 at most."
     return None
 
 

@@ -19,6 +19,7 @@ from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.row_keys import is_simple
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller, Snapshot
+from bindserver.cycle.owners import address_of
 from bindserver.database.uncommitted import asks_itself
 from bindserver.exceptions import InvalidParams, Refusal, TooManyRows, Unsound
 from bindserver.http.request_free import Contextless, binding_for
@@ -65,7 +66,8 @@ def held(
             return None
         if queryset is not own and not reads_alike(queryset, own, alias):
             return None
-    return _snapshot(source, binding)
+    address = address_of(view.request.META.get("REMOTE_ADDR"))
+    return _snapshot(source, binding, address)
 
 
 def is_made_alike(binding: Binding[Any]) -> bool:
@@ -131,10 +133,10 @@ def _is_readable(renderer: Any, traits: Traits) -> bool:
     return renderer.media_type != "text/html" and traits.faithful
 
 
-def _snapshot(source: type[Binding[Any]], binding: Binding[Any]) -> Snapshot | None:
+def _snapshot(source: type[Binding[Any]], binding: Binding[Any], address: str) -> Snapshot | None:
     if _oversized_until.get(source, 0.0) > time.monotonic():
         return None
-    caller = Caller(user=binding.user, auth=binding.auth)
+    caller = Caller(user=binding.user, auth=binding.auth, address=address)
     try:
         answer = hub.snapshot(source, caller, binding.given_params, trusted=True)
     except Unsound:  # what it is made of may be served, or the viewset would have refused
