@@ -57,6 +57,7 @@ class Room:
     ) -> None:
         self.budget: Budget[LiveView] = Budget(limits())
         self._log = ShortageLog(alias)
+        self._kept: LiveView | None = None
         self._holders = holders
         self._idle = idle
         self._drop = drop
@@ -150,7 +151,11 @@ class Room:
             NoRoom: there is none for whoever asks.
         """
         if live.charge is not None and live.charge.needed:
-            self.demand(owner, size=live.charge.needed - live.charge.bytes)
+            self._kept = live
+            try:
+                self.demand(owner, size=live.charge.needed - live.charge.bytes)
+            finally:
+                self._kept = None
 
     def _make_others_pay(self, live: LiveView, weight: int | None = None) -> bool:
         """Have a view count in the share of another who holds it, and who has room for it; return
@@ -215,6 +220,8 @@ class Room:
         gone: list[LiveView] = []
         freed = 0
         for live in idle:
+            if live is self._kept:
+                continue
             if len(gone) > of // PART and len(gone) >= views and freed >= size:
                 break
             gone.append(live)

@@ -123,6 +123,9 @@ class ViewStore:
         origin = None if instance.is_plain() else instance
         key = (type(instance), context_of(instance, caller), form, trusted, origin)
         viewer = self._viewers.get(key)
+        if viewer is not None:
+            self.room.demand_for(viewer.live, owner)
+            viewer = self._viewers.get(key)  # it served nobody, and may have gone with others
         if viewer is None:
             asked = self._asker.ask(instance, caller, form, trusted=trusted)
             live = self._view_of(asked, owner)
@@ -146,7 +149,6 @@ class ViewStore:
         elif not (trusted or permissions.are_drfs(instance)):
             viewer.reads |= self._asker.admit(instance, viewer.caller)
             self._watch(viewer)
-        self.room.demand_for(viewer.live, owner)
         viewer.live.used_at = time.monotonic()
         return viewer
 
@@ -265,6 +267,8 @@ class ViewStore:
             self.room.open(live, owner)
             self.routing.add(live)
         else:
+            if viewer is None:
+                self.room.demand_for(live, owner)
             if not live.wanted:
                 self._adopt(live, query)
             live.query.share()
