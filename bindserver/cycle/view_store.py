@@ -294,7 +294,7 @@ class ViewStore:
         self.attach(ref, new, owner_of(caller))
         return None if new.live is old.live else new
 
-    def attach(self, ref: SubscriptionRef, viewer: Viewer, owner: Owner | None) -> None:
+    def attach(self, ref: SubscriptionRef, viewer: Viewer, owner: Owner | None = None) -> None:
         """Note that a subscription belongs to a viewer.
 
         Args:

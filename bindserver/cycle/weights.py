@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from bindserver.cycle.live_view import LiveView
 
-VIEW_BYTES = 9_000
+VIEW_BYTES = 5_000
 """What a view takes without any row: its query, binding, viewer, and places in indexes."""
 
-ROW_BYTES = 450
+ROW_BYTES = 320
 """What a row takes beside its text: its keys, its place and sort values."""
 
 INSTANCE_BYTES = 600
