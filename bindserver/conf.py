@@ -30,10 +30,13 @@ DEFAULTS: dict[str, Any] = {
     "MAX_ROWS": 100_000,
     "MAX_SUBSCRIPTIONS": 100,
     "MAX_VIEWS": 10_000,
+    "MAX_VIEWS_BYTES": 1024 * 1024 * 1024,
     "MAX_WAITING_SNAPSHOTS": 500,
     "MAX_WAITING_SNAPSHOTS_PER_CLIENT": 50,
     "MAX_WAITING_THREADS": 20,
     "ORIGINS": None,
+    "OWNER_BYTES_SHARE": 0.25,
+    "OWNER_VIEWS_SHARE": 0.1,
     "QUERY_SECONDS": 10.0,
     "RELAY_BEAT_SECONDS": 5.0,
     "RELAY_GROUP": "bindserver",
@@ -52,6 +55,11 @@ DEFAULTS: dict[str, Any] = {
 
 
 ORIGIN = re.compile(r"null|[a-z][a-z0-9+.\-]*://[^/?#@*\s]+", re.IGNORECASE)
+SHARES = {
+    "OWNER_BYTES_SHARE": "MAX_VIEWS_BYTES",
+    "OWNER_VIEWS_SHARE": "MAX_VIEWS",
+    "VIEW_SHARE": "the time",
+}
 GROUP = re.compile(r"[a-zA-Z0-9\-_.]{1,90}")
 
 
@@ -110,7 +118,7 @@ def _problem_of_number(name: str, value: object) -> str | None:
 
 def _problem_of_share(name: str, value: object) -> str | None:
     if isinstance(value, (int, float)) and value > 1:
-        return f"BINDSERVER[{name!r}] is a share of the time: more than 0, and 1 at most."
+        return f"BINDSERVER[{name!r}] is a share of {SHARES[name]}: more than 0, and 1 at most."
     return _problem_of_number(name, value)
 
 
@@ -165,7 +173,7 @@ _PROBLEMS: dict[str, Callable[[str, object], str | None]] = {
     "ORIGINS": _problem_of_origins,
     "RELAY_GROUP": _problem_of_group,
     "RUNTIME_INSTALL": _problem_of_switch,
-    "VIEW_SHARE": _problem_of_share,
+    **dict.fromkeys(SHARES, _problem_of_share),
     "WEBSOCKET_PATH": _problem_of_address,
 }
 """What looks at the values of those keys that are no numbers, or no others."""

@@ -13,6 +13,7 @@ BindserverError
 │   │   └── NotFound
 │   ├── Failed            the binding's own code, or a query of it, raised something
 │   └── Unavailable       not now; try again
+│       └── NoRoom        there are too many views, or they take too much memory
 ├── CaptureError          the change log cannot be installed or read
 │   ├── CaptureBusy       not now: somebody holds a lock
 │   ├── LogRemoved        it was there, and somebody took it away
@@ -138,6 +139,11 @@ class Unavailable(Refusal):
 
     def __init__(self, detail: str = "the server cannot answer now; try again later") -> None:
         super().__init__(detail)
+
+
+class NoRoom(Unavailable):
+    """There is no room for another view, or for its rows; the message says which setting bounds
+    it."""
 
 
 class CaptureError(BindserverError):

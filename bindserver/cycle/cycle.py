@@ -25,6 +25,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.sources import Source, source_of
 from bindserver.conf import conf
+from bindserver.cycle.budget import BudgetFacts
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Fanout, Outbound
 from bindserver.cycle.failure_log import FailureLog
@@ -110,6 +111,10 @@ class Cycle:
         behind = [s.since for s in self._lagging if s.reason is LagReason.BEHIND]
         since, now = self._behind_since, time.monotonic()
         return now - min([now if since is None else since, *behind])
+
+    def budget(self) -> BudgetFacts:
+        """Return what the views take, and who has most of them, as it was some seconds ago."""
+        return self._store.room.facts
 
     def by_row(self) -> frozenset[str] | None:
         """Return the tables of which the database shows the server's role some rows only; None

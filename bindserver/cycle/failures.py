@@ -18,7 +18,7 @@ from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.database.snapshot import locked
 from bindserver.engine.events import Ended, Staled
 from bindserver.engine.protocol import Code
-from bindserver.exceptions import Overtaken, Refusal, TooManyRows, Unavailable
+from bindserver.exceptions import NoRoom, Overtaken, Refusal, TooManyRows, Unavailable
 from bindserver.user_code import apart
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
@@ -52,6 +52,8 @@ class Failures:
             ours: whether no code of the project's is called, which may set a language: a turn
                 looks at every view, and making the surroundings neutral costs more than that.
         """
+        if live.is_dropped:
+            return  # others needed its room meanwhile
         self._context.pacer.restart()
         failures = live.failures
         try:
@@ -61,6 +63,8 @@ class Failures:
                 apart(partial(work, live))
         except TooManyRows as problem:
             self._end(live, problem)
+        except NoRoom as problem:
+            self._turn_away(live, problem)
         except Overtaken:
             self._context.stay(live)
         except Exception as problem:
@@ -122,6 +126,19 @@ class Failures:
         self._context.outbound.add(live.release_all(), Ended(code=Code.TOO_LARGE))
         live.fail_readers(problem)
         live.state = ViewState.NEW
+
+    def _turn_away(self, live: LiveView, problem: NoRoom) -> None:
+        """Tell all who wait for a view's first rows that there is no room for them, and forget
+        these: nobody has them."""
+        for opening in list(live.openings):
+            if opening.moved:  # it was accepted long ago
+                self._context.store.release(opening.ref)
+                self._context.outbound.add([opening.ref], Ended(code=problem.code))
+            else:
+                refuse_rows(self._context, opening.ref, problem)
+        live.fail_readers(problem)
+        live.empty()
+        self._context.store.room.weigh(live)
 
 
 def mark_stale(live: LiveView, outbound: Outbound) -> None:

@@ -25,10 +25,16 @@ from bindserver.queries.values import NOBODY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks: a user, and how they proved it."""
+    """Who asks: a user, and how they proved it.
+
+    Attributes:
+        address: from where, as `cycle.owners.address_of` has it, for the budget alone: whoever asks
+            alike shares a view, wherever they are. None for code of the server's own.
+    """
 
     user: Any = None
     auth: Any = None
+    address: str | None = field(default=None, compare=False)
 
     def identity(self) -> str:
         """Return what makes two callers one and the same to a binding: all that is known of them.
@@ -135,6 +141,11 @@ class ReadRequest(_Reading[ModelRows[Any]]):
     """Give a binding's rows as model instances."""
 
     instance: Binding[Any]
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks: code of the server's own."""
+        return Caller()
 
     @property
     def binding(self) -> BindingClass:

@@ -17,6 +17,7 @@ from django.db.models import Model
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
+from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
 from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.incarnations import incarnations
@@ -107,6 +108,8 @@ class LiveView:
         tick: up to when it is right as time passes.
         allowance: how often it may be read, where the loader had to because it is dear.
         armed_at: for when that is noted in the store's alarms.
+        charge: what it takes of the budget; None for one that is in no store.
+        is_dropped: whether the store has dropped it: nothing is to be done for it any more.
     """
 
     __slots__ = (
@@ -127,6 +130,7 @@ class LiveView:
         "audience",
         "behind_since",
         "binding",
+        "charge",
         "compared",
         "event",
         "failures",
@@ -135,6 +139,7 @@ class LiveView:
         "held",
         "incarnation",
         "instances",
+        "is_dropped",
         "keys",
         "loaded",
         "loaded_at",
@@ -190,6 +195,8 @@ class LiveView:
         self.refresh_at = self.armed_at = math.inf
         self.tick = Tick()
         self.allowance: Allowance | None = None
+        self.charge: Charge[LiveView] | None = None
+        self.is_dropped = False
         self.behind_since: float | None = None
         self.used_at = time.monotonic()
         self.modified = time.time()
@@ -394,6 +401,22 @@ class LiveView:
         self._digest: str | None = None
         self._listed: tuple[int | None, Mapping[Key, str]] = (None, {})
         self._kept: Mapping[Key, Model] | None = None
+
+    def empty(self) -> None:
+        """Be as if it had never had rows: there is no room for them."""
+        self.forget()
+        self.loaded = False
+        self.state = ViewState.NEW
+
+    def drop(self) -> None:
+        """Be looked at no more, whatever is still to come for it."""
+        self.is_dropped = True
+        self._look_at = _nobody
+
+    @property
+    def frames_bytes(self) -> int:
+        """About how many bytes the frames take that it keeps of its rows."""
+        return sum(frame.size for _, frames in self._sync.values() for frame in frames)
 
     def mark_suspect(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""

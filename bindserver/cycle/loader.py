@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from django.db import DatabaseError, connections
@@ -28,7 +28,7 @@ from bindserver.forks import working
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import SLOTS_PER_QUERY, Query
-from bindserver.queries.rows import Rows
+from bindserver.queries.rows import OverBudget, Rows
 from bindserver.user_code import apart
 
 LOAD_PATIENCE = 6
@@ -146,24 +146,31 @@ class Loader:
         try:
             while (wanted := self._wanted.get()) is not None and not self._stopping:
                 needed, results = _parted(wanted)
-                if needed.lives:
-                    with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
-                        results += self._load_all(needed, connection)
                 for loaded in results:
                     self._done(loaded)
+                if needed.lives:
+                    with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
+                        for loaded in self._load_all(needed, connection):
+                            self._done(loaded)
         finally:
             watchdog.close()
             connections.close_all()  # this thread's: serializers may have read from others
 
-    def _load_all(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
-        """Load views together; one by one if that fails, so that it fails one of them alone."""
+    def _load_all(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> Iterator[Loaded]:
+        """Load views together, and yield what each came to; half of them after the other if they
+        have too many rows; one by one if that fails, so that it fails one of them alone."""
         results = self._load_patiently(wanted, connection)
         if len(results) == 1 or results[0].problem is None:
-            return results
-        if self._stopping or not _is_there(connection):
-            return results
-        alone = [wanted.some(at, at + 1) for at in range(len(wanted.lives))]
-        return [loaded for one in alone for loaded in self._load_patiently(one, connection)]
+            yield from results
+        elif isinstance(results[0].problem, OverBudget):
+            half = len(wanted.lives) // 2
+            for some in (wanted.some(0, half), wanted.some(half, len(wanted.lives))):
+                yield from self._load_all(some, connection)
+        elif self._stopping or not _is_there(connection):
+            yield from results
+        else:
+            for at in range(len(wanted.lives)):
+                yield from self._load_patiently(wanted.some(at, at + 1), connection)
 
     def _load_patiently(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> list[Loaded]:
         """Load views in another snapshot as often as somebody overtakes it."""
@@ -252,10 +259,16 @@ def _is_there(connection: BaseDatabaseWrapper) -> bool:
 
 
 def read_whole(queries: Sequence[Query], recorder: Recorder, pacer: Pacer) -> list[Rows]:
-    """Read all rows of one view, or of several of one shape in as few queries as that takes."""
+    """Read all rows of one view, or of several of one shape in as few queries as that takes.
+
+    Raises:
+        OverBudget: several views have more rows together than one may have: until the turn has
+            taken them, no budget knows of them.
+    """
     if len(queries) == 1 or queries[0].window is not None:
         return [query.load_held(recorder, pacer) for query in queries]
-    rows_by_slot = queries[0].load_together({query.slot for query in queries}, recorder, pacer)
+    slots, most = {query.slot for query in queries}, queries[0].max_rows
+    rows_by_slot = queries[0].load_together(slots, recorder, pacer, budget=most)
     return [rows_by_slot[query.slot] for query in queries]
 
 

@@ -39,6 +39,8 @@ class Loads:
     def take(self, loaded: Loaded) -> None:
         """Take the rows of a load; the turn brings them to the present."""
         live = loaded.live
+        if live.is_dropped:
+            return  # its shape may be forgotten, too
         live.shape.learn(loaded.recorder)
         if loaded.rows is not None:
             live.shape.cost.note_whole(loaded.seconds, len(loaded.rows.keys))
@@ -63,7 +65,13 @@ class Loads:
 
 
 def publish(context: TurnContext, live: LiveView, delta: Delta | None) -> None:
-    """Tell a view's subscribers what it has come to; None for nothing new."""
+    """Tell a view's subscribers what it has come to; None for nothing new.
+
+    Raises:
+        NoRoom: there is no room for the rows, and nobody has them yet.
+    """
+    if delta is not None:
+        context.store.room.take_in(live)
     context.store.alarms.set(live)
     if delta is None and not live.stale:
         return

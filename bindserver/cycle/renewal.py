@@ -17,7 +17,7 @@ from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import locked
 from bindserver.engine.events import Ended
 from bindserver.engine.protocol import Code
-from bindserver.exceptions import Denied, InvalidParams
+from bindserver.exceptions import Denied, InvalidParams, NoRoom
 
 
 class Renewal:
@@ -111,7 +111,12 @@ class Renewal:
 
     def _lead_one(self, viewer: Viewer, asked: Evaluated, live: LiveView) -> None:
         waiting = [opening for opening in live.openings if opening.ref in viewer.refs]
-        if self._context.store.lead(viewer, asked):
+        try:
+            is_other = self._context.store.lead(viewer, asked)
+        except NoRoom as problem:  # it may not go on with rows that are no more its own
+            self._revoke(viewer, problem.code)
+            return
+        if is_other:
             self._left.append((live, viewer))
             move(self._context, list(viewer.refs), viewer.live, waiting)
         self._settle(viewer)

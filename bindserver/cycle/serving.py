@@ -23,6 +23,7 @@ from bindserver.cycle.inbox import (
     SubscriptionRef,
     ViewCommand,
 )
+from bindserver.cycle.owners import owner_of
 from bindserver.cycle.renewal import Renewal
 from bindserver.cycle.viewers import Viewer
 from bindserver.cycle.waiting import Opening, Reading
@@ -146,9 +147,9 @@ class Serving:
     def _subscribe(self, request: SessionRequest, message: Subscribe) -> None:
         store, ref, instance = self._context.store, request.ref, request.instance
         if instance is not None:
-            viewer = self._viewer_of_instance(instance, Form.JSON)
+            viewer, owner = self._viewer_of_instance(instance, Form.JSON), None
         else:
-            binding = registry.get(message.event)
+            binding, owner = registry.get(message.event), owner_of(request.caller)
             viewer, instance = store.resolve(
                 binding, request.caller, message.params, self._context.position
             )
@@ -156,7 +157,7 @@ class Serving:
         refusal = viewer.live.refuses()
         if refusal is not None and not opening.has_rows:
             raise refusal
-        store.attach(ref, viewer)
+        store.attach(ref, viewer, owner)
         accepted = Accepted(
             params=canonical(instance.wire_params),
             takes_params=bool(type(instance).params),

@@ -131,6 +131,7 @@ class Turn:
             live.audience[opening.ref] = None
             answered = Answered(frames=frames, version=live.view.version)
             self._context.outbound.add([opening.ref], answered)
+        self._context.store.room.weigh(live)  # it may keep frames for those who come next
 
     def _first_frames(self, live: LiveView, message: Subscribe) -> tuple[Frame, ...]:
         try:

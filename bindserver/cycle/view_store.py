@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from bindserver.bindings import permissions
@@ -19,11 +19,13 @@ from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
+from bindserver.cycle.owners import Owner, owner_of
+from bindserver.cycle.room import Room
 from bindserver.cycle.routing import Routing
 from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.database.row_security import HINT, refusal_for
 from bindserver.engine.changes import Change, Position
-from bindserver.exceptions import ShownByRow, Unavailable
+from bindserver.exceptions import ShownByRow
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Form
 
@@ -43,6 +45,7 @@ class ViewStore:
         routing: which views a turn is to look at.
         lanes: which of them it reads first, and which less often.
         overdue: the viewers whose bindings are to be asked again.
+        room: keeps them within the budget.
     """
 
     def __init__(self, alias: str, secret: bytes) -> None:
@@ -61,6 +64,7 @@ class ViewStore:
         self._led: dict[LiveView, set[Viewer]] = {}
         self._dependents: Dependents[Viewer] = Dependents()
         self._unserved: dict[Viewer, None] = {}
+        self.room = Room(alias, self._holders, self._idle, self._drop)
 
     def views(self) -> list[LiveView]:
         """Return all views."""
@@ -93,7 +97,8 @@ class ViewStore:
             Overtaken: what that was told by may be newer than the snapshot.
         """
         instance = self._asker.instance(binding, caller, caller.user, params)
-        return self._viewer(instance, Form.JSON, params, position, trusted), instance
+        owner = owner_of(caller)
+        return self._viewer(instance, Form.JSON, params, position, owner, trusted), instance
 
     def resolve_instance(self, instance: Binding[Any], form: Form, position: Position) -> Viewer:
         """Return the viewer of a binding in the context that it already has.
@@ -101,7 +106,8 @@ class ViewStore:
         Raises:
             Refusal: there are too many views.
         """
-        return self._viewer(instance, form, instance.given_params, position, trusted=True)
+        params = instance.given_params
+        return self._viewer(instance, form, params, position, owner=None, trusted=True)
 
     def _viewer(
         self,
@@ -109,6 +115,7 @@ class ViewStore:
         form: Form,
         params: Mapping[str, Any],
         position: Position,
+        owner: Owner | None,
         trusted: bool,
     ) -> Viewer:
         caller = Caller(user=instance.user, auth=instance.auth)
@@ -116,9 +123,12 @@ class ViewStore:
         origin = None if instance.is_plain() else instance
         key = (type(instance), context_of(instance, caller), form, trusted, origin)
         viewer = self._viewers.get(key)
+        if viewer is not None:
+            self.room.demand_for(viewer.live, owner)
+            viewer = self._viewers.get(key)  # it served nobody, and may have gone with others
         if viewer is None:
             asked = self._asker.ask(instance, caller, form, trusted=trusted)
-            live = self._view_of(asked)
+            live = self._view_of(asked, owner)
             viewer = Viewer(
                 key=key,
                 binding=type(instance),
@@ -195,15 +205,19 @@ class ViewStore:
         even where it looks the same; return whether that is another view.
 
         Raises:
-            Unavailable: there are too many views.
+            NoRoom: there are too many views.
         """
-        live, old = self._view_of(asked, viewer), viewer.live
+        owner = next(iter(viewer.refs.values()), None)
+        live, old = self._view_of(asked, owner, viewer), viewer.live
         self._adopt(live, asked.query)
         if self._led[live] - {viewer}:
             asked.query.share()
         if live is old:
             return False
         old.release(viewer.refs)
+        for owner in viewer.refs.values():
+            self.room.let_go(old, owner)
+            self.room.hold(live, owner)
         self._led.get(old, set()).discard(viewer)  # it may have made room for the other
         self._led[live].add(viewer)
         viewer.live = live
@@ -225,11 +239,18 @@ class ViewStore:
             self._unserved.pop(viewer, None)
             self.overdue.pop(viewer, None)
 
-    def _view_of(self, asked: Evaluated, viewer: Viewer | None = None) -> LiveView:
+    def _view_of(
+        self, asked: Evaluated, owner: Owner | None, viewer: Viewer | None = None
+    ) -> LiveView:
         """Return the view of a query, for a viewer or a new one.
 
         One that nobody looks at takes the query: what it knows may be old, since nobody was asked
         for it meanwhile.
+
+        Args:
+            asked: what asking the binding came to.
+            owner: in whose share a new view counts.
+            viewer: who is led to it from another view, whatever is left of their share.
         """
         query = asked.query
         live = self._views.get(query.identity)
@@ -238,14 +259,16 @@ class ViewStore:
             self._views[live.query.identity] = live
             live = None
         if live is None:
-            if len(self._views) >= conf.MAX_VIEWS and not self._make_room():
-                raise Unavailable("the server holds as many views as it may; try again later")
+            self.room.demand(owner if viewer is None else None, views=1)
             shape = self.routing.shape_of(query)
             live = LiveView(query, asked.binding, self.secret, shape, self.routing.look_at)
             self._views[query.identity] = live
             self._led[live] = set()
+            self.room.open(live, owner)
             self.routing.add(live)
         else:
+            if viewer is None:
+                self.room.demand_for(live, owner)
             if not live.wanted:
                 self._adopt(live, query)
             live.query.share()
@@ -268,12 +291,19 @@ class ViewStore:
             self._detach(ref, old)
         else:
             self.release(ref)
-        self.attach(ref, new)
+        self.attach(ref, new, owner_of(caller))
         return None if new.live is old.live else new
 
-    def attach(self, ref: SubscriptionRef, viewer: Viewer) -> None:
-        """Note that a subscription belongs to a viewer."""
-        viewer.refs[ref] = None
+    def attach(self, ref: SubscriptionRef, viewer: Viewer, owner: Owner | None = None) -> None:
+        """Note that a subscription belongs to a viewer.
+
+        Args:
+            ref: the subscription.
+            viewer: the viewer.
+            owner: in whose share it counts.
+        """
+        viewer.refs[ref] = owner
+        self.room.hold(viewer.live, owner)
         self._viewer_of[ref] = viewer
         self._unserved.pop(viewer, None)
 
@@ -291,7 +321,8 @@ class ViewStore:
         viewer.live.used_at = time.monotonic()
 
     def _detach(self, ref: SubscriptionRef, viewer: Viewer) -> None:
-        viewer.refs.pop(ref, None)
+        if ref in viewer.refs:
+            self.room.let_go(viewer.live, viewer.refs.pop(ref))
         if not viewer.refs:
             self._unserved[viewer] = None
 
@@ -304,21 +335,25 @@ class ViewStore:
             live.forget_who_left()
         before = time.monotonic() - conf.LINGER_SECONDS
         self._drop([live for live in self._idle() if live.used_at < before])
+        self.room.look()
 
-    def _idle(self) -> list[LiveView]:
-        """Return the views that nobody looks at."""
+    def _idle(self, among: Iterable[LiveView] | None = None) -> list[LiveView]:
+        """Return the views that nobody looks at, of some or of all."""
+        if among is None:
+            routing = self.routing
+            among = (*routing.idle, *routing.unsettled, *routing.loaded_first())
         return [
             live
-            for live in (*self.routing.idle, *self.routing.unsettled, *self.routing.loaded_first())
+            for live in among
             if not live.wanted and not any(viewer.refs for viewer in self._led[live])
         ]
 
-    def _make_room(self) -> bool:
-        """Drop the views that nobody has looked at for longest; return whether there were any. Who
-        comes and goes must not keep others out."""
-        longest = sorted(self._idle(), key=lambda live: live.used_at)
-        self._drop(longest[: 1 + conf.MAX_VIEWS // 10])
-        return bool(longest)
+    def _holders(self, live: LiveView) -> Iterator[Owner | None]:
+        """Yield whose subscriptions a view has, and who waits for its rows once."""
+        for viewer in self._led[live]:
+            yield from viewer.refs.values()
+        for reading in live.readers:
+            yield owner_of(reading.request.caller)
 
     def _drop(self, old: list[LiveView]) -> None:
         for viewer in list(self._unserved):
@@ -327,6 +362,8 @@ class ViewStore:
         for live in old:
             del self._views[live.query.identity]
             del self._led[live]
+            live.drop()
+            self.room.close(live)
             self.alarms.forget(live)
             self.routing.drop(live)
 
@@ -390,6 +427,7 @@ class ViewStore:
             position: the snapshot's.
             changes: what changed up to it since the last turn; None if that cannot be proved.
         """
+        self.room.begin()
         self.overdue |= self._dependents.concerned(changes)
         self.routing.begin(position, changes)
 

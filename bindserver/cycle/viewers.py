@@ -9,6 +9,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.owners import Owner
 from bindserver.engine.changes import Position
 from bindserver.queries.carried import NOTHING, Carried
 from bindserver.queries.rows import Form
@@ -30,7 +31,7 @@ class Viewer:
             them changes, or a row that the view's query carries along, it is asked again.
         own: the rows that say who asks; the same holds for them.
         asked: the state that it was asked in.
-        refs: the subscriptions that it serves.
+        refs: the subscriptions that it serves, and in whose share each counts.
     """
 
     key: ViewerKey
@@ -44,7 +45,7 @@ class Viewer:
     reads: frozenset[str]
     own: Carried = NOTHING
     asked: Position
-    refs: dict[SubscriptionRef, None] = field(default_factory=dict)
+    refs: dict[SubscriptionRef, Owner | None] = field(default_factory=dict)
 
     def is_served(self) -> bool:
         """Return whether anybody is subscribed, or waits for rows, as this viewer."""

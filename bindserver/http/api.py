@@ -31,12 +31,14 @@ from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass, registry, tables_named
 from bindserver.cycle.failure_log import WRONG_VALUE, is_of_values
 from bindserver.cycle.inbox import Caller, Snapshot
+from bindserver.cycle.owners import address_of
 from bindserver.database.sessions import stands_elsewhere, usually_by_row
 from bindserver.exceptions import (
     Denied,
     Failed,
     Forbidden,
     InvalidParams,
+    NoRoom,
     NotFound,
     Refusal,
     TooManyRows,
@@ -145,7 +147,8 @@ class SnapshotView(PlainAPIView):
         query = request.query_params.copy()
         for name in DRF_PARAMS:
             query.pop(name, None)
-        caller = Caller(user=request.user, auth=request.auth)
+        address = address_of(request.META.get("REMOTE_ADDR"))
+        caller = Caller(user=request.user, auth=request.auth, address=address)
         try:
             binding = registry.get(event)
             params = from_query(binding.params, query)
@@ -213,7 +216,7 @@ def _answer_to(problem: Exception) -> Exception:
             return exceptions.PermissionDenied(told)
         case Failed() | Unsound():
             return Broken(told)
-        case TooManyRows(code=code):
+        case TooManyRows(code=code) | NoRoom(code=code):
             return Unserviceable(told, code=code)
     return Unserviceable("the server cannot answer now; try again later")
 

@@ -18,6 +18,7 @@ from bindserver.bindings.ambient import asks_callers_thread, is_neutral_locale
 from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.row_keys import is_simple
 from bindserver.cycle.inbox import Caller, Snapshot
+from bindserver.cycle.owners import address_of
 from bindserver.database.uncommitted import asks_itself
 from bindserver.exceptions import InvalidParams, Refusal, TooManyRows, Unsound
 from bindserver.http.request_free import Contextless, binding_for
@@ -65,7 +66,8 @@ def held(
             return None
         if queryset is not own and not reads_alike(queryset, own, alias):
             return None
-    return _snapshot(source, binding, client_of(view.request))
+    address = address_of(view.request.META.get("REMOTE_ADDR"))
+    return _snapshot(source, binding, address, client_of(view.request))
 
 
 def is_made_alike(binding: Binding[Any]) -> bool:
@@ -131,10 +133,12 @@ def _is_readable(renderer: Any, traits: Traits) -> bool:
     return renderer.media_type != "text/html" and traits.faithful
 
 
-def _snapshot(source: type[Binding[Any]], binding: Binding[Any], client: Client) -> Snapshot | None:
+def _snapshot(
+    source: type[Binding[Any]], binding: Binding[Any], address: str, client: Client
+) -> Snapshot | None:
     if _oversized_until.get(source, 0.0) > time.monotonic():
         return None
-    caller = Caller(user=binding.user, auth=binding.auth)
+    caller = Caller(user=binding.user, auth=binding.auth, address=address)
     try:
         answer = hub.snapshot(source, caller, binding.given_params, trusted=True)
     except Unsound:  # what it is made of may be served, or the viewset would have refused

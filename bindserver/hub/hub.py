@@ -13,6 +13,7 @@ from bindserver.bindings.binding import Binding, M, alias_of
 from bindserver.bindings.model_rows import ModelRows
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.conf import conf
+from bindserver.cycle.budget import BudgetFacts
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import (
     Caller,
@@ -142,6 +143,12 @@ class Hub:
         """Return the views of a database that are not as it is, by event and why."""
         cycle = self._cycles.get(alias)
         return () if cycle is None else cycle.lagging_views()
+
+    def budget(self, alias: str) -> BudgetFacts | None:
+        """Return what the views of a database take, and who has most of them, as it was some
+        seconds ago; None where nobody has followed it here yet."""
+        cycle = self._cycles.get(alias)
+        return None if cycle is None else cycle.budget()
 
     def by_row(self, alias: str) -> frozenset[str] | None:
         """Return the tables of a database of which it shows the server's role some rows only; None

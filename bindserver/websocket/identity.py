@@ -24,6 +24,7 @@ from django.contrib.auth.signals import user_logged_out
 from bindserver.authentication import Proof
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller
+from bindserver.cycle.owners import address_of
 from bindserver.engine.protocol import Code
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
@@ -101,6 +102,7 @@ class Identity:
             for name, value in scope.get("headers") or ()
         }
         self._now = Credentials(user=scope.get("user"), by_session="session" in scope)
+        self._address = address_of((scope.get("client") or ("",))[0])
         self._ends: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         self._left = False
@@ -110,7 +112,8 @@ class Identity:
     @property
     def caller(self) -> Caller:
         """Who asks, for the hub."""
-        return Caller(user=self._now.user, auth=self._now.auth)
+        now = self._now
+        return Caller(user=now.user, auth=now.auth, address=self._address)
 
     async def greet(self) -> None:
         """Take the handshake's Authorization header, if there is one.
