@@ -13,6 +13,7 @@ BindserverError
 │   │   └── NotFound
 │   ├── Failed            the binding's own code, or a query of it, raised something
 │   └── Unavailable       not now; try again
+│       └── Interrupted   the thread that was about it has failed
 ├── CaptureError          the change log cannot be installed or read
 │   ├── CaptureBusy       not now: somebody holds a lock
 │   ├── LogRemoved        it was there, and somebody took it away
@@ -138,6 +139,10 @@ class Unavailable(Refusal):
 
     def __init__(self, detail: str = "the server cannot answer now; try again later") -> None:
         super().__init__(detail)
+
+
+class Interrupted(Unavailable):
+    """The thread that was about it has failed, and begins anew."""
 
 
 class CaptureError(BindserverError):

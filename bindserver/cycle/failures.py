@@ -18,7 +18,7 @@ from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.database.snapshot import locked
 from bindserver.engine.events import Ended, Staled
 from bindserver.engine.protocol import Code
-from bindserver.exceptions import Overtaken, Refusal, TooManyRows, Unavailable
+from bindserver.exceptions import Interrupted, Overtaken, Refusal, TooManyRows, Unavailable
 from bindserver.user_code import apart
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
@@ -29,6 +29,7 @@ end by themselves, and each try holds up the others for a moment."""
 
 LOCKED = "it waits, as somebody has locked a table that it reads"
 LOST = "it waits, as the connection that read it was lost"
+INTERRUPTED = "it waits, as the thread that read it has failed"
 
 
 class Failures:
@@ -98,7 +99,8 @@ class Failures:
             delay = min(delay, LOCKED_SECONDS)
             failures.note(live.binding, problem, view, words=LOCKED)
         elif isinstance(problem, Unavailable):
-            failures.note(live.binding, problem, view, words=LOST)
+            words = INTERRUPTED if isinstance(problem, Interrupted) else LOST
+            failures.note(live.binding, problem, view, words=words)
         else:
             given = live.given and not live.loaded  # params that rows were read by are right
             live.refusal = failures.refusal(live.binding, problem, view, given=given)
