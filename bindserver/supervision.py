@@ -96,7 +96,6 @@ class Supervised:
             RuntimeError: there can be no more threads.
         """
         self._thread.start()
-        _started.add(self)
 
     def stop(self) -> None:
         """Have it not be begun anew. Its work is to be ended by whoever has given it."""
@@ -124,6 +123,7 @@ class Supervised:
         return f"its thread has failed ({self._failure}), and begins anew" if self._failure else ""
 
     def _live(self) -> None:
+        _started.add(self)
         while not self._stopped.is_set():
             try:
                 self._failure = ""
