@@ -19,7 +19,7 @@ from bindserver.database.snapshot import locked
 from bindserver.engine.events import Ended, Staled
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Interrupted, Overtaken, Refusal, TooManyRows, Unavailable
-from bindserver.user_code import apart
+from bindserver.user_code import apart, contained
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
@@ -57,7 +57,8 @@ class Failures:
         failures = live.failures
         try:
             if ours:
-                work(live)
+                with contained():  # fields and lookups of the project's own may be asked
+                    work(live)
             else:
                 apart(partial(work, live))
         except TooManyRows as problem:

@@ -32,7 +32,7 @@ from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import Subscribe, Unsubscribe, canonical
 from bindserver.exceptions import Overtaken, Refusal, Unavailable
 from bindserver.queries.rows import Form
-from bindserver.user_code import apart
+from bindserver.user_code import apart, contained
 
 
 class Serving:
@@ -96,10 +96,11 @@ class Serving:
         """Serve a message, or say in the contract's words why not."""
         self._context.pacer.restart()
         try:
-            if isinstance(message, Subscribe):
-                self._subscribe(request, message)
-            else:
-                self._unsubscribe(request.ref, message)
+            with contained():
+                if isinstance(message, Subscribe):
+                    self._subscribe(request, message)
+                else:
+                    self._unsubscribe(request.ref, message)
         except Refusal as problem:
             refusal = problem
         except Overtaken:
@@ -155,7 +156,8 @@ class Serving:
         store, ref = self._context.store, request.ref
         waiting = self._waiting(ref)
         try:
-            moved = store.reconsider(ref, request.caller, self._context.position)
+            with contained():
+                moved = store.reconsider(ref, request.caller, self._context.position)
         except Refusal as refusal:
             code = code_of_end(refusal)
         except Overtaken:
@@ -220,8 +222,9 @@ class Serving:
     def _read(self, request: SnapshotRequest | ReadRequest) -> None:
         """Have a view answer a request for its rows, once they are the present ones."""
         try:
-            viewer = self._viewer_of(request)
-            self._renewal.renew(viewer)
+            with contained():
+                viewer = self._viewer_of(request)
+                self._renewal.renew(viewer)
         except Refusal as problem:
             request.fail(problem)
         except Overtaken:

@@ -13,7 +13,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import DatabaseError, connections, models
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.test import Client, override_settings
 from rest_framework import serializers
 
@@ -554,13 +554,38 @@ class Panic(BaseException):
     [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), Panic()],
     ids=lambda problem: type(problem).__name__,
 )
-@pytest.mark.parametrize("where", ["serializer", "queryset", "permission"])
+@pytest.mark.parametrize(
+    "where", ["serializer", "queryset", "permission", "params", "q", "context", "text"]
+)
 def test_what_would_end_the_thread_harms_its_own_binding_alone(
     sqlite_turning: Turning, problem: BaseException, where: str
 ) -> None:
+    class Argument(serializers.IntegerField):
+        def to_internal_value(self, data: Any) -> int:
+            if where == "params":
+                raise problem
+            return int(data)
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise problem
+
     class Ends(Binding[Product]):
         model = Product
         event = "ends"
+        params = {"argument": Argument()}
+
+        def get_q(self) -> Q:
+            if where == "q":
+                raise problem
+            if where == "text":
+                raise Mute
+            return Q()
+
+        def get_serializer_context(self) -> Any:
+            if where == "context":
+                raise problem
+            return super().get_serializer_context()
 
         def get_serializer_class(self) -> Any:
             return Ending if where == "serializer" else Rendered
@@ -577,7 +602,7 @@ def test_what_would_end_the_thread_harms_its_own_binding_alone(
 
     Ending.raises = problem
     add(1)
-    asked = SnapshotRequest(binding=Ends, caller=Caller(), params={})
+    asked = SnapshotRequest(binding=Ends, caller=Caller(), params={"argument": 1})
     sqlite_turning.ask(asked)
     declared = sqlite_turning.follow(Declared())
     sqlite_turning.turn()
