@@ -60,7 +60,10 @@ async def test_a_task_that_is_cancelled_is() -> None:
 
 
 async def test_a_time_that_is_over_is() -> None:
-    with pytest.raises(TimeoutError):
+    async def waiting() -> None:
         async with asyncio.timeout(0):
             with contained_in_task():
                 await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        await waiting()

@@ -549,6 +549,16 @@ class Panic(BaseException):
     """As extensions that are written in Rust raise it: it is no Exception."""
 
 
+def mute(problem: BaseException) -> Exception:
+    """Return an exception whose text cannot be told."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise problem
+
+    return Mute()
+
+
 @pytest.mark.parametrize(
     "problem",
     [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), Panic()],
@@ -560,15 +570,14 @@ class Panic(BaseException):
 def test_what_would_end_the_thread_harms_its_own_binding_alone(
     sqlite_turning: Turning, problem: BaseException, where: str
 ) -> None:
+    def pass_by(place: str) -> None:
+        if place == where:
+            raise problem
+
     class Argument(serializers.IntegerField):
         def to_internal_value(self, data: Any) -> int:
-            if where == "params":
-                raise problem
+            pass_by("params")
             return int(data)
-
-    class Mute(Exception):
-        def __str__(self) -> str:
-            raise problem
 
     class Ends(Binding[Product]):
         model = Product
@@ -576,28 +585,24 @@ def test_what_would_end_the_thread_harms_its_own_binding_alone(
         params = {"argument": Argument()}
 
         def get_q(self) -> Q:
-            if where == "q":
-                raise problem
+            pass_by("q")
             if where == "text":
-                raise Mute
+                raise mute(problem)
             return Q()
 
         def get_serializer_context(self) -> Any:
-            if where == "context":
-                raise problem
+            pass_by("context")
             return super().get_serializer_context()
 
         def get_serializer_class(self) -> Any:
             return Ending if where == "serializer" else Rendered
 
         def get_queryset(self) -> QuerySet[Product]:
-            if where == "queryset":
-                raise problem
+            pass_by("queryset")
             return Product.objects.all()
 
         def get_permissions(self) -> list[Any]:
-            if where == "permission":
-                raise problem
+            pass_by("permission")
             return []
 
     Ending.raises = problem
