@@ -64,9 +64,6 @@ class Supervised:
         recover: puts in order what a death has left, and tells those who wait; on the thread.
         end: called at the end of the thread, on it.
         restarts: says when it is begun anew.
-
-    Attributes:
-        is_down: whether nobody may wait for it: it rests for long, or is gone.
     """
 
     def __init__(
@@ -80,7 +77,7 @@ class Supervised:
         restarts: Restarts | None = None,
     ) -> None:
         self.part = part
-        self.is_down = False
+        self._rests_long = False
         self._work = work
         self._recover = recover
         self._end = end
@@ -112,6 +109,11 @@ class Supervised:
         return self._thread.is_alive()
 
     @property
+    def is_down(self) -> bool:
+        """Whether nobody may wait for it: it rests for long, or is gone."""
+        return self._rests_long or self.is_gone
+
+    @property
     def is_gone(self) -> bool:
         """Whether it has ended though nobody has wanted it to, and is not begun anew."""
         return self in _started and not self._thread.is_alive()
@@ -129,7 +131,11 @@ class Supervised:
                 self._failure = ""
                 Context().run(self._work)
             except BaseException as problem:
-                self._rest(problem)
+                try:
+                    self._rest(problem)
+                except BaseException:  # not even that can be told
+                    give_up(self.part)
+                    raise
             else:
                 break
         try:
@@ -141,8 +147,7 @@ class Supervised:
         """Tell of a death, and rest before the next life."""
         pause = self._restarts.after_death()
         self._failure = type(problem).__name__
-        if pause is None:
-            self.is_down = True
+        self._rests_long = pause is None
         next_life = "too often" if pause is None else f"it begins anew in {pause:g} s"
         said = "bindserver: the thread of %s has failed; %s"
         logger.critical(said, self.part, next_life, exc_info=problem)
@@ -153,7 +158,7 @@ class Supervised:
         if pause is None:
             give_up(self.part)
         self._stopped.wait(REST_SECONDS if pause is None else pause)
-        self.is_down = False
+        self._rests_long = False
 
 
 _started: set[Supervised] = set()

@@ -10,7 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from bindserver import supervision
+from bindserver.cycle.inbox import SessionRequest
 from bindserver.cycle.loader import Loader
+from bindserver.cycle.serving import Serving
 from bindserver.cycle.turn import Turn
 from bindserver.supervision import Supervised
 
@@ -52,6 +55,19 @@ def turn_fails_once() -> None:
     _failing(Turn, "run", lambda: RuntimeError("a fault of ours"), once=True)
 
 
+def serving_fails_once() -> None:
+    """A turn fails while it serves a subscription."""
+    method = Serving.serve
+
+    def failing(self: Serving, request: Any) -> None:
+        if isinstance(request, SessionRequest) and _file().exists():
+            _file().unlink()
+            raise RuntimeError("a fault of ours")
+        method(self, request)
+
+    setattr(Serving, "serve", failing)
+
+
 def turn_fails_always() -> None:
     """Each turn does."""
     _failing(Turn, "run", lambda: RuntimeError("a fault of ours"), once=False)
@@ -77,6 +93,7 @@ def load_never_ends() -> None:
 def thread_is_gone() -> None:
     """A turn ends its thread, and so does what is there to begin it anew."""
     turn_fails_always()
+    setattr(supervision, "give_up", lambda part: None)
     _failing(Supervised, "_rest", lambda: RuntimeError("and this as well"), once=False)
 
 
@@ -85,6 +102,7 @@ FAULTS_IN_THREADS: dict[str, Callable[[], None]] = {
     for fault in (
         turn_ends_once,
         turn_fails_once,
+        serving_fails_once,
         turn_fails_always,
         load_ends_once,
         load_never_ends,
