@@ -13,7 +13,7 @@ from bindserver import Binding
 from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.effects import Ask, Release
 from bindserver.engine.events import Published
-from bindserver.engine.frames import Frame
+from bindserver.engine.frames import Frame, changes_in
 from bindserver.hub import callbacks
 from bindserver.hub.callbacks import MessageCallbacks
 from tests.app.models import Product
@@ -49,7 +49,7 @@ def test_a_binding_whose_frame_was_lost_with_the_thread_is_told_anew(
     requests: SimpleQueue[SessionRequest],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    usual, failed = callbacks.changes_in, threading.Event()
+    usual, failed = changes_in, threading.Event()
 
     def failing(*args: Any) -> Any:
         if not failed.is_set():
