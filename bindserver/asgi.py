@@ -50,14 +50,23 @@ def wrap(
     from bindserver.checks.soundness import soundness
     from bindserver.http.health import HealthChecks
     from bindserver.hub.hub import hub
+    from bindserver.supervision import end_process_where_hopeless
     from bindserver.websocket.consumer import BindingConsumer
 
     before = middleware or _default_middleware()
+    checks = HealthChecks() if health else None
+
+    def start() -> None:
+        end_process_where_hopeless()
+        hub.serve()
+        if checks is not None:
+            checks.begin()
+
     return Wrapped(
         application,
         bindings=before(BindingConsumer.as_asgi()),
-        health=HealthChecks() if health else None,
-        start=hub.serve,
+        health=checks,
+        start=start,
         stop=hub.stop,
         check=soundness.begin,
     )

@@ -17,6 +17,7 @@ DEFAULTS: dict[str, Any] = {
     "AUTHENTICATE_SECONDS": 10.0,
     "CAPTURE": "auto",
     "COMPARE_SECONDS": 30.0,
+    "FIRST_ROWS_SECONDS": 120.0,
     "HINT_KEYS": 1_000,
     "LINGER_SECONDS": 60.0,
     "LOG_KEEP_SECONDS": 86_400,

@@ -13,7 +13,8 @@ BindserverError
 │   │   └── NotFound
 │   ├── Failed            the binding's own code, or a query of it, raised something
 │   └── Unavailable       not now; try again
-│       └── NoRoom        there are too many views, or they take too much memory
+│       ├── NoRoom        there are too many views, or they take too much memory
+│       └── Interrupted   the thread that was about it has failed
 ├── CaptureError          the change log cannot be installed or read
 │   ├── CaptureBusy       not now: somebody holds a lock
 │   ├── LogRemoved        it was there, and somebody took it away
@@ -144,6 +145,10 @@ class Unavailable(Refusal):
 class NoRoom(Unavailable):
     """There is no room for another view, or for its rows; the message says which setting bounds
     it."""
+
+
+class Interrupted(Unavailable):
+    """The thread that was about it has failed, and begins anew."""
 
 
 class CaptureError(BindserverError):

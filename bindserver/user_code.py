@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import decimal
 import threading
 from collections.abc import Callable, Iterator
@@ -52,6 +53,31 @@ class _Contained(AbstractContextManager[None]):
 _CONTAINED = _Contained()
 
 
+class _ContainedInTask(AbstractContextManager[None]):
+    """The same for code that a task awaits, on an event loop that is everybody's."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(problem, GeneratorExit):  # the task is being thrown away
+            return
+        task = asyncio.current_task()
+        if isinstance(problem, asyncio.CancelledError) and task is not None and task.cancelling():
+            return  # somebody has cancelled the task itself, such as a time-out
+        _CONTAINED.__exit__(kind, problem, trace)
+
+
+_CONTAINED_IN_TASK = _ContainedInTask()
+
+
 def contained() -> AbstractContextManager[None]:
     """Run a project's code, and take its attempt to end the thread for a failure: the thread is
     ours, and works for all.
@@ -63,6 +89,16 @@ def contained() -> AbstractContextManager[None]:
             that it was cancelled, or an extension written in Rust has panicked.
     """
     return _CONTAINED
+
+
+def contained_in_task() -> AbstractContextManager[None]:
+    """Await a project's code in a task, and take its attempt to end the task, or the event loop,
+    for a failure. The task itself may be cancelled as ever.
+
+    Raises:
+        BindingError: the code has raised what is no Exception.
+    """
+    return _CONTAINED_IN_TASK
 
 
 def apart(work: Callable[[], R]) -> R:

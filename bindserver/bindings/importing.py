@@ -25,6 +25,7 @@ from django.db.backends.signals import connection_created
 from django.utils.module_loading import module_has_submodule
 
 from bindserver.bindings.binding import Binding
+from bindserver.user_code import contained
 
 PREPARING = frozenset(
     {
@@ -96,7 +97,7 @@ def load_views() -> None:
     if urlconf is None:
         return
     try:
-        with _noticing():
+        with contained(), _noticing():
             import_module(urlconf)
     except Exception:  # the project's own code; HTTP fails by it, and bindings need not
         logger.exception("bindserver: the urlconf cannot be imported, so its views are not served")

@@ -26,6 +26,7 @@ from bindserver.checks import TAG, check_bindings
 from bindserver.checks.bindings import problems_of, twins_of
 from bindserver.exceptions import Unsound
 from bindserver.forks import on_fork
+from bindserver.user_code import contained
 
 T = TypeVar("T")
 logger = logging.getLogger("bindserver")
@@ -110,7 +111,8 @@ class Soundness:
             of_bindings: Any = check_bindings
             for check in django_checks.get_checks():
                 if TAG in check.tags and check is not of_bindings:
-                    found.extend(check(app_configs=None, databases=None))
+                    with contained():
+                        found.extend(check(app_configs=None, databases=None))
             self._project = [message for message in found if is_serious(message)]
         return self._project
 

@@ -20,7 +20,7 @@ from bindserver.cycle.refresh import read_riders, read_together, refresh, take
 from bindserver.database.snapshot import locked
 from bindserver.exceptions import Overtaken
 from bindserver.queries.rows import OverBudget, Rows, RowsBySlot
-from bindserver.user_code import apart
+from bindserver.user_code import apart, contained
 
 logger = logging.getLogger("bindserver")
 
@@ -99,7 +99,8 @@ class Advance:
         if self._late:
             return True  # it stays where it is
         try:
-            what = self._context.invalidation.touched_in(shape, shape.position)
+            with contained():
+                what = self._context.invalidation.touched_in(shape, shape.position)
         except Overtaken:
             return True
         except Exception as problem:

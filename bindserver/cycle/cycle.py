@@ -29,12 +29,21 @@ from bindserver.cycle.budget import BudgetFacts
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Fanout, Outbound
 from bindserver.cycle.failure_log import FailureLog
-from bindserver.cycle.inbox import Hint, Request
+from bindserver.cycle.inbox import (
+    CommandKind,
+    Hint,
+    ReadRequest,
+    Request,
+    SnapshotRequest,
+    ViewCommand,
+)
 from bindserver.cycle.lag import LaggingViews, LagReason, lagging_views
 from bindserver.cycle.loader import Loaded, Loader
-from bindserver.cycle.outage import out_of_reach, refuse
+from bindserver.cycle.outage import out_of_reach, refuse, refuse_at_once
+from bindserver.cycle.pulse import DATABASE_ERRORS, Pulse
 from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import ViewStore
+from bindserver.database import database_of
 from bindserver.database.pacing import Pacer, collector
 from bindserver.database.row_security import RowSecurity
 from bindserver.database.snapshot import connect, open_connection, snapshot
@@ -42,6 +51,7 @@ from bindserver.database.watchdog import Watchdog
 from bindserver.engine.changes import Position
 from bindserver.exceptions import BindserverError, CaptureError, LogInstalled, LogRemoved
 from bindserver.forks import working
+from bindserver.supervision import Supervised
 
 logger = logging.getLogger("bindserver")
 
@@ -50,6 +60,9 @@ CHORES_SECONDS = 10.0
 BUSY_CHORES_SECONDS = 0.2
 
 NEVER = float("inf")
+
+BEAT_SECONDS = 2.0
+"""How often probes want to know whether the database is there, where nobody asks it otherwise."""
 
 QUIET_SECONDS = 2.0
 """When nothing was written for so long, it counts as quiet."""
@@ -66,6 +79,8 @@ class Cycle:
     def __init__(self, alias: str, secret: bytes) -> None:
         self.alias = alias
         self._inbox: deque[Request | Loaded] = deque()
+        self._at_hand: list[Request | Loaded] = []
+        self._asking: dict[int, SnapshotRequest | ReadRequest] = {}
         self._bell = threading.Condition()
         self._stopping = False
         self._fanout = Fanout()
@@ -85,8 +100,14 @@ class Cycle:
         self._behind_since: float | None = None
         self._lagging: tuple[LaggingViews, ...] = ()
         self._rung = False
-        self._thread = threading.Thread(
-            target=self._run, name=f"bindserver-cycle-{alias}", daemon=True
+        self._pulse = Pulse()
+        self._beat_at = NEVER
+        self._thread = Supervised(
+            f"bindserver-cycle-{alias}",
+            f"cycle {alias}",
+            self._run,
+            recover=self._recover,
+            end=self._end,
         )
 
     def start(self) -> None:
@@ -98,12 +119,38 @@ class Cycle:
         with self._bell:
             self._stopping = True
             self._bell.notify()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._thread.stop()
+        self._thread.join()
 
     def ask(self, request: Request) -> None:
         """Hand in a request, from any thread."""
+        if isinstance(request, SnapshotRequest | ReadRequest):
+            self._asking[id(request)] = request
+            request.answer.add_done_callback(lambda _: self._asking.pop(id(request), None))
         self._put(request)
+        if self._thread.is_down:
+            refuse_at_once(self._take_items())
+
+    def watch(self) -> Pulse:
+        """Keep what probes ask for known, though nobody asks for rows; return it."""
+        if self._beat_at == NEVER:
+            self._beat_at = 0.0
+            self._put(Hint())
+        return self._pulse
+
+    def troubles(self) -> dict[str, str]:
+        """Return what is wrong, in words for probes, by part."""
+        told = {f"{part} {self.alias}": how for part, how in self._pulse.troubles().items()}
+        if seconds := self._loader.overdue():
+            told[f"loader {self.alias}"] = f"one load has not ended for {seconds:.0f} s"
+        return told
+
+    @property
+    def needs_hints(self) -> bool:
+        """Whether writes of other processes are learned from the channel layer: no change log is
+        followed."""
+        source = self._source
+        return conf.CAPTURE == "signals" if source is None else not source.durable
 
     def lag(self) -> float:
         """Return for how many seconds the view furthest behind has not been known to be as the
@@ -144,22 +191,49 @@ class Cycle:
 
     def _run(self) -> None:
         while not self._stopping:
-            items = self._wait()
+            items = self._at_hand = self._wait()
             if self._stopping:
-                refuse(items)
                 break
             self._fall_behind()
+            patience = conf.QUERY_SECONDS + conf.STALE_SECONDS
+            self._pulse.turns(patience)
             with working:
                 try:
-                    with self._patience(conf.QUERY_SECONDS + conf.STALE_SECONDS):
+                    with self._patience(patience):
                         self._turn(items)
                 except Exception as problem:
+                    if not self._is_outage(problem):
+                        raise  # a fault of ours: nobody knows what state views are in
                     self._lost(problem, items)
                 else:
                     self._behind_since = None
+                    self._answered()
+            self._at_hand = []
+
+    def _end(self) -> None:
+        refuse(self._at_hand)
         self._loader.stop()
         self._disconnect()
         connections.close_all()  # this thread's: bindings may have read from other databases
+
+    def _recover(self) -> None:
+        """Put in order what a turn has left that failed by a fault of ours: who waits is told, and
+        everything is read afresh."""
+        items, self._at_hand = self._at_hand, []
+        if self._thread.is_down:
+            items += self._take_items()
+        self._disconnect()
+        connections.close_all()
+        self._loader.give_up()
+        self._tell_outage(items)
+        self._store.apply_command(ViewCommand(command=CommandKind.BUMP))
+        self._put(Hint())
+
+    def _answered(self) -> None:
+        """Called when the database has answered."""
+        self._pulse.answered()
+        if self._beat_at < NEVER:
+            self._beat_at = time.monotonic() + BEAT_SECONDS
 
     def _wait(self) -> list[Request | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""
@@ -173,14 +247,21 @@ class Cycle:
                     break
                 quiet = now >= self._turned_at + QUIET_SECONDS
                 pause = NEVER if source is None else source.pause(quiet=quiet)
-                timeout = min(until - now, pause)
+                timeout = min(until, now + pause, max(now, self._beats_at())) - now
                 if not self._rung:
                     self._bell.wait(timeout if timeout < NEVER else None)
                 self._rung = False
+        return self._take_items()
+
+    def _take_items(self) -> list[Request | Loaded]:
         with self._bell:
             items = list(self._inbox)
             self._inbox.clear()
             return items
+
+    def _beats_at(self) -> float:
+        """Return when the database is to be asked for probes' sake."""
+        return NEVER if self._source is None else self._beat_at
 
     def _looked_at(self) -> Source | None:
         """Return the source, if commits are to be looked for in it."""
@@ -189,17 +270,26 @@ class Cycle:
         return self._source
 
     def _has_moved(self, source: Source | None) -> bool:
-        if source is None:
+        if source is None and time.monotonic() < self._beats_at():
             return False
         self._fall_behind()
+        self._pulse.looks()
         try:
             with working, self._patience(conf.STALE_SECONDS):
-                moved = source.moved()
+                moved = self._beat() if source is None else source.moved()
         except Exception:
             return True  # the turn will meet the same error, and deal with it
+        self._answered()
         if not moved:
             self._behind_since = None
         return moved
+
+    def _beat(self) -> bool:
+        """Ask the database whether it is there."""
+        connection = self._open()
+        connect(connection)
+        database_of(connection.vendor).ask(connection)
+        return False
 
     def _fall_behind(self) -> None:
         """Take views for old until the database says that they are not."""
@@ -209,7 +299,7 @@ class Cycle:
     def _until(self) -> float:
         """Return when a turn is due by the monotonic clock, whether or not anybody rings."""
         if self._source is None:
-            return self._retry_at if self._losses else NEVER
+            return self._retry_at if self._losses or self._beat_at < NEVER else NEVER
         if not self._store.watched():  # a log grows whether or not anybody looks at views
             keeps = self._source.polls or self._store.views()
             return self._chores_at if keeps else NEVER
@@ -339,6 +429,19 @@ class Cycle:
             self._source.close()
         self._source = None
 
+    def _is_outage(self, problem: Exception) -> bool:
+        """Return whether a turn failed because of the database, or of what was installed there:
+        that is ridden out."""
+        if isinstance(problem, DATABASE_ERRORS):
+            return True
+        self._disconnect()
+        try:
+            with self._patience(conf.STALE_SECONDS):
+                self._beat()
+        except Exception:
+            return True
+        return False
+
     def _lost(self, problem: Exception, items: list[Request | Loaded]) -> None:
         """Ride out a lost database: subscribers keep what they have, and hear that it is old."""
         delay = RECONNECT_SECONDS[min(self._losses, len(RECONNECT_SECONDS) - 1)]
@@ -347,9 +450,18 @@ class Cycle:
         if self._losses == 1 or type(problem) is not self._told:  # it may have come back a standby
             self._told = type(problem)
             self._tell_loss(problem)
+        self._pulse.failed(problem)
         self._disconnect()
         self._loader.give_up()
+        self._tell_outage(items)
+
+    def _tell_outage(self, items: Sequence[Request | Loaded]) -> None:
+        """Tell all who have rows that these may be old, and all who wait for an answer that there
+        is none now."""
         outbound = out_of_reach(self._store, items)
+        with self._bell:
+            waiting = {id(item) for item in self._inbox}
+        refuse(request for number, request in list(self._asking.items()) if number not in waiting)
         if outbound:
             self._fanout.send(outbound, "", self._fanout.behind)
 

@@ -17,6 +17,7 @@ from django.db import DataError
 
 from bindserver.bindings.registry import BindingClass
 from bindserver.exceptions import Failed, InvalidParams, Refusal, ShownByRow, Unsound
+from bindserver.user_code import contained
 
 logger = logging.getLogger("bindserver")
 
@@ -90,7 +91,7 @@ class FailureLog:
         """
         name = name_of(kind)
         cause = cause_of(problem)
-        key = (name, words) if words else (name, repr(type(cause)), str(cause)[:MAX_TEXT])
+        key = (name, words) if words else (name, repr(type(cause)), _text_of(cause))
         known, now = self._known.get(key), self._clock()
         if known is None:
             known = self._known[key] = _Failure(reference=secrets.token_hex(4), told_at=now)
@@ -100,7 +101,7 @@ class FailureLog:
         else:
             known.unsaid += 1
         if now - known.told_at >= AGAIN_SECONDS:
-            reason = words or f"{type(cause).__name__}: {str(cause)[:MAX_TEXT]}"
+            reason = words or f"{type(cause).__name__}: {_text_of(cause)}"
             said = "bindserver: %s has failed %d times more (reference %s): %s"
             logger.error(said, name, known.unsaid, known.reference, reason)
             known.told_at, known.unsaid = now, 0
@@ -166,7 +167,16 @@ def _reason(problem: Exception) -> str:
     if not settings.DEBUG:
         return ""
     cause = cause_of(problem)
-    return f"{type(cause).__name__}: {str(cause)[:MAX_TEXT]}"
+    return f"{type(cause).__name__}: {_text_of(cause)}"
+
+
+def _text_of(cause: BaseException) -> str:
+    """Return the text of what a project has raised, which is code of its own and may fail too."""
+    try:
+        with contained():
+            return str(cause)[:MAX_TEXT]
+    except Exception:
+        return "its text cannot be told"
 
 
 def is_of_values(problem: BaseException) -> bool:

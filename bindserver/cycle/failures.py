@@ -18,8 +18,15 @@ from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.database.snapshot import locked
 from bindserver.engine.events import Ended, Staled
 from bindserver.engine.protocol import Code
-from bindserver.exceptions import NoRoom, Overtaken, Refusal, TooManyRows, Unavailable
-from bindserver.user_code import apart
+from bindserver.exceptions import (
+    Interrupted,
+    NoRoom,
+    Overtaken,
+    Refusal,
+    TooManyRows,
+    Unavailable,
+)
+from bindserver.user_code import apart, contained
 
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 60.0)
 
@@ -29,6 +36,7 @@ end by themselves, and each try holds up the others for a moment."""
 
 LOCKED = "it waits, as somebody has locked a table that it reads"
 LOST = "it waits, as the connection that read it was lost"
+INTERRUPTED = "it waits, as the thread that read it has failed"
 
 
 class Failures:
@@ -58,7 +66,8 @@ class Failures:
         failures = live.failures
         try:
             if ours:
-                work(live)
+                with contained():  # fields and lookups of the project's own may be asked
+                    work(live)
             else:
                 apart(partial(work, live))
         except TooManyRows as problem:
@@ -102,7 +111,8 @@ class Failures:
             delay = min(delay, LOCKED_SECONDS)
             failures.note(live.binding, problem, view, words=LOCKED)
         elif isinstance(problem, Unavailable):
-            failures.note(live.binding, problem, view, words=LOST)
+            words = INTERRUPTED if isinstance(problem, Interrupted) else LOST
+            failures.note(live.binding, problem, view, words=words)
         else:
             given = live.given and not live.loaded  # params that rows were read by are right
             live.refusal = failures.refusal(live.binding, problem, view, given=given)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -36,12 +36,14 @@ class LaggingViews:
         standing: why.
         count: how many they are.
         since: since when the one furthest behind is old, on the monotonic clock.
+        unanswered_since: since when somebody waits for first rows of one; for ever if nobody does.
     """
 
     event: str
     reason: LagReason
     count: int
     since: float
+    unanswered_since: float = math.inf
 
 
 def lagging_views(
@@ -59,22 +61,36 @@ def lagging_views(
         loading: further ones whose first rows are being loaded, by name, in the order in which
             that began; and when it did.
     """
-    found: dict[tuple[str, LagReason], list[float]] = defaultdict(list)
+    found: dict[tuple[str, LagReason], list[tuple[float, float]]] = defaultdict(list)
     for live in views:
         if not live.wanted or live.is_at(position):
             live.behind_since = None
             continue
         if live.behind_since is None:
             live.behind_since = since
-        found[live.name, _reason(live)].append(live.behind_since)
-    counts = {key: (len(times), min(times)) for key, times in found.items()}
+        unanswered = min((o.at for o in live.openings if not o.has_rows), default=math.inf)
+        found[live.name, _reason(live)].append((live.behind_since, unanswered))
+    told = {key: _told(key, len(times), times) for key, times in found.items()}
     for name, alike in loading.items():
-        count, first = counts.get((name, LagReason.LOADING), (0, math.inf))
-        first = min(first, next(iter(alike.values())))
-        counts[name, LagReason.LOADING] = count + len(alike), first
-    return tuple(
-        LaggingViews(event=event, reason=reason, count=count, since=first)
-        for (event, reason), (count, first) in sorted(counts.items(), key=lambda item: item[0][0])
+        key = (name, LagReason.LOADING)
+        known = told.get(key)
+        began = next(iter(alike.values()))
+        times = [(began, began)]
+        if known is not None:
+            times.append((known.since, known.unanswered_since))
+        told[key] = _told(key, len(alike) + (0 if known is None else known.count), times)
+    return tuple(views for _, views in sorted(told.items(), key=lambda item: item[0][0]))
+
+
+def _told(
+    key: tuple[str, LagReason], count: int, times: Sequence[tuple[float, float]]
+) -> LaggingViews:
+    return LaggingViews(
+        event=key[0],
+        reason=key[1],
+        count=count,
+        since=min(since for since, _ in times),
+        unanswered_since=min(unanswered for _, unanswered in times),
     )
 
 

@@ -6,7 +6,6 @@ present by what changed since.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -23,12 +22,13 @@ from bindserver.database.pacing import Pacer, collector
 from bindserver.database.snapshot import connect, open_connection, snapshot, vouch
 from bindserver.database.watchdog import Watchdog
 from bindserver.engine.changes import Position
-from bindserver.exceptions import Overtaken, Unavailable
+from bindserver.exceptions import Interrupted, Overtaken, Unavailable
 from bindserver.forks import working
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import SLOTS_PER_QUERY, Query
 from bindserver.queries.rows import OverBudget, Rows
+from bindserver.supervision import Supervised
 from bindserver.user_code import apart
 
 LOAD_PATIENCE = 6
@@ -110,7 +110,8 @@ class Loader:
         self._alias = alias
         self._done = done
         self._wanted: LoadQueue[Wanted] = LoadQueue()
-        self._thread: threading.Thread | None = None
+        self._thread: Supervised | None = None
+        self._at_hand: tuple[Wanted, float] | None = None
         self._watchdog: Watchdog | None = None
         self._pacer = Pacer(0)
         self._stopping = False
@@ -118,8 +119,11 @@ class Loader:
     def load(self, wanted: Wanted) -> None:
         """Load views; the results come through `done`."""
         if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, name=f"bindserver-loader-{self._alias}", daemon=True
+            self._thread = Supervised(
+                f"bindserver-loader-{self._alias}",
+                f"loader {self._alias}",
+                self._run,
+                recover=self._recover,
             )
             self._thread.start()
         for start in range(0, len(wanted.lives), VIEWS_AT_ONCE):
@@ -135,16 +139,25 @@ class Loader:
         """End the thread, and what it is at."""
         if self._thread is not None:
             self._stopping = True
+            self._thread.stop()
             self._pacer.expire()
             self.give_up()
             self._wanted.close()
             self._thread.join()
+
+    def overdue(self) -> float:
+        """Return for how many seconds the present load has been at it, if that is longer than any
+        may take; else 0. From any thread."""
+        at_hand = self._at_hand
+        seconds = 0.0 if at_hand is None else time.monotonic() - at_hand[1]
+        return seconds if seconds > _longest() + conf.STALE_SECONDS else 0.0
 
     def _run(self) -> None:
         connection = open_connection(self._alias)
         watchdog = self._watchdog = Watchdog(connection)
         try:
             while (wanted := self._wanted.get()) is not None and not self._stopping:
+                self._at_hand = wanted, time.monotonic()
                 needed, results = _parted(wanted)
                 for loaded in results:
                     self._done(loaded)
@@ -152,9 +165,28 @@ class Loader:
                     with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
                         for loaded in self._load_all(needed, connection):
                             self._done(loaded)
+                self._at_hand = None
         finally:
             watchdog.close()
             connections.close_all()  # this thread's: serializers may have read from others
+
+    def _recover(self) -> None:
+        """Give up what was being loaded when the thread failed: those views are tried again."""
+        if self._at_hand is None:
+            return
+        (wanted, began), self._at_hand = self._at_hand, None
+        for live, query in zip(wanted.lives, wanted.queries, strict=True):
+            self._done(
+                Loaded(
+                    live=live,
+                    query=query,
+                    rows=None,
+                    position=wanted.since,
+                    recorder=LearningRecorder(),
+                    began=began,
+                    problem=Interrupted(),
+                )
+            )
 
     def _load_all(self, wanted: Wanted, connection: BaseDatabaseWrapper) -> Iterator[Loaded]:
         """Load views together, and yield what each came to; half of them after the other if they

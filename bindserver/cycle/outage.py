@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failures import mark_stale
@@ -17,7 +18,7 @@ from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.loader import Loaded
 from bindserver.cycle.view_store import ViewStore
 from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
-from bindserver.engine.events import Ended, Rejected
+from bindserver.engine.events import Ended, Event, Rejected
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Unavailable
 
@@ -46,6 +47,25 @@ def out_of_reach(store: ViewStore, items: Iterable[Request | Loaded]) -> Outboun
                 live.state = ViewState.FAILED if len(live.view) else ViewState.NEW
     refuse(items, outbound)
     return outbound
+
+
+def refuse_at_once(items: Iterable[Request | Loaded]) -> None:
+    """Tell all who ask that there is no answer now, from any thread: the cycle's own is gone."""
+    items = list(items)
+    refuse(items)
+    sorry = Unavailable()
+    for item in items:
+        match item:
+            case SessionRequest(effect=Ask()):
+                _tell(item, Rejected(code=sorry.code, detail=str(sorry)))
+            case SessionRequest(effect=Reconsider()):
+                _tell(item, Ended(code=Code.UNAVAILABLE))
+
+
+def _tell(request: SessionRequest, event: Event) -> None:
+    listener, number = request.ref
+    with suppress(RuntimeError):  # the loop has been closed, and the listener with it
+        listener.loop.call_soon_threadsafe(listener.hear, number, event)
 
 
 def refuse(items: Iterable[Request | Loaded], outbound: Outbound | None = None) -> None:

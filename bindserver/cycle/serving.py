@@ -34,7 +34,7 @@ from bindserver.engine.frames import round_page_size
 from bindserver.engine.protocol import Subscribe, Unsubscribe, canonical
 from bindserver.exceptions import Overtaken, Refusal, Unavailable
 from bindserver.queries.rows import Form
-from bindserver.user_code import apart
+from bindserver.user_code import apart, contained
 
 
 def still_wanted(requests: Sequence[Request]) -> list[Request]:
@@ -114,10 +114,11 @@ class Serving:
         """Serve a message, or say in the contract's words why not."""
         self._context.pacer.restart()
         try:
-            if isinstance(message, Subscribe):
-                self._subscribe(request, message)
-            else:
-                self._unsubscribe(request.ref, message)
+            with contained():
+                if isinstance(message, Subscribe):
+                    self._subscribe(request, message)
+                else:
+                    self._unsubscribe(request.ref, message)
         except Refusal as problem:
             refusal = problem
         except Overtaken:
@@ -173,7 +174,8 @@ class Serving:
         store, ref = self._context.store, request.ref
         waiting = self._waiting(ref)
         try:
-            moved = store.reconsider(ref, request.caller, self._context.position)
+            with contained():
+                moved = store.reconsider(ref, request.caller, self._context.position)
         except Refusal as refusal:
             code = code_of_end(refusal)
         except Overtaken:
@@ -240,8 +242,9 @@ class Serving:
         if request.has_left:
             return
         try:
-            viewer = self._viewer_of(request)
-            self._renewal.renew(viewer)
+            with contained():
+                viewer = self._viewer_of(request)
+                self._renewal.renew(viewer)
         except Refusal as problem:
             request.fail(problem)
         except Overtaken:

@@ -73,6 +73,14 @@ class Database(Protocol):
             OperationalError: the database is out of reach, or it is another one by now.
         """
 
+    def ask(self, connection: BaseDatabaseWrapper) -> None:
+        """Ask, on an open connection and outside of a snapshot, what only the database itself can
+        answer.
+
+        Raises:
+            DatabaseError: it does not.
+        """
+
     def reading(
         self, connection: BaseDatabaseWrapper, pacer: Pacer
     ) -> AbstractContextManager[None]:
@@ -120,6 +128,15 @@ class Usual:
         if idle > IDLE_SECONDS and connection.connection and not connection.is_usable():
             connection.close()
         connection.ensure_connection()
+
+    def ask(self, connection: BaseDatabaseWrapper) -> None:
+        self._ask(connection, "SELECT 1")
+
+    @staticmethod
+    def _ask(connection: BaseDatabaseWrapper, sql: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            cursor.fetchone()
 
     @contextmanager
     def reading(self, connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:

@@ -73,7 +73,8 @@ def connect(connection: BaseDatabaseWrapper) -> None:
     Raises:
         OperationalError: the database is out of reach, or it is another one by now.
     """
-    database_of(connection.vendor).connect(connection)
+    with contained():  # a project's own code may hear of new connections
+        database_of(connection.vendor).connect(connection)
 
 
 def in_snapshot() -> bool:

@@ -40,6 +40,10 @@ class SQLite(Usual):
         if file is not None and file.look() != file.identity:
             raise OperationalError("the database's file has been moved or replaced")
 
+    def ask(self, connection: BaseDatabaseWrapper) -> None:
+        # A plain SELECT 1 is answered without a look at the file.
+        self._ask(connection, "SELECT 1 FROM sqlite_master")
+
     @contextmanager
     def reading(self, connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
         raw: Any = connection.connection

@@ -23,6 +23,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.database import database_of
 from bindserver.forks import on_fork
+from bindserver.supervision import Supervised
 
 logger = logging.getLogger("bindserver")
 
@@ -130,7 +131,7 @@ class _Keeper:
             self._dogs.add(dog)
             if not self._runs:
                 self._runs = True
-                threading.Thread(target=self._run, name="bindserver-watchdog", daemon=True).start()
+                Supervised("bindserver-watchdog", "watchdog", self._run).start()
 
     def remove(self, dog: Watchdog) -> None:
         with self._lock:

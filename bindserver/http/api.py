@@ -52,6 +52,7 @@ from bindserver.http.waiting import client_of, give_back_connections, has_own_th
 from bindserver.hub.hub import hub
 from bindserver.hub.reader import snapshot_here
 from bindserver.queries.key_names import key_name
+from bindserver.user_code import contained
 
 DRF_PARAMS = frozenset({"format"})
 logger = logging.getLogger("bindserver")
@@ -72,6 +73,15 @@ class Broken(exceptions.APIException):
 
 class PlainAPIView(APIView):
     """A view for projects that do not have DRF among their apps."""
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer; what would end the server's event loop is an error of this request alone.
+
+        Raises:
+            BindingError: a project's code wants to end the thread.
+        """
+        with contained():
+            return super().dispatch(request, *args, **kwargs)
 
     def get_renderers(self) -> list[BaseRenderer]:
         """Return the project's renderers, those that need DRF's templates only where they are."""

@@ -1,40 +1,41 @@
 """`/healthz` and `/readyz`, for load balancers and supervisors.
 
-They are answered below Django: no allowed host, redirect, session or busy thread pool stands
-between a probe and the answer. What is wrong is named, and its error goes to the log alone, since
-errors of databases quote addresses and users.
+They are answered below Django, on the event loop, from what threads of ours have noted: no allowed
+host, redirect, session, thread pool, database or code of the project's stands between a probe and
+the answer. What is wrong is named, and its error goes to the log alone, since errors of databases
+quote addresses and users.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
-from channels import DEFAULT_CHANNEL_LAYER
-from channels.layers import channel_layers
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS
 
+from bindserver import supervision
 from bindserver.bindings.registry import registry
 from bindserver.conf import conf
+from bindserver.cycle.lag import LaggingViews, LagReason
 from bindserver.database import is_served
-from bindserver.database.snapshot import connect, open_connection
 from bindserver.hub.hub import hub
-from bindserver.relay.relay import reaches_others
+from bindserver.relay import relay
 
-READY_SECONDS = 2.0
-"""How long a database or the channel layer may take to answer."""
+STARTING_SECONDS = 5.0
+"""For so long after the start, a probe waits for the first word of what is asked."""
 
-NOBODY = "bindserver.readyz"
-"""A group that nobody is in: a message to it goes to the layer, and no further."""
+LAYER = "channel layer"
 
-PROBES = {"sqlite": "SELECT 1 FROM sqlite_master"}
-"""What to ask of a database; SQLite answers a plain SELECT 1 without looking at its file."""
-
-logger = logging.getLogger("bindserver")
+WHY_UNANSWERED = {
+    LagReason.BEHIND: "no turn has come to it",
+    LagReason.LOADING: "it is still being loaded",
+    LagReason.SET_ASIDE: "it cannot be read, and the log says why",
+    LagReason.SPACED: "it has had its share of the time",
+}
 
 
 class HealthChecks:
@@ -43,54 +44,84 @@ class HealthChecks:
     paths = ("/healthz", "/readyz")
 
     def __init__(self) -> None:
-        self._asking: dict[str, asyncio.Future[None]] = {}
+        self._aliases: list[str] = []
+        self._began_at = 0.0
+
+    def begin(self) -> None:
+        """Have threads keep known what probes ask for."""
+        self._aliases = watched_databases()
+        self._began_at = time.monotonic()
+        for alias in self._aliases:
+            hub.watch(alias)
 
     async def __call__(self, scope: Mapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
         if scope["method"] not in ("GET", "HEAD"):
             await respond(scope, send, 405, {"status": "GET and HEAD only"})
         elif scope["path"] == "/healthz":
-            await respond(scope, send, 200, {"status": "alive"})
+            await self._tell_liveness(scope, send)
         else:
             await self._tell_readiness(scope, send)
 
+    async def _tell_liveness(self, scope: Mapping[str, Any], send: Any) -> None:
+        if problems := supervision.gone():
+            await respond(scope, send, 503, {"status": "not alive", "problems": problems})
+        else:
+            await respond(scope, send, 200, {"status": "alive"})
+
     async def _tell_readiness(self, scope: Mapping[str, Any], send: Any) -> None:
-        problems = await self._problems()
+        if not self._aliases:  # the server has said nothing of its start
+            self.begin()
+        await self._first_words()
+        problems = self._problems()
+        warnings: dict[str, str] = {}
+        if layer := _trouble_of_layer():
+            (problems if hub.needs_hints() else warnings)[LAYER] = layer
         content: dict[str, object] = {"status": "not ready" if problems else "ready"}
         if problems:
             content["problems"] = problems
-        if views := [told for alias in watched_databases() for told in _stragglers(alias)]:
+        if warnings:
+            content["warnings"] = warnings
+        if views := [told for alias in self._aliases for told in _stragglers(alias)]:
             content["views"] = views
         await respond(scope, send, 503 if problems else 200, content)
 
-    async def _problems(self) -> dict[str, str]:
-        """Return what is out of reach, and which views are not caught up."""
-        names = [f"database {alias}" for alias in watched_databases()]
-        names += ["channel layer"] if reaches_others() else []
-        answers = await asyncio.gather(*(self._problem(name) for name in names))
-        behind = {f"views of {alias}": _lag(alias) for alias in watched_databases()}
-        found = {**dict(zip(names, answers, strict=True)), **behind}
-        return {name: problem for name, problem in found.items() if problem}
+    async def _first_words(self) -> None:
+        """Wait, in a process that has just begun, until something is known of all that counts."""
+        words: list[Future[None]] = [hub.watch(alias) for alias in self._aliases]
+        words += [one.known for one in relay.listening()]
+        waiting = [asyncio.wrap_future(word) for word in words if not word.done()]
+        seconds = self._began_at + STARTING_SECONDS - time.monotonic()
+        if waiting and seconds > 0:
+            await asyncio.wait(waiting, timeout=seconds)
 
-    async def _problem(self, name: str) -> str:
-        """Ask once, however many probes there are: one that hangs must not become many."""
-        asking = self._asking.get(name)
-        if asking is None or asking.done() or asking.get_loop() is not asyncio.get_running_loop():
-            asking = self._asking[name] = asyncio.ensure_future(_ask(name))
-        done, _ = await asyncio.wait([asking], timeout=READY_SECONDS)
-        if not done:
-            return f"no answer within {READY_SECONDS:g} s"
-        problem = asking.exception()
-        if problem is None:
-            return ""
-        logger.warning("bindserver: not ready: %s: %s", name, problem)
-        return "out of reach"
+    def _problems(self) -> dict[str, str]:
+        """Return what keeps this process from serving, by part."""
+        found = hub.troubles() | supervision.troubles()
+        for alias in self._aliases:
+            if problem := _lag(alias) or _unanswered(hub.lagging_views(alias)):
+                found[f"views of {alias}"] = problem
+        return found
+
+
+def _trouble_of_layer() -> str:
+    return next(filter(None, (one.trouble() for one in relay.listening())), "")
 
 
 def _lag(alias: str) -> str:
     """Return for how long views have been behind, where that is longer than any query may take."""
     lag = hub.lag(alias)
     return f"{lag:.0f} s behind" if lag > conf.QUERY_SECONDS + conf.STALE_SECONDS else ""
+
+
+def _unanswered(views: Iterable[LaggingViews]) -> str:
+    """Return whose first rows somebody has waited for too long, and why there are none."""
+    for some in views:
+        seconds = time.monotonic() - some.unanswered_since
+        if seconds > conf.FIRST_ROWS_SECONDS:
+            why = WHY_UNANSWERED[some.reason]
+            return f"somebody waits for the first rows of {some.event} for {seconds:.0f} s: {why}"
+    return ""
 
 
 def _stragglers(alias: str) -> list[dict[str, object]]:
@@ -130,30 +161,3 @@ async def respond(
         headers.append((b"allow", b"GET, HEAD"))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
-
-
-async def _ask(name: str) -> None:
-    kind, _, alias = name.partition(" ")
-    if kind == "database":
-        await asyncio.get_running_loop().run_in_executor(None, _ask_database, alias)
-    else:
-        async with asyncio.timeout(READY_SECONDS * 5):
-            await _ask_channel_layer()
-
-
-def _ask_database(alias: str) -> None:
-    """Read something on a connection of our own, so that a file that is gone is missed too."""
-    connection = open_connection(alias)
-    try:
-        connect(connection)
-        with connection.cursor() as cursor:
-            cursor.execute(PROBES.get(connection.vendor, "SELECT 1"))
-            cursor.fetchone()
-    finally:
-        connection.close()
-        del connections[alias]
-
-
-async def _ask_channel_layer() -> None:
-    layer = channel_layers[DEFAULT_CHANNEL_LAYER]
-    await layer.group_send(NOBODY, {"type": "nothing"})

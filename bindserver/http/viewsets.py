@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
+from django.http.response import HttpResponseBase
 from rest_framework import exceptions, viewsets
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -38,6 +39,7 @@ from bindserver.http.served_bindings import (
 )
 from bindserver.queries.compiler import queryset_of, reads_alike
 from bindserver.queries.serializer_traits import traits_of
+from bindserver.user_code import contained
 
 
 class BoundModelViewSet(viewsets.ModelViewSet[Any]):
@@ -65,6 +67,15 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
             cls._names_queryset = vars(cls)["queryset"] is not None
         if not cls._names_queryset and (cls.binding is not None or cls.model is not None):
             cls.queryset = queryset_for_routes(model_of(binding_class(cls)))
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer; what would end the server's event loop is an error of this request alone.
+
+        Raises:
+            BindingError: a project's code wants to end the thread.
+        """
+        with contained():
+            return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse a binding that a system check refuses, before anything else is asked."""

@@ -25,6 +25,7 @@ from bindserver.engine.effects import Ask, HubEffect, Release
 from bindserver.engine.events import Answered, Ended, Event, Published, Rejected
 from bindserver.engine.frames import Frame, changes_in
 from bindserver.engine.protocol import Code, canonical
+from bindserver.supervision import Supervised
 from bindserver.user_code import apart
 
 logger = logging.getLogger("bindserver")
@@ -69,11 +70,10 @@ class MessageCallbacks:
         self._known: set[Any] = set()
         self._keepings: dict[int, _Keeping] = {}
         self._frames: SimpleQueue[tuple[_Keeping, tuple[Frame, ...]] | None] = SimpleQueue()
+        self._at_hand: tuple[_Keeping, int] | None = None
         self._threads = [
-            threading.Thread(
-                target=self.loop.run_forever, name="bindserver-callbacks", daemon=True
-            ),
-            threading.Thread(target=self._call_all, name="bindserver-messages", daemon=True),
+            Supervised("bindserver-callbacks", "callbacks", self.loop.run_forever),
+            Supervised("bindserver-messages", "messages", self._call_all, recover=self._recover),
         ]
         for thread in self._threads:
             thread.start()
@@ -94,6 +94,8 @@ class MessageCallbacks:
         for keeping in list(self._keepings.values()):
             self._want(keeping, Release(number=keeping.number))
         self._keepings.clear()
+        for thread in self._threads:
+            thread.stop()
         self._frames.put(None)
         self.loop.call_soon_threadsafe(self.loop.stop)
         for thread in self._threads:
@@ -162,10 +164,27 @@ class MessageCallbacks:
     def _call_all(self) -> None:
         while (item := self._frames.get()) is not None:
             keeping, frames = item
+            size = sum(frame.size for frame in frames)
+            self._at_hand = keeping, size
             for frame in frames:
                 for action, payload in changes_in(frame, keeping.pages):
                     self._call(keeping.binding, action, payload)
-            self.loop.call_soon_threadsafe(self._told, keeping, sum(f.size for f in frames))
+            self._at_hand = None
+            self.loop.call_soon_threadsafe(self._told, keeping, size)
+
+    def _recover(self) -> None:
+        """Have the binding told anew of all its rows whose frames were at hand when the thread
+        failed."""
+        if self._at_hand is not None:
+            (keeping, size), self._at_hand = self._at_hand, None
+            self.loop.call_soon_threadsafe(self._drop, keeping, size)
+
+    def _drop(self, keeping: _Keeping, size: int) -> None:
+        keeping.pages.clear()
+        if not keeping.lost:
+            keeping.lost = True
+            self._leave(keeping)
+        self._told(keeping, size)
 
     def _told(self, keeping: _Keeping, size: int) -> None:
         keeping.waiting -= size

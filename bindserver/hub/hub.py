@@ -130,6 +130,26 @@ class Hub:
             if alias in (None, known):
                 cycle.ask(Hint(changes=None))
 
+    def watch(self, alias: str) -> Future[None]:
+        """Keep known whether a database is there, for probes, though nobody follows it.
+
+        Returns:
+            What is done as soon as it is known.
+        """
+        return self._cycle(alias).watch().known
+
+    def troubles(self) -> dict[str, str]:
+        """Return what is wrong with databases and cycles, by part, as their threads have noted."""
+        told: dict[str, str] = {}
+        for cycle in list(self._cycles.values()):
+            told |= cycle.troubles()
+        return told
+
+    def needs_hints(self) -> bool:
+        """Return whether writes of other processes are learned from the channel layer here: a
+        database is followed that has no change log."""
+        return any(cycle.needs_hints for cycle in list(self._cycles.values()))
+
     def lag(self, alias: str) -> float:
         """Return for how many seconds the view of a database that is furthest behind has not been
         known to be as it is, of those that are neither set aside nor being loaded.

@@ -25,6 +25,7 @@ from bindserver.hub.hub import hub
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Form
+from bindserver.user_code import contained
 
 ASK_HERE = (Unavailable, Failed, InvalidParams, Denied, Unsound)
 """What the hub says where the caller's own query shows what is wrong."""
@@ -118,7 +119,9 @@ def keep_hearers() -> None:
         if not binding.hears_messages() or not registry.is_sound(binding):
             continue
         try:
-            hub.keep(binding())
+            with contained():
+                instance = binding()
+            hub.keep(instance)
         except InvalidParams as problem:
             logger.error(
                 "bindserver: %s.message() is not called, since nobody gives its params: %s",

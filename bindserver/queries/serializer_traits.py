@@ -13,6 +13,7 @@ from rest_framework.settings import api_settings
 
 from bindserver.bindings.columns import ColumnsRow
 from bindserver.bindings.row_keys import format_of
+from bindserver.user_code import contained
 
 REQUEST_FIELDS = (serializers.FileField, serializers.HyperlinkedRelatedField)
 """Fields that write addresses, which begin with the request's host."""
@@ -52,14 +53,15 @@ class Traits:
 def traits_of(serializer_class: type[serializers.BaseSerializer[Any]]) -> Traits:
     """Look at a serializer."""
     try:
-        serializer: Any = serializer_class()
-        fields = list(_walk(serializer))
-        listed = type(serializer_class(many=True)) is serializers.ListSerializer
-        names = frozenset(
-            serializer.columns
-            if isinstance(serializer, ColumnsRow)
-            else getattr(serializer, "fields", {})
-        )
+        with contained():
+            serializer: Any = serializer_class()
+            fields = list(_walk(serializer))
+            listed = type(serializer_class(many=True)) is serializers.ListSerializer
+            names = frozenset(
+                serializer.columns
+                if isinstance(serializer, ColumnsRow)
+                else getattr(serializer, "fields", {})
+            )
     except Exception:  # it is code of the project's own, and may well need its context here
         return Traits(listed=False, fits=False, own=False, faithful=False, fields=frozenset())
     return Traits(

@@ -14,7 +14,9 @@ import logging
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection
+from concurrent.futures import Future
 from typing import Any, Protocol
 from weakref import WeakSet
 
@@ -26,6 +28,7 @@ from bindserver.cycle.inbox import CommandKind
 from bindserver.engine.changes import Change
 from bindserver.forks import on_fork
 from bindserver.relay.connection import RelayConnection, SendQueue
+from bindserver.supervision import Supervised
 
 logger = logging.getLogger("bindserver")
 
@@ -81,12 +84,14 @@ class Relay:
     def forget(self) -> None:
         """Begin anew, as a forked process must: threads and loops stayed with its parent."""
         self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._thread: Supervised | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection: RelayConnection | None = None
         self._listening = False
         self._stopping = False
         self._failures = 0
+        self._failing: tuple[float, str] | None = None
+        self.known: Future[None] = Future()
         self._queue = SendQueue(secrets.token_hex(8))
 
     def publish(self, alias: str, changes: Collection[Change]) -> None:
@@ -105,6 +110,20 @@ class Relay:
         self._start()
         self._tell(RelayConnection.listen)
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether it hears what other processes say, or tries to."""
+        return self._listening and not self._stopping
+
+    def trouble(self) -> str:
+        """Return what is wrong with the channel layer, in words for probes: of an error its kind
+        alone, since its text quotes addresses."""
+        failing = self._failing
+        if failing is not None:
+            since, kind = failing
+            return f"out of reach since {time.monotonic() - since:.0f} s: {kind}"
+        return "" if self.known.done() else "it has not answered yet"
+
     def flush(self) -> None:
         """Wait, for a moment at most, until what waits is sent."""
         if self._thread is not None:
@@ -113,11 +132,12 @@ class Relay:
     def close(self, seconds: float = CLOSE_SECONDS) -> None:
         """Send what waits, for at most so long, and end the thread."""
         thread = self._thread
-        if thread is None or not thread.is_alive():
+        if thread is None or not thread.is_alive:
             return
         if not self._queue.wait_until_sent(seconds):
             logger.warning("bindserver: the last hints of this process could not be sent")
         self._stopping = True
+        thread.stop()
         self._tell(RelayConnection.end)
         thread.join(seconds)
 
@@ -125,7 +145,7 @@ class Relay:
         with self._lock:
             if self._thread is not None:
                 return
-            thread = threading.Thread(target=self._run, name="bindserver-relay", daemon=True)
+            thread = Supervised("bindserver-relay", "relay", self._run, recover=self._recover)
             try:
                 thread.start()
             except RuntimeError as problem:  # the interpreter is about to end
@@ -152,6 +172,10 @@ class Relay:
             self._live_on()
         finally:
             complaining.removeFilter(complaints)
+
+    def _recover(self) -> None:
+        """Called when the thread has failed, before it begins anew."""
+        self._loop = self._connection = None
 
     def _break(self, problem: BaseException) -> None:
         """Called when the present connection is broken."""
@@ -183,9 +207,18 @@ class Relay:
         if self._failures:
             logger.warning("bindserver: the channel layer is back")
         self._failures = 0
+        self._failing = None
+        self._know()
+
+    def _know(self) -> None:
+        if not self.known.done():
+            self.known.set_result(None)
 
     def _note(self, problem: Exception) -> None:
         self._failures += 1
+        since = time.monotonic() if self._failing is None else self._failing[0]
+        self._failing = since, type(problem).__name__
+        self._know()
         if self._failures == 1:
             logger.error(
                 "bindserver: the channel layer is out of reach (%s: %s); until it is back no "
@@ -240,6 +273,11 @@ def _pause(seconds: float, ended: Callable[[], bool]) -> None:
 
 
 _relays: WeakSet[Relay] = WeakSet()
+
+
+def listening() -> list[Relay]:
+    """Return the relays of this process that hear what others say."""
+    return [relay for relay in list(_relays) if relay.is_listening]
 
 
 def _forget_all() -> None:

@@ -24,6 +24,7 @@ from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
 from bindserver.hub.hub import hub
+from bindserver.supervision import end_process_where_hopeless
 from bindserver.websocket.identity import Identity
 from bindserver.websocket.origins import origin_allowed, why_refused
 from bindserver.websocket.tokens import NotProven
@@ -142,6 +143,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             return
         try:
             await self.loop.run_in_executor(None, hub.prepare)
+            end_process_where_hopeless()
             hub.serve()
         except Exception:
             logger.exception("bindserver: this process cannot serve yet")
@@ -194,6 +196,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             self._perform(self._session.gone())
         except OSError:
             pass  # the client is gone, of which we are told next
+        except Exception:
+            self.fail()  # the frame is lost, and nothing after it can be right
 
     def _next_frame(self) -> Frame | None:
         for item in self._session.next_frame():

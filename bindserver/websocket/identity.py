@@ -28,6 +28,7 @@ from bindserver.cycle.owners import address_of
 from bindserver.engine.protocol import Code
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
+from bindserver.user_code import contained_in_task
 from bindserver.websocket.tokens import (
     NotProven,
     can_be_proved_again,
@@ -177,7 +178,8 @@ class Identity:
         """Return the session's user as the database has it now, not as it was at the handshake."""
         known = self._scope["session"]
         self._scope["session"] = known.__class__(known.session_key)
-        found = Credentials(user=await get_user(self._scope), by_session=True)
+        with contained_in_task():
+            found = Credentials(user=await get_user(self._scope), by_session=True)
         # What middleware has hung on the user at the handshake holds on.
         return self._now if self._now.by_session and self._now.is_same_user(found) else found
 
@@ -234,17 +236,26 @@ class Identity:
         while not self._left and not self._now.is_nobody:
             await asyncio.sleep(wait)
             wait = conf.REVALIDATE_SECONDS
-            before = self._now
             try:
-                async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
-                    found = await self._present(before)
-            except NotProven:
-                found = Credentials()
+                await self._look_again()
             except Exception as problem:
                 logger.warning("bindserver: nobody can tell who a client is now: %r", problem)
-                continue
-            if self._now is not before:
-                continue  # somebody else by now
+
+    async def _look_again(self) -> None:
+        """Look who the client is now; whatever that raises, it is looked at again later.
+
+        Raises:
+            Exception: nobody can tell now.
+        """
+        before = self._now
+        try:
+            async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
+                found = await self._present(before)
+        except NotProven:
+            found = Credentials()
+        if self._now is not before:
+            return  # somebody else by now
+        with contained_in_task():  # a user of the project's own is compared
             if found.is_nobody:
                 self._become_nobody(Code.REVOKED)
             elif before.is_alike(found) and not before.says_else(found):

@@ -10,6 +10,7 @@ from channels.auth import AuthMiddleware
 from channels.sessions import CookieMiddleware, SessionMiddleware
 
 from bindserver.engine.protocol import SUBPROTOCOL, Closing
+from bindserver.user_code import contained_in_task
 
 logger = logging.getLogger("bindserver")
 
@@ -25,7 +26,8 @@ class PatientAuthMiddleware(AuthMiddleware):  # type: ignore[misc]  # channels h
         scope = dict(scope)
         self.populate_scope(scope)
         try:
-            await self.resolve_scope(scope)
+            with contained_in_task():
+                await self.resolve_scope(scope)
         except Exception:
             logger.exception("bindserver: a session cannot be read")
             return await _ask_to_try_later(scope, receive, send)

@@ -20,6 +20,7 @@ from rest_framework.settings import api_settings
 from bindserver.authentication import Proof
 from bindserver.conf import conf
 from bindserver.exceptions import BindserverError
+from bindserver.user_code import contained, contained_in_task
 
 NO_TOKENS = (BasicAuthentication, SessionAuthentication)
 """Authenticators that take no tokens."""
@@ -47,12 +48,13 @@ async def prove(token: str, headers: Mapping[str, str]) -> Proof:
         raise NotProven("the token is not valid")
     function = function_of_the_project()
     try:
-        if function is None:
-            found = await in_thread(_by_rest_framework, token, headers)
-        elif inspect.iscoroutinefunction(function):
-            found = await function(token, headers)
-        else:
-            found = await in_thread(function, token, headers)
+        with contained_in_task():
+            if function is None:
+                found = await in_thread(_by_rest_framework, token, headers)
+            elif inspect.iscoroutinefunction(function):
+                found = await function(token, headers)
+            else:
+                found = await in_thread(function, token, headers)
     except PermissionDenied:
         found = None
     except exceptions.APIException as problem:
@@ -97,8 +99,18 @@ def function_of_the_project() -> Callable[..., Any] | None:
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """Call what may wait for the database, without holding up others that do."""
-    return await DatabaseSyncToAsync(function, thread_sensitive=False)(*args)
+    """Call what may wait for the database, without holding up others that do.
+
+    Raises:
+        BindingError: it wants to end the thread.
+        Exception: whatever it raises.
+    """
+
+    def call() -> Any:
+        with contained():
+            return function(*args)
+
+    return await DatabaseSyncToAsync(call, thread_sensitive=False)()
 
 
 def _authenticators() -> list[Any]:

@@ -1,4 +1,4 @@
-"""Faults to plant in a server on PostgreSQL or MariaDB, each of which a test must find."""
+"""Faults to plant in a server, each of which a test must find."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bindserver.database.mysql import MySQL
 from bindserver.database.postgresql import PostgreSQL
 from bindserver.queries.query import Query
 from tests.faults.oracle_databases import id_over_last
+from tests.faults.threads import FAULTS_IN_THREADS
 
 
 def holes_not_inherited() -> None:
@@ -78,4 +79,5 @@ class PlantedFault(AppConfig):
     label = "planted_fault"
 
     def ready(self) -> None:
-        {**FAULTS_ON_POSTGRESQL, **FAULTS_ON_MARIADB}[os.environ["PLANTED_FAULT"]]()
+        faults = {**FAULTS_ON_POSTGRESQL, **FAULTS_ON_MARIADB, **FAULTS_IN_THREADS}
+        faults[os.environ["PLANTED_FAULT"]]()

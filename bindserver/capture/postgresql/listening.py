@@ -150,9 +150,10 @@ class ListeningConnection:
         self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
-        with working:
-            connection: Any = open_connection(self._alias)
+        connection: Any = None
         try:
+            with working:
+                connection = open_connection(self._alias)
             with working, connection.wrap_database_errors:
                 connect(connection)
                 self._begin(connection.connection)
@@ -162,9 +163,12 @@ class ListeningConnection:
         except (Error, Pooled) as problem:
             if not self._stopping:
                 logger.info("bindserver: %r is not listened to: %s", self._alias, problem)
+        except BaseException:  # the log is looked at instead, until somebody listens again
+            logger.exception("bindserver: the thread that listens to %r has failed", self._alias)
         finally:
             self.listens, self.ended = False, True
-            connection.close()
+            if connection is not None:
+                connection.close()
             self._near.close()
             self._ring()
 

@@ -13,7 +13,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.db import DatabaseError, connections, models
-from django.db.models import QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.test import Client, override_settings
 from rest_framework import serializers
 
@@ -549,35 +549,65 @@ class Panic(BaseException):
     """As extensions that are written in Rust raise it: it is no Exception."""
 
 
+def mute(problem: BaseException) -> Exception:
+    """Return an exception whose text cannot be told."""
+
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise problem
+
+    return Mute()
+
+
 @pytest.mark.parametrize(
     "problem",
     [SystemExit(3), asyncio.CancelledError(), GeneratorExit(), Panic()],
     ids=lambda problem: type(problem).__name__,
 )
-@pytest.mark.parametrize("where", ["serializer", "queryset", "permission"])
+@pytest.mark.parametrize(
+    "where", ["serializer", "queryset", "permission", "params", "q", "context", "text"]
+)
 def test_what_would_end_the_thread_harms_its_own_binding_alone(
     sqlite_turning: Turning, problem: BaseException, where: str
 ) -> None:
+    def pass_by(place: str) -> None:
+        if place == where:
+            raise problem
+
+    class Argument(serializers.IntegerField):
+        def to_internal_value(self, data: Any) -> int:
+            pass_by("params")
+            return int(data)
+
     class Ends(Binding[Product]):
         model = Product
         event = "ends"
+        params = {"argument": Argument()}
+
+        def get_q(self) -> Q:
+            pass_by("q")
+            if where == "text":
+                raise mute(problem)
+            return Q()
+
+        def get_serializer_context(self) -> Any:
+            pass_by("context")
+            return super().get_serializer_context()
 
         def get_serializer_class(self) -> Any:
             return Ending if where == "serializer" else Rendered
 
         def get_queryset(self) -> QuerySet[Product]:
-            if where == "queryset":
-                raise problem
+            pass_by("queryset")
             return Product.objects.all()
 
         def get_permissions(self) -> list[Any]:
-            if where == "permission":
-                raise problem
+            pass_by("permission")
             return []
 
     Ending.raises = problem
     add(1)
-    asked = SnapshotRequest(binding=Ends, caller=Caller(), params={})
+    asked = SnapshotRequest(binding=Ends, caller=Caller(), params={"argument": 1})
     sqlite_turning.ask(asked)
     declared = sqlite_turning.follow(Declared())
     sqlite_turning.turn()

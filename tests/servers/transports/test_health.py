@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from django.test import override_settings
 
 import bindserver
+from bindserver.cycle.cycle import Cycle
 from bindserver.http import health
+from bindserver.hub.hub import hub
+from bindserver.relay.relay import Relay
 from tests.conftest import MakeServer
-from tests.support.process import get
+from tests.support.process import PATIENCE_SECONDS, get
 from tests.support.server import Server, free_port
 from tests.unit.test_asgi import drive
 
@@ -58,16 +65,25 @@ def test_they_are_there_to_be_read(server: Server) -> None:
 def test_without_its_database_a_server_is_alive_and_not_ready(make_server: MakeServer) -> None:
     with make_server() as server:
         away = server.database.rename(server.database.with_suffix(".away"))
-        status, text = get(url(server, "readyz"))
-        assert status == 503
-        assert json.loads(text) == {
-            "status": "not ready",
-            "problems": {"database default": "out of reach"},
-        }
+        told = json.loads(until_status(server, 503))
+        assert told["status"] == "not ready"
+        assert list(told["problems"]) == ["database default"]
+        assert re.fullmatch(
+            r"out of reach since \d+ s: OperationalError", told["problems"]["database default"]
+        )
         assert get(url(server, "healthz"))[0] == 200
-        assert "not ready: database default: unable to open" in server.log.read_text()
+        assert "database 'default' cannot be followed" in server.log.read_text()
         away.rename(server.database)
-        assert get(url(server, "readyz"))[0] == 200
+        assert until_status(server, 200) == '{"status": "ready"}'
+
+
+def until_status(server: Server, wanted: int) -> str:
+    """Wait until readiness has a status, and return what is told then."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while (told := get(url(server, "readyz")))[0] != wanted:
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    return told[1]
 
 
 async def ask(application: object) -> tuple[int, dict[str, object]]:
@@ -87,32 +103,46 @@ def layer_at(port: int) -> override_settings:
     )
 
 
-async def test_a_channel_layer_out_of_reach_is_named_without_its_address(
-    database: Path, caplog: pytest.LogCaptureFixture
+@pytest.fixture
+async def serving(database: Path) -> AsyncIterator[None]:
+    """End what probes of this process have begun."""
+    yield
+    await asyncio.to_thread(hub.stop)
+
+
+async def test_a_channel_layer_out_of_reach_is_told_without_its_address_and_does_not_count(
+    serving: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = free_port()
     with layer_at(port):
-        status, told = await ask(bindserver.asgi.wrap(None, health=True))
-    assert status == 503
-    assert told["problems"] == {"channel layer": "out of reach"}
+        relay = Relay(hub)
+        relay.listen()
+        try:
+            status, told = await ask(bindserver.asgi.wrap(None, health=True))
+        finally:
+            await asyncio.to_thread(relay.close)
+    assert (status, told["status"]) == (200, "ready")
+    warnings = told["warnings"]
+    assert isinstance(warnings, dict)
+    assert re.fullmatch(r"out of reach since \d+ s: \w+", warnings["channel layer"])
     assert str(port) in caplog.text
 
 
-async def test_what_does_not_answer_is_asked_once_however_many_probes_there_are(
-    database: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_database_that_does_not_answer_keeps_no_probe_waiting(
+    serving: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked, go_on = [], threading.Event()
+    asked, go_on = threading.Event(), threading.Event()
 
-    def hang(alias: str) -> None:
-        asked.append(alias)
-        go_on.wait(30)
+    def hang(cycle: Cycle, items: object) -> None:
+        asked.set()
+        assert go_on.wait(PATIENCE_SECONDS)
 
-    monkeypatch.setattr(health, "_ask_database", hang)
-    monkeypatch.setattr(health, "READY_SECONDS", 0.05)
+    monkeypatch.setattr(Cycle, "_turn", hang)
+    monkeypatch.setattr(health, "STARTING_SECONDS", 0.05)
     application = bindserver.asgi.wrap(None, health=True)
     for _ in range(3):
         status, told = await ask(application)
         assert status == 503
-        assert told["problems"] == {"database default": "no answer within 0.05 s"}
-    assert asked == ["default"]
+        assert told["problems"] == {"database default": "nobody has asked it yet"}
+    assert await asyncio.to_thread(asked.wait, PATIENCE_SECONDS)
     go_on.set()
