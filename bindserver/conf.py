@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import ipaddress
 import re
+from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -29,6 +32,8 @@ DEFAULTS: dict[str, Any] = {
     "MAX_ROWS": 100_000,
     "MAX_SUBSCRIPTIONS": 100,
     "MAX_VIEWS": 10_000,
+    "METRICS_ALLOW": [],
+    "METRICS_TOKEN": None,
     "ORIGINS": None,
     "QUERY_SECONDS": 10.0,
     "RELAY_BEAT_SECONDS": 5.0,
@@ -39,6 +44,7 @@ DEFAULTS: dict[str, Any] = {
     "SNAPSHOT_SECONDS": 30.0,
     "STALE_SECONDS": 5.0,
     "SYNC_ROWS": 2_000,
+    "TRACING": False,
     "TURN_SECONDS": 0.005,
     "VIEW_SHARE": 0.25,
     "WEBSOCKET_PATH": "/ws/",
@@ -48,6 +54,7 @@ DEFAULTS: dict[str, Any] = {
 
 ORIGIN = re.compile(r"null|[a-z][a-z0-9+.\-]*://[^/?#@*\s]+", re.IGNORECASE)
 GROUP = re.compile(r"[a-zA-Z0-9\-_.]{1,90}")
+TOKEN_LENGTH = 16
 
 
 class Settings:
@@ -93,6 +100,8 @@ class Settings:
 
 
 def _problem(name: str, value: object) -> str | None:
+    if (problem_of := JUDGES.get(name)) is not None:
+        return problem_of(value)
     if name == "CAPTURE":
         choices = ("auto", "log", "signals")
         return None if value in choices else f"BINDSERVER['CAPTURE'] is one of {choices}."
@@ -102,8 +111,6 @@ def _problem(name: str, value: object) -> str | None:
         if isinstance(value, str) and value.startswith("/"):
             return None
         return "BINDSERVER['WEBSOCKET_PATH'] is a path such as '/ws/'."
-    if name == "ORIGINS":
-        return None if value is None else _problem_of_origins(value)
     if name == "RELAY_GROUP":
         if isinstance(value, str) and GROUP.fullmatch(value):
             return None
@@ -116,6 +123,8 @@ def _problem(name: str, value: object) -> str | None:
 
 
 def _problem_of_origins(value: object) -> str | None:
+    if value is None:
+        return None
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, str) for item in value):
         return "BINDSERVER['ORIGINS'] is a list of origins such as 'https://shop.example'."
     for item in value:
@@ -134,5 +143,49 @@ def _problem_of_path(name: str, value: object) -> str | None:
         return f"BINDSERVER[{name!r}] cannot be imported: {problem}."
     return None if callable(found) else f"BINDSERVER[{name!r}] names no function."
 
+
+def _problem_of_networks(value: object) -> str | None:
+    said = "BINDSERVER['METRICS_ALLOW'] is a list of addresses and networks such as '10.0.0.0/8'"
+    if not isinstance(value, (list, tuple)):
+        return f"{said}."
+    for item in value:
+        try:
+            ipaddress.ip_network(item)
+        except ValueError as problem:
+            return f"{said}: {problem}."
+    return _lacks("prometheus_client", "metrics") if value else None
+
+
+def _problem_of_metrics_token(value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) < TOKEN_LENGTH or not value.isascii():
+        return (
+            f"BINDSERVER['METRICS_TOKEN'] is a secret of {TOKEN_LENGTH} ASCII characters or more, "
+            "such as $(openssl rand -hex 32) gives."
+        )
+    return _lacks("prometheus_client", "metrics")
+
+
+def _problem_of_tracing(value: object) -> str | None:
+    if not isinstance(value, bool):
+        return "BINDSERVER['TRACING'] is True or False."
+    return _lacks("opentelemetry", "tracing") if value else None
+
+
+def _lacks(package: str, extra: str) -> str | None:
+    """Return what to install for a setting, if it is not installed."""
+    if importlib.util.find_spec(package) is not None:
+        return None
+    return f"BINDSERVER's {extra} need a package: pip install 'bindserver[{extra}]'."
+
+
+JUDGES: dict[str, Callable[[object], str | None]] = {
+    "METRICS_ALLOW": _problem_of_networks,
+    "METRICS_TOKEN": _problem_of_metrics_token,
+    "ORIGINS": _problem_of_origins,
+    "TRACING": _problem_of_tracing,
+}
+"""What says of a value of its own kind whether it is wrong."""
 
 conf = Settings()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from bindserver import logs
 from bindserver.bindings.registry import registry
 from tests.support import opened
 from tests.support.default import as_default
@@ -37,6 +38,12 @@ def close_programs() -> Iterator[None]:
     """Close the programs that a test has opened, though it failed before it could."""
     with opened.closing():
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_anew() -> None:
+    """Have the log told again what an earlier test has had it told."""
+    logs.forget()
 
 
 @pytest.fixture(scope="session")

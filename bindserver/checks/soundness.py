@@ -28,7 +28,7 @@ from bindserver.exceptions import Unsound
 from bindserver.forks import on_fork
 
 T = TypeVar("T")
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.checks")
 
 
 class Soundness:

@@ -16,9 +16,18 @@ from django.core.exceptions import ValidationError
 from django.db import DataError
 
 from bindserver.bindings.registry import BindingClass
-from bindserver.exceptions import Failed, InvalidParams, Refusal, ShownByRow, Unsound
+from bindserver.cycle.figures import CycleFigures
+from bindserver.exceptions import (
+    Failed,
+    InvalidParams,
+    Refusal,
+    ShownByRow,
+    TooManyRows,
+    Unavailable,
+    Unsound,
+)
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.cycle")
 
 AGAIN_SECONDS = 3600.0
 """How long a failure that goes on is not spoken of again."""
@@ -65,10 +74,16 @@ class FailureLog:
 
     Args:
         clock: tells the time in seconds, and only rises.
+        figures: count each failure.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        figures: CycleFigures | None = None,
+    ) -> None:
         self._clock = clock
+        self._figures = figures or CycleFigures()
         self._known: OrderedDict[Key, _Failure] = OrderedDict()
 
     def note(
@@ -89,6 +104,7 @@ class FailureLog:
             words: what there is to say of it, where the traceback says nothing.
         """
         name = name_of(kind)
+        self._figures.count_failure(kind.event or kind.__name__, _sort_of(problem, words))
         cause = cause_of(problem)
         key = (name, words) if words else (name, repr(type(cause)), str(cause)[:MAX_TEXT])
         known, now = self._known.get(key), self._clock()
@@ -147,6 +163,19 @@ class FailureLog:
             reference = self.note(kind, problem, view, words=str(problem))
             return Unsound(reference, str(problem), debug=settings.DEBUG)
         return Failed(self.note(kind, problem, view), _reason(problem))
+
+
+def _sort_of(problem: Exception, words: str | None) -> str:
+    """Return what kind of failure it is, in one of a few words."""
+    if isinstance(problem, TooManyRows):
+        return "too_large"
+    if isinstance(problem, ShownByRow):
+        return "unsound"
+    if isinstance(problem, Unavailable):
+        return "connection_lost"
+    if words is None:
+        return "failed"
+    return "wrong_value" if words.startswith(WRONG_VALUE) else "locked"
 
 
 def name_of(kind: BindingClass) -> str:

@@ -18,6 +18,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
 from bindserver.cycle.costs import Allowance
+from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.incarnations import incarnations
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
@@ -92,6 +93,7 @@ class LiveView:
         shape: that of its query.
         look_at: called whenever the next turn is to look at it: somebody waits for an answer, or
             its rows are not to be what they were.
+        figures: those of its event.
 
     Attributes:
         number: names it for as long as it lives, whatever its query is.
@@ -113,6 +115,7 @@ class LiveView:
         "__weakref__",
         "_awaits_rows_of",
         "_awaits_since",
+        "_counted",
         "_digest",
         "_encoder",
         "_held_at",
@@ -130,6 +133,7 @@ class LiveView:
         "compared",
         "event",
         "failures",
+        "figures",
         "given",
         "has_moved",
         "held",
@@ -164,11 +168,15 @@ class LiveView:
         secret: bytes,
         shape: LiveShape[LiveView] | None = None,
         look_at: Callable[[LiveView], None] = _nobody,
+        figures: EventFigures | None = None,
     ) -> None:
         self.number = next(_views)
         self.query = query
         self.shape: LiveShape[LiveView] = LiveShape(query, Present()) if shape is None else shape
         self.event = binding.event
+        self.figures = figures or EventFigures()
+        self.figures.views += 1
+        self._counted = 0, 0
         self.binding = type(binding)
         self._look_at = look_at
         self._state = ViewState.NEW
@@ -382,6 +390,7 @@ class LiveView:
             ring_bytes=conf.RING_BYTES if self.query.form is Form.JSON else 0,
             first_version=next(_numbers) << VERSION_BITS,
         )
+        self._count(len(self.view), self.view.bytes)
         self.held = held_for(self.query)
         self.incarnation = incarnations.next()
         self.keys: dict[Hashable, Key] = {}
@@ -470,10 +479,23 @@ class LiveView:
 
     def _changed(self, delta: Delta | None) -> None:
         if delta is not None:
+            self._count(len(self.view), self.view.bytes)
             self.modified = time.time()
             self._digest = None
             self._kept = None
             self._sync.clear()
+
+    def _count(self, rows: int, size: int) -> None:
+        """Have its event's figures tell what it holds now."""
+        rows_before, size_before = self._counted
+        self.figures.rows += rows - rows_before
+        self.figures.bytes += size - size_before
+        self._counted = rows, size
+
+    def discount(self) -> None:
+        """Have its event's figures count it no more: it is dropped."""
+        self._count(0, 0)
+        self.figures.views -= 1
 
     def cursor(self) -> str:
         """Return the cursor of its present state."""

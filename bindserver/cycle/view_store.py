@@ -16,6 +16,7 @@ from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.asking import Asker, Evaluated
 from bindserver.cycle.callers import context_of
 from bindserver.cycle.dependents import Dependents
+from bindserver.cycle.figures import CycleFigures
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
@@ -40,6 +41,7 @@ class ViewStore:
         by_row: the tables of which the database shows the server's role some rows only; None before
             it was asked.
         columns: which columns of tables have been read.
+        figures: what there is, in numbers.
         routing: which views a turn is to look at.
         lanes: which of them it reads first, and which less often.
         overdue: the viewers whose bindings are to be asked again.
@@ -51,6 +53,7 @@ class ViewStore:
         self.alarms = Alarms()
         self.by_row: frozenset[str] | None = None
         self.columns = ReadColumns()
+        self.figures = CycleFigures()
         self.routing = Routing(self.columns)
         self.lanes = Lanes()
         self.overdue: dict[Viewer, None] = {}
@@ -131,6 +134,7 @@ class ViewStore:
                 reads=asked.reads,
                 own=asked.own,
                 asked=position,
+                figures=live.figures,
             )
             self._viewers[key] = viewer
             self._led[live].add(viewer)
@@ -241,7 +245,9 @@ class ViewStore:
             if len(self._views) >= conf.MAX_VIEWS and not self._make_room():
                 raise Unavailable("the server holds as many views as it may; try again later")
             shape = self.routing.shape_of(query)
-            live = LiveView(query, asked.binding, self.secret, shape, self.routing.look_at)
+            figures = self.figures.of(asked.binding.event or type(asked.binding).__name__)
+            look_at = self.routing.look_at
+            live = LiveView(query, asked.binding, self.secret, shape, look_at, figures)
             self._views[query.identity] = live
             self._led[live] = set()
             self.routing.add(live)
@@ -273,7 +279,9 @@ class ViewStore:
 
     def attach(self, ref: SubscriptionRef, viewer: Viewer) -> None:
         """Note that a subscription belongs to a viewer."""
-        viewer.refs[ref] = None
+        if ref not in viewer.refs:
+            viewer.refs[ref] = None
+            viewer.figures.subscriptions += 1
         self._viewer_of[ref] = viewer
         self._unserved.pop(viewer, None)
 
@@ -291,7 +299,9 @@ class ViewStore:
         viewer.live.used_at = time.monotonic()
 
     def _detach(self, ref: SubscriptionRef, viewer: Viewer) -> None:
-        viewer.refs.pop(ref, None)
+        if ref in viewer.refs:
+            del viewer.refs[ref]
+            viewer.figures.subscriptions -= 1
         if not viewer.refs:
             self._unserved[viewer] = None
 
@@ -325,6 +335,7 @@ class ViewStore:
         for live in old:
             del self._views[live.query.identity]
             del self._led[live]
+            live.discount()
             self.alarms.forget(live)
             self.routing.drop(live)
 

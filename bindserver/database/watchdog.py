@@ -24,7 +24,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from bindserver.database import database_of
 from bindserver.forks import on_fork
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.database")
 
 LOOK_SECONDS = 0.25
 """How often to look whether somebody has waited too long."""

@@ -70,6 +70,11 @@ class Ring:
         self._deltas: list[Delta] = []  # a deque takes more than most views' rows
         self._bytes = 0
 
+    @property
+    def bytes(self) -> int:
+        """About how many bytes its deltas take in memory."""
+        return self._bytes
+
     def add(self, delta: Delta) -> None:
         """Keep `delta`, and let go of the oldest ones past the limit."""
         self._deltas.append(delta)

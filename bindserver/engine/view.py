@@ -7,6 +7,7 @@ client that is a little behind gets the net change.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
@@ -42,7 +43,7 @@ class View:
             version of theirs is never taken for one of its own.
     """
 
-    __slots__ = ("_first_version", "_order", "_ring", "rows", "sortable", "version")
+    __slots__ = ("_first_version", "_order", "_ring", "_texts", "rows", "sortable", "version")
 
     def __init__(self, *, sortable: bool, ring_bytes: int, first_version: int = 0) -> None:
         self.sortable = sortable
@@ -50,6 +51,12 @@ class View:
         self.rows: dict[Key, str] = {}
         self._order: SortedOrder | ListedOrder = SortedOrder() if sortable else ListedOrder()
         self._ring = Ring(ring_bytes)
+        self._texts = 0
+
+    @property
+    def bytes(self) -> int:
+        """About how many bytes its rows' texts and its recent history take in memory."""
+        return self._texts + self._ring.bytes
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -108,9 +115,9 @@ class View:
         changed = {key for key in fresh if key in self.rows and fresh[key].text != self.rows[key]}
         moved = self._place(deletes, fresh, created, listed, after)
         for key in deletes:
-            del self.rows[key]
+            self._texts -= sys.getsizeof(self.rows.pop(key))
         for key in (*created, *changed):
-            self.rows[key] = fresh[key].text
+            self._put(key, fresh[key].text)
         touched = created | changed | moved
         if not deletes and not touched:
             return None
@@ -207,6 +214,11 @@ class View:
         if deletes or created:
             raise ValueError("a listed view needs the order of its keys when rows come or go")
         return set()
+
+    def _put(self, key: Key, text: str) -> None:
+        before = self.rows.get(key)
+        self._texts += sys.getsizeof(text) - (0 if before is None else sys.getsizeof(before))
+        self.rows[key] = text
 
     def _puts(
         self, keys: Collection[Key], *, created: Collection[Key], placed: Collection[Key]

@@ -44,10 +44,11 @@ from bindserver.exceptions import (
 from bindserver.http.conditional import CURSOR_HEADER, is_known, mark, tag_of
 from bindserver.hub.hub import hub
 from bindserver.hub.reader import snapshot_here
+from bindserver.logs import Repeats
 from bindserver.queries.key_names import key_name
 
 DRF_PARAMS = frozenset({"format"})
-logger = logging.getLogger("bindserver")
+_repeats = Repeats(logging.getLogger("bindserver.http"))
 
 
 class Unserviceable(exceptions.APIException):
@@ -82,7 +83,8 @@ class PlainAPIView(APIView):
         try:
             super().perform_authentication(request)
         except (InterfaceError, OperationalError) as problem:
-            logger.warning("bindserver: nobody can tell who asks over HTTP: %s", problem)
+            what = "nobody can tell who asks over HTTP"
+            _repeats.note(what, problem, logging.WARNING, traceback=False)
             raise Unserviceable from problem
 
 
@@ -109,8 +111,8 @@ def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str,
             key = key_name(instance)
     except (Denied, InvalidParams):
         return None
-    except Exception:  # the project's own code; the other bindings are listed
-        logger.exception("bindserver: %s is not listed", binding.__name__)
+    except Exception as problem:  # the project's own code; the other bindings are listed
+        _repeats.note(f"{binding.__name__} is not listed", problem)
         return None
     url = reverse("bindserver:snapshot", kwargs={"event": binding.event})
     return {

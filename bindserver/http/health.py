@@ -34,7 +34,7 @@ NOBODY = "bindserver.readyz"
 PROBES = {"sqlite": "SELECT 1 FROM sqlite_master"}
 """What to ask of a database; SQLite answers a plain SELECT 1 without looking at its file."""
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.http")
 
 
 class HealthChecks:

@@ -129,6 +129,10 @@ class Hub:
             if alias in (None, known):
                 cycle.ask(Hint(changes=None))
 
+    def cycles(self) -> list[tuple[str, Cycle]]:
+        """Return the databases that are followed here, and who follows them, by alias."""
+        return sorted(self._cycles.copy().items())
+
     def lag(self, alias: str) -> float:
         """Return for how many seconds the view of a database that is furthest behind has not been
         known to be as it is, of those that are neither set aside nor being loaded.

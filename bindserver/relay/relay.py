@@ -27,7 +27,7 @@ from bindserver.engine.changes import Change
 from bindserver.forks import on_fork
 from bindserver.relay.connection import RelayConnection, SendQueue
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.relay")
 
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 RECONNECT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)

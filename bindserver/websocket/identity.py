@@ -25,6 +25,7 @@ from bindserver.authentication import Proof
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller
 from bindserver.engine.protocol import Code
+from bindserver.logs import Repeats
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
 from bindserver.websocket.tokens import (
@@ -34,7 +35,7 @@ from bindserver.websocket.tokens import (
     prove_header,
 )
 
-logger = logging.getLogger("bindserver")
+_repeats = Repeats(logging.getLogger("bindserver.websocket"))
 
 _connected: WeakSet[Identity] = WeakSet()
 _lock = threading.Lock()
@@ -111,6 +112,14 @@ class Identity:
     def caller(self) -> Caller:
         """Who asks, for the hub."""
         return Caller(user=self._now.user, auth=self._now.auth)
+
+    @property
+    def user_key(self) -> str | None:
+        """The user's primary key as text, None for nobody."""
+        if self._now.is_nobody:
+            return None
+        key = getattr(unwrapped(self._now.user), "pk", None)
+        return "without a key" if key is None else str(key)
 
     async def greet(self) -> None:
         """Take the handshake's Authorization header, if there is one.
@@ -238,7 +247,8 @@ class Identity:
             except NotProven:
                 found = Credentials()
             except Exception as problem:
-                logger.warning("bindserver: nobody can tell who a client is now: %r", problem)
+                what = "nobody can tell who a client is now"
+                _repeats.note(what, problem, logging.WARNING, traceback=False)
                 continue
             if self._now is not before:
                 continue  # somebody else by now
