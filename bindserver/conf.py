@@ -6,6 +6,7 @@ import importlib.util
 import ipaddress
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -33,6 +34,7 @@ DEFAULTS: dict[str, Any] = {
     "MAX_SUBSCRIPTIONS": 100,
     "MAX_VIEWS": 10_000,
     "METRICS_ALLOW": [],
+    "METRICS_FOLDER": None,
     "METRICS_TOKEN": None,
     "ORIGINS": None,
     "QUERY_SECONDS": 10.0,
@@ -156,6 +158,12 @@ def _problem_of_networks(value: object) -> str | None:
     return _lacks("prometheus_client", "metrics") if value else None
 
 
+def _problem_of_folder(value: object) -> str | None:
+    if value is None or (isinstance(value, str) and Path(value).is_dir()):
+        return None
+    return "BINDSERVER['METRICS_FOLDER'] is a folder that is there, which all processes share."
+
+
 def _problem_of_metrics_token(value: object) -> str | None:
     if value is None:
         return None
@@ -182,6 +190,7 @@ def _lacks(package: str, extra: str) -> str | None:
 
 JUDGES: dict[str, Callable[[object], str | None]] = {
     "METRICS_ALLOW": _problem_of_networks,
+    "METRICS_FOLDER": _problem_of_folder,
     "METRICS_TOKEN": _problem_of_metrics_token,
     "ORIGINS": _problem_of_origins,
     "TRACING": _problem_of_tracing,

@@ -34,8 +34,10 @@ AGAIN_SECONDS = 600.0
 REMEMBERED = 200
 """So many failures are known at a time; the oldest is forgotten for a new one."""
 
-PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-"""What every record has: all else was said with `extra`."""
+PLAIN = frozenset(logging.makeLogRecord({}).__dict__) | {
+    "message", "asctime", "taskName", "color_message",
+}  # fmt: skip
+"""What records have of `logging` and of uvicorn: all else was said with `extra`."""
 
 
 class JsonFormatter(logging.Formatter):

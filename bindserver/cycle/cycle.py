@@ -43,7 +43,7 @@ from bindserver.engine.changes import Position
 from bindserver.exceptions import BindserverError, CaptureError, LogInstalled, LogRemoved
 from bindserver.forks import working
 from bindserver.logs import Repeats
-from bindserver.tracing import Span, span
+from bindserver.tracing import Span, Value, span
 
 logger = logging.getLogger("bindserver.cycle")
 _repeats = Repeats(logger)
@@ -173,8 +173,8 @@ class Cycle:
 
     def _span(self, requests: int) -> AbstractContextManager[Span]:
         """Return a span around a turn."""
-        about = {"bindserver.database": self.alias, "bindserver.requests": requests}
-        return span("bindserver.turn", about)
+        about: dict[str, Value] = {"bindserver.database": self.alias}
+        return span("bindserver.turn", about | {"bindserver.requests": requests})
 
     def _wait(self) -> list[Request | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""

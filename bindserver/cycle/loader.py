@@ -31,7 +31,7 @@ from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import SLOTS_PER_QUERY, Query
 from bindserver.queries.rows import Rows
-from bindserver.tracing import Span, span
+from bindserver.tracing import Span, Value, span
 from bindserver.user_code import apart
 
 LOAD_PATIENCE = 6
@@ -171,7 +171,7 @@ class Loader:
     def _span(self, wanted: Wanted) -> AbstractContextManager[Span]:
         """Return a span around a load."""
         first = wanted.lives[0]
-        about = {
+        about: dict[str, Value] = {
             "bindserver.database": self._alias,
             "bindserver.event": first.event or first.binding.__name__,
             "bindserver.views": len(wanted.lives),

@@ -25,6 +25,7 @@ from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.figures import BOUNDS, Durations
 from bindserver.hub.connections import connections
 from bindserver.hub.hub import hub
+from bindserver.metrics.sharing import sharing
 
 PID = "pid"
 """The label that every metric has: several processes may answer at one address."""
@@ -40,6 +41,19 @@ class BindserverCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
         yield from _families()
+
+
+class SharedCollector(Collector):
+    """Collects the same of all processes that share an address."""
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the metrics."""
+        found = {metric.name: metric for metric in _families()}
+        for metric in sharing.others():
+            known = found.setdefault(metric.name, metric)
+            if known is not metric:
+                known.samples += metric.samples
+        yield from found.values()
 
 
 def _families() -> Iterator[Metric]:

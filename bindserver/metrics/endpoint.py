@@ -41,14 +41,14 @@ class MetricsEndpoint:
 
 
 def _written(accept: str) -> tuple[str, bytes]:
-    """Return the metrics and their format, which is the best that whoever asks accepts."""
+    """Return the metrics of all processes that share them, in the best format that is accepted."""
     from prometheus_client import CollectorRegistry
     from prometheus_client.exposition import choose_encoder
 
-    from bindserver.metrics.collector import BindserverCollector
+    from bindserver.metrics.collector import SharedCollector
 
     registry = CollectorRegistry()
-    registry.register(BindserverCollector())
+    registry.register(SharedCollector())
     encode, kind = choose_encoder(accept)
     return kind, encode(registry)
 
