@@ -122,11 +122,12 @@ def make_server(
         capture: bool = True,
         environment: dict[str, str] | None = None,
         on: Server | None = None,
+        workers: int = 1,
         **settings: Any,
     ) -> Server:
         path = tmp_path_factory.mktemp("server") / "db.sqlite3"
         url = copy_of(capture, path) if on is None else on.url
-        server = Server(path, settings, environment=environment, url=url)
+        server = Server(path, settings, environment=environment, url=url, workers=workers)
         made.append(server)
         ends.callback(server.stop)
         return server
