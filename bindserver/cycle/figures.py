@@ -119,6 +119,7 @@ class CycleFigures:
 
     def count_failure(self, event: str, kind: str) -> None:
         """Count a failure of a binding."""
+        self.of(event)  # from now on its name is one of those that are told
         self.failures[self._name(event), kind] += 1
 
     def events(self) -> list[tuple[str, EventFigures]]:
