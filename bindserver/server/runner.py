@@ -112,7 +112,7 @@ def serve(plan: Plan, sock: socket.socket) -> None:
     """
     metrics = _metrics_folder(plan)
     config = uvicorn.Config(
-        Worker(path=plan.application, metrics=metrics and metrics.name),
+        Worker(path=plan.application, metrics=None if metrics is None else metrics.name),
         factory=True,
         interface="asgi3",
         workers=plan.workers,

@@ -123,7 +123,7 @@ class TestRepeats:
     ) -> None:
         clock = Clock()
         repeats = Repeats(logger, clock)
-        for clock.now in range(0, 1000, 100):  # type: ignore[assignment]
+        for clock.now in range(0, 1000, 100):
             repeats.note("nobody can tell", ValueError("the database is away"))
         first, again = caplog.records
         assert first.exc_info is not None

@@ -21,9 +21,11 @@ def test_durations_are_counted_up_to_their_bound() -> None:
 
 def test_what_raises_is_counted_too() -> None:
     loads = LoadFigures()
-    with pytest.raises(ValueError, match="gone"), loads.measured():
-        assert loads.running == 1
-        raise ValueError("gone")
+    load = loads.measured()
+    load.__enter__()
+    assert loads.running == 1
+    with pytest.raises(ValueError, match="gone"):
+        load.__exit__(ValueError, ValueError("gone"), None)
     assert loads.running == 0
     assert sum(loads.seconds.counts) == 1
 

@@ -52,7 +52,8 @@ def test_a_client_that_gets_every_frame_once_or_twice_has_the_rows(
 @FRUGAL
 @given(history=HISTORIES)
 def test_a_view_knows_how_many_bytes_its_rows_take(sortable: bool, history: list[State]) -> None:
-    view, before = view_of({}, sortable=sortable), State()
+    view = view_of({}, sortable=sortable)
+    before: State = {}
     empty = view.bytes
     for state in history:
         advance(view, before, state)
