@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import re
 import threading
 import time
 from collections import OrderedDict
@@ -20,6 +21,8 @@ from typing import Any
 from weakref import WeakSet
 
 from bindserver.forks import on_fork
+
+PLAIN_KEY = re.compile(r"[A-Za-z0-9_\-]{1,64}")
 
 MAX_TEXT = 200
 """How much of a text that a client has sent is logged."""
@@ -71,6 +74,16 @@ def quoted(text: str) -> str:
     """Return a text that a client has sent as a line may have it: cut, in quotes, in ASCII, and
     with nothing in it that ends the line or the quotes."""
     return json.dumps(text[:MAX_TEXT])
+
+
+def one_line(text: str) -> str:
+    """Return an error's text as a line may have it: it may quote what a client has sent."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text[:MAX_TEXT]).split())
+
+
+def key_of(key: str) -> str:
+    """Return a user's key, quoted unless it is a number, a word or a UUID: users choose some."""
+    return key if PLAIN_KEY.fullmatch(key) else quoted(key)
 
 
 def address(host: object) -> str:
@@ -190,7 +203,7 @@ class Repeats:
             level: at which it is logged.
             traceback: whether the first line brings the traceback, or the error's text alone.
         """
-        text = str(problem)[:MAX_TEXT]
+        text = one_line(str(problem))
         reason = f"{type(problem).__name__}: {text}"
         key, now = (what, repr(type(problem)), text), self._clock()
         with self._lock:

@@ -26,6 +26,7 @@ from bindserver.exceptions import (
     Unavailable,
     Unsound,
 )
+from bindserver.logs import one_line
 
 logger = logging.getLogger("bindserver.cycle")
 
@@ -116,7 +117,7 @@ class FailureLog:
         else:
             known.unsaid += 1
         if now - known.told_at >= AGAIN_SECONDS:
-            reason = words or f"{type(cause).__name__}: {str(cause)[:MAX_TEXT]}"
+            reason = words or f"{type(cause).__name__}: {one_line(str(cause))}"
             said = "bindserver: %s has failed %d times more (reference %s): %s"
             logger.error(said, name, known.unsaid, known.reference, reason)
             known.told_at, known.unsaid = now, 0

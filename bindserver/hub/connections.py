@@ -14,7 +14,7 @@ from collections.abc import Callable
 from bindserver.engine.protocol import Closing
 from bindserver.engine.session import Session
 from bindserver.forks import on_fork
-from bindserver.logs import Sparse, address, quoted
+from bindserver.logs import Sparse, address, key_of, quoted
 
 logger = logging.getLogger("bindserver.connection")
 _sparse = Sparse(logger)
@@ -66,7 +66,7 @@ class Connection:
     def user(self) -> str:
         """The key of the user that the client is by now."""
         key = self._user()
-        return "nobody" if key is None else key
+        return "nobody" if key is None else key_of(key)
 
     def greet(self, origin: str | None, agent: str | None) -> None:
         """Called when the client is let in: the log hears of it.

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from bindserver import logs
-from bindserver.logs import JsonFormatter, Repeats, Sparse, address, quoted
+from bindserver.logs import JsonFormatter, Repeats, Sparse, address, key_of, one_line, quoted
 
 logger = logging.getLogger("bindserver.tests")
 
@@ -56,6 +56,17 @@ def test_what_a_client_has_sent_cannot_end_a_line(text: str) -> None:
 
 def test_what_a_client_has_sent_is_cut() -> None:
     assert len(quoted("x" * 10_000)) < 300
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r\n b", "a\x85b", "a\u2028b", "a\x1b \x00b"])
+def test_an_error_s_text_is_one_line(text: str) -> None:
+    assert one_line(text) == "a b"
+
+
+def test_a_user_s_key_is_a_plain_word_or_quoted() -> None:
+    assert key_of("42") == "42"
+    assert key_of("0b8f9c1e-7f0e-4a52-9d8a-3d1f6f1d2c3b") == "0b8f9c1e-7f0e-4a52-9d8a-3d1f6f1d2c3b"
+    assert key_of('ann"\nERROR') == '"ann\\"\\nERROR"'
 
 
 def test_an_address_is_one_or_quoted() -> None:

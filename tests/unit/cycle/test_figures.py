@@ -24,8 +24,7 @@ def test_what_raises_is_counted_too() -> None:
     load = loads.measured()
     load.__enter__()
     assert loads.running == 1
-    with pytest.raises(ValueError, match="gone"):
-        load.__exit__(ValueError, ValueError("gone"), None)
+    assert not load.__exit__(ValueError, ValueError("gone"), None)
     assert loads.running == 0
     assert sum(loads.seconds.counts) == 1
 
