@@ -29,6 +29,7 @@ class BindserverConfig(AppConfig):
         from bindserver.http.upgrades import answer_behind_the_projects_own_routes
         from bindserver.hub.hub import hub
         from bindserver.hub.reader import HubReader, keep_hearers
+        from bindserver.metrics.sharing import sharing
         from bindserver.operations import reinstall_after_migrations
         from bindserver.relay.relay import Relay
         from bindserver.websocket.groups import serve_from_this_loop
@@ -48,6 +49,8 @@ class BindserverConfig(AppConfig):
         relay = Relay(hub)
         hub.when_serving(relay.listen)
         hub.when_stopping(relay.flush)
+        hub.when_serving(sharing.begin)
+        hub.when_stopping(sharing.end)
 
         def drop_connections(connection: BaseDatabaseWrapper, **_: Any) -> None:
             # Whoever drops a test database connects to none, and wants no other session there.

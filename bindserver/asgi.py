@@ -18,7 +18,7 @@ from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.core.exceptions import AppRegistryNotReady, ImproperlyConfigured
 from django.core.handlers.asgi import ASGIHandler
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.asgi")
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -50,6 +50,7 @@ def wrap(
     from bindserver.checks.soundness import soundness
     from bindserver.http.health import HealthChecks
     from bindserver.hub.hub import hub
+    from bindserver.metrics.endpoint import MetricsEndpoint
     from bindserver.supervision import end_process_where_hopeless
     from bindserver.websocket.consumer import BindingConsumer
 
@@ -66,6 +67,7 @@ def wrap(
         application,
         bindings=before(BindingConsumer.as_asgi()),
         health=checks,
+        metrics=MetricsEndpoint(),
         start=start,
         stop=hub.stop,
         check=soundness.begin,
@@ -79,6 +81,7 @@ class Wrapped:
         application: the project's own.
         bindings: serves one WebSocket connection.
         health: answers the health checks' paths, if any.
+        metrics: answers the paths that it says are its own, if any.
         start: called when the server starts, on its event loop.
         stop: called when the server shuts down; it may block.
         check: called before anything is served, and tells what is so wrong that no server should
@@ -94,8 +97,10 @@ class Wrapped:
         start: Callable[[], None],
         stop: Callable[[], None],
         check: Callable[[], Sequence[str]] = tuple,
+        metrics: Any = None,
     ) -> None:
         self._check = check
+        self._metrics = metrics
         self._checked = False
         self._http = _with_static_files(application)
         self._sockets = application if carries(application, "websocket") else None
@@ -137,6 +142,9 @@ class Wrapped:
         if self._health is not None and scope["path"] in self._health.paths:
             checks: Application = self._health
             return checks
+        if self._metrics is not None and self._metrics.answers(scope["path"]):
+            metrics: Application = self._metrics
+            return metrics
         if _is_at_our_path(scope):
             from bindserver.http.upgrades import upgrade_required
 

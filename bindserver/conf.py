@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import ipaddress
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -35,6 +38,9 @@ DEFAULTS: dict[str, Any] = {
     "MAX_WAITING_SNAPSHOTS": 500,
     "MAX_WAITING_SNAPSHOTS_PER_CLIENT": 50,
     "MAX_WAITING_THREADS": 20,
+    "METRICS_ALLOW": [],
+    "METRICS_FOLDER": None,
+    "METRICS_TOKEN": None,
     "ORIGINS": None,
     "OWNER_BYTES_SHARE": 0.25,
     "OWNER_VIEWS_SHARE": 0.1,
@@ -48,6 +54,7 @@ DEFAULTS: dict[str, Any] = {
     "SNAPSHOT_SECONDS": 30.0,
     "STALE_SECONDS": 5.0,
     "SYNC_ROWS": 2_000,
+    "TRACING": False,
     "TURN_SECONDS": 0.005,
     "VIEW_SHARE": 0.25,
     "WEBSOCKET_PATH": "/ws/",
@@ -62,6 +69,7 @@ SHARES = {
     "VIEW_SHARE": "the time",
 }
 GROUP = re.compile(r"[a-zA-Z0-9\-_.]{1,90}")
+TOKEN_LENGTH = 16
 
 
 class Settings:
@@ -168,13 +176,59 @@ def _problem_of_function(name: str, value: object) -> str | None:
     return None if callable(found) else f"BINDSERVER[{name!r}] names no function."
 
 
+def _problem_of_networks(name: str, value: object) -> str | None:
+    said = f"BINDSERVER[{name!r}] is a list of addresses and networks such as '10.0.0.0/8'"
+    if not isinstance(value, (list, tuple)):
+        return f"{said}."
+    for item in value:
+        try:
+            ipaddress.ip_network(item)
+        except ValueError as problem:
+            return f"{said}: {problem}."
+    return _lacks("prometheus_client", "metrics") if value else None
+
+
+def _problem_of_folder(name: str, value: object) -> str | None:
+    if value is None or (isinstance(value, str) and Path(value).is_dir()):
+        return None
+    return f"BINDSERVER[{name!r}] is a folder that is there, which all processes share."
+
+
+def _problem_of_token(name: str, value: object) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) < TOKEN_LENGTH or not value.isascii():
+        return (
+            f"BINDSERVER[{name!r}] is a secret of {TOKEN_LENGTH} ASCII characters or more, "
+            "such as $(openssl rand -hex 32) gives."
+        )
+    return _lacks("prometheus_client", "metrics")
+
+
+def _problem_of_tracing(name: str, value: object) -> str | None:
+    if (problem := _problem_of_switch(name, value)) is not None:
+        return problem
+    return _lacks("opentelemetry", "tracing") if value else None
+
+
+def _lacks(package: str, extra: str) -> str | None:
+    """Return what to install for a setting, if it is not installed."""
+    if importlib.util.find_spec(package) is not None:
+        return None
+    return f"BINDSERVER's {extra} need a package: pip install 'bindserver[{extra}]'."
+
+
 _PROBLEMS: dict[str, Callable[[str, object], str | None]] = {
     "AUTHENTICATE": _problem_of_function,
     "CAPTURE": _problem_of_capture,
+    "METRICS_ALLOW": _problem_of_networks,
+    "METRICS_FOLDER": _problem_of_folder,
+    "METRICS_TOKEN": _problem_of_token,
     "ORIGINS": _problem_of_origins,
     "RELAY_GROUP": _problem_of_group,
     "RUNTIME_INSTALL": _problem_of_switch,
     **dict.fromkeys(SHARES, _problem_of_share),
+    "TRACING": _problem_of_tracing,
     "WEBSOCKET_PATH": _problem_of_address,
 }
 """What looks at the values of those keys that are no numbers, or no others."""

@@ -20,7 +20,7 @@ from bindserver.capture.tables import tracked
 from bindserver.exceptions import CaptureError
 from bindserver.queries.tables import reads_of
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.operations")
 
 LOCK_TRIES = 50
 """How often to ask for a table that is in use, after a `migrate`."""

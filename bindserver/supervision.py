@@ -18,7 +18,7 @@ from contextvars import Context
 
 from bindserver.forks import on_fork
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.supervision")
 
 PAUSES = (0.1, 0.5, 1.0, 2.0)
 """How long a thread rests before it begins anew, after the first death, the second, and so on."""

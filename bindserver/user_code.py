@@ -101,6 +101,15 @@ def contained_in_task() -> AbstractContextManager[None]:
     return _CONTAINED_IN_TASK
 
 
+def text_of(problem: BaseException) -> str:
+    """Return the text of what a project has raised, which is code of its own and may fail too."""
+    try:
+        with contained():
+            return str(problem)
+    except Exception:
+        return "its text cannot be told"
+
+
 def apart(work: Callable[[], R]) -> R:
     """Run a project's code by itself: in LANGUAGE_CODE and TIME_ZONE, and as a new thread does
     arithmetic.

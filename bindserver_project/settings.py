@@ -103,11 +103,15 @@ SILENCED_SYSTEM_CHECKS = [
 ]
 
 LOG_LEVEL = environment.choice("LOG_LEVEL", LEVELS, "info").replace("trace", "debug").upper()
+LOG_FORMAT = environment.choice("LOG_FORMAT", ("text", "json"), "text")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "text": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+        "json": {"()": "bindserver.logs.JsonFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT}},
     "loggers": {
         "bindserver": {"handlers": ["console"], "level": LOG_LEVEL},
         "django": {"handlers": ["console"], "level": LOG_LEVEL.replace("DEBUG", "INFO")},

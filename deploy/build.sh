@@ -9,7 +9,7 @@ python=${PYTHON:-python3}
 
 "$python" -m venv --without-pip "$target/venv"
 "$python" -m pip --python "$target/venv/bin/python" install \
-    --quiet --no-cache-dir --disable-pip-version-check --root-user-action ignore ".[server,redis,postgresql]"
+    --quiet --no-cache-dir --disable-pip-version-check --root-user-action ignore ".[server,redis,postgresql,metrics]"
 
 mkdir -p "$target/app"
 cp -R manage.py bindserver_project "$target/app/"

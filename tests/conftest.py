@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from pytest_django import DjangoDbBlocker
 
+from bindserver import logs
 from bindserver.bindings.registry import registry
 from tests.support import opened
 from tests.support.default import as_default
@@ -37,6 +38,12 @@ def close_programs() -> Iterator[None]:
     """Close the programs that a test has opened, though it failed before it could."""
     with opened.closing():
         yield
+
+
+@pytest.fixture(autouse=True)
+def log_anew() -> None:
+    """Have the log told again what an earlier test has had it told."""
+    logs.forget()
 
 
 @pytest.fixture(scope="session")
@@ -115,11 +122,12 @@ def make_server(
         capture: bool = True,
         environment: dict[str, str] | None = None,
         on: Server | None = None,
+        workers: int = 1,
         **settings: Any,
     ) -> Server:
         path = tmp_path_factory.mktemp("server") / "db.sqlite3"
         url = copy_of(capture, path) if on is None else on.url
-        server = Server(path, settings, environment=environment, url=url)
+        server = Server(path, settings, environment=environment, url=url, workers=workers)
         made.append(server)
         ends.callback(server.stop)
         return server

@@ -49,6 +49,14 @@ if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
     }
+if os.environ.get("LOG_FORMAT") == "json":
+    LOGGING = {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": "bindserver.logs.JsonFormatter"}},
+        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "loggers": {"bindserver": {"handlers": ["console"], "level": "INFO"}},
+    }
 BINDSERVER = json.loads(os.environ.get("BINDSERVER", "{}"))
 if redis := os.environ.get("REDIS_URL"):
     pubsub = "channels_redis.pubsub.RedisPubSubChannelLayer"

@@ -53,7 +53,7 @@ SHOWN = 120
 
 NOTHING = "SELECT 1 FROM (SELECT 1 AS a) AS b WHERE 1 = 0"
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.bindings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

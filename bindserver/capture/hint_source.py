@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import LOGS, has_log, log_of
+from bindserver.capture.plans import LogSize
 from bindserver.capture.reading import ReadColumns
 from bindserver.conf import conf
 from bindserver.database.snapshot import connect
@@ -131,6 +132,9 @@ class HintSource:
 
     def purge(self) -> bool:
         return False
+
+    def size(self) -> LogSize | None:
+        return None
 
     def close(self) -> None:
         """Nothing works besides."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.mysql.log import MySQLLog
-from bindserver.capture.plans import PurgePlan
+from bindserver.capture.plans import LogSize, PurgePlan
 from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.capture.tables import Tracked
@@ -104,6 +104,9 @@ class Log(Protocol):
 
     def plan_purge(self, keep_seconds: float) -> PurgePlan:
         """Return what `purge` would delete, however many calls it took; changes nothing."""
+
+    def size(self) -> LogSize:
+        """Return how large the log is, by figures that the database has at hand."""
 
     def status(self) -> dict[str, Any]:
         """Return figures for people: epoch, entries, about how many bytes, oldest, newest, tables,

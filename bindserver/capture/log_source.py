@@ -10,6 +10,7 @@ from dataclasses import replace
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import Log
+from bindserver.capture.plans import LogSize
 from bindserver.capture.postgresql.listening import Notices
 from bindserver.capture.reading import ReadColumns
 from bindserver.capture.tables import Columns, Tracked, tracked, untold, untold_columns
@@ -18,7 +19,7 @@ from bindserver.database.snapshot import connect
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import REMOVED, CaptureBusy, CaptureError, LogRemoved
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.capture")
 
 PURGE_BATCH = 1000
 
@@ -214,6 +215,9 @@ class LogSource:
 
     def purge(self) -> bool:
         return self._log.purge(conf.LOG_KEEP_SECONDS, PURGE_BATCH, wait=False) == PURGE_BATCH
+
+    def size(self) -> LogSize | None:
+        return self._log.size()
 
 
 def _or_whole(item: Tracked, watched: Columns) -> Tracked:

@@ -1,8 +1,23 @@
-"""What purging a log would do, told beforehand."""
+"""How large a log is, and what purging it would do, told beforehand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LogSize:
+    """How large a log is, as far as the database tells at once.
+
+    Attributes:
+        entries: about how many.
+        bytes: about how many it takes on disk; None where only counting would tell.
+        oldest: when the oldest entry was written, in seconds since 1970; None without any.
+    """
+
+    entries: int
+    bytes: int | None = None
+    oldest: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

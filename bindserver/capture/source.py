@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from bindserver.capture.plans import LogSize
 from bindserver.capture.reading import ReadColumns
 from bindserver.engine.changes import Change, Position
 
@@ -87,6 +88,9 @@ class Source(Protocol):
 
     def purge(self) -> bool:
         """Let go of some old history; return whether there may be more."""
+
+    def size(self) -> LogSize | None:
+        """Return how large the log is that it reads; None where it reads none."""
 
     def close(self) -> None:
         """End what works besides."""

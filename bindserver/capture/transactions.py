@@ -12,8 +12,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.conf import conf
 from bindserver.engine.changes import Change, Gathered
+from bindserver.logs import Repeats
 
-logger = logging.getLogger("bindserver")
+_repeats = Repeats(logging.getLogger("bindserver.capture"))
 
 Publish = Callable[[str, tuple[Change, ...]], None]
 """Takes a database's alias and what was written there."""
@@ -95,5 +96,5 @@ class TransactionRecorder:
         """Publish at once; what goes wrong there is no fault of whoever writes."""
         try:
             self._publish(alias, changes)
-        except Exception:
-            logger.exception("bindserver: a hint could not be handed on")
+        except Exception as problem:
+            _repeats.note("a hint could not be handed on", problem)

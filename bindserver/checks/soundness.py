@@ -29,7 +29,7 @@ from bindserver.forks import on_fork
 from bindserver.user_code import contained
 
 T = TypeVar("T")
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.checks")
 
 
 class Soundness:

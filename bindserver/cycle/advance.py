@@ -22,7 +22,7 @@ from bindserver.exceptions import Overtaken
 from bindserver.queries.rows import OverBudget, Rows, RowsBySlot
 from bindserver.user_code import apart, contained
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.cycle")
 
 
 class Advance:

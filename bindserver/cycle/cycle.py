@@ -29,6 +29,7 @@ from bindserver.cycle.budget import BudgetFacts
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Fanout, Outbound
 from bindserver.cycle.failure_log import FailureLog
+from bindserver.cycle.figures import CycleFigures, LoadFigures
 from bindserver.cycle.inbox import (
     CommandKind,
     Hint,
@@ -51,9 +52,12 @@ from bindserver.database.watchdog import Watchdog
 from bindserver.engine.changes import Position
 from bindserver.exceptions import BindserverError, CaptureError, LogInstalled, LogRemoved
 from bindserver.forks import working
+from bindserver.logs import Repeats
 from bindserver.supervision import Supervised
+from bindserver.tracing import Span, Value, span
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.cycle")
+_repeats = Repeats(logger)
 
 RECONNECT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)
 CHORES_SECONDS = 10.0
@@ -87,7 +91,7 @@ class Cycle:
         self._pacer = Pacer(conf.QUERY_SECONDS)
         self._store = ViewStore(alias, secret)
         self._loader = Loader(alias, self._put)
-        self._failure_log = FailureLog()
+        self._failure_log = FailureLog(figures=self.figures)
         self._connection: BaseDatabaseWrapper | None = None
         self._watchdog: Watchdog | None = None
         self._source: Source | None = None
@@ -172,6 +176,16 @@ class Cycle:
         """Return the views that the last turn has not brought to what the database holds."""
         return self._lagging
 
+    @property
+    def figures(self) -> CycleFigures:
+        """What it holds and does, in numbers."""
+        return self._store.figures
+
+    @property
+    def load_figures(self) -> tuple[LoadFigures, int]:
+        """What its loader does, in numbers, and how many loads wait for it."""
+        return self._loader.figures, self._loader.waiting
+
     def _put(self, item: Request | Loaded) -> None:
         with self._bell:
             self._inbox.append(item)
@@ -199,7 +213,11 @@ class Cycle:
             self._pulse.turns(patience)
             with working:
                 try:
-                    with self._patience(patience):
+                    with (
+                        self._patience(patience),
+                        self.figures.turns.measured(),
+                        self._span(len(items)),
+                    ):
                         self._turn(items)
                 except Exception as problem:
                     if not self._is_outage(problem):
@@ -234,6 +252,11 @@ class Cycle:
         self._pulse.answered()
         if self._beat_at < NEVER:
             self._beat_at = time.monotonic() + BEAT_SECONDS
+
+    def _span(self, requests: int) -> AbstractContextManager[Span]:
+        """Return a span around a turn."""
+        about: dict[str, Value] = {"bindserver.database": self.alias}
+        return span("bindserver.turn", about | {"bindserver.requests": requests})
 
     def _wait(self) -> list[Request | Loaded]:
         """Sleep until there is something to do, and return what was handed in."""
@@ -320,6 +343,7 @@ class Cycle:
         connection, source = self._connect()
         for item in items:
             if isinstance(item, Hint):
+                self.figures.hints += 1
                 source.compare() if item.changes is None else source.hint(item.changes)
         context = TurnContext(
             store=self._store,
@@ -345,6 +369,7 @@ class Cycle:
         if self._losses:
             logger.warning("bindserver: database %r is followed again", self.alias)
         self._losses = 0
+        self.figures.is_lost = False
         self._turned_at = time.monotonic()
         self._store.lanes.turn_seconds = self._turned_at - began - turn.newcomers_seconds
         if turn.postponed:
@@ -393,8 +418,10 @@ class Cycle:
         try:
             if source.purge():
                 self._chores_at = time.monotonic() + BUSY_CHORES_SECONDS
+            self.figures.log = source.size()
         except (DatabaseError, CaptureError) as problem:
-            logger.warning("bindserver: the change log cannot be purged: %s", problem)
+            what = f"the change log on {self.alias!r} cannot be purged"
+            _repeats.note(what, problem, logging.WARNING, traceback=False)
 
     def _patience(self, seconds: float) -> AbstractContextManager[None]:
         """Wait so long at most for each answer of the database."""
@@ -447,6 +474,7 @@ class Cycle:
         delay = RECONNECT_SECONDS[min(self._losses, len(RECONNECT_SECONDS) - 1)]
         self._retry_at = time.monotonic() + delay
         self._losses += 1
+        self.figures.is_lost = True
         if self._losses == 1 or type(problem) is not self._told:  # it may have come back a standby
             self._told = type(problem)
             self._tell_loss(problem)

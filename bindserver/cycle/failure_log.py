@@ -16,10 +16,20 @@ from django.core.exceptions import ValidationError
 from django.db import DataError
 
 from bindserver.bindings.registry import BindingClass
-from bindserver.exceptions import Failed, InvalidParams, Refusal, ShownByRow, Unsound
-from bindserver.user_code import contained
+from bindserver.cycle.figures import CycleFigures
+from bindserver.exceptions import (
+    Failed,
+    InvalidParams,
+    Refusal,
+    ShownByRow,
+    TooManyRows,
+    Unavailable,
+    Unsound,
+)
+from bindserver.logs import one_line
+from bindserver.user_code import text_of
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.cycle")
 
 AGAIN_SECONDS = 3600.0
 """How long a failure that goes on is not spoken of again."""
@@ -66,10 +76,16 @@ class FailureLog:
 
     Args:
         clock: tells the time in seconds, and only rises.
+        figures: count each failure.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        figures: CycleFigures | None = None,
+    ) -> None:
         self._clock = clock
+        self._figures = figures or CycleFigures()
         self._known: OrderedDict[Key, _Failure] = OrderedDict()
 
     def note(
@@ -90,8 +106,9 @@ class FailureLog:
             words: what there is to say of it, where the traceback says nothing.
         """
         name = name_of(kind)
+        self._figures.count_failure(kind.event or kind.__name__, _sort_of(problem, words))
         cause = cause_of(problem)
-        key = (name, words) if words else (name, repr(type(cause)), _text_of(cause))
+        key = (name, words) if words else (name, repr(type(cause)), text_of(cause)[:MAX_TEXT])
         known, now = self._known.get(key), self._clock()
         if known is None:
             known = self._known[key] = _Failure(reference=secrets.token_hex(4), told_at=now)
@@ -101,7 +118,7 @@ class FailureLog:
         else:
             known.unsaid += 1
         if now - known.told_at >= AGAIN_SECONDS:
-            reason = words or f"{type(cause).__name__}: {_text_of(cause)}"
+            reason = words or f"{type(cause).__name__}: {one_line(text_of(cause))}"
             said = "bindserver: %s has failed %d times more (reference %s): %s"
             logger.error(said, name, known.unsaid, known.reference, reason)
             known.told_at, known.unsaid = now, 0
@@ -150,6 +167,19 @@ class FailureLog:
         return Failed(self.note(kind, problem, view), _reason(problem))
 
 
+def _sort_of(problem: Exception, words: str | None) -> str:
+    """Return what kind of failure it is, in one of a few words."""
+    if isinstance(problem, TooManyRows):
+        return "too_large"
+    if isinstance(problem, ShownByRow):
+        return "unsound"
+    if isinstance(problem, Unavailable):
+        return "connection_lost"
+    if words is None:
+        return "failed"
+    return "wrong_value" if words.startswith(WRONG_VALUE) else "locked"
+
+
 def name_of(kind: BindingClass) -> str:
     """Return what people call a binding: its event, and where its class is."""
     path = f"{kind.__module__}.{kind.__qualname__}"
@@ -167,16 +197,7 @@ def _reason(problem: Exception) -> str:
     if not settings.DEBUG:
         return ""
     cause = cause_of(problem)
-    return f"{type(cause).__name__}: {_text_of(cause)}"
-
-
-def _text_of(cause: BaseException) -> str:
-    """Return the text of what a project has raised, which is code of its own and may fail too."""
-    try:
-        with contained():
-            return str(cause)[:MAX_TEXT]
-    except Exception:
-        return "its text cannot be told"
+    return f"{type(cause).__name__}: {text_of(cause)[:MAX_TEXT]}"
 
 
 def is_of_values(problem: BaseException) -> bool:

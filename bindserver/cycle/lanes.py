@@ -27,7 +27,7 @@ from bindserver.cycle.invalidation import Touched
 from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.cycle")
 
 SLICE = 2.0
 """For so many times `TURN_SECONDS` a turn does one kind of work for newcomers."""

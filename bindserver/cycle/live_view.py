@@ -19,6 +19,7 @@ from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
+from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.incarnations import incarnations
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
@@ -93,6 +94,7 @@ class LiveView:
         shape: that of its query.
         look_at: called whenever the next turn is to look at it: somebody waits for an answer, or
             its rows are not to be what they were.
+        figures: those of its event.
 
     Attributes:
         number: names it for as long as it lives, whatever its query is.
@@ -116,6 +118,7 @@ class LiveView:
         "__weakref__",
         "_awaits_rows_of",
         "_awaits_since",
+        "_counted",
         "_digest",
         "_encoder",
         "_held_at",
@@ -134,6 +137,7 @@ class LiveView:
         "compared",
         "event",
         "failures",
+        "figures",
         "given",
         "has_moved",
         "held",
@@ -169,11 +173,15 @@ class LiveView:
         secret: bytes,
         shape: LiveShape[LiveView] | None = None,
         look_at: Callable[[LiveView], None] = _nobody,
+        figures: EventFigures | None = None,
     ) -> None:
         self.number = next(_views)
         self.query = query
         self.shape: LiveShape[LiveView] = LiveShape(query, Present()) if shape is None else shape
         self.event = binding.event
+        self.figures = figures or EventFigures()
+        self.figures.views += 1
+        self._counted = 0, 0
         self.binding = type(binding)
         self._look_at = look_at
         self._state = ViewState.NEW
@@ -393,6 +401,7 @@ class LiveView:
             ring_bytes=conf.RING_BYTES if self.query.form is Form.JSON else 0,
             first_version=next(_numbers) << VERSION_BITS,
         )
+        self._count()
         self.held = held_for(self.query)
         self.incarnation = incarnations.next()
         self.keys: dict[Hashable, Key] = {}
@@ -409,9 +418,11 @@ class LiveView:
         self.state = ViewState.NEW
 
     def drop(self) -> None:
-        """Be looked at no more, whatever is still to come for it."""
+        """Be looked at and counted no more, whatever is still to come for it."""
         self.is_dropped = True
         self._look_at = _nobody
+        self.figures.views -= 1
+        self._count()
 
     @property
     def frames_bytes(self) -> int:
@@ -497,10 +508,18 @@ class LiveView:
 
     def _changed(self, delta: Delta | None) -> None:
         if delta is not None:
+            self._count()
             self.modified = time.time()
             self._digest = None
             self._kept = None
             self._sync.clear()
+
+    def _count(self) -> None:
+        """Have its event's figures tell what it holds now."""
+        now = (0, 0) if self.is_dropped else (len(self.view), self.view.bytes)
+        self.figures.rows += now[0] - self._counted[0]
+        self.figures.bytes += now[1] - self._counted[1]
+        self._counted = now
 
     def cursor(self) -> str:
         """Return the cursor of its present state."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
 from django.db import DatabaseError, connections
@@ -15,6 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
 from bindserver.conf import conf
+from bindserver.cycle.figures import LoadFigures
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.load_queue import LoadQueue
 from bindserver.database import database_of
@@ -29,6 +31,7 @@ from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import SLOTS_PER_QUERY, Query
 from bindserver.queries.rows import OverBudget, Rows
 from bindserver.supervision import Supervised
+from bindserver.tracing import Span, Value, span
 from bindserver.user_code import apart
 
 LOAD_PATIENCE = 6
@@ -104,9 +107,13 @@ class Loader:
     Args:
         alias: the database.
         done: takes each result, on the loader's thread.
+
+    Attributes:
+        figures: its work in numbers.
     """
 
     def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
+        self.figures = LoadFigures()
         self._alias = alias
         self._done = done
         self._wanted: LoadQueue[Wanted] = LoadQueue()
@@ -129,6 +136,11 @@ class Loader:
         for start in range(0, len(wanted.lives), VIEWS_AT_ONCE):
             some = wanted.some(start, start + VIEWS_AT_ONCE)
             self._wanted.put(some, some.client())
+
+    @property
+    def waiting(self) -> int:
+        """About how many loads wait."""
+        return len(self._wanted)
 
     def give_up(self) -> None:
         """Let what is being loaded fail now: the database has been lost, to others too."""
@@ -162,13 +174,24 @@ class Loader:
                 for loaded in results:
                     self._done(loaded)
                 if needed.lives:
-                    with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
+                    patience = watchdog.patience(_longest() + conf.STALE_SECONDS)
+                    with working, patience, self.figures.measured(), self._span(needed):
                         for loaded in self._load_all(needed, connection):
                             self._done(loaded)
                 self._at_hand = None
         finally:
             watchdog.close()
             connections.close_all()  # this thread's: serializers may have read from others
+
+    def _span(self, wanted: Wanted) -> AbstractContextManager[Span]:
+        """Return a span around a load."""
+        first = wanted.lives[0]
+        about: dict[str, Value] = {
+            "bindserver.database": self._alias,
+            "bindserver.event": first.event or first.binding.__name__,
+            "bindserver.views": len(wanted.lives),
+        }
+        return span("bindserver.load", about)
 
     def _recover(self) -> None:
         """Give up what was being loaded when the thread failed: those views are tried again."""

@@ -77,6 +77,7 @@ def publish(context: TurnContext, live: LiveView, delta: Delta | None) -> None:
         return
     live.stale = False
     if live.audience:
+        live.figures.deltas += delta is not None
         frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
         event = Published(frames=frames, version=live.view.version)
         context.outbound.add(live.audience, event)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bindserver.cycle.budget import Full, Shortage
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.cycle")
 
 AGAIN_SECONDS = 3600.0
 """How long a shortage that goes on is not spoken of again."""

@@ -16,6 +16,7 @@ from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.asking import Asker, Evaluated
 from bindserver.cycle.callers import context_of
 from bindserver.cycle.dependents import Dependents
+from bindserver.cycle.figures import CycleFigures
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
@@ -42,6 +43,7 @@ class ViewStore:
         by_row: the tables of which the database shows the server's role some rows only; None before
             it was asked.
         columns: which columns of tables have been read.
+        figures: what there is, in numbers.
         routing: which views a turn is to look at.
         lanes: which of them it reads first, and which less often.
         overdue: the viewers whose bindings are to be asked again.
@@ -54,6 +56,7 @@ class ViewStore:
         self.alarms = Alarms()
         self.by_row: frozenset[str] | None = None
         self.columns = ReadColumns()
+        self.figures = CycleFigures()
         self.routing = Routing(self.columns)
         self.lanes = Lanes()
         self.overdue: dict[Viewer, None] = {}
@@ -141,6 +144,7 @@ class ViewStore:
                 reads=asked.reads,
                 own=asked.own,
                 asked=position,
+                figures=live.figures,
             )
             self._viewers[key] = viewer
             self._led[live].add(viewer)
@@ -261,7 +265,9 @@ class ViewStore:
         if live is None:
             self.room.demand(owner if viewer is None else None, views=1)
             shape = self.routing.shape_of(query)
-            live = LiveView(query, asked.binding, self.secret, shape, self.routing.look_at)
+            figures = self.figures.of(asked.binding.event or type(asked.binding).__name__)
+            look_at = self.routing.look_at
+            live = LiveView(query, asked.binding, self.secret, shape, look_at, figures)
             self._views[query.identity] = live
             self._led[live] = set()
             self.room.open(live, owner)
@@ -302,6 +308,8 @@ class ViewStore:
             viewer: the viewer.
             owner: in whose share it counts.
         """
+        if ref not in viewer.refs:
+            viewer.figures.subscriptions += 1
         viewer.refs[ref] = owner
         self.room.hold(viewer.live, owner)
         self._viewer_of[ref] = viewer
@@ -323,6 +331,7 @@ class ViewStore:
     def _detach(self, ref: SubscriptionRef, viewer: Viewer) -> None:
         if ref in viewer.refs:
             self.room.let_go(viewer.live, viewer.refs.pop(ref))
+            viewer.figures.subscriptions -= 1
         if not viewer.refs:
             self._unserved[viewer] = None
 

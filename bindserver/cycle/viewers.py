@@ -7,6 +7,7 @@ from typing import Any
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass
+from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.owners import Owner
@@ -31,6 +32,7 @@ class Viewer:
             them changes, or a row that the view's query carries along, it is asked again.
         own: the rows that say who asks; the same holds for them.
         asked: the state that it was asked in.
+        figures: those of the event that it is subscribed to by.
         refs: the subscriptions that it serves, and in whose share each counts.
     """
 
@@ -45,6 +47,7 @@ class Viewer:
     reads: frozenset[str]
     own: Carried = NOTHING
     asked: Position
+    figures: EventFigures = field(default_factory=EventFigures)
     refs: dict[SubscriptionRef, Owner | None] = field(default_factory=dict)
 
     def is_served(self) -> bool:

@@ -25,7 +25,7 @@ from bindserver.database import database_of
 from bindserver.forks import on_fork
 from bindserver.supervision import Supervised
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.database")
 
 LOOK_SECONDS = 0.25
 """How often to look whether somebody has waited too long."""

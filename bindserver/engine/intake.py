@@ -40,9 +40,13 @@ class Intake:
 
     Args:
         limits: what the client may use up.
+
+    Attributes:
+        rate_limited: how many messages were refused, as there were too many.
     """
 
     def __init__(self, limits: Limits) -> None:
+        self.rate_limited = 0
         self._limits = limits
         self._bucket = TokenBucket(limits.messages_per_second, limits.messages_burst)
         self._leaving = TokenBucket(
@@ -78,6 +82,7 @@ class Intake:
 
     def _too_many(self, heard: Message | Malformed) -> Rejection:
         self._refused_in_a_row += 1
+        self.rate_limited += 1
         if self._refused_in_a_row > self._limits.messages_burst:
             return _closed()
         return _rejection(Code.RATE_LIMITED, "too many messages; slow down", heard)

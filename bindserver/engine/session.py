@@ -51,6 +51,18 @@ class Session:
         """How many bytes wait in the outbox's queue."""
         return self._outbox.waiting
 
+    @property
+    def rate_limited(self) -> int:
+        """How many messages were refused, as there were too many."""
+        return self._intake.rate_limited
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the client skips states of a subscription, as it does not keep up; from any
+        thread."""
+        subscriptions = list(self._subscriptions.values())
+        return any(sub.state is SubscriptionState.LAZY for sub in subscriptions)
+
     # What the client says.
 
     def receive(self, text: str, now: float) -> Iterator[Effect]:

@@ -51,11 +51,12 @@ from bindserver.http.pending import PendingResponse
 from bindserver.http.waiting import client_of, give_back_connections, has_own_thread, wait
 from bindserver.hub.hub import hub
 from bindserver.hub.reader import snapshot_here
+from bindserver.logs import Repeats
 from bindserver.queries.key_names import key_name
 from bindserver.user_code import contained
 
 DRF_PARAMS = frozenset({"format"})
-logger = logging.getLogger("bindserver")
+_repeats = Repeats(logging.getLogger("bindserver.http"))
 
 
 class Unserviceable(exceptions.APIException):
@@ -99,7 +100,8 @@ class PlainAPIView(APIView):
         try:
             super().perform_authentication(request)
         except (InterfaceError, OperationalError) as problem:
-            logger.warning("bindserver: nobody can tell who asks over HTTP: %s", problem)
+            what = "nobody can tell who asks over HTTP"
+            _repeats.note(what, problem, logging.WARNING, traceback=False)
             raise Unserviceable from problem
 
 
@@ -126,8 +128,8 @@ def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str,
             key = key_name(instance)
     except (Denied, InvalidParams):
         return None
-    except Exception:  # the project's own code; the other bindings are listed
-        logger.exception("bindserver: %s is not listed", binding.__name__)
+    except Exception as problem:  # the project's own code; the other bindings are listed
+        _repeats.note(f"{binding.__name__} is not listed", problem)
         return None
     url = reverse("bindserver:snapshot", kwargs={"event": binding.event})
     return {

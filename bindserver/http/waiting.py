@@ -43,7 +43,7 @@ TELL_SECONDS = 60.0
 NETWORK_BITS = 64
 """What one client has of IPv6: a network, from which it takes addresses as it likes."""
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.http")
 
 Client = Hashable | None
 """Who asks, to whom places are counted; None where that cannot be told."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,10 +26,12 @@ from bindserver.engine.effects import Ask, HubEffect, Release
 from bindserver.engine.events import Answered, Ended, Event, Published, Rejected
 from bindserver.engine.frames import Frame, changes_in
 from bindserver.engine.protocol import Code, canonical
+from bindserver.logs import Repeats
 from bindserver.supervision import Supervised
 from bindserver.user_code import apart
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.hub")
+_repeats = Repeats(logger)
 
 AGAIN_SECONDS = 5.0
 """How long to wait before a binding is tried again that could not be kept."""
@@ -154,7 +157,8 @@ class MessageCallbacks:
 
     def fail(self) -> None:
         """Hearing an event raised."""
-        logger.exception("bindserver: an event for a binding's message() is lost")
+        problem = sys.exception() or RuntimeError()
+        _repeats.note("an event for a binding's message() is lost", problem)
 
     def settle(self, state: str) -> None:
         """Nothing: it wants no commit marks."""
@@ -195,8 +199,8 @@ class MessageCallbacks:
     def _call(binding: Binding[Any], action: str, payload: Any) -> None:
         try:
             apart(lambda: binding.message(action, payload))
-        except Exception:  # the project's own code, which must harm nobody else's
-            logger.exception("bindserver: %s.message() failed", type(binding).__name__)
+        except Exception as problem:  # the project's own code, which must harm nobody else's
+            _repeats.note(f"{type(binding).__name__}.message() failed", problem)
 
 
 def _caller_of(binding: Binding[Any]) -> Caller:

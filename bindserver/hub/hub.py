@@ -150,6 +150,10 @@ class Hub:
         database is followed that has no change log."""
         return any(cycle.needs_hints for cycle in list(self._cycles.values()))
 
+    def cycles(self) -> list[tuple[str, Cycle]]:
+        """Return the databases that are followed here, and who follows them, by alias."""
+        return sorted(self._cycles.copy().items())
+
     def lag(self, alias: str) -> float:
         """Return for how many seconds the view of a database that is furthest behind has not been
         known to be as it is, of those that are neither set aside nor being loaded.

@@ -30,7 +30,7 @@ from bindserver.user_code import contained
 ASK_HERE = (Unavailable, Failed, InvalidParams, Denied, Unsound)
 """What the hub says where the caller's own query shows what is wrong."""
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.hub")
 
 
 class HubReader:

@@ -33,7 +33,7 @@ from bindserver.queries.query import Query
 from bindserver.queries.rows import OverBudget
 from bindserver.user_code import apart
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.queries")
 
 ASK_NOTHING = (AllowAny, IsAuthenticated, IsAdminUser, IsAuthenticatedOrReadOnly)
 """Permission classes that read no table beside the user's."""

@@ -23,7 +23,7 @@ from bindserver.relay.messages import (
     split,
 )
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.relay")
 
 SEND_SECONDS = 5.0
 """How long a channel layer may take to send a message."""

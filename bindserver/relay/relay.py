@@ -30,7 +30,7 @@ from bindserver.forks import on_fork
 from bindserver.relay.connection import RelayConnection, SendQueue
 from bindserver.supervision import Supervised
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.relay")
 
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
 RECONNECT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.0, 5.0)

@@ -7,16 +7,21 @@ import os
 import signal
 import socket
 import threading
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
+from typing import Any
 
 import uvicorn
+from uvicorn.config import LOGGING_CONFIG
 from uvicorn.supervisors import Multiprocess
 
 from bindserver.conf import conf
 from bindserver.exceptions import CannotListen
 from bindserver.hub.hub import hub
+from bindserver.metrics.access import is_wanted
 from bindserver.server.sockets import WebSocketProtocol
 from bindserver.server.worker import Worker
 
@@ -105,8 +110,9 @@ def serve(plan: Plan, sock: socket.socket) -> None:
         plan: what to serve.
         sock: where to; `listen` makes it.
     """
+    metrics = _metrics_folder(plan)
     config = uvicorn.Config(
-        Worker(path=plan.application),
+        Worker(path=plan.application, metrics=None if metrics is None else metrics.name),
         factory=True,
         interface="asgi3",
         workers=plan.workers,
@@ -115,6 +121,7 @@ def serve(plan: Plan, sock: socket.socket) -> None:
         ws_per_message_deflate=False,
         proxy_headers=plan.proxy_headers,
         forwarded_allow_ips=plan.forwarded_allow_ips or ("*" if plan.uds else None),
+        log_config=_logging(),
         log_level=os.environ.get("LOG_LEVEL", "info").lower(),
         timeout_graceful_shutdown=STOP_SECONDS,
     )
@@ -129,8 +136,27 @@ def serve(plan: Plan, sock: socket.socket) -> None:
             uvicorn.Server(config).run(sockets=[sock])
     finally:
         hub.stop()
+        if metrics is not None:
+            metrics.cleanup()
         if plan.uds is not None:
             Path(plan.uds).unlink(missing_ok=True)
+
+
+def _metrics_folder(plan: Plan) -> TemporaryDirectory[str] | None:
+    """Return a new folder by which several workers share their metrics, if they do."""
+    if plan.workers == 1 or not is_wanted() or conf.METRICS_FOLDER is not None:
+        return None
+    return TemporaryDirectory(prefix="bindserver-metrics-", ignore_cleanup_errors=True)
+
+
+def _logging() -> dict[str, Any]:
+    """Return uvicorn's own logging, with lines of JSON where the variable LOG_FORMAT wants them."""
+    config = deepcopy(LOGGING_CONFIG)
+    if os.environ.get("LOG_FORMAT", "").lower() == "json":
+        for formatter in config["formatters"].values():
+            formatter.clear()
+            formatter["()"] = "bindserver.logs.JsonFormatter"
+    return config
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

@@ -20,14 +20,20 @@ class Worker:
 
     Attributes:
         path: where the application is, as in "shop.asgi:application".
+        metrics: the folder by which several processes share their metrics, if they do.
     """
 
     path: str
+    metrics: str | None = None
 
     def __call__(self) -> Any:
         """Return the ASGI application; called once in each process."""
         sys.setswitchinterval(SWITCH_SECONDS)
         application = import_from_string(self.path)
+        if self.metrics is not None:
+            from bindserver.metrics.sharing import sharing
+
+            sharing.use(self.metrics)
         # What is loaded now stays: the collector need not walk through it again and again.
         gc.collect()
         gc.freeze()

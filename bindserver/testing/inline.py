@@ -37,7 +37,7 @@ from bindserver.queries.query import Query
 from bindserver.testing.tables import TableSource
 from bindserver.user_code import apart
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.cycle")
 
 
 class InlineCycle:

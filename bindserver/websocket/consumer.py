@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -23,8 +24,11 @@ from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
+from bindserver.hub.connections import ABNORMAL, Connection, connections
 from bindserver.hub.hub import hub
+from bindserver.logs import Repeats
 from bindserver.supervision import end_process_where_hopeless
+from bindserver.tracing import Span, span
 from bindserver.websocket.identity import Identity
 from bindserver.websocket.origins import origin_allowed, why_refused
 from bindserver.websocket.tokens import NotProven
@@ -35,7 +39,11 @@ BREATH_BYTES = 32 * 1024
 NOT_ALLOWED = "this origin is not allowed: see ORIGINS in the server's settings"
 """What a page is told; a reason has 123 bytes at most."""
 
-logger = logging.getLogger("bindserver")
+SERVER_CODES = frozenset({Closing.TOO_BIG, 1011, Closing.RESTART})
+"""Codes of a disconnect that the ASGI server has begun by itself."""
+
+logger = logging.getLogger("bindserver.websocket")
+_repeats = Repeats(logger)
 
 
 class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
@@ -49,14 +57,23 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._session = Session(conf.limits())
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._closed_with: Close | None = None
         self._identity = Identity(
             scope,
             end_all=lambda code: self._perform(self._session.end_all(code)),
             reconsider=lambda: self._perform(self._session.reconsider()),
         )
+        self._connection = Connection(
+            transport="websocket",
+            host=(scope.get("client") or [None])[0],
+            session=self._session,
+            user=lambda: self._identity.user_key,
+        )
+        ended: Any = {}
         try:
             while True:
-                await self.dispatch(await receive())
+                ended = await receive()
+                await self.dispatch(ended)
         except StopConsumer:
             pass
         finally:
@@ -65,11 +82,16 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             for task in (self._writer, self._closing):
                 if task is not None:
                     task.cancel()
+            self._end(ended)
 
     # From the client.
 
     async def websocket_connect(self, message: Any) -> None:
         """Accept the connection, if its origin may have it."""
+        with span("bindserver.handshake", {"bindserver.transport": "websocket"}) as handshake:
+            await self._shake_hands(handshake)
+
+    async def _shake_hands(self, handshake: Span) -> None:
         wanted = self.scope.get("subprotocols") or []
         accept = {"type": "websocket.accept"}
         if SUBPROTOCOL in wanted:
@@ -77,16 +99,20 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         await self.base_send(accept)
         if not origin_allowed(self.scope):
             # Accepted first, because only then can a browser's page read the code.
+            connections.refused_origins += 1
+            why = why_refused(self.scope)
+            self._connection.refuse("refused origins", "a page may not connect: %s", why)
             self._perform([Close(code=Closing.FORBIDDEN, reason=NOT_ALLOWED)])
-            logger.warning("bindserver: a page may not connect: %s", why_refused(self.scope))
             self._perform(self._session.gone())
         else:
             await self._greet()
             await self._serve()
+        if self._closed_with is not None:
+            handshake.set_attribute("bindserver.close_code", int(self._closed_with.code))
 
     async def websocket_receive(self, message: Any) -> None:
         """Take a message."""
-        text = message.get("text")
+        text, refused = message.get("text"), self._session.rate_limited
         if text is None:
             self._perform(self._session.receive_binary())
         else:
@@ -95,6 +121,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                     await self._prove(effect)
                 else:
                     self._perform([effect])
+            connections.rate_limited += self._session.rate_limited - refused
             self._write()
 
     async def websocket_disconnect(self, message: Any) -> None:
@@ -109,12 +136,26 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def fail(self) -> None:
         """Give the connection up: an event could not be taken, so its copy may be wrong."""
-        logger.exception("bindserver: a connection is closed after a failure")
+        problem = sys.exception()
+        _repeats.note("a connection is closed after a failure", problem or RuntimeError())
         self._perform([Close(code=Closing.RESTART, reason="the server failed; come back")])
 
     def settle(self, state: str) -> None:
         """Called when all frames of one committed state are here."""
         self._perform(self._session.committed(state))
+
+    def _end(self, message: Any) -> None:
+        """Tell that the connection is over, if the server has not closed it in order.
+
+        Args:
+            message: the last that came.
+        """
+        ours = self._closed_with
+        if ours is not None:
+            self._connection.end(ours.code, ours.reason, by_us=True)
+            return
+        code, reason = int(message.get("code") or ABNORMAL), str(message.get("reason") or "")
+        self._connection.end(code, reason, by_us=code in SERVER_CODES)
 
     # The session's effects.
 
@@ -123,6 +164,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             match effect:
                 case Close(code=code, reason=reason):
                     if self._closing is None:
+                        self._closed_with = effect
                         self._closing = self.loop.create_task(self._close(code, reason))
                 case Prove():
                     pass  # proving takes its time: `websocket_receive` waits for it
@@ -145,8 +187,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             await self.loop.run_in_executor(None, hub.prepare)
             end_process_where_hopeless()
             hub.serve()
-        except Exception:
-            logger.exception("bindserver: this process cannot serve yet")
+        except Exception as problem:
+            _repeats.note("this process cannot serve yet", problem)
             self._perform([Close(code=Closing.TRY_LATER, reason="try again later")])
 
     # Who the client is.
@@ -156,10 +198,25 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         try:
             await self._identity.greet()
         except NotProven as problem:
+            self._disbelieve(problem)
             self._perform([Close(code=Closing.UNAUTHENTICATED, reason=str(problem))])
-        except Exception:
-            logger.exception("bindserver: nobody can tell who a client is")
+        except Exception as problem:
+            _repeats.note("nobody can tell who a client is", problem)
             self._perform([Close(code=Closing.TRY_LATER, reason="try again later")])
+        else:
+            self._let_in()
+
+    def _let_in(self) -> None:
+        headers = dict(self.scope.get("headers") or ())
+        origin, agent = headers.get(b"origin"), headers.get(b"user-agent")
+        self._connection.greet(
+            None if origin is None else origin.decode("latin-1"),
+            None if agent is None else agent.decode("latin-1"),
+        )
+
+    def _disbelieve(self, problem: NotProven) -> None:
+        connections.failed_proofs += 1
+        self._connection.refuse("failed proofs", "a client has not proved who it is: %s", problem)
 
     async def _prove(self, effect: Prove) -> None:
         """Find out who the client is. What it says next is heard when that is known."""
@@ -167,9 +224,11 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         try:
             expires = await self._identity.prove(effect.token)
         except NotProven as problem:
+            if effect.token is not None:  # else there was no proof to look at
+                self._disbelieve(problem)
             self._perform(session.not_authenticated(str(problem), effect.ref))
-        except Exception:
-            logger.exception("bindserver: nobody can tell who a client is")
+        except Exception as problem:
+            _repeats.note("nobody can tell who a client is", problem)
             detail = "the server cannot tell who you are now; try again later"
             self._perform(session.not_authenticated(detail, effect.ref, Code.UNAVAILABLE))
         else:
@@ -189,6 +248,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             while (frame := self._next_frame()) is not None:
                 async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
                     await self.base_send({"type": "websocket.send", "text": frame.text})
+                self._connection.sent(frame.size)
                 if frame.size > BREATH_BYTES:
                     await asyncio.sleep(0)  # sending need not have waited for anything
         except TimeoutError:
@@ -213,4 +273,5 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._perform(self._session.gone())
         if self._writer is not None:
             self._writer.cancel()  # nothing may be written after the close
+        self._connection.end(code, reason, by_us=True)
         await self.base_send({"type": "websocket.close", "code": int(code), "reason": reason})

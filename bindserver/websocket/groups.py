@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.websocket")
 
 SEND_SECONDS = 10.0
 

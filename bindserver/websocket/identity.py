@@ -26,6 +26,7 @@ from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller
 from bindserver.cycle.owners import address_of
 from bindserver.engine.protocol import Code
+from bindserver.logs import Repeats
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
 from bindserver.user_code import contained_in_task
@@ -36,7 +37,7 @@ from bindserver.websocket.tokens import (
     prove_header,
 )
 
-logger = logging.getLogger("bindserver")
+_repeats = Repeats(logging.getLogger("bindserver.websocket"))
 
 _connected: WeakSet[Identity] = WeakSet()
 _lock = threading.Lock()
@@ -115,6 +116,14 @@ class Identity:
         """Who asks, for the hub."""
         now = self._now
         return Caller(user=now.user, auth=now.auth, address=self._address)
+
+    @property
+    def user_key(self) -> str | None:
+        """The user's primary key as text, None for nobody."""
+        if self._now.is_nobody:
+            return None
+        key = getattr(unwrapped(self._now.user), "pk", None)
+        return "without a key" if key is None else str(key)
 
     async def greet(self) -> None:
         """Take the handshake's Authorization header, if there is one.
@@ -239,7 +248,8 @@ class Identity:
             try:
                 await self._look_again()
             except Exception as problem:
-                logger.warning("bindserver: nobody can tell who a client is now: %r", problem)
+                what = "nobody can tell who a client is now"
+                _repeats.note(what, problem, logging.WARNING, traceback=False)
 
     async def _look_again(self) -> None:
         """Look who the client is now; whatever that raises, it is looked at again later.

@@ -10,9 +10,11 @@ from channels.auth import AuthMiddleware
 from channels.sessions import CookieMiddleware, SessionMiddleware
 
 from bindserver.engine.protocol import SUBPROTOCOL, Closing
+from bindserver.hub.connections import connections
+from bindserver.logs import Repeats
 from bindserver.user_code import contained_in_task
 
-logger = logging.getLogger("bindserver")
+_repeats = Repeats(logging.getLogger("bindserver.websocket"))
 
 
 class PatientAuthMiddleware(AuthMiddleware):  # type: ignore[misc]  # channels has no types
@@ -28,8 +30,8 @@ class PatientAuthMiddleware(AuthMiddleware):  # type: ignore[misc]  # channels h
         try:
             with contained_in_task():
                 await self.resolve_scope(scope)
-        except Exception:
-            logger.exception("bindserver: a session cannot be read")
+        except Exception as problem:
+            _repeats.note("a session cannot be read", problem)
             return await _ask_to_try_later(scope, receive, send)
         return await self.inner(scope, receive, send)
 
@@ -41,6 +43,8 @@ async def _ask_to_try_later(scope: Any, receive: Any, send: Any) -> None:
         accept["subprotocol"] = SUBPROTOCOL
     await send(accept)  # only then can a browser's page read the code
     code = int(Closing.TRY_LATER)
+    connections.opened["websocket"] += 1
+    connections.count_close("websocket", code)
     await send({"type": "websocket.close", "code": code, "reason": "try again later"})
 
 

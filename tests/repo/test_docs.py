@@ -133,7 +133,7 @@ def test_names_that_no_param_may_have_are_named(page: str) -> None:
 def test_what_is_served_is_not_among_what_is_not_served_yet() -> None:
     waiting = re.findall(r"\*\*Not served yet:\*\*.*?\n\n", text_of("docs/protocol.md"), re.DOTALL)
     assert len(waiting) == 1
-    named = set(re.findall(r"`(/\w+)/?`", waiting[0]))
+    named = set(re.findall(r"`(/[\w.]+)/?`", waiting[0]))
     assert named
     served = text_of("bindserver/http/health.py")
     assert not {path for path in named if f'"{path}"' in served}

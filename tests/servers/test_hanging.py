@@ -36,13 +36,14 @@ from tests.servers.transports.test_rest import ask
 from tests.support.default import as_default
 from tests.support.forwarder import Forwarder
 from tests.support.mariadb import MariaDB
+from tests.support.metrics import scraped_until
 from tests.support.postgresql import Cluster, own_cluster
 from tests.support.postgresql_fixtures import make_templates
 from tests.support.process import get
 from tests.support.server import Server
 from tests.support.talk import talking
 
-SETTINGS = {"QUERY_SECONDS": 2, "STALE_SECONDS": 1}
+SETTINGS = {"QUERY_SECONDS": 2, "STALE_SECONDS": 1, "METRICS_ALLOW": ["127.0.0.1"]}
 SLEEP = {"postgresql": "SELECT pg_sleep({})", "mysql": "SELECT SLEEP({})"}
 
 
@@ -145,6 +146,20 @@ class TestAServer:
             again = await talk.follow("products", cursor=cursor, held=keys)
             assert again.column("stock") == [5, 5]
             assert await problems_of(server) == {}
+
+    async def test_tells_its_metrics_as_fast_as_ever(
+        self, home: Home, program: Any, server: Server
+    ) -> None:
+        async with talking(server.ws) as talk:
+            products = await talk.follow("products")
+            with home.hanging():
+                heard = asyncio.ensure_future(talk.until(lambda: products.replica.stale))
+                metrics = await scraped_until(server, lambda m: m.value("lag_seconds") > 0)
+                assert metrics.value("connections") == 1
+                assert metrics.value("rows", event="products") == 2
+                await scraped_until(server, lambda m: m.value("database_up") == 0)
+                await heard
+            await scraped_until(server, lambda m: m.value("database_up") == 1)
 
     async def test_takes_new_sockets_and_wishes_before_it_has_noticed(
         self, home: Home, program: Any, tmp_path: Path

@@ -19,6 +19,7 @@ from tests.support.process import START_SECONDS
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60
 PORTS = range(10_000, 32_000)
+COMMAND = (sys.executable, "manage.py", "bindserver")
 
 
 class Server:
@@ -31,6 +32,7 @@ class Server:
         environment: more for the processes' environment.
         url: the database's address, if it is no file; `database` then only names the server's own.
         port: where to listen; a free one if left out.
+        workers: how many processes serve.
     """
 
     def __init__(
@@ -42,7 +44,9 @@ class Server:
         *,
         url: str | None = None,
         port: int | None = None,
+        workers: int = 1,
     ) -> None:
+        self._workers = workers
         self.database = database
         self.url = url or f"sqlite:///{database}"
         self.log = database.with_suffix(".log")
@@ -99,7 +103,7 @@ class Server:
         said = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "manage.py", "bindserver", "--port", str(self.port)],
+                [*COMMAND, "--port", str(self.port), "--workers", str(self._workers)],
                 cwd=ROOT,
                 env=self.environment,
                 stdout=log,

@@ -30,6 +30,13 @@ class Hasty(Restarts):
         return None if super().after_death() is None else 0.0
 
 
+@pytest.fixture(autouse=True)
+def no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever has connected in this process, as a test of the consumer does, has made it a server,
+    which ends with a thread that fails too often."""
+    monkeypatch.setattr(supervision, "_ends_process", threading.Event())
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()

@@ -28,10 +28,10 @@ from bindserver.capture.mysql.marks import Mark, parse
 from bindserver.capture.mysql.purging import Purging
 from bindserver.capture.mysql.schema import Schema
 from bindserver.capture.mysql.trigger_sql import LOG
-from bindserver.capture.plans import PurgePlan
+from bindserver.capture.plans import LogSize, PurgePlan
 from bindserver.engine.changes import Change, Position
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.capture")
 
 SCHEMA_SECONDS = 1.0
 SLOW_POLL_SECONDS = 0.01
@@ -183,6 +183,12 @@ class MySQLLog(Installer):
             self._renewals += 1
             self._renew_at = None if due else time.monotonic() + TRUNCATE_SECONDS
         self._truncates = count
+
+    def size(self) -> LogSize:
+        ends = f"SELECT id, at, (SELECT MAX(id) FROM {LOG}) FROM {LOG} ORDER BY id LIMIT 1"
+        for first, oldest, last in self._rows(ends):
+            return LogSize(entries=last - first + 1, oldest=oldest)
+        return LogSize(entries=0)
 
     def status(self) -> dict[str, Any]:
         figures = super().status()

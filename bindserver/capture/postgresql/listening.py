@@ -23,7 +23,7 @@ from bindserver.capture.postgresql.notifying import CHANNEL, Notifying
 from bindserver.database.snapshot import connect, open_connection
 from bindserver.forks import working
 
-logger = logging.getLogger("bindserver")
+logger = logging.getLogger("bindserver.capture")
 
 PROOF_SECONDS = 10.0
 """How often to prove anew that what is told is heard."""

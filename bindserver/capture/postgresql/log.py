@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.plans import PurgePlan
+from bindserver.capture.plans import LogSize, PurgePlan
 from bindserver.capture.postgresql.install import NEXT, Installer
 from bindserver.capture.postgresql.purging import Purging
 from bindserver.capture.postgresql.snapshots import Mark
@@ -156,6 +156,14 @@ class PostgreSQLLog(Installer):
 
     def plan_purge(self, keep_seconds: float) -> PurgePlan:
         return Purging(self._connection).plan(keep_seconds)
+
+    def size(self) -> LogSize:
+        entries, size, oldest = self._rows(
+            "SELECT pg_stat_get_live_tuples(log), pg_total_relation_size(log), "
+            f"(SELECT extract(epoch FROM at)::float8 FROM {LOG} ORDER BY xid LIMIT 1) "
+            f"FROM (SELECT '{LOG}'::regclass AS log) AS it"
+        )[0]
+        return LogSize(entries=entries, bytes=size, oldest=oldest)
 
     def status(self) -> dict[str, Any]:
         if not self.installed():

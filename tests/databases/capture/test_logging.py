@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Value
@@ -46,6 +48,19 @@ class TestLogging:
         position = log.position()
         Category.objects.filter(id__lt=3).delete()
         assert since(log, position) == {CATEGORY: {"1", "2"}}
+
+    def test_how_large_it_is_is_told_without_counting(self, log: Log, program: Program) -> None:
+        assert log.size().oldest is None
+        for number in (1, 2, 3):
+            program.run(f"INSERT INTO app_category (id, name) VALUES ({number}, 'a')")
+        size = log.size()
+        assert size.oldest is not None
+        assert abs(size.oldest - time.time()) < 60
+        if connection.vendor == "postgresql":  # whose figures come a moment later
+            assert size.bytes is not None
+            assert 0 < size.bytes < 1_000_000
+        else:
+            assert size.entries == 3
 
     def test_a_changed_key_is_named_old_and_new(self, log: Log, program: Program) -> None:
         program.run("INSERT INTO app_word VALUES ('old', 1), ('kept', 1)")

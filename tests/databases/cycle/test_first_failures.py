@@ -29,6 +29,7 @@ from bindserver.exceptions import Failed
 from bindserver.hub.hub import hub
 from tests.app.models import Moment, Product, Tag
 from tests.conftest import BARE
+from tests.support.logs import is_ours
 from tests.support.turning import Turning, add
 
 
@@ -85,7 +86,7 @@ def reference(refused: Rejected | None) -> str:
 
 
 def errors(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    return [r for r in caplog.records if r.name == "bindserver" and "reference" in r.getMessage()]
+    return [r for r in caplog.records if is_ours(r) and "reference" in r.getMessage()]
 
 
 class Ending(serializers.Serializer[Product]):

@@ -202,7 +202,8 @@ def test_plain_http_is_sent_to_https(site: Site) -> None:
 def test_static_files_are_nginx_s_and_probes_are_nobody_s(site: Site) -> None:
     assert site.get("/static/a.js")[0] == 200
     assert site.get("/static/../site.conf")[0] in (400, 404)
-    assert site.get("/healthz")[0] == 404
+    for path in ("/healthz", "/readyz", "/metrics"):
+        assert site.get(path)[0] == 404
 
 
 def test_nginx_itself_finds_nothing_to_say(site: Site) -> None:

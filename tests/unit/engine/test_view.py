@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -44,6 +46,20 @@ def test_a_client_that_gets_every_frame_once_or_twice_has_the_rows(
         assert once.rows == twice.rows == rows_of(state)
         assert list(view.keys()) == in_order(state)
         before = state
+
+
+@EITHER
+@FRUGAL
+@given(history=HISTORIES)
+def test_a_view_knows_how_many_bytes_its_rows_take(sortable: bool, history: list[State]) -> None:
+    view = view_of({}, sortable=sortable)
+    before: State = {}
+    empty = view.bytes
+    for state in history:
+        advance(view, before, state)
+        before = state
+    history_bytes = view.bytes - sum(sys.getsizeof(text) for text in view.rows.values())
+    assert history_bytes == view._ring.bytes >= empty
 
 
 @EITHER

@@ -1,0 +1,1 @@
+"""What this process does, for Prometheus: numbers that its threads keep, read when asked for."""
