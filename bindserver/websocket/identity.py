@@ -27,6 +27,7 @@ from bindserver.cycle.inbox import Caller
 from bindserver.engine.protocol import Code
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
+from bindserver.websocket.handshake import headers_of
 from bindserver.websocket.tokens import (
     NotProven,
     can_be_proved_again,
@@ -96,10 +97,7 @@ class Identity:
         self._end_all = end_all
         self._reconsider = reconsider
         self._loop = asyncio.get_running_loop()
-        self._headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in scope.get("headers") or ()
-        }
+        self._headers = headers_of(scope)
         self._now = Credentials(user=scope.get("user"), by_session="session" in scope)
         self._ends: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None

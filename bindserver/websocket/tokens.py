@@ -27,6 +27,10 @@ NO_TOKENS = (BasicAuthentication, SessionAuthentication)
 NO_TOKEN_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})
 """Schemes of an Authorization header that a proxy in front of us may want."""
 
+NOT_HANDED_ON = frozenset({"authorization", "content-length", "content-type", "cookie"})
+"""Headers of the handshake that are not in the request which authenticators are given: another
+Authorization stands there, and a handshake has no body."""
+
 
 class NotProven(BindserverError):
     """The credentials prove nothing; the message is fit for the client's eyes."""
@@ -141,7 +145,7 @@ def _request(header: str, headers: Mapping[str, str]) -> Request:
     request = HttpRequest()
     request.method = "GET"
     for name, value in headers.items():
-        if name not in ("cookie", "authorization"):
+        if name not in NOT_HANDED_ON:
             request.META[f"HTTP_{name.upper().replace('-', '_')}"] = value
     request.META["HTTP_AUTHORIZATION"] = header
     return Request(request)
