@@ -26,6 +26,7 @@ from bindserver.exceptions import Refusal
 from bindserver.hub.hub import hub
 from bindserver.websocket.identity import Identity
 from bindserver.websocket.origins import origin_allowed, why_refused
+from bindserver.websocket.sparing import SparingLog
 from bindserver.websocket.tokens import NotProven
 
 BREATH_BYTES = 32 * 1024
@@ -35,6 +36,8 @@ NOT_ALLOWED = "this origin is not allowed: see ORIGINS in the server's settings"
 """What a page is told; a reason has 123 bytes at most."""
 
 logger = logging.getLogger("bindserver")
+
+refused_pages = SparingLog()
 
 
 class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no types
@@ -77,7 +80,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         if not origin_allowed(self.scope):
             # Accepted first, because only then can a browser's page read the code.
             self._perform([Close(code=Closing.FORBIDDEN, reason=NOT_ALLOWED)])
-            logger.warning("bindserver: a page may not connect: %s", why_refused(self.scope))
+            refused_pages.warn(f"a page may not connect: {why_refused(self.scope)}")
             self._perform(self._session.gone())
         else:
             await self._greet()

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakSet
 
-from channels.auth import get_user
 from django.contrib.auth.signals import user_logged_out
 
 from bindserver.authentication import Proof
@@ -28,6 +27,7 @@ from bindserver.engine.protocol import Code
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
 from bindserver.websocket.handshake import headers_of
+from bindserver.websocket.session_users import user_of
 from bindserver.websocket.tokens import (
     NotProven,
     can_be_proved_again,
@@ -172,7 +172,7 @@ class Identity:
         """Return the session's user as the database has it now, not as it was at the handshake."""
         known = self._scope["session"]
         self._scope["session"] = known.__class__(known.session_key)
-        found = Credentials(user=await get_user(self._scope), by_session=True)
+        found = Credentials(user=await user_of(self._scope["session"]), by_session=True)
         # What middleware has hung on the user at the handshake holds on.
         return self._now if self._now.by_session and self._now.is_same_user(found) else found
 

@@ -10,6 +10,7 @@ from channels.auth import AuthMiddleware
 from channels.sessions import CookieMiddleware, SessionMiddleware
 
 from bindserver.engine.protocol import SUBPROTOCOL, Closing
+from bindserver.websocket.session_users import user_of
 
 logger = logging.getLogger("bindserver")
 
@@ -30,6 +31,10 @@ class PatientAuthMiddleware(AuthMiddleware):  # type: ignore[misc]  # channels h
             logger.exception("bindserver: a session cannot be read")
             return await _ask_to_try_later(scope, receive, send)
         return await self.inner(scope, receive, send)
+
+    async def resolve_scope(self, scope: Any) -> None:
+        """Find out who the session's user is."""
+        scope["user"]._wrapped = await user_of(scope["session"])
 
 
 async def _ask_to_try_later(scope: Any, receive: Any, send: Any) -> None:
