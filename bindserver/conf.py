@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
 from bindserver.engine.limits import Limits
@@ -133,6 +134,12 @@ def _problem_of_path(name: str, value: object) -> str | None:
     except (ImportError, AttributeError) as problem:
         return f"BINDSERVER[{name!r}] cannot be imported: {problem}."
     return None if callable(found) else f"BINDSERVER[{name!r}] names no function."
+
+
+def cursor_secrets() -> tuple[bytes, tuple[bytes, ...]]:
+    """Return what cursors are sealed with, and what they were sealed with before."""
+    older = tuple(map(force_bytes, django_settings.SECRET_KEY_FALLBACKS))
+    return force_bytes(django_settings.SECRET_KEY), older
 
 
 conf = Settings()

@@ -59,17 +59,18 @@ class Cycle:
 
     Args:
         alias: the database.
-        secret: signs cursors.
+        secret: seals cursors.
+        fallbacks: what they were sealed with before.
     """
 
-    def __init__(self, alias: str, secret: bytes) -> None:
+    def __init__(self, alias: str, secret: bytes, fallbacks: Sequence[bytes] = ()) -> None:
         self.alias = alias
         self._inbox: deque[Request | Loaded] = deque()
         self._bell = threading.Condition()
         self._stopping = False
         self._fanout = Fanout()
         self._pacer = Pacer(conf.QUERY_SECONDS)
-        self._store = ViewStore(alias, secret)
+        self._store = ViewStore(alias, secret, fallbacks)
         self._loader = Loader(alias, self._put)
         self._failure_log = FailureLog()
         self._connection: BaseDatabaseWrapper | None = None

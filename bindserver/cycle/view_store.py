@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bindserver.bindings import permissions
@@ -33,7 +33,8 @@ class ViewStore:
 
     Args:
         alias: the database.
-        secret: signs cursors.
+        secret: seals cursors.
+        fallbacks: what they were sealed with before.
 
     Attributes:
         alarms: when views are to be looked at though nobody writes.
@@ -45,9 +46,10 @@ class ViewStore:
         overdue: the viewers whose bindings are to be asked again.
     """
 
-    def __init__(self, alias: str, secret: bytes) -> None:
+    def __init__(self, alias: str, secret: bytes, fallbacks: Sequence[bytes] = ()) -> None:
         self.alias = alias
         self.secret = secret
+        self._fallbacks = fallbacks
         self.alarms = Alarms()
         self.by_row: frozenset[str] | None = None
         self.columns = ReadColumns()
@@ -241,7 +243,8 @@ class ViewStore:
             if len(self._views) >= conf.MAX_VIEWS and not self._make_room():
                 raise Unavailable("the server holds as many views as it may; try again later")
             shape = self.routing.shape_of(query)
-            live = LiveView(query, asked.binding, self.secret, shape, self.routing.look_at)
+            look_at = self.routing.look_at
+            live = LiveView(query, asked.binding, self.secret, shape, look_at, self._fallbacks)
             self._views[query.identity] = live
             self._led[live] = set()
             self.routing.add(live)

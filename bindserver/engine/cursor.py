@@ -18,7 +18,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +26,8 @@ from bindserver.engine.changes import Position
 
 MAX_LENGTH = 512
 MAC_BYTES = 16
+END = "\0"
+"""Ends a field, none of which has it."""
 SIZES = (96, 192, 384)
 """How many bytes a cursor may have: 128, 256 or 512 characters."""
 
@@ -54,22 +55,15 @@ def dump(cursor: Cursor, secret: bytes) -> str:
     Raises:
         ValueError: the position is too long for a cursor; name an earlier, shorter one.
     """
-    said = json.dumps(
-        [
-            cursor.fingerprint,
-            cursor.position.epoch,
-            cursor.position.brief or cursor.position.mark,
-            cursor.incarnation,
-            cursor.version,
-        ],
-        separators=(",", ":"),
-    ).encode()
+    mark = cursor.position.brief or cursor.position.mark
+    fields = (cursor.fingerprint, cursor.position.epoch, mark, cursor.incarnation)
+    said = END.join((*fields, str(cursor.version))).encode()
     needed = MAC_BYTES + len(said)
     size = next((size for size in SIZES if size >= needed), None)
     if size is None:
         length = -(-needed * 4 // 3)
         raise ValueError(f"a cursor of {length} characters is longer than {MAX_LENGTH}")
-    body = said.ljust(size - MAC_BYTES)  # JSON may end in spaces
+    body = said.ljust(size - MAC_BYTES, END.encode())
     mac = _mac(body, secret)
     return _encoded(mac + _hidden(body, mac, secret))
 
@@ -104,12 +98,12 @@ def name_of(position: Position, secret: bytes) -> str:
 
 
 def _read(body: bytes) -> Cursor:
-    fingerprint, epoch, mark, incarnation, version = json.loads(body)
+    fingerprint, epoch, mark, incarnation, version, *_ = body.decode().split(END)
     return Cursor(
         fingerprint=fingerprint,
         position=Position(epoch=epoch, mark=mark),
         incarnation=incarnation,
-        version=version,
+        version=int(version),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whose session a connection's is. Looking at it changes nothing, since no cookie can be set here."""
+"""Whose session a connection's is. Looking changes nothing in it: no cookie can be set here."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _read(session: Any) -> Any:
 
 
 def _is_verified(session: Any, user: Any) -> bool:
-    """Return whether a session is of the user's present password, and of a secret of the server's."""
+    """Return whether a session is of the user's present password and of a secret of ours."""
     if not hasattr(user, "get_session_auth_hash"):
         return True
     said = session.get(HASH_SESSION_KEY)

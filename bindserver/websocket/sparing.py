@@ -1,4 +1,4 @@
-"""Log lines that strangers can cause as often as they like: few are written, and the rest counted."""
+"""Log lines that strangers can cause at will: few are written, and the rest are counted."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import AuthenticationFailed
 
-from tests.settings import *  # noqa: F403
+from tests.settings import *
 
 
 class ForwardedUser(BaseAuthentication):

@@ -91,7 +91,15 @@ class TestTokens:
         "token",
         [
             *("wrong", "", "Basic YW5uOmFubg==", "x" * 5000, "Bearer", "a b c", "\x00\n\r", "ünï"),
-            *("日本語", "Bearer 日本語", "\ud800", "Token \ud800", "\x00", "é" * 100_000, "x" * 10**6),
+            *(
+                "日本語",
+                "Bearer 日本語",
+                "\ud800",
+                "Token \ud800",
+                "\x00",
+                "é" * 100_000,
+                "x" * 10**6,
+            ),
         ],
         ids=lambda token: ascii(token)[:20],
     )

@@ -39,14 +39,17 @@ def proxied(
     program.log_in("ann")
     program.add_products(1)
     program.close()
-    command = [sys.executable, *(word.replace("PORT", str(port)) for word in SERVERS[request.param])]
+    command = [sys.executable]
+    command += [word.replace("PORT", str(port)) for word in SERVERS[request.param]]
     environment = {
         "DATABASE_URL": f"sqlite:///{database}",
         "DJANGO_SETTINGS_MODULE": "tests.support.proxied_settings",
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(ROOT),
     }
-    with Process(command, port=port, env=environment, cwd=ROOT, log=folder / "log") as process:
+    with Process(
+        [sys.executable, *words], port=port, env=environment, cwd=ROOT, log=folder / "log"
+    ) as process:
         yield process
     assert "Traceback" not in process.log, process.log
 

@@ -10,7 +10,6 @@ from django.test import override_settings
 from bindserver.checks.project import check_settings
 from bindserver.websocket.origins import origin_allowed, why_refused
 
-
 HOSTS = ["live.example", ".sub.example", "[::1]", "127.0.0.1", "xn--bcher-kva.example"]
 
 

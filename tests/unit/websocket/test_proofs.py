@@ -1,4 +1,4 @@
-"""Tokens and sessions' keys that are none, whatever they are made of: failed proofs, no failures."""
+"""Tokens and sessions' keys of whatever letters: failed proofs, and no failures."""
 
 from __future__ import annotations
 
@@ -23,7 +23,15 @@ HERE = "tests.unit.websocket.test_proofs"
 
 ODD = [
     *("\u65e5\u672c\u8a9e", "\u00fc\u00f1\u00ef", "\ud800", "x\udfff", "\x00", "a\x00b", "a\rb\n"),
-    *("\x7f", "\u2028", "\U0001f600", "x" * 1_000_000, "\u00e9" * 100_000, "Token \u2028", "Bearer \x00"),
+    *(
+        "\x7f",
+        "\u2028",
+        "\U0001f600",
+        "x" * 1_000_000,
+        "\u00e9" * 100_000,
+        "Token \u2028",
+        "Bearer \x00",
+    ),
 ]
 """What no token looks like."""
 
