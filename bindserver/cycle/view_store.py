@@ -16,6 +16,7 @@ from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.asking import Asker, Evaluated
 from bindserver.cycle.callers import context_of
 from bindserver.cycle.dependents import Dependents
+from bindserver.cycle.distant import Distant
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
@@ -62,6 +63,7 @@ class ViewStore:
         self._viewer_of: dict[SubscriptionRef, Viewer] = {}
         self._led: dict[LiveView, set[Viewer]] = {}
         self._dependents: Dependents[Viewer] = Dependents()
+        self._distant = Distant()
         self._unserved: dict[Viewer, None] = {}
 
     def views(self) -> list[LiveView]:
@@ -138,6 +140,7 @@ class ViewStore:
             self._led[live].add(viewer)
             self._unserved[viewer] = None
             self._watch(viewer)
+            self._see_distance(viewer)
         elif not (trusted or permissions.are_drfs(instance)):
             viewer.reads |= self._asker.admit(instance, viewer.caller)
             self._watch(viewer)
@@ -150,6 +153,11 @@ class ViewStore:
         self._dependents.put(viewer, viewer.reads, carried)
         self.columns.add(viewer.reads.union(*(one.tables for one in carried)))
 
+    def _see_distance(self, viewer: Viewer) -> None:
+        """Have a viewer that was just asked be asked again in time, if its caller is elsewhere."""
+        if self._asker.is_elsewhere(viewer.caller):
+            self._distant.put(viewer)
+
     def ask_again(self, viewer: Viewer) -> Evaluated:
         """Ask a viewer's binding for its query again.
 
@@ -161,6 +169,7 @@ class ViewStore:
         asked = self._asker.ask_again(viewer)
         viewer.reads, viewer.own = asked.reads, asked.own
         self._watch(viewer)
+        self._see_distance(viewer)
         return asked
 
     def becomes(self, live: LiveView, asked: Mapping[Viewer, Evaluated]) -> bool:
@@ -224,6 +233,7 @@ class ViewStore:
             del self._viewers[viewer.key]
             self._led[viewer.live].discard(viewer)
             self._dependents.drop(viewer)
+            self._distant.drop(viewer)
             self._unserved.pop(viewer, None)
             self.overdue.pop(viewer, None)
 
@@ -333,11 +343,13 @@ class ViewStore:
 
     def wake(self, now: float) -> None:
         """Have this turn look at the views whose time has come, and ask the bindings again of those
-        that are refreshed: what cannot be followed may be what their code reads.
+        that are refreshed: what cannot be followed may be what their code reads; and of those who
+        are told apart by rows elsewhere.
 
         Args:
             now: on the monotonic clock.
         """
+        self.overdue |= self._distant.ring(now)
         for live in self.alarms.ring(now):
             if live.wanted:
                 self.routing.dismount(live)
@@ -410,7 +422,7 @@ class ViewStore:
             for live in self.routing.unsettled
             if live.state is ViewState.FAILED and live.wanted
         ]
-        return min([self.alarms.due(), self.lanes.due(), *retries])
+        return min([self.alarms.due(), self.lanes.due(), self._distant.due(), *retries])
 
     def lagging(self, position: Position, unseen: frozenset[str]) -> frozenset[Listener]:
         """Return the listeners that have rows of a view that is not at the present position, or may

@@ -47,9 +47,7 @@ def proxied(
         "PYTHONUNBUFFERED": "1",
         "PYTHONPATH": str(ROOT),
     }
-    with Process(
-        [sys.executable, *words], port=port, env=environment, cwd=ROOT, log=folder / "log"
-    ) as process:
+    with Process(command, port=port, env=environment, cwd=ROOT, log=folder / "log") as process:
         yield process
     assert "Traceback" not in process.log, process.log
 
