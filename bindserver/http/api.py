@@ -26,7 +26,7 @@ from bindserver.bindings.params import from_query
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass, registry, tables_named
 from bindserver.conf import conf
-from bindserver.cycle.failure_log import WRONG_VALUE, is_of_values
+from bindserver.cycle.failure_log import WRONG_VALUE, is_of_proof, is_of_values
 from bindserver.cycle.inbox import Caller, Snapshot
 from bindserver.database.sessions import stands_elsewhere, usually_by_row
 from bindserver.exceptions import (
@@ -78,12 +78,17 @@ class PlainAPIView(APIView):
 
         Raises:
             Unserviceable: nobody can tell now, since sessions or tokens cannot be read.
+            AuthenticationFailed: the proof is none, and its letters none that could be looked for.
         """
         try:
             super().perform_authentication(request)
         except (InterfaceError, OperationalError) as problem:
             logger.warning("bindserver: nobody can tell who asks over HTTP: %s", problem)
             raise Unserviceable from problem
+        except Exception as problem:
+            if not is_of_proof(problem, request.META.get("HTTP_AUTHORIZATION", "")):
+                raise
+            raise exceptions.AuthenticationFailed from problem
 
 
 class BindingList(PlainAPIView):
