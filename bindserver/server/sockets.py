@@ -16,6 +16,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
@@ -86,9 +87,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         and is no failure of the server's that its log must explain."""
         if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(self.frames):
             self.frames = []
-            self.logger.info("Text that is not UTF-8 came from a client")
-            self.conn.send_close(CloseCode.INVALID_DATA)
-            self.handle_parser_exception()
+            if self.conn.state is State.OPEN:  # else the client has closed by now
+                self.logger.info("Text that is not UTF-8 came from a client")
+                self.conn.send_close(CloseCode.INVALID_DATA)
+                self.handle_parser_exception()
         else:
             super().send_receive_event_to_app()
 
