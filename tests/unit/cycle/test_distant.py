@@ -186,15 +186,16 @@ def test_users_of_the_bindings_own_database_cost_no_looks(
 def test_the_one_that_was_asked_longest_ago_is_next() -> None:
     now = 0.0
     distant = Distant(lambda: now)
-    one, two = "one", "two"
+    one: Any = "one"
+    two: Any = "two"
     with override_settings(BINDSERVER={"REVALIDATE_SECONDS": 10}):
         assert distant.due() == math.inf
-        distant.put(one)  # type: ignore[arg-type]
+        distant.put(one)
         now = 4.0
-        distant.put(two)  # type: ignore[arg-type]
+        distant.put(two)
         assert distant.ring(9.9) == {}
         assert distant.due() == 10
         assert list(distant.ring(10)) == [one]
-        distant.put(one)  # type: ignore[arg-type]
-        distant.drop(two)  # type: ignore[arg-type]
+        distant.put(one)
+        distant.drop(two)
         assert distant.due() == 14
