@@ -11,6 +11,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
+from django.utils.encoding import force_bytes
 from django.utils.module_loading import import_string
 
 from bindserver.engine.limits import Limits
@@ -232,5 +233,12 @@ _PROBLEMS: dict[str, Callable[[str, object], str | None]] = {
     "WEBSOCKET_PATH": _problem_of_address,
 }
 """What looks at the values of those keys that are no numbers, or no others."""
+
+
+def cursor_secrets() -> tuple[bytes, tuple[bytes, ...]]:
+    """Return what cursors are sealed with, and what they were sealed with before."""
+    older = tuple(map(force_bytes, django_settings.SECRET_KEY_FALLBACKS))
+    return force_bytes(django_settings.SECRET_KEY), older
+
 
 conf = Settings()

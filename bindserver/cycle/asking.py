@@ -65,6 +65,10 @@ class Asker:
         with refusing(given=bool(params)), guarded(self._alias):
             return binding(user=user, auth=caller.auth, params=params)
 
+    def is_elsewhere(self, caller: Caller) -> bool:
+        """Return whether a caller's own rows are in another database, where nobody watches them."""
+        return self._callers.is_elsewhere(caller)
+
     def ask(
         self, instance: Binding[Any], caller: Caller, form: Form, *, trusted: bool
     ) -> Evaluated:

@@ -76,13 +76,21 @@ class Callers:
                     return None
         return found
 
+    def is_elsewhere(self, caller: Caller) -> bool:
+        """Return whether the caller's user or proof, or what hangs on them, has its row in another
+        database."""
+        return any(not self.is_here(one) for one in self._instances_of(caller))
+
     def own_of(self, caller: Caller) -> Carried:
         """Return the rows of this database that say who the caller is: the user's, the proof's, and
         those of instances that hang on them."""
+        return Carried(self._instances_of(caller), self.is_here, unsaved=True)
+
+    @staticmethod
+    def _instances_of(caller: Caller) -> list[Any]:
         told = [one for one in (caller.user, caller.auth) if isinstance(one, Model)]
         hung = [value for one in told for value in hung_on(one).values() if is_anew(value)]
-        instances = [unwrapped(one) for one in (*told, *instances_in(hung))]
-        return Carried(instances, self.is_here, unsaved=True)
+        return [unwrapped(one) for one in (*told, *instances_in(hung))]
 
     def _database_of(self, user: Model) -> str:
         """Return the database that a user's row is in: this one, if the row came from a replica of

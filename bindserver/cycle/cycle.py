@@ -77,10 +77,11 @@ class Cycle:
 
     Args:
         alias: the database.
-        secret: signs cursors.
+        secret: seals cursors.
+        fallbacks: what they were sealed with before.
     """
 
-    def __init__(self, alias: str, secret: bytes) -> None:
+    def __init__(self, alias: str, secret: bytes, fallbacks: Sequence[bytes] = ()) -> None:
         self.alias = alias
         self._inbox: deque[Request | Loaded] = deque()
         self._at_hand: list[Request | Loaded] = []
@@ -89,7 +90,7 @@ class Cycle:
         self._stopping = False
         self._fanout = Fanout()
         self._pacer = Pacer(conf.QUERY_SECONDS)
-        self._store = ViewStore(alias, secret)
+        self._store = ViewStore(alias, secret, fallbacks)
         self._loader = Loader(alias, self._put)
         self._failure_log = FailureLog(figures=self.figures)
         self._connection: BaseDatabaseWrapper | None = None

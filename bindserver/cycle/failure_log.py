@@ -215,6 +215,18 @@ def is_of_values(problem: BaseException) -> bool:
     return False
 
 
+def is_of_proof(problem: BaseException, said: str) -> bool:
+    """Return whether an error of those who look into a proof says no more than that it is none: a
+    column or a driver cannot take it, or they stumble over what no proof of theirs looks like.
+
+    Args:
+        problem: what was raised.
+        said: the token or key that a stranger has shown.
+    """
+    is_plain = said.isascii() and said.isprintable()
+    return is_of_values(problem) or (isinstance(problem, ValueError) and not is_plain)
+
+
 def _frames(traceback: TracebackType | None) -> Iterator[FrameType]:
     while traceback is not None:
         yield traceback.tb_frame

@@ -90,11 +90,12 @@ class LiveView:
     Args:
         query: what it reads.
         binding: one of the equal bindings that it serves.
-        secret: signs its cursors.
+        secret: seals its cursors.
         shape: that of its query.
         look_at: called whenever the next turn is to look at it: somebody waits for an answer, or
             its rows are not to be what they were.
         figures: those of its event.
+        fallbacks: what cursors were sealed with before.
 
     Attributes:
         number: names it for as long as it lives, whatever its query is.
@@ -121,6 +122,7 @@ class LiveView:
         "_counted",
         "_digest",
         "_encoder",
+        "_fallbacks",
         "_held_at",
         "_kept",
         "_listed",
@@ -174,6 +176,7 @@ class LiveView:
         shape: LiveShape[LiveView] | None = None,
         look_at: Callable[[LiveView], None] = _nobody,
         figures: EventFigures | None = None,
+        fallbacks: Sequence[bytes] = (),
     ) -> None:
         self.number = next(_views)
         self.query = query
@@ -209,6 +212,7 @@ class LiveView:
         self.used_at = time.monotonic()
         self.modified = time.time()
         self._secret = secret
+        self._fallbacks = fallbacks
         takes_params = bool(type(binding).params)
         self._encoder = FrameEncoder(
             event=binding.event or "",
@@ -559,7 +563,7 @@ class LiveView:
 
     def cursor_of(self, message: Subscribe) -> cursors.Cursor | None:
         """Return the state of this view that a client has, None for one that names none of it."""
-        cursor = cursors.load(message.cursor, self._secret)
+        cursor = cursors.load(message.cursor, self._secret, self._fallbacks)
         known = cursor is not None and cursor.fingerprint == self.query.fingerprint
         return cursor if known else None
 

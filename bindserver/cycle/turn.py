@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import time
 from collections.abc import Collection, Iterable
@@ -17,6 +16,7 @@ from bindserver.cycle.loads import Loads
 from bindserver.cycle.refresh import missed
 from bindserver.cycle.renewal import Renewal
 from bindserver.cycle.serving import Serving, still_wanted
+from bindserver.engine.cursor import name_of
 from bindserver.engine.events import Answered
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Subscribe
@@ -64,8 +64,7 @@ class Turn:
 
     def state(self) -> str:
         """Return an opaque name of the committed state that the turn came to."""
-        text = f"{self._context.position.epoch}.{self._context.position.mark}"
-        return hashlib.sha256(text.encode()).hexdigest()[:24]
+        return name_of(self._context.position, self._context.store.secret)
 
     # What newcomers want.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bindserver.bindings import permissions
@@ -16,6 +16,7 @@ from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.asking import Asker, Evaluated
 from bindserver.cycle.callers import context_of
 from bindserver.cycle.dependents import Dependents
+from bindserver.cycle.distant import Distant
 from bindserver.cycle.figures import CycleFigures
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.lanes import Lanes
@@ -36,7 +37,8 @@ class ViewStore:
 
     Args:
         alias: the database.
-        secret: signs cursors.
+        secret: seals cursors.
+        fallbacks: what they were sealed with before.
 
     Attributes:
         alarms: when views are to be looked at though nobody writes.
@@ -50,9 +52,10 @@ class ViewStore:
         room: keeps them within the budget.
     """
 
-    def __init__(self, alias: str, secret: bytes) -> None:
+    def __init__(self, alias: str, secret: bytes, fallbacks: Sequence[bytes] = ()) -> None:
         self.alias = alias
         self.secret = secret
+        self._fallbacks = fallbacks
         self.alarms = Alarms()
         self.by_row: frozenset[str] | None = None
         self.columns = ReadColumns()
@@ -66,6 +69,7 @@ class ViewStore:
         self._viewer_of: dict[SubscriptionRef, Viewer] = {}
         self._led: dict[LiveView, set[Viewer]] = {}
         self._dependents: Dependents[Viewer] = Dependents()
+        self._distant = Distant()
         self._unserved: dict[Viewer, None] = {}
         self.room = Room(alias, self._holders, self._idle, self._drop)
 
@@ -150,6 +154,7 @@ class ViewStore:
             self._led[live].add(viewer)
             self._unserved[viewer] = None
             self._watch(viewer)
+            self._see_distance(viewer)
         elif not (trusted or permissions.are_drfs(instance)):
             viewer.reads |= self._asker.admit(instance, viewer.caller)
             self._watch(viewer)
@@ -162,6 +167,11 @@ class ViewStore:
         self._dependents.put(viewer, viewer.reads, carried)
         self.columns.add(viewer.reads.union(*(one.tables for one in carried)))
 
+    def _see_distance(self, viewer: Viewer) -> None:
+        """Have a viewer that was just asked be asked again in time, if its caller is elsewhere."""
+        if self._asker.is_elsewhere(viewer.caller):
+            self._distant.put(viewer)
+
     def ask_again(self, viewer: Viewer) -> Evaluated:
         """Ask a viewer's binding for its query again.
 
@@ -173,6 +183,7 @@ class ViewStore:
         asked = self._asker.ask_again(viewer)
         viewer.reads, viewer.own = asked.reads, asked.own
         self._watch(viewer)
+        self._see_distance(viewer)
         return asked
 
     def becomes(self, live: LiveView, asked: Mapping[Viewer, Evaluated]) -> bool:
@@ -240,6 +251,7 @@ class ViewStore:
             del self._viewers[viewer.key]
             self._led[viewer.live].discard(viewer)
             self._dependents.drop(viewer)
+            self._distant.drop(viewer)
             self._unserved.pop(viewer, None)
             self.overdue.pop(viewer, None)
 
@@ -265,9 +277,15 @@ class ViewStore:
         if live is None:
             self.room.demand(owner if viewer is None else None, views=1)
             shape = self.routing.shape_of(query)
-            figures = self.figures.of(asked.binding.event or type(asked.binding).__name__)
-            look_at = self.routing.look_at
-            live = LiveView(query, asked.binding, self.secret, shape, look_at, figures)
+            live = LiveView(
+                query,
+                asked.binding,
+                self.secret,
+                shape,
+                self.routing.look_at,
+                self.figures.of(asked.binding.event or type(asked.binding).__name__),
+                self._fallbacks,
+            )
             self._views[query.identity] = live
             self._led[live] = set()
             self.room.open(live, owner)
@@ -378,11 +396,13 @@ class ViewStore:
 
     def wake(self, now: float) -> None:
         """Have this turn look at the views whose time has come, and ask the bindings again of those
-        that are refreshed: what cannot be followed may be what their code reads.
+        that are refreshed: what cannot be followed may be what their code reads; and of those who
+        are told apart by rows elsewhere.
 
         Args:
             now: on the monotonic clock.
         """
+        self.overdue |= self._distant.ring(now)
         for live in self.alarms.ring(now):
             if live.wanted:
                 self.routing.dismount(live)
@@ -456,7 +476,7 @@ class ViewStore:
             for live in self.routing.unsettled
             if live.state is ViewState.FAILED and live.wanted
         ]
-        return min([self.alarms.due(), self.lanes.due(), *retries])
+        return min([self.alarms.due(), self.lanes.due(), self._distant.due(), *retries])
 
     def lagging(self, position: Position, unseen: frozenset[str]) -> frozenset[Listener]:
         """Return the listeners that have rows of a view that is not at the present position, or may

@@ -29,7 +29,7 @@ from bindserver.bindings.binding import alias_of, model_of
 from bindserver.bindings.params import from_query
 from bindserver.bindings.refusals import refusing
 from bindserver.bindings.registry import BindingClass, registry, tables_named
-from bindserver.cycle.failure_log import WRONG_VALUE, is_of_values
+from bindserver.cycle.failure_log import WRONG_VALUE, is_of_proof, is_of_values
 from bindserver.cycle.inbox import Caller, Snapshot
 from bindserver.cycle.owners import address_of
 from bindserver.database.sessions import stands_elsewhere, usually_by_row
@@ -96,6 +96,7 @@ class PlainAPIView(APIView):
 
         Raises:
             Unserviceable: nobody can tell now, since sessions or tokens cannot be read.
+            AuthenticationFailed: the proof is none, and its letters none that could be looked for.
         """
         try:
             super().perform_authentication(request)
@@ -103,6 +104,10 @@ class PlainAPIView(APIView):
             what = "nobody can tell who asks over HTTP"
             _repeats.note(what, problem, logging.WARNING, traceback=False)
             raise Unserviceable from problem
+        except Exception as problem:
+            if not is_of_proof(problem, request.META.get("HTTP_AUTHORIZATION", "")):
+                raise
+            raise exceptions.AuthenticationFailed from problem
 
 
 class BindingList(PlainAPIView):

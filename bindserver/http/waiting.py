@@ -9,7 +9,6 @@ places for those.
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import threading
 import time
@@ -26,7 +25,8 @@ from rest_framework import exceptions, status
 from rest_framework.request import Request
 
 from bindserver.conf import conf
-from bindserver.cycle.inbox import Snapshot
+from bindserver.cycle.inbox import Caller, Snapshot
+from bindserver.cycle.owners import address_of, owner_of
 from bindserver.database.sessions import was_told
 from bindserver.forks import on_fork
 
@@ -39,9 +39,6 @@ RETRY_SECONDS = 2
 
 TELL_SECONDS = 60.0
 """The log is told of refused requests so often at most."""
-
-NETWORK_BITS = 64
-"""What one client has of IPv6: a network, from which it takes addresses as it likes."""
 
 logger = logging.getLogger("bindserver.http")
 
@@ -162,29 +159,10 @@ def _place(client: Client, *, in_thread: bool) -> Iterator[None]:
 
 
 def client_of(request: Request) -> Client:
-    """Return whose place a request takes: the user's, or that of the address that it came from."""
-    user = request.user
-    if user is not None and getattr(user, "is_authenticated", False):
-        key = getattr(user, "pk", None)
-        if key is not None:
-            return type(user).__name__, str(key)
-    return network_of(request.META.get("REMOTE_ADDR"))
-
-
-def network_of(address: str | None) -> Client:
-    """Return what is equal for the addresses of one client; None where there is none, as behind a
-    UNIX socket."""
-    if not address:
-        return None
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
-        return address
-    if isinstance(known, ipaddress.IPv4Address):
-        return str(known)
-    if known.ipv4_mapped is not None:
-        return str(known.ipv4_mapped)
-    return str(ipaddress.ip_network((int(known), NETWORK_BITS), strict=False))
+    """Return whose place a request takes: the user's, or that of the address that it came from;
+    None where there is none, as behind a UNIX socket."""
+    address = request.META.get("REMOTE_ADDR")
+    return owner_of(Caller(user=request.user, address=address_of(address) if address else None))
 
 
 def wait(answer: Future[Snapshot], client: Client) -> Snapshot:

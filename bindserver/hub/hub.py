@@ -7,12 +7,10 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from django.conf import settings
-
 from bindserver.bindings.binding import Binding, M, alias_of
 from bindserver.bindings.model_rows import ModelRows
 from bindserver.bindings.registry import BindingClass, registry
-from bindserver.conf import conf
+from bindserver.conf import conf, cursor_secrets
 from bindserver.cycle.budget import BudgetFacts
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import (
@@ -269,7 +267,7 @@ class Hub:
         with self._lock:
             cycle = self._cycles.get(alias)
             if cycle is None:
-                cycle = self._cycles[alias] = Cycle(alias, settings.SECRET_KEY.encode())
+                cycle = self._cycles[alias] = Cycle(alias, *cursor_secrets())
                 cycle.start()
             return cycle
 

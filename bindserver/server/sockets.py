@@ -9,12 +9,14 @@ more. What is wrong with its headers was found out in silence there, and the con
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
+from websockets.protocol import State
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
@@ -80,8 +82,28 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self._refuse()
 
+    def send_receive_event_to_app(self) -> None:
+        """Hand on a message, if it is one: text that is not UTF-8 closes the connection with 1007,
+        and is no failure of the server's that its log must explain."""
+        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(self.frames):
+            self.frames = []
+            if self.conn.state is State.OPEN:  # else the client has closed by now
+                self.logger.info("Text that is not UTF-8 came from a client")
+                self.conn.send_close(CloseCode.INVALID_DATA)
+                self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
     def _refuse(self) -> None:
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
         self.logger.info("A WebSocket handshake is refused: %s", self.conn.handshake_exc)
         self.transport.write(self.conn.refusal())
         self.transport.close()
+
+
+def _is_utf8(pieces: Sequence[bytes]) -> bool:
+    try:
+        b"".join(pieces).decode()
+    except UnicodeDecodeError:
+        return False
+    return True

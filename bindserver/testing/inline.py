@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-from django.conf import settings
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.bindings.permissions import PermissionFailed
+from bindserver.conf import cursor_secrets
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failure_log import FailureLog
@@ -56,7 +56,7 @@ class InlineCycle:
         self._inbox: list[Request | Loaded] = []
         self._source = TableSource(connections[alias])
         self._pacer = Pacer(math.inf)  # a debugger may take its time
-        self._store = ViewStore(alias, settings.SECRET_KEY.encode())
+        self._store = ViewStore(alias, *cursor_secrets())
         self._store.lanes = Lanes(endless=True)  # a commit brings all there is
         self._failure_log = FailureLog()
         self._loader = InlineLoader(alias, self._inbox.append)

@@ -7,6 +7,7 @@ after the other as fast as the client takes them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sys
 import time
@@ -247,7 +248,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         try:
             while (frame := self._next_frame()) is not None:
                 async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
-                    await self.base_send({"type": "websocket.send", "text": frame.text})
+                    await self._send({"type": "websocket.send", "text": frame.text})
                 self._connection.sent(frame.size)
                 if frame.size > BREATH_BYTES:
                     await asyncio.sleep(0)  # sending need not have waited for anything
@@ -274,4 +275,17 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         if self._writer is not None:
             self._writer.cancel()  # nothing may be written after the close
         self._connection.end(code, reason, by_us=True)
-        await self.base_send({"type": "websocket.close", "code": int(code), "reason": reason})
+        with contextlib.suppress(OSError):  # closed by the other side or the server meanwhile
+            await self._send({"type": "websocket.close", "code": int(code), "reason": reason})
+
+    async def _send(self, message: Any) -> None:
+        """Send an ASGI message.
+
+        Raises:
+            OSError: the connection is gone. uvicorn raises a RuntimeError where it has closed it by
+                itself, as after text that is not UTF-8; we are told of that next.
+        """
+        try:
+            await self.base_send(message)
+        except RuntimeError as problem:
+            raise ConnectionAbortedError(str(problem)) from problem

@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 from weakref import WeakSet
 
-from channels.auth import get_user
 from django.contrib.auth.signals import user_logged_out
 
 from bindserver.authentication import Proof
@@ -30,6 +29,8 @@ from bindserver.logs import Repeats
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
 from bindserver.user_code import contained_in_task
+from bindserver.websocket.handshake import headers_of
+from bindserver.websocket.session_users import user_of
 from bindserver.websocket.tokens import (
     NotProven,
     can_be_proved_again,
@@ -99,10 +100,7 @@ class Identity:
         self._end_all = end_all
         self._reconsider = reconsider
         self._loop = asyncio.get_running_loop()
-        self._headers = {
-            name.decode("latin-1").lower(): value.decode("latin-1")
-            for name, value in scope.get("headers") or ()
-        }
+        self._headers = headers_of(scope)
         self._now = Credentials(user=scope.get("user"), by_session="session" in scope)
         self._address = address_of((scope.get("client") or ("",))[0])
         self._ends: asyncio.TimerHandle | None = None
@@ -188,7 +186,7 @@ class Identity:
         known = self._scope["session"]
         self._scope["session"] = known.__class__(known.session_key)
         with contained_in_task():
-            found = Credentials(user=await get_user(self._scope), by_session=True)
+            found = Credentials(user=await user_of(self._scope["session"]), by_session=True)
         # What middleware has hung on the user at the handshake holds on.
         return self._now if self._now.by_session and self._now.is_same_user(found) else found
 

@@ -13,6 +13,7 @@ from bindserver.engine.protocol import SUBPROTOCOL, Closing
 from bindserver.hub.connections import connections
 from bindserver.logs import Repeats
 from bindserver.user_code import contained_in_task
+from bindserver.websocket.session_users import user_of
 
 _repeats = Repeats(logging.getLogger("bindserver.websocket"))
 
@@ -34,6 +35,10 @@ class PatientAuthMiddleware(AuthMiddleware):  # type: ignore[misc]  # channels h
             _repeats.note("a session cannot be read", problem)
             return await _ask_to_try_later(scope, receive, send)
         return await self.inner(scope, receive, send)
+
+    async def resolve_scope(self, scope: Any) -> None:
+        """Find out who the session's user is."""
+        scope["user"]._wrapped = await user_of(scope["session"])
 
 
 async def _ask_to_try_later(scope: Any, receive: Any, send: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import inspect
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from rest_framework.settings import api_settings
 
 from bindserver.authentication import Proof
 from bindserver.conf import conf
+from bindserver.cycle.failure_log import is_of_proof
 from bindserver.exceptions import BindserverError
 from bindserver.user_code import contained, contained_in_task
 
@@ -27,6 +29,13 @@ NO_TOKENS = (BasicAuthentication, SessionAuthentication)
 
 NO_TOKEN_SCHEMES = frozenset({"basic", "digest", "negotiate", "ntlm"})
 """Schemes of an Authorization header that a proxy in front of us may want."""
+
+CONTROLS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""Characters that no header's value has (RFC 9110, section 5.5)."""
+
+NOT_HANDED_ON = frozenset({"authorization", "content-length", "content-type", "cookie"})
+"""Headers of the handshake that are not in the request which authenticators are given: another
+Authorization stands there, and a handshake has no body."""
 
 
 class NotProven(BindserverError):
@@ -44,9 +53,9 @@ async def prove(token: str, headers: Mapping[str, str]) -> Proof:
         NotProven: it stands for nobody, or no longer.
         Exception: whatever an authenticator raises that cannot tell.
     """
-    if "\x00" in token:  # which no header can hold, and PostgreSQL refuses to look for
-        raise NotProven("the token is not valid")
     function = function_of_the_project()
+    if not _is_text(token) or (function is None and not _fits_header(token)):
+        raise NotProven("the token is not valid")
     try:
         with contained_in_task():
             if function is None:
@@ -61,10 +70,33 @@ async def prove(token: str, headers: Mapping[str, str]) -> Proof:
         if problem.status_code >= 500:
             raise
         found = None
+    except Exception as problem:
+        if not is_of_proof(problem, token):
+            raise
+        found = None
     proof = _proof_of(found)
     if proof is None or (proof.expires is not None and proof.expires <= 0):
         raise NotProven("the token is not valid")
     return proof
+
+
+def _is_text(token: str) -> bool:
+    """Return whether a token can be written as UTF-8 and asked of any database: JSON can name
+    halves of surrogate pairs, and PostgreSQL's strings have no NUL."""
+    try:
+        token.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\x00" not in token
+
+
+def _fits_header(token: str) -> bool:
+    """Return whether a token could have come in a header, where authenticators expect theirs."""
+    try:
+        size = len(token.encode("latin-1"))
+    except UnicodeEncodeError:
+        return False
+    return size <= conf.MAX_HEADER_BYTES and not CONTROLS.search(token)
 
 
 async def prove_header(header: str, headers: Mapping[str, str]) -> Proof | None:
@@ -153,7 +185,7 @@ def _request(header: str, headers: Mapping[str, str]) -> Request:
     request = HttpRequest()
     request.method = "GET"
     for name, value in headers.items():
-        if name not in ("cookie", "authorization"):
+        if name not in NOT_HANDED_ON:
             request.META[f"HTTP_{name.upper().replace('-', '_')}"] = value
     request.META["HTTP_AUTHORIZATION"] = header
     return Request(request)
@@ -170,7 +202,7 @@ def _seconds_left(auth: Any) -> float | None:
     """Return for how long a token holds, where it says so: a claim `exp`, or a time of expiry."""
     try:
         return float(auth["exp"]) - time.time()
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError):
         pass
     for name in ("expires", "expiry"):
         end = getattr(auth, name, None)

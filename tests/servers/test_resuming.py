@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
+import hmac
 import json
 import re
 from typing import Any
 
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
+from tests.settings import SECRET_KEY
 from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Following, talking
@@ -197,6 +200,9 @@ class TestWhatProvesNothing:
             base64.urlsafe_b64encode(bytes(16) + raw[16:]).decode(),
             base64.urlsafe_b64encode(raw[:16]).decode(),
         ]
+        body = b'["fp","epoch","1","i",1]'  # as cursors were signed before they were sealed
+        mac = hmac.new(SECRET_KEY.encode(), b"bindserver.cursor.1" + body, hashlib.sha256)
+        forged.append(base64.urlsafe_b64encode(mac.digest()[:16] + body).rstrip(b"=").decode())
         async with talking(server.ws) as talk:
             for text in forged:
                 following = await talk.follow("products", cursor=text, held=[1, 2])

@@ -220,3 +220,17 @@ class TestClosing:
                 await talk.say("tags", disconnect=True)
                 await talk.hear_data("tags")
                 assert (await talk.follow("words")).actions == ["sync"]
+
+
+class TestTextThatIsNotUtf8:
+    async def test_it_closes_the_connection_and_writes_no_traceback(
+        self, server: Server, program: Program
+    ) -> None:
+        program.add_products(1)
+        for text in (b"\xff", b"\xed\xa0\x80", b'{"event": "products\xc3"}'):
+            async with talking(server.ws) as talk:
+                await talk.follow("products")
+                await talk.socket.send(text, text=True)
+                assert await talk.closed() == 1007
+        log = server.log.read_text()
+        assert "Traceback" not in log, log

@@ -89,7 +89,19 @@ class TestTokens:
 
     @pytest.mark.parametrize(
         "token",
-        ["wrong", "", "Basic YW5uOmFubg==", "x" * 5000, "Bearer", "a b c", "\x00\n\r", "ünï"],
+        [
+            *("wrong", "", "Basic YW5uOmFubg==", "x" * 5000, "Bearer", "a b c", "\x00\n\r", "ünï"),
+            *(
+                "日本語",
+                "Bearer 日本語",
+                "\ud800",
+                "Token \ud800",
+                "\x00",
+                "é" * 100_000,
+                "x" * 10**6,
+            ),
+        ],
+        ids=lambda token: ascii(token)[:20],
     )
     async def test_a_wrong_token_changes_nothing(
         self, server: Server, users: Program, token: str
@@ -102,6 +114,14 @@ class TestTokens:
             assert talk.heard[-2]["event"] == "members"
             users.add_products(1, first=3)
             await talk.until(lambda: talk.following("members").column("id") == [1, 2, 3])
+        assert "Traceback" not in server.log.read_text()
+
+    @pytest.mark.parametrize("token", ["5", "[]", "{}", "true", '["a"]', '{"a": "b"}', "1e99"])
+    async def test_what_is_no_string_is_no_token(self, server: Server, token: str) -> None:
+        async with talking(server.ws) as talk:
+            await talk.say_text(f'{{"event": "$auth", "data": {{"token": {token}}}}}')
+            data = await talk.hear_data("$auth")
+            assert data["payload"]["code"] == "malformed"
 
     async def test_an_expired_one_and_one_of_an_inactive_user_are_none(
         self, server: Server, users: Program

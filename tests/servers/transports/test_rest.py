@@ -294,3 +294,12 @@ class TestBrowsing:
 @modify_settings(INSTALLED_APPS={"remove": "rest_framework"})
 def test_where_drf_is_no_app_its_pages_are_not_offered() -> None:
     assert [type(r) for r in SnapshotView().get_renderers()] == [JSONRenderer]
+
+
+@pytest.mark.parametrize("key", ['"\\000aaaaaaaa"', "\xe9" * 20, "a" * 5_000])
+def test_a_session_s_key_that_no_session_can_have_is_none(
+    server: Server, program: Program, key: str
+) -> None:
+    answer = ask(server, "/bindings/members/", Cookie=f"sessionid={key}")
+    assert answer.status in (401, 403)
+    assert "Traceback" not in server.log.read_text()

@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.test import AsyncRequestFactory, override_settings
 
 from bindserver.cycle.inbox import Snapshot
+from bindserver.cycle.owners import Owner
 from bindserver.http.api import SnapshotView
 from bindserver.http.waiting import (
     NoPlace,
@@ -24,7 +25,6 @@ from bindserver.http.waiting import (
     client_of,
     give_back_connections,
     let_go_of_thread,
-    network_of,
     snapshots,
     threads,
     wait,
@@ -37,6 +37,10 @@ ALL, ONE = "MAX_WAITING_SNAPSHOTS", "MAX_WAITING_SNAPSHOTS_PER_CLIENT"
 
 def waiting() -> tuple[int, int]:
     return snapshots.waiting, threads.waiting
+
+
+def asking(user: Any, address: str = "192.0.2.1") -> Any:
+    return client_of(SimpleNamespace(user=user, META={"REMOTE_ADDR": address}))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -52,18 +56,15 @@ def waiting() -> tuple[int, int]:
     ],
 )
 def test_a_client_is_an_address_or_a_network_of_ipv6(one: str, other: str, alike: bool) -> None:
-    assert (network_of(one) == network_of(other)) is alike
+    assert (asking(None, one) == asking(None, other)) is alike
 
 
 def test_a_user_is_a_client_wherever_from_and_else_the_address_is() -> None:
-    def asking(user: Any, address: str = "192.0.2.1") -> Any:
-        return client_of(SimpleNamespace(user=user, META={"REMOTE_ADDR": address}))  # type: ignore[arg-type]
-
     ann = SimpleNamespace(is_authenticated=True, pk=1)
     bob = SimpleNamespace(is_authenticated=True, pk=2)
     nobody = SimpleNamespace(is_authenticated=False, pk=None)
     assert asking(ann) == asking(ann, "192.0.2.2") != asking(bob)
-    assert asking(nobody) == asking(None) == "192.0.2.1"
+    assert asking(nobody) == asking(None) == Owner(None, "192.0.2.1")
     assert asking(nobody, "") is None
 
 
