@@ -22,7 +22,7 @@ STATUSES = {
     *(101, 200, 304, 400, 401, 403, 404, 405, 406, 414, 415, 426, 431, 503),
     *(301, 501),  # Django adds the slash that a path lacks
 }
-SECRETS = ("Traceback", "SELECT", "app_product", "for-tests-only", "site-packages", '.py"')
+SECRETS = ("Traceback (", "SELECT", "app_product", "for-tests-only", "site-packages", '.py"')
 UNHANDLED = ("Traceback", "ASGI callable", "never retrieved", "after a failure", "Internal Server")
 
 FUZZED = {
