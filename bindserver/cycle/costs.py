@@ -67,11 +67,6 @@ class Cost:
         self._steps = tuple(seconds / 2 for seconds in self._steps)
 
     @property
-    def is_known(self) -> bool:
-        """Whether all rows of a view, of this shape or of its binding's, have been read before."""
-        return bool(self._wholes)
-
-    @property
     def of_move(self) -> float:
         """How long a turn is going to be busy with all views of the shape; 0 if that is unknown."""
         return _least(self._moves or self._wholes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass
 
@@ -30,10 +29,7 @@ class Group:
 
     @property
     def expected(self) -> float:
-        """How long reading them is going to take, in seconds. Of a binding that has never been read
-        nobody knows: what lives must not wait for it."""
-        if self.what.whole and not self.shape.cost.is_known:
-            return math.inf
+        """How long reading them is going to take, in seconds."""
         keys = None if self.what.whole else len(self.what.pks)
         return self.shape.cost.of(keys, len(self.lives))
 

@@ -30,7 +30,10 @@ from bindserver.cycle.live_view import LiveView
 logger = logging.getLogger("bindserver.cycle")
 
 SLICE = 2.0
-"""For so many times `TURN_SECONDS` a turn does one kind of work for newcomers."""
+"""For so many times `TURN_SECONDS` a turn does one kind of work for newcomers, at least."""
+
+LONGEST_SLICE = 10.0
+"""And for so many at most, however long the rest of it takes."""
 
 
 class Work(Protocol):
@@ -77,13 +80,20 @@ class Lanes:
         """For how long a turn reads what is cheap, and then what is dear."""
         return math.inf if self._endless else float(conf.TURN_SECONDS)
 
+    @property
+    def slice_seconds(self) -> float:
+        """For how long a turn may do one kind of work for newcomers: take what was loaded, serve
+        requests, ask bindings again. What lives comes after, and waits for no more than that.
+
+        It is as long as the rest of a turn, or the turns themselves would take up the time; but a
+        rest that newcomers have made long makes it no longer than `LONGEST_SLICE`.
+        """
+        longest = min(self.turn_seconds, LONGEST_SLICE * self.seconds)
+        return min(float(conf.QUERY_SECONDS), max(SLICE * self.seconds, longest))
+
     def slice_until(self) -> float:
-        """Return until when a turn may do one kind of work for newcomers, on the monotonic clock:
-        take what was loaded, serve requests, ask bindings again. What lives comes after, and
-        waits for no more than that, or than a turn takes anyway: else the turns themselves would
-        take up the time."""
-        seconds = max(SLICE * self.seconds, self.turn_seconds)
-        return time.monotonic() + min(float(conf.QUERY_SECONDS), seconds)
+        """Return until when a turn may do so, on the monotonic clock."""
+        return time.monotonic() + self.slice_seconds
 
     def part(self, works: Iterable[Some]) -> tuple[list[Some], list[Some]]:
         """Return what is cheap, what was read longest ago first, and what is dear."""

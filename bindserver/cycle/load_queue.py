@@ -50,10 +50,6 @@ class LoadQueue(Generic[T]):
             self._closed = True
             self._bell.notify_all()
 
-    def __len__(self) -> int:
-        """Return how many loads wait."""
-        return len(self._living) + sum(map(len, list(self._first.values())))
-
     def _next(self) -> T:
         living = bool(self._living) and (self._living_next or not self._first)
         self._living_next = not living

@@ -23,8 +23,11 @@ from pytest_django import DjangoDbBlocker
 
 from bindserver.bindings.binding import Binding
 from bindserver.capture.log import log_of
+from bindserver.cycle.inbox import ReadRequest
+from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loaded, Loader, Wanted
+from bindserver.cycle.waiting import Reading
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import open_connection
 from bindserver.database.watchdog import Watchdog
@@ -331,6 +334,7 @@ def loading(
     def begin(endless: bool = False) -> tuple[Loader, SimpleQueue[Loaded]]:
         binding: Binding[Any] = WordBinding()
         live = LiveView(Query(binding), binding, b"secret")
+        live.await_rows([Reading(ReadRequest(instance=binding), NOWHERE)])
         load: Callable[..., Any] = Query.load_held
         begun = threading.Event()
 

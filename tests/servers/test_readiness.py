@@ -274,7 +274,7 @@ def _write(name: str) -> None:
 
 
 async def test_the_lag_is_that_of_the_view_furthest_behind(gates: Gates) -> None:
-    patient = {"QUERY_SECONDS": 0, "STALE_SECONDS": 60}
+    patient = {"QUERY_SECONDS": 0, "STALE_SECONDS": 60, "TURN_SECONDS": 100}
     with override_settings(BINDSERVER=patient), gates.closed():
         await asyncio.to_thread(_write, "new")
         first, began = await asyncio.to_thread(gates.wait), time.monotonic()

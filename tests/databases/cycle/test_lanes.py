@@ -126,17 +126,6 @@ class TestACheapView:
         assert cheap.column("stock")[0] == dear.column("stock")[0] == 7
         assert told(turning) == []
 
-    def test_is_told_before_a_binding_is_read_that_nobody_has_measured(
-        self, turning: Turning, clock: Clock, numbered: type[Binding[Product]]
-    ) -> None:
-        cheap = turning.follow(part())
-        turning.turn()
-        Product.objects.filter(pk=10).update(stock=7)
-        new = turning.follow(numbered(params={"category": 1}))
-        turning.take_one()
-        assert turning.early == [cheap]
-        assert cheap.column("stock")[0] == new.column("stock")[0] == 7
-
     def test_is_told_before_those_that_are_dear_together(
         self, turning: Turning, clock: Clock, numbered: type[Binding[Product]]
     ) -> None:

@@ -81,3 +81,17 @@ def test_every_dear_one_is_read_after_as_many_turns_as_there_are() -> None:
 
 def test_nothing_is_due_where_nothing_is_left_for_a_while() -> None:
     assert Lanes().due() == math.inf
+
+
+@pytest.mark.parametrize(("rest", "slice_"), [(0.0, 0.02), (0.05, 0.05), (3.0, 0.1)])
+def test_newcomers_have_as_long_as_the_rest_of_a_turn_within_bounds(
+    rest: float, slice_: float
+) -> None:
+    lanes = Lanes()
+    lanes.turn_seconds = rest
+    assert lanes.slice_seconds == pytest.approx(slice_)
+
+
+def test_newcomers_have_as_long_as_a_query_where_nobody_else_waits() -> None:
+    with override_settings(BINDSERVER={**TURN, "QUERY_SECONDS": 7}):
+        assert Lanes(endless=True).slice_seconds == 7

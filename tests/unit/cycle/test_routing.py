@@ -8,6 +8,7 @@ import pytest
 
 from bindserver import Binding
 from bindserver.cycle.inbox import SubscriptionRef
+from bindserver.cycle.lag import LagReason, lagging_views
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.routing import Routing
 from bindserver.cycle.waiting import EVERYTHING, Opening
@@ -214,3 +215,54 @@ def test_a_row_that_a_query_carries_along_holds_its_view_alone(room: Room) -> No
     room.turn(changed(Category._meta.db_table, 1))
     assert (one.position, other.position) == (at(1), at(2))
     assert [*room.routing.unsettled] == [one]
+
+
+class TestAViewWhoseFirstRowsAreLoaded:
+    @pytest.fixture
+    def live(self, room: Room) -> LiveView:
+        live = room.view(part(1))
+        live.audience.clear()
+        live.await_answer(Opening(SubscriptionRef(object(), 2), EVERYTHING))  # type: ignore[arg-type]
+        live.await_load()
+        return live
+
+    def test_is_in_no_turn_s_walk_and_operators_are_told_of_it(
+        self, room: Room, live: LiveView
+    ) -> None:
+        assert not room.routing.unsettled
+        assert [*room.routing.loaded_first()] == [live]
+        (told,) = lagging_views(room.routing.held_back(), at(1), 0.0, room.routing.loading)
+        assert (told.event, told.reason, told.count) == ("part", LagReason.LOADING, 1)
+        assert told.since > 0
+
+    def test_is_told_of_together_with_others_that_are_loaded(
+        self, room: Room, live: LiveView
+    ) -> None:
+        other = room.view(part(2))
+        other.await_load()  # it has an audience, which is behind
+        assert [*room.routing.held_back()] == [other]
+        (told,) = lagging_views(room.routing.held_back(), at(1), 0.0, room.routing.loading)
+        assert (told.reason, told.count, told.since) == (LagReason.LOADING, 2, 0.0)
+
+    def test_is_looked_at_once_somebody_waits_who_has_rows(
+        self, room: Room, live: LiveView
+    ) -> None:
+        moved = Opening(SubscriptionRef(object(), 3), EVERYTHING, moved=True)  # type: ignore[arg-type]
+        live.await_answer(moved)
+        assert live in room.routing.unsettled
+        assert not room.routing.loading
+
+    def test_is_looked_at_when_it_has_its_rows_or_nobody_waits(
+        self, room: Room, live: LiveView
+    ) -> None:
+        live.release_all()
+        assert live in room.routing.unsettled
+        live.await_answer(Opening(SubscriptionRef(object(), 4), EVERYTHING))  # type: ignore[arg-type]
+        assert live not in room.routing.unsettled
+        live.load(ROW, at(1), began=1.0)
+        assert live in room.routing.unsettled
+        assert not room.routing.loading
+
+    def test_leaves_nothing_when_it_is_dropped(self, room: Room, live: LiveView) -> None:
+        room.routing.drop(live)
+        assert not room.routing.loading
