@@ -44,6 +44,11 @@ class LoadQueue(Generic[T]):
             self._bell.wait_for(lambda: self._closed or self._living or self._first)
             return None if self._closed else self._next()
 
+    def __len__(self) -> int:
+        """Return how many loads wait."""
+        with self._bell:
+            return len(self._living) + sum(map(len, self._first.values()))
+
     def close(self) -> None:
         """Have `get` return None from now on; what waits is forgotten."""
         with self._bell:

@@ -139,7 +139,7 @@ class Loader:
 
     @property
     def waiting(self) -> int:
-        """About how many loads wait."""
+        """How many loads wait."""
         return len(self._wanted)
 
     def give_up(self) -> None:
