@@ -186,6 +186,10 @@ LINES = (
         target=FEW, wanted=_each_user("member_in"), change=_join,
     ),
     Line(
+        name="member-list-new", words="a view for each user by keys read when asked, a user joins",
+        target=FEW, wanted=_each_user("member_list"), change=_join,
+    ),
+    Line(
         name="last", words="a view for each user, \"my last 20\", a task changes",
         target=FEW, wanted=_each_user("last"), change=_retitle_late,
     ),

@@ -44,6 +44,16 @@ class MemberInBinding(MemberJoinBinding):
         return {"project__in": Project.objects.filter(members=self.user)}
 
 
+class MemberListBinding(MemberJoinBinding):
+    """The same, by keys that are read when the binding is asked."""
+
+    event = "member_list"
+
+    def filters(self) -> dict[str, Any]:
+        projects = Project.objects.filter(members=self.user)
+        return {"project__in": list(projects.values_list("pk", flat=True))}
+
+
 class LastBinding(Binding[Task]):
     """A user's last twenty: an equality beside a limit."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from django.db.models import Model
+
 from bindserver.bindings import permissions
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.refreshing import clock_of_period
@@ -15,13 +17,14 @@ from bindserver.cycle.inbox import Caller
 from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.database.views import DatabaseViews
-from bindserver.queries.behind import behind
+from bindserver.queries.behind import NOTHING_BEHIND, behind
 from bindserver.queries.carried import Carried
-from bindserver.queries.dependencies import Recorder
 from bindserver.queries.plans import Plans
 from bindserver.queries.present import demand_timeless
 from bindserver.queries.query import Query
+from bindserver.queries.reads import Reads, ReadsRecorder
 from bindserver.queries.rows import Form
+from bindserver.queries.values import unwrapped
 
 
 class Evaluated(NamedTuple):
@@ -30,13 +33,13 @@ class Evaluated(NamedTuple):
     Attributes:
         query: its query.
         binding: the binding in that context.
-        reads: the tables that were read to tell.
+        reads: what was read to tell.
         own: the rows that say who the caller is.
     """
 
     query: Query
     binding: Binding[Any]
-    reads: frozenset[str]
+    reads: Reads
     own: Carried
 
 
@@ -103,33 +106,45 @@ class Asker:
         now = self._callers.as_now(instance, user, caller)
         return self._asked(now, caller, viewer.form, viewer.trusted)
 
-    def admit(self, instance: Binding[Any], caller: Caller) -> frozenset[str]:
+    def admit(self, instance: Binding[Any], caller: Caller) -> Reads:
         """Ask the permissions of a newcomer to a viewer: those of the project's own may answer by
         something else than rows, which nobody has seen change.
 
         Returns:
-            The tables that were read to tell.
+            What was read to tell.
 
         Raises:
             Denied: the caller may not have it.
             Overtaken: what that was told by may be newer than the snapshot.
         """
         user = self._callers.present(caller, trusted=False)
-        recorder, seen = Recorder(), self._callers.as_now(instance, user, caller)
+        seen = self._callers.as_now(instance, user, caller)
+        recorder = self._recorder(seen)
         try:
-            with guarded(self._alias), recorder.watching(self._alias):
+            with guarded(self._alias), recorder.watching(self._alias), recorder.asking():
                 permissions.ask(seen)
         finally:
             vouch(self._alias, recorder.tables)
-        return frozenset(recorder.tables)
+        return recorder.reads(NOTHING_BEHIND)
+
+    def _recorder(self, instance: Binding[Any]) -> ReadsRecorder:
+        """Return what records what is read to ask a binding."""
+        user = unwrapped(instance.user)
+        has_row = isinstance(user, Model) and self._callers.is_here(user)
+        return ReadsRecorder(user if has_row else None)
 
     def _asked(
         self, instance: Binding[Any], caller: Caller, form: Form, trusted: bool
     ) -> Evaluated:
-        recorder, pristine = Recorder(), instance.unasked()
+        recorder, pristine = self._recorder(instance), instance.unasked()
         try:
             given = bool(instance.given_params)
-            with refusing(given=given), guarded(self._alias), recorder.watching(self._alias):
+            with (
+                refusing(given=given),
+                guarded(self._alias),
+                recorder.watching(self._alias),
+                recorder.asking(),
+            ):
                 if not trusted:
                     permissions.ask(instance)
                 with clock_of_period(instance) as until:
@@ -141,5 +156,5 @@ class Asker:
         query.fresh_until = until
         if instance.depends_on is not None:
             query.stand_on(behind(instance, self._database_views.names()))
-        reads = query.behind.instead(recorder.tables)
+        reads = recorder.reads(query.behind)
         return Evaluated(query, instance, reads, self._callers.own_of(caller))

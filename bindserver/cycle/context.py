@@ -73,7 +73,7 @@ class TurnContext:
         self.invalidation = Invalidation(self.source, self.position)
         present = self.store.routing.present.position
         changes = None if present == NOWHERE else self.invalidation.since(present)
-        self.store.begin(self.position, changes)
+        self.store.begin(self.position, changes, self.source.old_columns)
         self.ticks = Ticks(self.alias, self.began)
         self.store.wake(self.began)
 

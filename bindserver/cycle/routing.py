@@ -18,6 +18,7 @@ from bindserver.cycle.live_shape import LiveShape, Present, shape_key
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.engine.changes import Change, Position
 from bindserver.queries.query import Query
+from bindserver.queries.reads import NO_READS
 
 
 class Routing:
@@ -164,7 +165,7 @@ class Routing:
         live.shape.moved_at = live.moved_at
         live.ride()
         self._riders += 1
-        self._carrying.put(live, (), [live.query.carried])
+        self._carrying.put(live, NO_READS, [live.query.carried])
 
     def _dismount(self, live: LiveView) -> bool:
         """Have a view ride no more; return whether it did."""

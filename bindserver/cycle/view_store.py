@@ -19,6 +19,7 @@ from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.distant import Distant
 from bindserver.cycle.figures import CycleFigures
 from bindserver.cycle.inbox import Caller, CommandKind, Listener, SubscriptionRef, ViewCommand
+from bindserver.cycle.invalidation import Told
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.owners import Owner, owner_of
@@ -29,6 +30,7 @@ from bindserver.database.row_security import HINT, refusal_for
 from bindserver.engine.changes import Change, Position
 from bindserver.exceptions import ShownByRow
 from bindserver.queries.query import Query
+from bindserver.queries.reads import Users
 from bindserver.queries.rows import Form
 
 
@@ -156,7 +158,8 @@ class ViewStore:
             self._watch(viewer)
             self._see_distance(viewer)
         elif not (trusted or permissions.are_drfs(instance)):
-            viewer.reads |= self._asker.admit(instance, viewer.caller)
+            admitted = self._asker.admit(instance, viewer.caller)
+            viewer.reads = viewer.reads.with_others(admitted)
             self._watch(viewer)
         viewer.live.used_at = time.monotonic()
         return viewer
@@ -165,7 +168,7 @@ class ViewStore:
         """Take note of what a viewer's binding is asked again for."""
         carried = [viewer.own, viewer.live.query.carried]
         self._dependents.put(viewer, viewer.reads, carried)
-        self.columns.add(viewer.reads.union(*(one.tables for one in carried)))
+        self.columns.add(viewer.tables())
 
     def _see_distance(self, viewer: Viewer) -> None:
         """Have a viewer that was just asked be asked again in time, if its caller is elsewhere."""
@@ -449,15 +452,17 @@ class ViewStore:
             )
         )
 
-    def begin(self, position: Position, changes: list[Change] | None) -> None:
+    def begin(self, position: Position, changes: list[Change] | None, told: Told) -> None:
         """Have everything move to a turn's snapshot that nothing has touched.
 
         Args:
             position: the snapshot's.
             changes: what changed up to it since the last turn; None if that cannot be proved.
+            told: tells the columns of a table whose old values every change tells.
         """
         self.room.begin()
-        self.overdue |= self._dependents.concerned(changes)
+        users = Users(self.alias, told)
+        self.overdue |= self._dependents.concerned(changes, users.led_to)
         self.routing.begin(position, changes)
 
     def tables(self) -> set[str]:

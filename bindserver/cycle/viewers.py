@@ -13,6 +13,7 @@ from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.owners import Owner
 from bindserver.engine.changes import Position
 from bindserver.queries.carried import NOTHING, Carried
+from bindserver.queries.reads import Reads
 from bindserver.queries.rows import Form
 
 ViewerKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
@@ -28,8 +29,8 @@ class Viewer:
         origin: the binding that was asked, where its class alone does not say what it is.
         form: what its rows are read as.
         trusted: whether its permissions are asked elsewhere, or not at all.
-        reads: the tables that the binding read to make its queryset, and the user's; when one of
-            them changes, or a row that the view's query carries along, it is asked again.
+        reads: what the binding read to make its queryset; when a row of that changes, or one that
+            the view's query carries along, it is asked again.
         own: the rows that say who asks; the same holds for them.
         asked: the state that it was asked in.
         figures: those of the event that it is subscribed to by.
@@ -44,7 +45,7 @@ class Viewer:
     form: Form
     trusted: bool = False
     live: LiveView
-    reads: frozenset[str]
+    reads: Reads
     own: Carried = NOTHING
     asked: Position
     figures: EventFigures = field(default_factory=EventFigures)
@@ -58,7 +59,7 @@ class Viewer:
 
     def tables(self) -> frozenset[str]:
         """Return the tables in which a change may have it asked again."""
-        return self.own.tables | self.live.query.carried.tables | self.reads
+        return self.own.tables | self.live.query.carried.tables | self.reads.all_tables()
 
     def depends(self) -> bool:
         """Return whether there is anything that it would be asked again for."""

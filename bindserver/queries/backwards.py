@@ -13,7 +13,7 @@ they are now. So each changed table needs its own old values, and those of no ot
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db.models import Model
@@ -106,16 +106,52 @@ def chains_of(query: Query, sql: str, model: type[Model]) -> Chains:
     """
     base = query.base_table
     anchors: dict[str, Chain] = {} if base is None or query.combinator else {base: ()}
-    return {model._meta.db_table: None, **chains_from(query, sql, anchors)}
+    return {model._meta.db_table: None, **chains_from(query, sql, Anchors(anchors))}
 
 
-def chains_from(query: Query, sql: str, anchors: Mapping[str, Chain]) -> Chains:
+def through_subquery(condition: Any, query: Query, anchors: Mapping[str, Chain]) -> Anchors | None:
+    """Return from where it is known how a query's tables lead back, if it demands that a column is
+    among what a subquery lists whose own conditions lead back.
+
+    Args:
+        condition: one that all rows must meet.
+        query: whose condition it is.
+        anchors: how some of the subquery's aliases lead back.
+    """
+    listed, column = condition.rhs, condition.lhs
+    if not (_is_column_of(column, query.alias_map) and _lists_rows(listed)):
+        return None
+    (selected,) = listed.select
+    if not _is_column_of(selected, listed.alias_map):
+        return None
+    chain = _connected(listed, anchors).get(selected.alias)
+    if chain is None or kind_of(selected.target) != kind_of(column.target):
+        return None
+    place = str(query.alias_map[column.alias].table_name), str(column.target.column)
+    nearer = str(listed.alias_map[selected.alias].table_name), str(selected.target.column)
+    return Anchors({column.alias: (Hop(*place, *nearer), *chain)}, {id(listed): anchors})
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """From where it is known how some tables of a query lead back.
+
+    Attributes:
+        chains: how some of its aliases do; none where nothing is known.
+        within: the same of subqueries, by identity, which may stand in none of its own chains.
+    """
+
+    chains: Mapping[str, Chain]
+    within: Mapping[int, Mapping[str, Chain]] = field(default_factory=dict)
+
+
+def chains_from(query: Query, sql: str, anchors: Anchors) -> Chains:
     """Return how the tables of a compiled query lead back.
 
     Args:
         query: the query after compiling; all of its SQL is Django's.
         sql: what it was compiled to.
-        anchors: how some of its aliases do; none where nothing is known.
+        anchors: from where that is known.
     """
     found: dict[str, list[Chain | None]] = {}
     aliases: set[str] = set()
@@ -133,7 +169,7 @@ def chains_from(query: Query, sql: str, anchors: Mapping[str, Chain]) -> Chains:
 
 def _explain(
     query: Query,
-    anchors: Mapping[str, Chain],
+    anchors: Anchors,
     around: Scope,
     found: dict[str, list[Chain | None]],
     aliases: set[str],
@@ -142,13 +178,13 @@ def _explain(
 
     Args:
         query: the query.
-        anchors: the chains of those aliases that are known already.
+        anchors: from where that is known.
         around: the aliases of the queries around it.
         found: takes the chains by table.
         aliases: takes all aliases.
     """
     scope: dict[str, Place] = dict(around)
-    chains = _connected(query, anchors)
+    chains = _connected(query, anchors.chains)
     for alias, source in query.alias_map.items():
         if query.alias_refcount.get(alias, 0):
             chain, optional = chains.get(alias), source.join_type == LOUTER
@@ -156,8 +192,11 @@ def _explain(
             found.setdefault(source.table_name, []).append(chain)
             aliases.add(alias)
     for within in _subqueries(query):
-        links = [*_correlations(within.query, scope), *_membership(within, scope)]
-        _explain(within.query, _anchors(links, within.query, scope), scope, found, aliases)
+        known = anchors.within.get(id(within.query))
+        if known is None:
+            links = [*_correlations(within.query, scope), *_membership(within, scope)]
+            known = _anchors(links, within.query, scope)
+        _explain(within.query, Anchors(known), scope, found, aliases)
 
 
 def _connected(query: Query, anchors: Mapping[str, Chain]) -> dict[str, Chain]:

@@ -25,11 +25,13 @@ from django.db.models.lookups import Exact, In
 from django.db.models.sql import Query
 
 from bindserver.queries.backwards import (
+    Anchors,
     Chain,
     Chains,
     Hop,
     chains_from,
     demanded,
+    through_subquery,
 )
 from bindserver.queries.dependencies import Recorder, tables_in
 from bindserver.queries.expressions import has_window, own_sql
@@ -90,6 +92,13 @@ class LearningRecorder(Recorder):
         finally:
             self._instance = None
 
+    @contextmanager
+    def asked_by(self, instance: Model) -> Iterator[None]:
+        """Take all that is read meanwhile for what one row asks for, which is not of the view."""
+        self._fields = _own_fields(instance._meta.concrete_model or type(instance))
+        with self.row(instance):
+            yield
+
     def ask(self, query: Query | None) -> None:
         """Called when a compiler of Django's begins to send a query's statement, or has sent it."""
         self._query = query
@@ -137,20 +146,18 @@ class LearningRecorder(Recorder):
                 table = query.alias_map[column.alias].table_name
                 chains = self._levels.get((table, str(column.target.column)))
                 if chains:
-                    yield from (chains_from(query, sql, {column.alias: one}) for one in chains)
+                    yield from (
+                        chains_from(query, sql, Anchors({column.alias: one})) for one in chains
+                    )
                     return
         yield dict.fromkeys(tables_in(sql))
 
     def _note_row(self, sql: str, query: Query, instance: Model) -> None:
         """Take note of a statement that a row sends while it is rendered."""
-        named = _by_own_value(query, vars(instance), self._fields)
-        found = {name: (alias, chain) for name, alias, chain in named}
+        found = dict(_by_own_value(query, vars(instance), self._fields))
         asked = self._asked.get(sql)
         if asked is None:
-            chains = {
-                name: chains_from(query, sql, {alias: chain})
-                for name, (alias, chain) in found.items()
-            }
+            chains = {name: chains_from(query, sql, anchors) for name, anchors in found.items()}
             asked = self._asked[sql] = Asked(chains)
         for name in asked.chains.keys() - found.keys():
             del asked.chains[name]
@@ -202,9 +209,9 @@ def _own_fields(model: type[Model]) -> tuple[Any, ...]:
 
 def _by_own_value(
     query: Query, held: Mapping[str, Any], fields: tuple[Any, ...]
-) -> Iterator[tuple[str, str, Chain]]:
-    """Yield those fields of a row that a statement's conditions name the value of, with the alias
-    of the table that these are about, and how that leads back.
+) -> Iterator[tuple[str, Anchors]]:
+    """Yield those fields of a row that a statement's conditions name the value of, with how the
+    table that these are about leads back.
 
     Args:
         query: the statement's.
@@ -212,15 +219,21 @@ def _by_own_value(
         fields: its key and its foreign keys.
     """
     for condition in demanded(query.where):
-        value = _value(condition)
         column = getattr(condition, "lhs", None)
-        if value is None or not isinstance(column, Col) or column.alias not in query.alias_map:
+        if not isinstance(column, Col) or column.alias not in query.alias_map:
             continue
+        if isinstance(condition, In) and isinstance(condition.rhs, Query):
+            for name, anchors in _by_own_value(condition.rhs, held, fields):
+                further = through_subquery(condition, query, anchors.chains)
+                if further is not None and not anchors.within:
+                    yield name, further
+            continue
+        value = _value(condition)
         table = query.alias_map[column.alias].table_name
-        for field in fields:
+        for field in fields if value is not None else ():
             same = held.get(field.attname) == value
             if same and (chain := _relation(table, column.target, field)) is not None:
-                yield field.attname, column.alias, chain
+                yield field.attname, Anchors({column.alias: chain})
 
 
 def _value(condition: Any) -> Any:

@@ -40,6 +40,7 @@ from bindserver.engine.subscription import SubscriptionState as SessionState
 from bindserver.engine.view import View
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.query import Query
+from bindserver.queries.reads import Users
 from tests.faults.oracle_databases import DATABASE_FAULTS, LOGS
 from tests.faults.oracle_relay import RELAY_FAULTS
 from tests.faults.oracle_shapes import SHAPE_FAULTS
@@ -316,6 +317,18 @@ def callers_alike() -> None:
     _patch(Caller, "encoded", lambda _: lambda self, encoder: ["anybody"])
 
 
+def owners_forgotten() -> None:
+    """Of a user's rows, nobody knows whose they were before."""
+
+    def forgetting(led_to: Any) -> Any:
+        def bare(self: Users, change: Change, *way: Any) -> Any:
+            return led_to(self, dataclasses.replace(change, old=frozenset()), *way)
+
+        return bare
+
+    _patch(Users, "led_to", forgetting)
+
+
 def dear_views_forgotten() -> None:
     """Views that are set aside as they are dear count as read."""
 
@@ -363,6 +376,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         net_change_without_deletes,
         arguments_left_out,
         callers_alike,
+        owners_forgotten,
         dear_views_forgotten,
         mark_let_through_early,
         dear_views_answered_early,

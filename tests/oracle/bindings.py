@@ -290,6 +290,16 @@ class OwnChosenBinding(OwnJoinedBinding):
         return {"category__in": chosen}
 
 
+class OwnListedBinding(OwnJoinedBinding):
+    """What a user may see, by rows that are read when the binding is asked."""
+
+    event = "own_listed"
+
+    def filters(self) -> dict[str, Any]:
+        chosen = Membership.objects.filter(user=self.user.pk).values_list("category", flat=True)
+        return {"category__in": list(chosen)}
+
+
 # What is reached backwards.
 
 

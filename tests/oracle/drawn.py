@@ -171,6 +171,12 @@ SHAPES: dict[str, Shape] = {
         ("id", "category"),
         kind="slot in a subquery",
     ),
+    "own_listed": Shape(
+        "SELECT id, category_id FROM app_product WHERE category_id IN "
+        f"({MEMBER} {{user}}) ORDER BY id",
+        ("id", "category"),
+        kind="read when asked",
+    ),
     "nested": Shape(
         "SELECT c.id, c.name, p.id, p.stock, m.tag_id FROM app_category c "
         "LEFT JOIN app_product p ON p.category_id = c.id LEFT JOIN app_product_tags m "
@@ -230,5 +236,5 @@ VIEWS: dict[str, list[dict[str, Any]]] = {
     "open": [{}, {"category": 1}, {"category": 2}],
 }
 """The params by which views are followed; the others have none."""
-OWN = ("own_joined", "own_chosen")
+OWN = ("own_joined", "own_chosen", "own_listed")
 """What each user sees otherwise."""
