@@ -94,8 +94,12 @@ class LearningRecorder(Recorder):
 
     @contextmanager
     def asked_by(self, instance: Model) -> Iterator[None]:
-        """Take all that is read meanwhile for what one row asks for, which is not of the view."""
-        self._fields = _own_fields(instance._meta.concrete_model or type(instance))
+        """Take all that is read meanwhile for what one row asks for, which is not of the view.
+
+        It may name its key alone: of its other columns, somebody may have set others in memory.
+        """
+        fields = _own_fields(instance._meta.concrete_model or type(instance))
+        self._fields = tuple([field for field in fields if field.primary_key])
         with self.row(instance):
             yield
 
