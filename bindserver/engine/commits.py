@@ -119,6 +119,28 @@ class CommitGroups:
             self.hand_over()
         self._turn.deltas[number] = (frames, version)
 
+    def pass_by(self, number: int) -> bool:
+        """Take note that a delta is written at once; return whether it may be, or belongs together
+        with others that are here, or are to come."""
+        turn = self._turn
+        if turn.deltas or turn.answers or (turn.gathers and len(self._subscriptions) > 1):
+            return False
+        turn.touched.add(number)
+        turn.midway = True
+        return True
+
+    def settle_quietly(self) -> bool:
+        """Take it, as `settle` does, that all frames of a state have been given, if no mark is due
+        for that, and nothing was gathered; return whether that is so."""
+        turn = self._turn
+        if turn.deltas or turn.answers or turn.begun or turn.due is not None:
+            return False
+        if len(turn.touched) > 1:
+            return False
+        turn.midway = False
+        turn.touched.clear()
+        return True
+
     def let_pass(self, number: int) -> None:
         """Queue what was gathered if some of it must stand before what a subscription hears now."""
         if number in self._turn.deltas:

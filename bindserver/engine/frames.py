@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bindserver.engine.changes import Key
@@ -15,6 +15,10 @@ PAGE_SIZES = (100, 500, 1000, 5000)
 DEFAULT_PAGE_SIZE = 1000
 PAGE_BYTES = 256 * 1024
 """A page ends at so many bytes, however few its rows."""
+
+
+SMALL_BYTES = 4096
+"""A message of no more than this keeps what it is on the wire: very many clients may get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +32,35 @@ class Frame:
 
     text: str
     size: int
+    _wire: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
     def of(cls, text: str) -> Frame:
         return cls(text, byte_length(text))
+
+    @property
+    def wire(self) -> bytes:
+        """The message as a server writes it: one unmasked text frame of RFC 6455, section 5.2.
+
+        Raises:
+            UnicodeEncodeError: it has half of a surrogate pair, which no such frame can carry.
+        """
+        if self._wire is not None:
+            return self._wire
+        payload = self.text.encode()
+        wire = b"\x81" + _length(len(payload)) + payload
+        if len(payload) <= SMALL_BYTES:
+            object.__setattr__(self, "_wire", wire)
+        return wire
+
+
+def _length(size: int) -> bytes:
+    """Return a payload's length as the header of a frame has it."""
+    if size < 126:
+        return bytes([size])
+    if size < 65536:
+        return b"\x7e" + size.to_bytes(2, "big")
+    return b"\x7f" + size.to_bytes(8, "big")
 
 
 def byte_length(text: str) -> int:

@@ -247,6 +247,31 @@ class Session:
         subscription.stale = None
         self._commits.publish(subscription, published.frames, published.version)
 
+    def pass_by(self, number: int, version: int) -> bool:
+        """Take note that a delta's frame is written at once, past the outbox.
+
+        Args:
+            number: the subscription's.
+            version: where the frame brings it.
+
+        Returns:
+            Whether it may be: what was said before has been written, and nothing belongs in front.
+            Else nothing has happened, and the delta is to be heard as other events are.
+        """
+        subscription = self._subscriptions.get(number)
+        if subscription is None or subscription.state is not SubscriptionState.LIVE:
+            return False
+        if self._outbox or not self._commits.pass_by(number):
+            return False
+        subscription.version = version
+        subscription.stale = None
+        return True
+
+    def settle_quietly(self) -> bool:
+        """Take a committed state, as `committed` does, where there is nothing to say about it;
+        return whether that is so."""
+        return self._commits.settle_quietly()
+
     def _mark_stale(self, number: int, frame: Frame) -> Iterator[Effect]:
         subscription = self._subscriptions.get(number)
         if subscription is None:

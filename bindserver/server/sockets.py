@@ -21,6 +21,7 @@ from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
 from bindserver.conf import conf
+from bindserver.websocket.wire import WIRE
 
 VERSION = "13"
 """The only version of WebSocket that was ever a standard."""
@@ -70,11 +71,42 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._is_full = False
         self.conn = Conversation(
             extensions=self.conn.available_extensions,
             max_size=self.config.ws_max_size,
             logger=self.conn.logger,
         )
+
+    def handle_connect(self, event: Request) -> None:
+        """Take a handshake, and tell the application the straight way to the socket."""
+        super().handle_connect(event)
+        if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+            extensions: dict[str, Any] = self.scope["extensions"]
+            extensions[WIRE] = self  # the application begins in the loop's next step
+
+    def is_open(self) -> bool:
+        """Return whether the socket takes more: see `bindserver.websocket.wire.Wire`."""
+        return not (
+            self._is_full
+            or self.close_sent
+            or self.conn.state is not State.OPEN
+            or self.transport.is_closing()
+        )
+
+    def pause_writing(self) -> None:
+        """Called when the client leaves more in the transport's buffer than should wait there."""
+        self._is_full = True
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """Called when it has taken most of that."""
+        self._is_full = False
+        super().resume_writing()
+
+    def write(self, data: bytes) -> None:
+        """Write whole frames, behind all that was written before."""
+        self.transport.write(data)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent; the first of it is the whole handshake."""

@@ -20,7 +20,7 @@ from channels.exceptions import StopConsumer
 from bindserver.conf import conf
 from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.effects import Close, Effect, HubEffect, Prove
-from bindserver.engine.events import Event, Rejected
+from bindserver.engine.events import Event, Published, Rejected
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code
 from bindserver.engine.session import Session
@@ -33,6 +33,7 @@ from bindserver.tracing import Span, span
 from bindserver.websocket.identity import Identity
 from bindserver.websocket.origins import origin_allowed, why_refused
 from bindserver.websocket.tokens import NotProven
+from bindserver.websocket.wire import WIRE, Wire
 
 BREATH_BYTES = 32 * 1024
 """After a frame of more than this, other connections have their turn."""
@@ -56,6 +57,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self.base_send = send
         self.loop = asyncio.get_running_loop()
         self._session = Session(conf.limits())
+        self._wire: Wire | None = (scope.get("extensions") or {}).get(WIRE)
+        self._write_is_due = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closed_with: Close | None = None
@@ -133,6 +136,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def hear(self, number: int, event: Event) -> None:
         """Take an event about the subscription or question `number`."""
+        if type(event) is Published and self._pass_by(number, event):
+            return
         self._perform(self._session.hear(number, event))
 
     def fail(self) -> None:
@@ -143,7 +148,9 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def settle(self, state: str) -> None:
         """Called when all frames of one committed state are here."""
-        self._perform(self._session.committed(state))
+        if not self._session.settle_quietly():
+            self._perform(self._session.committed(state))
+            self._write()
 
     def _end(self, message: Any) -> None:
         """Tell that the connection is over, if the server has not closed it in order.
@@ -171,7 +178,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                     pass  # proving takes its time: `websocket_receive` waits for it
                 case _:
                     self._request(effect)
-        self._write()
+        self._write_soon()
 
     def _request(self, effect: HubEffect) -> None:
         try:
@@ -238,13 +245,67 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     # Writing.
 
+    def _pass_by(self, number: int, published: Published) -> bool:
+        """Write a small delta at once, if nothing waits before it; return whether that was so.
+
+        This is where one change reaches very many clients: the less is done here, the better.
+        """
+        wire, frames = self._wire, published.frames
+        if wire is None or self._writer is not None or len(frames) > 1:
+            return False
+        (frame,) = frames
+        if frame.size > BREATH_BYTES or not wire.is_open():
+            return False
+        written = frame.wire
+        if not self._session.pass_by(number, published.version):
+            return False
+        wire.write(written)
+        self._connection.sent(frame.size)
+        return True
+
+    def _write_soon(self) -> None:
+        """See that what waits is written in the loop's next step: in this one, the rest of a state
+        may come that belongs behind one mark."""
+        if self._writer is None and not self._write_is_due and self._session.has_work():
+            self._write_is_due = True
+            self.loop.call_soon(self._write_due)
+
+    def _write_due(self) -> None:
+        self._write_is_due = False
+        self._write()
+
     def _write(self) -> None:
-        """See that what waits is being written; one task does it, while there is anything."""
-        idle = self._writer is None or self._writer.done()
-        if idle and self._session.has_work():
+        """See that what waits is being written; one task does it, while the socket takes less than
+        there is."""
+        if self._writer is not None:
+            return
+        try:
+            self._write_at_once()
+        except Exception:
+            self.fail()  # the frame is lost, and nothing after it can be right
+        if self._session.has_work():
             self._writer = self.loop.create_task(self._write_all())
 
+    def _write_at_once(self) -> None:
+        """Write what the socket takes, but not much more than one big frame: other connections are
+        to have their turn."""
+        wire, written = self._wire, 0
+        while wire is not None and wire.is_open() and written <= BREATH_BYTES:
+            frame = self._next_frame()
+            if frame is None:
+                return
+            wire.write(frame.wire)
+            self._connection.sent(frame.size)
+            written += frame.size
+
     async def _write_all(self) -> None:
+        is_whole = await self._write_slowly()
+        self._writer = None
+        if is_whole:
+            self._write()  # what was said while the last frame was asked for
+
+    async def _write_slowly(self) -> bool:
+        """Write what waits as fast as the client takes it; return whether all of it was written."""
         try:
             while (frame := self._next_frame()) is not None:
                 async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
@@ -252,6 +313,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                 self._connection.sent(frame.size)
                 if frame.size > BREATH_BYTES:
                     await asyncio.sleep(0)  # sending need not have waited for anything
+            return True
         except TimeoutError:
             self._perform([Close(code=Closing.TOO_SLOW, reason="the client reads too slowly")])
             self._perform(self._session.gone())
@@ -259,6 +321,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             pass  # the client is gone, of which we are told next
         except Exception:
             self.fail()  # the frame is lost, and nothing after it can be right
+        return False
 
     def _next_frame(self) -> Frame | None:
         for item in self._session.next_frame():

@@ -144,6 +144,10 @@ class Talk:
     def publish(self, number: int, version: int, size: int = 10) -> None:
         self.hear(number, Published(frames=(Frame(f"delta {version}", size),), version=version))
 
+    def commit(self, state: str) -> None:
+        """Tell that all of a committed state has been given."""
+        self.perform(self.session.committed(state))
+
     def slow_down(self, number: int) -> None:
         """Fill the outbox, so that a LIVE subscription at version 5 turns LAZY behind version 6."""
         self.publish(number, 6, size=900)

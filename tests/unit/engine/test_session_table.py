@@ -57,6 +57,11 @@ def published(talk: Talk) -> None:
     talk.publish(1, 8)
 
 
+def passed_by(talk: Talk) -> None:
+    if talk.session.pass_by(1, 8):
+        talk.log.append("written")
+
+
 def published_without_room(talk: Talk) -> None:
     talk.publish(1, 8, size=900)
     talk.publish(1, 9, size=900)
@@ -97,6 +102,7 @@ INPUTS: dict[Input, type[Event] | str] = {
     refused_late: Rejected,
     answered: Answered,
     published: Published,
+    passed_by: "pass_by",
     published_without_room: Published,
     arrived: Arrived,
     stale: Staled,
@@ -118,6 +124,7 @@ OF_THE_CONNECTION = {
     "receive",
     "receive_binary",
     "reconsider",
+    "settle_quietly",
     "subscriptions",
     "waiting",
 }
@@ -173,6 +180,13 @@ CELLS: dict[Input, dict[SubscriptionState | None, Cell]] = {
         OPENING: (OPENING, "", ""),
         PAGING: (PAGING, "", "page 2 of 5, catch up 1 from 5"),
         LIVE: (LIVE, "", "delta 8"),
+        LAZY: (LAZY, "", "delta 6, catch up 1 from 6"),
+    },
+    passed_by: {
+        ABSENT: (ABSENT, "", ""),
+        OPENING: (OPENING, "", ""),
+        PAGING: (PAGING, "", "page 2 of 5"),
+        LIVE: (LIVE, "written", ""),
         LAZY: (LAZY, "", "delta 6, catch up 1 from 6"),
     },
     published_without_room: {
