@@ -211,7 +211,7 @@ def floor(folder: Path, count: int, size: int, rounds: int, cores: Sequence[int]
     """Print what a loop of `send` in C takes; return frames a second."""
     program = folder / "floor"
     subprocess.run(["cc", "-O2", "-o", program, FLOOR], check=True)
-    command = ["taskset", "-c", str(cores[0]), program, str(count), str(size), str(rounds)]
+    command = ["taskset", "-c", str(cores[0]), str(program), str(count), str(size), str(rounds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         port = int(process.stdout.readline())
