@@ -3,14 +3,22 @@ it does not: the tests of the WebSocket chapter, with each frame an ASGI message
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from tests.conftest import MakeServer, program_on
-from tests.servers.transports.test_websocket import *  # noqa: F403
+from tests.servers.transports.test_websocket import (
+    TestErrors,
+    TestOwnEvents,
+    TestSubscribing,
+    TestUnsubscribing,
+)
 from tests.support.server import Server
-from tests.support.talk import talking
+from tests.support.talk import Following, talking
 
-pytestmark = []
+__all__ = ["TestErrors", "TestOwnEvents", "TestSubscribing", "TestUnsubscribing"]
+"""The same tests, with this module's server."""
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +37,12 @@ async def test_a_change_is_an_asgi_message_just_where_no_straight_way_is_offered
             following = await talk.follow("products")
             for stock in range(1, 4):
                 program.run("UPDATE app_product SET stock = ? WHERE id = 1", stock)
-                await talk.until(lambda stock=stock: following.column("stock") == [stock])
+                await talk.until(partial(_shows, following, stock))
         said = server.log.read_text()
     assert said.count("sends websocket.accept") == 1
     assert (said.count("sends websocket.send") >= 5) == (wire == "hidden")
     assert ("sends websocket.send" in said) == (wire == "hidden")
+
+
+def _shows(following: Following, stock: int) -> bool:
+    return following.column("stock") == [stock]
