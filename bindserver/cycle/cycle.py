@@ -68,6 +68,9 @@ NEVER = float("inf")
 BEAT_SECONDS = 2.0
 """How often probes want to know whether the database is there, where nobody asks it otherwise."""
 
+TRUSTED_SECONDS = 1.0
+"""For so long a connection counts as alive that has answered."""
+
 QUIET_SECONDS = 2.0
 """When nothing was written for so long, it counts as quiet."""
 
@@ -107,6 +110,7 @@ class Cycle:
         self._rung = False
         self._pulse = Pulse()
         self._beat_at = NEVER
+        self._trusted_until = 0.0
         self._thread = Supervised(
             f"bindserver-cycle-{alias}",
             f"cycle {alias}",
@@ -251,6 +255,7 @@ class Cycle:
     def _answered(self) -> None:
         """Called when the database has answered."""
         self._pulse.answered()
+        self._trusted_until = time.monotonic() + TRUSTED_SECONDS
         if self._beat_at < NEVER:
             self._beat_at = time.monotonic() + BEAT_SECONDS
 
@@ -302,6 +307,7 @@ class Cycle:
             with working, self._patience(conf.STALE_SECONDS):
                 moved = self._beat() if source is None else source.moved()
         except Exception:
+            self._trusted_until = 0.0
             return True  # the turn will meet the same error, and deal with it
         self._answered()
         if not moved:
@@ -341,6 +347,7 @@ class Cycle:
 
     def _take_turn(self, items: list[Request | Loaded]) -> None:
         began = time.monotonic()
+        self._renew_connection()
         connection, source = self._connect()
         for item in items:
             if isinstance(item, Hint):
@@ -443,6 +450,20 @@ class Cycle:
             self._source.listen(self._ring)
             self._row_security = RowSecurity(connection)
         return connection, self._source
+
+    def _renew_connection(self) -> None:
+        """Let go of a connection that has died while nobody used it, as when the database was
+        restarted: that alone is no outage, and who asks now need not be refused."""
+        connection = self._connection
+        is_open = connection is not None and connection.connection is not None
+        if connection is None or not is_open or time.monotonic() < self._trusted_until:
+            return
+        try:
+            database_of(connection.vendor).ask(connection)
+        except DATABASE_ERRORS as problem:
+            (first, *_) = str(problem).strip().splitlines() or [type(problem).__name__]
+            logger.info("bindserver: database %r is connected to anew: %s", self.alias, first)
+            self._disconnect()
 
     def _disconnect(self) -> None:
         if self._watchdog is not None:

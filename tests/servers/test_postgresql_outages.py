@@ -13,6 +13,7 @@ import pytest
 from tests.servers.test_resuming import resume
 from tests.support.postgresql import Cluster, PostgreSQLProgram, own_cluster
 from tests.support.postgresql_fixtures import make_templates
+from tests.support.probes import ready
 from tests.support.server import Server
 from tests.support.talk import Following, talking
 
@@ -85,6 +86,7 @@ class TestALostDatabase:
             shutil.chown(path, data.owner(), data.group())
         backup.chmod(0o700)
         cluster.start()
+        await ready(own)
         async with talking(own.ws) as talk:
             products = await talk.follow("products")
             program = PostgreSQLProgram(own.url)

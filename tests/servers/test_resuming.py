@@ -196,7 +196,7 @@ class TestWhatProvesNothing:
             cursor[:-2],
             cursor + "AA",
             cursor.swapcase(),
-            base64.urlsafe_b64encode(raw[:16] + raw[16:].replace(b'"', b"'")).decode(),
+            base64.urlsafe_b64encode(raw[:16] + bytes([raw[16] ^ 1]) + raw[17:]).decode(),
             base64.urlsafe_b64encode(bytes(16) + raw[16:]).decode(),
             base64.urlsafe_b64encode(raw[:16]).decode(),
         ]

@@ -212,7 +212,7 @@ class TestTelling:
                 Tag.objects.create(name="b")
         assert Tag.objects.count() == 2
         names = [record.name for record in caplog.records if record.exc_info]
-        assert names == ["bindserver", "django.db.backends.base"]
+        assert names == ["bindserver.capture", "django.db.backends.base"]
 
 
 class TestTransactions:

@@ -15,7 +15,8 @@ import pytest
 from bindserver.supervision import EXIT_STATUS
 from tests.conftest import MakeServer, program_on
 from tests.servers.transports.test_rest import ask
-from tests.support.process import PATIENCE_SECONDS, get
+from tests.support.probes import probe, ready
+from tests.support.process import PATIENCE_SECONDS
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
 
@@ -55,18 +56,6 @@ class Faulty:
             while of not in (problems := (await self.probe(path))[1].get("problems", {})):
                 await asyncio.sleep(0.05)
         return str(problems[of])
-
-
-async def probe(server: Server, path: str) -> tuple[int, dict[str, Any]]:
-    status, text = await asyncio.to_thread(get, f"http://127.0.0.1:{server.port}/{path}")
-    return status, json.loads(text)
-
-
-async def ready(server: Server) -> None:
-    """Wait until a server is."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await probe(server, "readyz"))[0] != 200:
-            await asyncio.sleep(0.05)
 
 
 MakeFaulty = Callable[..., Faulty]

@@ -25,7 +25,7 @@ from tests.support.turning import Follower, Turning
 
 HERE, THERE = Caller(address="192.0.2.1"), Caller(address="192.0.2.2")
 NUMBERS = count(1)
-LONG = "a long name " * 8
+LONG = "a long name " * 4
 LARGE = 1_000
 """From this category on it has a hundred long rows."""
 
@@ -47,7 +47,7 @@ class Large(Binding[Product]):
 
 keep_out(globals())
 ROWS = 100
-WEIGHT = VIEW_BYTES + ROWS * (ROW_BYTES + 200)
+WEIGHT = VIEW_BYTES + ROWS * (ROW_BYTES + 150)
 """About what one of these takes."""
 
 
