@@ -12,7 +12,7 @@ from tests.oracle.writer import Writer
 HOLES_SECONDS = 60.0
 """How long what was undone may count as what may come yet: a cursor with such a hole in what was
 purged proves nothing. Servers need some 12 seconds to tell, this is more than enough."""
-UNPROVEN = frozenset({"mine", *MOVING})
+UNPROVEN = frozenset({"mine", "own_listed", *MOVING})
 """What no cursor proves: a binding that reads rows by itself, and what moves without a write."""
 NEVER = 2**62
 """Later than any state: no cursor can be proved until all have come to rest."""
