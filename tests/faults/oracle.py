@@ -33,7 +33,9 @@ from bindserver.cycle.inbox import Caller
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.commits import CommitGroups
+from bindserver.engine.events import Published
 from bindserver.engine.frames import Frame, FrameEncoder
+from bindserver.engine.outbox import Outbox
 from bindserver.engine.ring import Delta
 from bindserver.engine.subscription import Subscription
 from bindserver.engine.subscription import SubscriptionState as SessionState
@@ -41,6 +43,7 @@ from bindserver.engine.view import View
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.query import Query
 from bindserver.queries.reads import Users
+from bindserver.websocket.consumer import BindingConsumer
 from tests.faults.oracle_databases import DATABASE_FAULTS, LOGS
 from tests.faults.oracle_relay import RELAY_FAULTS
 from tests.faults.oracle_shapes import SHAPE_FAULTS
@@ -354,6 +357,39 @@ def dear_views_answered_early() -> None:
     setattr(advance.Advance, "left", lambda self: set())
 
 
+def frame_past_outbox() -> None:
+    """A delta is written at once, whatever waits to be written before it."""
+
+    def passing(_: Any) -> Any:
+        def pass_by(self: BindingConsumer, number: int, published: Published) -> bool:
+            subscription = self._session.subscriptions.get(number)
+            if self._wire is None or subscription is None:
+                return False
+            for frame in published.frames:
+                self._wire.write(frame.wire)
+            subscription.version = published.version
+            return True
+
+        return pass_by
+
+    _patch(BindingConsumer, "_pass_by", passing)
+
+
+def mark_past_outbox() -> None:
+    """The mark of a committed state is written at once, whatever waits to be written before it."""
+
+    def telling(tell: Any) -> Any:
+        def told(self: Outbox, frame: Frame) -> bool:
+            known = tell(self, frame)
+            if known and frame.text.startswith('{"event":"$commit"'):
+                self._queue.rotate(1)
+            return bool(known)
+
+        return told
+
+    _patch(Outbox, "tell", telling)
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     fault.__name__: fault
     for fault in (
@@ -380,6 +416,8 @@ FAULTS: dict[str, Callable[[], None]] = {
         dear_views_forgotten,
         mark_let_through_early,
         dear_views_answered_early,
+        frame_past_outbox,
+        mark_past_outbox,
     )
 }
 
