@@ -50,9 +50,11 @@ NOW = {
 """How a database that runs elsewhere is asked for the time."""
 
 IDLE = {
-    "mysql": "SELECT COUNT(*), MAX(TIMESTAMPDIFF(SECOND, trx_started, NOW())) "
-    "FROM information_schema.INNODB_TRX "
-    "WHERE TIMESTAMPDIFF(SECOND, trx_started, NOW()) >= %s",
+    "mysql": "SELECT COUNT(*), MAX(TIMESTAMPDIFF(SECOND, t.trx_started, NOW())) "
+    "FROM information_schema.INNODB_TRX t "
+    "JOIN information_schema.PROCESSLIST p ON p.ID = t.trx_mysql_thread_id "
+    "WHERE p.COMMAND = 'Sleep' AND p.DB = DATABASE() "
+    "AND TIMESTAMPDIFF(SECOND, t.trx_started, NOW()) >= %s",
     "postgresql": "SELECT count(*), max(extract(epoch FROM now() - xact_start)) "
     "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
     "AND state LIKE 'idle in transaction%%' "

@@ -6,8 +6,7 @@ import os
 import re
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 from tests.support.server import ROOT
 
@@ -56,6 +55,6 @@ def test_each_mistake_of_a_deploy_is_told() -> None:
     assert "bindserver.W020" in told
 
 
-def test_a_project_that_is_deployed_well_is_told_nothing(tmp_path: pytest.TempPathFactory) -> None:
-    (tmp_path / "sound.py").write_text(SOUND)  # type: ignore[operator]
+def test_a_project_that_is_deployed_well_is_told_nothing(tmp_path: Path) -> None:
+    (tmp_path / "sound.py").write_text(SOUND)
     assert ids_told("sound", PYTHONPATH=f"{ROOT}:{tmp_path}") == set()

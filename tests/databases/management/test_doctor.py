@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -145,7 +146,7 @@ class TestPostgreSQL:
         assert told("clocks_agree") == ["ok"]
         now = time.time
         for skew in (100, -100):
-            monkeypatch.setattr(live_database.time, "time", lambda skew=skew: now() + skew)
+            monkeypatch.setattr(time, "time", lambda skew=skew: now() + skew)
             assert told("clocks_agree") == ["W206"]
 
     def test_a_transaction_that_somebody_forgot_is_told(
@@ -154,6 +155,7 @@ class TestPostgreSQL:
         program = program_at(postgresql_database)
         program.run("BEGIN")
         program.run("SELECT 1")
+        monkeypatch.setattr(live_database, "OPEN_SECONDS", 1_000_000)
         assert told("nobody_holds_a_transaction") == ["ok"]
         monkeypatch.setattr(live_database, "OPEN_SECONDS", 0)
         assert told("nobody_holds_a_transaction") == ["W208"]
@@ -186,6 +188,7 @@ class TestMariaDB:
     ) -> None:
         on_own_maria.run("BEGIN")
         on_own_maria.run("INSERT INTO app_word (text, count) VALUES ('a', 1)")
+        monkeypatch.setattr(live_database, "OPEN_SECONDS", 1_000_000)
         assert told("nobody_holds_a_transaction") == ["ok"]
         monkeypatch.setattr(live_database, "OPEN_SECONDS", 0)
         assert told("nobody_holds_a_transaction") == ["W208"]
@@ -316,7 +319,11 @@ def _asking(port: int | None) -> Section:
 
     def look() -> Iterator[Any]:
         if port is not None:
-            with socket.create_connection(("127.0.0.1", port)) as asked:
+            # It is let go when the test has ended.
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", port)) as asked,
+            ):
                 asked.recv(1)
         yield from ()
 

@@ -51,8 +51,9 @@ def demands() -> dict[str, str]:
     lists += PYPROJECT["dependency-groups"].values()
     found = {}
     for text in (text for some in lists for text in some):
-        name, demand = re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?([^;]*)(?:;.*)?", text).groups()  # type: ignore[union-attr]
-        found[name] = demand.replace(" ", "")
+        read = re.fullmatch(r"([\w-]+)(?:\[[\w,]+\])?([^;]*)(?:;.*)?", text)
+        assert read, text
+        found[read[1]] = read[2].replace(" ", "")
     return found
 
 
