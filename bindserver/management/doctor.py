@@ -14,7 +14,7 @@ from django.core import checks
 from django.core.checks import CheckMessage
 from django.core.checks.registry import registry as django_checks
 from django.core.management.base import CommandError, CommandParser
-from django.db import DatabaseError, connections
+from django.db import connections
 
 from bindserver.bindings.registry import registry
 from bindserver.checks import TAG, check_settings
@@ -23,7 +23,7 @@ from bindserver.checks.live_database import DATABASE, UNANSWERED, Irrelevant
 from bindserver.checks.live_layer import SILENT, layer_answers
 from bindserver.database import is_served
 from bindserver.database.diagnosis import demand
-from bindserver.exceptions import BindserverError, DatabaseUnusable
+from bindserver.exceptions import DatabaseUnusable
 
 DOCTORS = "look at settings, databases and the channel layer, and say what to do"
 TIMEOUT_SECONDS = 5.0
@@ -118,8 +118,8 @@ def seen(where: str, title: str, look: Look) -> list[Finding]:
         return []
     except DatabaseUnusable:
         raise
-    except (DatabaseError, BindserverError) as problem:
-        message = f"It cannot be told whether {title}: {problem}".strip()
+    except Exception as problem:  # a project's own code is run, which may raise anything
+        message = f"It cannot be told whether {title} ({type(problem).__name__}: {problem})."
         return [Finding(where, "wrong", message, UNANSWERED, "Look at this error first.")]
     return [_finding(where, message) for message in found] or [Finding(where, "ok", title)]
 

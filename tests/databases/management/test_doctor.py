@@ -293,6 +293,17 @@ class TestReport:
         with override_settings(SILENCED_SYSTEM_CHECKS=["bindserver.W202"]):
             assert told("log_is_installed") == ["ok"]
 
+    def test_a_look_that_raises_is_told_and_the_next_one_is_taken(self) -> None:
+        def broken() -> Iterator[Any]:
+            raise LookupError("no tenant")
+            yield
+
+        section = Section("x", {"a": broken, "b": lambda: iter(())}, ("", ""))
+        section.begin()
+        first, second = section.end(time.monotonic() + 30, 30)
+        assert (first.level, second.level) == ("wrong", "ok")
+        assert first.message == "It cannot be told whether a (LookupError: no tenant)."
+
     def test_json_has_all_of_it(self) -> None:
         finding = Finding("settings", "wrong", "It is.", "bindserver.W1", "Do.")
         [text] = report([finding], as_json=True, verbosity=1)
