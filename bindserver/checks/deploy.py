@@ -30,6 +30,8 @@ REDIS = ("channels_redis.core.RedisChannelLayer", "channels_redis.pubsub.RedisPu
 
 def check_deployment(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Check what should be otherwise where others depend on it."""
+    if conf.problems():
+        return []  # E001 tells of them, and what follows goes by these settings
     return [message for look in DEPLOYMENT.values() for message in look()]
 
 

@@ -55,6 +55,12 @@ def test_all_of_them_are_run() -> None:
         assert len(checks.check_deployment()) == len(DEPLOYMENT)
 
 
+def test_settings_that_cannot_be_read_are_told_by_their_own_check_alone() -> None:
+    with override_settings(BINDSERVER={"ORIGINS": 5}, DEBUG=True):
+        assert checks.check_deployment() == []
+        assert [message.id for message in checks.check_settings()] == ["bindserver.E001"]
+
+
 def test_debug_mode_is_told() -> None:
     assert told(deploy.debug_is_on, DEBUG=True) == ["W101"]
     assert told(deploy.debug_is_on, DEBUG=False) == []
