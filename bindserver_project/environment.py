@@ -38,6 +38,9 @@ SQLITE_OPTIONS = {
 }
 """SQLite as many readers beside a writer want it."""
 
+REDIS_CONNECTIONS = 100
+"""How many connections to Redis a process has at most; `?max_connections=` in the URL wins."""
+
 
 class Environment:
     """The variables of a process.
@@ -159,7 +162,8 @@ class Environment:
         if importlib.util.find_spec("channels_redis") is None:
             raise ImproperlyConfigured(f"{name} needs a package: pip install 'bindserver[redis]'")
         backend = "channels_redis.pubsub.RedisPubSubChannelLayer"
-        return {"default": {"BACKEND": backend, "CONFIG": {"hosts": [url]}}}
+        host = {"address": url, "max_connections": REDIS_CONNECTIONS}  # the URL may say another
+        return {"default": {"BACKEND": backend, "CONFIG": {"hosts": [host]}}}
 
     def apps(self, name: str) -> list[str]:
         """Return the Django apps that a variable lists.

@@ -119,3 +119,5 @@ LOGGING = {
 }
 
 BINDSERVER: dict[str, Any] = environment.bindserver()
+if not DEBUG:  # a deploy installs the change log; visitors have nothing installed
+    BINDSERVER.setdefault("RUNTIME_INSTALL", False)

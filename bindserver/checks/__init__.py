@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.core import checks
 
 from bindserver.checks.bindings import check_bindings
+from bindserver.checks.deploy import check_deployment
 from bindserver.checks.project import (
     check_channel_layer,
     check_databases,
@@ -17,6 +18,7 @@ __all__ = [
     "check_bindings",
     "check_channel_layer",
     "check_databases",
+    "check_deployment",
     "check_server",
     "check_settings",
     "register",
@@ -32,3 +34,4 @@ def register() -> None:
     checks.register(check_bindings, TAG)
     checks.register(check_server, TAG)
     checks.register(check_databases, TAG, checks.Tags.database)
+    checks.register(check_deployment, TAG, deploy=True)

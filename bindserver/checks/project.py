@@ -19,6 +19,9 @@ from bindserver.database.views import database_views
 from bindserver.exceptions import BindingError
 from bindserver.queries.behind import behind, warning_of
 
+REDIS_CAPACITY = 100
+"""How many messages of a channel RedisChannelLayer keeps where nobody says otherwise."""
+
 
 def check_settings(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Check the BINDSERVER setting."""
@@ -56,11 +59,13 @@ def check_server(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
 def check_channel_layer(app_configs: Any = None, **kwargs: Any) -> list[CheckMessage]:
     """Check that the channel layer is one that hints travel well by."""
     layers = getattr(settings, "CHANNEL_LAYERS", None) or {}
-    if layers.get("default", {}).get("BACKEND") != "channels_redis.core.RedisChannelLayer":
+    layer = layers.get("default", {})
+    if layer.get("BACKEND") != "channels_redis.core.RedisChannelLayer":
         return []
+    capacity = layer.get("CONFIG", {}).get("capacity", REDIS_CAPACITY)
     return [
         checks.Warning(
-            "RedisChannelLayer drops messages in silence when more than 100 wait.",
+            f"RedisChannelLayer drops messages in silence when more than {capacity} wait.",
             hint="Use channels_redis.pubsub.RedisPubSubChannelLayer; see docs/processes.md.",
             id="bindserver.W020",
         )

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import CloseCode
+from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -25,6 +25,9 @@ from bindserver.websocket.wire import WIRE
 
 VERSION = "13"
 """The only version of WebSocket that was ever a standard."""
+
+PIECES = 4_096
+"""In so many frames a message may come: empty ones count as no bytes, and are kept all the same."""
 
 
 class LongLines(StreamReader):
@@ -125,6 +128,25 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
                 self.handle_parser_exception()
         else:
             super().send_receive_event_to_app()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Take a further piece of a message, unless there is no end of them."""
+        if len(self.frames) < PIECES:
+            super().handle_cont(event)
+            return
+        self.frames = []
+        if self.conn.state is State.OPEN:
+            self.logger.info("A message in more than %d pieces came from a client", PIECES)
+            self.conn.send_close(CloseCode.MESSAGE_TOO_BIG)
+            self.handle_parser_exception()
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless the client reads no answers: they would pile up in memory. Of many
+        pings the last may be answered alone (RFC 6455, 5.5.3)."""
+        if self.transport.get_write_buffer_size() < conf.MAX_OUTBOX_BYTES:
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
 
     def _refuse(self) -> None:
         self.handshake_initiated = self.handshake_complete = self.close_sent = True

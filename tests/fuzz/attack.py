@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections import Counter
@@ -25,11 +26,17 @@ STATUSES = {
 SECRETS = ("Traceback (", "SELECT", "app_product", "for-tests-only", "site-packages", '.py"')
 UNHANDLED = ("Traceback", "ASGI callable", "never retrieved", "after a failure", "Internal Server")
 
+HANDSHAKE = (
+    b"GET /ws/ HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
 FUZZED = {
     "MAX_MALFORMED": 1_000_000,
     "MAX_MESSAGES_PER_SECOND": 100_000,
     "MAX_MESSAGES_BURST": 100_000,
     "LINGER_SECONDS": 0.5,
+    "METRICS_TOKEN": inputs.METRICS_TOKEN,
 }
 """Settings of a server that hears a stranger out."""
 
@@ -63,6 +70,8 @@ class Attack:
                     group.create_task(self._send_frames(rng, frames, products.cursor))
                     rng = random.Random(self._rng.random())
                     group.create_task(self._send_requests(rng, requests))
+                    rng = random.Random(self._rng.random())
+                    group.create_task(self._send_raw(rng, requests // 4))
                 for _ in range(3):
                     await self._see_write(bystander, products)
             await self._see_write(bystander, products)
@@ -138,6 +147,24 @@ class Attack:
         self.answers[code] += 1
         detail = data["payload"]["detail"]
         assert not any(word in detail for word in SECRETS), text
+
+    # Frames of raw bytes.
+
+    async def _send_raw(self, rng: random.Random, connections: int) -> None:
+        """Open WebSockets, and send frames that no library would."""
+        for _ in range(connections):
+            reader, writer = await asyncio.open_connection("127.0.0.1", self._server.port)
+            try:
+                writer.write(HANDSHAKE)
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    assert b" 101 " in await reader.readuntil(b"\r\n\r\n")
+                    writer.write(b"".join(inputs.raw_frame(rng) for _ in range(rng.randrange(20))))
+                    writer.write_eof()
+                    with contextlib.suppress(ConnectionError):
+                        await reader.read()
+            finally:
+                writer.close()
+            self.answers["raw"] += 1
 
     # Requests.
 

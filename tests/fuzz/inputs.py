@@ -127,9 +127,21 @@ def target(rng: random.Random) -> str:
     return f"/bindings/{event}/{key}{'?' if query else ''}{query}"
 
 
+METRICS_TOKEN = "0123456789abcdef"
+ROUTES = ("/bindings/", "/readyz", "/healthz", "/metrics", "/metrics/", "/readyz/x", "//metrics")
+"""What is served besides bindings."""
+
+
+def query(rng: random.Random) -> str:
+    """Return a query string of odd pieces, with its question mark; mostly none."""
+    some = [f"{_piece(rng)}={_piece(rng)}{_piece(rng)}" for _ in range(rng.randrange(3))]
+    return f"?{'&'.join(some)}" if some else ""
+
+
 HEADER_NAMES = (
     *("Accept", "Accept-Language", "Authorization", "Cookie", "If-None-Match", "Origin"),
     *("If-Modified-Since", "Content-Type", "X-Forwarded-Proto", "X-Forwarded-For", "x_user"),
+    *("Forwarded", "Accept-Encoding", "Accept-Charset", "Upgrade", "Expect"),
     *("Last-Event-ID", "Range", "Referer", "X-HTTP-Method-Override", "Sec-WebSocket-Protocol"),
 )
 
@@ -137,6 +149,13 @@ HEADER_VALUES = (
     *("", "*", "*/*", "text/event-stream", "text/html;q=x", "application/json;charset=\x80", ","),
     *("Token \xff\xfe", "Bearer a.b.c", "Bearer \xe9", "Basic !!!", "Basic /w==", "Token  ", "x y"),
     *('"a"', 'W/"', '"' * 50, "bytes=0-", "Thu, 32 Foo 1970", "sessionid=\xff", "a=b; sessionid=x"),
+    *(
+        "application/json;charset=bz2_codec",
+        "a/b;q=" + "0" * 400,
+        "a/b;" * 300,
+        'a/b;c="' + ";" * 900,
+    ),
+    *("for=_x;by=[::1", "10.0.0.1, ::ffff:127.0.0.1, %", "en-" + "x" * 600, "gzip;q=NaN, *;q=-1"),
     *(
         'sessionid="\\000aaaaaaaa"',
         "csrftoken=1; =; ;;",
@@ -161,7 +180,10 @@ def request(rng: random.Random) -> bytes:
     lines = [f"{name}: {said}" for name, said in headers(rng)]
     lines += ["Host: 127.0.0.1", "Connection: close"]
     method = rng.choice(("GET", "GET", "GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "FOO"))
-    where = rng.choice([target(rng)] * 6 + ["/bindings/", "/readyz", f"/ws/?{_piece(rng)}=1"])
+    route = f"{rng.choice(ROUTES)}{query(rng)}"
+    where = rng.choice([*[target(rng)] * 6, *[route] * 3, f"/ws/?{_piece(rng)}=1"])
+    if where.startswith("/metrics") and rng.random() < 0.5:
+        lines.insert(0, f"Authorization: Bearer {METRICS_TOKEN}")
     if rng.random() < 0.1:
         method, where = "GET", f"/ws/?token={_piece(rng)}"
         lines[-1] = "Connection: Upgrade"
@@ -169,3 +191,31 @@ def request(rng: random.Random) -> bytes:
         lines.append(f"Sec-WebSocket-Key: {rng.choice(['dGhlIHNhbXBsZSBub25jZQ==', 'x'])}")
     head = "\r\n".join([f"{method} {where} HTTP/1.1", *lines])
     return f"{head}\r\n\r\n".encode("utf-8" if rng.random() < 0.2 else "latin-1", "replace")
+
+
+OPCODES = (0, 1, 2, 3, 7, 8, 9, 10, 11, 15)
+
+
+def raw_frame(rng: random.Random) -> bytes:
+    """Return the bytes of a WebSocket frame, right ones among them: odd bits, opcodes and lengths,
+    with or without a mask."""
+    payload = rng.choice(
+        [b"", b"{}", b"\xff\xfe", b"\x03\xe8", b"\x03", text(rng).encode(errors="replace")]
+    )
+    first = rng.choice((0x80, 0x80, 0, 0x40, 0xF0)) | rng.choice(OPCODES)
+    size = rng.choice((len(payload), len(payload), len(payload), 2**31, 2**63 + 1))
+    masked = rng.random() < 0.8
+    head = bytes([first]) + _length(size, masked)
+    if not masked:
+        return head + payload
+    mask = rng.randbytes(4)
+    return head + mask + bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+
+
+def _length(size: int, masked: bool) -> bytes:
+    flag = 0x80 if masked else 0
+    if size < 126:
+        return bytes([flag | size])
+    if size < 2**16:
+        return bytes([flag | 126]) + size.to_bytes(2)
+    return bytes([flag | 127]) + size.to_bytes(8)

@@ -38,7 +38,7 @@ from tests.app.models import Booking, Product
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
-TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")
+TOP = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 PAGES = [*(ROOT / name for name in TOP), *sorted(DOCS.glob("*.md"))]
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 
@@ -97,7 +97,7 @@ def test_limits_in_the_wire_contract_are_settings() -> None:
 
 def test_every_system_check_is_documented_and_no_other() -> None:
     sources = [path.read_text() for path in Path(checks.__file__).parent.glob("*.py")]
-    ids = re.findall(r'"(bindserver\.[EW]\d+)"', "".join(sources))
+    ids = re.findall(r'"(bindserver\.[EWI]\d+)"', "".join(sources))
     assert set(table(text_of("docs/checks.md"))) - {"id"} == set(ids)
 
 
@@ -189,6 +189,7 @@ def test_every_subcommand_and_option_of_bindings_is_documented_and_no_other() ->
         for heading in (
             "`bindings list`",
             "`bindings explain EVENT`",
+            "`bindings doctor`",
             "`bindings sync`, `bump` and `clear`",
             "`bindings capture`",
         )
@@ -197,7 +198,9 @@ def test_every_subcommand_and_option_of_bindings_is_documented_and_no_other() ->
     named = [name.removeprefix("bindings ") for name in told if name.startswith("bindings ")]
     actions = {name.removeprefix("capture ") for name in named}
     options = {name for name in told if name.startswith("--")}
-    assert {"list", "explain", "capture"} | actions | options == options_of(BindingsCommand())
+    assert {"list", "explain", "doctor", "capture"} | actions | options == options_of(
+        BindingsCommand()
+    )
 
 
 def test_the_demo_s_commands_and_options_are_documented() -> None:

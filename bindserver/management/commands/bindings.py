@@ -20,6 +20,7 @@ from bindserver.capture.log import Log, log_of, sift
 from bindserver.capture.plans import PurgePlan
 from bindserver.capture.sources import source_of
 from bindserver.capture.tables import Tracked, tracked
+from bindserver.checks.live_database import purge_delay
 from bindserver.conf import conf
 from bindserver.cycle.inbox import CommandKind
 from bindserver.database.diagnosis import demand, explained
@@ -29,6 +30,13 @@ from bindserver.exceptions import (
     CaptureError,
     DatabaseUnusable,
     UnknownEvent,
+)
+from bindserver.management.doctor import (
+    DOCTORS,
+    add_doctor_arguments,
+    examine,
+    report,
+    verdict,
 )
 from bindserver.management.explaining import EXPLAINS, add_explain_arguments, explained_lines
 from bindserver.queries.behind import warning_of
@@ -47,8 +55,6 @@ from bindserver.relay.relay import reaches_others
 
 PURGE_BATCH = 5000
 
-PURGE_PATIENCE_SECONDS = 60.0
-"""How far purging may be behind before it is told."""
 REPLY_SECONDS = 1.0
 """How long running servers may take to answer."""
 ORDERS = {
@@ -80,10 +86,13 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         rooms = parser.add_subparsers(
-            dest="room", required=True, metavar="list | explain | sync | bump | clear | capture"
+            dest="room",
+            required=True,
+            metavar="list | explain | doctor | sync | bump | clear | capture",
         )
         rooms.add_parser("list", help="show the bindings there are")
         add_explain_arguments(rooms.add_parser("explain", help=EXPLAINS, description=EXPLAINS))
+        add_doctor_arguments(rooms.add_parser("doctor", help=DOCTORS, description=DOCTORS))
         for command, what in ORDERS.items():
             asked = rooms.add_parser(command.value, help=what)
             asked.add_argument(
@@ -136,9 +145,18 @@ class Command(BaseCommand):
             help="install: have commits notify servers (PostgreSQL; default: as it is)",
         )
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Run; `doctor` tells itself what the system checks find, and goes on."""
+        if options.get("room") == "doctor":
+            options["skip_checks"] = True
+        return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         if options["room"] == "list":
             self._list()
+            return
+        if options["room"] == "doctor":
+            self._doctor(options)
             return
         if options["room"] == "explain":
             self._check(options["event"])
@@ -160,6 +178,13 @@ class Command(BaseCommand):
                 getattr(self, f"_{options['action']}")(log, alias, options)
         except (CaptureError, DatabaseUnusable) as problem:
             raise CommandError(str(problem)) from problem
+
+    def _doctor(self, options: dict[str, Any]) -> None:
+        """Look at everything around a server, and fail where something is wrong."""
+        findings = examine(options["timeout"])
+        for line in report(findings, as_json=options["json"], verbosity=options["verbosity"]):
+            self.stdout.write(line)
+        verdict(findings)
 
     def _give(self, command: CommandKind, events: list[str]) -> None:
         """Have all running servers do something, and say how many will."""
@@ -364,8 +389,8 @@ def _notify(alias: str, options: dict[str, Any]) -> bool | None:
 
 def _purging(oldest: float | None) -> str:
     """Return how far purging is behind what the setting says."""
-    late = 0.0 if oldest is None else time.time() - oldest - conf.LOG_KEEP_SECONDS
-    if late < max(PURGE_PATIENCE_SECONDS, conf.LOG_KEEP_SECONDS / 10):
+    late = purge_delay(oldest)
+    if late is None:
         return "up to date"
     return f"{late:.0f} s behind; is a server running, whose role may delete entries?"
 
