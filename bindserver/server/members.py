@@ -23,7 +23,7 @@ from bindserver.server.draining import (
 
 logger = logging.getLogger("uvicorn.error")
 
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 """How long a worker may take until it serves."""
 
 ANSWER_SECONDS = 30.0
