@@ -13,6 +13,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -178,14 +179,14 @@ def _serve_alone(plan: Plan, config: Callable[[], uvicorn.Config], sock: socket.
             end_anyway_after(seconds)
 
     if hasattr(signal, "SIGHUP"):
-        signal.signal(signal.SIGHUP, succession.want)
+        signal.signal(signal.SIGHUP, succession.hear)
     server = DrainingServer(config(), is_to_end=succession.is_done, before_end=before_end)
     try:
         server.run(sockets=[sock.dup()])
     except SystemExit:  # it has been told to end, perhaps while another was taking over
         _supervisor(make, succession.members, seconds, sock).stop()
         raise
-    supervisor = _supervisor(make, succession.members, seconds, sock)
+    supervisor = _supervisor(make, succession.members, seconds, sock, succession.signals)
     if succession.is_over:
         _end_with(supervisor.run())
     else:
@@ -201,7 +202,11 @@ def _serve_by_workers(
 
 
 def _supervisor(
-    make: Callable[[], Member], members: Sequence[Member], seconds: float, sock: socket.socket
+    make: Callable[[], Member],
+    members: Sequence[Member],
+    seconds: float,
+    sock: socket.socket,
+    signals: SimpleQueue[int] | None = None,
 ) -> Supervisor:
     """Return who looks after workers.
 
@@ -210,6 +215,7 @@ def _supervisor(
         members: the first ones.
         seconds: how long one may take to end.
         sock: where they serve.
+        signals: those that have not been obeyed yet.
     """
 
     def stop_listening() -> None:
@@ -217,7 +223,7 @@ def _supervisor(
         # A thread of this process's own may be left from when it served alone.
         end_anyway_after(seconds + SPARE_SECONDS)
 
-    return Supervisor(make, members, seconds, stop_listening)
+    return Supervisor(make, members, seconds, stop_listening, signals)
 
 
 def _end_with(status: int) -> None:

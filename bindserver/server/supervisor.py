@@ -53,6 +53,7 @@ class Supervisor:
         members: the first workers.
         seconds_to_end: how long a worker may take to end.
         stop_listening: called when all are to end.
+        signals: those that came before and have not been obeyed.
     """
 
     def __init__(
@@ -61,13 +62,14 @@ class Supervisor:
         members: Sequence[Member],
         seconds_to_end: float,
         stop_listening: Callable[[], object],
+        signals: queue.SimpleQueue[int] | None = None,
     ) -> None:
         self._make = make
         self._members = list(members)
         self._seconds_to_end = seconds_to_end
         self._stop_listening = stop_listening
         self._terminal = Terminal()
-        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._signals = signals or queue.SimpleQueue()
         self._outdated: deque[Member] = deque()
         self._successor: Member | None = None
         self._leaving: dict[Member, float] = {}
@@ -187,20 +189,18 @@ class Succession:
 
     Attributes:
         successor: the worker that has begun, if any.
+        signals: each SIGHUP that has not been obeyed yet.
     """
 
     def __init__(self, make: Callable[[], Member]) -> None:
         self.successor: Member | None = None
+        self.signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._make = make
         self._terminal = Terminal()
-        self._is_wanted = False
-        self._is_to_end = False
 
-    def want(self, number: int, frame: FrameType | None) -> None:
+    def hear(self, number: int, frame: FrameType | None) -> None:
         """Take SIGHUP."""
-        if self._terminal.is_gone:
-            self._is_to_end = True
-        self._is_wanted = True
+        self.signals.put(number)
 
     @property
     def members(self) -> list[Member]:
@@ -214,20 +214,22 @@ class Succession:
 
     def is_done(self) -> bool:
         """Return whether somebody else serves now, or nobody is to; asked again and again."""
-        if self._is_to_end:
-            return True
-        if self.successor is None:
-            if self._is_wanted:
-                logger.info("SIGHUP: a new process takes over")
-                self._is_wanted = False
-                self.successor = self._make()
-            return False
-        self.successor.look()
-        if self.successor.is_ready:
-            logger.info(TAKEN_OVER, self.successor.pid, os.getpid())
-        elif self.successor.status is not None or self.successor.is_stuck:
-            said = "The new worker [%d] does not come to serve; the old process stays"
-            logger.error(said, self.successor.pid)
-            self.successor.kill()
-            self.successor = None
+        if self.successor is not None:
+            self._look(self.successor)
+        elif not self.signals.empty():
+            self.signals.get()
+            if self._terminal.is_gone:
+                return True
+            logger.info("SIGHUP: a new process takes over")
+            self.successor = self._make()
         return self.is_over
+
+    def _look(self, successor: Member) -> None:
+        successor.look()
+        if successor.is_ready:
+            logger.info(TAKEN_OVER, successor.pid, os.getpid())
+        elif successor.status is not None or successor.is_stuck:
+            said = "The new worker [%d] does not come to serve; the old process stays"
+            logger.error(said, successor.pid)
+            successor.kill()
+            self.successor = None

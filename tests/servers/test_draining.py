@@ -224,6 +224,7 @@ class TestSIGHUP:
                 await reload(process)
                 assert await talk.closed() == 1012
             assert process.status() is None
+        await until(lambda: len(children(process.pid)) == 1)
         (child,) = children(process.pid)
         assert await asyncio.to_thread(process.stop) == 0
         assert not Path(f"/proc/{child}").exists()
