@@ -25,7 +25,8 @@ pip_in "$build/venv" wheel --no-build-isolation --wheel-dir "$build" .
 
 "$python" -m venv --without-pip "$target/venv"
 pip_in "$target/venv" install --root-user-action ignore --require-hashes --only-binary :all: -r deploy/requirements.txt
-pip_in "$target/venv" install --root-user-action ignore "$build"/bindserver-*.whl
+# Though another build of the same version may be there.
+pip_in "$target/venv" install --root-user-action ignore --force-reinstall "$build"/bindserver-*.whl
 
 mkdir -p "$target/app"
 cp -R manage.py bindserver_project "$target/app/"
