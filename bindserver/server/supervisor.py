@@ -125,7 +125,7 @@ class Supervisor:
             if member.status is None:
                 logger.error("Worker [%d] does not answer, and is killed", member.pid)
                 member.kill()
-            if member.status == STARTUP_FAILURE:
+            if member.status == STARTUP_FAILURE and not self._is_anybody_ready():
                 logger.error("Worker [%d] could not start; the server ends", member.pid)
                 self._status = STARTUP_FAILURE
                 return
@@ -137,6 +137,9 @@ class Supervisor:
             self._members[place] = self._make()
             if member in self._outdated:
                 self._outdated.remove(member)
+
+    def _is_anybody_ready(self) -> bool:
+        return any(m.is_ready and m.status is None for m in self._members)
 
     def _reload(self) -> None:
         """Bring a successor into service before the old worker leaves, and only then begin the
@@ -158,10 +161,12 @@ class Supervisor:
             self._outdated.clear()
 
     def _take_place(self, successor: Member) -> None:
-        if not self._outdated:  # what it was to replace has died and been replaced meanwhile
+        old = next((member for member in self._outdated if member in self._members), None)
+        if old is None:  # what it was to replace has died and been replaced meanwhile
+            self._outdated.clear()
             self._dismiss(successor)
             return
-        old = self._outdated.popleft()
+        self._outdated.remove(old)
         self._members[self._members.index(old)] = successor
         logger.info(TAKEN_OVER, successor.pid, old.pid)
         self._dismiss(old)
