@@ -1,4 +1,5 @@
-# The standalone server. docs/deployment.md says what it takes, and how it is checked.
+# The standalone server. What is installed is pinned in deploy/requirements.txt (`make lock`).
+# docs/deployment.md says what it takes, and how it is checked.
 #
 #     docker build -t bindserver .
 #     docker run -e SECRET_KEY=… -e ALLOWED_HOSTS=localhost -v bindserver:/data -p 8000:8000 bindserver
@@ -8,11 +9,13 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE CHANGELOG.md manage.py ./
 COPY bindserver bindserver
 COPY bindserver_project bindserver_project
-COPY deploy/build.sh deploy/
+COPY deploy/build.sh deploy/requirements.txt deploy/build-requirements.txt deploy/
 RUN ["sh", "deploy/build.sh", "/opt/bindserver"]
 
 FROM python:3.13-slim
-RUN ["install", "-d", "-o", "10001", "-g", "10001", "/data"]
+# The database, and what collectstatic puts into a volume. Nothing else is written to but /tmp, so the root file
+# system may be read only.
+RUN ["install", "-d", "-o", "10001", "-g", "10001", "/data", "/static"]
 COPY --from=build /opt/bindserver /opt/bindserver
 ENV PATH=/opt/bindserver/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONUNBUFFERED=1 \

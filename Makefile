@@ -10,6 +10,7 @@ DATABASE ?= sqlite
 SEED ?=
 CELLS ?=
 APPS ?=
+UPGRADE ?=
 JOBS ?= 3
 AT_ONCE = -n $(call quoted,$(JOBS)) --dist loadfile --no-loadscope-reorder
 VENV := .venv
@@ -24,7 +25,7 @@ quoted = '$(subst ','\'',$(1))'
 PYTEST = env -u DATABASE_URL -u DEBUG -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test needs fast style quick-tests lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers format clean
+.PHONY: help run test needs fast style quick-tests lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers lock format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -80,6 +81,9 @@ matrix: .make/redis .make/postgresql .make/mariadb ## Run the Python tests with 
 strangers: $(VENV)/.fast ## Make foreign apps live on DATABASE, and compare every state; APPS names some
 	@$(BIN)/python -m tests.strangers --database $(call quoted,$(DATABASE)) $(foreach app,$(APPS),$(call quoted,$(app)))
 	@STRANGERS=1 STRANGERS_DATABASE=$(call quoted,$(DATABASE)) $(BIN)/python -m pytest tests/strangers/test_strangers.py
+
+lock: ## Pin what the image installs, with hashes; UPGRADE=1 takes the newest of all
+	@PYTHON=$(call quoted,$(PYTHON)) UPGRADE=$(call quoted,$(UPGRADE)) sh deploy/lock.sh
 
 format: $(VENV)/.fast ## Put Python code in order
 	$(BIN)/ruff check --fix .

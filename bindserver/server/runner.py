@@ -6,26 +6,37 @@ import errno
 import os
 import signal
 import socket
+import sys
 import threading
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from queue import SimpleQueue
 from tempfile import TemporaryDirectory
-from types import FrameType
 from typing import Any
 
 import uvicorn
 from uvicorn.config import LOGGING_CONFIG
-from uvicorn.supervisors import Multiprocess
 
 from bindserver.conf import conf
 from bindserver.exceptions import CannotListen
 from bindserver.hub.hub import hub
 from bindserver.metrics.access import is_wanted
+from bindserver.server.draining import (
+    SPARE_SECONDS,
+    DrainingServer,
+    end_anyway_after,
+    leave_in_order,
+    seconds_to_end,
+)
+from bindserver.server.members import Member
 from bindserver.server.sockets import WebSocketProtocol
+from bindserver.server.supervisor import Succession, Supervisor
 from bindserver.server.worker import Worker
 
-STOP_SECONDS = 5
+DRAIN_SECONDS = 10
 """How long requests may take to end, and clients to take what was written, at a stop."""
 
 
@@ -42,6 +53,7 @@ class Plan:
         proxy_headers: whether to believe `X-Forwarded-For` and `X-Forwarded-Proto`.
         forwarded_allow_ips: whose headers to believe; None for uvicorn's own default, and on a
             Unix socket for everybody who may open it.
+        drain_seconds: how long what is under way may take when a process is told to end.
     """
 
     application: str
@@ -51,6 +63,7 @@ class Plan:
     workers: int = 1
     proxy_headers: bool = True
     forwarded_allow_ips: str | None = None
+    drain_seconds: int = DRAIN_SECONDS
 
 
 def listen(plan: Plan) -> socket.socket:
@@ -101,18 +114,44 @@ def _reason(problem: OSError | OverflowError, plan: Plan) -> str:
 
 
 def serve(plan: Plan, sock: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM.
+    """Serve until SIGINT or SIGTERM, and then end in order.
 
     Then no more connections are taken, WebSockets are closed with 1012, so that clients come back
-    after a random wait, and requests have STOP_SECONDS to end.
+    after a random wait, and requests have the plan's `drain_seconds` to end. At SIGHUP each process
+    is replaced, once another one serves in its place.
 
     Args:
         plan: what to serve.
         sock: where to; `listen` makes it.
+
+    Raises:
+        SystemExit: it has ended by a signal, with status 0; or it could not start.
     """
     metrics = _metrics_folder(plan)
-    config = uvicorn.Config(
-        Worker(path=plan.application, metrics=None if metrics is None else metrics.name),
+    config = partial(_configure, plan, None if metrics is None else metrics.name)
+    try:
+        if threading.current_thread() is not threading.main_thread():
+            uvicorn.Server(config()).run(sockets=[sock])  # below the reloader, which ends it
+        else:
+            leave_in_order()
+            (_serve_alone if plan.workers == 1 else _serve_by_workers)(plan, config, sock)
+    finally:
+        hub.stop()
+        if metrics is not None:
+            metrics.cleanup()
+        if plan.uds is not None:
+            Path(plan.uds).unlink(missing_ok=True)
+
+
+def _configure(plan: Plan, metrics: str | None) -> uvicorn.Config:
+    """Return what uvicorn is told; anew for each process, as one that has been loaded stays here.
+
+    Args:
+        plan: what to serve.
+        metrics: the folder by which processes share their metrics, if they do.
+    """
+    return uvicorn.Config(
+        Worker(path=plan.application, metrics=metrics),
         factory=True,
         interface="asgi3",
         workers=plan.workers,
@@ -123,23 +162,77 @@ def serve(plan: Plan, sock: socket.socket) -> None:
         forwarded_allow_ips=plan.forwarded_allow_ips or ("*" if plan.uds else None),
         log_config=_logging(),
         log_level=os.environ.get("LOG_LEVEL", "info").lower(),
-        timeout_graceful_shutdown=STOP_SECONDS,
+        timeout_graceful_shutdown=plan.drain_seconds,
     )
-    if threading.current_thread() is threading.main_thread():
-        # uvicorn stops in order, and then raises the signal again, for whoever was there before.
-        signal.signal(signal.SIGTERM, _leave)
-        signal.signal(signal.SIGINT, _leave)
+
+
+def _serve_alone(plan: Plan, config: Callable[[], uvicorn.Config], sock: socket.socket) -> None:
+    """Serve in this process; from the first SIGHUP on look after the one that serves in its
+    place."""
+    make = partial(_begin, config, sock)
+    succession = Succession(make)
+    seconds = seconds_to_end(plan.drain_seconds)
+
+    def before_end() -> None:
+        if not succession.is_over:
+            sock.close()
+            end_anyway_after(seconds)
+
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, succession.hear)
+    server = DrainingServer(config(), is_to_end=succession.is_done, before_end=before_end)
     try:
-        if plan.workers > 1:
-            Multiprocess(config, sockets=[sock]).run()
-        else:
-            uvicorn.Server(config).run(sockets=[sock])
-    finally:
-        hub.stop()
-        if metrics is not None:
-            metrics.cleanup()
-        if plan.uds is not None:
-            Path(plan.uds).unlink(missing_ok=True)
+        server.run(sockets=[sock.dup()])
+    except SystemExit:  # it has been told to end, perhaps while another was taking over
+        _supervisor(make, succession.members, seconds, sock).stop()
+        raise
+    supervisor = _supervisor(make, succession.members, seconds, sock, succession.signals)
+    if succession.is_over:
+        _end_with(supervisor.run())
+    else:
+        supervisor.stop()
+
+
+def _serve_by_workers(
+    plan: Plan, config: Callable[[], uvicorn.Config], sock: socket.socket
+) -> None:
+    make = partial(_begin, config, sock)
+    members = [make() for _ in range(plan.workers)]
+    _end_with(_supervisor(make, members, seconds_to_end(plan.drain_seconds), sock).run())
+
+
+def _supervisor(
+    make: Callable[[], Member],
+    members: Sequence[Member],
+    seconds: float,
+    sock: socket.socket,
+    signals: SimpleQueue[int] | None = None,
+) -> Supervisor:
+    """Return who looks after workers.
+
+    Args:
+        make: begins one.
+        members: the first ones.
+        seconds: how long one may take to end.
+        sock: where they serve.
+        signals: those that have not been obeyed yet.
+    """
+
+    def stop_listening() -> None:
+        sock.close()
+        # A thread of this process's own may be left from when it served alone.
+        end_anyway_after(seconds + SPARE_SECONDS)
+
+    return Supervisor(make, members, seconds, stop_listening, signals)
+
+
+def _end_with(status: int) -> None:
+    if status:
+        sys.exit(status)
+
+
+def _begin(config: Callable[[], uvicorn.Config], sock: socket.socket) -> Member:
+    return Member(config(), sock)
 
 
 def _metrics_folder(plan: Plan) -> TemporaryDirectory[str] | None:
@@ -157,9 +250,3 @@ def _logging() -> dict[str, Any]:
             formatter.clear()
             formatter["()"] = "bindserver.logs.JsonFormatter"
     return config
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    # Whoever says it again must not make an end in order look like a failure.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    raise SystemExit(0)

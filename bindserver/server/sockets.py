@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 from http import HTTPStatus
 from typing import Any
 
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
 from websockets.http11 import Request, Response
@@ -28,6 +29,9 @@ VERSION = "13"
 
 PIECES = 4_096
 """In so many frames a message may come: empty ones count as no bytes, and are kept all the same."""
+GOODBYE = "the server restarts; come back after a random wait"
+GOODBYE_SECONDS = 3.0
+"""How long a client may take to answer the close at the server's end."""
 
 
 class LongLines(StreamReader):
@@ -75,6 +79,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._is_full = False
+        self._is_sent_away = self._goes_when_open = False
         self.conn = Conversation(
             extensions=self.conn.available_extensions,
             max_size=self.config.ws_max_size,
@@ -147,6 +152,45 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             super().handle_ping()
         else:
             self.conn.data_to_send()
+
+    def shutdown(self) -> None:
+        """Send the client away, as the server ends; it is to come back after a random wait.
+
+        uvicorn closes the connection right behind the close frame. Where something of the client's
+        has not been read by then, the kernel resets the connection, and the frame may be lost: a
+        client that does not know why comes back at once, together with all others. So the answer
+        is awaited, as at any other close.
+        """
+        if self.handshake_initiated and not self.handshake_complete:
+            self._goes_when_open = True  # its handshake is being answered
+            return
+        if self.close_sent or self.transport.is_closing() or not self.handshake_complete:
+            super().shutdown()
+            return
+        self.stop_keepalive()
+        self.queue.put_nowait(
+            {"type": "websocket.disconnect", "code": CloseCode.SERVICE_RESTART, "reason": GOODBYE}
+        )
+        self.conn.send_close(CloseCode.SERVICE_RESTART, GOODBYE)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = self._is_sent_away = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(GOODBYE_SECONDS, self.transport.close)
+
+    async def send(self, message: Any) -> None:
+        """Send an ASGI message.
+
+        Raises:
+            ClientDisconnected: the client has been sent away; the application is told next.
+        """
+        if self._is_sent_away:
+            raise ClientDisconnected
+        await super().send(message)
+        if self._goes_when_open and self.handshake_complete:
+            self._goes_when_open = False
+            self.shutdown()
 
     def _refuse(self) -> None:
         self.handshake_initiated = self.handshake_complete = self.close_sent = True

@@ -46,3 +46,9 @@ def test_a_target_is_reached_by_what_costs_no_more() -> None:
     assert not target.is_reached(6, 1)
     assert not target.is_reached(1, 11)
     assert not Target(statements=0, words="no read").is_reached(1, 0)
+
+
+def test_looking_again_has_a_cost_that_is_printed() -> None:
+    printed = run("revalidation", "--connections", "3", "--every", "0.5", "--seconds", "1")
+    assert printed.startswith("sqlite, 3 connections, each looked at every 0.5 s: ")
+    assert printed.endswith(" ms a look\n")

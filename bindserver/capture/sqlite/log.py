@@ -17,8 +17,10 @@ from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.plans import LogSize, PurgePlan
+from bindserver.capture.sqlite.bound import BOUND, bounding
 from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
 from bindserver.capture.tables import Tracked, named_in_entry, no_such
+from bindserver.conf import conf
 from bindserver.database.sql import ask, run
 from bindserver.engine.changes import Change, Position, gathered
 from bindserver.exceptions import REMOVED, CaptureBusy, CaptureError, LogRemoved
@@ -131,6 +133,14 @@ class SQLiteLog:
         statements = [] if self.installed() else list(TABLES)
         return statements + self._triggers.statements(self.missing(tables))
 
+    def _plan_bound(self) -> list[str]:
+        """Return the statements that bound the log as the settings say."""
+        present = self._rows("SELECT sql FROM sqlite_master WHERE name = %s", (BOUND,))
+        wanted = bounding(conf.LOG_MAX_ENTRIES)
+        if present and present[0][0] == wanted:
+            return []
+        return [f"DROP TRIGGER IF EXISTS {BOUND}", wanted]
+
     def install(self, tables: Collection[Tracked], *, whole: bool = True) -> list[str]:
         self.demand(tables)
         with self._told_of_locks(), self._patience(whole), self._writing():
@@ -141,6 +151,9 @@ class SQLiteLog:
                 self._run(statement)
             if statements:
                 self.renew()
+            if whole:
+                for statement in self._plan_bound():  # no harm to what is known: no new epoch
+                    self._run(statement)
         return statements
 
     def renew(self) -> None:

@@ -30,6 +30,7 @@ class Command(BaseCommand):
         add("--port", type=int, default=8000, help="the port to listen on, 0 for a free one")
         add("--uds", metavar="PATH", help="listen on a Unix socket, not on a port")
         add("--workers", type=int, default=1, help="how many processes serve")
+        add("--drain-seconds", type=int, default=10, help="how long ending may take for clients")
         add("--reload", action=switch, help="start anew when code changes (in debug mode)")
         add("--standalone", action="store_true", help="leave the project's own asgi.py alone")
         add("--proxy-headers", action=switch, default=True, help="believe the proxy's headers")
@@ -42,6 +43,8 @@ class Command(BaseCommand):
             raise CommandError("uvicorn is missing: pip install 'bindserver[server]'")
         if options["workers"] < 1:
             raise CommandError("--workers is 1 or more.")
+        if options["drain_seconds"] < 0:
+            raise CommandError("--drain-seconds is 0 or more.")
         reload = options["reload"]
         if reload and options["workers"] > 1:
             raise CommandError("--reload is for one worker; leave out one of the two.")
@@ -116,4 +119,5 @@ def _plan(options: dict[str, Any]) -> Any:
         workers=options["workers"],
         proxy_headers=options["proxy_headers"],
         forwarded_allow_ips=options["forwarded_allow_ips"],
+        drain_seconds=options["drain_seconds"],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.db import connections
@@ -44,6 +45,54 @@ class TestInstalling:
         writer.execute("ROLLBACK")
         writer.close()
         assert log.install(sessions, whole=False)
+
+
+class TestTheBound:
+    @pytest.fixture(autouse=True)
+    def few(self, log: SQLiteLog, settings: Any) -> None:
+        settings.BINDSERVER = {"LOG_MAX_ENTRIES": 100}
+        log.install(wanted())
+
+    def test_the_log_bounds_itself_though_nobody_purges_it(
+        self, log: SQLiteLog, program: Program
+    ) -> None:
+        for first in range(1, 1000, 9):
+            program.add_products(9, first=first)
+        assert 100 <= log.size().entries <= 110
+
+    def test_a_position_that_is_past_it_proves_nothing_and_a_younger_one_all(
+        self, log: SQLiteLog, program: Program
+    ) -> None:
+        old = log.position()
+        program.add_products(200)
+        young = log.position()
+        program.add_products(50, first=201)
+        assert log.changes(old) is None
+        assert since(log, young) == {PRODUCT: {str(key) for key in range(201, 251)}}
+
+    def test_one_transaction_that_writes_more_is_told_too(
+        self, log: SQLiteLog, program: Program
+    ) -> None:
+        program.add_products(1)
+        position = log.position()
+        program.add_products(1000, first=2)
+        assert log.changes(position) is None
+        assert log.size().entries <= 110
+
+    def test_another_setting_is_installed_and_begins_no_new_epoch(
+        self, log: SQLiteLog, settings: Any, program: Program
+    ) -> None:
+        position = log.position()
+        settings.BINDSERVER = {"LOG_MAX_ENTRIES": 1000}
+        assert log.install(wanted()) == []
+        program.add_products(500)
+        assert since(log, position) == {PRODUCT: {str(key) for key in range(1, 501)}}
+
+    def test_it_goes_with_the_log(self, log: SQLiteLog) -> None:
+        log.remove()
+        with connections["default"].cursor() as cursor:
+            cursor.execute("SELECT name FROM sqlite_master WHERE name LIKE 'bindserver%'")
+            assert cursor.fetchall() == []
 
 
 class TestLogging:

@@ -156,6 +156,54 @@ def test_it_has_postgresql_s_driver(manage: Manage, postgresql: Cluster) -> None
     assert "The change log watches" in done.stdout
 
 
+def can_make_read_only() -> bool:
+    """Return whether this machine lets us mount."""
+    command = ["unshare", "--mount", "true"]
+    return bool(shutil.which("unshare")) and subprocess.run(command).returncode == 0
+
+
+READ_ONLY = """
+mount --make-rprivate / && mount --bind "$1/data" "$1/data" && mount -t tmpfs none /dev/shm &&
+mount -o remount,bind,ro / && shift && exec "$@"
+"""
+"""Runs a command where nothing can be written to but /data and /dev/shm."""
+
+
+def test_its_root_file_system_may_be_read_only(image: Path, tmp_path: Path) -> None:
+    if not can_make_read_only():
+        pytest.skip("no mount namespaces here")
+    database = image / "data/read_only.sqlite3"
+    env = variables(image, DATABASE_URL=f"sqlite:///{database}", TMPDIR="/dev/shm")
+    inside = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(image), python(image)]
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [*inside, *arguments]
+        cwd = image / "opt/bindserver/app"
+        return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True)
+
+    writes = run("-c", f"open({str(image / 'opt/written')!r}, 'w')")
+    assert "Read-only file system" in writes.stderr
+    for command in (["migrate", "--noinput"], ["bindings", "capture", "install"]):
+        done = run("manage.py", *command)
+        assert done.returncode == 0, done.stderr
+    port = free_port()
+    words = [*final("ENTRYPOINT").words[1:], *final("CMD").words, "--workers", "2"]
+    words = [str(port) if word == final("EXPOSE").text else word for word in words]
+    process = Process(
+        [*inside, *words],
+        port=port,
+        env={**env, "BINDSERVER_METRICS_ALLOW": "127.0.0.1"},
+        cwd=image / "opt/bindserver/app",
+        log=tmp_path / "log",
+    )
+    with process:
+        assert process.get("readyz")[0] == 200
+        assert "bindserver_connections" in process.get("metrics")[1]
+        assert process.stop() == 0
+    assert "Traceback" not in process.log
+    assert run("manage.py", "bindings", "capture", "purge").returncode == 0
+
+
 def test_it_serves_and_is_healthy_and_stops(image: Path, manage: Manage, tmp_path: Path) -> None:
     for command in (["migrate", "--noinput"], ["bindings", "capture", "install"]):
         done = manage(*command)

@@ -1,4 +1,4 @@
-"""deploy/bindserver.service and the files for compose, read as their programs would."""
+"""The units for systemd and the files for compose, read as their programs would."""
 
 from __future__ import annotations
 
@@ -13,19 +13,28 @@ import pytest
 import yaml
 from django.core.management.base import CommandParser
 
+from bindserver.conf import DEFAULTS
 from bindserver.management.commands.bindserver import Command
+from bindserver.server.draining import SPARE_SECONDS, seconds_to_end
+from bindserver.server.runner import DRAIN_SECONDS
 from tests.support.server import ROOT
 
 UNIT = ROOT / "deploy/bindserver.service"
+PURGE = ROOT / "deploy/bindserver-purge.service"
+TIMER = ROOT / "deploy/bindserver-purge.timer"
+
+
+def read(path: Path) -> configparser.ConfigParser:
+    parser: Any = configparser.ConfigParser(strict=False, interpolation=None)
+    parser.optionxform = str
+    parser.read_string(path.read_text())
+    kept: configparser.ConfigParser = parser
+    return kept
 
 
 @pytest.fixture
 def unit() -> configparser.ConfigParser:
-    parser: Any = configparser.ConfigParser(strict=False, interpolation=None)
-    parser.optionxform = str
-    parser.read_string(UNIT.read_text())
-    kept: configparser.ConfigParser = parser
-    return kept
+    return read(UNIT)
 
 
 def test_the_unit_s_command_is_one_that_the_server_takes(unit: configparser.ConfigParser) -> None:
@@ -39,33 +48,54 @@ def test_the_unit_s_command_is_one_that_the_server_takes(unit: configparser.Conf
 def test_the_unit_waits_longer_than_the_server_takes_to_stop(
     unit: configparser.ConfigParser,
 ) -> None:
-    from bindserver.server.runner import STOP_SECONDS
-
-    assert int(unit["Service"]["TimeoutStopSec"]) > 2 * STOP_SECONDS
+    assert int(unit["Service"]["TimeoutStopSec"]) > seconds_to_end(DRAIN_SECONDS) + SPARE_SECONDS
 
 
-def run_systemd(tmp_path: Path, *arguments: str) -> str:
-    """Have systemd judge the unit, with a program that is here in place of its own."""
+def test_the_unit_is_never_given_up(unit: configparser.ConfigParser) -> None:
+    """By default five starts within ten seconds are the last ones."""
+    assert unit["Unit"]["StartLimitIntervalSec"] == "0"
+    assert unit["Service"]["Restart"] == "always"
+
+
+def test_a_reload_is_a_signal_to_the_server_alone(unit: configparser.ConfigParser) -> None:
+    assert unit["Service"]["ExecReload"] == "/bin/kill -HUP $MAINPID"
+    assert unit["Service"]["KillMode"] == "mixed"
+
+
+def test_the_log_is_purged_every_hour_under_the_server_s_user(
+    unit: configparser.ConfigParser,
+) -> None:
+    purge, timer = read(PURGE)["Service"], read(TIMER)
+    assert purge["ExecStart"].split()[1:] == ["manage.py", "bindings", "capture", "purge"]
+    assert timer["Timer"]["OnCalendar"] == "hourly"
+    assert TIMER.stem == PURGE.stem  # which is what a timer starts
+    for name in ("User", "EnvironmentFile", "WorkingDirectory", "ProtectSystem", "StateDirectory"):
+        assert purge[name] == unit["Service"][name]
+
+
+def run_systemd(tmp_path: Path, path: Path, *arguments: str) -> str:
+    """Have systemd judge a unit, with a program that is here in place of its own."""
     tool = shutil.which("systemd-analyze")
     if tool is None:
         pytest.skip("no systemd here")
-    copy = tmp_path / UNIT.name
     python = "/srv/bindserver/venv/bin/python"
-    text = UNIT.read_text()
-    assert python in text
-    copy.write_text(text.replace(python, sys.executable))
-    done = subprocess.run([tool, *arguments, str(copy)], capture_output=True, text=True)
+    for unit in (UNIT, PURGE, TIMER):
+        (tmp_path / unit.name).write_text(unit.read_text().replace(python, sys.executable))
+    command = [tool, *arguments, str(tmp_path / path.name)]
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def test_systemd_understands_the_unit(tmp_path: Path) -> None:
-    assert UNIT.name not in run_systemd(tmp_path, "verify", "--man=no")
+@pytest.mark.parametrize("path", [UNIT, PURGE, TIMER], ids=lambda path: path.name)
+def test_systemd_understands_the_units(tmp_path: Path, path: Path) -> None:
+    assert "bindserver" not in run_systemd(tmp_path, path, "verify", "--man=no")
 
 
-def test_systemd_finds_the_unit_little_exposed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", [UNIT, PURGE], ids=lambda path: path.name)
+def test_systemd_finds_the_units_little_exposed(tmp_path: Path, path: Path) -> None:
     """The threshold is in tenths: 2.0 is the better half of "OK"."""
-    assert "OK" in run_systemd(tmp_path, "security", "--offline=true", "--threshold=20")
+    assert "OK" in run_systemd(tmp_path, path, "security", "--offline=true", "--threshold=20")
 
 
 COMPOSE = {
@@ -121,14 +151,38 @@ def test_variables_are_those_of_the_docs(compose: dict[str, Any]) -> None:
     ours = [service for service in compose["services"].values() if "build" in service]
     for service in ours:
         for name in set(service.get("environment", {})) - {"PYTHONPATH"}:
-            assert f"| `{name}` |" in told
+            assert f"| `{name}` |" in told or name.removeprefix("BINDSERVER_") in DEFAULTS
+
+
+def test_nobody_is_root_and_nothing_is_written_but_volumes(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert service["mem_limit"]
+        if name != "postgres":  # whose entry point needs both, and then does without
+            assert service["cap_drop"] == ["ALL"]
+            assert service.get("user") != "0"
+        if "build" in service:
+            assert service["read_only"] is True
+            assert service["tmpfs"] == ["/tmp"]
+
+
+def test_memory_holds_the_views_and_more(compose: dict[str, Any]) -> None:
+    server = compose["services"]["server"]
+    views = int(server["environment"]["BINDSERVER_MAX_VIEWS_BYTES"].split(":-")[1].rstrip("}"))
+    assert server["mem_limit"] == "${MEMORY:-1g}"
+    assert views + 2**29 <= 2**30
+
+
+def test_compose_waits_longer_than_the_server_takes_to_stop(compose: dict[str, Any]) -> None:
+    seconds = int(compose["services"]["server"]["stop_grace_period"].rstrip("s"))
+    assert seconds > seconds_to_end(DRAIN_SECONDS) + SPARE_SECONDS
 
 
 def test_all_that_touches_the_database_is_on_the_same_one() -> None:
     base, added = (yaml.safe_load((ROOT / "deploy" / n).read_text()) for n in COMPOSE["postgresql"])
     services = merge(base, added)["services"]
     on = {
-        services[name]["environment"]["DATABASE_URL"] for name in ("migrate", "capture", "server")
+        services[name]["environment"]["DATABASE_URL"]
+        for name in ("migrate", "capture", "purge", "server")
     }
     assert len(on) == 1
     assert services["postgres"]["environment"]["POSTGRES_DB"] in on.pop()
