@@ -131,10 +131,9 @@ def test_a_condition_of_what_is_summed_up_is_asked_of_the_row_s_group(food: Cate
 
 def test_conditions_that_different_joined_rows_meet_are_said_to_be_apart(food: Category) -> None:
     product = Product.objects.create(name="Bread")
-    product.tags.add(Tag.objects.create(name="a"), Tag.objects.create(name="b"))
-    told = why(
-        Product.objects.filter(tags__name="a", tags__id__gt=product.tags.first().pk), product.pk
-    )  # type: ignore[union-attr]
+    one, other = Tag.objects.create(name="a"), Tag.objects.create(name="b")
+    product.tags.add(one, other)
+    told = why(Product.objects.filter(tags__name="a", tags__id__gt=one.pk), product.pk)
     assert not told.inside
     assert failing(told) == []
     assert told.note == APART
