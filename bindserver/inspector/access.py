@@ -77,5 +77,6 @@ def may_view(user: Any, model: type[Model]) -> bool:
     """Return whether a user may see rows of a model: by Django's permission `view`."""
     from django.contrib.auth import get_permission_codename
 
-    meta = model._meta
-    return bool(user.has_perm(f"{meta.app_label}.{get_permission_codename('view', meta)}"))
+    meta, has_perm = model._meta, getattr(user, "has_perm", None)
+    name = f"{meta.app_label}.{get_permission_codename('view', meta)}"
+    return has_perm is not None and bool(has_perm(name))

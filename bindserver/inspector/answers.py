@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db.models import QuerySet
@@ -19,6 +20,7 @@ from bindserver.cycle.inbox import Caller
 from bindserver.cycle.live_view import LiveView
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import snapshot_apart
+from bindserver.database.watchdog import Watchdog
 from bindserver.exceptions import Forbidden, NotFound
 from bindserver.inspector.access import admit, may_view
 from bindserver.inspector.asked import EVENT, Asked
@@ -54,9 +56,21 @@ def answer(asked: Asked, caller: Caller) -> list[Row]:
     return list(_why(cycle, live, asked.row, user))
 
 
+@contextmanager
+def _reading(alias: str, seconds: float) -> Iterator[None]:
+    """Read in a snapshot for so long at most, whether or not the database answers at all."""
+    with snapshot_apart(alias, Pacer(seconds)) as connection:
+        watchdog = Watchdog(connection)
+        try:
+            with watchdog.patience(seconds + conf.STALE_SECONDS):
+                yield
+        finally:
+            watchdog.close()
+
+
 def _why(cycle: Cycle, live: LiveView, row: str, user: Any) -> Iterator[Row]:
     query = live.query
-    with snapshot_apart(cycle.alias, Pacer(conf.QUERY_SECONDS)):
+    with _reading(cycle.alias, conf.QUERY_SECONDS):
         told = apart(lambda: report(query, row, lambda: _for_nobody(live)))
     yield {"id": "verdict", "in": told.reasons.inside, "text": verdict(told)}
     yield {"id": "view", "text": _held(live, told)}
@@ -101,7 +115,7 @@ def _named(condition: Condition) -> str:
 def _explained(cycle: Cycle, live: LiveView) -> Iterator[Row]:
     """Yield what `manage.py bindings explain` says, for a picture; reads the view once."""
     query = live.query
-    with snapshot_apart(cycle.alias, Pacer(conf.QUERY_SECONDS * PATIENCE)):
+    with _reading(cycle.alias, conf.QUERY_SECONDS * PATIENCE):
         found = apart(lambda: explain(query, models_by_table()))
     yield from _sentences(found)
     for table, reach in found.tables.items():

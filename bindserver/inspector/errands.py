@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 
 from django.db import connections
 
 from bindserver.forks import working
 from bindserver.user_code import contained
 
+STOP_SECONDS = 5.0
+"""How long the end waits for an errand that is under way: a database may be silent for ever."""
+
+Errand = tuple[Callable[[], None], Callable[[Exception], None]]
+
 
 class Errands:
-    """One thread, which is there from the first errand on.
+    """One thread, which is there from the first errand on. No client depends on it, so it is not
+    supervised: a server must not end because its inspector fails.
 
     Args:
         name: the thread's.
@@ -26,7 +33,8 @@ class Errands:
 
     def forget(self) -> None:
         """Begin without a thread, as a process must after a fork."""
-        self._pool: ThreadPoolExecutor | None = None
+        self._queue: SimpleQueue[Errand | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
         self._waiting = 0
 
     def send(self, work: Callable[[], None], fail: Callable[[Exception], None]) -> bool:
@@ -40,10 +48,11 @@ class Errands:
         """
         if self._waiting >= self._most:
             return False
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, thread_name_prefix=self._name)
         self._waiting += 1
-        self._pool.submit(self._do, work, fail)
+        self._queue.put((work, fail))
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
         return True
 
     def done(self) -> None:
@@ -52,17 +61,23 @@ class Errands:
 
     def stop(self) -> None:
         """End the thread; errands that wait are dropped."""
-        pool = self._pool
+        thread, queue = self._thread, self._queue
         self.forget()
-        if pool is not None:
-            pool.shutdown(cancel_futures=True)
+        if thread is None:
+            return
+        while not queue.empty():
+            queue.get()
+        queue.put(None)
+        thread.join(STOP_SECONDS)
 
-    @staticmethod
-    def _do(work: Callable[[], None], fail: Callable[[Exception], None]) -> None:
-        try:
-            with working, contained():
-                work()
-        except Exception as problem:
-            fail(problem)
-        finally:
-            connections.close_all()  # this thread's: nobody knows when the next errand comes
+    def _run(self) -> None:
+        queue = self._queue
+        while (errand := queue.get()) is not None:
+            work, fail = errand
+            try:
+                with working, contained():
+                    work()
+            except Exception as problem:
+                fail(problem)
+            finally:
+                connections.close_all()  # this thread's: nobody knows when the next errand comes

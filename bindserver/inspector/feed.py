@@ -32,7 +32,7 @@ from bindserver.inspector.errands import Errands
 from bindserver.inspector.facts import Facts
 from bindserver.inspector.topic import Row, Topic
 from bindserver.logs import Repeats
-from bindserver.supervision import Supervised
+from bindserver.user_code import contained
 
 _repeats = Repeats(logging.getLogger("bindserver.inspector"))
 
@@ -100,7 +100,7 @@ class InspectorFeed:
     def forget(self) -> None:
         """Begin without threads, as a process must after a fork."""
         self._bell = threading.Condition()
-        self._thread: Supervised | None = None
+        self._thread: threading.Thread | None = None
         self._doors.forget()
         self._questions.forget()
         self._stopping = False
@@ -127,10 +127,10 @@ class InspectorFeed:
                 case Ask(message=Subscribe()):
                     self._known.add(request.ref)
             self._hand_in(request)
-            if self._thread is None or self._thread.is_gone:
-                self._thread = Supervised(
-                    "bindserver-inspector", "inspector", self._run, recover=self._recover
-                )
+            if self._thread is None or not self._thread.is_alive():
+                # Not supervised: a server must not end because its inspector fails.
+                name = "bindserver-inspector"
+                self._thread = threading.Thread(target=self._run, name=name, daemon=True)
                 self._thread.start()
 
     def stop(self) -> None:
@@ -140,7 +140,6 @@ class InspectorFeed:
             self._stopping = True
             self._bell.notify()
         if thread is not None:
-            thread.stop()
             thread.join()
         for errands in (self._doors, self._questions):
             errands.stop()
@@ -164,8 +163,12 @@ class InspectorFeed:
                 if self._stopping or not (items or self._known):
                     self._thread = None  # whoever comes next begins another
                     return
-            with working:
-                self._turn(items)
+            try:
+                with working, contained():
+                    self._turn(items)
+            except Exception as problem:
+                _repeats.note("the inspector has failed", problem)
+                self._end_all()
 
     def _is_due(self) -> bool:
         return bool(self._inbox) or self._stopping or not self._known
@@ -174,7 +177,7 @@ class InspectorFeed:
         until = min(self._look_at, self._recheck_at)
         return None if until == NEVER else max(0.0, until - time.monotonic())
 
-    def _recover(self) -> None:
+    def _end_all(self) -> None:
         """End what is followed: nobody knows what is lacking."""
         outbound = Outbound()
         outbound.add(self._topic_of, Ended(code=Code.UNAVAILABLE))

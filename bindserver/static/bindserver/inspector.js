@@ -178,7 +178,9 @@ class Table {
     const known = this.#lines.get(row.id);
     const line = known?.line ?? make("tr", {}, ...this.#columns.map(() => make("td")));
     if (known?.row !== row) {
-      this.#columns.forEach(({ say, look, kind }, at) => fill(line.children[at], say(row), look?.(row) ?? kind));
+      for (const [at, { say, look, kind }] of this.#columns.entries()) {
+        fill(line.children[at], say(row), look?.(row) ?? kind);
+      }
       this.#lines.set(row.id, { line, row });
     }
     return line;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
@@ -124,8 +125,6 @@ async def test_a_user_that_cannot_be_looked_up_is_told_to_come_later(
 async def test_questions_that_are_too_many_are_refused(
     feed: InspectorFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import threading
-
     go_on = threading.Event()
     monkeypatch.setattr("bindserver.inspector.feed.answer", lambda *_: go_on.wait(60) and [])
     ear = Ear()
@@ -134,3 +133,23 @@ async def test_questions_that_are_too_many_are_refused(
     told = [await ear.next() for _ in range(6)]
     go_on.set()
     assert [event.detail for event in told if isinstance(event, Rejected)] == [BUSY]
+
+
+async def test_a_failure_of_its_own_ends_what_is_followed_and_no_more(
+    feed: InspectorFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ear = Ear()
+    ask(feed, ear, table="bindings")
+    assert isinstance(await ear.next(), Accepted)
+
+    def fail(*_: object) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr("bindserver.inspector.feed.Facts", fail)
+        told = await ear.next()
+        while not isinstance(told, Ended):
+            told = await ear.next()
+    assert told.code is Code.UNAVAILABLE
+    ask(feed, ear, table="bindings")
+    assert isinstance(await ear.next(), Accepted)
