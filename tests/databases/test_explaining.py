@@ -62,7 +62,7 @@ def test_a_user_is_named_or_told_by_key(stocked: None) -> None:
 
 
 def test_a_row_that_is_out_has_the_condition_told_that_it_fails(stocked: None) -> None:
-    key = Product.objects.values_list("pk", flat=True).first()
+    key = Product.objects.values_list("pk", flat=True)[0]
     Product.objects.filter(pk=key).update(active=False, category=None)
     told = explain("products", row=str(key))
     assert f"row {key} is out: it fails one condition" in told
@@ -87,7 +87,7 @@ def test_a_row_that_is_in_or_gone_or_behind_a_limit_is_told_so(stocked: None) ->
 
 def test_a_condition_that_is_there_for_a_user_is_told_so(stocked: None) -> None:
     user = User.objects.create_user("bob")
-    row = str(Product.objects.values_list("pk", flat=True).first())
+    row = str(Product.objects.values_list("pk", flat=True)[0])
     Membership.objects.create(user=user, category_id=1)
     Product.objects.filter(pk=row).update(category=None)
     told = explain("mine", user="bob", row=row)

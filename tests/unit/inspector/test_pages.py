@@ -17,9 +17,9 @@ from bindserver.inspector.pages import index
 from tests.app.bindings import TagBinding
 
 
-def page(user: object, **extra: str) -> HttpResponse:
-    request = RequestFactory().get("/bindserver/", **extra)
-    request.user = user  # type: ignore[assignment]
+def page(user: User | AnonymousUser) -> HttpResponse:
+    request = RequestFactory().get("/bindserver/")
+    request.user = user
     return index(request)
 
 
