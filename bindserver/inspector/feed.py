@@ -163,12 +163,15 @@ class InspectorFeed:
                 if self._stopping or not (items or self._known):
                     self._thread = None  # whoever comes next begins another
                     return
+            for item in items:
+                if isinstance(item, Done):
+                    item.errands.done()
             try:
                 with working, contained():
                     self._turn(items)
             except Exception as problem:
                 _repeats.note("the inspector has failed", problem)
-                self._end_all()
+                self._end_all(items)
 
     def _is_due(self) -> bool:
         return bool(self._inbox) or self._stopping or not self._known
@@ -177,14 +180,18 @@ class InspectorFeed:
         until = min(self._look_at, self._recheck_at)
         return None if until == NEVER else max(0.0, until - time.monotonic())
 
-    def _end_all(self) -> None:
-        """End what is followed: nobody knows what is lacking."""
+    def _end_all(self, items: Iterable[Item]) -> None:
+        """End what is followed, and refuse what was asked: nobody knows what is lacking."""
         outbound = Outbound()
         outbound.add(self._topic_of, Ended(code=Code.UNAVAILABLE))
+        refs = {item.ref for item in items if isinstance(item, SessionRequest | Admitted)}
+        refs = {ref for ref in refs if ref in self._known and ref not in self._topic_of}
+        outbound.add(refs, Rejected(code=Code.UNAVAILABLE, detail=str(Unavailable())))
         with self._bell:
-            self._known.difference_update(self._topic_of)
+            self._known.difference_update(self._topic_of, refs)
         self._topic_of.clear()
         self._topics.clear()
+        self._look_at = self._recheck_at = NEVER
         self._fanout.send(outbound, "", frozenset())
 
     def _turn(self, items: Iterable[Item]) -> None:
@@ -211,8 +218,6 @@ class InspectorFeed:
 
     def _deal_with(self, item: Item, outbound: Outbound) -> None:
         match item:
-            case Done(errands=errands):
-                errands.done()
             case Admitted(ref=ref, caller=caller, asked=asked) if ref in self._known:
                 self._admit(ref, caller, asked, outbound)
             case Refused(ref=ref, refusal=refusal) if ref in self._known:

@@ -150,6 +150,8 @@ async def test_a_failure_of_its_own_ends_what_is_followed_and_no_more(
         told = await ear.next()
         while not isinstance(told, Ended):
             told = await ear.next()
-    assert told.code is Code.UNAVAILABLE
+        assert told.code is Code.UNAVAILABLE
+        ask(feed, ear, table="bindings")
+        assert isinstance(await ear.next(), Rejected)
     ask(feed, ear, table="bindings")
     assert isinstance(await ear.next(), Accepted)
