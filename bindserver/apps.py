@@ -29,6 +29,8 @@ class BindserverConfig(AppConfig):
         from bindserver.http.upgrades import answer_behind_the_projects_own_routes
         from bindserver.hub.hub import hub
         from bindserver.hub.reader import HubReader, keep_hearers
+        from bindserver.inspector.asked import EVENT
+        from bindserver.inspector.feed import feed
         from bindserver.metrics.sharing import sharing
         from bindserver.operations import reinstall_after_migrations
         from bindserver.relay.relay import Relay
@@ -51,6 +53,8 @@ class BindserverConfig(AppConfig):
         hub.when_stopping(relay.flush)
         hub.when_serving(sharing.begin)
         hub.when_stopping(sharing.end)
+        hub.add_feed(EVENT, feed)
+        hub.when_stopping(feed.stop)
 
         def drop_connections(connection: BaseDatabaseWrapper, **_: Any) -> None:
             # Whoever drops a test database connects to none, and wants no other session there.

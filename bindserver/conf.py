@@ -23,6 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "COMPARE_SECONDS": 30.0,
     "FIRST_ROWS_SECONDS": 120.0,
     "HINT_KEYS": 1_000,
+    "INSPECTOR_ALLOW": None,
     "LINGER_SECONDS": 60.0,
     "LOG_KEEP_SECONDS": 86_400,
     "LOG_MAX_ENTRIES": 10_000_000,
@@ -223,6 +224,7 @@ def _lacks(package: str, extra: str) -> str | None:
 _PROBLEMS: dict[str, Callable[[str, object], str | None]] = {
     "AUTHENTICATE": _problem_of_function,
     "CAPTURE": _problem_of_capture,
+    "INSPECTOR_ALLOW": _problem_of_function,
     "METRICS_ALLOW": _problem_of_networks,
     "METRICS_FOLDER": _problem_of_folder,
     "METRICS_TOKEN": _problem_of_token,

@@ -7,6 +7,7 @@ from django.urls import include, path
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("bindings/", include("bindserver.urls")),
+    path("bindserver/", include("bindserver.inspector.urls")),
 ]
 
 if apps.is_installed("bindserver_project.shop"):

@@ -14,6 +14,7 @@ def log_out(request: HttpRequest) -> HttpResponse:
 
 urlpatterns = [
     path("bindings/", include("bindserver.urls")),
+    path("bindserver/", include("bindserver.inspector.urls")),
     path("write/<str:name>/", write),
     path("drf/", include("tests.app.pairs")),
     path("logout/", log_out),

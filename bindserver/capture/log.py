@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.mysql.log import MySQLLog
-from bindserver.capture.plans import LogSize, PurgePlan
+from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.capture.tables import Tracked
@@ -107,6 +107,16 @@ class Log(Protocol):
 
     def size(self) -> LogSize:
         """Return how large the log is, by figures that the database has at hand."""
+
+    def latest(self, table: str, key: Any) -> LogEntry | None:
+        """Return the newest entry that means a row; None where there is none, or it was purged.
+
+        It looks through the log from its end, so it may take long.
+
+        Args:
+            table: the row's.
+            key: its primary key, as the database has it.
+        """
 
     def status(self) -> dict[str, Any]:
         """Return figures for people: epoch, entries, about how many bytes, oldest, newest, tables,

@@ -1,4 +1,4 @@
-"""How large a log is, and what purging it would do, told beforehand."""
+"""What a log tells people: how large it is, what it says of one row, what purging it would do."""
 
 from __future__ import annotations
 
@@ -18,6 +18,21 @@ class LogSize:
     entries: int
     bytes: int | None = None
     oldest: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """An entry of a log, as far as all logs have the same.
+
+    Attributes:
+        at: when it was written, in seconds since 1970.
+        position: its place in the log, in words: its number, or its transaction's.
+        is_of_row: whether it names the row; else it says that any row of the table may be meant.
+    """
+
+    at: float
+    position: str
+    is_of_row: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from bindserver.bindings.registry import BindingClass
 from bindserver.database.sessions import switcher_of
 from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 
+OURS = "bindserver."
+"""Begins the names of events that are the server's own, such as the inspector's."""
+
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
 
 
@@ -29,14 +32,14 @@ def check_event(binding: BindingClass) -> Iterator[CheckMessage]:
     if (
         not isinstance(event, str)
         or not 0 < len(event) <= MAX_EVENT_LENGTH
-        or event.startswith("$")
+        or event.startswith(("$", OURS))
         or "/" in event
         or event in RESERVED_EVENTS
     ):
         yield Error(
             f"{binding.__name__}.event cannot be {event!r}.",
             hint='An event is a short name such as "products"; it has no slash, does not begin '
-            'with "$", and is none of Socket.IO\'s own names.',
+            'with "$" or "bindserver.", and is none of Socket.IO\'s own names.',
             obj=binding,
             id="bindserver.E003",
         )

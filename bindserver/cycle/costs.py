@@ -67,6 +67,11 @@ class Cost:
         self._steps = tuple(seconds / 2 for seconds in self._steps)
 
     @property
+    def of_whole(self) -> float:
+        """How long it takes to read all rows of one view; 0 if that is unknown."""
+        return _least(self._wholes)
+
+    @property
     def of_move(self) -> float:
         """How long a turn is going to be busy with all views of the shape; 0 if that is unknown."""
         return _least(self._moves or self._wholes)

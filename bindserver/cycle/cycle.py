@@ -39,6 +39,7 @@ from bindserver.cycle.inbox import (
     ViewCommand,
 )
 from bindserver.cycle.lag import LaggingViews, LagReason, lagging_views
+from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loaded, Loader
 from bindserver.cycle.outage import out_of_reach, refuse, refuse_at_once
 from bindserver.cycle.pulse import DATABASE_ERRORS, Pulse
@@ -180,6 +181,16 @@ class Cycle:
     def lagging_views(self) -> tuple[LaggingViews, ...]:
         """Return the views that the last turn has not brought to what the database holds."""
         return self._lagging
+
+    def views(self) -> list[LiveView]:
+        """Return the views there are, for a thread that looks at them by `view_facts`."""
+        return self._store.views()
+
+    @property
+    def capture(self) -> str:
+        """What its changes are learned from; nothing while the database is out of reach."""
+        source = self._source
+        return "" if source is None else source.name
 
     @property
     def figures(self) -> CycleFigures:

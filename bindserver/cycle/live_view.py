@@ -103,6 +103,7 @@ class LiveView:
         openings: those that wait for a first answer.
         readers: whoever waits for its rows once.
         given: whether the binding was given params.
+        params: these in their canonical form, as JSON text.
         held: where it has a limit, the rows that it has beside those that are shown.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for first rows while it is set aside.
@@ -153,6 +154,7 @@ class LiveView:
         "moved_at",
         "number",
         "openings",
+        "params",
         "query",
         "readers",
         "reading_since",
@@ -213,10 +215,11 @@ class LiveView:
         self.modified = time.time()
         self._secret = secret
         self._fallbacks = fallbacks
+        self.params = canonical(binding.wire_params)
         takes_params = bool(type(binding).params)
         self._encoder = FrameEncoder(
             event=binding.event or "",
-            params=canonical(binding.wire_params) if takes_params else None,
+            params=self.params if takes_params else None,
             key=query.key,
         )
         self._held_at: Position | None = NOWHERE

@@ -97,6 +97,20 @@ def snapshot(connection: BaseDatabaseWrapper, pacer: Pacer) -> Iterator[None]:
             _let_go_of_others(connection)
 
 
+@contextmanager
+def snapshot_apart(alias: str, pacer: Pacer) -> Iterator[BaseDatabaseWrapper]:
+    """Read in a snapshot on a connection that is there for that alone; this thread has its usual
+    one again afterwards."""
+    usual, connection = connections[alias], open_connection(alias)
+    try:
+        connect(connection)
+        with snapshot(connection, pacer):
+            yield connection
+    finally:
+        connection.close()
+        connections[alias] = usual
+
+
 def _let_go_of_others(connection: BaseDatabaseWrapper) -> None:
     """Do to this thread's connections to other databases what Django does at a request's end, which
     never comes here: one that was lost would stay so."""

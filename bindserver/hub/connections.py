@@ -63,6 +63,16 @@ class Connection:
         connections.add(self)
 
     @property
+    def is_greeted(self) -> bool:
+        """Whether the client was let in."""
+        return self._is_greeted
+
+    @property
+    def seconds(self) -> float:
+        """For how long it has been there."""
+        return time.monotonic() - self._began
+
+    @property
     def user(self) -> str:
         """The key of the user that the client is by now."""
         key = self._user()

@@ -31,6 +31,7 @@ from bindserver.engine.protocol import Subscribe, Unsubscribe
 from bindserver.exceptions import UnknownEvent
 from bindserver.forks import on_fork
 from bindserver.hub.callbacks import MessageCallbacks
+from bindserver.hub.feeds import Feed
 
 
 class Hub:
@@ -40,6 +41,7 @@ class Hub:
         self._before_serving: list[Callable[[], object]] = []
         self._when_serving: list[Callable[[], object]] = []
         self._when_stopping: list[Callable[[], None]] = []
+        self._feeds: dict[str, Feed] = {}
         self._forget()
 
     def _forget(self) -> None:
@@ -62,6 +64,14 @@ class Hub:
         match request.effect:
             case Release():
                 self._tell(request)  # one of them knows it
+                for feed in self._feeds.values():
+                    feed.take(request)
+            case (
+                Ask(message=Subscribe(event=event) | Unsubscribe(event=event))
+                | CatchUp(event=event)
+                | Reconsider(event=event)
+            ) if event in self._feeds and request.instance is None:
+                self._feeds[event].take(request)
             case Ask() if request.instance is not None:
                 self._cycle(alias_of(request.instance)).ask(request)
             case Ask(message=Subscribe(event=event)):
@@ -205,6 +215,10 @@ class Hub:
         """Have something done with the views of these events and this class; None means any."""
         named = None if events is None else frozenset(events)
         self._tell(ViewCommand(command=command, events=named, binding=binding))
+
+    def add_feed(self, event: str, feed: Feed) -> None:
+        """Have an event followed that is no binding's."""
+        self._feeds[event] = feed
 
     def before_serving(self, work: Callable[[], object]) -> None:
         """Have something done before this process serves subscribers.

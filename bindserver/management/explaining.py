@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
-from django.apps import apps
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
-from django.db import connections
 from django.db.models import Model
 
 from bindserver.bindings import permissions
@@ -20,10 +18,13 @@ from bindserver.bindings.registry import registry
 from bindserver.conf import conf
 from bindserver.database.diagnosis import demand, explained
 from bindserver.database.pacing import Pacer
-from bindserver.database.snapshot import connect, open_connection, snapshot
+from bindserver.database.snapshot import snapshot_apart
 from bindserver.exceptions import DatabaseUnusable, Denied, InvalidParams
-from bindserver.queries.explaining import PATIENCE, Cost, Explanation, explain
+from bindserver.inspector.rows import RowReport, remark, report, verdict, written
+from bindserver.queries.compiler import located
+from bindserver.queries.explaining import PATIENCE, Cost, Explanation, explain, models_by_table
 from bindserver.queries.query import Query
+from bindserver.queries.why import Condition
 from bindserver.user_code import apart
 
 EXPLAINS = "say how a binding is read, shared and followed for somebody, and what that costs"
@@ -36,17 +37,23 @@ def add_explain_arguments(parser: ArgumentParser) -> None:
         "--user", default=None, help="for whom: a user's name or key (default: nobody)"
     )
     parser.add_argument(
+        "--row", default=None, metavar="KEY", help="say why the row of this key is in or out"
+    )
+    parser.add_argument(
         "--params", default="{}", metavar="JSON", help="for example '{\"category\": 3}'"
     )
 
 
-def explained_lines(event: str, user: str | None, params: str) -> Iterator[str]:
+def explained_lines(
+    event: str, user: str | None, params: str, row: str | None = None
+) -> Iterator[str]:
     """Yield what there is to say of a binding, line by line.
 
     Args:
         event: the binding's event.
         user: a user's name or key; None for nobody.
         params: its params, as JSON.
+        row: a row's primary key, to say why it is in or out in place of all else.
 
     Raises:
         CommandError: the params, the user or the database are not there, or the binding cannot be
@@ -58,15 +65,9 @@ def explained_lines(event: str, user: str | None, params: str) -> Iterator[str]:
         demand(alias)
         with explained(alias):
             whose = None if user is None else _user(user)
-            usual, connection = connections[alias], open_connection(alias)
-            try:
-                connect(connection)
-                with snapshot(connection, Pacer(conf.QUERY_SECONDS * PATIENCE)):
-                    instance = binding(user=whose, params=given)
-                    found, query = apart(lambda: _explained(instance))
-            finally:
-                connection.close()
-                connections[alias] = usual
+            with snapshot_apart(alias, Pacer(conf.QUERY_SECONDS * PATIENCE)):
+                instance = binding(user=whose, params=given)
+                lines, model = apart(lambda: _answered(instance, row))
     except DatabaseUnusable as problem:
         raise CommandError(str(problem)) from problem
     except (Denied, InvalidParams) as problem:
@@ -77,20 +78,38 @@ def explained_lines(event: str, user: str | None, params: str) -> Iterator[str]:
         raise CommandError(
             f"{event} cannot be read ({type(problem).__name__}: {problem})."
         ) from problem
-    yield f"{event}: {binding.__module__}.{binding.__name__} of {query.model._meta.label}"
-    yield from _lines(found)
+    yield f"{event}: {binding.__module__}.{binding.__name__} of {model._meta.label}"
+    yield from lines
 
 
-def _explained(instance: Binding[Any]) -> tuple[Explanation, Query]:
+def _answered(instance: Binding[Any], row: str | None) -> tuple[list[str], type[Model]]:
+    """Return what there is to say of a binding, or of one row and it, and its model."""
     permissions.ask(instance)
     query = Query(instance)
-    return explain(query, _models()), query
+    if row is None:
+        return list(_lines(explain(query, models_by_table()))), query.model
+    alone = instance.seen_by(None)
+    return list(_lines_of_row(report(query, row, lambda: located(alone, query.alias)))), query.model
 
 
-def _models() -> Mapping[str, type[Model]]:
-    """Return the model of each table."""
-    models = apps.get_models(include_auto_created=True)
-    return {model._meta.db_table: model for model in models if not model._meta.proxy}
+def _lines_of_row(told: RowReport) -> Iterator[str]:
+    yield verdict(told)
+    for condition in told.reasons.conditions:
+        yield f"  {HOLDS[condition.holds]}: {condition.words}{_found(condition)}"
+        yield f"    SQL: {condition.sql}"
+    if told.reasons.note:
+        yield f"  {told.reasons.note}"
+    yield f"last written: {written(told)}"
+
+
+HOLDS = {True: "holds", False: "fails", None: "cannot be asked of one row"}
+
+
+def _found(condition: Condition) -> str:
+    remarks = [f"it has {', '.join(condition.found)}"] if condition.found else []
+    if said := remark(condition):
+        remarks.append(said)
+    return f" ({'; '.join(remarks)})" if remarks else ""
 
 
 def _given(params: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps
 from django.db import connections
 from django.db.models import Model
 
@@ -64,6 +65,12 @@ class Explanation:
     load: Cost
     changes: Mapping[str, Cost]
     advice: tuple[str, ...]
+
+
+def models_by_table() -> Mapping[str, type[Model]]:
+    """Return the model of each table."""
+    models = apps.get_models(include_auto_created=True)
+    return {model._meta.db_table: model for model in models if not model._meta.proxy}
 
 
 def explain(query: Query, models: Mapping[str, type[Model]]) -> Explanation:

@@ -297,6 +297,17 @@ class Query:
             return False
         return self.says_all and other.says_all and self.serializer_class is other.serializer_class
 
+    def uncut(self) -> tuple[QuerySet[Any], int, int | None]:
+        """Return its rows without a limit, in order; how many of these are left out before those
+        that it shows, and up to which it shows them, None for all."""
+        queryset = self._queryset()
+        if self.window is not None:
+            return queryset, self.window.start, self.window.stop
+        whole = queryset.all()
+        start, stop = whole.query.low_mark, whole.query.high_mark
+        whole.query.clear_limits()
+        return whole, start, stop
+
     def _queryset(self) -> QuerySet[Any]:
         """Return its rows, in order."""
         return self.plan.of(self.slot)

@@ -254,6 +254,18 @@ class InCategoryBinding(Binding[Product]):
         return {"category": self.params["category"]}
 
 
+class OfCategoryBinding(Binding[Product]):
+    """A condition of another table's column."""
+
+    model = Product
+    event = "of_category"
+    fields = ["id"]
+    params = {"name": str}
+
+    def filters(self) -> dict[str, Any]:
+        return {"category__name": self.params["name"]}
+
+
 class PartBinding(Binding[Product]):
     """Parts of one table, most of which are read together: by truth, key, nothing, or text."""
 

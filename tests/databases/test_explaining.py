@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 
-from tests.app.models import Category
+from tests.app.models import Category, Membership, Product
 from tests.conftest import EVERY_DATABASE
 from tests.support.turning import Turning, add
 
@@ -59,3 +59,41 @@ def test_a_user_is_named_or_told_by_key(stocked: None) -> None:
     user = User.objects.create_user("ann", is_active=True)
     for named in ("ann", str(user.pk)):
         assert "read:" in explain("part", user=named, params='{"category": 1}')
+
+
+def test_a_row_that_is_out_has_the_condition_told_that_it_fails(stocked: None) -> None:
+    key = Product.objects.values_list("pk", flat=True)[0]
+    Product.objects.filter(pk=key).update(active=False, category=None)
+    told = explain("products", row=str(key))
+    assert f"row {key} is out: it fails one condition" in told
+    assert "  fails: active = True (it has False)\n    SQL: " in told
+    assert "last written: 20" in told
+    assert "UTC, inserted or updated, " in told
+    told = explain("of_category", row=str(key), params='{"name": "first"}')
+    assert "  fails: category__name = 'first' (it has None)" in told
+    assert "  fails: there is a row of app_category that it is joined to by category" in told
+
+
+def test_a_row_that_is_in_or_gone_or_behind_a_limit_is_told_so(stocked: None) -> None:
+    keys = list(Product.objects.order_by("price", "pk").values_list("pk", flat=True))
+    assert f"row {keys[0]} is in: it meets all conditions" in explain("products", row=str(keys[0]))
+    told = explain("cheapest", row=str(keys[3]))
+    assert "is out: it is number 4 in order, and rows 1 to 3 are shown" in told
+    Product.objects.filter(pk=keys[0]).delete()
+    told = explain("products", row=str(keys[0]))
+    assert "is out: there is no such row in app_product" in told
+    assert "UTC, deleted, " in told
+
+
+def test_a_condition_that_is_there_for_a_user_is_told_so(stocked: None) -> None:
+    user = User.objects.create_user("bob")
+    row = str(Product.objects.values_list("pk", flat=True)[0])
+    Membership.objects.create(user=user, category_id=1)
+    Product.objects.filter(pk=row).update(category=None)
+    told = explain("mine", user="bob", row=row)
+    assert "it is another one, or none, for other users" in told
+
+
+def test_a_text_that_is_no_key_is_told_so(stocked: None) -> None:
+    with pytest.raises(CommandError, match=r"'x' is no primary key of app\.Product"):
+        explain("products", row="x")

@@ -217,3 +217,32 @@ async def test_it_serves_the_apps_that_it_is_told_and_no_demo(tmp_path: Path) ->
         assert process.get("")[0] == 400  # not an allowed host
         assert json.loads(process.get("readyz")[1]) == {"status": "ready"}
         assert "shop" not in process.log
+
+
+LISTED = """
+from django.apps import apps
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.test import RequestFactory
+request = RequestFactory().get("/admin/")
+for staff in (True, False):
+    request.user = User(username="ann", is_staff=staff)
+    listed = [app["models"] for app in admin.site.get_app_list(request, "bindserver")]
+    print([model["admin_url"] for models in listed for model in models])
+print([model.__name__ for model in apps.get_models() if model._meta.app_label == "bindserver"])
+"""
+
+
+class TestTheInspectorInTheAdmin:
+    """A line in the index, and nothing in the database."""
+
+    def test_is_listed_for_those_who_may_see_it_and_is_no_model_of_django_s(self) -> None:
+        done = manage("shell", "--no-imports", "-c", LISTED, DEBUG="1")
+        assert done.stdout.splitlines() == ["['/admin/bindserver/inspector/']", "[]", "[]"], done
+
+    def test_needs_no_migration_and_is_in_no_dump(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'db.sqlite3'}"
+        for words in (["makemigrations", "--check"], ["migrate"], ["dumpdata"]):
+            done = manage(*words, DEBUG="1", DATABASE_URL=url)
+            assert done.returncode == 0, done
+        assert "inspector" not in done.stdout

@@ -28,7 +28,7 @@ from bindserver.capture.mysql.marks import Mark, parse
 from bindserver.capture.mysql.purging import Purging
 from bindserver.capture.mysql.schema import Schema
 from bindserver.capture.mysql.trigger_sql import LOG
-from bindserver.capture.plans import LogSize, PurgePlan
+from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.engine.changes import Change, Position
 
 logger = logging.getLogger("bindserver.capture")
@@ -189,6 +189,16 @@ class MySQLLog(Installer):
         for first, oldest, last in self._rows(ends):
             return LogSize(entries=last - first + 1, oldest=oldest)
         return LogSize(entries=0)
+
+    def latest(self, table: str, key: Any) -> LogEntry | None:
+        found = self._rows(
+            f"SELECT id, at, pk IS NOT NULL OR raw IS NOT NULL FROM {LOG} WHERE tbl = %s "
+            "AND (pk = %s OR (pk IS NULL AND raw IS NULL)) ORDER BY id DESC LIMIT 1",
+            (table, str(key)),
+        )
+        for number, at, is_of_row in found:
+            return LogEntry(float(at), f"entry {number}", bool(is_of_row))
+        return None
 
     def status(self) -> dict[str, Any]:
         figures = super().status()

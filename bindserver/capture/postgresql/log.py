@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.plans import LogSize, PurgePlan
+from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.capture.postgresql.install import NEXT, Installer
 from bindserver.capture.postgresql.purging import Purging
 from bindserver.capture.postgresql.snapshots import Mark
@@ -164,6 +164,16 @@ class PostgreSQLLog(Installer):
             f"FROM (SELECT '{LOG}'::regclass AS log) AS it"
         )[0]
         return LogSize(entries=entries, bytes=size, oldest=oldest)
+
+    def latest(self, table: str, key: Any) -> LogEntry | None:
+        found = self._rows(
+            f"SELECT xid::text, extract(epoch FROM at)::float8, pks IS NOT NULL FROM {LOG} "
+            "WHERE tbl = %s AND (pks IS NULL OR %s = ANY(pks)) ORDER BY xid DESC, at DESC LIMIT 1",
+            (table, str(key)),
+        )
+        for xid, at, is_of_row in found:
+            return LogEntry(at, f"transaction {xid}", is_of_row)
+        return None
 
     def status(self) -> dict[str, Any]:
         if not self.installed():

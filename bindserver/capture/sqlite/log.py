@@ -16,7 +16,7 @@ from typing import Any
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.plans import LogSize, PurgePlan
+from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.capture.sqlite.bound import BOUND, bounding
 from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
 from bindserver.capture.tables import Tracked, named_in_entry, no_such
@@ -259,6 +259,16 @@ class SQLiteLog:
         for first, oldest, last in self._rows(ends):
             return LogSize(entries=last - first + 1, oldest=oldest)
         return LogSize(entries=0)
+
+    def latest(self, table: str, key: Any) -> LogEntry | None:
+        found = self._rows(
+            f"SELECT id, at, pk IS NOT NULL FROM {LOG} WHERE tbl = %s AND (pk = %s OR pk IS NULL) "
+            "ORDER BY id DESC LIMIT 1",
+            (table, key),
+        )
+        for number, at, is_of_row in found:
+            return LogEntry(float(at), f"entry {number}", bool(is_of_row))
+        return None
 
     def status(self) -> dict[str, Any]:
         if not self.installed():

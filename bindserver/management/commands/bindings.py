@@ -160,7 +160,8 @@ class Command(BaseCommand):
             return
         if options["room"] == "explain":
             self._check(options["event"])
-            for line in explained_lines(options["event"], options["user"], options["params"]):
+            given = (options[name] for name in ("event", "user", "params", "row"))
+            for line in explained_lines(*given):
                 self.stdout.write(line)
             return
         if options["room"] != "capture":

@@ -49,6 +49,21 @@ class TestLogging:
         Category.objects.filter(id__lt=3).delete()
         assert since(log, position) == {CATEGORY: {"1", "2"}}
 
+    def test_what_meant_a_row_last_is_told(self, log: Log, program: Program) -> None:
+        program.run("INSERT INTO app_category (id, name) VALUES (7, 'a')")
+        program.run("INSERT INTO app_category (id, name) VALUES (8, 'a')")
+        first, other = log.latest("app_category", 7), log.latest("app_category", 8)
+        program.run("UPDATE app_category SET name = 'b' WHERE id = 7")
+        last = log.latest("app_category", 7)
+        assert first is not None
+        assert last is not None
+        assert last.is_of_row
+        assert abs(last.at - time.time()) < 60
+        assert last.position != first.position
+        assert log.latest("app_category", 8) == other
+        assert log.latest("app_category", 9) is None
+        assert log.latest("app_tag", 7) is None
+
     def test_how_large_it_is_is_told_without_counting(self, log: Log, program: Program) -> None:
         assert log.size().oldest is None
         for number in (1, 2, 3):
