@@ -44,7 +44,7 @@ class Auditor:
         self._clock = clock
         self._round: deque[LiveView] = deque()
         self._again: deque[LiveView] = deque()
-        self._is_out = False
+        self._is_out = self._is_second = False
         self._next_at = self._round_at = -math.inf
         self._left_out: set[BindingClass] = set()
         self._told: set[BindingClass] = set()
@@ -71,6 +71,7 @@ class Auditor:
             self._round.extend(self._views())
             self._round_at = now + conf.COMPARE_SECONDS
         while self._round or self._again:
+            self._is_second = not self._round
             live = (self._round or self._again).popleft()
             if self._may_be(live):
                 self._is_out = True
@@ -93,7 +94,7 @@ class Auditor:
             seconds: how long it took.
             moved: whether it has come to nothing, as the view has moved meanwhile.
         """
-        if self._is_out and moved and self._round:
+        if self._is_out and moved and not self._is_second:
             self._again.append(live)
         self._is_out = False
         share = float(conf.AUDIT_SHARE) or 1.0

@@ -7,6 +7,7 @@ present by what changed since.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -149,6 +150,7 @@ class Loader:
         self._at_hand: tuple[Wanted, float] | None = None
         self._watchdog: Watchdog | None = None
         self._pacer = Pacer(0)
+        self._way = threading.Lock()
         self._auditing: tuple[Claim, Pacer] | None = None
         self._stopping = False
 
@@ -158,14 +160,21 @@ class Loader:
         for start in range(0, len(wanted.lives), VIEWS_AT_ONCE):
             some = wanted.some(start, start + VIEWS_AT_ONCE)
             self._wanted.put(some, some.client())
-        if (auditing := self._auditing) is not None:
-            auditing[1].expire()
+        self._have_way_made()
 
     def audit(self, claim: Claim) -> None:
         """Compare what a view says with the database when there is nothing to load; the result
         comes through `done`."""
         self._begin()
         self._wanted.put_last(claim)
+
+    def _have_way_made(self) -> None:
+        """Have an audit give up now, though it waits for the database: nobody waits for it."""
+        with self._way:
+            if self._auditing is not None:
+                self._auditing[1].expire()
+                if self._watchdog is not None:
+                    self._watchdog.give_up()
 
     def _begin(self) -> None:
         if self._thread is None:
@@ -212,7 +221,7 @@ class Loader:
                 if isinstance(wanted, Claim):
                     with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
                         self._done(self._audit(wanted, connection))
-                    self._auditing = None
+                    self._end_audit(connection)
                 else:
                     self._load_some(wanted, connection, watchdog)
         finally:
@@ -320,6 +329,14 @@ class Loader:
             )
             for live, query, rows in zip(wanted.lives, wanted.queries, rows_by_slot, strict=True)
         ]
+
+    def _end_audit(self, connection: BaseDatabaseWrapper) -> None:
+        """Let nobody end the connection for the audit's sake any more."""
+        with self._way:
+            was_told = self._auditing is not None and self._auditing[1].expired()
+            self._auditing = None
+        if was_told:  # perhaps a moment after it had been done
+            connection.close()
 
     def _audit(self, claim: Claim, connection: BaseDatabaseWrapper) -> Audited:
         pacer, began = Pacer(_longest()), time.monotonic()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.db import connections
 from django.db.models.functions import Now
 from django.test import override_settings
 from rest_framework import serializers
@@ -26,7 +28,7 @@ from tests.app.bindings import CatalogueBinding, CheapBinding, PartBinding, Tagg
 from tests.app.models import Booking, Product, Tag
 from tests.support.passing import passing_time
 from tests.support.registered import keep_out
-from tests.support.turning import Turning, add, part
+from tests.support.turning import LOAD_SECONDS, Turning, add, part
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +52,14 @@ class Going(Binding[Booking]):
 
 
 keep_out(globals())
+
+ENDLESS = {
+    "sqlite": "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n) "
+    "SELECT max(i) FROM n",
+    "postgresql": "SELECT pg_sleep(600)",
+    "mysql": "SELECT SLEEP(600)",
+}
+"""A statement that takes far longer than any test waits."""
 
 
 def lose(turning: Turning, write: Callable[[], object]) -> None:
@@ -376,6 +386,30 @@ class TestAnAudit:
         assert turning.next_load().live is live
         turning.judge(audited)
         assert outcomes(turning) == {"moved": 1}
+
+    def test_that_waits_for_the_database_is_given_up_for_a_load(
+        self, turning: Turning, each_database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        turning.follow(part(category=1))
+        turning.turn()
+        (live,) = turning.views()
+        usual, waits = loader.read_whole, threading.Event()
+
+        def read_whole(queries: Any, recorder: Any, pacer: Any) -> Any:
+            if queries[0] is live.query:
+                return usual(queries, recorder, pacer)
+            with connections["default"].cursor() as cursor:
+                waits.set()
+                cursor.execute(ENDLESS[each_database])
+            raise AssertionError
+
+        monkeypatch.setattr(loader, "read_whole", read_whole)
+        turning.begin_audit()
+        assert waits.wait(LOAD_SECONDS)
+        turning.loader.load(Wanted(lives=[live], since=live.position, durable=True))
+        loaded = turning.next_load()
+        assert (loaded.live, loaded.problem) == (live, None)
+        assert turning.next_audit().made_way
 
     def test_waits_until_nothing_is_to_be_loaded(
         self, turning: Turning, monkeypatch: pytest.MonkeyPatch
