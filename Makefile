@@ -5,6 +5,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 DATABASE_URL ?= sqlite:///bindserver.sqlite3
 SECONDS ?= 300
+MINUTES ?= 30
 EXAMPLES ?= 20000
 DATABASE ?= sqlite
 SEED ?=
@@ -25,7 +26,7 @@ quoted = '$(subst ','\'',$(1))'
 PYTEST = env -u DATABASE_URL -u DEBUG -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test needs fast style quick-tests lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers lock format clean
+.PHONY: help run test needs fast style quick-tests lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers soak lock format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -73,6 +74,10 @@ oracle: $(VENV)/.$(if $(filter mysql,$(DATABASE)),dev,fast) $(if $(filter postgr
 
 differential: $(VENV)/.dev .make/postgresql ## Compare EXAMPLES generated bindings with DRF, over three databases, from SEED where given
 	$(BIN)/python -m tests.differential --database all --examples $(call quoted,$(EXAMPLES)) \
+		$(if $(SEED),--seed $(call quoted,$(SEED)))
+
+soak: $(VENV)/.$(if $(filter mysql,$(DATABASE)),dev,fast) .make/redis $(if $(filter postgresql,$(DATABASE)),.make/postgresql) ## Serve, write and kill on DATABASE for MINUTES; all must come back to where it was. Draws soak.svg
+	$(BIN)/python -m tests.soak --database $(call quoted,$(DATABASE)) --minutes $(call quoted,$(MINUTES)) \
 		$(if $(SEED),--seed $(call quoted,$(SEED)))
 
 matrix: .make/redis .make/postgresql .make/mariadb ## Run the Python tests with each Python and Django there is here; CELLS names some

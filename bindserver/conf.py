@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from bindserver.engine.limits import Limits
 
 DEFAULTS: dict[str, Any] = {
+    "AUDIT_SHARE": 0.01,
     "AUTHENTICATE": None,
     "AUTHENTICATE_SECONDS": 10.0,
     "CAPTURE": "auto",
@@ -134,6 +135,12 @@ def _problem_of_share(name: str, value: object) -> str | None:
     return _problem_of_number(name, value)
 
 
+def _problem_of_audit(name: str, value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        return f"BINDSERVER[{name!r}] is a share of the time: 1 at most, and 0 for no audit."
+    return None
+
+
 def _problem_of_switch(name: str, value: object) -> str | None:
     return None if isinstance(value, bool) else f"BINDSERVER[{name!r}] is True or False."
 
@@ -222,6 +229,7 @@ def _lacks(package: str, extra: str) -> str | None:
 
 
 _PROBLEMS: dict[str, Callable[[str, object], str | None]] = {
+    "AUDIT_SHARE": _problem_of_audit,
     "AUTHENTICATE": _problem_of_function,
     "CAPTURE": _problem_of_capture,
     "INSPECTOR_ALLOW": _problem_of_function,

@@ -40,7 +40,7 @@ from bindserver.cycle.inbox import (
 )
 from bindserver.cycle.lag import LaggingViews, LagReason, lagging_views
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.loader import Loaded, Loader
+from bindserver.cycle.loader import Audited, Loader, Result
 from bindserver.cycle.outage import out_of_reach, refuse, refuse_at_once
 from bindserver.cycle.pulse import DATABASE_ERRORS, Pulse
 from bindserver.cycle.turn import Turn
@@ -87,8 +87,8 @@ class Cycle:
 
     def __init__(self, alias: str, secret: bytes, fallbacks: Sequence[bytes] = ()) -> None:
         self.alias = alias
-        self._inbox: deque[Request | Loaded] = deque()
-        self._at_hand: list[Request | Loaded] = []
+        self._inbox: deque[Request | Result] = deque()
+        self._at_hand: list[Request | Result] = []
         self._asking: dict[int, SnapshotRequest | ReadRequest] = {}
         self._bell = threading.Condition()
         self._stopping = False
@@ -202,12 +202,12 @@ class Cycle:
         """What its loader does, in numbers, and how many loads wait for it."""
         return self._loader.figures, self._loader.waiting
 
-    def _put(self, item: Request | Loaded) -> None:
+    def _put(self, item: Request | Result) -> None:
         with self._bell:
             self._inbox.append(item)
             self._bell.notify()
 
-    def _put_back(self, items: Sequence[Request | Loaded]) -> None:
+    def _put_back(self, items: Sequence[Request | Result]) -> None:
         with self._bell:
             self._inbox.extendleft(reversed(items))
 
@@ -275,7 +275,7 @@ class Cycle:
         about: dict[str, Value] = {"bindserver.database": self.alias}
         return span("bindserver.turn", about | {"bindserver.requests": requests})
 
-    def _wait(self) -> list[Request | Loaded]:
+    def _wait(self) -> list[Request | Result]:
         """Sleep until there is something to do, and return what was handed in."""
         # Asked once and not at each look: only a turn changes what is watched, and until when.
         until, source = self._until(), self._looked_at()
@@ -293,7 +293,7 @@ class Cycle:
                 self._rung = False
         return self._take_items()
 
-    def _take_items(self) -> list[Request | Loaded]:
+    def _take_items(self) -> list[Request | Result]:
         with self._bell:
             items = list(self._inbox)
             self._inbox.clear()
@@ -345,9 +345,11 @@ class Cycle:
             keeps = self._source.polls or self._store.views()
             return self._chores_at if keeps else NEVER
         compare_at = self._source.due()
-        return min(self._chores_at, self._store.due(), NEVER if compare_at is None else compare_at)
+        audit_at = self._store.auditor.due() if self._source.durable else NEVER
+        due = min(self._chores_at, self._store.due(), audit_at)
+        return due if compare_at is None else min(due, compare_at)
 
-    def _turn(self, items: list[Request | Loaded]) -> None:
+    def _turn(self, items: list[Request | Result]) -> None:
         """Take a turn, by another source if the change log has come or gone."""
         try:
             self._take_turn(items)
@@ -356,7 +358,7 @@ class Cycle:
             self._drop_source()
             self._take_turn(items)
 
-    def _take_turn(self, items: list[Request | Loaded]) -> None:
+    def _take_turn(self, items: list[Request | Result]) -> None:
         began = time.monotonic()
         self._renew_connection()
         connection, source = self._connect()
@@ -414,7 +416,7 @@ class Cycle:
     def _run_in_snapshot(
         self,
         turn: Turn,
-        items: list[Request | Loaded],
+        items: list[Request | Result],
         connection: BaseDatabaseWrapper,
         source: Source,
     ) -> bool:
@@ -502,7 +504,7 @@ class Cycle:
             return True
         return False
 
-    def _lost(self, problem: Exception, items: list[Request | Loaded]) -> None:
+    def _lost(self, problem: Exception, items: list[Request | Result]) -> None:
         """Ride out a lost database: subscribers keep what they have, and hear that it is old."""
         delay = RECONNECT_SECONDS[min(self._losses, len(RECONNECT_SECONDS) - 1)]
         self._retry_at = time.monotonic() + delay
@@ -516,10 +518,12 @@ class Cycle:
         self._loader.give_up()
         self._tell_outage(items)
 
-    def _tell_outage(self, items: Sequence[Request | Loaded]) -> None:
+    def _tell_outage(self, items: Sequence[Request | Result]) -> None:
         """Tell all who have rows that these may be old, and all who wait for an answer that there
         is none now."""
         outbound = out_of_reach(self._store, items)
+        if any(isinstance(item, Audited) for item in items):
+            self._store.auditor.forget()
         with self._bell:
             waiting = {id(item) for item in self._inbox}
         refuse(request for number, request in list(self._asking.items()) if number not in waiting)

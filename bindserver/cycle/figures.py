@@ -9,9 +9,10 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from bindserver.capture.plans import LogSize
 
@@ -94,6 +95,21 @@ class LoadFigures:
             self.running -= 1
 
 
+class AuditOutcome(StrEnum):
+    """What an audit of a view came to.
+
+    SAME: the view is as the database is. DIFFERENT: it is not, and is healed. MOVED: it has changed
+    meanwhile, or made way for a load, and is looked at later. UNREPEATABLE: its rows say something
+    else at each read. FAILED: it could not be read.
+    """
+
+    SAME = "same"
+    DIFFERENT = "different"
+    MOVED = "moved"
+    UNREPEATABLE = "unrepeatable"
+    FAILED = "failed"
+
+
 class CycleFigures:
     """The figures of one cycle.
 
@@ -101,6 +117,8 @@ class CycleFigures:
         turns: how long turns took, from waking up until all was handed over.
         hints: how many hints were heard, those of other processes too.
         failures: how often bindings have failed, by event and what kind of failure it is.
+        audits: how often views were audited, by event and outcome.
+        differences: how many rows differed, by event and kind.
         is_lost: whether the database is out of reach.
         log: how large the change log is, as it was last looked at; None where there is none.
     """
@@ -109,6 +127,8 @@ class CycleFigures:
         self.turns = Durations()
         self.hints = 0
         self.failures: Counter[tuple[str, str]] = Counter()
+        self.audits: Counter[tuple[str, str]] = Counter()
+        self.differences: Counter[tuple[str, str]] = Counter()
         self.is_lost = False
         self.log: LogSize | None = None
         self._events: dict[str, EventFigures] = {}
@@ -121,6 +141,12 @@ class CycleFigures:
         """Count a failure of a binding."""
         self.of(event)  # from now on its name is one of those that are told
         self.failures[self._name(event), kind] += 1
+
+    def count_audit(self, event: str, outcome: AuditOutcome, kinds: Iterable[str]) -> None:
+        """Count an audit of a view, and how its rows differed, each by its kind."""
+        name = self._name(event)
+        self.audits[name, outcome] += 1
+        self.differences.update((name, kind) for kind in kinds)
 
     def events(self) -> list[tuple[str, EventFigures]]:
         """Return the figures of all events."""

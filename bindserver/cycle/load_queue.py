@@ -1,5 +1,5 @@
 """Which load comes next: loads of living views and first loads by turns, and a first load of each
-client before another of one.
+client before another of one; an audit, for which nobody waits, after all of them.
 
 One client that asks for forty dear views then holds up the other clients by one of them, and
 nobody's updates wait for more than one first load.
@@ -12,15 +12,17 @@ from collections import OrderedDict, deque
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+A = TypeVar("A")
 
 
-class LoadQueue(Generic[T]):
-    """Loads that wait for one thread. Any thread may put some in."""
+class LoadQueue(Generic[T, A]):
+    """Loads and audits that wait for one thread. Any thread may put some in."""
 
     def __init__(self) -> None:
         self._bell = threading.Condition()
         self._living: deque[T] = deque()
         self._first: OrderedDict[object, deque[T]] = OrderedDict()
+        self._audits: deque[A] = deque()
         self._living_next = True
         self._closed = False
 
@@ -38,11 +40,22 @@ class LoadQueue(Generic[T]):
                 self._first.setdefault(client, deque()).append(load)
             self._bell.notify()
 
-    def get(self) -> T | None:
-        """Wait for the next load and return it; None once the queue is closed."""
+    def put_last(self, audit: A) -> None:
+        """Have an audit wait until there are no loads."""
         with self._bell:
-            self._bell.wait_for(lambda: self._closed or self._living or self._first)
-            return None if self._closed else self._next()
+            self._audits.append(audit)
+            self._bell.notify()
+
+    def get(self) -> T | A | None:
+        """Wait for the next load or audit and return it; None once the queue is closed."""
+        with self._bell:
+            self._bell.wait_for(lambda: self._closed or self._has_loads() or self._audits)
+            if self._closed:
+                return None
+            return self._next() if self._has_loads() else self._audits.popleft()
+
+    def _has_loads(self) -> bool:
+        return bool(self._living or self._first)
 
     def __len__(self) -> int:
         """Return how many loads wait."""

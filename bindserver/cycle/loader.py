@@ -6,6 +6,8 @@ present by what changed since.
 
 from __future__ import annotations
 
+import logging
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -16,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import log_of
 from bindserver.conf import conf
+from bindserver.cycle.claims import Claim, Comparison, compare
 from bindserver.cycle.figures import LoadFigures
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.load_queue import LoadQueue
@@ -33,6 +36,8 @@ from bindserver.queries.rows import OverBudget, Rows
 from bindserver.supervision import Supervised
 from bindserver.tracing import Span, Value, span
 from bindserver.user_code import apart
+
+logger = logging.getLogger("bindserver.cycle")
 
 LOAD_PATIENCE = 6
 """A big load may take so many times as long as a query of the cycle."""
@@ -59,6 +64,30 @@ class Loaded:
     began: float
     seconds: float = 0.0
     problem: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audited:
+    """What the audit of a view came to.
+
+    Attributes:
+        claim: what the view has said.
+        comparison: how that differs from the database; None where it could not be read.
+        position: the state that was read.
+        recorder: the tables that were read.
+        seconds: how long it took.
+        made_way: whether it was given up for a load.
+    """
+
+    claim: Claim
+    comparison: Comparison | None
+    position: Position
+    recorder: Recorder
+    seconds: float
+    made_way: bool = False
+
+
+Result = Loaded | Audited
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,25 +135,48 @@ class Loader:
 
     Args:
         alias: the database.
-        done: takes each result, on the loader's thread.
+        done: takes each result, on the loader's thread, those of audits too.
 
     Attributes:
         figures: its work in numbers.
     """
 
-    def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
+    def __init__(self, alias: str, done: Callable[[Result], None]) -> None:
         self.figures = LoadFigures()
         self._alias = alias
         self._done = done
-        self._wanted: LoadQueue[Wanted] = LoadQueue()
+        self._wanted: LoadQueue[Wanted, Claim] = LoadQueue()
         self._thread: Supervised | None = None
         self._at_hand: tuple[Wanted, float] | None = None
         self._watchdog: Watchdog | None = None
         self._pacer = Pacer(0)
+        self._way = threading.Lock()
+        self._auditing: tuple[Claim, Pacer] | None = None
         self._stopping = False
 
     def load(self, wanted: Wanted) -> None:
-        """Load views; the results come through `done`."""
+        """Load views; the results come through `done`. An audit makes way."""
+        self._begin()
+        for start in range(0, len(wanted.lives), VIEWS_AT_ONCE):
+            some = wanted.some(start, start + VIEWS_AT_ONCE)
+            self._wanted.put(some, some.client())
+        self._have_way_made()
+
+    def audit(self, claim: Claim) -> None:
+        """Compare what a view says with the database when there is nothing to load; the result
+        comes through `done`."""
+        self._begin()
+        self._wanted.put_last(claim)
+
+    def _have_way_made(self) -> None:
+        """Have an audit give up now, though it waits for the database: nobody waits for it."""
+        with self._way:
+            if self._auditing is not None:
+                self._auditing[1].expire()
+                if self._watchdog is not None:
+                    self._watchdog.give_up()
+
+    def _begin(self) -> None:
         if self._thread is None:
             self._thread = Supervised(
                 f"bindserver-loader-{self._alias}",
@@ -133,9 +185,6 @@ class Loader:
                 recover=self._recover,
             )
             self._thread.start()
-        for start in range(0, len(wanted.lives), VIEWS_AT_ONCE):
-            some = wanted.some(start, start + VIEWS_AT_ONCE)
-            self._wanted.put(some, some.client())
 
     @property
     def waiting(self) -> int:
@@ -169,19 +218,30 @@ class Loader:
         watchdog = self._watchdog = Watchdog(connection)
         try:
             while (wanted := self._wanted.get()) is not None and not self._stopping:
-                self._at_hand = wanted, time.monotonic()
-                needed, results = _parted(wanted)
-                for loaded in results:
-                    self._done(loaded)
-                if needed.lives:
-                    patience = watchdog.patience(_longest() + conf.STALE_SECONDS)
-                    with working, patience, self.figures.measured(), self._span(needed):
-                        for loaded in self._load_all(needed, connection):
-                            self._done(loaded)
-                self._at_hand = None
+                if isinstance(wanted, Claim):
+                    with working, watchdog.patience(_longest() + conf.STALE_SECONDS):
+                        self._done(self._audit(wanted, connection))
+                    self._end_audit(connection)
+                else:
+                    self._load_some(wanted, connection, watchdog)
         finally:
             watchdog.close()
             connections.close_all()  # this thread's: serializers may have read from others
+
+    def _load_some(
+        self, wanted: Wanted, connection: BaseDatabaseWrapper, watchdog: Watchdog
+    ) -> None:
+        """Load what is still needed of some views."""
+        self._at_hand = wanted, time.monotonic()
+        needed, results = _parted(wanted)
+        for loaded in results:
+            self._done(loaded)
+        if needed.lives:
+            patience = watchdog.patience(_longest() + conf.STALE_SECONDS)
+            with working, patience, self.figures.measured(), self._span(needed):
+                for loaded in self._load_all(needed, connection):
+                    self._done(loaded)
+        self._at_hand = None
 
     def _span(self, wanted: Wanted) -> AbstractContextManager[Span]:
         """Return a span around a load."""
@@ -195,6 +255,9 @@ class Loader:
 
     def _recover(self) -> None:
         """Give up what was being loaded when the thread failed: those views are tried again."""
+        if self._auditing is not None:
+            (claim, _), self._auditing = self._auditing, None
+            self._done(_unread(claim, claim.since, time.monotonic()))
         if self._at_hand is None:
             return
         (wanted, began), self._at_hand = self._at_hand, None
@@ -266,6 +329,58 @@ class Loader:
             )
             for live, query, rows in zip(wanted.lives, wanted.queries, rows_by_slot, strict=True)
         ]
+
+    def _end_audit(self, connection: BaseDatabaseWrapper) -> None:
+        """Let nobody end the connection for the audit's sake any more."""
+        with self._way:
+            was_told = self._auditing is not None and self._auditing[1].expired()
+            self._auditing = None
+        if was_told:  # perhaps a moment after it had been done
+            connection.close()
+
+    def _audit(self, claim: Claim, connection: BaseDatabaseWrapper) -> Audited:
+        pacer, began = Pacer(_longest()), time.monotonic()
+        self._auditing = claim, pacer
+        recorder, position = LearningRecorder(), claim.since
+        if self._stopping or len(self._wanted):  # what came before it could be told to make way
+            pacer.expire()
+
+        def read() -> Rows:
+            (rows,) = read_whole([claim.query], recorder, pacer)
+            return rows
+
+        try:
+            connect(connection)
+            with collector.resting(), snapshot(connection, pacer):
+                position = log_of(connection).position(claim.since)
+                with recorder.watching(self._alias):
+                    comparison = apart(lambda: compare(claim, read))
+                vouch(self._alias, recorder.tables)
+        except Exception as problem:
+            connection.close()
+            made_way = bool(len(self._wanted)) or isinstance(problem, Overtaken)
+            if not made_way:
+                logger.debug("bindserver: a view cannot be audited", exc_info=problem)
+            return _unread(claim, position, began, made_way=made_way)
+        return Audited(
+            claim=claim,
+            comparison=comparison,
+            position=position,
+            recorder=recorder,
+            seconds=time.monotonic() - began,
+        )
+
+
+def _unread(claim: Claim, position: Position, began: float, *, made_way: bool = False) -> Audited:
+    """Return that the audit of a view has come to nothing."""
+    return Audited(
+        claim=claim,
+        comparison=None,
+        position=position,
+        recorder=LearningRecorder(),
+        seconds=time.monotonic() - began,
+        made_way=made_way,
+    )
 
 
 def _parted(wanted: Wanted) -> tuple[Wanted, list[Loaded]]:

@@ -15,7 +15,7 @@ from bindserver.cycle.inbox import (
     ViewCommand,
 )
 from bindserver.cycle.live_view import ViewState
-from bindserver.cycle.loader import Loaded
+from bindserver.cycle.loader import Loaded, Result
 from bindserver.cycle.view_store import ViewStore
 from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
 from bindserver.engine.events import Ended, Event, Rejected
@@ -23,7 +23,7 @@ from bindserver.engine.protocol import Code
 from bindserver.exceptions import Unavailable
 
 
-def out_of_reach(store: ViewStore, items: Iterable[Request | Loaded]) -> Outbound:
+def out_of_reach(store: ViewStore, items: Iterable[Request | Result]) -> Outbound:
     """Serve what can be served without the database, and mark every view stale."""
     outbound = Outbound()
     for live in store.views():
@@ -49,7 +49,7 @@ def out_of_reach(store: ViewStore, items: Iterable[Request | Loaded]) -> Outboun
     return outbound
 
 
-def refuse_at_once(items: Iterable[Request | Loaded]) -> None:
+def refuse_at_once(items: Iterable[Request | Result]) -> None:
     """Tell all who ask that there is no answer now, from any thread: the cycle's own is gone."""
     items = list(items)
     refuse(items)
@@ -68,7 +68,7 @@ def _tell(request: SessionRequest, event: Event) -> None:
         listener.loop.call_soon_threadsafe(listener.hear, number, event)
 
 
-def refuse(items: Iterable[Request | Loaded], outbound: Outbound | None = None) -> None:
+def refuse(items: Iterable[Request | Result], outbound: Outbound | None = None) -> None:
     """Tell all who ask that there is no answer now."""
     sorry = Unavailable()
     for item in items:

@@ -80,6 +80,24 @@ class Ticks:
             self._found[live] = Tick(now, min(times, default=None))
         return what
 
+    def crossed(self, live: LiveView) -> Touched:
+        """Return which rows of a view have crossed the present time since it was looked at, whether
+        or not its moment has come.
+
+        Raises:
+            Overtaken: as for `touched`.
+        """
+        pulse, tick = live.query.pulse, live.tick
+        if pulse is None:
+            return Touched()
+        if tick.seen is None or not tick.known:
+            return WHOLE
+        with guarded(self._alias):
+            back = self._time(live.query) < tick.seen
+            found = None if back else self._crossed_since(live.query, pulse, tick.seen)
+        vouch(self._alias, live.query.tables)
+        return WHOLE if found is None else Touched(found)
+
     def settle(self, live: LiveView) -> None:
         """Take note that a view has come to what `touched` said."""
         found = self._found.pop(live, None)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 
 from bindserver.cycle.advance import Advance
+from bindserver.cycle.audits import Audits
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import Request
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Loaded
+from bindserver.cycle.loader import Audited, Loaded, Result
 from bindserver.cycle.loads import Loads
 from bindserver.cycle.refresh import missed
 from bindserver.cycle.renewal import Renewal
@@ -41,13 +42,13 @@ class Turn:
         self.newcomers_seconds = 0.0
         self.postponed: list[Request | Loaded] = []
 
-    def run(self, items: Iterable[Request | Loaded]) -> None:
+    def run(self, items: Sequence[Request | Result]) -> None:
         """Take loads, move views to the present, serve requests, answer those who wait."""
         context = self._context
         context.begin()
         failures = Failures(context)
         began = time.monotonic()
-        self._serve(list(items), failures)
+        self._serve([item for item in items if not isinstance(item, Audited)], failures)
         self.newcomers_seconds = time.monotonic() - began
         advance = Advance(context, failures)
         advance.move()
@@ -59,6 +60,7 @@ class Turn:
             self._settle()
         held = context.store.routing.held
         self.unanswered |= bool(context.staying or held or advance.unwatched)
+        self._audit(items)
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not context.source.watches(context.store.reads())
 
@@ -89,6 +91,18 @@ class Turn:
             serving.serve(request)
         self.postponed += serving.postponed
         self.unanswered |= renewal.unwatched
+
+    # Audits.
+
+    def _audit(self, items: Sequence[Request | Result]) -> None:
+        """Judge audits, and begin the next one, after all that somebody waits for."""
+        context, audits = self._context, Audits(self._context)
+        found = [item for item in items if isinstance(item, Audited)]
+        if found and context.outbound:
+            context.publish()
+        for audited in found:
+            self.unanswered |= audits.take(audited)
+        audits.begin()
 
     # Answers.
 

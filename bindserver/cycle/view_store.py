@@ -14,6 +14,7 @@ from bindserver.capture.reading import ReadColumns
 from bindserver.conf import conf
 from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.asking import Asker, Evaluated
+from bindserver.cycle.auditor import Auditor
 from bindserver.cycle.callers import context_of
 from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.distant import Distant
@@ -50,6 +51,7 @@ class ViewStore:
         figures: what there is, in numbers.
         routing: which views a turn is to look at.
         lanes: which of them it reads first, and which less often.
+        auditor: which of them are compared with the database next.
         overdue: the viewers whose bindings are to be asked again.
         room: keeps them within the budget.
     """
@@ -64,6 +66,7 @@ class ViewStore:
         self.figures = CycleFigures()
         self.routing = Routing(self.columns)
         self.lanes = Lanes()
+        self.auditor = Auditor(self.views)
         self.overdue: dict[Viewer, None] = {}
         self._asker = Asker(alias)
         self._views: dict[str, LiveView] = {}

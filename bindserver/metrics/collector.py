@@ -130,6 +130,16 @@ def _of_views(cycles: list[tuple[str, Cycle]]) -> Iterator[Metric]:
             for key, count in sorted(cycle.figures.failures.copy().items())
         ],
     )
+    for name, told, label, counts in (
+        ("audit_views", "Views compared with the database.", "outcome", "audits"),
+        ("audit_differences", "Rows that an audit found to differ.", "kind", "differences"),
+    ):
+        samples = [
+            ([alias, *key], count)
+            for alias, cycle in cycles
+            for key, count in sorted(getattr(cycle.figures, counts).copy().items())
+        ]
+        yield _counter(name, told, [*labels, label], samples)
     yield _gauge(
         "lagging_views",
         "Views that somebody waits for and that are not as the database is.",

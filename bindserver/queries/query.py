@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import secrets
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
@@ -273,6 +274,12 @@ class Query:
     def slot_in_words(self) -> str:
         """Return the conditions that tell it from others of its shape; nothing without one."""
         return "" if self.plan.shape is None else self._shape.in_words(self.slot)
+
+    def twin(self) -> Query:
+        """Return the same for another thread: what one reads leaves nothing for the other."""
+        twin = copy.copy(self)
+        twin.representation = self.representation.twin()
+        return twin
 
     def part(self) -> bool:
         """Become like no other query, if rows were read by another answer of the binding's than

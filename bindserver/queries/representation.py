@@ -81,9 +81,9 @@ class Representation:
         """Return the same for another query, whose rows leave nothing set for those of this one."""
         if self.renderer.leftovers is NO_LEFTOVERS:
             return self
-        renderer = copy.copy(self.renderer)
+        renderer, choice = copy.copy(self.renderer), copy.copy(self.choice)
         renderer.leftovers = Leftovers()
-        return replace(self, renderer=renderer)
+        return replace(self, renderer=renderer, choice=choice)
 
 
 def representation_of(

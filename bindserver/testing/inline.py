@@ -26,7 +26,7 @@ from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Request
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.loader import Loaded, Loader, Wanted, read_whole
+from bindserver.cycle.loader import Loaded, Loader, Result, Wanted, read_whole
 from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.pacing import Pacer
@@ -53,7 +53,7 @@ class InlineCycle:
     def __init__(self, alias: str) -> None:
         self.problems: list[Exception] = []
         self._alias = alias
-        self._inbox: list[Request | Loaded] = []
+        self._inbox: list[Request | Result] = []
         self._source = TableSource(connections[alias])
         self._pacer = Pacer(math.inf)  # a debugger may take its time
         self._store = ViewStore(alias, *cursor_secrets())
@@ -117,7 +117,7 @@ def _cause(problem: Exception) -> Exception:
 class InlineLoader(Loader):
     """Loads big views right after the turn that found them big."""
 
-    def __init__(self, alias: str, done: Callable[[Loaded], None]) -> None:
+    def __init__(self, alias: str, done: Callable[[Result], None]) -> None:
         super().__init__(alias, done)
         self._asked: list[Wanted] = []
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from bindserver import supervision
 from bindserver.cycle.inbox import SessionRequest
+from bindserver.cycle.invalidation import Invalidation
 from bindserver.cycle.loader import Loader
 from bindserver.cycle.serving import Serving
 from bindserver.cycle.turn import Turn
+from bindserver.engine.changes import Change, Position
 from bindserver.supervision import Supervised
 
 
@@ -90,6 +92,20 @@ def load_never_ends() -> None:
     setattr(Loader, "_load_all", lasting)
 
 
+def next_changes_lost() -> None:
+    """The next changes that a turn is told of are lost: nothing that they touch is read again."""
+    method = Invalidation.since
+
+    def since(self: Invalidation, position: Position) -> list[Change] | None:
+        changes = method(self, position)
+        if changes and _file().exists():
+            _file().unlink()
+            self._changes[position] = changes = []
+        return changes
+
+    setattr(Invalidation, "since", since)
+
+
 def thread_is_gone() -> None:
     """A turn ends its thread, and so does what is there to begin it anew."""
     turn_fails_always()
@@ -106,6 +122,7 @@ FAULTS_IN_THREADS: dict[str, Callable[[], None]] = {
         turn_fails_always,
         load_ends_once,
         load_never_ends,
+        next_changes_lost,
         thread_is_gone,
     )
 }

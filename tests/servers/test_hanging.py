@@ -26,7 +26,7 @@ from bindserver.capture.log import log_of
 from bindserver.cycle.inbox import ReadRequest
 from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.loader import Loaded, Loader, Wanted
+from bindserver.cycle.loader import Loader, Result, Wanted
 from bindserver.cycle.waiting import Reading
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import open_connection
@@ -327,11 +327,11 @@ class TestAWatchdog:
 @pytest.fixture
 def loading(
     home: Home, at_home: None, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., tuple[Loader, SimpleQueue[Loaded]]]]:
+) -> Iterator[Callable[..., tuple[Loader, SimpleQueue[Result]]]]:
     """Begin a load, in the middle of which the database hangs, or rows are read without end."""
     loaders: list[Loader] = []
 
-    def begin(endless: bool = False) -> tuple[Loader, SimpleQueue[Loaded]]:
+    def begin(endless: bool = False) -> tuple[Loader, SimpleQueue[Result]]:
         binding: Binding[Any] = WordBinding()
         live = LiveView(Query(binding), binding, b"secret")
         live.await_rows([Reading(ReadRequest(instance=binding), NOWHERE)])
@@ -347,7 +347,7 @@ def loading(
             return load(query, recorder, pacer)
 
         monkeypatch.setattr(Query, "load_held", hang)
-        done: SimpleQueue[Loaded] = SimpleQueue()
+        done: SimpleQueue[Result] = SimpleQueue()
         now = log_of(connections["default"]).position()
         loaders.append(Loader("default", done.put))
         loaders[-1].load(Wanted(lives=[live], since=now, durable=True))

@@ -276,6 +276,10 @@ class PostgreSQLProgram(Program):
         cursor = self._connection.execute(sql.replace("?", "%s") if args else sql, args or None)
         return list(cursor.fetchall()) if cursor.description else []
 
+    def write_as_sqlite_does(self) -> None:
+        """Let 0 and 1 be written into boolean columns of its database."""
+        write_as_sqlite_does(self._connection)
+
     def numbers(self, first: int, last: int) -> str:
         return f"generate_series({first}, {last}) AS i"
 

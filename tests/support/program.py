@@ -100,12 +100,21 @@ class Program:
             self._closed = True
             self._connection.close()
 
-    def log_in(self, name: str, expires: str = "2100-01-01 00:00:00") -> dict[str, str]:
+    def log_in(
+        self,
+        name: str,
+        expires: str = "2100-01-01 00:00:00",
+        *,
+        password: str = "!",
+        is_staff: int = 0,
+        is_active: int = 1,
+    ) -> dict[str, str]:
         """Make a user and a session of theirs, and return the headers of a browser that has it."""
         from django.contrib.auth.models import User  # programs without Django come here too
 
-        user = User(username=name, password="!", pk=1 + len(self.run("SELECT 1 FROM auth_user")))
-        row = (user.pk, name, user.password, "", "", "", "2026-01-01", 0, 0, 1)
+        pk = 1 + len(self.run("SELECT 1 FROM auth_user"))
+        user = User(username=name, password=password, pk=pk)
+        row = (user.pk, name, user.password, "", "", "", "2026-01-01", 0, is_staff, is_active)
         self.run(
             "INSERT INTO auth_user (id, username, password, first_name, last_name, email, "
             "date_joined, is_superuser, is_staff, is_active) VALUES (?,?,?,?,?,?,?,?,?,?)",

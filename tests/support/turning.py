@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -22,7 +23,7 @@ from bindserver.cycle.inbox import Caller, Hint, Request, SessionRequest
 from bindserver.cycle.lag import LaggingViews, lagging_views
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Loaded, Loader, Wanted
+from bindserver.cycle.loader import Audited, Loaded, Loader, Result, Wanted
 from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import ViewStore
 from bindserver.cycle.waiting import EVERYTHING
@@ -107,7 +108,9 @@ class Turning:
         self._loaded: SimpleQueue[Loaded] = SimpleQueue()
         self.store = ViewStore("default", b"secret")
         self.store.lanes = Lanes(endless=True)  # a busy machine is not to change what is tested
-        self.loader = Loader("default", self._loaded.put)
+        self.store.auditor.begin_at(math.inf)
+        self._audited: SimpleQueue[Audited] = SimpleQueue()
+        self.loader = Loader("default", self._hear)
         self._failure_log = FailureLog()
         self._pacer = Pacer(10)
         self._usual = connections["default"]
@@ -116,7 +119,7 @@ class Turning:
         self._source = source_of(self._connection)
         if watched:
             self._watch_all()
-        self._requests: list[Request | Loaded] = []
+        self._requests: list[Request | Result] = []
         self._numbers = count(1)
         self.statements: list[str] = []
         self.turns = 0
@@ -170,10 +173,38 @@ class Turning:
             if not loaded and not unanswered and not self._requests:
                 return
 
-    def take_one(self, *loaded: Loaded) -> bool:
+    def take_one(self, *loaded: Result) -> bool:
         """Take one turn alone; return whether it wants another at once."""
         items, self._requests = [*self._requests, *loaded], []
         return self._turn(items) or bool(self._requests)
+
+    def _hear(self, result: Result) -> None:
+        if isinstance(result, Audited):
+            self._audited.put(result)
+        else:
+            self._loaded.put(result)
+
+    def begin_audit(self) -> None:
+        """Take a turn that begins an audit, of the next view of a round."""
+        self.store.auditor.begin_at(-math.inf)
+        self.turn()
+        self.store.auditor.begin_at(math.inf)
+
+    def next_audit(self) -> Audited:
+        """Wait for what the audit has found."""
+        return self._audited.get(timeout=LOAD_SECONDS)
+
+    def audit(self) -> Audited:
+        """Have the next view audited, and take the turns that judge and heal it."""
+        self.begin_audit()
+        audited = self.next_audit()
+        self.judge(audited)
+        return audited
+
+    def judge(self, audited: Audited) -> None:
+        """Take the turns that judge an audit, and heal what differs."""
+        if self.take_one(audited):
+            self.turn()
 
     @contextmanager
     def loader_held(self) -> Iterator[None]:
@@ -214,7 +245,7 @@ class Turning:
         """Have the next turn try to put triggers where it could not."""
         self.source._retry_at = 0.0
 
-    def _turn(self, items: list[Request | Loaded]) -> bool:
+    def _turn(self, items: list[Request | Result]) -> bool:
         for item in items:
             if isinstance(item, Hint):
                 self._source.hint(item.changes or ())

@@ -7,14 +7,14 @@ import threading
 from bindserver.cycle.load_queue import LoadQueue
 
 
-def queue(*loads: tuple[str, str | None]) -> LoadQueue[str]:
-    waiting: LoadQueue[str] = LoadQueue()
+def queue(*loads: tuple[str, str | None]) -> LoadQueue[str, str]:
+    waiting: LoadQueue[str, str] = LoadQueue()
     for load, client in loads:
         waiting.put(load, client)
     return waiting
 
 
-def drained(waiting: LoadQueue[str], loads: int) -> list[str | None]:
+def drained(waiting: LoadQueue[str, str], loads: int) -> list[str | None]:
     return [waiting.get() for _ in range(loads)]
 
 
@@ -47,3 +47,12 @@ def test_a_closed_queue_gives_nothing_and_lets_go_of_who_waits() -> None:
     thread.join()
     waiting.put("late", "ann")
     assert [*got, waiting.get()] == [None, None]
+
+
+def test_an_audit_comes_when_there_is_no_load() -> None:
+    waiting: LoadQueue[str, str] = LoadQueue()
+    waiting.put_last("audit")
+    waiting.put("first", "ann")
+    waiting.put("living", None)
+    assert len(waiting) == 2
+    assert drained(waiting, 3) == ["living", "first", "audit"]
