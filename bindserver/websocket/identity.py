@@ -31,6 +31,7 @@ from bindserver.queries.values import unwrapped
 from bindserver.user_code import contained_in_task
 from bindserver.websocket.handshake import headers_of
 from bindserver.websocket.session_users import user_of
+from bindserver.websocket.together import Call, in_thread, together
 from bindserver.websocket.tokens import (
     NotProven,
     can_be_proved_again,
@@ -106,6 +107,7 @@ class Identity:
         self._ends: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         self._left = False
+        self._looks_alone = False
         with _lock:
             _connected.add(self)
 
@@ -181,12 +183,12 @@ class Identity:
             self._adopt(found)
         raise NotProven("nobody is logged in")
 
-    async def _read_session(self) -> Credentials:
+    async def _read_session(self, call: Call = in_thread) -> Credentials:
         """Return the session's user as the database has it now, not as it was at the handshake."""
         known = self._scope["session"]
         self._scope["session"] = known.__class__(known.session_key)
         with contained_in_task():
-            found = Credentials(user=await user_of(self._scope["session"]), by_session=True)
+            found = Credentials(user=await user_of(self._scope["session"], call), by_session=True)
         # What middleware has hung on the user at the handshake holds on.
         return self._now if self._now.by_session and self._now.is_same_user(found) else found
 
@@ -245,7 +247,9 @@ class Identity:
             wait = conf.REVALIDATE_SECONDS
             try:
                 await self._look_again()
+                self._looks_alone = False
             except Exception as problem:
+                self._looks_alone = True  # who hangs keeps nobody else waiting again
                 what = "nobody can tell who a client is now"
                 _repeats.note(what, problem, logging.WARNING, traceback=False)
 
@@ -273,10 +277,11 @@ class Identity:
 
     async def _present(self, before: Credentials) -> Credentials:
         """Return who the same proof stands for now."""
+        call: Call = in_thread if self._looks_alone else together
         if before.by_session:
-            return await self._read_session()
+            return await self._read_session(call)
         if before.token is not None and can_be_proved_again():
-            return _credentials(await prove(before.token, self._headers), before.token)
+            return _credentials(await prove(before.token, self._headers, call), before.token)
         return before
 
 

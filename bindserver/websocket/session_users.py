@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from channels.db import database_sync_to_async
 from django.conf import settings
 from django.contrib.auth import (
     BACKEND_SESSION_KEY,
@@ -17,9 +16,10 @@ from django.contrib.auth import (
 from django.utils.crypto import constant_time_compare
 
 from bindserver.cycle.failure_log import is_of_proof
+from bindserver.websocket.together import Call, in_thread
 
 
-async def user_of(session: Any) -> Any:
+async def user_of(session: Any, call: Call = in_thread) -> Any:
     """Return the user of a session as the database has it now, an anonymous one if it has none.
 
     It is as with `django.contrib.auth.get_user`, which however gives a session that a secret of
@@ -27,11 +27,15 @@ async def user_of(session: Any) -> Any:
     own deletes such a session. A key that no session can have, such as one with a NUL, is like any
     that none has.
 
+    Args:
+        session: the session; what it holds may be read.
+        call: calls what may wait for the database.
+
     Raises:
         Exception: nobody can tell now.
     """
     try:
-        found = await database_sync_to_async(_read)(session)
+        found = await call(_read, session)
     except Exception as problem:
         if not is_of_proof(problem, str(session.session_key)):
             raise

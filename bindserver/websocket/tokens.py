@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from channels.db import DatabaseSyncToAsync
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
@@ -22,7 +21,8 @@ from bindserver.authentication import Proof
 from bindserver.conf import conf
 from bindserver.cycle.failure_log import is_of_proof
 from bindserver.exceptions import BindserverError
-from bindserver.user_code import contained, contained_in_task
+from bindserver.user_code import contained_in_task
+from bindserver.websocket.together import Call, in_thread
 
 NO_TOKENS = (BasicAuthentication, SessionAuthentication)
 """Authenticators that take no tokens."""
@@ -42,12 +42,13 @@ class NotProven(BindserverError):
     """The credentials prove nothing; the message is fit for the client's eyes."""
 
 
-async def prove(token: str, headers: Mapping[str, str]) -> Proof:
+async def prove(token: str, headers: Mapping[str, str], call: Call = in_thread) -> Proof:
     """Return who a token stands for.
 
     Args:
         token: the token; one with a space in it is a whole Authorization header.
         headers: the handshake's, by their names in lower case.
+        call: calls what may wait for the database.
 
     Raises:
         NotProven: it stands for nobody, or no longer.
@@ -59,11 +60,11 @@ async def prove(token: str, headers: Mapping[str, str]) -> Proof:
     try:
         with contained_in_task():
             if function is None:
-                found = await in_thread(_by_rest_framework, token, headers)
+                found = await call(_by_rest_framework, token, headers)
             elif inspect.iscoroutinefunction(function):
                 found = await function(token, headers)
             else:
-                found = await in_thread(function, token, headers)
+                found = await call(function, token, headers)
     except PermissionDenied:
         found = None
     except exceptions.APIException as problem:
@@ -128,21 +129,6 @@ def function_of_the_project() -> Callable[..., Any] | None:
     """
     path = conf.AUTHENTICATE
     return None if path is None else import_string(path)
-
-
-async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """Call what may wait for the database, without holding up others that do.
-
-    Raises:
-        BindingError: it wants to end the thread.
-        Exception: whatever it raises.
-    """
-
-    def call() -> Any:
-        with contained():
-            return function(*args)
-
-    return await DatabaseSyncToAsync(call, thread_sensitive=False)()
 
 
 def _authenticators() -> list[Any]:
