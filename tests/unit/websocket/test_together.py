@@ -9,9 +9,14 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.base import SessionBase
+from django.test import override_settings
 
 from bindserver.exceptions import BindingError
+from bindserver.websocket import identity as who
 from bindserver.websocket import together as room
+from bindserver.websocket.identity import Identity
 from bindserver.websocket.together import AT_ONCE, Together
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
@@ -62,7 +67,7 @@ async def test_each_is_made_in_the_context_that_asked_for_it() -> None:
         tenant.set(name)
         return str(await call(tenant.get))
 
-    assert await asyncio.gather(ask("ann"), ask("bob")) == ["ann", "bob"]
+    assert [*await asyncio.gather(ask("ann"), ask("bob"))] == ["ann", "bob"]
     assert tenant.get() == "nobody's"
 
 
@@ -84,3 +89,31 @@ async def test_where_no_thread_is_to_be_had_all_are_told(monkeypatch: pytest.Mon
     call = Together()
     found = await asyncio.gather(call(abs, 1), call(abs, 2), return_exceptions=True)
     assert [type(problem) for problem in found] == [RuntimeError, RuntimeError]
+
+
+async def test_whose_look_has_failed_is_looked_at_alone_until_it_succeeds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ways: list[str] = []
+    is_broken = True
+    enough = asyncio.Event()
+
+    async def look(session: Any, call: Any) -> Any:
+        ways.append("alone" if call is room.in_thread else "together")
+        if len(ways) == 4:
+            enough.set()
+        if is_broken:
+            raise RuntimeError("the store hangs")
+        return User(pk=1)
+
+    monkeypatch.setattr(who, "user_of", look)
+    scope = {"user": User(pk=1), "session": SessionBase("a" * 32), "client": ("127.0.0.1", 1)}
+    with override_settings(BINDSERVER={"REVALIDATE_SECONDS": 0.01}):
+        identity = Identity(scope, end_all=lambda code: None, reconsider=lambda: None)
+        await identity.greet()
+        while len(ways) < 2:
+            await asyncio.sleep(0)
+        is_broken = False
+        await enough.wait()
+        identity.leave()
+    assert ways[:4] == ["together", "alone", "alone", "together"]
