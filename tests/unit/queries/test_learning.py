@@ -150,7 +150,7 @@ def test_a_row_that_is_loaded_further_is_itself() -> None:
 
 
 def test_the_same_words_with_a_row_s_key_elsewhere_may_be_any_s() -> None:
-    """As where somebody asks whether one follows another, and then whether that one follows back."""
+    """As where one asks whether somebody follows another, and then whether they follow back."""
     Booking.objects.bulk_create([Booking(pk=number) for number in (1, 2, 3)])
 
     def both_ways(_: Any, row: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -43,13 +42,13 @@ class FakeWire:
 
 
 @pytest.fixture
-def requests(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[SessionRequest]]:
+def requests(monkeypatch: pytest.MonkeyPatch) -> list[SessionRequest]:
     """What the hub is asked for; it answers nothing."""
     asked: list[SessionRequest] = []
     monkeypatch.setattr(hub, "request", asked.append)
     monkeypatch.setattr(hub, "prepare", lambda: None)
     monkeypatch.setattr(hub, "serve", lambda: None)
-    yield asked
+    return asked
 
 
 async def subscribed(requests: list[SessionRequest]) -> tuple[WebsocketCommunicator, Any, FakeWire]:
