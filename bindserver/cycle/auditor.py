@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
+from weakref import ref
 
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
@@ -42,8 +43,8 @@ class Auditor:
     ) -> None:
         self._views = views
         self._clock = clock
-        self._round: deque[LiveView] = deque()
-        self._again: deque[LiveView] = deque()
+        self._round: deque[ref[LiveView]] = deque()  # what is dropped is to be in memory no more
+        self._again: deque[ref[LiveView]] = deque()
         self._is_out = self._is_second = False
         self._next_at = self._round_at = -math.inf
         self._left_out: set[BindingClass] = set()
@@ -68,12 +69,12 @@ class Auditor:
         if now < self.due():
             return None
         if not (self._round or self._again):
-            self._round.extend(self._views())
+            self._round.extend(map(ref, self._views()))
             self._round_at = now + conf.COMPARE_SECONDS
         while self._round or self._again:
             self._is_second = not self._round
-            live = (self._round or self._again).popleft()
-            if self._may_be(live):
+            live = (self._round or self._again).popleft()()
+            if live is not None and self._may_be(live):
                 self._is_out = True
                 return live
         return None
@@ -95,7 +96,7 @@ class Auditor:
             moved: whether it has come to nothing, as the view has moved meanwhile.
         """
         if self._is_out and moved and not self._is_second:
-            self._again.append(live)
+            self._again.append(ref(live))
         self._is_out = False
         share = float(conf.AUDIT_SHARE) or 1.0
         self._next_at = self._clock() + max(seconds, LEAST_SECONDS) * (1 / share - 1)

@@ -124,7 +124,10 @@ def _deliver(
                     settled[listener] = None
             yield
     for index, listener in enumerate(settled, start=1):
-        listener.settle(state)
+        try:
+            listener.settle(state)
+        except Exception:
+            listener.fail()
         if index % AT_A_TIME == 0:
             yield
     done.set()

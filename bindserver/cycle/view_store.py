@@ -230,6 +230,10 @@ class ViewStore:
         """
         owner = next(iter(viewer.refs.values()), None)
         live, old = self._view_of(asked, owner, viewer), viewer.live
+        if viewer.key not in self._viewers:  # it serves nobody yet, and made room with others
+            self._viewers[viewer.key] = viewer
+            self._unserved[viewer] = None
+            self._see_distance(viewer)
         self._adopt(live, asked.query)
         if self._led[live] - {viewer}:
             asked.query.share()

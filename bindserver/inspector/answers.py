@@ -69,7 +69,7 @@ def _reading(alias: str, seconds: float) -> Iterator[None]:
 
 
 def _why(cycle: Cycle, live: LiveView, row: str, user: Any) -> Iterator[Row]:
-    query = live.query
+    query = live.query.twin()  # the view's own is read by the cycle's thread
     with _reading(cycle.alias, conf.QUERY_SECONDS):
         told = apart(lambda: report(query, row, lambda: _for_nobody(live)))
     yield {"id": "verdict", "in": told.reasons.inside, "text": verdict(told)}
@@ -114,7 +114,7 @@ def _named(condition: Condition) -> str:
 
 def _explained(cycle: Cycle, live: LiveView) -> Iterator[Row]:
     """Yield what `manage.py bindings explain` says, for a picture; reads the view once."""
-    query = live.query
+    query = live.query.twin()  # the view's own is read by the cycle's thread
     with _reading(cycle.alias, conf.QUERY_SECONDS * PATIENCE):
         found = apart(lambda: explain(query, models_by_table()))
     yield from _sentences(found)

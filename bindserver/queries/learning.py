@@ -43,17 +43,22 @@ DEALT_BY = "_prefetch_related_val_"
 _recorders: WeakKeyDictionary[BaseDatabaseWrapper, LearningRecorder] = WeakKeyDictionary()
 
 
+Named = tuple[str, tuple[tuple[str, str], ...]]
+"""A field of a row, and the column that a statement demands its value of: by alias and name, from
+the subquery that does so outwards."""
+
+
 class Asked:
     """A statement that rows send.
 
     Attributes:
-        chains: for each field of the row that it may name the value of, how what it reads leads
-            back.
+        chains: for each field of the row whose value it may demand, and where, how what it reads
+            leads back.
         rows: how many rows have sent it.
         last: the number of the last of them.
     """
 
-    def __init__(self, chains: Mapping[str, Chains]) -> None:
+    def __init__(self, chains: Mapping[Named, Chains]) -> None:
         self.chains = dict(chains)
         self.rows = 0
         self.last = 0
@@ -161,10 +166,11 @@ class LearningRecorder(Recorder):
         found = dict(_by_own_value(query, vars(instance), self._fields))
         asked = self._asked.get(sql)
         if asked is None:
-            chains = {name: chains_from(query, sql, anchors) for name, anchors in found.items()}
+            chains = {named: chains_from(query, sql, anchors) for named, anchors in found.items()}
             asked = self._asked[sql] = Asked(chains)
-        for name in asked.chains.keys() - found.keys():
-            del asked.chains[name]
+        # The same words with the value elsewhere lead back in another way.
+        for named in asked.chains.keys() - found.keys():
+            del asked.chains[named]
         if not asked.chains:
             _put(self._known, dict.fromkeys(tables_in(sql)))
         if asked.last != self._rows:
@@ -176,7 +182,7 @@ class LearningRecorder(Recorder):
         missing = self._rows - asked.rows
         own = [
             chains
-            for name, chains in asked.chains.items()
+            for (name, _), chains in asked.chains.items()
             if missing == self._nulls.get(name, 0)  # it has nothing to ask for there
         ]
         yield from own or map(dict.fromkeys, asked.chains.values())
@@ -213,9 +219,9 @@ def _own_fields(model: type[Model]) -> tuple[Any, ...]:
 
 def _by_own_value(
     query: Query, held: Mapping[str, Any], fields: tuple[Any, ...]
-) -> Iterator[tuple[str, Anchors]]:
-    """Yield those fields of a row that a statement's conditions name the value of, with how the
-    table that these are about leads back.
+) -> Iterator[tuple[Named, Anchors]]:
+    """Yield those fields of a row that a statement's conditions name the value of, and where, with
+    how the table that these are about leads back.
 
     Args:
         query: the statement's.
@@ -227,17 +233,21 @@ def _by_own_value(
         if not isinstance(column, Col) or column.alias not in query.alias_map:
             continue
         if isinstance(condition, In) and isinstance(condition.rhs, Query):
-            for name, anchors in _by_own_value(condition.rhs, held, fields):
+            for (name, places), anchors in _by_own_value(condition.rhs, held, fields):
                 further = through_subquery(condition, query, anchors.chains)
                 if further is not None and not anchors.within:
-                    yield name, further
+                    yield (name, (*places, _placed(column))), further
             continue
         value = _value(condition)
         table = query.alias_map[column.alias].table_name
         for field in fields if value is not None else ():
             same = held.get(field.attname) == value
             if same and (chain := _relation(table, column.target, field)) is not None:
-                yield field.attname, Anchors({column.alias: chain})
+                yield (field.attname, (_placed(column),)), Anchors({column.alias: chain})
+
+
+def _placed(column: Col) -> tuple[str, str]:
+    return str(column.alias), str(column.target.column)
 
 
 def _value(condition: Any) -> Any:

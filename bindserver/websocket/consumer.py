@@ -141,10 +141,12 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._perform(self._session.hear(number, event))
 
     def fail(self) -> None:
-        """Give the connection up: an event could not be taken, so its copy may be wrong."""
+        """Give the connection up: an event could not be taken, so its copy may be wrong. Nothing
+        more is written but the close: what follows would bring it to a state that it has not."""
         problem = sys.exception()
         _repeats.note("a connection is closed after a failure", problem or RuntimeError())
         self._perform([Close(code=Closing.RESTART, reason="the server failed; come back")])
+        self._perform(self._session.gone())
 
     def settle(self, state: str) -> None:
         """Called when all frames of one committed state are here."""

@@ -50,6 +50,30 @@ def test_views_that_nobody_looks_at_make_room_for_others(
     assert [live.event for live in kept] == ["third"]
 
 
+@override_settings(BINDSERVER={"MAX_VIEWS": 2})
+def test_who_makes_room_for_the_view_that_they_are_led_to_is_known_and_then_forgotten(
+    database: Path, forget_bindings: None
+) -> None:
+    class Listed(Binding[Product]):
+        model = Product
+        event = "listed"
+        fields = ["id"]
+
+        def get_queryset(self) -> Any:
+            return Product.objects.filter(pk__in=[len(word.text) for word in Word.objects.all()])
+
+    catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
+    viewer, _ = catalogue.resolve(Listed, Caller(), {}, position)
+    catalogue.resolve(made("other"), Caller(), {}, position)
+    Word.objects.create(text="a")
+    assert catalogue.lead(viewer, catalogue.ask_again(viewer))
+    assert catalogue.viewers() == [viewer]
+    assert Word._meta.db_table in catalogue.reads()
+    catalogue.evict()
+    assert catalogue.viewers() == []
+    assert Word._meta.db_table not in catalogue.reads()
+
+
 def made(name: str) -> type[Binding[Product]]:
     """Make a binding as a project's own function may, which makes several."""
 

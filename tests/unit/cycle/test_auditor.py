@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from types import SimpleNamespace
 from typing import Any
+from weakref import ref
 
 import pytest
 from django.test import override_settings
@@ -43,9 +45,13 @@ class Several:
         self.clock.now += seconds
 
 
+class View(SimpleNamespace):
+    """What an auditor knows of a view; weak references to it can be had."""
+
+
 def view(name: str, **more: Any) -> Any:
     query = SimpleNamespace(refreshed_after=None)
-    return SimpleNamespace(
+    return View(
         name=name,
         **{
             "state": ViewState.READY,
@@ -119,3 +125,15 @@ def test_views_that_have_no_rows_or_are_gone_or_may_be_old_are_passed_over() -> 
         view("good"),
     ]
     assert some.next() == "good"
+
+
+def test_a_view_that_is_dropped_does_not_stay_in_memory_for_the_rest_of_a_round() -> None:
+    some = Several("a", "b", "c")
+    assert some.next() == "a"
+    some.done("a", moved=True)
+    seen = [ref(live) for live in some.views]
+    some.views.clear()
+    gc.collect()
+    assert [one() for one in seen] == [None] * 3
+    some.pass_time(100)
+    assert some.next() is None

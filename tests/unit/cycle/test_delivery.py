@@ -56,3 +56,19 @@ async def test_who_had_waited_for_nothing_new_is_told_of_the_state_all_the_same(
     assert one.heard == ["Published", "Arrived", "t"]
     await send(fanout, Outbound(), "u")
     assert one.heard == ["Published", "Arrived", "t"]
+
+
+async def test_a_listener_that_cannot_take_a_state_is_given_up_and_others_hear_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    fanout, broken, other = Fanout(), Listener(), Listener()
+
+    def settle(state: str) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(broken, "settle", settle)
+    monkeypatch.setattr(broken, "fail", lambda: broken.heard.append("given up"))
+    await send(fanout, news(broken, other), "s")
+    await send(fanout, news(other), "t")
+    assert broken.heard == ["Published", "given up"]
+    assert other.heard == ["Published", "s", "Published", "t"]

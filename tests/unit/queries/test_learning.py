@@ -14,7 +14,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.queries.backwards import Hop
 from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import Query
-from tests.app.models import Category, Product, Tag
+from tests.app.models import Booking, Category, Product, Tag
 
 pytestmark = pytest.mark.usefixtures("database", "forget_bindings")
 
@@ -147,3 +147,24 @@ def test_a_sliced_prefetch_may_be_any_s() -> None:
 def test_a_row_that_is_loaded_further_is_itself() -> None:
     found = ways(Product.objects.only("name"), lambda _, row: row.stock)
     assert found == {"app_product": {()}}
+
+
+def test_the_same_words_with_a_row_s_key_elsewhere_may_be_any_s() -> None:
+    """As where one asks whether somebody follows another, and then whether they follow back."""
+    Booking.objects.bulk_create([Booking(pk=number) for number in (1, 2, 3)])
+
+    def both_ways(_: Any, row: Any) -> Any:
+        one = Booking.objects.filter(after=row, pk=4).exists()
+        return one or Booking.objects.filter(after=4, pk=row.pk).exists()
+
+    assert ways(Booking.objects.all(), both_ways) == {"app_booking": None}
+
+
+def test_a_row_s_key_in_the_same_place_each_time_leads_back_by_it() -> None:
+    Booking.objects.bulk_create([Booking(pk=number) for number in (1, 2, 3)])
+
+    def forth(_: Any, row: Any) -> Any:
+        return [Booking.objects.filter(after=row, pk=other).exists() for other in (4, row.pk)]
+
+    found = ways(Booking.objects.all(), forth)
+    assert found == {"app_booking": {(Hop("app_booking", "after_id", "app_booking", "id"),)}}
