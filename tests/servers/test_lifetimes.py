@@ -458,7 +458,7 @@ class TestARelatedManager:
     """Brings an instance along, which the rows take for their related one."""
 
     def test_is_followed_like_any_row(self, turning: Turning) -> None:
-        class OfCategory(Binding[Product]):
+        class Categorised(Binding[Product]):
             model = Product
             event = "of_category"
             serializer_class = CategorisedSerializer
@@ -466,13 +466,13 @@ class TestARelatedManager:
             def get_queryset(self) -> QuerySet[Any]:
                 return Category.objects.get(pk=1).product_set.all()
 
-        rows = subscribed(turning, OfCategory)
+        rows = subscribed(turning, Categorised)
         assert rows.column("note") == ["category 1"] * 2
         Category.objects.filter(pk=1).update(name="renamed")
         turning.turn()
         assert rows.column("note") == ["renamed"] * 2
         assert "sync" not in rows.told()[1:]
-        assert subscribed(turning, OfCategory).column("note") == ["renamed"] * 2
+        assert subscribed(turning, Categorised).column("note") == ["renamed"] * 2
 
     def test_of_the_user(self, sqlite_turning: Turning) -> None:
         class Kept(Binding[Shelf]):
@@ -519,7 +519,7 @@ class TestARelatedManager:
         assert not hasattr(second.keeper, "remembered")
 
     def test_is_followed_in_python_too(self, turning: Turning) -> None:
-        class OfCategory(Binding[Product]):
+        class Categorised(Binding[Product]):
             model = Product
 
             def get_queryset(self) -> QuerySet[Any]:
@@ -527,7 +527,7 @@ class TestARelatedManager:
 
         for name in ("category 1", "renamed"):
             Category.objects.filter(pk=1).update(name=name)
-            asked = ReadRequest(instance=OfCategory())
+            asked = ReadRequest(instance=Categorised())
             turning.ask(asked)
             turning.turn()
             assert {row.category.name for row in asked.answer.result(timeout=0)} == {name}

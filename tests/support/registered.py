@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from bindserver import Binding
 from bindserver.bindings.registry import registry
 
 
@@ -16,5 +15,5 @@ def keep_out(declared: Mapping[str, object]) -> None:
         declared: the module's names, at its end.
     """
     for kind in registry.all():
-        if declared.get(kind.__name__) is kind and kind is not Binding:
+        if kind.__module__ == declared["__name__"]:
             registry.remove(kind)

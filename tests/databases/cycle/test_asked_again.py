@@ -13,10 +13,12 @@ from django.db.models import Count, QuerySet
 from rest_framework.permissions import BasePermission, DjangoModelPermissions
 
 from bindserver import Binding
+from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
 from tests.app.models import Category, Membership, Product
+from tests.support.registered import keep_out
 from tests.support.turning import Follower, Turning, add
 
 USERS = 6
@@ -47,6 +49,7 @@ def told() -> list[str]:
 
 
 Followed = Callable[[type[Binding[Any]]], list[Follower]]
+"""Has each user follow a binding."""
 
 
 @pytest.fixture
@@ -67,6 +70,7 @@ def followed(turning: Turning, users: list[User], forget_bindings: None) -> Iter
     """Have each user follow a binding, and forget what that took."""
 
     def follow(binding: type[Binding[Any]]) -> list[Follower]:
+        registry.add(binding)
         followers = []
         for number, user in enumerate(users, 1):
             follower = Follower()
@@ -392,3 +396,6 @@ def test_a_permission_s_own_reads_are_its_user_s_too(
     Membership.objects.filter(user=users[2]).update(category=1)
     turning.turn()
     assert set(told()) <= {"u3"}
+
+
+keep_out(globals())

@@ -22,6 +22,7 @@ class Source:
     """Somebody commits at the twentieth look."""
 
     polls = True
+    durable = False
 
     def __init__(self) -> None:
         self.looks = 0
