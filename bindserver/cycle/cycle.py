@@ -139,7 +139,9 @@ class Cycle:
             request.answer.add_done_callback(lambda _: self._asking.pop(id(request), None))
         self._put(request)
         if self._thread.is_down:
-            refuse_at_once(self._take_items())
+            left = refuse_at_once(self._take_items())
+            if not self._thread.is_gone:  # nobody would ever take them
+                self._put_back(left)
 
     def watch(self) -> Pulse:
         """Keep what probes ask for known, though nobody asks for rows; return it."""

@@ -340,7 +340,7 @@ class Loader:
 
     def _audit(self, claim: Claim, connection: BaseDatabaseWrapper) -> Audited:
         pacer, began = Pacer(_longest()), time.monotonic()
-        self._auditing = claim, pacer
+        self._auditing, self._pacer = (claim, pacer), pacer
         recorder, position = LearningRecorder(), claim.since
         if self._stopping or len(self._wanted):  # what came before it could be told to make way
             pacer.expire()

@@ -49,17 +49,21 @@ def out_of_reach(store: ViewStore, items: Iterable[Request | Result]) -> Outboun
     return outbound
 
 
-def refuse_at_once(items: Iterable[Request | Result]) -> None:
-    """Tell all who ask that there is no answer now, from any thread: the cycle's own is gone."""
-    items = list(items)
-    refuse(items)
-    sorry = Unavailable()
+def refuse_at_once(items: Iterable[Request | Result]) -> list[Request | Result]:
+    """Tell all who ask that there is no answer now, from any thread, and return what is left: what
+    asks for nothing is still to be done when the cycle's own thread is back."""
+    sorry, left = Unavailable(), list[Request | Result]()
     for item in items:
         match item:
+            case SnapshotRequest() | ReadRequest():
+                item.fail(sorry)
             case SessionRequest(effect=Ask()):
                 _tell(item, Rejected(code=sorry.code, detail=str(sorry)))
             case SessionRequest(effect=Reconsider()):
                 _tell(item, Ended(code=Code.UNAVAILABLE))
+            case _:
+                left.append(item)
+    return left
 
 
 def _tell(request: SessionRequest, event: Event) -> None:

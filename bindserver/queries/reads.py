@@ -14,13 +14,11 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
-from django.db import DatabaseError
 from django.db.models import Model
 
 from bindserver.conf import conf
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.changes import Change
-from bindserver.exceptions import Overtaken, QueryTimeout
 from bindserver.queries.backwards import Chain
 from bindserver.queries.behind import Behind
 from bindserver.queries.following import Following
@@ -159,6 +157,6 @@ class Users:
             with guarded(self._alias):
                 found = following.reached(change, chains, self._told(change.table))
             vouch(self._alias, {hop.nearer for chain in chains for hop in chain} | {change.table})
-        except (Overtaken, QueryTimeout, DatabaseError):
+        except Exception:  # fields of the project's own may raise anything
             return None
         return found

@@ -398,4 +398,21 @@ def test_a_permission_s_own_reads_are_its_user_s_too(
     assert set(told()) <= {"u3"}
 
 
+def test_all_are_asked_where_a_field_of_the_project_s_own_cannot_read_what_changed(
+    followed: Followed,
+    turning: Turning,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    followers = followed(ListedBinding)
+
+    def fail(value: Any) -> Any:
+        raise ArithmeticError
+
+    monkeypatch.setattr(Membership._meta.get_field("user"), "to_python", fail)
+    Membership.objects.filter(pk=3).delete()
+    turning.turn()
+    assert told() == [f"u{number}" for number in range(1, USERS + 1)]
+    assert followers[2].column("id") == []
+
+
 keep_out(globals())

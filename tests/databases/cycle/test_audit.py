@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
@@ -386,6 +387,27 @@ class TestAnAudit:
         assert turning.next_load().live is live
         turning.judge(audited)
         assert outcomes(turning) == {"moved": 1}
+
+    def test_is_given_up_at_the_end(
+        self, turning: Turning, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        turning.follow(part(category=1))
+        turning.turn()
+        began = threading.Event()
+
+        def read_for_long(queries: Any, recorder: Any, pacer: Any) -> Any:
+            began.set()
+            until = time.monotonic() + LOAD_SECONDS
+            while time.monotonic() < until:
+                pacer.pause()
+                time.sleep(0.001)
+            pytest.fail("nobody has told it to end")
+
+        monkeypatch.setattr(loader, "read_whole", read_for_long)
+        turning.begin_audit()
+        assert began.wait(LOAD_SECONDS)
+        turning.loader.stop()
+        assert turning.next_audit().comparison is None
 
     def test_that_waits_for_the_database_is_given_up_for_a_load(
         self, turning: Turning, each_database: str, monkeypatch: pytest.MonkeyPatch
