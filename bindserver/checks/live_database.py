@@ -65,10 +65,27 @@ IDLE = {
 DENIED = {"42501", 1142, 1143, 1227}
 """How databases say that a right is lacking: PostgreSQL's state, MariaDB's and MySQL's numbers."""
 
+ABSENT = {"42P01", 1146}
+"""How they say that there is no such table. SQLite says it in words alone."""
+
 
 def known_to_django(alias: str) -> Iterator[CheckMessage]:
     """Look at what the system checks ask a database."""
     yield from check_databases(databases=[alias])
+
+
+def tables_are_there(alias: str) -> Iterator[CheckMessage]:
+    """Look for tables that bindings read and nobody has made yet."""
+    connection = connections[alias]
+    if has_log(connection):
+        raise Irrelevant  # `triggers_are_in_place` tells it
+    read = sorted(reads_of(registry.all(), alias))
+    if missing := [table for table in read if _is_absent(alias, table)]:
+        yield checks.Warning(
+            f"Tables that bindings read are not there: {', '.join(missing)}.",
+            hint=f"Run `manage.py migrate{_option(alias)}` first.",
+            id="bindserver.W212",
+        )
 
 
 def log_is_installed(alias: str) -> Iterator[CheckMessage]:
@@ -287,6 +304,7 @@ def users_are_here(alias: str) -> Iterator[CheckMessage]:
 DATABASE: Mapping[str, LookAt] = {
     "bindings can be read": known_to_django,
     "WAL mode is on": sqlite_is_in_wal_mode,
+    "tables are there": tables_are_there,
     "the change log is installed": log_is_installed,
     "triggers are in place": triggers_are_in_place,
     "the log is purged": log_is_purged,
@@ -340,12 +358,33 @@ def _is_denied(alias: str, sql: str) -> bool:
     try:
         run(connections[alias], sql)
     except DatabaseError as problem:
-        if not _says_denied(problem):
+        if not (_says_denied(problem) or _says_absent(problem)):
             raise
-        return True
+        return _says_denied(problem)
+    return False
+
+
+def _is_absent(alias: str, table: str) -> bool:
+    """Return whether there is no such table, or view."""
+    connection = connections[alias]
+    try:
+        run(connection, _nothing_of(connection.ops.quote_name(table)))
+    except DatabaseError as problem:
+        if not (_says_denied(problem) or _says_absent(problem)):
+            raise
+        return _says_absent(problem)
     return False
 
 
 def _says_denied(problem: DatabaseError) -> bool:
     """Return whether a database's error is that a right is lacking."""
-    return bool(DENIED & {getattr(problem.__cause__, "sqlstate", None), *problem.args[:1]})
+    return bool(DENIED & _codes(problem))
+
+
+def _says_absent(problem: DatabaseError) -> bool:
+    """Return whether a database's error is that there is no such table."""
+    return bool(ABSENT & _codes(problem)) or str(problem).startswith("no such table")
+
+
+def _codes(problem: DatabaseError) -> set[Any]:
+    return {getattr(problem.__cause__, "sqlstate", None), *problem.args[:1]}

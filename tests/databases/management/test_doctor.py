@@ -67,6 +67,13 @@ class TestEveryDatabase:
         with override_settings(BINDSERVER={"CAPTURE": "signals"}):
             assert told("log_is_installed") == []
 
+    def test_tables_that_are_missing_are_told(self, opened: Program) -> None:
+        assert told("tables_are_there") == told("role_may") == ["ok"]
+        opened.run("ALTER TABLE app_word RENAME TO app_word_of_before")
+        assert told("tables_are_there") == ["W212"]
+        assert told("role_may") == ["ok"]
+        opened.run("ALTER TABLE app_word_of_before RENAME TO app_word")
+
     def test_all_is_in_order_with_one(self, opened: Program) -> None:
         install()
         names = ["log_is_installed", "triggers_are_in_place", "log_is_purged", "role_may"]
@@ -82,6 +89,7 @@ class TestEveryDatabase:
             opened.run(statement)
         assert statements
         assert told("triggers_are_in_place") == ["W204"]
+        assert told("tables_are_there") == []
 
     def test_a_log_that_nobody_purges_is_told(self, opened: Program) -> None:
         install()
