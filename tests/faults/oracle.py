@@ -367,7 +367,8 @@ def frame_past_outbox() -> None:
                 return False
             for frame in published.frames:
                 self._wire.write(frame.wire)
-            subscription.version = published.version
+            if subscription.state is SessionState.LIVE:
+                subscription.version = published.version
             return True
 
         return pass_by

@@ -460,7 +460,7 @@ class TestARelatedManager:
     def test_is_followed_like_any_row(self, turning: Turning) -> None:
         class Categorised(Binding[Product]):
             model = Product
-            event = "of_category"
+            event = "categorised"
             serializer_class = CategorisedSerializer
 
             def get_queryset(self) -> QuerySet[Any]:
