@@ -26,12 +26,17 @@ TELLS_PARTS = hasattr(AutoHTTPProtocol, "on_headers_complete")
 TOO_LONG = "The head of this request is too long: expected no more than %d bytes.\n"
 
 
+REST_SECONDS = 1.0
+"""For so long the rest of what is refused is read: a close before that could cut off the answer."""
+
+
 class HTTPProtocol(Protocol):
     """One connection, until it becomes a WebSocket's."""
 
     _unread = 0
     """How many bytes came since the parser has last handed anything on: it keeps them all, and
     copies what it has of a line with each piece that comes."""
+    _is_refused = False
 
     # The client and what is written to it.
 
@@ -57,6 +62,8 @@ class HTTPProtocol(Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent, unless there is no end of a head."""
+        if self._is_refused:
+            return
         self._unread += len(data)
         super().data_received(data)
         most = LINES * int(conf.MAX_HEADER_BYTES)
@@ -85,8 +92,7 @@ class HTTPProtocol(Protocol):
         Nobody would hear that the client has gone before it, or takes nothing of it: the transport
         tells one protocol alone.
         """
-        owes = self.cycle is not None and not self.cycle.response_complete
-        if owes or self.flow.write_paused:
+        if self._owes() or self.flow.write_paused:
             self.logger.warning("A WebSocket handshake came before an answer was read")
             self.transport.close()
             return
@@ -98,7 +104,13 @@ class HTTPProtocol(Protocol):
             b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
             b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
         )
-        owes = self.cycle is not None and not self.cycle.response_complete
-        if not owes:  # else it would stand in the middle of another answer
-            self.transport.write(head + b"content-length: %d\r\n\r\n" % len(said) + said)
-        self.transport.close()
+        if self._owes():  # this one would stand in the middle of another answer
+            self.transport.close()
+            return
+        self._is_refused = True
+        self.transport.write(head + b"content-length: %d\r\n\r\n" % len(said) + said)
+        self.loop.call_later(REST_SECONDS, self.transport.close)
+
+    def _owes(self) -> bool:
+        """Return whether the client waits for an answer."""
+        return self.cycle is not None and not self.cycle.response_complete
