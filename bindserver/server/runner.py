@@ -32,6 +32,7 @@ from bindserver.server.draining import (
     seconds_to_end,
 )
 from bindserver.server.members import Member
+from bindserver.server.requests import HTTPProtocol
 from bindserver.server.sockets import WebSocketProtocol
 from bindserver.server.supervisor import Succession, Supervisor
 from bindserver.server.worker import Worker
@@ -155,6 +156,7 @@ def _configure(plan: Plan, metrics: str | None) -> uvicorn.Config:
         factory=True,
         interface="asgi3",
         workers=plan.workers,
+        http=HTTPProtocol,
         ws=WebSocketProtocol,
         ws_max_size=int(conf.MAX_MESSAGE_BYTES),
         ws_per_message_deflate=False,

@@ -22,6 +22,7 @@ from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
 from bindserver.conf import conf
+from bindserver.server.transports import patient
 from bindserver.websocket.wire import WIRE
 
 VERSION = "13"
@@ -86,6 +87,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             logger=self.conn.logger,
         )
 
+    def connection_made(self, transport: Any) -> None:
+        """Called when there is a connection; what is asked of it for each frame is looked up
+        once."""
+        self._write, self._is_closing = transport.write, transport.is_closing
+        super().connection_made(patient(transport, self.loop))
+
+    def eof_received(self) -> None:
+        """Called when the client says no more: the connection is closed, as it ever was."""
+        self.transport.close()
+
     def handle_connect(self, event: Request) -> None:
         """Take a handshake, and tell the application the straight way to the socket."""
         super().handle_connect(event)
@@ -99,7 +110,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._is_full
             or self.close_sent
             or self.conn.state is not State.OPEN
-            or self.transport.is_closing()
+            or self._is_closing()
         )
 
     def pause_writing(self) -> None:
@@ -114,7 +125,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def write(self, data: bytes) -> None:
         """Write whole frames, behind all that was written before."""
-        self.transport.write(data)
+        self._write(data)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent; the first of it is the whole handshake."""
@@ -187,10 +198,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """
         if self._is_sent_away:
             raise ClientDisconnected
+        closes = message["type"] == "websocket.close" and not self.close_sent
+        if closes:
+            self.writable.set()  # a close need not wait until the client reads
         await super().send(message)
+        if closes and self._is_full and self.close_timer is not None:
+            self._give_up_soon()
         if self._goes_when_open and self.handshake_complete:
             self._goes_when_open = False
             self.shutdown()
+
+    def _give_up_soon(self) -> None:
+        """Wait no longer for a client that leaves what it is sent: it has had its time."""
+        assert self.close_timer is not None
+        self.close_timer.cancel()
+        seconds = min(self.close_timeout, conf.SLOW_CLIENT_SECONDS)
+        self.close_timer = self.loop.call_later(seconds, self.transport.abort)
 
     def _refuse(self) -> None:
         self.handshake_initiated = self.handshake_complete = self.close_sent = True
