@@ -33,7 +33,6 @@ from bindserver.cycle.inbox import Caller
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.commits import CommitGroups
-from bindserver.engine.events import Published
 from bindserver.engine.frames import Frame, FrameEncoder
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.ring import Delta
@@ -43,7 +42,6 @@ from bindserver.engine.view import View
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.query import Query
 from bindserver.queries.reads import Users
-from bindserver.websocket.consumer import BindingConsumer
 from tests.faults.oracle_databases import DATABASE_FAULTS, LOGS
 from tests.faults.oracle_relay import RELAY_FAULTS
 from tests.faults.oracle_shapes import SHAPE_FAULTS
@@ -357,25 +355,6 @@ def dear_views_answered_early() -> None:
     setattr(advance.Advance, "left", lambda self: set())
 
 
-def frame_past_outbox() -> None:
-    """A delta is written at once, whatever waits to be written before it."""
-
-    def passing(_: Any) -> Any:
-        def pass_by(self: BindingConsumer, number: int, published: Published) -> bool:
-            subscription = self._session.subscriptions.get(number)
-            if self._wire is None or subscription is None:
-                return False
-            for frame in published.frames:
-                self._wire.write(frame.wire)
-            if subscription.state is SessionState.LIVE:
-                subscription.version = published.version
-            return True
-
-        return pass_by
-
-    _patch(BindingConsumer, "_pass_by", passing)
-
-
 def mark_past_outbox() -> None:
     """The mark of a committed state is written at once, whatever waits to be written before it."""
 
@@ -417,7 +396,6 @@ FAULTS: dict[str, Callable[[], None]] = {
         dear_views_forgotten,
         mark_let_through_early,
         dear_views_answered_early,
-        frame_past_outbox,
         mark_past_outbox,
     )
 }

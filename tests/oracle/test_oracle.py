@@ -40,7 +40,6 @@ PATHS = {
     "mark_let_through_early": ("--profile", "lanes"),
     "dear_views_answered_early": ("--profile", "lanes", "--often", "reconnect,subscribe"),
     "arguments_left_out": ("--often", "subscribe"),
-    "frame_past_outbox": ("--profile", "narrow", "--often", "slow_reader,burst"),
     "owners_forgotten": ("--kinds", "read when asked,slot on a joined table"),
     "slow_reader_skipped": ("--profile", "narrow"),
     "window_s_edge_missed": ("--kinds", WINDOWS, "--often", "write"),
