@@ -27,6 +27,8 @@ class PatientTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
+        # What is called for each frame is found at once.
+        self.write, self.is_closing = transport.write, transport.is_closing
         self._looking: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
