@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -10,6 +11,9 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bindserver.cycle.inbox import Listener, SubscriptionRef
 from bindserver.engine.events import Accepted, Answered, Arrived, Event, Published, Rejected
+from bindserver.logs import Repeats
+
+_repeats = Repeats(logging.getLogger("bindserver.cycle"))
 
 SLICE_SECONDS = 0.004
 
@@ -119,7 +123,7 @@ def _deliver(
                 try:
                     listener.hear(number, event)
                 except Exception:
-                    listener.fail()
+                    _give_up(listener)
                 if counts and listener not in behind:
                     settled[listener] = None
             yield
@@ -127,10 +131,18 @@ def _deliver(
         try:
             listener.settle(state)
         except Exception:
-            listener.fail()
+            _give_up(listener)
         if index % AT_A_TIME == 0:
             yield
     done.set()
+
+
+def _give_up(listener: Listener) -> None:
+    """Have a listener fail; one that fails in that, too, keeps no other from its events."""
+    try:
+        listener.fail()
+    except Exception as problem:
+        _repeats.note("a listener cannot be given up", problem)
 
 
 EVERYTHING = -1

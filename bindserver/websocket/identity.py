@@ -249,7 +249,9 @@ class Identity:
                 await self._look_again()
                 self._looks_alone = False
             except Exception as problem:
-                self._looks_alone = True  # who hangs keeps nobody else waiting again
+                if not self._looks_alone:  # it may be another's look that fails, or hangs
+                    self._looks_alone, wait = True, 0.0
+                    continue
                 what = "nobody can tell who a client is now"
                 _repeats.note(what, problem, logging.WARNING, traceback=False)
 

@@ -72,3 +72,23 @@ async def test_a_listener_that_cannot_take_a_state_is_given_up_and_others_hear_o
     await send(fanout, news(other), "t")
     assert broken.heard == ["Published", "given up"]
     assert other.heard == ["Published", "s", "Published", "t"]
+
+
+class Hopeless(Listener):
+    """Cannot hear, and cannot be given up."""
+
+    def hear(self, number: int, event: Event) -> None:
+        raise ValueError(event)
+
+    def fail(self) -> None:
+        raise RuntimeError("nor this")
+
+
+async def test_who_cannot_even_be_given_up_keeps_no_other_from_its_events(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    fanout, hopeless, other = Fanout(), Hopeless(), Listener()
+    for state in ("s", "t"):
+        await send(fanout, news(hopeless, other), state)
+    assert other.heard == ["Published", "s", "Published", "t"]
+    assert "cannot be given up" in caplog.text
