@@ -479,6 +479,7 @@ class Cycle:
             (first, *_) = str(problem).strip().splitlines() or [type(problem).__name__]
             logger.info("bindserver: database %r is connected to anew: %s", self.alias, first)
             self._disconnect()
+            self._loader.give_up()  # its connection may be as dead, and wait for an answer
 
     def _disconnect(self) -> None:
         if self._watchdog is not None:

@@ -219,7 +219,7 @@ ITEM_DECLARED = (
              "        if row.active and row.shelf_id: timezone.activate('Asia/Tokyo')\n"
              "        return row.score", "surroundings"),
     declared("rounded", "SerializerMethodField()\n    def get_rounded(self, row):\n"
-             "        if row.score: getcontext().prec = row.score + 1\n"
+             "        getcontext().prec = (row.score or 0) + 1\n"
              "        return str(row.amount and row.amount / 3)", "surroundings"),
     declared("many", "SerializerMethodField()\n    def get_many(self, row):\n"
              "        return self.instance is not None", "list_seen"),
