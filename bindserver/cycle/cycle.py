@@ -468,18 +468,20 @@ class Cycle:
 
     def _renew_connection(self) -> None:
         """Let go of a connection that has died while nobody used it, as when the database was
-        restarted: that alone is no outage, and who asks now need not be refused."""
+        restarted: that alone is no outage, and who asks now need not be refused. Where there are
+        views it is one, and they are told."""
         connection = self._connection
         is_open = connection is not None and connection.connection is not None
-        if connection is None or not is_open or time.monotonic() < self._trusted_until:
+        if connection is None or not is_open or self._store.views():
+            return
+        if time.monotonic() < self._trusted_until:
             return
         try:
             database_of(connection.vendor).ask(connection)
-        except DATABASE_ERRORS as problem:
+        except Exception as problem:  # a driver's own, too
             (first, *_) = str(problem).strip().splitlines() or [type(problem).__name__]
             logger.info("bindserver: database %r is connected to anew: %s", self.alias, first)
             self._disconnect()
-            self._loader.give_up()  # its connection may be as dead, and wait for an answer
 
     def _disconnect(self) -> None:
         if self._watchdog is not None:
