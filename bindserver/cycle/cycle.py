@@ -69,9 +69,6 @@ NEVER = float("inf")
 BEAT_SECONDS = 2.0
 """How often probes want to know whether the database is there, where nobody asks it otherwise."""
 
-TRUSTED_SECONDS = 1.0
-"""For so long a connection counts as alive that has answered."""
-
 QUIET_SECONDS = 2.0
 """When nothing was written for so long, it counts as quiet."""
 
@@ -111,7 +108,6 @@ class Cycle:
         self._rung = False
         self._pulse = Pulse()
         self._beat_at = NEVER
-        self._trusted_until = 0.0
         self._thread = Supervised(
             f"bindserver-cycle-{alias}",
             f"cycle {alias}",
@@ -268,7 +264,6 @@ class Cycle:
     def _answered(self) -> None:
         """Called when the database has answered."""
         self._pulse.answered()
-        self._trusted_until = time.monotonic() + TRUSTED_SECONDS
         if self._beat_at < NEVER:
             self._beat_at = time.monotonic() + BEAT_SECONDS
 
@@ -320,7 +315,6 @@ class Cycle:
             with working, self._patience(conf.STALE_SECONDS):
                 moved = self._beat() if source is None else source.moved()
         except Exception:
-            self._trusted_until = 0.0
             return True  # the turn will meet the same error, and deal with it
         self._answered()
         if not moved:
@@ -473,8 +467,6 @@ class Cycle:
         connection = self._connection
         is_open = connection is not None and connection.connection is not None
         if connection is None or not is_open or self._store.views():
-            return
-        if time.monotonic() < self._trusted_until:
             return
         try:
             database_of(connection.vendor).ask(connection)

@@ -13,9 +13,8 @@ import pytest
 from tests.servers.test_resuming import resume
 from tests.support.postgresql import Cluster, PostgreSQLProgram, own_cluster
 from tests.support.postgresql_fixtures import make_templates
-from tests.support.probes import ready
 from tests.support.server import Server
-from tests.support.talk import Following, Talk, talking
+from tests.support.talk import Following, talking
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +26,6 @@ def cluster() -> Iterator[Cluster]:
 @pytest.fixture(scope="module")
 def own_template(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> str:
     return make_templates(cluster, tmp_path_factory.mktemp("own"))[True]
-
-
-async def followed(talk: Talk) -> Following:
-    """Have a client follow as ours do: who asks just when the loss is noticed is told to come
-    again."""
-    await talk.say("products")
-    while (message := await talk.hear())["data"].get("action") == "error":
-        assert message["data"]["payload"]["code"] == "unavailable"
-        await asyncio.sleep(AGAIN_SECONDS)
-        await talk.say("products")
-    return await talk.follow("products")
-
-
-AGAIN_SECONDS = 0.2
 
 
 class TestALostDatabase:
@@ -100,9 +85,8 @@ class TestALostDatabase:
             shutil.chown(path, data.owner(), data.group())
         backup.chmod(0o700)
         cluster.start()
-        await ready(own)
         async with talking(own.ws) as talk:
-            products = await followed(talk)
+            products = await talk.follow("products")
             program = PostgreSQLProgram(own.url)
             program.run("UPDATE app_product SET stock = 8")
             program.add_products(5, first=10)
