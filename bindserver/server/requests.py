@@ -42,7 +42,9 @@ class HTTPProtocol(Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Called when there is a connection."""
-        super().connection_made(patient(transport, self.loop))
+        self._patient = patient(transport, self.loop)
+        handed: Any = self._patient  # it does what transports do
+        super().connection_made(handed)
 
     def eof_received(self) -> None:
         """Called when the client says no more: the connection is closed, as it ever was."""
@@ -51,12 +53,12 @@ class HTTPProtocol(Protocol):
     def pause_writing(self) -> None:
         """Called when the client leaves more in the transport's buffer than should wait there."""
         super().pause_writing()
-        self.transport.watch()  # type: ignore[attr-defined]  # it is a patient one
+        self._patient.watch()
 
     def resume_writing(self) -> None:
         """Called when it has taken most of that."""
         super().resume_writing()
-        self.transport.rest()  # type: ignore[attr-defined]
+        self._patient.rest()
 
     # What the client says.
 

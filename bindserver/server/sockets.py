@@ -91,7 +91,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Called when there is a connection; what is asked of it for each frame is looked up
         once."""
         self._write, self._is_closing = transport.write, transport.is_closing
-        super().connection_made(patient(transport, self.loop))
+        handed: Any = patient(transport, self.loop)  # it does what transports do
+        super().connection_made(handed)
 
     def eof_received(self) -> None:
         """Called when the client says no more: the connection is closed, as it ever was."""

@@ -27,8 +27,6 @@ class PatientTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        # What is called for each frame is found at once.
-        self.write, self.is_closing = transport.write, transport.is_closing
         self._looking: asyncio.TimerHandle | None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -68,7 +66,7 @@ class PatientTransport:
             self._look_later()
 
 
-def patient(transport: Any, loop: asyncio.AbstractEventLoop) -> Any:
+def patient(transport: Any, loop: asyncio.AbstractEventLoop) -> PatientTransport:
     """Return a transport as a patient one, if it is none yet."""
     is_patient = isinstance(transport, PatientTransport)
     return transport if is_patient else PatientTransport(transport, loop)
