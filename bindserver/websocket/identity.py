@@ -31,7 +31,7 @@ from bindserver.queries.values import unwrapped
 from bindserver.user_code import contained_in_task
 from bindserver.websocket.handshake import headers_of
 from bindserver.websocket.session_users import user_of
-from bindserver.websocket.together import Call, in_thread, together
+from bindserver.websocket.together import Call, in_thread, in_usual_thread, together
 from bindserver.websocket.tokens import (
     NotProven,
     can_be_proved_again,
@@ -183,7 +183,7 @@ class Identity:
             self._adopt(found)
         raise NotProven("nobody is logged in")
 
-    async def _read_session(self, call: Call = in_thread) -> Credentials:
+    async def _read_session(self, call: Call = in_usual_thread) -> Credentials:
         """Return the session's user as the database has it now, not as it was at the handshake."""
         known = self._scope["session"]
         self._scope["session"] = known.__class__(known.session_key)
@@ -279,10 +279,10 @@ class Identity:
 
     async def _present(self, before: Credentials) -> Credentials:
         """Return who the same proof stands for now."""
-        call: Call = in_thread if self._looks_alone else together
         if before.by_session:
-            return await self._read_session(call)
+            return await self._read_session(in_usual_thread if self._looks_alone else together)
         if before.token is not None and can_be_proved_again():
+            call: Call = in_thread if self._looks_alone else together
             return _credentials(await prove(before.token, self._headers, call), before.token)
         return before
 

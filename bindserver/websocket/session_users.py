@@ -16,10 +16,10 @@ from django.contrib.auth import (
 from django.utils.crypto import constant_time_compare
 
 from bindserver.cycle.failure_log import is_of_proof
-from bindserver.websocket.together import Call, in_thread
+from bindserver.websocket.together import Call, in_usual_thread
 
 
-async def user_of(session: Any, call: Call = in_thread) -> Any:
+async def user_of(session: Any, call: Call = in_usual_thread) -> Any:
     """Return the user of a session as the database has it now, an anonymous one if it has none.
 
     It is as with `django.contrib.auth.get_user`, which however gives a session that a secret of

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,11 @@ from weakref import WeakKeyDictionary
 from channels.db import DatabaseSyncToAsync
 
 from bindserver.conf import conf
+from bindserver.forks import on_fork
 from bindserver.user_code import contained
+
+THREADS = 4
+"""So many goes may hang before the others wait for them."""
 
 AT_ONCE = 50
 """So many are asked about in one go at most: each waits for all of them."""
@@ -28,18 +33,35 @@ Outcome = tuple[Any, Exception | None]
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
-    """Call what may wait for the database, without holding up others that do.
+    """Call a project's code that may wait, without holding up others that do, in one of the threads
+    that all of these share.
 
     Raises:
         BindingError: it wants to end the thread.
         Exception: whatever it raises.
     """
+    return await DatabaseSyncToAsync(_held(function, args), thread_sensitive=False)()
+
+
+async def in_usual_thread(function: Callable[..., Any], *args: Any) -> Any:
+    """Call what reads the session of a client that comes, in the thread that Django's own sessions
+    are read in: functions that prove tokens may hold all the others.
+
+    Raises:
+        BindingError: it wants to end the thread.
+        Exception: whatever it raises.
+    """
+    return await DatabaseSyncToAsync(_held(function, args))()
+
+
+def _held(function: Callable[..., Any], args: tuple[Any, ...]) -> Callable[[], Any]:
+    """Return the call, which fails where it would end the thread."""
 
     def call() -> Any:
         with contained():
             return function(*args)
 
-    return await DatabaseSyncToAsync(call, thread_sensitive=False)()
+    return call
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +96,15 @@ class _Asked:
 
 
 class Together:
-    """Calls that are made together with others, as `in_thread` makes one."""
+    """Calls that are made together with others, in threads for nothing else: who comes, and whoever
+    proves tokens, neither waits for them nor holds them up."""
 
     def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin without threads, as a process must after a fork."""
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bindserver-looks")
         self._waiting: WeakKeyDictionary[asyncio.AbstractEventLoop, list[_Asked]]
         self._waiting = WeakKeyDictionary()
         self._going: set[asyncio.Task[None]] = set()
@@ -99,9 +127,23 @@ class Together:
     def _go(self, loop: asyncio.AbstractEventLoop) -> None:
         waiting = self._waiting.pop(loop)
         for start in range(0, len(waiting), AT_ONCE):
-            going = loop.create_task(_make(waiting[start : start + AT_ONCE]))
+            going = loop.create_task(self._make(waiting[start : start + AT_ONCE]))
             self._going.add(going)
             going.add_done_callback(self._going.discard)
+
+    async def _make(self, calls: Sequence[_Asked]) -> None:
+        wanted = [call for call in calls if not call.answer.done()]  # the others have left
+        make = DatabaseSyncToAsync(_made, thread_sensitive=False, executor=self._threads)
+        try:
+            outcomes = await make(wanted)
+        except Exception as problem:  # as where there are no threads to be had
+            outcomes = [(None, problem)] * len(wanted)
+        for call, outcome in zip(wanted, outcomes, strict=True):
+            call.tell(outcome)
+
+
+def _made(calls: Sequence[_Asked]) -> list[Outcome]:
+    return [call.made() for call in calls]
 
 
 def _patience() -> float:
@@ -110,15 +152,7 @@ def _patience() -> float:
     return min(LONGEST_SECONDS, min(others) / 20)
 
 
-async def _make(calls: Sequence[_Asked]) -> None:
-    wanted = [call for call in calls if not call.answer.done()]  # the others have left
-    try:
-        outcomes = await in_thread(lambda: [call.made() for call in wanted])
-    except Exception as problem:  # as where there are no threads to be had
-        outcomes = [(None, problem)] * len(wanted)
-    for call, outcome in zip(wanted, outcomes, strict=True):
-        call.tell(outcome)
-
-
 together = Together()
 """This process's."""
+
+on_fork(together.forget)

@@ -26,13 +26,13 @@ tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
 def goes(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return the goes that are begun, one item for each."""
     begun: list[Any] = []
-    usual = room.in_thread
+    usual = room._made
 
-    async def counted(function: Any) -> Any:
-        begun.append(function)
-        return await usual(function)
+    def counted(calls: Any) -> Any:
+        begun.append(calls)
+        return usual(calls)
 
-    monkeypatch.setattr(room, "in_thread", counted)
+    monkeypatch.setattr(room, "_made", counted)
     return begun
 
 
@@ -82,10 +82,10 @@ async def test_who_has_left_is_not_asked_about() -> None:
 
 
 async def test_where_no_thread_is_to_be_had_all_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def refused(function: Any) -> Any:
+    def refused(calls: Any) -> Any:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(room, "in_thread", refused)
+    monkeypatch.setattr(room, "_made", refused)
     call = Together()
     found = await asyncio.gather(call(abs, 1), call(abs, 2), return_exceptions=True)
     assert [type(problem) for problem in found] == [RuntimeError, RuntimeError]
@@ -99,7 +99,7 @@ async def test_whose_look_has_failed_is_looked_at_alone_until_it_succeeds(
     enough = asyncio.Event()
 
     async def look(session: Any, call: Any) -> Any:
-        ways.append("alone" if call is room.in_thread else "together")
+        ways.append("together" if call is room.together else "alone")
         if len(ways) == 4:
             enough.set()
         if is_broken:
