@@ -21,7 +21,7 @@ from bindserver.conf import conf
 from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.effects import Close, Effect, HubEffect, Prove
 from bindserver.engine.events import Event, Published, Rejected
-from bindserver.engine.frames import Frame
+from bindserver.engine.frames import BREATH_BYTES, Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
@@ -34,9 +34,6 @@ from bindserver.websocket.identity import Identity
 from bindserver.websocket.origins import origin_allowed, why_refused
 from bindserver.websocket.tokens import NotProven
 from bindserver.websocket.wire import WIRE, Wire
-
-BREATH_BYTES = 32 * 1024
-"""After a frame of more than this, other connections have their turn."""
 
 NOT_ALLOWED = "this origin is not allowed: see ORIGINS in the server's settings"
 """What a page is told; a reason has 123 bytes at most."""
@@ -58,6 +55,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self.loop = asyncio.get_running_loop()
         self._session = Session(conf.limits())
         self._wire: Wire | None = (scope.get("extensions") or {}).get(WIRE)
+        if self._wire is not None:
+            self._wire.attach(self._session.line)
         self._write_is_due = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -150,7 +149,9 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def settle(self, state: str) -> None:
         """Called when all frames of one committed state are here."""
-        if not self._session.settle_quietly():
+        if self._session.settle_quietly():
+            self._open_line()
+        else:
             self._perform(self._session.committed(state))
             self._write()
 
@@ -184,7 +185,9 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def _request(self, effect: HubEffect) -> None:
         try:
-            hub.request(SessionRequest(self, self._identity.caller, effect))
+            hub.request(
+                SessionRequest(self, self._identity.caller, effect, line=self._session.line)
+            )
         except Refusal as refusal:
             self.hear(effect.number, Rejected(code=refusal.code, detail=str(refusal)))
 
@@ -250,20 +253,21 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
     def _pass_by(self, number: int, published: Published) -> bool:
         """Write a small delta at once, if nothing waits before it; return whether that was so.
 
-        This is where one change reaches very many clients: the less is done here, the better.
+        This is how a client hears of changes that has several subscriptions, or a closed line.
         """
-        wire, frames = self._wire, published.frames
-        if wire is None or self._writer is not None or len(frames) > 1:
+        wire, frame = self._wire, published.small
+        if wire is None or frame is None or self._writer is not None or not wire.is_open():
             return False
-        (frame,) = frames
-        if frame.size > BREATH_BYTES or not wire.is_open():
-            return False
-        written = frame.wire
         if not self._session.pass_by(number, published.version):
             return False
-        wire.write(written)
-        self._connection.sent(frame.size)
+        wire.write(frame.wire)
+        self._session.line.sent(frame.size)
         return True
+
+    def _open_line(self) -> None:
+        """Have further deltas written without us, while the socket takes them."""
+        if self._writer is None and self._wire is not None and self._wire.is_open():
+            self._session.open_line()
 
     def _write_soon(self) -> None:
         """See that what waits is written in the loop's next step: in this one, the rest of a state
@@ -287,6 +291,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             self.fail()  # the frame is lost, and nothing after it can be right
         if self._session.has_work():
             self._writer = self.loop.create_task(self._write_all())
+        else:
+            self._open_line()
 
     def _write_at_once(self) -> None:
         """Write what the socket takes, but not much more than one big frame: other connections are
@@ -297,7 +303,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             if frame is None:
                 return
             wire.write(frame.wire)
-            self._connection.sent(frame.size)
+            self._session.line.sent(frame.size)
             written += frame.size
 
     async def _write_all(self) -> None:
@@ -312,7 +318,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             while (frame := self._next_frame()) is not None:
                 async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
                     await self._send({"type": "websocket.send", "text": frame.text})
-                self._connection.sent(frame.size)
+                self._session.line.sent(frame.size)
                 if frame.size > BREATH_BYTES:
                     await asyncio.sleep(0)  # sending need not have waited for anything
             return True
