@@ -27,6 +27,7 @@ from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
 from bindserver.hub.connections import ABNORMAL, Connection, connections
 from bindserver.hub.hub import hub
+from bindserver.hub.seats import Crowded, Seat
 from bindserver.logs import Repeats
 from bindserver.supervision import end_process_where_hopeless
 from bindserver.tracing import Span, span
@@ -61,6 +62,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closed_with: Close | None = None
+        self._seat: Seat | None = None
         self._identity = Identity(
             scope,
             end_all=lambda code: self._perform(self._session.end_all(code)),
@@ -81,6 +83,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             pass
         finally:
             self._identity.leave()
+            if self._seat is not None:
+                self._seat.leave()
             self._perform(self._session.gone())
             for task in (self._writer, self._closing):
                 if task is not None:
@@ -107,7 +111,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             self._connection.refuse("refused origins", "a page may not connect: %s", why)
             self._perform([Close(code=Closing.FORBIDDEN, reason=NOT_ALLOWED)])
             self._perform(self._session.gone())
-        else:
+        elif self._sit_down():
             await self._greet()
             await self._serve()
         if self._closed_with is not None:
@@ -206,6 +210,22 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     # Who the client is.
 
+    def _sit_down(self) -> bool:
+        """Have the connection counted, as that of who the client is by now; return whether there is
+        room. Else it is closed."""
+        try:
+            if self._seat is None:
+                self._seat = Seat(self._identity.owner)
+            else:
+                self._seat.change(self._identity.owner)
+        except Crowded as problem:
+            self._connection.refuse("crowded", "a client may not connect: %s", problem)
+            reason = f"too many connections ({problem.setting}); try again later"
+            self._perform([Close(code=Closing.TRY_LATER, reason=reason)])
+            self._perform(self._session.gone())
+            return False
+        return True
+
     async def _greet(self) -> None:
         """Take the handshake's own proof, and refuse a client whose proof is none."""
         try:
@@ -217,7 +237,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             _repeats.note("nobody can tell who a client is", problem)
             self._perform([Close(code=Closing.TRY_LATER, reason="try again later")])
         else:
-            self._let_in()
+            if self._sit_down():
+                self._let_in()
 
     def _let_in(self) -> None:
         headers = dict(self.scope.get("headers") or ())
@@ -245,6 +266,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             detail = "the server cannot tell who you are now; try again later"
             self._perform(session.not_authenticated(detail, effect.ref, Code.UNAVAILABLE))
         else:
+            if not self._sit_down():
+                return
             seconds = None if expires is None else int(expires)
             self._perform(session.authenticated(seconds, effect.ref))
 
