@@ -23,6 +23,7 @@ from websockets.streams import StreamReader
 
 from bindserver.conf import conf
 from bindserver.engine.line import Line
+from bindserver.server.mailbox import Gate, Mailbox
 from bindserver.server.transports import patient
 from bindserver.websocket.wire import WIRE
 
@@ -97,6 +98,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Thousands wait for something: in what is smaller than asyncio's own, and does the same.
+        self.queue = Mailbox()  # type: ignore[assignment]
+        self.writable = Gate()  # type: ignore[assignment]
         self._is_full = False
         self._is_sent_away = self._goes_when_open = False
         self.conn = Conversation(
@@ -238,11 +242,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if closes:
             self.writable.set()  # a close need not wait until the client reads
         await super().send(message)
+        if message["type"] == "websocket.accept":
+            self._forget_handshake()
         if closes and self._is_full and self.close_timer is not None:
             self._give_up_soon()
         if self._goes_when_open and self.handshake_complete:
             self._goes_when_open = False
             self.shutdown()
+
+    def _forget_handshake(self) -> None:
+        """Let go of what was read and said in it: the application has the headers in its scope. The
+        parser goes on in the function that holds the request."""
+        self.request.headers.clear()
+        del self.request, self.response
 
     def _give_up_soon(self) -> None:
         """Wait no longer for a client that leaves what it is sent: it has had its time."""

@@ -365,7 +365,7 @@ def mark_past_outbox() -> None:
         def told(self: Outbox, frame: Frame) -> bool:
             known = tell(self, frame)
             if known and frame.text.startswith('{"event":"$commit"'):
-                self._queue.rotate(1)
+                self._queue.insert(0, self._queue.pop())
             return bool(known)
 
         return told
