@@ -9,35 +9,25 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
-from types import MappingProxyType
 from typing import Any
 
-from django.db.models import Model
-
 from bindserver.bindings.binding import Binding
-from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
-from bindserver.conf import conf
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
 from bindserver.cycle.figures import EventFigures
-from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
-from bindserver.cycle.incarnations import incarnations
+from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
+from bindserver.cycle.view_rows import ViewRows, is_sorted
 from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
-from bindserver.cycle.windows import Held
-from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
-from bindserver.engine.frames import Frame, FrameEncoder
-from bindserver.engine.protocol import Subscribe, canonical
+from bindserver.engine.frames import FrameEncoder
+from bindserver.engine.protocol import canonical
 from bindserver.engine.ring import Delta
-from bindserver.engine.view import View
 from bindserver.exceptions import Refusal
 from bindserver.queries.query import Query
-from bindserver.queries.rows import Form, Rows
+from bindserver.queries.rows import Rows
 
-VERSION_BITS = 40
-"""A view may come to so many versions before they reach those of the next one."""
-_numbers, _views = count(), count()
+_views = count()
 
 
 class ViewState(Enum):
@@ -74,16 +64,6 @@ class Tick:
     at: float = -math.inf
 
 
-def is_sorted(query: Query) -> bool:
-    """Return whether a view's rows bring their places along. A window has places of its own."""
-    return query.sortable and query.window is None
-
-
-def held_for(query: Query) -> Held | None:
-    """Return what holds the rows of a query with a limit beside those that are shown."""
-    return None if query.window is None else Held(query.window)
-
-
 class LiveView:
     """One view, with its query, position and audience. The cycle's thread alone touches it.
 
@@ -104,7 +84,7 @@ class LiveView:
         readers: whoever waits for its rows once.
         given: whether the binding was given params.
         params: these in their canonical form, as JSON text.
-        held: where it has a limit, the rows that it has beside those that are shown.
+        rows: those that it holds.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for first rows while it is set aside.
         reading_since: when it was last begun to read it, on the monotonic clock.
@@ -120,17 +100,9 @@ class LiveView:
         "__weakref__",
         "_awaits_rows_of",
         "_awaits_since",
-        "_counted",
-        "_digest",
-        "_encoder",
-        "_fallbacks",
         "_held_at",
-        "_kept",
-        "_listed",
         "_look_at",
-        "_secret",
         "_state",
-        "_sync",
         "allowance",
         "armed_at",
         "audience",
@@ -138,19 +110,16 @@ class LiveView:
         "binding",
         "charge",
         "compared",
+        "encoder",
         "event",
         "failures",
+        "fallbacks",
         "figures",
         "given",
         "has_moved",
-        "held",
-        "incarnation",
-        "instances",
         "is_dropped",
-        "keys",
         "loaded",
         "loaded_at",
-        "modified",
         "moved_at",
         "number",
         "openings",
@@ -161,13 +130,14 @@ class LiveView:
         "refresh_at",
         "refusal",
         "retry_at",
+        "rows",
+        "secret",
         "shape",
         "stale",
         "superseded",
         "suspect",
         "tick",
         "used_at",
-        "view",
     )
 
     def __init__(
@@ -186,7 +156,6 @@ class LiveView:
         self.event = binding.event
         self.figures = figures or EventFigures()
         self.figures.views += 1
-        self._counted = 0, 0
         self.binding = type(binding)
         self._look_at = look_at
         self._state = ViewState.NEW
@@ -212,19 +181,19 @@ class LiveView:
         self.is_dropped = False
         self.behind_since: float | None = None
         self.used_at = time.monotonic()
-        self.modified = time.time()
-        self._secret = secret
-        self._fallbacks = fallbacks
+        self.secret = secret
+        self.fallbacks = fallbacks
         self.params = canonical(binding.wire_params)
         takes_params = bool(type(binding).params)
-        self._encoder = FrameEncoder(
+        self.encoder = FrameEncoder(
             event=binding.event or "",
             params=self.params if takes_params else None,
             key=query.key,
         )
         self._held_at: Position | None = NOWHERE
         self.compared = NOWHERE
-        self.forget()
+        self.loaded_at = -math.inf
+        self.rows = ViewRows(query, self.figures)
 
     @property
     def state(self) -> ViewState:
@@ -369,8 +338,7 @@ class LiveView:
             self.superseded = True
             self.loaded_at = -math.inf
             self.suspect = False
-            self.held = held_for(query)
-            self._sync.clear()
+            self.rows.adopt(query)
             self.tick = Tick()
             if self.state is not ViewState.FAILED:
                 self.state = ViewState.NEW
@@ -392,7 +360,7 @@ class LiveView:
     def tracked(self) -> Collection[Hashable]:
         """The primary keys of the rows that it holds, shown or not; another object after they were
         read whole."""
-        return self.keys if self.held is None else self.held.window.known
+        return self.rows.tracked
 
     @property
     def tables(self) -> frozenset[str]:
@@ -403,20 +371,7 @@ class LiveView:
     def forget(self) -> None:
         """Forget the rows and the ring, as if it had never been read."""
         self.loaded_at = -math.inf
-        self.view = View(
-            sortable=is_sorted(self.query),
-            ring_bytes=conf.RING_BYTES if self.query.form is Form.JSON else 0,
-            first_version=next(_numbers) << VERSION_BITS,
-        )
-        self._count()
-        self.held = held_for(self.query)
-        self.incarnation = incarnations.next()
-        self.keys: dict[Hashable, Key] = {}
-        self.instances: dict[Key, Model] = {}
-        self._sync: dict[int, tuple[Position, tuple[Frame, ...]]] = {}
-        self._digest: str | None = None
-        self._listed: tuple[int | None, Mapping[Key, str]] = (None, {})
-        self._kept: Mapping[Key, Model] | None = None
+        self.rows.forget(self.query)
 
     def empty(self) -> None:
         """Be as if it had never had rows: there is no room for them."""
@@ -429,16 +384,11 @@ class LiveView:
         self.is_dropped = True
         self._look_at = _nobody
         self.figures.views -= 1
-        self._count()
-
-    @property
-    def frames_bytes(self) -> int:
-        """About how many bytes the frames take that it keeps of its rows."""
-        return sum(frame.size for _, frames in self._sync.values() for frame in frames)
+        self.rows.drop()
 
     def mark_suspect(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""
-        self.modified = time.time()
+        self.rows.modified = time.time()
         self.read_again()
 
     def read_again(self) -> None:
@@ -455,12 +405,12 @@ class LiveView:
             position: the state that they are of.
             began: when a big load of them began, on the monotonic clock.
         """
-        self.loaded_at = -math.inf if began is None else began
+        self.loaded_at, held = -math.inf if began is None else began, self.rows.held
         seconds = self.query.refreshed_after
         read_at = self.reading_since if began is None else began
         old_at = math.inf if seconds is None else read_at + seconds
         self.refresh_at = min(old_at, self.query.fresh_until)
-        delta = self.show(rows if self.held is None else self.held.load(rows), position)
+        delta = self.show(rows if held is None else held.load(rows), position)
         self.compared = position
         if began is not None and self.behind_since is not None:
             self.behind_since = began
@@ -473,11 +423,8 @@ class LiveView:
 
     def show(self, rows: Rows, position: Position) -> Delta | None:
         """Take all rows that are shown at a position, in order."""
-        delta = self.view.load(rows.fresh)
-        self.keys = dict(rows.keys)
-        self.instances = dict(rows.instances)
+        delta = self.rows.load(rows)
         self.position = position
-        self._changed(delta)
         return delta
 
     def step(
@@ -498,81 +445,9 @@ class LiveView:
             listed: as for `engine.view.View.step`.
             after: the same.
         """
-        gone_keys = {self.keys[pk] for pk in gone if pk in self.keys}
-        for pk, key in rows.keys.items():
-            if self.keys.get(pk, key) != key:
-                gone_keys.add(self.keys[pk])
-        delta = self.view.step(fresh=rows.fresh, gone=gone_keys, listed=listed, after=after)
-        for pk in gone:
-            self.keys.pop(pk, None)
-        self.keys.update(rows.keys)
-        for key in gone_keys:
-            self.instances.pop(key, None)
-        self.instances.update(rows.instances)
+        delta = self.rows.step(rows, gone, listed=listed, after=after)
         self.position = position
-        self._changed(delta)
         return delta
-
-    def _changed(self, delta: Delta | None) -> None:
-        if delta is not None:
-            self._count()
-            self.modified = time.time()
-            self._digest = None
-            self._kept = None
-            self._sync.clear()
-
-    def _count(self) -> None:
-        """Have its event's figures tell what it holds now."""
-        now = (0, 0) if self.is_dropped else (len(self.view), self.view.bytes)
-        self.figures.rows += now[0] - self._counted[0]
-        self.figures.bytes += now[1] - self._counted[1]
-        self._counted = now
-
-    def cursor(self) -> str:
-        """Return the cursor of its present state."""
-        return cursors.dump(
-            cursors.Cursor(
-                fingerprint=self.query.fingerprint,
-                position=self.position,
-                incarnation=self.incarnation,
-                version=self.view.version,
-            ),
-            self._secret,
-        )
-
-    def delta_frames(self, delta: Delta) -> tuple[Frame, ...]:
-        """Return a delta's frames; `ok` for an empty one."""
-        return self._encoder.delta(delta, self.cursor())
-
-    def sync_frames(self, page_size: int) -> tuple[Frame, ...]:
-        """Return the frames of all its rows, made once for each page size and version; the cursor
-        is of the present position, since others write, and the log is purged behind them."""
-        position, frames = self._sync.get(page_size, (None, ()))
-        if not frames:
-            frames = self._encoder.sync(self.view.texts(), self.cursor(), page_size)
-        elif position != self.position:
-            frames = self._encoder.renewed(frames, self.cursor())
-        if len(self.audience) + len(self.openings) > 1:  # of one alone nobody asks again
-            self._sync[page_size] = self.position, frames
-        return frames
-
-    def stale_frame(self) -> Frame:
-        """Return the frame that says that its rows may be old."""
-        return self._encoder.stale()
-
-    def ok_frame(self) -> Frame:
-        """Return the frame that says that its rows are the present ones."""
-        return self.delta_frames(Delta(version=self.view.version, deletes=(), puts=()))[0]
-
-    def cursor_of(self, message: Subscribe) -> cursors.Cursor | None:
-        """Return the state of this view that a client has, None for one that names none of it."""
-        cursor = cursors.load(message.cursor, self._secret, self._fallbacks)
-        known = cursor is not None and cursor.fingerprint == self.query.fingerprint
-        return cursor if known else None
-
-    def opening(self, ref: SubscriptionRef, message: Subscribe) -> Opening:
-        """Return how a subscription waits for its first answer, from nothing or from its state."""
-        return Opening(ref, message, resumes=self.cursor_of(message) is not None)
 
     def take_openings(self, *, asked_before: float = math.inf) -> list[Opening]:
         """Return those who began to wait for a first answer before a time; they wait no more."""
@@ -580,22 +455,19 @@ class LiveView:
         self.openings = [opening for opening in self.openings if opening.at >= asked_before]
         return taken
 
-    def give_readers(
-        self, proves: Callable[[Position, Position], bool], *, asked_before: float = math.inf
-    ) -> None:
-        """Answer those who wait for its rows once, and whom they are new enough for.
+    def take_readings(
+        self, proves: Callable[[Position, Position], bool], *, asked_before: float
+    ) -> list[Reading]:
+        """Return those who wait for its rows once, whom they are new enough for and who began to
+        before a time; they wait no more.
 
         Args:
             proves: as a source's `proves`.
-            asked_before: answers only those who asked before this time.
+            asked_before: the time.
         """
-        ready = [r for r in self.readers if r.at < asked_before and proves(self.compared, r.asked)]
-        self.readers = [r for r in self.readers if r not in ready]
-        for reading in ready:
-            if isinstance(reading.request, SnapshotRequest):
-                reading.request.give(self.snapshot())
-            else:
-                reading.request.give(self.model_rows())
+        taken = [r for r in self.readers if r.at < asked_before and proves(self.compared, r.asked)]
+        self.readers = [r for r in self.readers if r not in taken]
+        return taken
 
     def leave(self, viewer: object) -> list[Reading]:
         """Return those who wait for rows once as this viewer; they wait no more."""
@@ -610,35 +482,3 @@ class LiveView:
             reading.request.fail(problem)
         self.readers.clear()
         self._look_at(self)
-
-    def snapshot(self) -> Snapshot:
-        """Return its rows as HTTP serves them."""
-        return Snapshot(
-            rows=self._listing(),
-            key=self.query.key,
-            cursor=self.cursor(),
-            digest=self._content(),
-            modified=self.modified,
-            dicts=self.query.columns is not None,
-        )
-
-    def _listing(self) -> Mapping[Key, str]:
-        """Return the rows by key in order, made once for each version; nobody may change it."""
-        version, listing = self._listed
-        if version != self.view.version:
-            listing = MappingProxyType({key: self.view.rows[key] for key in self.view.keys()})
-            self._listed = (self.view.version, listing)
-        return listing
-
-    def model_rows(self) -> ModelRows[Model]:
-        """Return its rows as Python is given them."""
-        if self._kept is None:
-            self._kept = {key: self.instances[key] for key in self.view.keys()}
-        dicts = self.query.columns is not None
-        return model_rows(self.query.model, self._kept, self._content(), self.modified, dicts=dicts)
-
-    def _content(self) -> str:
-        """Return a text that is equal for equal rows."""
-        if self._digest is None:
-            self._digest = digest_of(self.view.texts())
-        return self._digest

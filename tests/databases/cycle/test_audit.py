@@ -19,11 +19,11 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.capture.log_source import LogSource
-from bindserver.cycle import loader
+from bindserver.cycle import loading
 from bindserver.cycle.auditor import in_words
 from bindserver.cycle.claims import Claim, Kind
 from bindserver.cycle.inbox import Caller, ReadRequest, SnapshotRequest
-from bindserver.cycle.loader import Audited, Wanted
+from bindserver.cycle.load_messages import Audited, Wanted
 from bindserver.exceptions import QueryTimeout
 from tests.app.bindings import CatalogueBinding, CheapBinding, PartBinding, TaggedBinding
 from tests.app.models import Booking, Product, Tag
@@ -151,8 +151,8 @@ class TestALostChange:
         turning.ask(request)
         turning.turn()
         (live,) = turning.views()
-        right = live.view.rows[10]
-        live.view.rows[10] = "what was before"
+        right = live.rows.view.rows[10]
+        live.rows.view.rows[10] = "what was before"
         turning.audit()
         later = SnapshotRequest(binding=PartBinding, caller=Caller(), params={"category": 1})
         turning.ask(later)
@@ -164,14 +164,14 @@ class TestALostChange:
         turning.ask(ReadRequest(instance=part(category=1)))
         turning.turn()
         (live,) = turning.views()
-        right = live.view.rows[10]
+        right = live.rows.view.rows[10]
         turning.audit()
-        live.view.rows[10] = "what was before"
+        live.rows.view.rows[10] = "what was before"
         turning.audit()
         assert outcomes(turning) == {"same": 1, "different": 1}
         turning.ask(ReadRequest(instance=part(category=1)))
         turning.turn()
-        assert live.view.rows[10] == right
+        assert live.rows.view.rows[10] == right
 
 
 class Held:
@@ -317,13 +317,13 @@ class TestWhatMayDiffer:
         turning.turn()
         (live,) = turning.views()
         assert {"red", "blue"} == set(tagged.column("tags")[0])
-        first = next(iter(live.view.rows))
-        text = live.view.rows[first]
+        first = next(iter(live.rows.view.rows))
+        text = live.rows.view.rows[first]
         swapped = text.replace("red", "x").replace("blue", "red").replace("x", "blue")
-        live.view.rows[first] = swapped
+        live.rows.view.rows[first] = swapped
         turning.audit()
         assert differences(turning) == {"list_order": 1}
-        assert live.view.rows[first] == text
+        assert live.rows.view.rows[first] == text
         assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
     def test_rows_that_may_be_old_are_not_audited(self, turning: Turning) -> None:
@@ -371,7 +371,7 @@ class TestAnAudit:
         turning.follow(part(category=1))
         turning.turn()
         (live,) = turning.views()
-        usual = loader.read_whole
+        usual = loading.read_whole
 
         def read_whole(queries: Any, recorder: Any, pacer: Any) -> Any:
             if queries[0] is live.query:
@@ -380,7 +380,7 @@ class TestAnAudit:
             assert pacer.expired()
             raise QueryTimeout("the time is over")
 
-        monkeypatch.setattr(loader, "read_whole", read_whole)
+        monkeypatch.setattr(loading, "read_whole", read_whole)
         turning.begin_audit()
         audited = turning.next_audit()
         assert audited.made_way
@@ -403,7 +403,7 @@ class TestAnAudit:
                 time.sleep(0.001)
             pytest.fail("nobody has told it to end")
 
-        monkeypatch.setattr(loader, "read_whole", read_for_long)
+        monkeypatch.setattr(loading, "read_whole", read_for_long)
         turning.begin_audit()
         assert began.wait(LOAD_SECONDS)
         turning.loader.stop()
@@ -415,7 +415,7 @@ class TestAnAudit:
         turning.follow(part(category=1))
         turning.turn()
         (live,) = turning.views()
-        usual, waits = loader.read_whole, threading.Event()
+        usual, waits = loading.read_whole, threading.Event()
 
         def read_whole(queries: Any, recorder: Any, pacer: Any) -> Any:
             if queries[0] is live.query:
@@ -425,7 +425,7 @@ class TestAnAudit:
                 cursor.execute(ENDLESS[each_database])
             raise AssertionError
 
-        monkeypatch.setattr(loader, "read_whole", read_whole)
+        monkeypatch.setattr(loading, "read_whole", read_whole)
         turning.begin_audit()
         assert waits.wait(LOAD_SECONDS)
         turning.loader.load(Wanted(lives=[live], since=live.position, durable=True))

@@ -16,7 +16,7 @@ from bindserver import Binding
 from bindserver.cycle.failures import LOCKED_SECONDS
 from bindserver.cycle.inbox import Caller, ReadRequest, SessionRequest, SnapshotRequest
 from bindserver.cycle.live_view import ViewState
-from bindserver.cycle.loader import Loaded, Wanted
+from bindserver.cycle.load_messages import Loaded, Wanted
 from bindserver.engine.cursor import load
 from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
@@ -219,8 +219,8 @@ class TestTurns:
             Product.objects.filter(pk=10).update(**write)
             turning.turn()
             one, other = turning.views()
-            assert one.keys == other.keys
-            assert one.keys is not other.keys
+            assert one.rows.keys == other.rows.keys
+            assert one.rows.keys is not other.rows.keys
             assert both[0].replica.rows == both[1].replica.rows
 
 
