@@ -43,7 +43,7 @@ from tests.support.mariadb import MariaDB
 from tests.support.metrics import scraped_until
 from tests.support.postgresql import Cluster, own_cluster
 from tests.support.postgresql_fixtures import make_templates
-from tests.support.process import get
+from tests.support.process import PATIENCE_SECONDS, get
 from tests.support.server import Server
 from tests.support.talk import talking
 
@@ -321,7 +321,7 @@ class TestAWatchdog:
         assert "bindserver-watchdog" in names
         (thread,) = (t for t in threading.enumerate() if t.name == "bindserver-watchdog")
         watchdog.close()
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
         assert not thread.is_alive()
 
 
@@ -352,7 +352,7 @@ def loading(
         now = log_of(connections["default"]).position()
         loaders.append(Loader("default", done.put))
         loaders[-1].load(Wanted(lives=[live], since=now, durable=True))
-        assert begun.wait(10)
+        assert begun.wait(PATIENCE_SECONDS)
         return loaders[-1], done
 
     yield begin
@@ -383,5 +383,5 @@ class TestALoader:
         loader, _ = loading(endless)
         stopping = threading.Thread(target=loader.stop, daemon=True)
         stopping.start()
-        stopping.join(20)
+        stopping.join(PATIENCE_SECONDS)
         assert not stopping.is_alive()

@@ -366,12 +366,12 @@ def test_who_waits_for_a_big_view_is_asked_again_before_it_is_served(
 
     def slow(*args: Any) -> Any:
         began.set()
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(60)
         return load(*args)
 
     monkeypatch.setattr(Loader, "_load", slow)
     answer = shaky.snapshot(ShakyBinding, Caller(), {})
-    assert began.wait(10)
+    assert began.wait(60)
     Tag.objects.create(name="closed")
     with pytest.raises(Unauthenticated):
         answer.result(timeout=60)

@@ -135,9 +135,16 @@ class Process:
 
 
 def pause(pid: int) -> None:
-    """Have a process do nothing, and return when all its threads do."""
+    """Have a process do nothing, and return when all its threads do.
+
+    Raises:
+        TimeoutError: some go on; perhaps somebody has ended the pause meanwhile.
+    """
     os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + PATIENCE_SECONDS
     while not all(_is_stopped(task) for task in Path(f"/proc/{pid}/task").iterdir()):
+        if time.monotonic() > until:
+            raise TimeoutError(f"process {pid} does not stop")
         time.sleep(0.001)
 
 

@@ -187,7 +187,7 @@ async def test_without_a_lifespan_a_check_that_fails_is_logged_and_keeps_nobody_
     gate = threading.Event()
 
     def check() -> list[str]:
-        assert gate.wait(10)
+        assert gate.wait(60)
         raise RuntimeError
 
     inner: Any = Recorder()

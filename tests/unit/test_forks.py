@@ -20,11 +20,11 @@ def test_a_fork_waits_until_nobody_works_and_lets_nobody_begin_meanwhile() -> No
         with gate:
             seen.append(name)
             entered.set()
-            leave.wait(10)
+            leave.wait(60)
 
     first = threading.Thread(target=work, args=["first"])
     first.start()
-    entered.wait(10)
+    entered.wait(60)
 
     def fork() -> None:
         gate.close()
@@ -38,12 +38,12 @@ def test_a_fork_waits_until_nobody_works_and_lets_nobody_begin_meanwhile() -> No
     second.start()
     assert seen == ["first"]
     leave.set()
-    closing.join(10)
+    closing.join(60)
     assert seen == ["first", "forked"]
     gate.open()
-    second.join(10)
+    second.join(60)
     assert seen == ["first", "forked", "second"]
-    first.join(10)
+    first.join(60)
 
 
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
@@ -56,7 +56,7 @@ def test_a_child_may_work_whatever_its_parent_was_at() -> None:
     held, done = threading.Event(), threading.Event()
     thread = threading.Thread(target=hold)
     thread.start()
-    held.wait(10)
+    held.wait(60)
     child = os.fork()
     if child == 0:
         with working:
