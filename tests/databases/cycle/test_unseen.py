@@ -172,6 +172,37 @@ def test_big_views_arrive_for_a_role_that_only_reads_and_has_missed_something(
         owner.execute("DROP ROLE spectator")
 
 
+def test_a_table_that_stays_unseen_begins_one_epoch_and_one_that_is_new_none(
+    turning: Turning, refuse: Any
+) -> None:
+    turning.follow(WordBinding(), "text")
+    turning.turn()
+    epochs = [turning.source.position().epoch]
+    refuse(on=True)
+    turning.source.prepare([*turning.source._tables, "django_session"])
+    epochs.append(turning.source.position().epoch)
+    drop_triggers("app_word")
+    for _ in range(3):
+        turning.try_triggers_again()
+        turning.turn()
+        epochs.append(turning.source.position().epoch)
+    assert turning.source.unseen() == {"app_word", "django_session"}
+    assert epochs == [epochs[0], epochs[0], *[epochs[-1]] * 3]
+    assert epochs[-1] != epochs[0]
+
+
+def test_a_new_table_to_watch_moves_no_view_that_does_not_read_it(turning: Turning) -> None:
+    words, tags = turning.follow(WordBinding(), "text"), turning.follow(TagBinding())
+    turning.turn()
+    turning.turn()
+    turning.statements.clear()
+    turning.source.prepare([*turning.source._tables, "django_session"])
+    assert turning.source.watches(["django_session"])
+    turning.turn()
+    assert not any('"app_' in sql or "`app_" in sql for sql in turning.statements)
+    assert words.told() == tags.told() == ["sync"]
+
+
 def test_a_server_that_may_not_install_leaves_the_schema_and_says_what_to_run(
     turning: Turning, caplog: pytest.LogCaptureFixture
 ) -> None:
