@@ -254,20 +254,21 @@ class Machine:
             await self.until_equal()
         self.history.blind = False
 
-    async def _until_noticed(self, before: list[Any]) -> None:
+    async def _until_noticed(self, before: list[str]) -> None:
         until = time.monotonic() + NOTICE_SECONDS
         while len(now := self._watched()) < len(before) or now == before:
             if time.monotonic() > until:
                 break  # nobody needs the table now
             await asyncio.sleep(0.02)
 
-    def _watched(self) -> list[Any]:
+    def _watched(self) -> list[str]:
         """Return what is written down of tables and their triggers, where that tells anything."""
         if not self.dialect.notices_late:
             return []
-        kept = "SELECT name, value FROM bindserver_meta WHERE name LIKE 'table:%'"
+        tables = "SELECT name, value FROM bindserver_meta WHERE name LIKE 'table:%'"
         triggers = "SELECT trigger_name, created FROM information_schema.triggers"
-        return sorted(self.writer.session.rows(f"{kept} UNION ALL {triggers}"))
+        rows = self.writer.session.rows
+        return sorted(repr(row) for sql in (tables, triggers) for row in rows(sql))
 
     async def pause(self) -> None:
         """Let the clients read for a moment."""

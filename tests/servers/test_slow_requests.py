@@ -29,17 +29,15 @@ SLOW = {
     "drips a body": (POST % 100_000, b"x"),
     "drips a second head": (GET + GET[:20], b"x"),
     "drips a chunk": (
-        b"POST /bindings/products/ HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffff\r\n",
+        POST.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") + b"ffff\r\n",
         b"x",
     ),
 }
-COMMANDS = {
-    "ours": None,
-    "h11": [
-        *("uvicorn", "--port", "PORT", "--http", "tests.support.h11_requests:HTTPProtocol"),
-        "tests.asgi:application",
-    ],
+TOLD = {
+    *("sends half a head", "drips a head", "drips a line", "drips a second head"),
+    *("sends half a handshake", "drips a handshake"),
 }
+"""Those that are told why."""
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +79,7 @@ def test_one_that_does_not_end_its_request_is_let_go_of(server: Server, name: st
     said, drip = SLOW[name]
     with saying(server, said) as sock:
         answer = heard(sock, drip)
-    assert answer.startswith(b"HTTP/1.1 408") is (
-        "head" in name or "hand" in name or "line" in name
-    )
+    assert (b"HTTP/1.1 408 Request Timeout" in answer) is (name in TOLD)
     until(lambda: held(server) == 0)
     assert "Traceback" not in server.log.read_text()
 
@@ -105,7 +101,6 @@ def test_who_waits_for_an_answer_or_sends_on_is_not_cut_off(server: Server) -> N
             sock.sendall(b"x" * piece)
         sock.settimeout(PATIENCE_SECONDS)
         assert sock.recv(65536).startswith(b"HTTP/1.1 4")
-    assert "does not come" not in b"".decode()
 
 
 def test_an_idle_connection_is_left_to_keepalive(server: Server) -> None:

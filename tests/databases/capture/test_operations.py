@@ -98,7 +98,7 @@ def test_a_database_that_the_project_s_routers_keep_the_app_from_is_passed_over(
     assert not bare.installed()
 
 
-def test_what_a_migration_took_away_is_put_back_and_any_row_of_it_may_have_changed(
+def test_what_a_migration_took_away_is_put_back_and_counts_as_changed(
     log: Log,
 ) -> None:
     position = log.position()
