@@ -367,8 +367,8 @@ class TestMigrations:
         with server:
             async with talking(server.ws) as talk:
                 again = await talk.follow("categories", cursor=cursor, held=[1])
-                assert again.actions == ["delta"]
-                assert again.column("id") == [1, 2, 3]
+                assert again.actions == ["batch"]  # what differs, and no sync
+                assert {2, 3} <= set(again.column("id"))
 
     @staticmethod
     def rebuild(program: Program) -> None:
