@@ -38,6 +38,10 @@ SQLITE_OPTIONS = {
 }
 """SQLite as many readers beside a writer want it."""
 
+CONNECT_SECONDS = 5
+"""How long connecting to a database may take, where its URL does not say: drivers wait for minutes
+for one that hangs."""
+
 REDIS_CONNECTIONS = 100
 """How many connections to Redis a process has at most; `?max_connections=` in the URL wins."""
 
@@ -131,7 +135,8 @@ class Environment:
             raise ImproperlyConfigured(f"{name}: {path}: {problem.strerror}.") from None
 
     def database(self, name: str, default: str) -> dict[str, Any]:
-        """Return the database that a URL names, with SQLite set up for many readers.
+        """Return the database that a URL names, with SQLite set up for many readers, and others
+        given up that do not answer.
 
         Raises:
             ImproperlyConfigured: the URL is none, or lacks the database's name. It is not quoted,
@@ -146,6 +151,9 @@ class Environment:
             raise ImproperlyConfigured(f"{name} lacks the name of a database. It is {DATABASES}.")
         if database["ENGINE"] == "django.db.backends.sqlite3":
             database["OPTIONS"] = SQLITE_OPTIONS | database.get("OPTIONS", {})
+        elif "service" not in database.get("OPTIONS", {}):  # whose file may say so
+            soon = {"connect_timeout": CONNECT_SECONDS}
+            database["OPTIONS"] = soon | database.get("OPTIONS", {})
         return database
 
     def channel_layers(self, name: str) -> dict[str, Any]:

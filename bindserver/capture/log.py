@@ -70,7 +70,10 @@ class Log(Protocol):
         """Return the statements by which `install` would bring the triggers in place."""
 
     def install(self, tables: Collection[Tracked], *, whole: bool = True) -> list[str]:
-        """Bring log and triggers in place, and begin a new epoch if anything was missing.
+        """Bring log and triggers in place.
+
+        Where a table's triggers were missing, the log says from then on that any row of the table
+        may have changed; where the log was, a new epoch begins.
 
         Args:
             tables: the tables to watch; what is watched already stays so.

@@ -76,7 +76,7 @@ class LogSource:
 
     def _see_to_triggers(self, tables: Collection[str]) -> None:
         self._commit_mark = self._log.commit_mark()
-        mark = self._log.schema_mark()
+        mark, unseen = self._log.schema_mark(), self.unseen()
         self._schema_at = time.monotonic() + SCHEMA_SECONDS
         if mark != self._schema_mark or time.monotonic() >= self._retry_at:
             if not self._log.installed():
@@ -89,7 +89,7 @@ class LogSource:
             return
         wanted = tracked(self._tables | unknown, self._columns.by_table())
         missing = self._log.missing(wanted)
-        if missing and self._install(missing):
+        if missing and self._install(missing, unseen):
             mark = None  # the schema is another now: look once more
         self._log.accept(wanted)
         watched = [item for item in wanted if item.table not in self._cannot_watch]
@@ -110,16 +110,20 @@ class LogSource:
         read = self._columns.of(table)
         return table in self._tables and read is not None and read <= watched
 
-    def _install(self, missing: Collection[Tracked]) -> bool:
+    def _install(self, missing: Collection[Tracked], unseen: Collection[str]) -> bool:
         """Install triggers, one table's failure not another's; return whether any were.
 
-        A table of which a column was missed is watched whole from then on: a new epoch for each
-        column that turns out to be read would have clients get all rows again and again.
+        A table of which a column was missed is watched whole from then on: with each column that
+        turns out to be read, clients would get all of its rows again.
+
+        Args:
+            missing: the tables that lack some.
+            unseen: those of them that did so before.
         """
         installed = False
         if conf.RUNTIME_INSTALL:
             names = ", ".join(item.table for item in missing)
-            logger.warning("bindserver: installing missing triggers on %s; a new epoch", names)
+            logger.warning("bindserver: installing missing triggers on %s", names)
         narrow = self._log.columns(missing)
         missing = [_or_whole(item, narrow.get(item.table)) for item in missing]
         for item in missing:
@@ -130,10 +134,11 @@ class LogSource:
                 raise
             except CaptureError as problem:
                 self._cannot_watch.add(item.table)
-                if item.table in self._tables:
-                    self._log.renew()  # it was watched: what is known of it proves nothing now
                 if isinstance(problem, CaptureBusy):
                     self._retry_at = time.monotonic() + BUSY_SECONDS
+                elif item.table in self._tables and item.table not in unseen:
+                    # It was watched. Who sees that it is again may be nobody who installs.
+                    self._log.renew()
                 logger.error("bindserver: changes of %s are not seen: %s", item.table, problem)
             else:
                 installed = True

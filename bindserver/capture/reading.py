@@ -10,7 +10,8 @@ from bindserver.capture.tables import Columns
 class ReadColumns:
     """The columns of tables that are read: more and more of them, and never fewer.
 
-    What was read once may be read again, and to have triggers watch less would begin a new epoch.
+    What was read once may be read again, and whoever has triggers watch less has all rows read
+    again.
     """
 
     def __init__(self) -> None:

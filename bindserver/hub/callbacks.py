@@ -73,6 +73,7 @@ class MessageCallbacks:
         self._known: set[Any] = set()
         self._keepings: dict[int, _Keeping] = {}
         self._frames: SimpleQueue[tuple[_Keeping, tuple[Frame, ...]] | None] = SimpleQueue()
+        self._heard: _Keeping | None = None
         self._at_hand: tuple[_Keeping, int] | None = None
         self._threads = [
             Supervised("bindserver-callbacks", "callbacks", self.loop.run_forever),
@@ -127,7 +128,7 @@ class MessageCallbacks:
 
     def hear(self, number: int, event: Event) -> None:
         """Take an event about a kept binding."""
-        keeping = self._keepings.get(number)
+        self._heard = keeping = self._keepings.get(number)
         if keeping is None:
             return
         match event:
@@ -156,9 +157,13 @@ class MessageCallbacks:
         self._frames.put((keeping, frames))
 
     def fail(self) -> None:
-        """Hearing an event raised."""
+        """Hearing an event raised: its binding is told anew of all its rows, a while later, since
+        what has failed once may fail again."""
         problem = sys.exception() or RuntimeError()
         _repeats.note("an event for a binding's message() is lost", problem)
+        keeping, self._heard = self._heard, None
+        if keeping is not None and keeping.number in self._keepings:
+            self._begin_later(keeping)
 
     def settle(self, state: str) -> None:
         """Nothing: it wants no commit marks."""

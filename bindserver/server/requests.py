@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from bindserver.conf import conf
+from bindserver.server.reading import Part, Reading
 from bindserver.server.transports import patient
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ TELLS_PARTS = hasattr(AutoHTTPProtocol, "on_headers_complete")
 """Whether the parser hands on a request by its parts; h11 does not, and bounds a head by itself."""
 
 TOO_LONG = "The head of this request is too long: expected no more than %d bytes.\n"
-
+TOO_LATE = "The head of this request did not come within %g seconds.\n"
 
 REST_SECONDS = 1.0
 """For so long the rest of what is refused is read: a close before that could cut off the answer."""
@@ -37,6 +38,8 @@ class HTTPProtocol(Protocol):
     """How many bytes came since the parser has last handed anything on: it keeps them all, and
     copies what it has of a line with each piece that comes."""
     _is_refused = False
+    _part = Part.NOTHING
+    """What is to come of a request, where the parser tells."""
 
     # The client and what is written to it.
 
@@ -45,6 +48,13 @@ class HTTPProtocol(Protocol):
         self._patient = patient(transport, self.loop)
         handed: Any = self._patient  # it does what transports do
         super().connection_made(handed)
+        self._reading = Reading(self.loop, self._late, self._waits_for_us)
+        self._reading.expect(Part.HEAD, None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called when the connection is closed."""
+        self._reading.end()
+        super().connection_lost(exc)
 
     def eof_received(self) -> None:
         """Called when the client says no more: the connection is closed, as it ever was."""
@@ -68,14 +78,30 @@ class HTTPProtocol(Protocol):
             return
         self._unread += len(data)
         super().data_received(data)
+        if self.transport.get_protocol() is self:  # no WebSocket's, by now
+            part = self._part if TELLS_PARTS else self._part_by_h11()
+            self._reading.expect(part, self.cycle, len(data))
         most = LINES * int(conf.MAX_HEADER_BYTES)
         if TELLS_PARTS and self._unread > most and not self.transport.is_closing():
             self.logger.warning("A request with a head too long is refused")
-            self._refuse(TOO_LONG % most)
+            self._refuse("431 Request Header Fields Too Large", TOO_LONG % most)
+
+    def _part_by_h11(self) -> Part:
+        connection: Any = getattr(self, "conn", None)
+        state = str(connection.their_state)
+        if state == "IDLE":
+            return Part.HEAD if connection.trailing_data[0] else Part.NOTHING
+        return Part.BODY if state == "SEND_BODY" else Part.NOTHING
+
+    def on_message_begin(self) -> None:
+        """Called at the beginning of a head."""
+        self._part = Part.HEAD
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Called at the end of a head."""
         self._unread = 0
+        self._part = Part.BODY
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -86,6 +112,7 @@ class HTTPProtocol(Protocol):
     def on_message_complete(self) -> None:
         """Called at the end of a request."""
         self._unread = 0
+        self._part = Part.NOTHING
         super().on_message_complete()
 
     def handle_websocket_upgrade(self, *args: Any) -> None:
@@ -98,19 +125,35 @@ class HTTPProtocol(Protocol):
             self.logger.warning("A WebSocket handshake came before an answer was read")
             self.transport.close()
             return
+        self._reading.end()
         super().handle_websocket_upgrade(*args)
 
-    def _refuse(self, text: str) -> None:
-        said = text.encode()
+    # Who is refused.
+
+    def _waits_for_us(self, part: Part) -> bool:
+        """Return whether the client has a right to wait with the rest of its request."""
+        if part is Part.BODY:
+            return self.flow.read_paused or bool(self.cycle.waiting_for_100_continue)
+        return self._owes()
+
+    def _late(self, part: Part) -> None:
+        """Called when a request did not come in time."""
+        if part is Part.HEAD and self._unread:
+            self.logger.warning("A request whose head does not come is refused")
+            self._refuse("408 Request Timeout", TOO_LATE % conf.HEAD_SECONDS)
+        else:  # without a word: nothing was asked, or it is the application that would answer
+            self.transport.close()
+
+    def _refuse(self, status: str, text: str) -> None:
         head = (
-            b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
-            b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\n"
+            f"HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            f"connection: close\r\ncontent-length: {len(text)}\r\n\r\n"
         )
         if self._owes():  # this one would stand in the middle of another answer
             self.transport.close()
             return
         self._is_refused = True
-        self.transport.write(head + b"content-length: %d\r\n\r\n" % len(said) + said)
+        self.transport.write((head + text).encode())
         self.loop.call_later(REST_SECONDS, self.transport.close)
 
     def _owes(self) -> bool:

@@ -66,6 +66,12 @@ def triggers_not_watched() -> None:
             setattr(log, "missing", lambda self, tables: [])
 
 
+def install_not_told() -> None:
+    """Triggers are put back, and nothing says that rows may have changed without them."""
+    for log in LOGS:
+        setattr(log, "_log_any_row", lambda self, table: None)
+
+
 def overtaking_not_noticed() -> None:
     """Rows are taken of tables that were emptied or replaced after the snapshot was taken."""
     setattr(PostgreSQL, "overtaken", lambda self, connection, tables: False)
@@ -78,6 +84,7 @@ DATABASE_FAULTS: dict[str, Callable[[], None]] = {
         holes_not_inherited,
         epoch_not_checked,
         triggers_not_watched,
+        install_not_told,
         overtaking_not_noticed,
     )
 }

@@ -30,7 +30,7 @@ class Proofs:
         self._writer = writer
         self._history = history
         self._since = 0
-        self._renewed_from = self._seen_epoch = ""
+        self._seen_epoch = ""
         self._holes_until = 0.0
 
     def hold(self, subscription: Subscription | None) -> bool:
@@ -53,21 +53,13 @@ class Proofs:
         if self._writer.dialect.leaves_holes:
             self._holes_until = time.monotonic() + HOLES_SECONDS
 
-    def expect_renewal(self) -> None:
-        """Note that a new epoch must come."""
-        self._renewed_from = self._epoch()
-
-    def renewed(self) -> bool:
-        """Return whether it has come."""
-        return self._epoch() != self._renewed_from
-
     def rest(self) -> None:
         """Note that all replicas are as the database is: from here on cursors can be proved again,
-        if the epoch that had to come is there, and no other has come since the last rest."""
+        if no new epoch has come since the last rest."""
         before, self._seen_epoch = self._seen_epoch, self._epoch()
         if self._since != NEVER or time.monotonic() < self._holes_until:
             return
-        if before == self._seen_epoch != self._renewed_from:
+        if before == self._seen_epoch:
             self._since = self._history.state
 
     def _epoch(self) -> str:

@@ -31,6 +31,7 @@ ELSEWHERE = [
     *((d, "deletes_forgotten_on_resume") for d in SEVERAL),
     *((d, f) for d in SEVERAL for f in ("tick_lost", "window_s_edge_missed", "moved_row_kept")),
     ("mysql", "holes_not_inherited"),
+    ("postgresql", "install_not_told"),
 ]
 WINDOWS = "window,window beside a slot"
 PATHS = {
@@ -50,6 +51,7 @@ PATHS = {
     ),
     "epoch_not_checked": ("--often", "rebuild,purge"),
     "triggers_not_watched": ("--often", "rebuild"),
+    "install_not_told": ("--often", "rebuild"),
     "deletes_forgotten_on_resume": ("--often", "reconnect"),
     "holes_not_inherited": ("--often", "kill_meanwhile"),
 }

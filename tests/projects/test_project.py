@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,25 @@ class TestVariables:
             assert found["NAME"] == name
         sqlite = Environment({}).database("DATABASE_URL", "sqlite:///x.db?timeout=3")
         assert "journal_mode=WAL" in sqlite["OPTIONS"]["init_command"]
+
+    @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+    def test_a_database_that_takes_the_connection_and_never_answers_is_given_up(
+        self, kind: str
+    ) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            host, port = silent.getsockname()
+            url = f"{kind}://me:hunter2@{host}:{port}/shop"
+            said = refusal("bindings", "capture", "status", DEBUG="1", DATABASE_URL=url)
+        assert f"{host}:{port}" in said
+        assert "hunter2" not in said
+
+    def test_how_long_to_wait_for_one_is_the_url_s_to_say(self) -> None:
+        for kind in ("postgresql", "mysql"):
+            found = Environment({}).database("DATABASE_URL", f"{kind}://db/shop")
+            assert found["OPTIONS"] == {"connect_timeout": 5}
+            url = f"{kind}://db/shop?connect_timeout=60"
+            found = Environment({}).database("DATABASE_URL", url)
+            assert int(found["OPTIONS"]["connect_timeout"]) == 60
 
     @pytest.mark.parametrize("url", ["oracel://me:hunter2@db/shop", "foo://", "shop.sqlite3"])
     def test_a_url_that_is_none_is_not_repeated_and_four_are_shown(self, url: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.mysql.identities import Identities
 from bindserver.capture.mysql.schema import Schema
 from bindserver.capture.mysql.session import (
     NOT_SHOWN,
@@ -20,7 +20,7 @@ from bindserver.capture.mysql.session import (
     making_triggers,
     shown,
 )
-from bindserver.capture.mysql.trigger_sql import LOG, META, TABLES, name_of, quote
+from bindserver.capture.mysql.trigger_sql import LOG, META, TABLES, any_row, name_of, quote
 from bindserver.capture.tables import Tracked
 from bindserver.database.sql import ask
 from bindserver.exceptions import REMOVED, CaptureBusy, CaptureError, LogRemoved
@@ -30,8 +30,6 @@ LOCK_REST_SECONDS = 1.0
 INSTALL_SECONDS = 60
 LOCK_TIMEOUT = 1205
 NO_SUCH_TRIGGER = 1360
-TABLE_PREFIX = "table:"
-ALL = 2**63 - 1
 
 
 class Installer:
@@ -46,6 +44,7 @@ class Installer:
         self.tell: Callable[[str], None] = lambda sentence: None
         self.notify: bool | None = None
         self._connection = connection
+        self._identities = Identities(connection)
         self._watched: set[str] = set()
         self._look_at = 0.0
         self._shown_on: object = None
@@ -56,22 +55,17 @@ class Installer:
         On a replica an entry may be on its way, and nothing here would tell of it.
         """
         # Asked by itself: MariaDB gives 0 for it beside anything of `information_schema`.
-        return self._has_tables() and not self._rows("SELECT @@read_only")[0][0]
+        return self._identities.has_tables() and not self._rows("SELECT @@read_only")[0][0]
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         self.demand_sight()
         self._watched |= {item.table for item in tables}
         schema = Schema(self._connection)
         without = schema.missing(tables)
-        kept = self._identities()
-        if _is_another(kept.get(LOG), schema.identity(LOG)):
+        if self._identities.is_another_log(schema):
             return list(tables)
-        pairs = {item: (kept.get(item.table), schema.identity(item.table)) for item in tables}
-        return [
-            item
-            for item, pair in pairs.items()
-            if item in without or _is_another(*pair) or _is_unsure(*pair)
-        ]
+        others = self._identities.others(schema, [item.table for item in tables])
+        return [item for item in tables if item in without or item.table in others]
 
     def old_columns(self, tables: Collection[Tracked]) -> Mapping[str, frozenset[str]]:
         return Schema(self._connection).old_columns(tables)
@@ -98,7 +92,7 @@ class Installer:
         raw = self._connection.connection
         if raw is not None and self._shown_on is raw:
             return
-        watched = sorted(self._identities().keys() - {LOG})
+        watched = sorted(self._identities.kept().keys() - {LOG})
         try:
             self._see_triggers(watched[:1], "The change log cannot be followed")
         except DatabaseError as problem:
@@ -125,7 +119,7 @@ class Installer:
 
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         schema = Schema(self._connection)
-        statements = [] if self._has_tables() else list(TABLES)
+        statements = [] if self._identities.has_tables() else list(TABLES)
         wanted = schema.wanted(tables)
         statements += [f"DROP TRIGGER {quote(name)}" for name in schema.strays(wanted)]
         for name, trigger in wanted.items():
@@ -142,20 +136,41 @@ class Installer:
         with alone(self._connection, "install", INSTALL_SECONDS) as mine:
             if not mine:
                 raise CaptureBusy("Another process is installing the change log; try again.")
-            if not (whole or self._has_tables()):
+            if not (whole or self._identities.has_tables()):
                 raise LogRemoved(REMOVED)
-            statements = self.plan(tables)
-            if not statements and not self.missing(tables):
+            statements, unseen = self.plan(tables), self._unseen(tables)
+            if not statements and not unseen:
                 return []
-            if self._has_tables():
-                self.renew()  # first too: if this is broken off, nothing is proved by what was
+            # Each step is committed by itself. If this is broken off, the tables count as missing
+            # still: what is kept of them goes first, and comes back last.
+            kept = self._identities.forget(unseen)
             with making_triggers(self._connection, LOCK_SECONDS):
                 for statement in statements:
                     self._define(statement)
-            self._keep_identities(tables)
-            self.renew()
+            # The triggers are there, and who wrote before them has committed: they waited for that.
+            schema = Schema(self._connection)
+            if self._identities.is_another_log(schema):
+                self.renew()
+                kept = self._identities.forget_all()
+            else:
+                for table in unseen:
+                    self._log_any_row(table)
+            names = [LOG, *(item.table for item in tables if item.table in unseen)]
+            self._identities.keep(kept | {name: schema.identity(name) for name in names})
             self._look_at = 0.0
         return statements
+
+    def _log_any_row(self, table: str) -> None:
+        self._execute(any_row(table))
+
+    def _unseen(self, tables: Collection[Tracked]) -> list[str]:
+        """Return the tables whose rows may have changed without an entry: those that are missing,
+        and where another's triggers tell what cascades do, those that it would have told of."""
+        schema = Schema(self._connection)
+        wanted = schema.wanted(tables)
+        strays = [schema.triggers[name] for name in schema.strays(wanted)]
+        told = schema.told_by([*schema.lacking(wanted), *strays])
+        return sorted({item.table for item in self.missing(tables)} | told)
 
     def renew(self) -> None:
         """Begin a new epoch."""
@@ -164,12 +179,15 @@ class Installer:
     def plan_removal(self) -> list[str]:
         schema = Schema(self._connection)
         # A trigger that is left behind would refuse every write, for want of the log.
-        watched = self._identities().keys() - {LOG}
+        watched = self._identities.kept().keys() - {LOG}
         watched = watched.union(*(schema.parents(table) for table in watched))
         self._see_triggers(sorted(watched), "The change log cannot be removed")
         triggers = schema.triggers
-        tables = [f"DROP TABLE {name}" for name in (LOG, META)] if self._has_tables() else []
-        return [*(f"DROP TRIGGER {quote(name)}" for name in sorted(triggers)), *tables]
+        tables = (LOG, META) if self._identities.has_tables() else ()
+        return [
+            *(f"DROP TRIGGER {quote(name)}" for name in sorted(triggers)),
+            *(f"DROP TABLE {table}" for table in tables),
+        ]
 
     def remove(self) -> list[str]:
         # Not while a server puts triggers back: one that stays would refuse every write.
@@ -184,7 +202,7 @@ class Installer:
 
     def status(self) -> dict[str, Any]:
         """Return figures for people."""
-        if not self._has_tables():
+        if not self._identities.has_tables():
             return {"installed": False}
         count, oldest, newest = self._rows(f"SELECT COUNT(*), MIN(at), MAX(at) FROM {LOG}")[0]
         schema = Schema(self._connection)
@@ -268,51 +286,8 @@ class Installer:
                 "way. Signals are used, and a full compare heals what they miss."
             )
 
-    # What is kept beside the log.
-
-    def _has_tables(self) -> bool:
-        found = self._rows(
-            "SELECT COUNT(*) FROM information_schema.TABLES "
-            "WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME IN (%s, %s)",
-            (LOG, META),
-        )
-        return bool(found[0][0] == 2)
-
-    def _identities(self) -> dict[str, Any]:
-        if not self._has_tables():
-            return {}
-        found = self._rows(
-            f"SELECT name, value FROM {META} WHERE LEFT(name, {len(TABLE_PREFIX)}) = %s",
-            (TABLE_PREFIX,),
-        )
-        return {str(name).removeprefix(TABLE_PREFIX): json.loads(value) for name, value in found}
-
-    def _keep_identities(self, tables: Collection[Tracked]) -> None:
-        schema = Schema(self._connection)
-        if _is_another(self._identities().get(LOG), schema.identity(LOG)):
-            # Another log: what was kept about numbers was about those of the one before.
-            # All there is; without a limit `sql_safe_updates` would not have it.
-            self._execute(f"DELETE FROM {META} WHERE name <> 'epoch' LIMIT {ALL}")
-        for table in (LOG, *(item.table for item in tables)):
-            self._execute(
-                f"REPLACE INTO {META} VALUES (%s, %s)",
-                (TABLE_PREFIX + table, json.dumps(schema.identity(table))),
-            )
-
     def _rows(self, sql: str, params: Sequence[Any] | None = None) -> list[Any]:
         return ask(self._connection, sql, params)
 
     def _execute(self, sql: str, params: Sequence[Any] | None = None) -> int:
         return execute(self._connection, sql, params)
-
-
-def _is_another(kept: Any, found: list[Any]) -> bool:
-    """Return whether a table is not the one that it was, as far as its user is shown."""
-    if kept is None or kept[:2] != found[:2]:
-        return True
-    return None not in (kept[2], found[2]) and bool(kept[2] != found[2])
-
-
-def _is_unsure(kept: Any, found: list[Any]) -> bool:
-    """Return whether one who was shown no tablespaces has kept what is told by them now."""
-    return bool(kept[2] is None and found[2] is not None)

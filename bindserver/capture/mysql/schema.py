@@ -158,7 +158,19 @@ class Schema:
         return [item for item in tables if not self._complete(self.wanted([item]))]
 
     def _complete(self, wanted: dict[str, Trigger]) -> bool:
-        return all(self.triggers.get(name) == trigger for name, trigger in wanted.items())
+        return not self.lacking(wanted)
+
+    def lacking(self, wanted: dict[str, Trigger]) -> list[Trigger]:
+        """Return those of the triggers that are not, or not rightly, in place."""
+        return [t for name, t in wanted.items() if self.triggers.get(name) != t]
+
+    def told_by(self, triggers: Collection[Trigger]) -> set[str]:
+        """Return the tables of whose rows triggers tell: their own, and those cascaded to."""
+        found = set()
+        for table in {trigger.table for trigger in triggers}:
+            cascades = self.cascades(table)
+            found |= {table, *cascades.delete}.union(*cascades.update.values())
+        return found
 
     def identity(self, table: str) -> list[Any]:
         """Return what tells a table from one that was built anew or emptied by TRUNCATE."""

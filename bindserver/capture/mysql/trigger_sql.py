@@ -86,10 +86,10 @@ def lines(
         yield from own
     if event == "DELETE":
         for child in sorted(cascades.delete):
-            yield _entry(child, "", "", "")
+            yield any_row(child)
     if event == "UPDATE":
         for column, children in sorted(cascades.update.items()):
-            told = "; ".join(_entry(child, "", "", "") for child in sorted(children))
+            told = "; ".join(any_row(child) for child in sorted(children))
             yield f"IF {_changed(column)} THEN {told}; END IF"
 
 
@@ -151,6 +151,11 @@ def _entry(table: str, side: str, pk: str, kind: str) -> str:
     elif kind in BYTES:
         raw = f"{side}.{quote(pk)}"
     return _insert(table, text, raw)
+
+
+def any_row(table: str) -> str:
+    """Return the statement that logs that any row of a table may have changed."""
+    return _insert(table, "NULL", "NULL")
 
 
 def _insert(table: str, text: str, raw: str) -> str:

@@ -27,6 +27,14 @@ LOCK = 0x62696E64
 NEXT = "pg_snapshot_xmax(pg_current_snapshot())"
 """The first transaction that has not begun yet."""
 
+FROM_ELSEWHERE = f"""
+SELECT EXISTS (SELECT FROM {LOG} WHERE xid >= {NEXT} AND xid <> pg_current_xact_id())
+OR EXISTS (SELECT FROM {META} WHERE CASE WHEN name = 'purged' THEN value
+  WHEN starts_with(name, 'seen:') THEN substr(name, 6) END::numeric > {NEXT}::text::numeric)
+"""
+"""Whether the log tells of transactions that are yet to be, as one from a dump of another server
+does."""
+
 
 class Installer:
     """What a log does to the schema.
@@ -109,15 +117,25 @@ class Installer:
         return done
 
     def _watch(self, tracked: Tracked) -> list[str]:
-        """Put triggers on a table; with them, in one transaction, begins a new epoch."""
+        """Put triggers on a table; and log, in the same transaction, that any row of it may have
+        changed.
+
+        Whoever wrote to it before has committed by then: making triggers waits for them.
+        """
         if not self.installed():
             raise LogRemoved(REMOVED)  # by somebody who was waited for
         if not self.missing([tracked]):
             return []
         done = self._run_all(self._triggers.statements(tracked))
         self._triggers.record(tracked)
-        self.renew()
+        if self._rows(FROM_ELSEWHERE)[0][0]:
+            self.renew()
+        else:
+            self._log_any_row(tracked.table)
         return done
+
+    def _log_any_row(self, table: str) -> None:
+        self._run(f"INSERT INTO {LOG} (tbl) VALUES (%s)", (table,))
 
     def _patiently(self, what: str, work: Callable[[], list[str]]) -> list[str]:
         """Do something that needs a lock on a table, and never make its writers queue for long."""

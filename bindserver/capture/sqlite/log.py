@@ -84,7 +84,9 @@ class SQLiteLog:
             tables = self._rows(f"SELECT DISTINCT tbl FROM {LOG} WHERE id > %s", (number,))
             return gathered((*named_in_entry(name), None) for (name,) in tables)
         entries = self._rows(f"SELECT DISTINCT tbl, pk FROM {LOG} WHERE id > %s", (number,))
-        return gathered((*named_in_entry(name), (value,)) for name, value in entries)
+        return gathered(
+            (*named_in_entry(name), None if value is None else (value,)) for name, value in entries
+        )
 
     def _holds(self, number: int, nonce: int) -> bool:
         """Return whether the entry is a part of this history, and all after it are here."""
@@ -146,15 +148,22 @@ class SQLiteLog:
         with self._told_of_locks(), self._patience(whole), self._writing():
             if not (whole or self.installed()):
                 raise LogRemoved(REMOVED)
+            is_new, missing = not self.installed(), self.missing(tables)
             statements = self.plan(tables)
             for statement in statements:
                 self._run(statement)
-            if statements:
+            if is_new:
                 self.renew()
+            else:
+                for item in missing:
+                    self._log_any_row(item.table)
             if whole:
                 for statement in self._plan_bound():  # no harm to what is known: no new epoch
                     self._run(statement)
         return statements
+
+    def _log_any_row(self, table: str) -> None:
+        self._run(f"INSERT INTO {LOG}(tbl) VALUES (%s)", (table,))
 
     def renew(self) -> None:
         self._run(f"INSERT OR REPLACE INTO {META} VALUES ('epoch', %s)", (_new_epoch(),))

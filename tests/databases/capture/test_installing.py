@@ -14,6 +14,7 @@ from bindserver.capture.log import Log, has_log, log_of
 from bindserver.capture.mysql import log as mysql_log
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.exceptions import CaptureError, LogRemoved
+from bindserver.queries.dependencies import known_tables
 from tests.app.models import Category, Product, Tag
 from tests.conftest import EVERY_DATABASE
 from tests.databases.capture.logged import CATEGORY, PRODUCT, TAGS, WORD, since, wanted
@@ -31,6 +32,9 @@ OURS = {
     "sqlite": ("SELECT name FROM sqlite_master WHERE name LIKE 'bindserver%'",),
 }
 """What shows whatever is ours in a database."""
+
+SESSION = "INSERT INTO django_session VALUES (?, '', '2030-01-01 00:00:00')"
+"""Writes to a table that no binding of the tests reads, and nobody watches yet."""
 
 STATUS = {
     "mysql": set(),
@@ -79,13 +83,72 @@ class TestInstalling:
         assert log.status() == {"installed": False}
         assert log.install(wanted()) == planned
 
-    def test_a_new_table_to_watch_begins_a_new_epoch(self, installed: Log) -> None:
+    def test_a_new_table_to_watch_counts_as_changed_and_proves_the_rest_on(
+        self, installed: Log, program: Program
+    ) -> None:
         position, more = installed.position(), tracked(["django_session"])
         assert installed.missing(more) == more
+        program.run("INSERT INTO app_word VALUES ('a', 1)")
         installed.install(more)
         assert installed.missing(more) == []
-        assert installed.position().epoch != position.epoch
-        assert installed.changes(position) is None
+        assert installed.position().epoch == position.epoch
+        assert since(installed, position) == {WORD: {"a"}, "django_session": None}
+        position = installed.position()
+        assert since(installed, position) == {}
+        installed.install(more)
+        assert since(installed, position) == {}
+
+    def test_an_open_transaction_that_wrote_before_is_waited_for_and_told(
+        self, installed: Log, program: Program, vendor: str
+    ) -> None:
+        if vendor == "sqlite":
+            pytest.skip("nobody else writes while it installs")
+        waits, more, own = threading.Event(), tracked(["django_session"]), installed.position()
+        program.run("BEGIN")
+        program.run(SESSION, "before")
+
+        def install() -> None:
+            log = log_of(connections["default"])
+            log.tries, log.tell = 200, lambda sentence: waits.set()
+            log.install(more)
+            connections["default"].close()
+
+        thread = threading.Thread(target=install)
+        thread.start()
+        assert waits.wait(30)
+        meanwhile = installed.position()
+        assert since(installed, own) == {}
+        program.run(SESSION, "meanwhile")
+        program.run("COMMIT")
+        thread.join(60)
+        assert since(installed, own) == since(installed, meanwhile) == {"django_session": None}
+        position = installed.position()
+        program.run(SESSION, "after")
+        assert since(installed, position) == {"django_session": {"after"}}
+
+    def test_that_is_broken_off_is_made_good_by_the_next(
+        self, installed: Log, program: Program, vendor: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        position, more = installed.position(), tracked(["django_session"])
+        last = {"mysql": "REPLACE INTO", "postgresql": "INSERT INTO", "sqlite": "INSERT INTO"}
+
+        def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith(last[vendor]):
+                raise KeyboardInterrupt
+            return execute(sql, params, many, context)
+
+        with (
+            connections["default"].execute_wrapper(refuse),
+            pytest.raises(KeyboardInterrupt),
+        ):
+            installed.install(more)
+        program.run(SESSION, "a")
+        assert installed.missing(more) == more
+        meanwhile = installed.position()
+        installed.install(more)
+        assert installed.missing(more) == []
+        for known in (position, meanwhile):
+            assert (since(installed, known) or {})["django_session"] is None
 
     def test_several_at_once_install_once(self, log: Log) -> None:
         done: list[list[str]] = []
@@ -105,6 +168,28 @@ class TestInstalling:
         run = [s for some in done for s in some if not s.startswith(("CREATE OR", "REVOKE"))]
         assert len(run) == len(set(run))
         assert log_of(connections["default"]).missing(wanted()) == []
+
+    def test_several_at_once_watch_new_tables_in_one_epoch(
+        self, installed: Log, program: Program
+    ) -> None:
+        position = installed.position()
+        there = set(connections["default"].introspection.table_names())
+        names = sorted((known_tables() & there) - {item.table for item in wanted()})[:3]
+
+        def install(table: str) -> None:
+            own = log_of(connections["default"])
+            own.tries = 50
+            own.install(tracked([table]))
+            connections["default"].close()
+
+        threads = [threading.Thread(target=install, args=(name,)) for name in names * 2]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert installed.missing(tracked(names)) == []
+        assert len(names) == 3
+        assert since(installed, position) == dict.fromkeys(names)
 
     def test_status_tells_figures(self, installed: Log) -> None:
         Category.objects.create(name="a")
@@ -227,7 +312,7 @@ class TestRenamedTables:
 
 
 class TestTriggersThatAreGone:
-    def test_are_noticed_and_installing_them_begins_a_new_epoch(
+    def test_are_noticed_and_then_any_row_may_have_changed_of_their_table_alone(
         self, installed: Log, program: Program, vendor: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(mysql_log, "SCHEMA_SECONDS", 0.0)  # at each look
@@ -240,9 +325,12 @@ class TestTriggersThatAreGone:
         program.run(f"DROP TRIGGER bindserver__app_word__del{table}")
         assert self.seen(installed) != mark
         assert [item.table for item in installed.missing(wanted())] == [WORD]
+        program.run("DELETE FROM app_word")
+        unseen = installed.position()
+        program.run("INSERT INTO app_word VALUES ('a', 1)")
         installed.install(wanted())
         assert installed.missing(wanted()) == []
-        assert installed.changes(position) is None
+        assert since(installed, position) == since(installed, unseen) == {WORD: None}
         position = installed.position()
         program.run("DELETE FROM app_word")
         assert since(installed, position) == {WORD: {"a"}}

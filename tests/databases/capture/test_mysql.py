@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from django.db import connections
 
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.tables import Tracked
@@ -125,6 +128,43 @@ class TestCascades:
         program.run("DELETE FROM f_parent WHERE id = 1")
         assert program.run("SELECT * FROM f_grandchild") == [(1, None)]
         assert since(log, position) == {"f_parent": {"1"}, "f_child": None, "f_grandchild": None}
+
+    def test_an_ancestor_whose_triggers_are_gone_is_made_good_for_all_below(
+        self, log: MySQLLog, program: Program, family: list[Tracked]
+    ) -> None:
+        parent = [Tracked(table="f_parent", pk="id")]
+        log.install(parent)
+        program.run("DROP TRIGGER bindserver__f_parent__del")
+        position = log.position()
+        program.run("DELETE FROM f_parent WHERE id = 1")
+        assert since(log, position) == {}
+        log.install(parent)
+        assert log.missing([*family, *parent]) == []
+        assert since(log, position) == {"f_parent": None, "f_child": None, "f_grandchild": None}
+
+    def test_an_install_that_is_broken_off_leaves_all_below_to_the_next(
+        self, log: MySQLLog, program: Program, family: list[Tracked]
+    ) -> None:
+        """The ancestor's triggers are there by then, and nothing else tells that they were not."""
+        parent = [Tracked(table="f_parent", pk="id")]
+        log.install(parent)
+        program.run("DROP TRIGGER bindserver__f_parent__del")
+        position = log.position()
+        program.run("DELETE FROM f_parent WHERE id = 1")
+
+        def refuse(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+            if sql.startswith("INSERT INTO bindserver_log"):
+                raise KeyboardInterrupt
+            return execute(sql, params, many, context)
+
+        with connections["default"].execute_wrapper(refuse), pytest.raises(KeyboardInterrupt):
+            log.install(parent)
+        meanwhile = log.position()
+        assert log.missing([*family, *parent]) == [*family, *parent]
+        log.install([*family, *parent])
+        assert log.missing([*family, *parent]) == []
+        for known in (position, meanwhile):
+            assert since(log, known) == {"f_parent": None, "f_grandchild": None}
 
     def test_a_changed_key_of_an_ancestor_means_any_row(
         self, log: MySQLLog, program: Program, family: list[Tracked]

@@ -14,6 +14,7 @@ from django.db.migrations.state import ProjectState
 from bindserver.bindings.registry import registry
 from bindserver.capture.log import Log, has_log, log_of
 from bindserver.capture.tables import tracked
+from bindserver.engine.changes import Change
 from bindserver.exceptions import CaptureError
 from bindserver.operations import InstallCapture
 from bindserver.queries.tables import reads_of
@@ -97,16 +98,17 @@ def test_a_database_that_the_project_s_routers_keep_the_app_from_is_passed_over(
     assert not bare.installed()
 
 
-def test_what_a_migration_took_away_is_put_back_in_a_new_epoch(log: Log) -> None:
-
-    epoch = log.position().epoch
+def test_what_a_migration_took_away_is_put_back_and_counts_as_changed(
+    log: Log,
+) -> None:
+    position = log.position()
     for statement in [s for s in log.plan_removal() if "app_category" in s and "TRIGGER" in s]:
         with connections["default"].cursor() as cursor:
             cursor.execute(statement)
     assert [item.table for item in log.missing(wanted())] == ["app_category"]
     call_command("migrate", verbosity=0)
     assert log.missing(wanted()) == []
-    assert log.position().epoch != epoch
+    assert log.changes(position) == [Change(table="app_category", pks=None)]
 
 
 def test_a_database_without_a_log_gets_none_from_migrating(bare: Log) -> None:

@@ -129,7 +129,7 @@ class TestPositions:
         assert log.schema_mark() != mark
         assert [item.table for item in log.missing(wanted())] == [WORD]
         log.install(wanted())
-        assert log.changes(position) is None
+        assert since(log, position) == {WORD: None}
         position = log.position()
         program.run("DELETE FROM app_word")
         assert since(log, position) == {WORD: {"unseen"}}

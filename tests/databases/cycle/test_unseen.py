@@ -13,7 +13,7 @@ from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.live_view import ViewState
 from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe
-from bindserver.exceptions import CaptureBusy
+from bindserver.exceptions import CaptureBusy, CaptureError
 from tests.app.bindings import CatalogueBinding, ProductBinding, TagBinding, WordBinding
 from tests.app.models import Category, Product, Tag, Word
 from tests.support.turning import Follower, Turning, add
@@ -170,6 +170,41 @@ def test_big_views_arrive_for_a_role_that_only_reads_and_has_missed_something(
         connection.cursor().execute("RESET ROLE")
         owner.execute("DROP OWNED BY spectator")
         owner.execute("DROP ROLE spectator")
+
+
+@pytest.mark.parametrize(("problem", "epochs"), [(CaptureBusy, 1), (CaptureError, 2)])
+def test_a_table_that_stays_unseen_begins_one_epoch_at_most_and_one_that_is_new_none(
+    turning: Turning, monkeypatch: pytest.MonkeyPatch, problem: type[CaptureError], epochs: int
+) -> None:
+    def refuse(tables: Any, **given: Any) -> Any:
+        raise problem("nobody can have it")
+
+    turning.follow(WordBinding(), "text")
+    turning.turn()
+    seen = [turning.source.position().epoch]
+    monkeypatch.setattr(turning.source._log, "install", refuse)
+    turning.source.prepare([*turning.source._tables, "django_session"])
+    seen.append(turning.source.position().epoch)
+    assert len(set(seen)) == 1
+    drop_triggers("app_word")
+    for _ in range(3):
+        turning.try_triggers_again()
+        turning.turn()
+        seen.append(turning.source.position().epoch)
+    assert turning.source.unseen() == {"app_word", "django_session"}
+    assert len(set(seen)) == epochs
+
+
+def test_a_new_table_to_watch_moves_no_view_that_does_not_read_it(turning: Turning) -> None:
+    words, tags = turning.follow(WordBinding(), "text"), turning.follow(TagBinding())
+    turning.turn()
+    turning.turn()
+    turning.statements.clear()
+    turning.source.prepare([*turning.source._tables, "django_session"])
+    assert turning.source.watches(["django_session"])
+    turning.turn()
+    assert not any('"app_' in sql or "`app_" in sql for sql in turning.statements)
+    assert words.told() == tags.told() == ["sync"]
 
 
 def test_a_server_that_may_not_install_leaves_the_schema_and_says_what_to_run(

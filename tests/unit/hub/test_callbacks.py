@@ -68,6 +68,33 @@ def test_a_binding_whose_frame_was_lost_with_the_thread_is_told_anew(
     assert Hearing.heard.get(timeout=30) == "create"
 
 
+def test_a_binding_whose_event_could_not_be_heard_is_told_anew(
+    told: MessageCallbacks,
+    requests: SimpleQueue[SessionRequest],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(callbacks, "AGAIN_SECONDS", 0.01)
+    told.keep(Hearing())
+    first = requests.get(timeout=30)
+    published: Any = Published(frames=(FRAME,), version=1)
+    broken: Any = Published(frames=(None,), version=1)  # type: ignore[arg-type]
+
+    def tell(number: int, event: Any) -> None:
+        """Do what the dispatcher does."""
+        try:
+            told.hear(number, event)
+        except AttributeError:
+            told.fail()
+
+    told.loop.call_soon_threadsafe(tell, first.ref.number, broken)
+    asked = [requests.get(timeout=30).effect for _ in range(2)]
+    assert [type(effect) for effect in asked] == [Release, Ask]
+    told.loop.call_soon_threadsafe(tell, first.ref.number, published)  # it is nobody's any more
+    told.loop.call_soon_threadsafe(tell, asked[1].number, published)
+    assert Hearing.heard.get(timeout=30) == "create"
+    assert Hearing.heard.empty()
+
+
 def test_the_loop_that_hears_events_goes_on_when_something_wants_to_end_it(
     told: MessageCallbacks, requests: SimpleQueue[SessionRequest]
 ) -> None:
