@@ -41,6 +41,10 @@ async def test_with_servers(tmp_path):
 """
 
 
+STARTING_SECONDS = 240
+"""How long three servers may take to start while others have the processors."""
+
+
 @contextmanager
 def running(folder: Path, *command: str, **env: str) -> Iterator[subprocess.Popen[bytes]]:
     """Run one of our programs, as whoever starts it from a shell."""
@@ -78,7 +82,8 @@ def test_strangers_that_are_interrupted_leave_no_process_behind(
 ) -> None:
     with running(tmp_path, "tests.strangers", "small", TMPDIR=str(tmp_path)) as runner:
         wait_for(
-            lambda: any("http" in log.read_text() for log in tmp_path.glob("*/server.log")), 60
+            lambda: any("http" in log.read_text() for log in tmp_path.glob("*/server.log")),
+            STARTING_SECONDS,
         )
         started = below(runner.pid)
         assert len(started) >= 2  # the server and the writer
@@ -96,7 +101,7 @@ def test_tests_that_are_interrupted_leave_no_server_behind(
     pids = tmp_path / "pids"
     options = ("-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"))
     with running(tmp_path, "pytest", *options, str(tmp_path / "test_inner.py")) as runner:
-        wait_for(lambda: pids.exists() and pids.read_text().endswith("\n"), 60)
+        wait_for(lambda: pids.exists() and pids.read_text().endswith("\n"), STARTING_SECONDS)
         runner.send_signal(how)
         assert runner.wait(PATIENCE_SECONDS) == pytest.ExitCode.INTERRUPTED
     started = set(map(int, pids.read_text().strip("[]\n").split(",")))

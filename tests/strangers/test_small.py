@@ -32,6 +32,7 @@ async def test_a_planted_fault_is_found(
 ) -> None:
     monkeypatch.setattr(audience, "PATIENCE_SECONDS", 3)
     tally = await run(small(tmp_path, fault))
-    assert "groups" in tally.differences
-    assert any("over WebSocket" in words for words in tally.differences["groups"])
+    # What is lost first depends on how many changes a turn has seen at once.
+    assert {"groups", "own groups"} & tally.differences.keys()
+    assert any("over WebSocket" in w for words in tally.differences.values() for w in words)
     assert tally.problems()
