@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from bindserver.cycle.advance import Advance
 from bindserver.cycle.audits import Audits
@@ -22,6 +23,14 @@ from bindserver.engine.events import Answered
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import Overtaken
+
+
+class _Todo(NamedTuple):
+    """What lies in the inbox, by kind, in order."""
+
+    loads: list[Loaded]
+    audits: list[Audited]
+    requests: list[Request]
 
 
 class Turn:
@@ -47,8 +56,8 @@ class Turn:
         context = self._context
         context.begin()
         failures = Failures(context)
-        began = time.monotonic()
-        self._serve([item for item in items if not isinstance(item, Audited)], failures)
+        began, todo = time.monotonic(), _parted(items)
+        self._serve(todo, failures)
         self.newcomers_seconds = time.monotonic() - began
         advance = Advance(context, failures)
         advance.move()
@@ -60,7 +69,7 @@ class Turn:
             self._settle()
         held = context.store.routing.held
         self.unanswered |= bool(context.staying or held or advance.unwatched)
-        self._audit(items)
+        self._audit(todo.audits)
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not context.source.watches(context.store.reads())
 
@@ -70,34 +79,28 @@ class Turn:
 
     # What newcomers want.
 
-    def _serve(self, items: list[Request | Loaded], failures: Failures) -> None:
+    def _serve(self, todo: _Todo, failures: Failures) -> None:
         """Do what newcomers want, a slice of each kind of work."""
         context = self._context
         renewal = Renewal(context, failures)
         renewal.run()  # first, so that nobody is told of a view that is theirs no more
         loads, until, taken = Loads(context, failures), context.store.lanes.slice_until(), 0
-        for item in items:
-            if not isinstance(item, Loaded):
-                continue
-            if item.live in context.staying or (taken and time.monotonic() >= until):
-                self.postponed.append(item)
+        for loaded in todo.loads:
+            if loaded.live in context.staying or (taken and time.monotonic() >= until):
+                self.postponed.append(loaded)
             else:
-                loads.take(item)
+                loads.take(loaded)
                 taken += 1
-        requests = still_wanted([item for item in items if not isinstance(item, Loaded)])
         # Those who ask for something, and those whose views are others now.
         serving = Serving(context, failures, renewal)
-        for request in [*renewal.left(), *requests]:
-            serving.serve(request)
-        self.postponed += serving.postponed
+        self.postponed += serving.serve([*renewal.left(), *still_wanted(todo.requests)])
         self.unanswered |= renewal.unwatched
 
     # Audits.
 
-    def _audit(self, items: Sequence[Request | Result]) -> None:
+    def _audit(self, found: Sequence[Audited]) -> None:
         """Judge audits, and begin the next one, after all that somebody waits for."""
         context, audits = self._context, Audits(self._context)
-        found = [item for item in items if isinstance(item, Audited)]
         if found and context.outbound:
             context.publish()
         for audited in found:
@@ -154,3 +157,17 @@ class Turn:
         if delta is None:
             return live.sync_frames(round_page_size(message.page_size))
         return live.delta_frames(delta)
+
+
+def _parted(items: Sequence[Request | Result]) -> _Todo:
+    """Return what is to be done by kind. All who wait for later turns are among it: one look at
+    each is all that there is time for."""
+    todo = _Todo([], [], [])
+    for item in items:
+        if isinstance(item, Loaded):
+            todo.loads.append(item)
+        elif isinstance(item, Audited):
+            todo.audits.append(item)
+        else:
+            todo.requests.append(item)
+    return todo
