@@ -29,9 +29,11 @@ from bindserver.database.watchdog import Watchdog
 from bindserver.engine.changes import Position
 from bindserver.exceptions import Interrupted, Overtaken, Unavailable
 from bindserver.forks import working
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
-from bindserver.queries.query import SLOTS_PER_QUERY, Query
+from bindserver.queries.query import Query
+from bindserver.queries.reading import SLOTS_PER_QUERY
 from bindserver.queries.rows import OverBudget, Rows
 from bindserver.supervision import Supervised
 from bindserver.tracing import Span, Value, span
@@ -436,9 +438,9 @@ def read_whole(queries: Sequence[Query], recorder: Recorder, pacer: Pacer) -> li
             taken them, no budget knows of them.
     """
     if len(queries) == 1 or queries[0].window is not None:
-        return [query.load_held(recorder, pacer) for query in queries]
+        return [reading.load_held(query, recorder, pacer) for query in queries]
     slots, most = {query.slot for query in queries}, queries[0].max_rows
-    rows_by_slot = queries[0].load_together(slots, recorder, pacer, budget=most)
+    rows_by_slot = reading.load_together(queries[0], slots, recorder, pacer, budget=most)
     return [rows_by_slot[query.slot] for query in queries]
 
 
