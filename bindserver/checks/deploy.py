@@ -5,7 +5,7 @@ They read settings and versions alone. What takes a database or Redis is asked b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -17,12 +17,10 @@ from django.db import connections
 
 from bindserver.bindings.registry import registry
 from bindserver.capture.log import LOGS
+from bindserver.checks.looks import Look
 from bindserver.checks.versions import old_packages
 from bindserver.conf import conf
 from bindserver.relay.relay import IN_MEMORY
-
-Look = Callable[[], Iterator[CheckMessage]]
-"""Looks at one thing, and yields what is wrong with it."""
 
 REDIS = ("channels_redis.core.RedisChannelLayer", "channels_redis.pubsub.RedisPubSubChannelLayer")
 """The channel layers that open connections by redis-py."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from django.core import checks
 from django.core.checks import CheckMessage
 
-from bindserver.checks.live_database import Irrelevant
+from bindserver.checks.looks import Irrelevant
 from bindserver.relay.relay import make_layer, reaches_others
 
 SILENT = "bindserver.W220"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from bindserver.cycle.answers import opening_of, stale_frame
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_view import LiveView
@@ -23,7 +24,7 @@ def await_rows(context: TurnContext, live: LiveView, openings: Iterable[Opening]
         live.await_answer(opening)
         if live.stale or live.rests():
             live.stale = True
-            context.outbound.add([opening.ref], Staled(frame=live.stale_frame()))
+            context.outbound.add([opening.ref], Staled(frame=stale_frame(live)))
 
 
 def move(
@@ -40,7 +41,7 @@ def move(
         live: the view.
         waiting: how some of them have waited for the other; those that had rows have its.
     """
-    first = {o.ref: live.opening(o.ref, o.message) for o in waiting if not o.has_rows}
+    first = {o.ref: opening_of(live, o.ref, o.message) for o in waiting if not o.has_rows}
     moved = [first.get(ref) or Opening(ref, EVERYTHING, moved=True) for ref in refs]
     await_rows(context, live, moved)
 

@@ -15,7 +15,7 @@ from bindserver.cycle.context import TurnContext
 from bindserver.cycle.figures import AuditOutcome
 from bindserver.cycle.invalidation import WHOLE, Touched
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.loader import Audited
+from bindserver.cycle.load_messages import Audited
 from bindserver.engine.changes import Key, Position
 from bindserver.exceptions import Overtaken
 from bindserver.user_code import contained

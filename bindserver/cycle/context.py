@@ -13,6 +13,7 @@ from bindserver.cycle.invalidation import Invalidation
 from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.loader import Loader
+from bindserver.cycle.resolver import Resolver
 from bindserver.cycle.ticks import Ticks
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.pacing import Pacer
@@ -33,6 +34,7 @@ class TurnContext:
 
     Attributes:
         store: the views there are.
+        resolver: leads whoever asks to views.
         loader: reads big views.
         failure_log: what bindings have raised, told once.
         source: says what changed.
@@ -49,6 +51,7 @@ class TurnContext:
     """
 
     store: ViewStore
+    resolver: Resolver
     loader: Loader
     failure_log: FailureLog
     source: Source

@@ -12,6 +12,7 @@ from functools import partial
 
 from bindserver.bindings.registry import BindingClass
 from bindserver.cycle.admission import refuse_rows
+from bindserver.cycle.answers import stale_frame
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.live_view import LiveView, ViewState
@@ -157,4 +158,4 @@ def mark_stale(live: LiveView, outbound: Outbound) -> None:
         return
     live.stale = True
     refs = [*live.audience, *(opening.ref for opening in live.openings)]
-    outbound.add(refs, Staled(frame=live.stale_frame()))
+    outbound.add(refs, Staled(frame=stale_frame(live)))

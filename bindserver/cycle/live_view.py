@@ -6,29 +6,26 @@ import datetime
 import math
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from itertools import count
-from types import MappingProxyType
 from typing import Any
 
 from django.db.models import Model
 
 from bindserver.bindings.binding import Binding
-from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.conf import conf
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
 from bindserver.cycle.figures import EventFigures
-from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
+from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.incarnations import incarnations
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
 from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
 from bindserver.cycle.windows import Held
-from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
 from bindserver.engine.frames import Frame, FrameEncoder
-from bindserver.engine.protocol import Subscribe, canonical
+from bindserver.engine.protocol import canonical
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import View
 from bindserver.exceptions import Refusal
@@ -51,6 +48,28 @@ class ViewState(Enum):
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"
+
+
+@dataclass(slots=True)
+class Made:
+    """What was made of a view's rows, to be said again while these are the same.
+
+    Attributes:
+        sync: the frames of all rows, by page size, and the position that their cursor names.
+        digest: a text that is equal for equal rows.
+        listing: the rows by key in order, and the version that they are of.
+        instances: the same, as Python is given them.
+    """
+
+    sync: dict[int, tuple[Position, tuple[Frame, ...]]] = field(default_factory=dict)
+    digest: str | None = None
+    listing: tuple[int | None, Mapping[Key, str]] = (None, {})
+    instances: Mapping[Key, Model] | None = None
+
+    def forget(self) -> None:
+        """Forget what is not known by its version: the rows have changed."""
+        self.sync.clear()
+        self.digest = self.instances = None
 
 
 def _nobody(live: LiveView) -> None:
@@ -121,16 +140,9 @@ class LiveView:
         "_awaits_rows_of",
         "_awaits_since",
         "_counted",
-        "_digest",
-        "_encoder",
-        "_fallbacks",
         "_held_at",
-        "_kept",
-        "_listed",
         "_look_at",
-        "_secret",
         "_state",
-        "_sync",
         "allowance",
         "armed_at",
         "audience",
@@ -138,8 +150,10 @@ class LiveView:
         "binding",
         "charge",
         "compared",
+        "encoder",
         "event",
         "failures",
+        "fallbacks",
         "figures",
         "given",
         "has_moved",
@@ -150,6 +164,7 @@ class LiveView:
         "keys",
         "loaded",
         "loaded_at",
+        "made",
         "modified",
         "moved_at",
         "number",
@@ -161,6 +176,7 @@ class LiveView:
         "refresh_at",
         "refusal",
         "retry_at",
+        "secret",
         "shape",
         "stale",
         "superseded",
@@ -213,11 +229,11 @@ class LiveView:
         self.behind_since: float | None = None
         self.used_at = time.monotonic()
         self.modified = time.time()
-        self._secret = secret
-        self._fallbacks = fallbacks
+        self.secret = secret
+        self.fallbacks = fallbacks
         self.params = canonical(binding.wire_params)
         takes_params = bool(type(binding).params)
-        self._encoder = FrameEncoder(
+        self.encoder = FrameEncoder(
             event=binding.event or "",
             params=self.params if takes_params else None,
             key=query.key,
@@ -370,7 +386,7 @@ class LiveView:
             self.loaded_at = -math.inf
             self.suspect = False
             self.held = held_for(query)
-            self._sync.clear()
+            self.made.sync.clear()
             self.tick = Tick()
             if self.state is not ViewState.FAILED:
                 self.state = ViewState.NEW
@@ -413,10 +429,7 @@ class LiveView:
         self.incarnation = incarnations.next()
         self.keys: dict[Hashable, Key] = {}
         self.instances: dict[Key, Model] = {}
-        self._sync: dict[int, tuple[Position, tuple[Frame, ...]]] = {}
-        self._digest: str | None = None
-        self._listed: tuple[int | None, Mapping[Key, str]] = (None, {})
-        self._kept: Mapping[Key, Model] | None = None
+        self.made = Made()
 
     def empty(self) -> None:
         """Be as if it had never had rows: there is no room for them."""
@@ -434,7 +447,7 @@ class LiveView:
     @property
     def frames_bytes(self) -> int:
         """About how many bytes the frames take that it keeps of its rows."""
-        return sum(frame.size for _, frames in self._sync.values() for frame in frames)
+        return sum(frame.size for _, frames in self.made.sync.values() for frame in frames)
 
     def mark_suspect(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""
@@ -517,9 +530,7 @@ class LiveView:
         if delta is not None:
             self._count()
             self.modified = time.time()
-            self._digest = None
-            self._kept = None
-            self._sync.clear()
+            self.made.forget()
 
     def _count(self) -> None:
         """Have its event's figures tell what it holds now."""
@@ -528,74 +539,25 @@ class LiveView:
         self.figures.bytes += now[1] - self._counted[1]
         self._counted = now
 
-    def cursor(self) -> str:
-        """Return the cursor of its present state."""
-        return cursors.dump(
-            cursors.Cursor(
-                fingerprint=self.query.fingerprint,
-                position=self.position,
-                incarnation=self.incarnation,
-                version=self.view.version,
-            ),
-            self._secret,
-        )
-
-    def delta_frames(self, delta: Delta) -> tuple[Frame, ...]:
-        """Return a delta's frames; `ok` for an empty one."""
-        return self._encoder.delta(delta, self.cursor())
-
-    def sync_frames(self, page_size: int) -> tuple[Frame, ...]:
-        """Return the frames of all its rows, made once for each page size and version; the cursor
-        is of the present position, since others write, and the log is purged behind them."""
-        position, frames = self._sync.get(page_size, (None, ()))
-        if not frames:
-            frames = self._encoder.sync(self.view.texts(), self.cursor(), page_size)
-        elif position != self.position:
-            frames = self._encoder.renewed(frames, self.cursor())
-        if len(self.audience) + len(self.openings) > 1:  # of one alone nobody asks again
-            self._sync[page_size] = self.position, frames
-        return frames
-
-    def stale_frame(self) -> Frame:
-        """Return the frame that says that its rows may be old."""
-        return self._encoder.stale()
-
-    def ok_frame(self) -> Frame:
-        """Return the frame that says that its rows are the present ones."""
-        return self.delta_frames(Delta(version=self.view.version, deletes=(), puts=()))[0]
-
-    def cursor_of(self, message: Subscribe) -> cursors.Cursor | None:
-        """Return the state of this view that a client has, None for one that names none of it."""
-        cursor = cursors.load(message.cursor, self._secret, self._fallbacks)
-        known = cursor is not None and cursor.fingerprint == self.query.fingerprint
-        return cursor if known else None
-
-    def opening(self, ref: SubscriptionRef, message: Subscribe) -> Opening:
-        """Return how a subscription waits for its first answer, from nothing or from its state."""
-        return Opening(ref, message, resumes=self.cursor_of(message) is not None)
-
     def take_openings(self, *, asked_before: float = math.inf) -> list[Opening]:
         """Return those who began to wait for a first answer before a time; they wait no more."""
         taken = [opening for opening in self.openings if opening.at < asked_before]
         self.openings = [opening for opening in self.openings if opening.at >= asked_before]
         return taken
 
-    def give_readers(
-        self, proves: Callable[[Position, Position], bool], *, asked_before: float = math.inf
-    ) -> None:
-        """Answer those who wait for its rows once, and whom they are new enough for.
+    def take_readings(
+        self, proves: Callable[[Position, Position], bool], *, asked_before: float
+    ) -> list[Reading]:
+        """Return those who wait for its rows once, whom they are new enough for and who began to
+        before a time; they wait no more.
 
         Args:
             proves: as a source's `proves`.
-            asked_before: answers only those who asked before this time.
+            asked_before: the time.
         """
-        ready = [r for r in self.readers if r.at < asked_before and proves(self.compared, r.asked)]
-        self.readers = [r for r in self.readers if r not in ready]
-        for reading in ready:
-            if isinstance(reading.request, SnapshotRequest):
-                reading.request.give(self.snapshot())
-            else:
-                reading.request.give(self.model_rows())
+        taken = [r for r in self.readers if r.at < asked_before and proves(self.compared, r.asked)]
+        self.readers = [r for r in self.readers if r not in taken]
+        return taken
 
     def leave(self, viewer: object) -> list[Reading]:
         """Return those who wait for rows once as this viewer; they wait no more."""
@@ -610,35 +572,3 @@ class LiveView:
             reading.request.fail(problem)
         self.readers.clear()
         self._look_at(self)
-
-    def snapshot(self) -> Snapshot:
-        """Return its rows as HTTP serves them."""
-        return Snapshot(
-            rows=self._listing(),
-            key=self.query.key,
-            cursor=self.cursor(),
-            digest=self._content(),
-            modified=self.modified,
-            dicts=self.query.columns is not None,
-        )
-
-    def _listing(self) -> Mapping[Key, str]:
-        """Return the rows by key in order, made once for each version; nobody may change it."""
-        version, listing = self._listed
-        if version != self.view.version:
-            listing = MappingProxyType({key: self.view.rows[key] for key in self.view.keys()})
-            self._listed = (self.view.version, listing)
-        return listing
-
-    def model_rows(self) -> ModelRows[Model]:
-        """Return its rows as Python is given them."""
-        if self._kept is None:
-            self._kept = {key: self.instances[key] for key in self.view.keys()}
-        dicts = self.query.columns is not None
-        return model_rows(self.query.model, self._kept, self._content(), self.modified, dicts=dicts)
-
-    def _content(self) -> str:
-        """Return a text that is equal for equal rows."""
-        if self._digest is None:
-            self._digest = digest_of(self.view.texts())
-        return self._digest

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from bindserver.cycle.answers import delta_frames, ok_frame
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Loaded, Unneeded, Wanted
+from bindserver.cycle.load_messages import Loaded, Unneeded, Wanted
 from bindserver.engine.events import Arrived, Published
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import Unavailable
@@ -78,6 +79,6 @@ def publish(context: TurnContext, live: LiveView, delta: Delta | None) -> None:
     live.stale = False
     if live.audience:
         live.figures.deltas += delta is not None
-        frames = live.delta_frames(delta) if delta is not None else (live.ok_frame(),)
+        frames = delta_frames(live, delta) if delta is not None else (ok_frame(live),)
         event = Published(frames=frames, version=live.view.version)
         context.outbound.add(live.audience, event)

@@ -15,7 +15,7 @@ from bindserver.cycle.inbox import (
     ViewCommand,
 )
 from bindserver.cycle.live_view import ViewState
-from bindserver.cycle.loader import Loaded, Result
+from bindserver.cycle.load_messages import Loaded, Result
 from bindserver.cycle.view_store import ViewStore
 from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
 from bindserver.engine.events import Ended, Event, Rejected
@@ -34,7 +34,7 @@ def out_of_reach(store: ViewStore, items: Iterable[Request | Result]) -> Outboun
             case SessionRequest(effect=Release()):
                 store.release(item.ref)
             case SessionRequest(effect=CatchUp()):
-                viewer = store.viewer_of(item.ref)
+                viewer = store.viewers.viewer_of(item.ref)
                 if viewer is not None:  # answered by a sync when the database is back
                     viewer.live.answer_again([item.ref])
             case SessionRequest(effect=Reconsider()):

@@ -46,7 +46,7 @@ class Renewal:
         they are until the next one.
         """
         until, late = self._context.store.lanes.slice_until(), False
-        for viewer in list(self._context.store.overdue):
+        for viewer in list(self._context.store.viewers.overdue):
             if not viewer.refs:
                 self._forget(viewer)
             elif late:
@@ -71,7 +71,7 @@ class Renewal:
             viewer.asked, self._context.position
         ):
             return
-        old, asked = viewer.live, self._context.store.ask_again(viewer)
+        old, asked = viewer.live, self._context.resolver.ask_again(viewer)
         self._lead({viewer: asked}, old)
         if viewer.live is not old:
             viewer.live.await_rows(old.leave(viewer))
@@ -83,12 +83,12 @@ class Renewal:
 
     def _forget(self, viewer: Viewer) -> None:
         """Drop a viewer; who waits for rows through it is led to a view anew."""
-        self._context.store.forget(viewer)
+        self._context.store.viewers.forget(viewer)
         self._left.append((viewer.live, viewer))
 
     def _ask(self, viewer: Viewer, live: LiveView) -> None:
         try:
-            asked = self._context.store.ask_again(viewer)
+            asked = self._context.resolver.ask_again(viewer)
         except (Denied, InvalidParams) as refusal:
             self._revoke(viewer, code_of_end(refusal))
             return
@@ -102,7 +102,7 @@ class Renewal:
         self._asked.setdefault(live, {})[viewer] = asked
 
     def _lead(self, asked: dict[Viewer, Evaluated], live: LiveView) -> None:
-        if self._context.store.becomes(live, asked):
+        if self._context.resolver.becomes(live, asked):
             for viewer in asked:
                 self._settle(viewer)
             return
@@ -112,7 +112,7 @@ class Renewal:
     def _lead_one(self, viewer: Viewer, asked: Evaluated, live: LiveView) -> None:
         waiting = [opening for opening in live.openings if opening.ref in viewer.refs]
         try:
-            is_other = self._context.store.lead(viewer, asked)
+            is_other = self._context.resolver.lead(viewer, asked)
         except NoRoom as problem:  # it may not go on with rows that are no more its own
             self._revoke(viewer, problem.code)
             return
@@ -123,7 +123,7 @@ class Renewal:
 
     def _settle(self, viewer: Viewer) -> None:
         viewer.asked = self._context.position
-        self._context.store.overdue.pop(viewer, None)
+        self._context.store.viewers.overdue.pop(viewer, None)
         self.unwatched |= not self._context.source.watches(viewer.tables())
 
     def _revoke(self, viewer: Viewer, code: Code) -> None:

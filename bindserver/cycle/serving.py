@@ -12,6 +12,7 @@ from bindserver.bindings.params import validate
 from bindserver.bindings.refusals import code_of_end, refusing
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.cycle.admission import await_rows, move
+from bindserver.cycle.answers import delta_frames, opening_of, stale_frame, sync_frames
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import (
@@ -151,10 +152,10 @@ class Serving:
             viewer, owner = self._viewer_of_instance(instance, Form.JSON), None
         else:
             binding, owner = registry.get(message.event), owner_of(request.caller)
-            viewer, instance = store.resolve(
+            viewer, instance = self._context.resolver.resolve(
                 binding, request.caller, message.params, self._context.position
             )
-        opening = viewer.live.opening(ref, message)
+        opening = opening_of(viewer.live, ref, message)
         refusal = viewer.live.refuses()
         if refusal is not None and not opening.has_rows:
             raise refusal
@@ -175,13 +176,15 @@ class Serving:
         waiting = self._waiting(ref)
         try:
             with contained():
-                moved = store.reconsider(ref, request.caller, self._context.position)
+                moved = self._context.resolver.reconsider(
+                    ref, request.caller, self._context.position
+                )
         except Refusal as refusal:
             code = code_of_end(refusal)
         except Overtaken:
             raise
         except Exception as problem:
-            known = store.viewer_of(ref)
+            known = store.viewers.viewer_of(ref)
             if known is None:
                 raise
             code = self._refusal(problem, known.binding, known.params).code
@@ -194,7 +197,7 @@ class Serving:
 
     def _waiting(self, ref: SubscriptionRef) -> list[Opening]:
         """Return how a subscription waits for a first answer, if it does."""
-        viewer = self._context.store.viewer_of(ref)
+        viewer = self._context.store.viewers.viewer_of(ref)
         return [] if viewer is None else [o for o in viewer.live.openings if o.ref == ref]
 
     def _unsubscribe(self, ref: SubscriptionRef, message: Unsubscribe) -> None:
@@ -205,7 +208,7 @@ class Serving:
         self._context.outbound.add([ref], event)
 
     def _catch_up(self, ref: SubscriptionRef, version: int) -> None:
-        viewer = self._context.store.viewer_of(ref)
+        viewer = self._context.store.viewers.viewer_of(ref)
         if viewer is None or ref not in viewer.live.audience:
             return
         live = viewer.live
@@ -215,17 +218,17 @@ class Serving:
             return
         delta = live.view.since(version)
         if delta is None:
-            frames = live.sync_frames(round_page_size(None))
+            frames = sync_frames(live, round_page_size(None))
         else:
-            frames = live.delta_frames(delta)
+            frames = delta_frames(live, delta)
         self._context.outbound.add([ref], Answered(frames=frames, version=live.view.version))
         if live.stale:
-            self._context.outbound.add([ref], Staled(frame=live.stale_frame()))
+            self._context.outbound.add([ref], Staled(frame=stale_frame(live)))
 
     def _viewer_of(self, request: SnapshotRequest | ReadRequest) -> Viewer:
         if isinstance(request, ReadRequest):
             return self._viewer_of_instance(request.instance, Form.MODELS)
-        viewer, _ = self._context.store.resolve(
+        viewer, _ = self._context.resolver.resolve(
             request.binding,
             request.caller,
             request.params,
@@ -235,7 +238,7 @@ class Serving:
         return viewer
 
     def _viewer_of_instance(self, instance: Binding[Any], form: Form) -> Viewer:
-        return self._context.store.resolve_instance(instance, form, self._context.position)
+        return self._context.resolver.resolve_instance(instance, form, self._context.position)
 
     def _read(self, request: SnapshotRequest | ReadRequest) -> None:
         """Have a view answer a request for its rows, once they are the present ones."""

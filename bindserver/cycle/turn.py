@@ -8,12 +8,13 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from bindserver.cycle.advance import Advance
+from bindserver.cycle.answers import cursor_of, delta_frames, give_rows, sync_frames
 from bindserver.cycle.audits import Audits
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import Request
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Audited, Loaded, Result
+from bindserver.cycle.load_messages import Audited, Loaded, Result
 from bindserver.cycle.loads import Loads
 from bindserver.cycle.refresh import missed
 from bindserver.cycle.renewal import Renewal
@@ -141,7 +142,7 @@ class Turn:
             return
         if not (live.openings or live.readers):
             return
-        live.give_readers(self._context.source.proves, asked_before=asked_before)
+        give_rows(live, self._context.source.proves, asked_before=asked_before)
         for opening in live.take_openings(asked_before=asked_before):
             frames = self._first_frames(live, opening.message)
             live.audience[opening.ref] = None
@@ -151,12 +152,12 @@ class Turn:
 
     def _first_frames(self, live: LiveView, message: Subscribe) -> tuple[Frame, ...]:
         try:
-            delta = missed(live, live.cursor_of(message), message.held, self._context.invalidation)
+            delta = missed(live, cursor_of(live, message), message.held, self._context.invalidation)
         except Overtaken:
             delta = None
         if delta is None:
-            return live.sync_frames(round_page_size(message.page_size))
-        return live.delta_frames(delta)
+            return sync_frames(live, round_page_size(message.page_size))
+        return delta_frames(live, delta)
 
 
 def _parted(items: Sequence[Request | Result]) -> _Todo:

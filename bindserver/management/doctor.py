@@ -18,9 +18,10 @@ from django.db import connections
 
 from bindserver.bindings.registry import registry
 from bindserver.checks import TAG, check_settings
-from bindserver.checks.deploy import DEPLOYMENT, Look
-from bindserver.checks.live_database import DATABASE, UNANSWERED, Irrelevant
+from bindserver.checks.deploy import DEPLOYMENT
+from bindserver.checks.live_database import DATABASE, UNANSWERED
 from bindserver.checks.live_layer import SILENT, layer_answers
+from bindserver.checks.looks import Irrelevant, Look
 from bindserver.database import is_served
 from bindserver.database.diagnosis import demand
 from bindserver.exceptions import DatabaseUnusable

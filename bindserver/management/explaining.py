@@ -21,6 +21,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import snapshot_apart
 from bindserver.exceptions import DatabaseUnusable, Denied, InvalidParams
 from bindserver.inspector.rows import RowReport, remark, report, verdict, written
+from bindserver.management.listing import demand_event
 from bindserver.queries.compiler import located
 from bindserver.queries.explaining import PATIENCE, Cost, Explanation, explain, models_by_table
 from bindserver.queries.query import Query
@@ -56,9 +57,10 @@ def explained_lines(
         row: a row's primary key, to say why it is in or out in place of all else.
 
     Raises:
-        CommandError: the params, the user or the database are not there, or the binding cannot be
-            read; the message says why.
+        CommandError: the event, the params, the user or the database are not there, or the binding
+            cannot be read; the message says why.
     """
+    demand_event(event)
     binding = registry.find(event)
     alias, given = alias_of(binding), _given(params)
     try:

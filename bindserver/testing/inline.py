@@ -26,7 +26,10 @@ from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Request
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.loader import Loaded, Loader, Result, Wanted, read_whole
+from bindserver.cycle.load_messages import Loaded, Result, Wanted
+from bindserver.cycle.loader import Loader
+from bindserver.cycle.loading import read_whole
+from bindserver.cycle.resolver import Resolver
 from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.pacing import Pacer
@@ -58,6 +61,7 @@ class InlineCycle:
         self._pacer = Pacer(math.inf)  # a debugger may take its time
         self._store = ViewStore(alias, *cursor_secrets())
         self._store.lanes = Lanes(endless=True)  # a commit brings all there is
+        self._resolver = Resolver(self._store)
         self._failure_log = FailureLog()
         self._loader = InlineLoader(alias, self._inbox.append)
 
@@ -81,6 +85,7 @@ class InlineCycle:
             self._inbox.clear()
             context = TurnContext(
                 store=self._store,
+                resolver=self._resolver,
                 loader=self._loader,
                 failure_log=self._failure_log,
                 source=self._source,

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
@@ -22,14 +23,17 @@ from bindserver.capture.sqlite.triggers import Triggers
 from bindserver.capture.tables import OLD
 from bindserver.cycle import (
     advance,
-    cycle,
     invalidation,
     live_shape,
     live_view,
     loader,
+    serving,
+    turn,
+    turn_taker,
     view_store,
 )
 from bindserver.cycle.inbox import Caller
+from bindserver.cycle.load_messages import Loaded
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.commits import CommitGroups
@@ -70,7 +74,7 @@ def rows_outside_snapshot() -> None:
 
         return read_late
 
-    setattr(cycle, "snapshot", no_snapshot)
+    setattr(turn_taker, "snapshot", no_snapshot)
     for name in ("read", "read_together", "look", "load", "load_held", "load_together"):
         _patch(reading, name, late)
 
@@ -80,7 +84,7 @@ def loader_position_late() -> None:
 
     def late(load: Any) -> Any:
         def loading(self: loader.Loader, wanted: Any, connection: Any) -> Any:
-            results: list[loader.Loaded] = load(self, wanted, connection)
+            results: list[Loaded] = load(self, wanted, connection)
             time.sleep(0.02)
             position = log_of(connection).position()
             return [dataclasses.replace(loaded, position=position) for loaded in results]
@@ -279,16 +283,19 @@ def dealt_by_chance() -> None:
 def old_sync() -> None:
     """The frames of a whole view are made once, and never again."""
 
+    kept: WeakKeyDictionary[live_view.LiveView, dict[int, tuple[Frame, ...]]] = WeakKeyDictionary()
+
     def keeping(frames: Any) -> Any:
-        def sync_frames(self: live_view.LiveView, page_size: int) -> tuple[Frame, ...]:
-            known: dict[int, tuple[Frame, ...]] = self.__dict__.setdefault("_kept", {})
+        def sync_frames(live: live_view.LiveView, page_size: int) -> tuple[Frame, ...]:
+            known = kept.setdefault(live, {})
             if page_size not in known:
-                known[page_size] = frames(self, page_size)
+                known[page_size] = frames(live, page_size)
             return known[page_size]
 
         return sync_frames
 
-    _patch(live_view.LiveView, "sync_frames", keeping)
+    for module in (turn, serving):
+        _patch(module, "sync_frames", keeping)
 
 
 def net_change_without_deletes() -> None:

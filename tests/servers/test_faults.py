@@ -387,8 +387,8 @@ def test_nobody_is_told_that_they_have_all_of_a_state_which_a_lost_database_brok
         turn._context.outbound.add(live.audience, Arrived())
         raise OperationalError("gone")
 
-    monkeypatch.setattr(cycle, "_connect", lambda: (None, None))
-    monkeypatch.setattr(cycle, "_run_in_snapshot", break_off)
+    monkeypatch.setattr(cycle._link, "connect", lambda: (None, None))
+    monkeypatch.setattr(cycle._turns, "_run_in_snapshot", break_off)
     monkeypatch.setattr(cycle._fanout, "send", lambda _, state, lagging: behind.append(lagging))
     with pytest.raises(OperationalError):
         cycle._take_turn([])

@@ -26,7 +26,8 @@ from bindserver.capture.log import log_of
 from bindserver.cycle.inbox import ReadRequest
 from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.loader import Loader, Result, Wanted
+from bindserver.cycle.load_messages import Result, Wanted
+from bindserver.cycle.loader import Loader
 from bindserver.cycle.waiting import Reading
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import open_connection

@@ -19,7 +19,9 @@ from bindserver.capture.log import log_of
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_shape import NOWHERE
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Loader, Wanted
+from bindserver.cycle.load_messages import Wanted
+from bindserver.cycle.loader import Loader
+from bindserver.cycle.resolver import Resolver
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.snapshot import open_connection
 from bindserver.queries.query import Query
@@ -183,7 +185,7 @@ def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
     listener: Any = object()
 
     def viewed(binding: Binding[Any], number: int) -> LiveView:
-        viewer = store.resolve_instance(binding, Form.JSON, NOWHERE)
+        viewer = Resolver(store).resolve_instance(binding, Form.JSON, NOWHERE)
         ref = SubscriptionRef(listener, number)
         store.attach(ref, viewer)
         viewer.live.audience[ref] = None

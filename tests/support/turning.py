@@ -23,7 +23,9 @@ from bindserver.cycle.inbox import Caller, Hint, Request, SessionRequest
 from bindserver.cycle.lag import LaggingViews, lagging_views
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import LiveView, ViewState
-from bindserver.cycle.loader import Audited, Loaded, Loader, Result, Wanted
+from bindserver.cycle.load_messages import Audited, Loaded, Result, Wanted
+from bindserver.cycle.loader import Loader
+from bindserver.cycle.resolver import Resolver
 from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import ViewStore
 from bindserver.cycle.waiting import EVERYTHING
@@ -107,6 +109,7 @@ class Turning:
     def __init__(self, *, watched: bool = True) -> None:
         self._loaded: SimpleQueue[Loaded] = SimpleQueue()
         self.store = ViewStore("default", b"secret")
+        self.resolver = Resolver(self.store)
         self.store.lanes = Lanes(endless=True)  # a busy machine is not to change what is tested
         self.store.auditor.begin_at(math.inf)
         self._audited: SimpleQueue[Audited] = SimpleQueue()
@@ -254,6 +257,7 @@ class Turning:
         context = TurnContext(
             publish=lambda: self.early.extend(self._deliver(context)),
             store=self.store,
+            resolver=self.resolver,
             loader=self.loader,
             failure_log=self._failure_log,
             source=self._source,

@@ -19,11 +19,11 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.capture.log_source import LogSource
-from bindserver.cycle import loader
+from bindserver.cycle import loading
 from bindserver.cycle.auditor import in_words
 from bindserver.cycle.claims import Claim, Kind
 from bindserver.cycle.inbox import Caller, ReadRequest, SnapshotRequest
-from bindserver.cycle.loader import Audited, Wanted
+from bindserver.cycle.load_messages import Audited, Wanted
 from bindserver.exceptions import QueryTimeout
 from tests.app.bindings import CatalogueBinding, CheapBinding, PartBinding, TaggedBinding
 from tests.app.models import Booking, Product, Tag
@@ -371,7 +371,7 @@ class TestAnAudit:
         turning.follow(part(category=1))
         turning.turn()
         (live,) = turning.views()
-        usual = loader.read_whole
+        usual = loading.read_whole
 
         def read_whole(queries: Any, recorder: Any, pacer: Any) -> Any:
             if queries[0] is live.query:
@@ -380,7 +380,7 @@ class TestAnAudit:
             assert pacer.expired()
             raise QueryTimeout("the time is over")
 
-        monkeypatch.setattr(loader, "read_whole", read_whole)
+        monkeypatch.setattr(loading, "read_whole", read_whole)
         turning.begin_audit()
         audited = turning.next_audit()
         assert audited.made_way
@@ -403,7 +403,7 @@ class TestAnAudit:
                 time.sleep(0.001)
             pytest.fail("nobody has told it to end")
 
-        monkeypatch.setattr(loader, "read_whole", read_for_long)
+        monkeypatch.setattr(loading, "read_whole", read_for_long)
         turning.begin_audit()
         assert began.wait(LOAD_SECONDS)
         turning.loader.stop()
@@ -415,7 +415,7 @@ class TestAnAudit:
         turning.follow(part(category=1))
         turning.turn()
         (live,) = turning.views()
-        usual, waits = loader.read_whole, threading.Event()
+        usual, waits = loading.read_whole, threading.Event()
 
         def read_whole(queries: Any, recorder: Any, pacer: Any) -> Any:
             if queries[0] is live.query:
@@ -425,7 +425,7 @@ class TestAnAudit:
                 cursor.execute(ENDLESS[each_database])
             raise AssertionError
 
-        monkeypatch.setattr(loader, "read_whole", read_whole)
+        monkeypatch.setattr(loading, "read_whole", read_whole)
         turning.begin_audit()
         assert waits.wait(LOAD_SECONDS)
         turning.loader.load(Wanted(lives=[live], since=live.position, durable=True))

@@ -221,9 +221,9 @@ class TestWhatLives:
         with override_settings(BINDSERVER=NO_TIME):
             assert turning.take_one()
             assert living.column("stock")[0] == 7
-            assert len(turning.store.overdue) == 2
+            assert len(turning.store.viewers.overdue) == 2
         turning.turn()
-        assert not turning.store.overdue
+        assert not turning.store.viewers.overdue
 
 
 class TestADearView:

@@ -16,7 +16,7 @@ from bindserver import Binding
 from bindserver.cycle.failures import LOCKED_SECONDS
 from bindserver.cycle.inbox import Caller, ReadRequest, SessionRequest, SnapshotRequest
 from bindserver.cycle.live_view import ViewState
-from bindserver.cycle.loader import Loaded, Wanted
+from bindserver.cycle.load_messages import Loaded, Wanted
 from bindserver.engine.cursor import load
 from bindserver.engine.effects import Ask
 from bindserver.engine.protocol import Subscribe

@@ -68,7 +68,7 @@ class Follower:
 
     @property
     def source(self) -> LogSource:
-        found = self.hub._cycles["default"]._source
+        found = self.hub._cycles["default"]._link.source
         assert isinstance(found, LogSource)
         return found
 
@@ -161,7 +161,7 @@ class TestListening:
     def never_look(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without being told, a server that trusts in notifications sees nothing."""
         monkeypatch.setattr("bindserver.capture.log_source.NOTIFIED_SECONDS", NEVER)
-        monkeypatch.setattr("bindserver.cycle.cycle.CHORES_SECONDS", NEVER)
+        monkeypatch.setattr("bindserver.cycle.turn_taker.CHORES_SECONDS", NEVER)
 
     async def test_a_write_of_another_program_wakes(self, follower: Follower) -> None:
         await switch_meanwhile("--notify")

@@ -17,7 +17,7 @@ from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import Caller, Hint, SessionRequest, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.lanes import Lanes
 from bindserver.cycle.live_view import ViewState
-from bindserver.cycle.loader import Loaded, Wanted
+from bindserver.cycle.load_messages import Loaded, Wanted
 from bindserver.database.snapshot import in_snapshot
 from bindserver.engine.effects import Ask
 from bindserver.engine.events import Answered, Published, Rejected
@@ -52,7 +52,7 @@ class Turns:
         fanout.send = self._deliver
         self._program = program
         self._numbers = 0
-        connection, _ = self.cycle._connect()
+        connection, _ = self.cycle._link.connect()
         connection.execute_wrappers.append(self._execute)
         self._plans: list[tuple[str, tuple[str, ...]]] = []
 
@@ -79,15 +79,13 @@ class Turns:
 
     def take(self) -> None:
         """Take a turn, with all that was handed in."""
-        assert not self._plans or self.cycle._inbox
-        items = list(self.cycle._inbox)
-        self.cycle._inbox.clear()
-        self.cycle._take_turn(items)
+        assert not self._plans or self.cycle._queue
+        self.cycle._take_turn(self.cycle._queue.take())
 
     def take_all(self) -> None:
         """Take turns until nothing is asked for any more."""
         self.take()
-        while self.cycle._inbox:
+        while self.cycle._queue:
             self.take()
         assert not self._plans
 
@@ -127,7 +125,7 @@ def turns(program: PostgreSQLProgram) -> Iterator[Turns]:
     turns = Turns(program)
     yield turns
     turns.cycle._loader.stop()
-    turns.cycle._disconnect()
+    turns.cycle._link.close()
     connections["default"] = usual
 
 
@@ -305,8 +303,8 @@ class TestARight:
             program.run("UPDATE app_tag SET name = 'closed'")
             program.run("UPDATE app_product SET name = 'secret'")
         wanted = Wanted(lives=[live], since=live.position, durable=True)
-        (loaded,) = turns.cycle._loader._load(wanted, turns.cycle._connect()[0])
-        turns.cycle._put(loaded)
+        (loaded,) = turns.cycle._loader._load(wanted, turns.cycle._link.connect()[0])
+        turns.cycle._queue.put(loaded)
         turns.before_reading("app_tag", *RETAGGED)
         turns.take_all()
         assert "secret" not in str(turns.frames)
@@ -317,7 +315,7 @@ def on_maria_turns(on_own_logged_maria: Any) -> Iterator[Turns]:
     usual = connections["default"]
     turns = Turns(on_own_logged_maria)
     yield turns
-    turns.cycle._disconnect()
+    turns.cycle._link.close()
     connections["default"] = usual
 
 

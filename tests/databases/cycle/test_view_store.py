@@ -15,6 +15,7 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.bindings.registry import registry
 from bindserver.cycle.inbox import Caller, Hint, Request, SessionRequest, SubscriptionRef
+from bindserver.cycle.resolver import Resolver
 from bindserver.cycle.view_store import ViewStore
 from bindserver.engine.changes import Position
 from bindserver.engine.effects import Ask, Reconsider
@@ -28,14 +29,15 @@ from tests.support.turning import Follower, Turning, add
 
 def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> None:
     catalogue = ViewStore("default", b"secret")
+    resolver = Resolver(catalogue)
     position = Position(epoch="", mark="")
     for pk in range(1, 4):
-        catalogue.resolve(ProductBinding, Caller(user=User(pk=pk)), {}, position)
+        resolver.resolve(ProductBinding, Caller(user=User(pk=pk)), {}, position)
     assert len(catalogue.views()) == 1
-    assert len(catalogue.viewers()) == 3
+    assert len(catalogue.viewers.all()) == 3
     catalogue.evict()
     assert len(catalogue.views()) == 1
-    assert catalogue.viewers() == []
+    assert catalogue.viewers.all() == []
 
 
 @override_settings(BINDSERVER={"MAX_VIEWS": 2})
@@ -43,10 +45,11 @@ def test_views_that_nobody_looks_at_make_room_for_others(
     database: Path, forget_bindings: None
 ) -> None:
     catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
+    resolver = Resolver(catalogue)
     for name in ("one", "other", "third"):
-        catalogue.resolve(made(name), Caller(), {}, position)
+        resolver.resolve(made(name), Caller(), {}, position)
     assert [live.event for live in catalogue.views()] == ["other", "third"]
-    kept = [viewer.live for viewer in catalogue.viewers()]
+    kept = [viewer.live for viewer in catalogue.viewers.all()]
     assert [live.event for live in kept] == ["third"]
 
 
@@ -63,14 +66,15 @@ def test_who_makes_room_for_the_view_that_they_are_led_to_is_known_and_then_forg
             return Product.objects.filter(pk__in=[len(word.text) for word in Word.objects.all()])
 
     catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
-    viewer, _ = catalogue.resolve(Listed, Caller(), {}, position)
-    catalogue.resolve(made("other"), Caller(), {}, position)
+    resolver = Resolver(catalogue)
+    viewer, _ = resolver.resolve(Listed, Caller(), {}, position)
+    resolver.resolve(made("other"), Caller(), {}, position)
     Word.objects.create(text="a")
-    assert catalogue.lead(viewer, catalogue.ask_again(viewer))
-    assert catalogue.viewers() == [viewer]
+    assert resolver.lead(viewer, resolver.ask_again(viewer))
+    assert catalogue.viewers.all() == [viewer]
     assert Word._meta.db_table in catalogue.reads()
     catalogue.evict()
-    assert catalogue.viewers() == []
+    assert catalogue.viewers.all() == []
     assert Word._meta.db_table not in catalogue.reads()
 
 
@@ -107,8 +111,9 @@ def test_bindings_that_one_function_makes_have_each_a_view(
     database: Path, forget_bindings: None
 ) -> None:
     catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
+    resolver = Resolver(catalogue)
     for binding in (made("one"), made("other")):
-        catalogue.resolve(binding, Caller(), {}, position)
+        resolver.resolve(binding, Caller(), {}, position)
     assert [live.event for live in catalogue.views()] == ["one", "other"]
 
 

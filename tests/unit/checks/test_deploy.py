@@ -12,7 +12,8 @@ from django.test import override_settings
 
 from bindserver import checks
 from bindserver.checks import deploy
-from bindserver.checks.deploy import DEPLOYMENT, Look
+from bindserver.checks.deploy import DEPLOYMENT
+from bindserver.checks.looks import Look
 
 CORE = "channels_redis.core.RedisChannelLayer"
 PUBSUB = "channels_redis.pubsub.RedisPubSubChannelLayer"

@@ -142,11 +142,11 @@ def test_who_joins_a_group_is_sent_its_rows_and_loses_them_with_it(
 
 def test_what_has_not_changed_there_is_not_told(turning: Turning, ann: User) -> None:
     follower = follow(turning, ann, IsAdminUser)
-    asked = turning.store.viewers()[0].asked
+    asked = turning.store.viewers.all()[0].asked
     for _ in range(5):
         time_of_next = turning.store.due()
         turn_until(turning, lambda due=time_of_next: turning.store.due() != due)
-    assert turning.store.viewers()[0].asked == asked
+    assert turning.store.viewers.all()[0].asked == asked
     assert follower.told() == []
 
 
@@ -185,7 +185,7 @@ def test_users_of_the_bindings_own_database_cost_no_looks(
 
 def test_the_one_that_was_asked_longest_ago_is_next() -> None:
     now = 0.0
-    distant = Distant(lambda: now)
+    distant: Distant[Any] = Distant(lambda: now)
     one: Any = "one"
     two: Any = "two"
     with override_settings(BINDSERVER={"REVALIDATE_SECONDS": 10}):

@@ -41,7 +41,7 @@ class Source:
 def looking_at(source: Any) -> Cycle:
     """Return a cycle that hears of changes from a source."""
     cycle = Cycle("default", b"secret")
-    cycle._source = source
+    cycle._link.source = source
     return cycle
 
 
@@ -59,7 +59,7 @@ def test_no_look_walks_the_views(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ViewStore, "due", walk(float("inf")))
     source = Source()
     cycle = looking_at(source)
-    cycle._chores_at = float("inf")
+    cycle._turns.chores_at = float("inf")
     assert cycle._wait() == []
     assert source.looks == LOOKS
     assert len(walks) < 4
@@ -74,7 +74,7 @@ def test_a_look_that_fails_in_whatever_way_is_left_to_a_turn(
 
     monkeypatch.setattr(ViewStore, "watched", lambda store: True)
     cycle = looking_at(Broken())
-    cycle._chores_at = float("inf")
+    cycle._turns.chores_at = float("inf")
     assert cycle._wait() == []
 
 
@@ -82,7 +82,7 @@ def test_a_look_that_fails_in_whatever_way_is_left_to_a_turn(
 def test_the_log_is_purged_while_nobody_looks_at_anything(
     database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bindserver.cycle.cycle.CHORES_SECONDS", 0.05)
+    monkeypatch.setattr("bindserver.cycle.turn_taker.CHORES_SECONDS", 0.05)
     cycle, program = Cycle("default", b"secret"), SQLiteProgram(database)
     program.add_products(3)
     cycle.start()
