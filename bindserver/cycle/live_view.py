@@ -17,6 +17,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.conf import conf
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
+from bindserver.cycle.few import Few
 from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.incarnations import incarnations
@@ -66,11 +67,6 @@ class Made:
     listing: tuple[int | None, Mapping[Key, str]] = (None, {})
     instances: Mapping[Key, Model] | None = None
 
-    def forget(self) -> None:
-        """Forget what is not known by its version: the rows have changed."""
-        self.sync.clear()
-        self.digest = self.instances = None
-
 
 def _nobody(live: LiveView) -> None:
     """Hear that a view is to be looked at, and do nothing."""
@@ -91,6 +87,10 @@ class Tick:
     next: datetime.datetime | None = None
     known: bool = False
     at: float = -math.inf
+
+
+NOT_LOOKED = Tick()
+"""That of all views that nobody has looked for the time's sake at: most never are."""
 
 
 def is_sorted(query: Query) -> bool:
@@ -139,9 +139,11 @@ class LiveView:
         "__weakref__",
         "_awaits_rows_of",
         "_awaits_since",
-        "_counted",
+        "_bytes_counted",
         "_held_at",
         "_look_at",
+        "_made",
+        "_rows_counted",
         "_state",
         "allowance",
         "armed_at",
@@ -164,7 +166,6 @@ class LiveView:
         "keys",
         "loaded",
         "loaded_at",
-        "made",
         "modified",
         "moved_at",
         "number",
@@ -202,7 +203,8 @@ class LiveView:
         self.event = binding.event
         self.figures = figures or EventFigures()
         self.figures.views += 1
-        self._counted = 0, 0
+        self._rows_counted = self._bytes_counted = 0
+        self._made: Made | None = None
         self.binding = type(binding)
         self._look_at = look_at
         self._state = ViewState.NEW
@@ -210,7 +212,7 @@ class LiveView:
         self.superseded = self.has_moved = False
         self._awaits_since = -math.inf
         self._awaits_rows_of = query
-        self.audience: dict[SubscriptionRef, None] = {}
+        self.audience: Few[SubscriptionRef] = Few()
         self.openings: list[Opening] = []
         self.readers: list[Reading] = []
         self.stale = False
@@ -222,7 +224,7 @@ class LiveView:
         self.moved_at = -math.inf
         self.reading_since = -math.inf
         self.refresh_at = self.armed_at = math.inf
-        self.tick = Tick()
+        self.tick = NOT_LOOKED
         self.allowance: Allowance | None = None
         self.charge: Charge[LiveView] | None = None
         self.is_dropped = False
@@ -321,13 +323,13 @@ class LiveView:
     def answer_again(self, refs: Collection[SubscriptionRef]) -> None:
         """Have subscribers answered as if they had just come, with all rows."""
         for ref in refs:
-            del self.audience[ref]
+            self.audience.discard(ref)
             self.await_answer(Opening(ref, EVERYTHING, moved=True))
 
     def release(self, refs: Collection[SubscriptionRef]) -> None:
         """Forget subscriptions, whether or not they have its rows."""
         for ref in refs:
-            self.audience.pop(ref, None)
+            self.audience.discard(ref)
         self.openings = [opening for opening in self.openings if opening.ref not in refs]
         self._look_at(self)
 
@@ -386,8 +388,8 @@ class LiveView:
             self.loaded_at = -math.inf
             self.suspect = False
             self.held = held_for(query)
-            self.made.sync.clear()
-            self.tick = Tick()
+            self._made = None
+            self.tick = NOT_LOOKED
             if self.state is not ViewState.FAILED:
                 self.state = ViewState.NEW
         elif self.state is not ViewState.FAILED and not query.is_surely(before):
@@ -428,8 +430,8 @@ class LiveView:
         self.held = held_for(self.query)
         self.incarnation = incarnations.next()
         self.keys: dict[Hashable, Key] = {}
-        self.instances: dict[Key, Model] = {}
-        self.made = Made()
+        self.instances: dict[Key, Model] | None = None
+        self._made = None
 
     def empty(self) -> None:
         """Be as if it had never had rows: there is no room for them."""
@@ -447,7 +449,17 @@ class LiveView:
     @property
     def frames_bytes(self) -> int:
         """About how many bytes the frames take that it keeps of its rows."""
-        return sum(frame.size for _, frames in self.made.sync.values() for frame in frames)
+        made = self._made
+        if made is None:
+            return 0
+        return sum(frame.size for _, frames in made.sync.values() for frame in frames)
+
+    @property
+    def made(self) -> Made:
+        """What was made of its rows, and is good until these change."""
+        if self._made is None:
+            self._made = Made()
+        return self._made
 
     def mark_suspect(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""
@@ -488,7 +500,7 @@ class LiveView:
         """Take all rows that are shown at a position, in order."""
         delta = self.view.load(rows.fresh)
         self.keys = dict(rows.keys)
-        self.instances = dict(rows.instances)
+        self.instances = dict(rows.instances) if self.query.form is Form.MODELS else None
         self.position = position
         self._changed(delta)
         return delta
@@ -519,9 +531,10 @@ class LiveView:
         for pk in gone:
             self.keys.pop(pk, None)
         self.keys.update(rows.keys)
-        for key in gone_keys:
-            self.instances.pop(key, None)
-        self.instances.update(rows.instances)
+        if self.instances is not None:
+            for key in gone_keys:
+                self.instances.pop(key, None)
+            self.instances.update(rows.instances)
         self.position = position
         self._changed(delta)
         return delta
@@ -530,14 +543,14 @@ class LiveView:
         if delta is not None:
             self._count()
             self.modified = time.time()
-            self.made.forget()
+            self._made = None
 
     def _count(self) -> None:
         """Have its event's figures tell what it holds now."""
-        now = (0, 0) if self.is_dropped else (len(self.view), self.view.bytes)
-        self.figures.rows += now[0] - self._counted[0]
-        self.figures.bytes += now[1] - self._counted[1]
-        self._counted = now
+        rows, size = (0, 0) if self.is_dropped else (len(self.view), self.view.bytes)
+        self.figures.rows += rows - self._rows_counted
+        self.figures.bytes += size - self._bytes_counted
+        self._rows_counted, self._bytes_counted = rows, size
 
     def take_openings(self, *, asked_before: float = math.inf) -> list[Opening]:
         """Return those who began to wait for a first answer before a time; they wait no more."""

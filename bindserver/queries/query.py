@@ -17,7 +17,7 @@ from bindserver.engine import protocol
 from bindserver.queries import windows
 from bindserver.queries.backwards import Chains
 from bindserver.queries.behind import NOTHING_BEHIND, Behind
-from bindserver.queries.carried import Carried
+from bindserver.queries.carried import carried
 from bindserver.queries.columns import Columns
 from bindserver.queries.dependencies import Paths
 from bindserver.queries.identity import IdentityEncoder, digest
@@ -95,7 +95,7 @@ class Query:
         self.chains: Chains = plan.chains
         self.tables, self.routes = plan.tables, plan.routes
         self._identify(binding)
-        self.carried = Carried(self.representation.instances)
+        self.carried = carried(self.representation.instances)
         self.behind = NOTHING_BEHIND
         self.fresh_until = math.inf
 
