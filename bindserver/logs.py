@@ -14,6 +14,7 @@ import logging
 import re
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,11 +96,8 @@ def address(host: object) -> str:
         return quoted(str(host)) if host else "unknown"
 
 
-class Sparse:
-    """Logs warnings of a few kinds that clients can cause, so many of each in a while.
-
-    What is left out is counted. The count is told when the while is over, or by the next line
-    where no event loop runs.
+class _Limited(ABC):
+    """Logs fewer lines than it is handed, from any thread.
 
     Args:
         logger: takes the lines.
@@ -112,6 +110,18 @@ class Sparse:
         self._lock = threading.Lock()
         self.forget()
         _all.add(self)
+
+    @abstractmethod
+    def forget(self) -> None:
+        """Begin as if nothing had been logged."""
+
+
+class Sparse(_Limited):
+    """Logs warnings of a few kinds that clients can cause, so many of each in a while.
+
+    What is left out is counted. The count is told when the while is over, or by the next line
+    where no event loop runs.
+    """
 
     def forget(self) -> None:
         """Begin as if nothing had been logged."""
@@ -169,20 +179,8 @@ class _Repeated:
     unsaid: int = 0
 
 
-class Repeats:
-    """Logs failures that come again and again: once with the traceback, then rarely with a count.
-
-    Args:
-        logger: takes the lines.
-        clock: tells the time in seconds, and only rises.
-    """
-
-    def __init__(self, logger: logging.Logger, clock: Callable[[], float] = time.monotonic) -> None:
-        self._logger = logger
-        self._clock = clock
-        self._lock = threading.Lock()
-        self.forget()
-        _all.add(self)
+class Repeats(_Limited):
+    """Logs failures that come again: once with the traceback, then rarely with a count."""
 
     def forget(self) -> None:
         """Begin as if nothing had failed."""
@@ -229,7 +227,7 @@ class Repeats:
             self._logger.log(level, said, what, unsaid, reason, extra={"times": unsaid})
 
 
-_all: WeakSet[Sparse | Repeats] = WeakSet()
+_all: WeakSet[_Limited] = WeakSet()
 
 
 def forget() -> None:

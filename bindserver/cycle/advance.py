@@ -195,7 +195,7 @@ class Advance:
             return
         cost = read[0].shape.cost
         if what.whole:
-            rows = sum(len(live.keys) for live in read)
+            rows = sum(len(live.rows.keys) for live in read)
             cost.note_whole(seconds / len(read), rows // len(read))
         else:
             cost.note_step(seconds, len(what.pks))

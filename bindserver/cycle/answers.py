@@ -1,6 +1,6 @@
 """What is said of a view's rows: frames for subscribers, snapshots for HTTP, instances for Python.
 
-What is made of rows once is kept with the view (`cycle.live_view.Made`) until these change.
+What is made of rows once is kept with the view (`cycle.view_rows.Made`) until these change.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from django.db.models import Model
 from bindserver.bindings.model_rows import ModelRows, digest_of, model_rows
 from bindserver.cycle.inbox import Snapshot, SnapshotRequest, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.view_rows import ViewRows
 from bindserver.cycle.waiting import Opening
 from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
@@ -28,8 +29,8 @@ def cursor(live: LiveView) -> str:
         cursors.Cursor(
             fingerprint=live.query.fingerprint,
             position=live.position,
-            incarnation=live.incarnation,
-            version=live.view.version,
+            incarnation=live.rows.incarnation,
+            version=live.rows.view.version,
         ),
         live.secret,
     )
@@ -59,13 +60,13 @@ def sync_frames(live: LiveView, page_size: int) -> tuple[Frame, ...]:
     """Return the frames of all rows of a view, made once for each page size and version; the cursor
     is of the present position, since others write, and the log is purged behind them."""
     shared = len(live.audience) + len(live.openings) > 1  # of one alone nobody asks again
-    position, frames = live.made.sync.get(page_size, (None, ())) if shared else (None, ())
+    position, frames = live.rows.made.sync.get(page_size, (None, ())) if shared else (None, ())
     if not frames:
-        frames = live.encoder.sync(live.view.texts(), cursor(live), page_size)
+        frames = live.encoder.sync(live.rows.view.texts(), cursor(live), page_size)
     elif position != live.position:
         frames = live.encoder.renewed(frames, cursor(live))
     if shared:
-        live.made.sync[page_size] = live.position, frames
+        live.rows.made.sync[page_size] = live.position, frames
     return frames
 
 
@@ -76,7 +77,7 @@ def stale_frame(live: LiveView) -> Frame:
 
 def ok_frame(live: LiveView) -> Frame:
     """Return the frame that says that a view's rows are the present ones."""
-    return delta_frames(live, Delta(version=live.view.version, deletes=(), puts=()))[0]
+    return delta_frames(live, Delta(version=live.rows.view.version, deletes=(), puts=()))[0]
 
 
 # Rows, once.
@@ -105,36 +106,36 @@ def give_rows(
 def _snapshot(live: LiveView) -> Snapshot:
     """Return a view's rows as HTTP serves them."""
     return Snapshot(
-        rows=_listing(live),
+        rows=_listing(live.rows),
         key=live.query.key,
         cursor=cursor(live),
-        digest=_digest(live),
-        modified=live.modified,
+        digest=_digest(live.rows),
+        modified=live.rows.modified,
         dicts=live.query.columns is not None,
     )
 
 
-def _listing(live: LiveView) -> Mapping[Key, str]:
-    """Return the rows by key in order, made once for each version; nobody may change it."""
-    version, listing = live.made.listing
-    if version != live.view.version:
-        listing = MappingProxyType({key: live.view.rows[key] for key in live.view.keys()})
-        live.made.listing = (live.view.version, listing)
+def _listing(rows: ViewRows) -> Mapping[Key, str]:
+    """Return rows by key in order, made once for each version; nobody may change it."""
+    version, listing = rows.made.listing
+    if version != rows.view.version:
+        listing = MappingProxyType({key: rows.view.rows[key] for key in rows.view.keys()})
+        rows.made.listing = (rows.view.version, listing)
     return listing
 
 
 def _model_rows(live: LiveView) -> ModelRows[Model]:
     """Return a view's rows as Python is given them."""
-    kept = live.made.instances
-    if kept is None:
-        instances = live.instances or {}
-        kept = live.made.instances = {key: instances[key] for key in live.view.keys()}
-    dicts = live.query.columns is not None
-    return model_rows(live.query.model, kept, _digest(live), live.modified, dicts=dicts)
+    rows = live.rows
+    if rows.made.instances is None:
+        instances = rows.instances or {}
+        rows.made.instances = {key: instances[key] for key in rows.view.keys()}
+    kept, dicts = rows.made.instances, live.query.columns is not None
+    return model_rows(live.query.model, kept, _digest(rows), rows.modified, dicts=dicts)
 
 
-def _digest(live: LiveView) -> str:
+def _digest(rows: ViewRows) -> str:
     """Return a text that is equal for equal rows."""
-    if live.made.digest is None:
-        live.made.digest = digest_of(live.view.texts())
-    return live.made.digest
+    if rows.made.digest is None:
+        rows.made.digest = digest_of(rows.view.texts())
+    return rows.made.digest

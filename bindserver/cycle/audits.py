@@ -93,15 +93,15 @@ class Audits:
         """Return the keys of rows that somebody knows to have changed since the view was asked, or
         since it was read; None for any."""
         claim, live = audited.claim, audited.claim.live
-        by_view = live.view.touched_since(claim.version)
+        by_view = live.rows.view.touched_since(claim.version)
         touched = [self._touched(live, at) for at in (live.position, audited.position)]
         if by_view is None or any(what.whole for what in touched):
             return None
         pks = touched[0].pks | touched[1].pks
-        if live.held is not None and (pks or by_view):
+        if live.rows.held is not None and (pks or by_view):
             return None  # any of them may have come into the window, or have left it
         read = {} if audited.comparison is None else audited.comparison.keys
-        return by_view | {keys[pk] for keys in (live.keys, read) for pk in pks if pk in keys}
+        return by_view | {keys[pk] for keys in (live.rows.keys, read) for pk in pks if pk in keys}
 
     def _touched(self, live: LiveView, position: Position) -> Touched:
         """Return what somebody knows to have changed in a view since a position."""

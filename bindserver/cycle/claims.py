@@ -65,9 +65,9 @@ class Claim:
             live=live,
             query=live.query.twin(),
             of=live.query,
-            texts={key: live.view.rows[key] for key in live.view.keys()},
-            version=live.view.version,
-            incarnation=live.incarnation,
+            texts={key: live.rows.view.rows[key] for key in live.rows.view.keys()},
+            version=live.rows.view.version,
+            incarnation=live.rows.incarnation,
             position=live.position,
             since=since,
         )
@@ -75,7 +75,7 @@ class Claim:
     def holds(self) -> bool:
         """Return whether the view still is what has said so: it has not begun anew since."""
         live = self.live
-        is_same = live.query is self.of and live.incarnation == self.incarnation
+        is_same = live.query is self.of and live.rows.incarnation == self.incarnation
         return is_same and live.state is ViewState.READY and not live.is_dropped
 
 

@@ -6,36 +6,29 @@ import datetime
 import math
 import time
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from typing import Any
 
-from django.db.models import Model
-
 from bindserver.bindings.binding import Binding
-from bindserver.conf import conf
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
 from bindserver.cycle.few import Few
 from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import SubscriptionRef
-from bindserver.cycle.incarnations import incarnations
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
+from bindserver.cycle.view_rows import ViewRows, is_sorted
 from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
-from bindserver.cycle.windows import Held
 from bindserver.engine.changes import Key, Position
-from bindserver.engine.frames import Frame, FrameEncoder
+from bindserver.engine.frames import FrameEncoder
 from bindserver.engine.protocol import canonical
 from bindserver.engine.ring import Delta
-from bindserver.engine.view import View
 from bindserver.exceptions import Refusal
 from bindserver.queries.query import Query
-from bindserver.queries.rows import Form, Rows
+from bindserver.queries.rows import Rows
 
-VERSION_BITS = 40
-"""A view may come to so many versions before they reach those of the next one."""
-_numbers, _views = count(), count()
+_views = count()
 
 
 class ViewState(Enum):
@@ -49,23 +42,6 @@ class ViewState(Enum):
     LOADING = "loading"
     READY = "ready"
     FAILED = "failed"
-
-
-@dataclass(slots=True)
-class Made:
-    """What was made of a view's rows, to be said again while these are the same.
-
-    Attributes:
-        sync: the frames of all rows, by page size, and the position that their cursor names.
-        digest: a text that is equal for equal rows.
-        listing: the rows by key in order, and the version that they are of.
-        instances: the same, as Python is given them.
-    """
-
-    sync: dict[int, tuple[Position, tuple[Frame, ...]]] = field(default_factory=dict)
-    digest: str | None = None
-    listing: tuple[int | None, Mapping[Key, str]] = (None, {})
-    instances: Mapping[Key, Model] | None = None
 
 
 def _nobody(live: LiveView) -> None:
@@ -93,16 +69,6 @@ NOT_LOOKED = Tick()
 """That of all views that nobody has looked for the time's sake at: most never are."""
 
 
-def is_sorted(query: Query) -> bool:
-    """Return whether a view's rows bring their places along. A window has places of its own."""
-    return query.sortable and query.window is None
-
-
-def held_for(query: Query) -> Held | None:
-    """Return what holds the rows of a query with a limit beside those that are shown."""
-    return None if query.window is None else Held(query.window)
-
-
 class LiveView:
     """One view, with its query, position and audience. The cycle's thread alone touches it.
 
@@ -123,7 +89,7 @@ class LiveView:
         readers: whoever waits for its rows once.
         given: whether the binding was given params.
         params: these in their canonical form, as JSON text.
-        held: where it has a limit, the rows that it has beside those that are shown.
+        rows: those that it holds.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for first rows while it is set aside.
         reading_since: when it was last begun to read it, on the monotonic clock.
@@ -139,11 +105,8 @@ class LiveView:
         "__weakref__",
         "_awaits_rows_of",
         "_awaits_since",
-        "_bytes_counted",
         "_held_at",
         "_look_at",
-        "_made",
-        "_rows_counted",
         "_state",
         "allowance",
         "armed_at",
@@ -159,14 +122,9 @@ class LiveView:
         "figures",
         "given",
         "has_moved",
-        "held",
-        "incarnation",
-        "instances",
         "is_dropped",
-        "keys",
         "loaded",
         "loaded_at",
-        "modified",
         "moved_at",
         "number",
         "openings",
@@ -177,6 +135,7 @@ class LiveView:
         "refresh_at",
         "refusal",
         "retry_at",
+        "rows",
         "secret",
         "shape",
         "stale",
@@ -184,7 +143,6 @@ class LiveView:
         "suspect",
         "tick",
         "used_at",
-        "view",
     )
 
     def __init__(
@@ -203,8 +161,6 @@ class LiveView:
         self.event = binding.event
         self.figures = figures or EventFigures()
         self.figures.views += 1
-        self._rows_counted = self._bytes_counted = 0
-        self._made: Made | None = None
         self.binding = type(binding)
         self._look_at = look_at
         self._state = ViewState.NEW
@@ -230,7 +186,6 @@ class LiveView:
         self.is_dropped = False
         self.behind_since: float | None = None
         self.used_at = time.monotonic()
-        self.modified = time.time()
         self.secret = secret
         self.fallbacks = fallbacks
         self.params = canonical(binding.wire_params)
@@ -242,7 +197,8 @@ class LiveView:
         )
         self._held_at: Position | None = NOWHERE
         self.compared = NOWHERE
-        self.forget()
+        self.loaded_at = -math.inf
+        self.rows = ViewRows(query, self.figures)
 
     @property
     def state(self) -> ViewState:
@@ -387,8 +343,7 @@ class LiveView:
             self.superseded = True
             self.loaded_at = -math.inf
             self.suspect = False
-            self.held = held_for(query)
-            self._made = None
+            self.rows.adopt(query)
             self.tick = NOT_LOOKED
             if self.state is not ViewState.FAILED:
                 self.state = ViewState.NEW
@@ -410,7 +365,7 @@ class LiveView:
     def tracked(self) -> Collection[Hashable]:
         """The primary keys of the rows that it holds, shown or not; another object after they were
         read whole."""
-        return self.keys if self.held is None else self.held.window.known
+        return self.rows.tracked
 
     @property
     def tables(self) -> frozenset[str]:
@@ -421,17 +376,7 @@ class LiveView:
     def forget(self) -> None:
         """Forget the rows and the ring, as if it had never been read."""
         self.loaded_at = -math.inf
-        self.view = View(
-            sortable=is_sorted(self.query),
-            ring_bytes=conf.RING_BYTES if self.query.form is Form.JSON else 0,
-            first_version=next(_numbers) << VERSION_BITS,
-        )
-        self._count()
-        self.held = held_for(self.query)
-        self.incarnation = incarnations.next()
-        self.keys: dict[Hashable, Key] = {}
-        self.instances: dict[Key, Model] | None = None
-        self._made = None
+        self.rows.forget(self.query)
 
     def empty(self) -> None:
         """Be as if it had never had rows: there is no room for them."""
@@ -444,26 +389,11 @@ class LiveView:
         self.is_dropped = True
         self._look_at = _nobody
         self.figures.views -= 1
-        self._count()
-
-    @property
-    def frames_bytes(self) -> int:
-        """About how many bytes the frames take that it keeps of its rows."""
-        made = self._made
-        if made is None:
-            return 0
-        return sum(frame.size for _, frames in made.sync.values() for frame in frames)
-
-    @property
-    def made(self) -> Made:
-        """What was made of its rows, and is good until these change."""
-        if self._made is None:
-            self._made = Made()
-        return self._made
+        self.rows.drop()
 
     def mark_suspect(self) -> None:
         """Take the rows for old ones: they are to be read whole, and their date is now."""
-        self.modified = time.time()
+        self.rows.modified = time.time()
         self.read_again()
 
     def read_again(self) -> None:
@@ -480,12 +410,12 @@ class LiveView:
             position: the state that they are of.
             began: when a big load of them began, on the monotonic clock.
         """
-        self.loaded_at = -math.inf if began is None else began
+        self.loaded_at, held = -math.inf if began is None else began, self.rows.held
         seconds = self.query.refreshed_after
         read_at = self.reading_since if began is None else began
         old_at = math.inf if seconds is None else read_at + seconds
         self.refresh_at = min(old_at, self.query.fresh_until)
-        delta = self.show(rows if self.held is None else self.held.load(rows), position)
+        delta = self.show(rows if held is None else held.load(rows), position)
         self.compared = position
         if began is not None and self.behind_since is not None:
             self.behind_since = began
@@ -498,11 +428,8 @@ class LiveView:
 
     def show(self, rows: Rows, position: Position) -> Delta | None:
         """Take all rows that are shown at a position, in order."""
-        delta = self.view.load(rows.fresh)
-        self.keys = dict(rows.keys)
-        self.instances = dict(rows.instances) if self.query.form is Form.MODELS else None
+        delta = self.rows.load(rows)
         self.position = position
-        self._changed(delta)
         return delta
 
     def step(
@@ -523,34 +450,9 @@ class LiveView:
             listed: as for `engine.view.View.step`.
             after: the same.
         """
-        gone_keys = {self.keys[pk] for pk in gone if pk in self.keys}
-        for pk, key in rows.keys.items():
-            if self.keys.get(pk, key) != key:
-                gone_keys.add(self.keys[pk])
-        delta = self.view.step(fresh=rows.fresh, gone=gone_keys, listed=listed, after=after)
-        for pk in gone:
-            self.keys.pop(pk, None)
-        self.keys.update(rows.keys)
-        if self.instances is not None:
-            for key in gone_keys:
-                self.instances.pop(key, None)
-            self.instances.update(rows.instances)
+        delta = self.rows.step(rows, gone, listed=listed, after=after)
         self.position = position
-        self._changed(delta)
         return delta
-
-    def _changed(self, delta: Delta | None) -> None:
-        if delta is not None:
-            self._count()
-            self.modified = time.time()
-            self._made = None
-
-    def _count(self) -> None:
-        """Have its event's figures tell what it holds now."""
-        rows, size = (0, 0) if self.is_dropped else (len(self.view), self.view.bytes)
-        self.figures.rows += rows - self._rows_counted
-        self.figures.bytes += size - self._bytes_counted
-        self._rows_counted, self._bytes_counted = rows, size
 
     def take_openings(self, *, asked_before: float = math.inf) -> list[Opening]:
         """Return those who began to wait for a first answer before a time; they wait no more."""

@@ -80,5 +80,5 @@ def publish(context: TurnContext, live: LiveView, delta: Delta | None) -> None:
     if live.audience:
         live.figures.deltas += delta is not None
         frames = delta_frames(live, delta) if delta is not None else (ok_frame(live),)
-        event = Published(frames=frames, version=live.view.version)
+        event = Published(frames=frames, version=live.rows.view.version)
         context.outbound.add(live.audience, event)

@@ -44,7 +44,7 @@ def out_of_reach(store: ViewStore, items: Iterable[Request | Result]) -> Outboun
             case ViewCommand():
                 store.apply_command(item)
             case Loaded(live=live) if live.awaits(item.began, item.query):
-                live.state = ViewState.FAILED if len(live.view) else ViewState.NEW
+                live.state = ViewState.FAILED if len(live.rows.view) else ViewState.NEW
     refuse(items, outbound)
     return outbound
 

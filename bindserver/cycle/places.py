@@ -47,7 +47,7 @@ def places(
         None where the view does not have the rows that the database has.
     """
     before: Mapping[Hashable, Hashable] | None = None if rows.keys else {}
-    if 0 < len(rows.keys) < min(SEARCHED + 1, len(live.keys) // WORTH):
+    if 0 < len(rows.keys) < min(SEARCHED + 1, len(live.rows.keys) // WORTH):
         before = reading.pks_before(live.query, rows.keys, recorder, pacer)
     if before is None:
         return _listed(live, gone, rows, recorder, pacer)
@@ -59,12 +59,12 @@ def _neighbours(
 ) -> Places | None:
     after: dict[Key, Key | None] = {}
     for pk, one in before.items():
-        key = None if one is None else rows.keys.get(one, live.keys.get(one))
+        key = None if one is None else rows.keys.get(one, live.rows.keys.get(one))
         if one is not None and key is None:
             return None
         after[rows.keys[pk]] = key
-    leaving = [live.keys[pk] for pk in gone if pk in live.keys]
-    return Places(after=after) if live.view.fits(after, leaving) else None
+    leaving = [live.rows.keys[pk] for pk in gone if pk in live.rows.keys]
+    return Places(after=after) if live.rows.view.fits(after, leaving) else None
 
 
 def _listed(
@@ -72,7 +72,7 @@ def _listed(
 ) -> Places | None:
     recorder.expect_own()
     ordered = reading.ordered_pks(live.query, pacer)
-    known = {pk: key for pk, key in live.keys.items() if pk not in gone} | rows.keys
+    known = {pk: key for pk, key in live.rows.keys.items() if pk not in gone} | rows.keys
     if any(pk not in known for pk in ordered) or len(ordered) != len(known):
         return None
     return Places(listed=[known[pk] for pk in ordered])

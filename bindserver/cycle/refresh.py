@@ -42,7 +42,7 @@ def refresh(
         if what.whole:
             return _load(live, position, pacer, recorder)
         _check_budget(what.pks)
-        if live.held is not None:
+        if live.rows.held is not None:
             found = sight(live.query, what.pks, recorder, pacer)
             return _move_window(live, what.pks, found, position, pacer, recorder)
         try:
@@ -120,13 +120,13 @@ def take(
     """
     if what.whole:
         return live.load(rows, position)
-    if live.held is not None:
-        if not live.held.is_touched(what.pks, rows):
+    if live.rows.held is not None:
+        if not live.rows.held.is_touched(what.pks, rows):
             live.position = position
             return None
         with _learning([live], alias) as recorder:
             return _move_window(live, what.pks, rows, position, pacer, recorder)
-    mine = live.keys.keys() & what.pks
+    mine = live.rows.keys.keys() & what.pks
     if not rows.fresh and not mine:
         live.position = position
         return None
@@ -167,9 +167,9 @@ def _step(
 ) -> Delta | None:
     """Take the rows that were looked for by `pks`."""
     gone = pks - rows.keys.keys()
-    gone_keys = [live.keys[pk] for pk in gone if pk in live.keys]
+    gone_keys = [live.rows.keys[pk] for pk in gone if pk in live.rows.keys]
     order = Places()
-    if live.view.needs_listing(rows.fresh, gone_keys):
+    if live.rows.view.needs_listing(rows.fresh, gone_keys):
         found = places(live, gone, rows, recorder, pacer)
         if found is None:
             # A row came or went without a word, as by the passing of time: read all.
@@ -177,7 +177,7 @@ def _step(
         order = found
     vouch(live.query.alias, recorder.tables)
     delta = live.step(rows, gone, position, listed=order.listed, after=order.after)
-    if len(live.view) > live.query.max_rows:
+    if len(live.rows.view) > live.query.max_rows:
         raise TooManyRows(live.query.max_rows)
     return delta
 
@@ -192,8 +192,8 @@ def _move_window(
 ) -> Delta | None:
     """Take rows that were looked for by `pks` into a view with a limit; None if they cannot be."""
     shown: Rows | None = None
-    if live.held is not None and rows is not None:
-        shown = live.held.advance(live.query, pks, rows, recorder, pacer)
+    if live.rows.held is not None and rows is not None:
+        shown = live.rows.held.advance(live.query, pks, rows, recorder, pacer)
     if shown is None:
         return _load(live, position, pacer, recorder)
     vouch(live.query.alias, recorder.tables)
@@ -218,16 +218,16 @@ def missed(
     """
     if cursor is None:
         return None
-    remembered = cursor.incarnation == live.incarnation
+    remembered = cursor.incarnation == live.rows.incarnation
     if held is None:
-        return live.view.since(cursor.version) if remembered else None
-    changed = live.view.touched_since(cursor.version) if remembered else None
+        return live.rows.view.since(cursor.version) if remembered else None
+    changed = live.rows.view.touched_since(cursor.version) if remembered else None
     if changed is None:
         if invalidation.since(cursor.position) is None:
             return None
         what = invalidation.touched(live, cursor.position)
         if what.whole or invalidation.is_unsure_of(live) or live.query.drifts:
-            changed = set(live.view.rows)
+            changed = set(live.rows.view.rows)
         else:
-            changed = {live.keys[pk] for pk in what.pks if pk in live.keys}
-    return live.view.resume(held=held, changed=changed)
+            changed = {live.rows.keys[pk] for pk in what.pks if pk in live.rows.keys}
+    return live.rows.view.resume(held=held, changed=changed)

@@ -216,12 +216,12 @@ class Serving:
             live.release([ref])
             move(self._context, [ref], live, ())
             return
-        delta = live.view.since(version)
+        delta = live.rows.view.since(version)
         if delta is None:
             frames = sync_frames(live, round_page_size(None))
         else:
             frames = delta_frames(live, delta)
-        self._context.outbound.add([ref], Answered(frames=frames, version=live.view.version))
+        self._context.outbound.add([ref], Answered(frames=frames, version=live.rows.view.version))
         if live.stale:
             self._context.outbound.add([ref], Staled(frame=stale_frame(live)))
 

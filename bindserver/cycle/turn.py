@@ -146,7 +146,7 @@ class Turn:
         for opening in live.take_openings(asked_before=asked_before):
             frames = self._first_frames(live, opening.message)
             live.audience.add(opening.ref)
-            answered = Answered(frames=frames, version=live.view.version)
+            answered = Answered(frames=frames, version=live.rows.view.version)
             self._context.outbound.add([opening.ref], answered)
         self._context.store.room.weigh(live)  # it may keep frames for those who come next
 

@@ -62,7 +62,7 @@ def facts_of(live: LiveView, now: float) -> ViewFacts:
         binding=f"{live.binding.__module__}.{live.binding.__qualname__}",
         params=live.params,
         state="read less often" if live.is_spaced else STATES[live.state],
-        rows=len(live.view),
+        rows=len(live.rows.view),
         bytes=_bytes(live),
         followers=len(live.audience),
         waiting=_waiting(live),
@@ -84,7 +84,7 @@ STATES = {
 
 def _bytes(live: LiveView) -> int:
     charge = live.charge
-    return live.view.bytes if charge is None else charge.bytes
+    return live.rows.view.bytes if charge is None else charge.bytes
 
 
 def _waiting(live: LiveView) -> int:

@@ -19,8 +19,9 @@ VALUE_BYTES = 80
 
 def weight_of(live: LiveView) -> int:
     """Return about how many bytes a view takes. A text that views share counts in each of them."""
-    weight = VIEW_BYTES + live.view.bytes + ROW_BYTES * len(live.view) + live.frames_bytes
-    if live.instances:
+    rows = live.rows
+    weight = VIEW_BYTES + rows.view.bytes + ROW_BYTES * len(rows.view) + rows.frames_bytes
+    if rows.instances:
         fields = len(live.query.model._meta.concrete_fields)
-        weight += len(live.instances) * (INSTANCE_BYTES + VALUE_BYTES * fields)
+        weight += len(rows.instances) * (INSTANCE_BYTES + VALUE_BYTES * fields)
     return weight

@@ -88,8 +88,8 @@ def _for_nobody(live: LiveView) -> QuerySet[Any]:
 
 def _held(live: LiveView, told: RowReport) -> str:
     """Return whether the view has the row in memory, in a sentence."""
-    key = live.keys.get(told.pk)
-    has = key is not None and key in live.view.rows
+    key = live.rows.keys.get(told.pk)
+    has = key is not None and key in live.rows.view.rows
     said = "the view shows it" if has else "the view does not show it"
     if has == told.reasons.inside:
         return said

@@ -12,9 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterable
 
 from bindserver.bindings.refusals import code_of_end
 from bindserver.conf import conf
@@ -25,12 +23,10 @@ from bindserver.engine.events import Accepted, Answered, Ended, Published, Rejec
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.exceptions import Refusal, Unavailable
 from bindserver.forks import on_fork, working
-from bindserver.inspector.access import admit
-from bindserver.inspector.answers import answer
 from bindserver.inspector.asked import EVENT, KEY, Asked, asked_of
-from bindserver.inspector.errands import Errands
 from bindserver.inspector.facts import Facts
-from bindserver.inspector.topic import Row, Topic
+from bindserver.inspector.lookups import Admitted, Done, Found, LookedUp, Lookups, Refused
+from bindserver.inspector.topic import Topic
 from bindserver.logs import Repeats
 from bindserver.user_code import contained
 
@@ -42,46 +38,10 @@ LOOK_SECONDS = 1.0
 SHARE = 20
 """... and so rarely that looking takes no more than a twentieth of the time."""
 
-MOST_QUESTIONS = 5
-MOST_CALLERS = 200
-
-BUSY = "too many others are asking; ask again in a while"
 NEVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """Somebody may follow, or ask, what they want."""
-
-    ref: SubscriptionRef
-    caller: Caller
-    asked: Asked
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Somebody may not, or there is no answer; where they had it before, it ends."""
-
-    ref: SubscriptionRef
-    refusal: Refusal
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The answer to a question."""
-
-    ref: SubscriptionRef
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """An errand is done."""
-
-    errands: Errands
-
-
-Item = SessionRequest | Admitted | Refused | Found | Done
+Item = SessionRequest | LookedUp
 
 
 class InspectorFeed:
@@ -93,16 +53,14 @@ class InspectorFeed:
 
     def __init__(self, look_seconds: float = LOOK_SECONDS) -> None:
         self._look_seconds = look_seconds
-        self._doors = Errands("bindserver-inspector-door", MOST_CALLERS)
-        self._questions = Errands("bindserver-inspector-questions", MOST_QUESTIONS)
+        self._lookups = Lookups(self._hand_in)
         self.forget()
 
     def forget(self) -> None:
         """Begin without threads, as a process must after a fork."""
         self._bell = threading.Condition()
         self._thread: threading.Thread | None = None
-        self._doors.forget()
-        self._questions.forget()
+        self._lookups.forget()
         self._stopping = False
         self._clear()
 
@@ -141,8 +99,7 @@ class InspectorFeed:
             self._bell.notify()
         if thread is not None:
             thread.join()
-        for errands in (self._doors, self._questions):
-            errands.stop()
+        self._lookups.stop()
         with self._bell:
             self._stopping = False
             self._clear()
@@ -237,14 +194,14 @@ class InspectorFeed:
         ref = request.ref
         match request.effect:
             case Ask(message=Subscribe(params=params)):
-                self._look_up({ref: (request.caller, asked_of(params))})
+                self._lookups.admit({ref: (request.caller, asked_of(params))})
             case Ask(message=Unsubscribe(params=params)):
                 text = asked_of(params).text
                 outbound.add([ref], Unsubscribed(params=text, takes_params=True))
             case CatchUp():
                 self._answer(ref, outbound)
             case Reconsider() if ref in self._topic_of:
-                self._look_up({ref: (request.caller, self._topic_of[ref].asked)})
+                self._lookups.admit({ref: (request.caller, self._topic_of[ref].asked)})
             case Release():
                 self._leave(ref)
 
@@ -258,9 +215,10 @@ class InspectorFeed:
             return
         if asked.is_question:
             topic = Topic(asked)
-            find = partial(self._find, ref, caller, asked)
-            if not self._questions.send(find, partial(self._fail, ref, self._questions)):
-                self._refuse(ref, Unavailable(BUSY), outbound)
+            try:
+                self._lookups.answer(ref, caller, asked)
+            except Unavailable as refusal:
+                self._refuse(ref, refusal, outbound)
                 return
         else:
             topic = self._topics.setdefault(asked.text, Topic(asked))
@@ -294,62 +252,11 @@ class InspectorFeed:
         if not topic.refs:
             self._topics.pop(topic.asked.text, None)
 
-    # Who may, as the database has it now.
-
-    def _look_up(self, wanted: Mapping[SubscriptionRef, tuple[Caller, Asked]]) -> None:
-        """Have it found out who may have what they want.
-
-        Raises:
-            Unavailable: too many others ask.
-        """
-        work, fail = partial(self._find_out, wanted), partial(self._fail_all, tuple(wanted))
-        if not self._doors.send(work, fail):
-            raise Unavailable(BUSY)
-
     def _recheck(self) -> None:
         """Ask again who may see this: a connection knows its user as they were when it began."""
         self._recheck_at = time.monotonic() + conf.REVALIDATE_SECONDS
         wanted = {ref: (topic.refs[ref], topic.asked) for ref, topic in self._topic_of.items()}
-        self._doors.send(partial(self._find_out, wanted), self._keep)
-
-    def _find_out(self, wanted: Mapping[SubscriptionRef, tuple[Caller, Asked]]) -> None:
-        for ref, (caller, asked) in wanted.items():
-            try:
-                admit(EVENT, caller.user)
-            except Refusal as refusal:
-                self._hand_in(Refused(ref, refusal))
-            else:
-                self._hand_in(Admitted(ref, caller, asked))
-        self._hand_in(Done(self._doors))
-
-    def _keep(self, problem: Exception) -> None:
-        """Have those go on of whom nobody can tell now, as a database is lost: asked again soon."""
-        what = "the inspector cannot tell who may still see it"
-        _repeats.note(what, problem, logging.WARNING, traceback=False)
-        self._hand_in(Done(self._doors))
-
-    def _fail_all(self, refs: Iterable[SubscriptionRef], problem: Exception) -> None:
-        _repeats.note("the inspector cannot tell who may see it", problem)
-        for ref in refs:
-            self._hand_in(Refused(ref, Unavailable()))
-        self._hand_in(Done(self._doors))
-
-    # Questions.
-
-    def _find(self, ref: SubscriptionRef, caller: Caller, asked: Asked) -> None:
-        """Find an answer, on the thread for that."""
-        try:
-            self._hand_in(Found(ref, tuple(answer(asked, caller))))
-        except Refusal as refusal:
-            self._hand_in(Refused(ref, refusal))
-        self._hand_in(Done(self._questions))
-
-    def _fail(self, ref: SubscriptionRef, errands: Errands, problem: Exception) -> None:
-        _repeats.note("the inspector has no answer", problem)
-        kind = type(problem).__name__
-        said = f"this cannot be answered now ({kind}); the server's log says why"
-        self._hand_in(Refused(ref, Unavailable(said)))
-        self._hand_in(Done(errands))
+        self._lookups.admit_again(wanted)
 
 
 feed = InspectorFeed()

@@ -55,7 +55,7 @@ def _limits_keep_what_they_have() -> AbstractContextManager[Any]:
     honest = LiveView.load
 
     def load(self: LiveView, rows: Any, position: Any, **given: Any) -> Any:
-        if self.query.whole and len(self.keys) > len(rows.keys):
+        if self.query.whole and len(self.rows.keys) > len(rows.keys):
             return None
         return honest(self, rows, position, **given)
 

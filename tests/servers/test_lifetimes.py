@@ -916,7 +916,7 @@ class TestTheNewlyAskedQuery:
     ) -> None:
         rows = subscribed(turning, chosen, people[0])
         [live] = turning.views()
-        version = live.view.version
+        version = live.rows.view.version
         Product.objects.filter(pk=10).update(stock=7)
         turning.turn()
         Membership.objects.filter(user=people[0]).update(category=2)

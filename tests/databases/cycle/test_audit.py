@@ -151,8 +151,8 @@ class TestALostChange:
         turning.ask(request)
         turning.turn()
         (live,) = turning.views()
-        right = live.view.rows[10]
-        live.view.rows[10] = "what was before"
+        right = live.rows.view.rows[10]
+        live.rows.view.rows[10] = "what was before"
         turning.audit()
         later = SnapshotRequest(binding=PartBinding, caller=Caller(), params={"category": 1})
         turning.ask(later)
@@ -164,14 +164,14 @@ class TestALostChange:
         turning.ask(ReadRequest(instance=part(category=1)))
         turning.turn()
         (live,) = turning.views()
-        right = live.view.rows[10]
+        right = live.rows.view.rows[10]
         turning.audit()
-        live.view.rows[10] = "what was before"
+        live.rows.view.rows[10] = "what was before"
         turning.audit()
         assert outcomes(turning) == {"same": 1, "different": 1}
         turning.ask(ReadRequest(instance=part(category=1)))
         turning.turn()
-        assert live.view.rows[10] == right
+        assert live.rows.view.rows[10] == right
 
 
 class Held:
@@ -317,13 +317,13 @@ class TestWhatMayDiffer:
         turning.turn()
         (live,) = turning.views()
         assert {"red", "blue"} == set(tagged.column("tags")[0])
-        first = next(iter(live.view.rows))
-        text = live.view.rows[first]
+        first = next(iter(live.rows.view.rows))
+        text = live.rows.view.rows[first]
         swapped = text.replace("red", "x").replace("blue", "red").replace("x", "blue")
-        live.view.rows[first] = swapped
+        live.rows.view.rows[first] = swapped
         turning.audit()
         assert differences(turning) == {"list_order": 1}
-        assert live.view.rows[first] == text
+        assert live.rows.view.rows[first] == text
         assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 
     def test_rows_that_may_be_old_are_not_audited(self, turning: Turning) -> None:

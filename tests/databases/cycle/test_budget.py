@@ -265,7 +265,7 @@ class TestWhoHasLargeViews:
         assert asker.refused is not None
         assert asker.refused.code is Code.UNAVAILABLE
         assert "bytes of views than one address may have (OWNER_BYTES_SHARE" in asker.why
-        assert sum(len(live.view) for live in turning.views()) == 2 * ROWS
+        assert sum(len(live.rows.view) for live in turning.views()) == 2 * ROWS
         assert turning.store.room.budget.bytes <= 10 * WEIGHT / 4 + 4 * VIEW_BYTES
 
     def test_keeps_no_other_from_a_view_that_was_refused(self, turning: Turning) -> None:
@@ -279,7 +279,7 @@ class TestWhoHasLargeViews:
     def test_does_not_have_them_read_again_and_again(self, turning: Turning) -> None:
         put(*range(1_001, 1_004))
         asker = fill(turning, 1_001, 3)
-        (refused,) = [n for n, live in large_ones(turning).items() if not len(live.view)]
+        (refused,) = [n for n, live in large_ones(turning).items() if not len(live.rows.view)]
         asker.told()
         asker.ask(refused)
         turning.turn()
@@ -290,7 +290,7 @@ class TestWhoHasLargeViews:
         put(*range(1_001, 1_004))
         asker = fill(turning, 1_001, 3)
         views = large_ones(turning)
-        (refused,) = [number for number, live in views.items() if not len(live.view)]
+        (refused,) = [number for number, live in views.items() if not len(live.rows.view)]
         asker.leave(next(number for number in views if number != refused))
         turning.turn()
         asker.told()

@@ -219,8 +219,8 @@ class TestTurns:
             Product.objects.filter(pk=10).update(**write)
             turning.turn()
             one, other = turning.views()
-            assert one.keys == other.keys
-            assert one.keys is not other.keys
+            assert one.rows.keys == other.rows.keys
+            assert one.rows.keys is not other.rows.keys
             assert both[0].replica.rows == both[1].replica.rows
 
 

@@ -416,7 +416,7 @@ def test_an_edge_that_is_another_window_s_is_found_out(
     bindings = [kind(params={"limit": 5, "offset": start}) for start in (0, 60)]
     followers = [turning.follow(binding) for binding in bindings]
     turning.turn()
-    held = {live.query.window: live.held for live in turning.views()}
+    held = {live.query.window: live.rows.held for live in turning.views()}
     first = next(one for cut, one in held.items() if cut is not None and cut.start == 0)
     assert first is not None
     honest = Window.stays_outside

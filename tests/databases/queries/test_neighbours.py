@@ -267,9 +267,9 @@ def test_a_row_that_came_without_a_word_is_found_beside_one_that_moved(turning: 
     follower = turning.follow(binding_of(queryset))
     turning.turn()
     live = turning.views()[0]
-    lost = live.keys.pop(20)  # as if nobody had heard of it
-    live.view.step(fresh={}, gone=[lost], after={})
+    lost = live.rows.keys.pop(20)  # as if nobody had heard of it
+    live.rows.view.step(fresh={}, gone=[lost], after={})
     Product.objects.filter(pk=31).update(name="product 20 and more")
     turning.turn()
-    assert list(live.view.keys()) == ids(with_key(queryset))
+    assert list(live.rows.view.keys()) == ids(with_key(queryset))
     assert "stale" not in follower.told()

@@ -256,7 +256,7 @@ class TestValuesOfAnotherType:
             )
         assert second.column("id") == [20, 21, 22]
         assert "stale" not in [*first.actions, *second.actions]
-        assert [live.view.sortable for live in sqlite_turning.views()] == [False, True]
+        assert [live.rows.view.sortable for live in sqlite_turning.views()] == [False, True]
 
     def test_from_its_first_load_on(self, sqlite_turning: Turning) -> None:
         Category.objects.create(pk=1, name="c")

@@ -107,8 +107,8 @@ def test_a_shape_knows_which_of_its_views_had_a_row(room: Room) -> None:
     shape = one.shape
     assert shape is other.shape
     assert shape.holding([2, 3, 9]) == {one.query.slot, other.query.slot}
-    one.keys.pop(2)
-    other.keys[2] = 2
+    one.rows.keys.pop(2)
+    other.rows.keys[2] = 2
     for live in (other, one):  # in whichever order they are told
         shape.note({2}, live)
     assert shape.holding([2]) == {other.query.slot}

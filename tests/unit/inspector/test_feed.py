@@ -18,7 +18,8 @@ from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
 from bindserver.engine.events import Accepted, Answered, Ended, Event, Published, Rejected
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.inspector.asked import EVENT
-from bindserver.inspector.feed import BUSY, InspectorFeed
+from bindserver.inspector.feed import InspectorFeed
+from bindserver.inspector.lookups import BUSY
 
 STAFF = Caller(user=User(username="ann", is_staff=True))  # of no table: nobody is looked up
 
