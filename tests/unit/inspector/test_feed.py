@@ -115,7 +115,7 @@ async def test_a_user_that_cannot_be_looked_up_is_told_to_come_later(
     def fail(*_: object) -> None:
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr("bindserver.inspector.feed.admit", fail)
+    monkeypatch.setattr("bindserver.inspector.lookups.admit", fail)
     ear = Ear()
     ask(feed, ear, table="views")
     told = await ear.next()
@@ -127,7 +127,7 @@ async def test_questions_that_are_too_many_are_refused(
     feed: InspectorFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go_on = threading.Event()
-    monkeypatch.setattr("bindserver.inspector.feed.answer", lambda *_: go_on.wait(60) and [])
+    monkeypatch.setattr("bindserver.inspector.lookups.answer", lambda *_: go_on.wait(60) and [])
     ear = Ear()
     for time in range(6):
         ask(feed, ear, table="why", view="default-1", row="1", time=time)
