@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from functools import partial
-from typing import Any, TypeGuard
+from typing import Any
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.params import validate
@@ -41,14 +41,14 @@ from bindserver.user_code import apart, contained
 def still_wanted(requests: Sequence[Request]) -> Sequence[Request]:
     """Return requests without the subscriptions that were taken back before anybody has looked at
     them: a client that has gone left them."""
-    gone = {request.ref for request in requests if _takes_back(request)}
+    gone = {
+        request.ref
+        for request in requests
+        if isinstance(request, SessionRequest) and isinstance(request.effect, Release)
+    }
     if not gone:
         return requests
     return [request for request in requests if not _is_taken_back(request, gone)]
-
-
-def _takes_back(request: Request) -> TypeGuard[SessionRequest]:
-    return isinstance(request, SessionRequest) and isinstance(request.effect, Release)
 
 
 def _is_taken_back(request: Request, gone: Collection[SubscriptionRef]) -> bool:

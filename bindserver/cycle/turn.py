@@ -12,7 +12,7 @@ from bindserver.cycle.answers import cursor_of, delta_frames, give_rows, sync_fr
 from bindserver.cycle.audits import Audits
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
-from bindserver.cycle.inbox import Request
+from bindserver.cycle.inbox import Request, SessionRequest
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.load_messages import Audited, Loaded, Result
 from bindserver.cycle.loads import Loads
@@ -161,14 +161,16 @@ class Turn:
 
 
 def _parted(items: Sequence[Request | Result]) -> _Todo:
-    """Return what is to be done by kind. All who wait for later turns are among it: one look at
-    each is all that there is time for."""
-    todo = _Todo([], [], [])
-    for item in items:
-        if isinstance(item, Loaded):
-            todo.loads.append(item)
-        elif isinstance(item, Audited):
-            todo.audits.append(item)
-        else:
-            todo.requests.append(item)
-    return todo
+    """Return what is to be done by kind. All who wait for later turns are among it: there is no
+    time for more than a look at each."""
+    # Most are sessions', and what something is costs less to ask than what it is not.
+    requests = [
+        item
+        for item in items
+        if isinstance(item, SessionRequest) or not isinstance(item, (Loaded, Audited))
+    ]
+    if len(requests) == len(items):
+        return _Todo([], [], requests)
+    loads = [item for item in items if isinstance(item, Loaded)]
+    audits = [item for item in items if isinstance(item, Audited)]
+    return _Todo(loads, audits, requests)
