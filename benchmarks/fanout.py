@@ -34,6 +34,8 @@ from benchmarks.homes import TICKS, SQLite
 FLOOR = Path(__file__).with_name("floor.c")
 FRAME = b'{"event":"products"'
 PATIENCE_SECONDS = 120.0
+SETTINGS = "benchmarks.settings"
+"""One address may have any number of connections."""
 SUBSCRIBE = b'{"event":"products"}'
 
 
@@ -237,7 +239,7 @@ def main() -> None:
     cores = sorted(os.sched_getaffinity(0))
     cores = [cores[0], cores[-1]]
     with tempfile.TemporaryDirectory() as folder:
-        place = SQLite(Path(folder), durable=False).make()
+        place = SQLite(Path(folder), durable=False).make(settings=SETTINGS)
         with place.server as server:
             subprocess.run(["taskset", "-acp", str(cores[0]), str(server.pid)], check=True,
                            stdout=subprocess.DEVNULL)  # fmt: skip

@@ -19,6 +19,7 @@ from bindserver.bindings.registry import BindingClass
 from bindserver.engine.changes import Change
 from bindserver.engine.effects import HubEffect
 from bindserver.engine.events import Event
+from bindserver.engine.line import Line
 from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.values import NOBODY
 
@@ -66,10 +67,17 @@ class Listener(Protocol):
 
 
 class SubscriptionRef(NamedTuple):
-    """One subscription of one listener."""
+    """One subscription of one listener.
+
+    Attributes:
+        listener: hears what happens to it.
+        number: the listener's name for it.
+        line: the straight way to the client, where there is one.
+    """
 
     listener: Listener
     number: int
+    line: Line | None = None
 
 
 # Requests.
@@ -84,17 +92,19 @@ class SessionRequest:
         caller: who asks.
         effect: what is wanted.
         instance: the binding itself, for a subscriber of our own; else the effect names its event.
+        line: the straight way to the listener's client; the same in all requests of one listener.
     """
 
     listener: Listener
     caller: Caller
     effect: HubEffect
     instance: Binding[Any] | None = None
+    line: Line | None = None
 
     @property
     def ref(self) -> SubscriptionRef:
         """The subscription or question that this is about."""
-        return SubscriptionRef(self.listener, self.effect.number)
+        return SubscriptionRef(self.listener, self.effect.number, self.line)
 
 
 Rows = TypeVar("Rows")

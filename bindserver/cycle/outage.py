@@ -67,7 +67,7 @@ def refuse_at_once(items: Iterable[Request | Result]) -> list[Request | Result]:
 
 
 def _tell(request: SessionRequest, event: Event) -> None:
-    listener, number = request.ref
+    listener, number, _ = request.ref
     with suppress(RuntimeError):  # the loop has been closed, and the listener with it
         listener.loop.call_soon_threadsafe(listener.hear, number, event)
 

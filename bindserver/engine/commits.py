@@ -129,6 +129,11 @@ class CommitGroups:
         turn.midway = True
         return True
 
+    def rests(self) -> bool:
+        """Return whether no part of a state is here, and no mark is due."""
+        turn = self._turn
+        return not (turn or turn.midway or turn.touched or turn.begun or turn.due is not None)
+
     def settle_quietly(self) -> bool:
         """Take it, as `settle` does, that all frames of a state have been given, if no mark is due
         for that, and nothing was gathered; return whether that is so."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bindserver.engine.frames import Frame
+from bindserver.engine.frames import BREATH_BYTES, Frame
 from bindserver.engine.protocol import Code
 
 
@@ -60,6 +60,15 @@ class Published:
 
     frames: tuple[Frame, ...]
     version: int
+
+    @property
+    def small(self) -> Frame | None:
+        """The only frame, if it is one after which a client can be written to at once; None for
+        what holds others up, or cannot be written at all."""
+        if len(self.frames) != 1:
+            return None
+        (frame,) = self.frames
+        return frame if frame.size <= BREATH_BYTES and frame.is_text else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

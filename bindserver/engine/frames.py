@@ -18,6 +18,9 @@ PAGE_BYTES = 256 * 1024
 """A page ends at so many bytes, however few its rows."""
 
 
+BREATH_BYTES = 32 * 1024
+"""After a message of more than this, other clients have their turn."""
+
 SMALL_BYTES = 4096
 """A message of no more than this keeps what it is on the wire: very many clients may get it."""
 
@@ -38,6 +41,14 @@ class Frame:
     @classmethod
     def of(cls, text: str) -> Frame:
         return cls(text, byte_length(text))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it can be written: half of a surrogate pair has no UTF-8."""
+        try:
+            return bool(self.wire)
+        except UnicodeEncodeError:
+            return False
 
     @property
     def wire(self) -> bytes:

@@ -18,6 +18,9 @@ from bindserver.engine.limits import Limits, TokenBucket
 from bindserver.engine.parsing import Malformed, parse
 from bindserver.engine.protocol import Closing, Code, Message
 
+MESSAGE_BYTES = 32 * 1024
+"""A message of more counts as one for each so many bytes: reading it holds others up."""
+
 FAILED_PROOF_COST = 20
 """What trying a wrong token costs of a client's allowance, in messages."""
 
@@ -53,7 +56,7 @@ class Intake:
             limits.messages_per_second, limits.messages_burst + 2 * limits.subscriptions
         )
         self._malformed = 0
-        self._refused_in_a_row = 0
+        self._refused_in_a_row = 0.0
 
     def take(self, text: str, now: float) -> Message | Rejection:
         """Return the message that a text says, or why it is not served.
@@ -62,14 +65,15 @@ class Intake:
             text: the message.
             now: a clock that only rises, in seconds.
         """
-        if byte_length(text) > self._limits.message_bytes:
+        size = byte_length(text)
+        if size > self._limits.message_bytes:
             return Rejection(closing=(Closing.TOO_BIG, "message too big"))
-        heard = _read(text)
+        heard, worth = _read(text), max(1, size / MESSAGE_BYTES)
         if isinstance(heard, protocol.Unsubscribe):
-            return heard if self._leaving.take(now) else _closed()
-        if not self._bucket.take(now):
-            return self._too_many(heard)
-        self._refused_in_a_row = 0
+            return heard if self._leaving.take(now, worth) else _closed()
+        if not self._bucket.take(now, worth):
+            return self._too_many(heard, worth)
+        self._refused_in_a_row = 0.0
         return self._is_malformed(heard) if isinstance(heard, Malformed) else heard
 
     def count_failed_proof(self) -> None:
@@ -80,8 +84,8 @@ class Intake:
         """Take note that the client has left what it was not subscribed to: that is not free."""
         self._bucket.spend(1)
 
-    def _too_many(self, heard: Message | Malformed) -> Rejection:
-        self._refused_in_a_row += 1
+    def _too_many(self, heard: Message | Malformed, worth: float) -> Rejection:
+        self._refused_in_a_row += min(worth, self._limits.messages_burst)
         self.rate_limited += 1
         if self._refused_in_a_row > self._limits.messages_burst:
             return _closed()

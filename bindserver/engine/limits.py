@@ -36,14 +36,21 @@ class TokenBucket:
     def __post_init__(self) -> None:
         self.left = self.burst
 
-    def take(self, now: float) -> bool:
-        """Take one message's worth; return whether there was any. `now` only rises."""
+    def take(self, now: float, worth: float = 1) -> bool:
+        """Take what a message is worth; return whether there was so much. One that is worth more
+        than there can be takes all.
+
+        Args:
+            now: a clock that only rises, in seconds.
+            worth: for how many messages it counts.
+        """
         if self.at is not None:
             self.left = min(self.burst, self.left + (now - self.at) * self.rate)
         self.at = now
-        if self.left < 1:
+        worth = min(worth, max(1, self.burst))
+        if self.left < worth:
             return False
-        self.left -= 1
+        self.left -= worth
         return True
 
     def spend(self, count: float) -> None:

@@ -4,6 +4,8 @@
     hub's events   --hear-->     the outbox
     the writer     --next_frame-->  the text to write, and CatchUp when the client is up again
 
+While there is nothing but deltas of one subscription, these go past all that, by the `line`.
+
 `subscription` draws the states that each subscription goes through.
 """
 
@@ -18,6 +20,7 @@ from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Recons
 from bindserver.engine.frames import Frame
 from bindserver.engine.intake import Intake, Rejection
 from bindserver.engine.limits import Limits
+from bindserver.engine.line import Line
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.protocol import Closing, Code, Ref
 from bindserver.engine.subscription import Subscription, SubscriptionState
@@ -28,6 +31,10 @@ class Session:
 
     Args:
         limits: what the client may use up.
+
+    Attributes:
+        line: the straight way to the client; it is open between `open_line` and whatever is said
+            or heard next.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -40,6 +47,8 @@ class Session:
         self._next_number = 1
         self._commits = CommitGroups(self._outbox, self._subscriptions)
         self._closed = False
+        self.line = Line()
+        self._on_line: Subscription | None = None
 
     @property
     def subscriptions(self) -> Mapping[int, Subscription]:
@@ -72,6 +81,7 @@ class Session:
             text: the message.
             now: a clock that only rises, in seconds.
         """
+        self._close_line()
         if self._closed:
             return
         match self._intake.take(text, now):
@@ -85,6 +95,7 @@ class Session:
 
     def receive_binary(self) -> Iterator[Effect]:
         """Take a binary message: the contract has none."""
+        self._close_line()
         if not self._closed:
             yield self._close(Closing.UNSUPPORTED, "text messages only")
 
@@ -133,6 +144,7 @@ class Session:
         Returns:
             What is to be done; nothing has happened until it is iterated.
         """
+        self._close_line()
         match event:
             case events.Published():
                 self._publish(number, event)
@@ -258,6 +270,7 @@ class Session:
             Whether it may be: what was said before has been written, and nothing belongs in front.
             Else nothing has happened, and the delta is to be heard as other events are.
         """
+        self._close_line()
         subscription = self._subscriptions.get(number)
         if subscription is None or subscription.state is not SubscriptionState.LIVE:
             return False
@@ -284,6 +297,7 @@ class Session:
 
     def committed(self, state: str) -> Iterator[Effect]:
         """Called when all frames of one committed state have been given."""
+        self._close_line()
         self._commits.settle(state)
         yield from self._mark_commit()
 
@@ -301,22 +315,45 @@ class Session:
         )
         yield from self._mark_commit()
 
+    # The straight way.
+
+    def open_line(self) -> None:
+        """Have deltas go straight to the client, if it has a single subscription, and nothing else
+        is to be said. Called when all is written, and the socket takes more."""
+        if self._closed or len(self._subscriptions) != 1 or self._outbox:
+            return
+        (subscription,) = self._subscriptions.values()
+        if subscription.state is SubscriptionState.LIVE and self._commits.rests():
+            self._on_line = subscription
+            self.line.version = subscription.version
+            self.line.carries = subscription.number
+
+    def _close_line(self) -> None:
+        """Have all go through the session, where what is said now is put in order."""
+        subscription, self._on_line = self._on_line, None
+        if subscription is not None:
+            self.line.stop()
+            subscription.version = self.line.version
+
     # Who the client is.
 
     def authenticated(self, expires: int | None, ref: Ref) -> Iterator[Effect]:
         """Take the proof that the client is who it says, for `expires` seconds."""
+        self._close_line()
         yield from self._tell(protocol.authenticated(expires, ref))
 
     def not_authenticated(
         self, detail: str, ref: Ref, code: Code = Code.UNAUTHENTICATED
     ) -> Iterator[Effect]:
         """Called when the client's proof is none, or cannot be looked at."""
+        self._close_line()
         if code is Code.UNAUTHENTICATED:
             self._intake.count_failed_proof()
         yield from self._tell(protocol.error(code, detail, event="$auth", ref=ref))
 
     def reconsider(self) -> Iterator[Effect]:
         """Have all subscriptions evaluated again, and those that are being opened."""
+        self._close_line()
         for number, message in list(self._asked.items()):
             if isinstance(message, protocol.Subscribe):
                 yield Reconsider(number=number, event=message.event)
@@ -325,6 +362,7 @@ class Session:
 
     def end_all(self, code: Code) -> Iterator[Effect]:
         """End every subscription, and those that are being opened."""
+        self._close_line()
         for number in list(self._asked):
             yield from self._reject(number, code, "the connection has another user now")
         for number in list(self._subscriptions):
@@ -344,6 +382,7 @@ class Session:
 
         The iterator ends after one frame; nothing yielded means that all is written.
         """
+        self._close_line()
         self._commits.hand_over()  # the rest of the state is late
         while True:
             item = self._outbox.pop()
@@ -383,6 +422,7 @@ class Session:
 
     def gone(self) -> Iterator[Effect]:
         """Called when the connection is no more."""
+        self._close_line()
         self._closed = True
         self._outbox.clear()
         for number, message in self._asked.items():

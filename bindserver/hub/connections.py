@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -44,8 +45,6 @@ class Connection:
 
     Attributes:
         id: names it in the log.
-        frames: how many frames have been written.
-        bytes: how many bytes these had.
     """
 
     def __init__(
@@ -55,7 +54,6 @@ class Connection:
         self.transport = transport
         self.address = address(host)
         self.session = session
-        self.frames = self.bytes = 0
         self._user = user
         self._began = time.monotonic()
         self._is_greeted = False
@@ -71,6 +69,16 @@ class Connection:
     def seconds(self) -> float:
         """For how long it has been there."""
         return time.monotonic() - self._began
+
+    @property
+    def frames(self) -> int:
+        """How many frames have been written."""
+        return self.session.line.frames
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes these had."""
+        return self.session.line.bytes
 
     @property
     def user(self) -> str:
@@ -104,13 +112,6 @@ class Connection:
             args: the same.
         """
         _sparse.warn(kind, f"bindserver: {message} (%s)", *args, self._who(), **self._told())
-
-    def sent(self, size: int) -> None:
-        """Count a frame that has been written, of so many bytes."""
-        self.frames += 1
-        self.bytes += size
-        connections.frames += 1
-        connections.bytes += size
 
     def end(self, code: int, reason: str, *, by_us: bool) -> None:
         """Called when it is over; only the first call counts.
@@ -162,8 +163,6 @@ class Connections:
     Attributes:
         opened: how many there have been, by transport.
         closed: how many of these are over, by transport and close code.
-        frames: how many frames have been written.
-        bytes: how many bytes these had.
         refused_origins: how many were refused for their origin.
         failed_proofs: how many credentials proved nothing.
         rate_limited: how many messages were refused, as there were too many.
@@ -177,7 +176,8 @@ class Connections:
         self._open: dict[Connection, None] = {}
         self.opened: Counter[str] = Counter()
         self.closed: Counter[tuple[str, str]] = Counter()
-        self.frames = self.bytes = 0
+        self._frames = self._bytes = 0
+        self._lock = threading.Lock()
         self.refused_origins = self.failed_proofs = self.rate_limited = 0
 
     def add(self, connection: Connection) -> None:
@@ -187,12 +187,30 @@ class Connections:
 
     def remove(self, connection: Connection, code: int) -> None:
         """Let go of one that is over."""
-        self._open.pop(connection, None)
+        with self._lock:
+            if connection in self._open:
+                del self._open[connection]
+                self._frames += connection.frames
+                self._bytes += connection.bytes
         self.count_close(connection.transport, code)
 
     def count_close(self, transport: str, code: int) -> None:
         """Count a connection that is over."""
         self.closed[transport, str(int(code)) if code in KNOWN_CODES else "other"] += 1
+
+    @property
+    def frames(self) -> int:
+        """How many frames have been written to all that there were; from any thread."""
+        with self._lock:  # none is left out, or counted twice, that ends meanwhile
+            ended, still = self._frames, self.all()
+        return ended + sum(connection.frames for connection in still)
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes these had."""
+        with self._lock:
+            ended, still = self._bytes, self.all()
+        return ended + sum(connection.bytes for connection in still)
 
     def all(self) -> list[Connection]:
         """Return those that are open; from any thread."""

@@ -22,6 +22,8 @@ from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 
 from bindserver.conf import conf
+from bindserver.engine.line import Line
+from bindserver.server.mailbox import Gate, Mailbox
 from bindserver.server.transports import patient
 from bindserver.websocket.wire import WIRE
 
@@ -44,7 +46,24 @@ class LongLines(StreamReader):
 
 
 class Conversation(ServerProtocol):
-    """A WebSocket's server side, for handshakes with long headers."""
+    """A WebSocket's server side, for handshakes with long headers.
+
+    Attributes:
+        line: stopped when the conversation is not open any more.
+    """
+
+    line: Line | None = None
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        self._state = state
+        if self.line is not None:
+            self.line.stop()
 
     def parse(self) -> Generator[None]:
         """Read a handshake, and then frames."""
@@ -79,6 +98,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        # Thousands wait for something: in what is smaller than asyncio's own, and does the same.
+        self.queue = Mailbox()  # type: ignore[assignment]
+        self.writable = Gate()  # type: ignore[assignment]
         self._is_full = False
         self._is_sent_away = self._goes_when_open = False
         self.conn = Conversation(
@@ -93,9 +115,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._write, self._is_closing = transport.write, transport.is_closing
         handed: Any = patient(transport, self.loop)  # it does what transports do
         super().connection_made(handed)
+        transport.set_write_buffer_limits(0)  # what is left over is told at once
 
     def eof_received(self) -> None:
         """Called when the client says no more: the connection is closed, as it ever was."""
+        self._stop_line()
         self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
@@ -114,9 +138,24 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             or self._is_closing()
         )
 
+    def attach(self, line: Line) -> None:
+        """Have a line write to the socket, and stop it as soon as the socket takes no more."""
+        self.conn.line = line
+        line.write = self._write
+
+    def _stop_line(self) -> None:
+        if self.conn.line is not None:
+            self.conn.line.stop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called when the connection is no more."""
+        self._stop_line()
+        super().connection_lost(exc)
+
     def pause_writing(self) -> None:
         """Called when the client leaves more in the transport's buffer than should wait there."""
         self._is_full = True
+        self._stop_line()
         super().pause_writing()
 
     def resume_writing(self) -> None:
@@ -203,11 +242,19 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if closes:
             self.writable.set()  # a close need not wait until the client reads
         await super().send(message)
+        if message["type"] == "websocket.accept":
+            self._forget_handshake()
         if closes and self._is_full and self.close_timer is not None:
             self._give_up_soon()
         if self._goes_when_open and self.handshake_complete:
             self._goes_when_open = False
             self.shutdown()
+
+    def _forget_handshake(self) -> None:
+        """Let go of what was read and said in it: the application has the headers in its scope. The
+        parser goes on in the function that holds the request."""
+        self.request.headers.clear()
+        del self.request, self.response
 
     def _give_up_soon(self) -> None:
         """Wait no longer for a client that leaves what it is sent: it has had its time."""

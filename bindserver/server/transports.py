@@ -8,12 +8,17 @@ likes.
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 from bindserver.conf import conf
 
 LEAST_BYTES = 256 * 1024
 """So much must be taken in SLOW_CLIENT_SECONDS, or all that is left: about a page of a `sync`."""
+
+UNSENT_BYTES = 128 * 1024
+"""So much may the system keep that it has not sent yet, beside what the client's window holds. It
+would take 4 MB by itself, of which nobody here knew."""
 
 
 class PatientTransport:
@@ -67,6 +72,11 @@ class PatientTransport:
 
 
 def patient(transport: Any, loop: asyncio.AbstractEventLoop) -> PatientTransport:
-    """Return a transport as a patient one, if it is none yet."""
-    is_patient = isinstance(transport, PatientTransport)
-    return transport if is_patient else PatientTransport(transport, loop)
+    """Return a transport as a patient one, if it is none yet; what a client leaves waits in its
+    buffer, where it is seen, and not in the system's."""
+    if isinstance(transport, PatientTransport):
+        return transport
+    sock = transport.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    return PatientTransport(transport, loop)

@@ -4,6 +4,7 @@ worker processes begin with an empty interpreter."""
 from __future__ import annotations
 
 import gc
+import resource
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,9 @@ from uvicorn.importer import import_from_string
 
 SWITCH_SECONDS = 0.001
 """How long a computing thread may keep the interpreter from the event loop."""
+
+OPEN_FILES = 65_536
+"""So many files a process may have open, where the system lets it: each connection is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +33,7 @@ class Worker:
     def __call__(self) -> Any:
         """Return the ASGI application; called once in each process."""
         sys.setswitchinterval(SWITCH_SECONDS)
+        _allow_open_files()
         application = import_from_string(self.path)
         if self.metrics is not None:
             from bindserver.metrics.sharing import sharing
@@ -38,3 +43,11 @@ class Worker:
         gc.collect()
         gc.freeze()
         return application
+
+
+def _allow_open_files() -> None:
+    """Use what the system lets this process have: shells and services begin with 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

@@ -107,7 +107,7 @@ class InlineCycle:
 
 def _deliver(outbound: Outbound) -> None:
     for refs, event in outbound:
-        for listener, number in refs:
+        for listener, number, _ in refs:
             listener.hear(number, event)
 
 

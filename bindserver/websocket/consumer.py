@@ -21,12 +21,13 @@ from bindserver.conf import conf
 from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.effects import Close, Effect, HubEffect, Prove
 from bindserver.engine.events import Event, Published, Rejected
-from bindserver.engine.frames import Frame
+from bindserver.engine.frames import BREATH_BYTES, Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
 from bindserver.hub.connections import ABNORMAL, Connection, connections
 from bindserver.hub.hub import hub
+from bindserver.hub.seats import Crowded, Seat
 from bindserver.logs import Repeats
 from bindserver.supervision import end_process_where_hopeless
 from bindserver.tracing import Span, span
@@ -34,9 +35,6 @@ from bindserver.websocket.identity import Identity
 from bindserver.websocket.origins import origin_allowed, why_refused
 from bindserver.websocket.tokens import NotProven
 from bindserver.websocket.wire import WIRE, Wire
-
-BREATH_BYTES = 32 * 1024
-"""After a frame of more than this, other connections have their turn."""
 
 NOT_ALLOWED = "this origin is not allowed: see ORIGINS in the server's settings"
 """What a page is told; a reason has 123 bytes at most."""
@@ -58,10 +56,13 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
         self.loop = asyncio.get_running_loop()
         self._session = Session(conf.limits())
         self._wire: Wire | None = (scope.get("extensions") or {}).get(WIRE)
+        if self._wire is not None:
+            self._wire.attach(self._session.line)
         self._write_is_due = False
         self._writer: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._closed_with: Close | None = None
+        self._seat: Seat | None = None
         self._identity = Identity(
             scope,
             end_all=lambda code: self._perform(self._session.end_all(code)),
@@ -82,6 +83,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             pass
         finally:
             self._identity.leave()
+            if self._seat is not None:
+                self._seat.leave()
             self._perform(self._session.gone())
             for task in (self._writer, self._closing):
                 if task is not None:
@@ -108,7 +111,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             self._connection.refuse("refused origins", "a page may not connect: %s", why)
             self._perform([Close(code=Closing.FORBIDDEN, reason=NOT_ALLOWED)])
             self._perform(self._session.gone())
-        else:
+        elif self._sit_down():
             await self._greet()
             await self._serve()
         if self._closed_with is not None:
@@ -150,7 +153,9 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def settle(self, state: str) -> None:
         """Called when all frames of one committed state are here."""
-        if not self._session.settle_quietly():
+        if self._session.settle_quietly():
+            self._open_line()
+        else:
             self._perform(self._session.committed(state))
             self._write()
 
@@ -184,7 +189,9 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     def _request(self, effect: HubEffect) -> None:
         try:
-            hub.request(SessionRequest(self, self._identity.caller, effect))
+            hub.request(
+                SessionRequest(self, self._identity.caller, effect, line=self._session.line)
+            )
         except Refusal as refusal:
             self.hear(effect.number, Rejected(code=refusal.code, detail=str(refusal)))
 
@@ -203,6 +210,22 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
 
     # Who the client is.
 
+    def _sit_down(self) -> bool:
+        """Have the connection counted, as that of who the client is by now; return whether there is
+        room. Else it is closed."""
+        try:
+            if self._seat is None:
+                self._seat = Seat(self._identity.owner)
+            else:
+                self._seat.change(self._identity.owner)
+        except Crowded as problem:
+            self._connection.refuse("crowded", "a client may not connect: %s", problem)
+            reason = f"too many connections ({problem.setting}); try again later"
+            self._perform([Close(code=Closing.TRY_LATER, reason=reason)])
+            self._perform(self._session.gone())
+            return False
+        return True
+
     async def _greet(self) -> None:
         """Take the handshake's own proof, and refuse a client whose proof is none."""
         try:
@@ -214,7 +237,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             _repeats.note("nobody can tell who a client is", problem)
             self._perform([Close(code=Closing.TRY_LATER, reason="try again later")])
         else:
-            self._let_in()
+            if self._sit_down():
+                self._let_in()
 
     def _let_in(self) -> None:
         headers = dict(self.scope.get("headers") or ())
@@ -242,6 +266,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             detail = "the server cannot tell who you are now; try again later"
             self._perform(session.not_authenticated(detail, effect.ref, Code.UNAVAILABLE))
         else:
+            if not self._sit_down():
+                return
             seconds = None if expires is None else int(expires)
             self._perform(session.authenticated(seconds, effect.ref))
 
@@ -250,20 +276,21 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
     def _pass_by(self, number: int, published: Published) -> bool:
         """Write a small delta at once, if nothing waits before it; return whether that was so.
 
-        This is where one change reaches very many clients: the less is done here, the better.
+        This is how a client hears of changes that has several subscriptions, or a closed line.
         """
-        wire, frames = self._wire, published.frames
-        if wire is None or self._writer is not None or len(frames) > 1:
+        wire, frame = self._wire, published.small
+        if wire is None or frame is None or self._writer is not None or not wire.is_open():
             return False
-        (frame,) = frames
-        if frame.size > BREATH_BYTES or not wire.is_open():
-            return False
-        written = frame.wire
         if not self._session.pass_by(number, published.version):
             return False
-        wire.write(written)
-        self._connection.sent(frame.size)
+        wire.write(frame.wire)
+        self._session.line.sent(frame.size)
         return True
+
+    def _open_line(self) -> None:
+        """Have further deltas written without us, while the socket takes them."""
+        if self._writer is None and self._wire is not None and self._wire.is_open():
+            self._session.open_line()
 
     def _write_soon(self) -> None:
         """See that what waits is written in the loop's next step: in this one, the rest of a state
@@ -287,6 +314,8 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             self.fail()  # the frame is lost, and nothing after it can be right
         if self._session.has_work():
             self._writer = self.loop.create_task(self._write_all())
+        else:
+            self._open_line()
 
     def _write_at_once(self) -> None:
         """Write what the socket takes, but not much more than one big frame: other connections are
@@ -297,7 +326,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             if frame is None:
                 return
             wire.write(frame.wire)
-            self._connection.sent(frame.size)
+            self._session.line.sent(frame.size)
             written += frame.size
 
     async def _write_all(self) -> None:
@@ -312,7 +341,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
             while (frame := self._next_frame()) is not None:
                 async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
                     await self._send({"type": "websocket.send", "text": frame.text})
-                self._connection.sent(frame.size)
+                self._session.line.sent(frame.size)
                 if frame.size > BREATH_BYTES:
                     await asyncio.sleep(0)  # sending need not have waited for anything
             return True

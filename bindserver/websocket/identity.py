@@ -23,7 +23,7 @@ from django.contrib.auth.signals import user_logged_out
 from bindserver.authentication import Proof
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller
-from bindserver.cycle.owners import address_of
+from bindserver.cycle.owners import Owner, address_of, owner_of
 from bindserver.engine.protocol import Code
 from bindserver.logs import Repeats
 from bindserver.queries.identity import IdentityEncoder
@@ -116,6 +116,11 @@ class Identity:
         """Who asks, for the hub."""
         now = self._now
         return Caller(user=now.user, auth=now.auth, address=self._address)
+
+    @property
+    def owner(self) -> Owner:
+        """The client, as connections and views are counted."""
+        return owner_of(self.caller) or Owner(None, self._address)
 
     @property
     def user_key(self) -> str | None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from bindserver.engine.line import Line
+
 WIRE = "bindserver.wire"
 """The extension of a scope that holds a connection's `Wire`."""
 
@@ -19,6 +21,9 @@ class Wire(Protocol):
     def is_open(self) -> bool:
         """Return whether the socket takes more: it is connected, nobody closes it, and not too much
         waits to be taken by the client."""
+
+    def attach(self, line: Line) -> None:
+        """Have a line write to the socket, and stop it as soon as the socket takes no more."""
 
     def write(self, data: bytes) -> None:
         """Write whole frames, behind all that was written before."""

@@ -6,6 +6,7 @@ settings install.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import os
@@ -37,6 +38,7 @@ from bindserver.cycle.load_messages import Loaded
 from bindserver.engine import ring, view
 from bindserver.engine.changes import Change, Key, Position
 from bindserver.engine.commits import CommitGroups
+from bindserver.engine.events import Published
 from bindserver.engine.frames import Frame, FrameEncoder
 from bindserver.engine.outbox import Outbox
 from bindserver.engine.ring import Delta
@@ -46,6 +48,7 @@ from bindserver.engine.view import View
 from bindserver.queries import reading
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.reads import Users
+from bindserver.websocket.consumer import BindingConsumer
 from tests.faults.oracle_databases import DATABASE_FAULTS, LOGS
 from tests.faults.oracle_relay import RELAY_FAULTS
 from tests.faults.oracle_shapes import SHAPE_FAULTS
@@ -369,12 +372,32 @@ def mark_past_outbox() -> None:
         def told(self: Outbox, frame: Frame) -> bool:
             known = tell(self, frame)
             if known and frame.text.startswith('{"event":"$commit"'):
-                self._queue.rotate(1)
+                self._queue.insert(0, self._queue.pop())
             return bool(known)
 
         return told
 
     _patch(Outbox, "tell", telling)
+
+
+def frame_past_outbox() -> None:
+    """A delta is written at once, whatever waits to be written before it."""
+
+    def passing(pass_by: Any) -> Any:
+        def passed(self: BindingConsumer, number: int, published: Published) -> bool:
+            session, frame = self._session, published.small
+            known = session.subscriptions.get(number)
+            waits = self._writer is not None or session.has_work()
+            if frame and self._wire and known and known.state is SessionState.LIVE and waits:
+                with contextlib.suppress(RuntimeError):  # the socket is closed
+                    self._wire.write(frame.wire)
+                known.version = published.version
+                return True
+            return bool(pass_by(self, number, published))
+
+        return passed
+
+    _patch(BindingConsumer, "_pass_by", passing)
 
 
 FAULTS: dict[str, Callable[[], None]] = {
@@ -404,6 +427,7 @@ FAULTS: dict[str, Callable[[], None]] = {
         mark_let_through_early,
         dear_views_answered_early,
         mark_past_outbox,
+        frame_past_outbox,
     )
 }
 

@@ -1,13 +1,18 @@
-"""The oracle as an app: its bindings, and windows that hold few rows more than they show."""
+"""The oracle as an app: its bindings, and windows that hold few rows more than they show,
+and sockets that hold little."""
 
 from __future__ import annotations
 
 from django.apps import AppConfig
 
 from bindserver.queries import windows
+from bindserver.server import transports
 
 AHEAD = 2
 """There are too few rows for the usual look-ahead: it would hold them all."""
+
+UNSENT_BYTES = 4096
+"""Who stops reading is felt after a few changes, and not after hundreds."""
 
 
 class Drawn(AppConfig):
@@ -18,3 +23,4 @@ class Drawn(AppConfig):
 
     def ready(self) -> None:
         windows.AHEAD = windows.BEHIND = AHEAD
+        transports.UNSENT_BYTES = UNSENT_BYTES

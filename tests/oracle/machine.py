@@ -30,6 +30,8 @@ from tests.support.redis import Redis
 SETTLE_SECONDS = 15
 """So long nobody hears anything where somebody still waits: what is behind then stays so."""
 CLIENTS = 4
+LONE = 3
+"""So many more clients follow one view each: their deltas go past their sessions."""
 LATECOMERS = 3
 OFTEN = 15
 USERS = ("ann", "bob")
@@ -112,10 +114,21 @@ class Machine:
             Follower(f"client {number}", cookie, self.history, self.tally)
             for number, cookie in zip_longest(range(CLIENTS), cookies)
         ]
+        self._lone = {
+            Follower(f"lone client {number}", None, self.history, self.tally): name
+            for number, name in enumerate(self._for_lone())
+        }
+        self.clients += self._lone
         self.away: set[Follower] = set()
         self.proofs = Proofs(self.writer, self.history)
         self.disturbed = False
         """Whether servers had reason to complain in their logs."""
+
+    def _for_lone(self) -> list[Name]:
+        """Choose views for those who follow one each: first one that a client which stops reading
+        soon has too much of."""
+        big = [name for name in self._names if name.event == "words"]
+        return [*big, *self.rng.choices(self._names, k=LONE)][:LONE]
 
     async def run(self, seconds: float, comparisons: int = 0) -> None:
         """Take steps until the time is over and so much has been compared.
@@ -274,8 +287,14 @@ class Machine:
         """Choose a client."""
         return self.rng.choice(self.clients)
 
+    def slow_client(self) -> Follower:
+        """Choose a client that is to stop reading: one of many views, or a lone one."""
+        return self.client() if self.rng.random() < 0.5 else self.rng.choice([*self._lone])
+
     def name_for(self, client: Follower) -> Name:
         """Choose a view."""
+        if client in self._lone:
+            return self._lone[client]
         return self.rng.choice([*self._names, *self._own(client)])
 
     def _own(self, client: Follower) -> list[Name]:
@@ -284,10 +303,12 @@ class Machine:
         return self._mine[at] if at < len(self._mine) else []
 
     async def connect(self, client: Follower, *, held: bool = True) -> None:
-        """Connect and subscribe: to what was subscribed before, at first to many views."""
+        """Connect and subscribe: to what was subscribed before, at first to many views, or one."""
         self.away.discard(client)
         names = list(client.subscriptions)
-        if not names:
+        if client in self._lone:
+            names = [self._lone[client]]
+        elif not names:
             names = [n for n in self._names if self.rng.random() < 0.7]
             names += self._own(client)
         node = self.service.choose()

@@ -138,7 +138,7 @@ async def unsubscribe(m: Machine) -> None:
 
 async def slow_reader(m: Machine) -> None:
     """A client stops reading while much is written."""
-    client = m.client()
+    client = m.slow_client()
     client.gate.clear()
     until = time.monotonic() + STALL_SECONDS
     for _ in range(m.rng.randint(STALL_WRITES // 2, STALL_WRITES)):

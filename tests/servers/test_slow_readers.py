@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bindserver.server.transports import UNSENT_BYTES
 from tests.conftest import MakeServer, program_on
 from tests.servers.test_advisories import PING, TEXT, frame
 from tests.servers.test_bad_input import memory
@@ -42,15 +43,26 @@ def attacked(make_server: MakeServer) -> Server:
 
 def held(server: Server) -> int:
     """Return how many connections of clients' a server holds, those that it takes apart."""
+    return len(_sockets(server))
+
+
+def in_kernel(server: Server) -> int:
+    """Return how many bytes the system keeps that a server has written to clients."""
+    return sum(int(line[4].partition(":")[0], 16) for line in _sockets(server))
+
+
+def _sockets(server: Server) -> list[list[str]]:
+    """Return the system's lines about a server's connections."""
     local, mine = f":{server.port:04X}", set()
     for entry in Path(f"/proc/{server.pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
             mine.add(str(entry.readlink()))
     lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(
-        line[1].endswith(local) and line[3] != "0A" and f"socket:[{line[9]}]" in mine
+    return [
+        line
         for line in lines
-    )
+        if line[1].endswith(local) and line[3] != "0A" and f"socket:[{line[9]}]" in mine
+    ]
 
 
 def until(done: Callable[[], bool], each: Callable[[], object] = lambda: None) -> None:
@@ -122,6 +134,18 @@ def test_one_that_does_not_read_is_let_go_of(attacked: Server, name: str) -> Non
                 sock.recv(1) if reads else None
 
         until(lambda: held(attacked) == 0, read)
+
+
+@pytest.mark.parametrize("said", [handshake(), GET], ids=["websocket", "http"])
+def test_the_system_keeps_little_of_what_nobody_reads(attacked: Server, said: bytes) -> None:
+    until(lambda: held(attacked) == 0)
+    with connected(attacked, said):
+        until(lambda: in_kernel(attacked) > 0)
+        most = 0
+        while held(attacked):
+            most = max(most, in_kernel(attacked))
+            time.sleep(0.02)
+    assert 0 < most < 2 * UNSENT_BYTES
 
 
 async def test_one_that_reads_slowly_is_sent_all_of_a_page(attacked: Server) -> None:

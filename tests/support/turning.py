@@ -280,7 +280,7 @@ class Turning:
         """Have events heard; return who has heard of rows."""
         told: dict[Any, None] = {}
         for refs, event in context.outbound:
-            for listener, number in refs:
+            for listener, number, _ in refs:
                 listener.hear(number, event)
                 if isinstance(event, (Answered, Published)):
                     told[listener] = None

@@ -51,7 +51,10 @@ class Talk:
     Attributes:
         log: what has happened since the last `told()`: effects, and frames as they were written.
         frames: every frame that was written.
+        is_behind: whether the client does not get all of what is published.
     """
+
+    is_behind = False
 
     def __init__(self, **limits: Any) -> None:
         self.session = Session(Limits(**{"outbox_bytes": ROOM} | limits))

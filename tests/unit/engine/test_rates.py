@@ -11,6 +11,7 @@ import pytest
 from bindserver.engine.effects import Ask, Close, Effect
 from bindserver.engine.events import Accepted, Event, Unsubscribed
 from bindserver.engine.frames import Frame
+from bindserver.engine.intake import MESSAGE_BYTES
 from bindserver.engine.limits import Limits
 from bindserver.engine.protocol import Subscribe
 from bindserver.engine.session import Session
@@ -51,6 +52,33 @@ def test_what_is_malformed_beyond_the_rate_is_not_held_against_the_client_twice(
     for _ in range(3):
         talk.text("no json", after=0)
     assert talk.read() == ", ".join(["$error error rate_limited"] * 3)
+
+
+def test_a_big_message_counts_as_many() -> None:
+    talk = Talk(messages_burst=10, messages_per_second=1.0, **ROOMY)
+    big = "x" * (4 * MESSAGE_BYTES)
+    for _ in range(3):
+        talk.say("$ping", after=0, ref=big)
+    assert talk.read() == "$pong, $pong, $error error rate_limited"
+    talk.say("$ping", after=3)
+    assert talk.read() == "$pong", "small ones have room while it refills"
+
+
+def test_one_message_may_be_as_big_as_messages_may_be_however_small_the_allowance() -> None:
+    talk = Talk(messages_burst=2, messages_per_second=1.0, **ROOMY)
+    big = "x" * (20 * MESSAGE_BYTES)
+    heard = []
+    for after in (0, 1, 1):
+        talk.say("$ping", after=after, ref=big)
+        heard.append(talk.read())
+    assert heard == ["$pong", "$error error rate_limited", "$pong"]
+
+
+def test_who_goes_on_with_big_messages_is_closed_after_a_few() -> None:
+    talk = Talk(messages_burst=10, messages_per_second=0.1, **ROOMY)
+    for _ in range(6):
+        talk.say("products", after=0, held=["x" * 100] * 2000)
+    assert "close 4429" in talk.read()
 
 
 # Leaving.

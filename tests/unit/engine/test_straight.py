@@ -11,8 +11,9 @@ from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
-from bindserver.engine.events import Answered, Ended, Published, Staled
+from bindserver.engine.events import Answered, Ended, Event, Published, Staled
 from bindserver.engine.frames import SMALL_BYTES, Frame
+from bindserver.engine.line import NOTHING
 from bindserver.engine.protocol import Code
 from tests.unit.engine.talk import Talk
 
@@ -22,22 +23,46 @@ class StraightTalk(Talk):
 
     Attributes:
         passed: how many were.
+        sent: how many of these by the line, past the session.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.passed = 0
+        self.passed = self.sent = 0
+        self._is_heard = False
 
     def publish(self, number: int, version: int, size: int = 10) -> None:
-        if self.session.pass_by(number, version):
-            self.passed += 1
-            self.log.append(f"delta {version}")
+        line = self.session.line
+        if line.carries == number and not self.is_behind:
+            line.version = version
+            self.sent += 1
         else:
-            super().publish(number, version, size)
+            self._is_heard = True  # also where it passes
+            if not self.session.pass_by(number, version):
+                super().publish(number, version, size)
+                return
+        self.passed += 1
+        self.log.append(f"delta {version}")
+
+    def hear(self, number: int, event: Event) -> None:
+        self._is_heard |= isinstance(event, (Answered, Published))
+        super().hear(number, event)
+
+    def open(self, event: str = "products") -> int:
+        number = super().open(event)
+        self.commit("opened")
+        return number
+
+    def read(self, count: int = 1000) -> str:
+        told = super().read(count)
+        self.session.open_line()
+        return told
 
     def commit(self, state: str) -> None:
-        if not self.session.settle_quietly():
+        if self._is_heard and not self.session.settle_quietly():
             super().commit(state)
+        self._is_heard = False
+        self.session.open_line()
 
 
 class Script:
@@ -84,6 +109,7 @@ class Script:
 
     @staticmethod
     def _commit(talk: Talk, numbers: list[int], version: int, *, whole: bool) -> None:
+        talk.is_behind = not whole
         for number in numbers:
             talk.publish(number, version)
         if whole:
@@ -99,6 +125,71 @@ def test_a_client_that_reads_at_once_reads_the_same_by_either_way(seed: int) -> 
             deed(talk)
         assert straight.read() == usual.read()
     assert straight.passed > 0
+
+
+def test_clients_of_one_subscription_are_written_to_past_their_session() -> None:
+    talk = StraightTalk()
+    number = talk.open()
+    for version in range(6, 30):
+        talk.publish(number, version)
+        talk.commit(f"state {version}")
+    assert talk.sent >= 23
+
+
+def test_a_line_is_closed_by_whatever_is_said_and_open_when_it_is_written() -> None:
+    talk = StraightTalk()
+    number = talk.open()
+    deeds: list[Callable[[], None]] = [
+        lambda: talk.say("$ping"),
+        lambda: talk.hear(number, Staled(frame=Frame("stale", 5))),
+        lambda: talk.answer(number, 7),
+        lambda: Talk.publish(talk, number, 8),
+        lambda: talk.perform(talk.session.authenticated(None, None)),
+        lambda: talk.perform(talk.session.not_authenticated("no", None)),
+    ]
+    for deed in deeds:
+        assert talk.session.line.carries == number
+        deed()
+        assert talk.session.line.carries == NOTHING
+        talk.session.open_line()
+        assert talk.session.line.carries == NOTHING, "something waits"
+        talk.commit("s")
+        talk.read()
+
+
+def test_a_line_is_closed_before_a_second_subscription_and_its_marks() -> None:
+    talk = StraightTalk()
+    one = talk.open("a")
+    assert talk.session.line.carries == one
+    talk.say("b")
+    talk.accept()
+    talk.read()
+    assert talk.session.line.carries == NOTHING
+
+
+def test_where_the_line_has_come_counts_when_the_net_change_is_asked_for() -> None:
+    talk = StraightTalk()
+    number = talk.open()
+    talk.publish(number, 6)
+    assert talk.sent == 1
+    talk.told()
+    Talk.publish(talk, number, 7, size=900)
+    Talk.publish(talk, number, 8, size=900)
+    assert talk.read() == "delta 7, catch up 1 from 7"
+
+
+def test_where_a_stopped_line_has_come_counts_too() -> None:
+    talk = StraightTalk()
+    number = talk.open()
+    talk.publish(number, 6)
+    talk.session.line.stop()  # the socket takes no more
+    talk.told()
+    Talk.publish(talk, number, 7, size=900)
+    Talk.publish(talk, number, 8, size=900)
+    assert talk.read() == "delta 7, catch up 1 from 7"
+    talk.perform(talk.session.gone())
+    talk.session.open_line()
+    assert talk.session.line.carries == NOTHING
 
 
 def test_nothing_passes_what_waits() -> None:

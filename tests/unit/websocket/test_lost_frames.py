@@ -10,8 +10,9 @@ import pytest
 from channels.testing import WebsocketCommunicator
 
 from bindserver.cycle.inbox import SessionRequest
-from bindserver.engine.events import Accepted, Answered, Published
+from bindserver.engine.events import Accepted, Answered, Arrived, Published
 from bindserver.engine.frames import Frame
+from bindserver.engine.line import Line
 from bindserver.engine.protocol import Closing
 from bindserver.hub.hub import hub
 from bindserver.websocket.consumer import BindingConsumer
@@ -29,13 +30,18 @@ class FakeWire:
 
     Attributes:
         text: what was written.
+        is_full: whether it takes nothing for now.
     """
 
     def __init__(self) -> None:
         self.text = ""
+        self.is_full = False
 
     def is_open(self) -> bool:
-        return True
+        return not self.is_full
+
+    def attach(self, line: Line) -> None:
+        line.write = self.write
 
     def write(self, data: bytes) -> None:
         self.text += data.decode("utf-8", "replace")
@@ -90,4 +96,45 @@ async def test_nothing_is_written_behind_a_frame_that_cannot_be(
     assert await closed(client) == Closing.RESTART
     assert "later" not in wire.text
     assert "last" not in wire.text
+    await client.disconnect()
+
+
+async def test_nothing_overtakes_a_frame_that_is_being_written(
+    requests: list[SessionRequest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, listener, wire = await subscribed(requests)
+    line, taken = requests[0].line, asyncio.Event()
+    assert line is not None
+
+    async def send(message: Any) -> None:
+        await taken.wait()
+        wire.text += message["text"]
+
+    def publish(version: int) -> None:
+        if line.carries == 1:
+            line.write(f"at once {version};".encode())
+            line.version = version
+            return
+        listener.hear(1, Published(frames=(Frame.of(f"{version};"),), version=version))
+        listener.settle(f"state {version}")
+
+    listener.settle("state 1")
+    publish(2)
+    assert wire.text.endswith("at once 2;")
+    wire.is_full = True
+    line.stop()
+    monkeypatch.setattr(listener, "base_send", send)
+    publish(3)
+    await asyncio.sleep(0.05)  # its frame is being written by now, and nothing waits behind it
+    wire.is_full = False
+    listener.hear(0, Arrived())
+    listener.settle("state 3")
+    publish(4)
+    taken.set()
+    async with asyncio.timeout(SECONDS):
+        while "4;" not in wire.text:
+            await asyncio.sleep(0.01)
+    publish(5)
+    assert [part[-1:] for part in wire.text.split(";")[-5:-1]] == ["2", "3", "4", "5"]
+    assert wire.text.endswith("at once 5;")
     await client.disconnect()
