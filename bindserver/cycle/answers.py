@@ -59,12 +59,13 @@ def delta_frames(live: LiveView, delta: Delta) -> tuple[Frame, ...]:
 def sync_frames(live: LiveView, page_size: int) -> tuple[Frame, ...]:
     """Return the frames of all rows of a view, made once for each page size and version; the cursor
     is of the present position, since others write, and the log is purged behind them."""
-    position, frames = live.rows.made.sync.get(page_size, (None, ()))
+    shared = len(live.audience) + len(live.openings) > 1  # of one alone nobody asks again
+    position, frames = live.rows.made.sync.get(page_size, (None, ())) if shared else (None, ())
     if not frames:
         frames = live.encoder.sync(live.rows.view.texts(), cursor(live), page_size)
     elif position != live.position:
         frames = live.encoder.renewed(frames, cursor(live))
-    if len(live.audience) + len(live.openings) > 1:  # of one alone nobody asks again
+    if shared:
         live.rows.made.sync[page_size] = live.position, frames
     return frames
 
@@ -127,7 +128,8 @@ def _model_rows(live: LiveView) -> ModelRows[Model]:
     """Return a view's rows as Python is given them."""
     rows = live.rows
     if rows.made.instances is None:
-        rows.made.instances = {key: rows.instances[key] for key in rows.view.keys()}
+        instances = rows.instances or {}
+        rows.made.instances = {key: instances[key] for key in rows.view.keys()}
     kept, dicts = rows.made.instances, live.query.columns is not None
     return model_rows(live.query.model, kept, _digest(rows), rows.modified, dicts=dicts)
 

@@ -18,7 +18,7 @@ from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.database.views import DatabaseViews
 from bindserver.queries.behind import NOTHING_BEHIND, behind
-from bindserver.queries.carried import Carried
+from bindserver.queries.carried import Carried, carried
 from bindserver.queries.plans import Plans
 from bindserver.queries.present import demand_timeless
 from bindserver.queries.query import Query
@@ -152,7 +152,7 @@ class Asker:
                 demand_timeless(pristine, query)
         finally:  # a refusal, too, must be one of this snapshot
             vouch(self._alias, recorder.tables)
-        query.carried = Carried(query.representation.instances, self._callers.is_here)
+        query.carried = carried(query.representation.instances, self._callers.is_here)
         query.fresh_until = until
         if instance.depends_on is not None:
             query.stand_on(behind(instance, self._database_views.names()))

@@ -14,7 +14,7 @@ from bindserver.cycle.inbox import Caller
 from bindserver.database.routers import home_of
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.protocol import canonical
-from bindserver.queries.carried import Carried, instances_in
+from bindserver.queries.carried import Carried, carried, instances_in
 from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.values import unwrapped
 
@@ -84,7 +84,7 @@ class Callers:
     def own_of(self, caller: Caller) -> Carried:
         """Return the rows of this database that say who the caller is: the user's, the proof's, and
         those of instances that hang on them."""
-        return Carried(self._instances_of(caller), self.is_here, unsaved=True)
+        return carried(self._instances_of(caller), self.is_here, unsaved=True)
 
     @staticmethod
     def _instances_of(caller: Caller) -> list[Any]:

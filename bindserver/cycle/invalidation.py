@@ -15,6 +15,7 @@ from bindserver.cycle.live_shape import LiveShape
 from bindserver.cycle.live_view import LiveView
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.changes import Change, Position
+from bindserver.queries import reaching
 from bindserver.queries.following import Following
 from bindserver.queries.query import Query
 
@@ -138,8 +139,8 @@ def _by_query(query: Query, change: Change, told: Collection[str]) -> set[Hashab
     """Return those that it reaches by the views' own query."""
     assert change.pks is not None
     if change.table == query.model._meta.db_table and query.paths.get(change.table) == ["pk"]:
-        return query.primary_keys(change.pks)
+        return reaching.primary_keys(query, change.pks)
     with guarded(query.alias):
-        reached = query.reached(change, told, conf.SYNC_ROWS)
+        reached = reaching.reached(query, change, told, conf.SYNC_ROWS)
     vouch(query.alias, query.tables)
     return reached

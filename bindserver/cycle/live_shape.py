@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Any, Generic, Protocol, TypeVar
 
 from bindserver.cycle.costs import Cost
+from bindserver.cycle.few import Few
 from bindserver.engine.changes import Position
 from bindserver.queries.backwards import Chain
 from bindserver.queries.dependencies import Recorder
@@ -102,7 +103,7 @@ class LiveShape(Generic[View]):
         self.moved_at = -math.inf
         self._present = present
         self._reads = reads
-        self._riding: dict[Slot, dict[View, None]] = {}
+        self._riding: dict[Slot, Few[View]] = {}
         self._holders: dict[Hashable, Any] = {}
 
     @property
@@ -189,16 +190,18 @@ class LiveShape(Generic[View]):
     def mount(self, live: View) -> None:
         """Have a view ride that is at the shape's position."""
         slot = live.query.slot
-        lives = self._riding.setdefault(slot, {})
+        lives = self._riding.get(slot)
+        if lives is None:
+            lives = self._riding[slot] = Few()
         if self.is_shared and (not lives or self._has_windows):
             self._enter(live.tracked, self._holder(live))
-        lives[live] = None
+        lives.add(live)
 
     def dismount(self, live: View) -> None:
         """Have a view ride no more."""
         slot = live.query.slot
         lives = self._riding[slot]
-        del lives[live]
+        lives.discard(live)
         if not lives:
             del self._riding[slot]
         if not lives or self._has_windows:

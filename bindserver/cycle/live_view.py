@@ -14,6 +14,7 @@ from typing import Any
 from bindserver.bindings.binding import Binding
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
+from bindserver.cycle.few import Few
 from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
@@ -62,6 +63,10 @@ class Tick:
     next: datetime.datetime | None = None
     known: bool = False
     at: float = -math.inf
+
+
+NOT_LOOKED = Tick()
+"""That of all views that nobody has looked for the time's sake at: most never are."""
 
 
 class LiveView:
@@ -163,7 +168,7 @@ class LiveView:
         self.superseded = self.has_moved = False
         self._awaits_since = -math.inf
         self._awaits_rows_of = query
-        self.audience: dict[SubscriptionRef, None] = {}
+        self.audience: Few[SubscriptionRef] = Few()
         self.openings: list[Opening] = []
         self.readers: list[Reading] = []
         self.stale = False
@@ -175,7 +180,7 @@ class LiveView:
         self.moved_at = -math.inf
         self.reading_since = -math.inf
         self.refresh_at = self.armed_at = math.inf
-        self.tick = Tick()
+        self.tick = NOT_LOOKED
         self.allowance: Allowance | None = None
         self.charge: Charge[LiveView] | None = None
         self.is_dropped = False
@@ -274,13 +279,13 @@ class LiveView:
     def answer_again(self, refs: Collection[SubscriptionRef]) -> None:
         """Have subscribers answered as if they had just come, with all rows."""
         for ref in refs:
-            del self.audience[ref]
+            self.audience.discard(ref)
             self.await_answer(Opening(ref, EVERYTHING, moved=True))
 
     def release(self, refs: Collection[SubscriptionRef]) -> None:
         """Forget subscriptions, whether or not they have its rows."""
         for ref in refs:
-            self.audience.pop(ref, None)
+            self.audience.discard(ref)
         self.openings = [opening for opening in self.openings if opening.ref not in refs]
         self._look_at(self)
 
@@ -339,7 +344,7 @@ class LiveView:
             self.loaded_at = -math.inf
             self.suspect = False
             self.rows.adopt(query)
-            self.tick = Tick()
+            self.tick = NOT_LOOKED
             if self.state is not ViewState.FAILED:
                 self.state = ViewState.NEW
         elif self.state is not ViewState.FAILED and not query.is_surely(before):

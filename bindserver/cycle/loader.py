@@ -25,7 +25,7 @@ from bindserver.database.snapshot import open_connection
 from bindserver.database.watchdog import Watchdog
 from bindserver.exceptions import Interrupted, Overtaken
 from bindserver.forks import working
-from bindserver.queries.query import SLOTS_PER_QUERY
+from bindserver.queries.reading import SLOTS_PER_QUERY
 from bindserver.queries.rows import OverBudget
 from bindserver.supervision import Supervised
 from bindserver.tracing import Span, Value, span

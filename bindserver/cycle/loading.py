@@ -16,6 +16,7 @@ from bindserver.database import database_of
 from bindserver.database.pacing import Pacer, collector
 from bindserver.database.snapshot import connect, snapshot, vouch
 from bindserver.exceptions import Overtaken, Unavailable
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import Query
@@ -109,9 +110,9 @@ def read_whole(queries: Sequence[Query], recorder: Recorder, pacer: Pacer) -> li
             taken them, no budget knows of them.
     """
     if len(queries) == 1 or queries[0].window is not None:
-        return [query.load_held(recorder, pacer) for query in queries]
+        return [reading.load_held(query, recorder, pacer) for query in queries]
     slots, most = {query.slot for query in queries}, queries[0].max_rows
-    rows_by_slot = queries[0].load_together(slots, recorder, pacer, budget=most)
+    rows_by_slot = reading.load_together(queries[0], slots, recorder, pacer, budget=most)
     return [rows_by_slot[query.slot] for query in queries]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bindserver.cycle.live_view import LiveView
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Key
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.neighbours import SEARCHED
 from bindserver.queries.rows import Rows
@@ -47,7 +48,7 @@ def places(
     """
     before: Mapping[Hashable, Hashable] | None = None if rows.keys else {}
     if 0 < len(rows.keys) < min(SEARCHED + 1, len(live.rows.keys) // WORTH):
-        before = live.query.pks_before(rows.keys, recorder, pacer)
+        before = reading.pks_before(live.query, rows.keys, recorder, pacer)
     if before is None:
         return _listed(live, gone, rows, recorder, pacer)
     return _neighbours(live, gone, rows, before)
@@ -70,7 +71,7 @@ def _listed(
     live: LiveView, gone: Collection[Hashable], rows: Rows, recorder: Recorder, pacer: Pacer
 ) -> Places | None:
     recorder.expect_own()
-    ordered = live.query.ordered_pks(pacer)
+    ordered = reading.ordered_pks(live.query, pacer)
     known = {pk: key for pk, key in live.rows.keys.items() if pk not in gone} | rows.keys
     if any(pk not in known for pk in ordered) or len(ordered) != len(known):
         return None

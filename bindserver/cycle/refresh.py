@@ -18,6 +18,7 @@ from bindserver.engine import cursor as cursors
 from bindserver.engine.changes import Key, Position
 from bindserver.engine.ring import Delta
 from bindserver.exceptions import TooManyRows
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import Query
@@ -45,7 +46,7 @@ def refresh(
             found = sight(live.query, what.pks, recorder, pacer)
             return _move_window(live, what.pks, found, position, pacer, recorder)
         try:
-            rows = live.query.read(what.pks, recorder, pacer)
+            rows = reading.read(live.query, what.pks, recorder, pacer)
         except Untried:
             return _load(live, position, pacer, recorder)
         return _step(live, what.pks, rows, position, pacer, recorder)
@@ -67,7 +68,9 @@ def read_together(lives: Sequence[LiveView], what: Touched, pacer: Pacer, alias:
     query, slots = lives[0].query, {live.query.slot for live in lives}
     with _learning(lives, alias) as recorder:
         if what.whole:
-            rows_by_slot = query.load_together(slots, recorder, pacer, budget=conf.SYNC_ROWS)
+            rows_by_slot = reading.load_together(
+                query, slots, recorder, pacer, budget=conf.SYNC_ROWS
+            )
         else:
             _check_budget(what.pks)
             rows_by_slot = _read_touched(query, what.pks, slots, recorder, pacer)
@@ -102,9 +105,9 @@ def _read_touched(
 ) -> RowsBySlot:
     """Read the rows of some slots with these primary keys; of windows it may be enough to tell
     where they stand."""
-    if query.window is not None and query.looks_first:
-        return query.look(pks, slots, recorder, pacer)
-    return query.read_together(pks, slots, recorder, pacer)
+    if query.window is not None and reading.looks_first(query):
+        return reading.look(query, pks, slots, recorder, pacer)
+    return reading.read_together(query, pks, slots, recorder, pacer)
 
 
 def take(
@@ -149,7 +152,7 @@ def _check_budget(pks: Set[Hashable]) -> None:
 
 
 def _load(live: LiveView, position: Position, pacer: Pacer, recorder: Recorder) -> Delta | None:
-    rows = live.query.load_held(recorder, pacer, budget=conf.SYNC_ROWS)
+    rows = reading.load_held(live.query, recorder, pacer, budget=conf.SYNC_ROWS)
     vouch(live.query.alias, recorder.tables)
     return live.load(rows, position)
 

@@ -38,13 +38,16 @@ from bindserver.queries.rows import Form
 from bindserver.user_code import apart, contained
 
 
-def still_wanted(requests: Sequence[Request]) -> list[Request]:
+def still_wanted(requests: Sequence[Request]) -> Sequence[Request]:
     """Return requests without the subscriptions that were taken back before anybody has looked at
     them: a client that has gone left them."""
-    asked = [request for request in requests if isinstance(request, SessionRequest)]
-    gone = {request.ref for request in asked if isinstance(request.effect, Release)}
+    gone = {
+        request.ref
+        for request in requests
+        if isinstance(request, SessionRequest) and isinstance(request.effect, Release)
+    }
     if not gone:
-        return list(requests)
+        return requests
     return [request for request in requests if not _is_taken_back(request, gone)]
 
 
@@ -61,33 +64,30 @@ class Serving:
         context: the turn's.
         failures: takes what a binding raised.
         renewal: asks a viewer's binding again, where what it has read may have changed unseen.
-
-    Attributes:
-        postponed: the requests that another snapshot is needed for, and all that came after them.
     """
 
     def __init__(self, context: TurnContext, failures: Failures, renewal: Renewal) -> None:
         self._context = context
         self._failures = failures
         self._renewal = renewal
-        self.postponed: list[Request] = []
-        self._until = context.store.lanes.slice_until()
-        self._late = False
 
-    def serve(self, request: Request) -> None:
-        """Serve a request, or have it wait for its view; a request that fails is told so.
+    def serve(self, requests: Sequence[Request]) -> Sequence[Request]:
+        """Serve requests in their order, or have them wait for their views; one that fails is told
+        so.
 
-        A snapshot is not held for long, however many requests there are: the others wait for the
-        next one.
+        Returns:
+            Those that are left for another snapshot: this one is too old for the first of them, or
+            has been held for long enough.
         """
-        if self.postponed or self._late:  # what is asked and taken back must stay in this order
-            self.postponed.append(request)
-            return
-        try:
-            apart(partial(self._serve, request))
-        except Overtaken:
-            self.postponed.append(request)
-        self._late = time.monotonic() >= self._until
+        until = self._context.store.lanes.slice_until()
+        for number, request in enumerate(requests):
+            try:
+                apart(partial(self._serve, request))
+            except Overtaken:
+                return requests[number:]
+            if time.monotonic() >= until:
+                return requests[number + 1 :]
+        return ()
 
     def _serve(self, request: Request) -> None:
         match request:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Sequence
+from typing import NamedTuple
 
 from bindserver.cycle.advance import Advance
 from bindserver.cycle.answers import cursor_of, delta_frames, give_rows, sync_frames
 from bindserver.cycle.audits import Audits
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
-from bindserver.cycle.inbox import Request
+from bindserver.cycle.inbox import Request, SessionRequest
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.load_messages import Audited, Loaded, Result
 from bindserver.cycle.loads import Loads
@@ -23,6 +24,14 @@ from bindserver.engine.events import Answered
 from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import Overtaken
+
+
+class _Todo(NamedTuple):
+    """What lies in the inbox, by kind, in order."""
+
+    loads: list[Loaded]
+    audits: list[Audited]
+    requests: list[Request]
 
 
 class Turn:
@@ -48,8 +57,8 @@ class Turn:
         context = self._context
         context.begin()
         failures = Failures(context)
-        began = time.monotonic()
-        self._serve([item for item in items if not isinstance(item, Audited)], failures)
+        began, todo = time.monotonic(), _parted(items)
+        self._serve(todo, failures)
         self.newcomers_seconds = time.monotonic() - began
         advance = Advance(context, failures)
         advance.move()
@@ -61,7 +70,7 @@ class Turn:
             self._settle()
         held = context.store.routing.held
         self.unanswered |= bool(context.staying or held or advance.unwatched)
-        self._audit(items)
+        self._audit(todo.audits)
         if items:  # who was asked about may have been told by what nobody watches yet
             self.unanswered |= not context.source.watches(context.store.reads())
 
@@ -71,34 +80,28 @@ class Turn:
 
     # What newcomers want.
 
-    def _serve(self, items: list[Request | Loaded], failures: Failures) -> None:
+    def _serve(self, todo: _Todo, failures: Failures) -> None:
         """Do what newcomers want, a slice of each kind of work."""
         context = self._context
         renewal = Renewal(context, failures)
         renewal.run()  # first, so that nobody is told of a view that is theirs no more
         loads, until, taken = Loads(context, failures), context.store.lanes.slice_until(), 0
-        for item in items:
-            if not isinstance(item, Loaded):
-                continue
-            if item.live in context.staying or (taken and time.monotonic() >= until):
-                self.postponed.append(item)
+        for loaded in todo.loads:
+            if loaded.live in context.staying or (taken and time.monotonic() >= until):
+                self.postponed.append(loaded)
             else:
-                loads.take(item)
+                loads.take(loaded)
                 taken += 1
-        requests = still_wanted([item for item in items if not isinstance(item, Loaded)])
         # Those who ask for something, and those whose views are others now.
         serving = Serving(context, failures, renewal)
-        for request in [*renewal.left(), *requests]:
-            serving.serve(request)
-        self.postponed += serving.postponed
+        self.postponed += serving.serve([*renewal.left(), *still_wanted(todo.requests)])
         self.unanswered |= renewal.unwatched
 
     # Audits.
 
-    def _audit(self, items: Sequence[Request | Result]) -> None:
+    def _audit(self, found: Sequence[Audited]) -> None:
         """Judge audits, and begin the next one, after all that somebody waits for."""
         context, audits = self._context, Audits(self._context)
-        found = [item for item in items if isinstance(item, Audited)]
         if found and context.outbound:
             context.publish()
         for audited in found:
@@ -142,7 +145,7 @@ class Turn:
         give_rows(live, self._context.source.proves, asked_before=asked_before)
         for opening in live.take_openings(asked_before=asked_before):
             frames = self._first_frames(live, opening.message)
-            live.audience[opening.ref] = None
+            live.audience.add(opening.ref)
             answered = Answered(frames=frames, version=live.rows.view.version)
             self._context.outbound.add([opening.ref], answered)
         self._context.store.room.weigh(live)  # it may keep frames for those who come next
@@ -155,3 +158,19 @@ class Turn:
         if delta is None:
             return sync_frames(live, round_page_size(message.page_size))
         return delta_frames(live, delta)
+
+
+def _parted(items: Sequence[Request | Result]) -> _Todo:
+    """Return what is to be done by kind. All who wait for later turns are among it: there is no
+    time for more than a look at each."""
+    # Most are sessions', and what something is costs less to ask than what it is not.
+    requests = [
+        item
+        for item in items
+        if isinstance(item, SessionRequest) or not isinstance(item, (Loaded, Audited))
+    ]
+    if len(requests) == len(items):
+        return _Todo([], [], requests)
+    loads = [item for item in items if isinstance(item, Loaded)]
+    audits = [item for item in items if isinstance(item, Audited)]
+    return _Todo(loads, audits, requests)

@@ -41,11 +41,6 @@ class Made:
     listing: tuple[int | None, Mapping[Key, str]] = (None, {})
     instances: Mapping[Key, Model] | None = None
 
-    def forget(self) -> None:
-        """Forget what is not known by its version: the rows have changed."""
-        self.sync.clear()
-        self.digest = self.instances = None
-
 
 def is_sorted(query: Query) -> bool:
     """Return whether a view's rows bring their places along. A window has places of its own."""
@@ -72,24 +67,24 @@ class ViewRows:
         held: where the query has a limit, the rows that it has beside those that are shown.
         incarnation: names this view's life, from one time that its rows are forgotten to the next.
         modified: when they last came to be others, in seconds since 1970.
-        made: what was made of them.
     """
 
     __slots__ = (
-        "_counted",
+        "_bytes_counted",
         "_figures",
+        "_made",
+        "_rows_counted",
         "held",
         "incarnation",
         "instances",
         "keys",
-        "made",
         "modified",
         "view",
     )
 
     def __init__(self, query: Query, figures: EventFigures) -> None:
         self._figures = figures
-        self._counted = 0, 0
+        self._rows_counted = self._bytes_counted = 0
         self.modified = time.time()
         self.forget(query)
 
@@ -104,13 +99,13 @@ class ViewRows:
         self.held = held_for(query)
         self.incarnation = incarnations.next()
         self.keys: dict[Hashable, Key] = {}
-        self.instances: dict[Key, Model] = {}
-        self.made = Made()
+        self.instances: dict[Key, Model] | None = None
+        self._made: Made | None = None
 
     def adopt(self, query: Query) -> None:
         """Stay as they are until they are read by another query; nobody is sent them meanwhile."""
         self.held = held_for(query)
-        self.made.sync.clear()
+        self._made = None
 
     def drop(self) -> None:
         """Be counted no more."""
@@ -124,13 +119,22 @@ class ViewRows:
     @property
     def frames_bytes(self) -> int:
         """About how many bytes the frames take that are kept of them."""
-        return sum(frame.size for _, frames in self.made.sync.values() for frame in frames)
+        if self._made is None:
+            return 0
+        return sum(frame.size for _, frames in self._made.sync.values() for frame in frames)
+
+    @property
+    def made(self) -> Made:
+        """What was made of them, and is good until they change."""
+        if self._made is None:
+            self._made = Made()
+        return self._made
 
     def load(self, rows: Rows) -> Delta | None:
         """Take all rows that are shown, in order; others may be given the same."""
         delta = self.view.load(rows.fresh)
         self.keys = dict(rows.keys)
-        self.instances = dict(rows.instances)
+        self.instances = dict(rows.instances) if rows.instances else None
         self._changed(delta)
         return delta
 
@@ -158,20 +162,26 @@ class ViewRows:
         for pk in gone:
             self.keys.pop(pk, None)
         self.keys.update(rows.keys)
+        self._step_instances(rows, gone_keys)
+        self._changed(delta)
+        return delta
+
+    def _step_instances(self, rows: Rows, gone_keys: Set[Key]) -> None:
+        if self.instances is None:  # as of rows that are read as JSON
+            self.instances = dict(rows.instances) if rows.instances else None
+            return
         for key in gone_keys:
             self.instances.pop(key, None)
         self.instances.update(rows.instances)
-        self._changed(delta)
-        return delta
 
     def _changed(self, delta: Delta | None) -> None:
         if delta is not None:
             self._count(len(self.view), self.view.bytes)
             self.modified = time.time()
-            self.made.forget()
+            self._made = None
 
     def _count(self, rows: int, size: int) -> None:
         """Have the event's figures tell what there is now."""
-        self._figures.rows += rows - self._counted[0]
-        self._figures.bytes += size - self._counted[1]
-        self._counted = rows, size
+        self._figures.rows += rows - self._rows_counted
+        self._figures.bytes += size - self._bytes_counted
+        self._rows_counted, self._bytes_counted = rows, size

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Set
 from bindserver.capture.reading import ReadColumns
 from bindserver.cycle.dependents import Dependents, LedTo
 from bindserver.cycle.distant import Distant
+from bindserver.cycle.few import Few
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.owners import Owner
@@ -29,7 +30,7 @@ class ViewerStore:
         self._columns = columns
         self._viewers: dict[ViewerKey, Viewer] = {}
         self._viewer_of: dict[SubscriptionRef, Viewer] = {}
-        self._led: dict[LiveView, set[Viewer]] = {}
+        self._led: dict[LiveView, Few[Viewer]] = {}
         self._dependents: Dependents[Viewer] = Dependents()
         self._distant: Distant[Viewer] = Distant()
         self._unserved: dict[Viewer, None] = {}
@@ -46,7 +47,7 @@ class ViewerStore:
 
     def open(self, live: LiveView) -> None:
         """Take a view that viewers are to be led to."""
-        self._led[live] = set()
+        self._led[live] = Few()
 
     def close(self, live: LiveView) -> None:
         """Forget a view that is dropped."""
@@ -62,7 +63,8 @@ class ViewerStore:
 
     def lead(self, viewer: Viewer, live: LiveView) -> None:
         """Have a viewer see a view, in place of the one before."""
-        self._led.get(viewer.live, set()).discard(viewer)  # that may be gone
+        if (before := self._led.get(viewer.live)) is not None:  # it may be gone
+            before.discard(viewer)
         self._led[live].add(viewer)
         viewer.live = live
 

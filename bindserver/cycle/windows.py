@@ -10,7 +10,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.engine.ordering import Sort
 from bindserver.engine.window import Window
 from bindserver.exceptions import Overtaken, QueryTimeout
-from bindserver.queries import windows
+from bindserver.queries import reading, windows
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Rows
@@ -58,7 +58,7 @@ class Held:
         Args:
             query: reads what is not known yet.
             pks: the primary keys that were looked for.
-            rows: what was found, as `Query.look` finds it.
+            rows: what was found, as `queries.reading.look` finds it.
             recorder: notes what is read.
             pacer: rests, and stops what takes too long.
 
@@ -105,7 +105,7 @@ class Held:
         if len(kept) + len(found) > windows.LISTED:
             return None
         recorder.expect_own()
-        rows.listed = query.pks_among(every, pacer)
+        rows.listed = reading.pks_among(query, every, pacer)
         return rows.listed
 
     def _take(
@@ -129,8 +129,8 @@ class Held:
 def sight(query: Query, pks: Collection[Hashable], recorder: Recorder, pacer: Pacer) -> Rows | None:
     """Return the rows of a query with these primary keys, as far as is needed to tell where they
     stand; None where one of them cannot be read."""
-    if query.looks_first:
-        return query.look(pks, None, recorder, pacer).get((), Rows())
+    if reading.looks_first(query):
+        return reading.look(query, pks, None, recorder, pacer).get((), Rows())
     return _read(query, pks, recorder, pacer)
 
 
@@ -138,7 +138,7 @@ def _read(query: Query, pks: Collection[Hashable], recorder: Recorder, pacer: Pa
     """Read rows that are held from now on; None where one of them cannot be read. If it is shown,
     the window cannot be read either, and says why; if not, it is nobody's business."""
     try:
-        return query.read(pks, recorder, pacer)
+        return reading.read(query, pks, recorder, pacer)
     except (DatabaseError, Overtaken, QueryTimeout):
         raise
     except Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from bindserver.engine.changes import Key
@@ -103,9 +104,8 @@ class FrameEncoder:
     __slots__ = ("_head", "_key", "_params")
 
     def __init__(self, *, event: str, params: str | None, key: str) -> None:
-        self._head = f'{{"event":{json.dumps(event)},"data":{{"action":'
+        self._head, self._key = _words_of(event, key)
         self._params = "" if params is None else f',"params":{params}'
-        self._key = json.dumps(key)
 
     def sync(self, rows: Sequence[str], cursor: str, page_size: int) -> tuple[Frame, ...]:
         """Return the whole queryset, in pages where it is large."""
@@ -165,6 +165,13 @@ class FrameEncoder:
             )
             for number, page in enumerate(pages, start=1)
         )
+
+
+@lru_cache(maxsize=1000)
+def _words_of(event: str, key: str) -> tuple[str, str]:
+    """Return what all frames of an event begin with, and the name of its key as JSON: one text for
+    all views of it."""
+    return f'{{"event":{json.dumps(event)},"data":{{"action":', json.dumps(key)
 
 
 def split(items: Sequence[str], page_size: int) -> Iterable[Sequence[str]]:

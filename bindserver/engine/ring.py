@@ -67,7 +67,8 @@ class Ring:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._deltas: list[Delta] = []  # a deque takes more than most views' rows
+        # A deque takes more than most views' rows, and most have no deltas.
+        self._deltas: list[Delta] | tuple[()] = ()
         self._bytes = 0
 
     @property
@@ -77,17 +78,19 @@ class Ring:
 
     def add(self, delta: Delta) -> None:
         """Keep `delta`, and let go of the oldest ones past the limit."""
-        self._deltas.append(delta)
+        deltas = self._deltas or []
+        deltas.append(delta)
         self._bytes += delta.size()
         past = 0
         while self._bytes > self._limit:
-            self._bytes -= self._deltas[past].size()
+            self._bytes -= deltas[past].size()
             past += 1
-        del self._deltas[:past]
+        del deltas[:past]
+        self._deltas = deltas
 
     def clear(self) -> None:
         """Let go of all deltas."""
-        self._deltas.clear()
+        self._deltas = ()
         self._bytes = 0
 
     def since(self, version: int, present: int) -> Sequence[Delta] | None:

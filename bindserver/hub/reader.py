@@ -22,6 +22,7 @@ from bindserver.database.snapshot import in_snapshot
 from bindserver.database.uncommitted import asks_itself
 from bindserver.exceptions import Denied, Failed, InvalidParams, Unavailable, Unsound
 from bindserver.hub.hub import hub
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Form
@@ -83,7 +84,7 @@ def read_here(binding: Binding[M]) -> ModelRows[M]:
         Exception: whatever the query raises.
     """
     query = Query(binding.unasked(), Form.MODELS)
-    rows = query.load(Recorder(), Pacer(float("inf")))
+    rows = reading.load(query, Recorder(), Pacer(float("inf")))
     digest = digest_of(fresh.text for fresh in rows.fresh.values())
     dicts = query.columns is not None
     return model_rows(query.model, rows.instances, digest, time.time(), dicts=dicts)
@@ -101,7 +102,7 @@ def snapshot_here(binding: Binding[Any]) -> Snapshot:
     permissions.ask(binding)
     with refusing(given=bool(binding.given_params)):
         query = Query(binding, Form.JSON)
-    rows = query.load(Recorder(), Pacer(conf.QUERY_SECONDS))
+    rows = reading.load(query, Recorder(), Pacer(conf.QUERY_SECONDS))
     texts = {key: fresh.text for key, fresh in rows.fresh.items()}
     return Snapshot(
         rows=texts,

@@ -19,6 +19,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded
 from bindserver.exceptions import InvalidParams, QueryTimeout
 from bindserver.logs import Repeats
+from bindserver.queries import reaching
 from bindserver.queries.query import Query
 from bindserver.queries.why import Condition, Reasons, reasons
 
@@ -60,7 +61,7 @@ def report(
         InvalidParams: it is no key of the query's model.
         QueryTimeout: it took longer than QUERY_SECONDS.
     """
-    pks = query.primary_keys([row])
+    pks = reaching.primary_keys(query, [row])
     if not pks or None in pks:
         raise InvalidParams(f"{row[:100]!r} is no primary key of {query.model._meta.label}")
     (pk,) = pks

@@ -99,6 +99,16 @@ class Carried:
 NOTHING = Carried()
 
 
+def carried(
+    instances: Collection[Model],
+    belongs: Callable[[Model], bool] = lambda _: True,
+    *,
+    unsaved: bool = False,
+) -> Carried:
+    """Return the rows of some instances, as `Carried` takes them; of none, one object for all."""
+    return Carried(instances, belongs, unsaved=unsaved) if instances else NOTHING
+
+
 def _named(key: Field[Any, Any], pks: set[Any]) -> frozenset[Any] | None:
     composite = isinstance(key, CompositePrimaryKey)
     return None if composite or len(pks) > KEYS_NAMED else frozenset(pks)

@@ -15,6 +15,7 @@ from django.db.models import Model
 from bindserver.conf import conf
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Change
+from bindserver.queries import reaching, reading
 from bindserver.queries.backwards import Chain
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.following import Following
@@ -85,7 +86,7 @@ def explain(query: Query, models: Mapping[str, type[Model]]) -> Explanation:
     """
     recorder = LearningRecorder()
     with recorder.watching(query.alias), _counting(query.alias) as load:
-        load.rows = query.load(recorder, Pacer(conf.QUERY_SECONDS * PATIENCE)).count
+        load.rows = reading.load(query, recorder, Pacer(conf.QUERY_SECONDS * PATIENCE)).count
     besides = recorder.ways()
     tables = {table: _reach(query, table) for table in sorted(query.tables)}
     tables |= {
@@ -140,7 +141,7 @@ def _change(
     with _counting(query.alias) as cost:
         pks = _reached(query, Change(table=table, pks=frozenset({pk})), model, besides)
         if pks is not None and not query.whole:
-            cost.rows = query.read(pks, Recorder(), Pacer(conf.QUERY_SECONDS)).count
+            cost.rows = reading.read(query, pks, Recorder(), Pacer(conf.QUERY_SECONDS)).count
             return cost
     return load
 
@@ -152,7 +153,7 @@ def _reached(query: Query, change: Change, model: type[Model], besides: Besides)
     if change.table == query.model._meta.db_table and query.paths.get(change.table) == ["pk"]:
         found = set(change.pks or ())
     elif change.table in query.tables:
-        found = query.reached(change, told, conf.SYNC_ROWS)
+        found = reaching.reached(query, change, told, conf.SYNC_ROWS)
     if found is None or change.table not in besides:
         return found
     chains = besides[change.table]

@@ -30,6 +30,7 @@ from bindserver.exceptions import BindingError, Denied
 from bindserver.queries.behind import behind
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
+from bindserver.queries.reading import load
 from bindserver.queries.rows import OverBudget
 from bindserver.user_code import apart
 
@@ -132,7 +133,7 @@ def _tried(binding: BindingClass, alias: str) -> Reads:
     try:
         with recorder.watching(alias), past_caches():
             query = apart(partial(_ask_anonymously, binding))
-            apart(partial(query.load, recorder, Pacer(conf.QUERY_SECONDS), budget=1))
+            apart(partial(load, query, recorder, Pacer(conf.QUERY_SECONDS), budget=1))
         shown = True
     except OverBudget:
         shown = True

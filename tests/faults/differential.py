@@ -16,7 +16,7 @@ from bindserver.cycle.live_view import LiveView
 from bindserver.engine.changes import Change
 from bindserver.engine.view import View
 from bindserver.engine.window import Window
-from bindserver.queries import compiler, plain_columns, plan, query, rendering
+from bindserver.queries import compiler, plain_columns, plan, reaching, rendering
 from bindserver.queries.following import Following
 from bindserver.queries.plan import Plan
 from bindserver.queries.query import Query
@@ -92,7 +92,7 @@ def _directions_forgotten() -> AbstractContextManager[Any]:
 
 def _serializers_kept() -> AbstractContextManager[Any]:
     """One serializer, with what it remembers, renders all reads of a view."""
-    return patch.object(Query, "_anew", lambda self, **given: self._renderer)
+    return patch.object(Query, "render_anew", lambda self, **given: self.renderer)
 
 
 class _Hiding:
@@ -104,12 +104,12 @@ class _Hiding:
 
 def _managers_hide() -> AbstractContextManager[Any]:
     """Rows that a model's own manager hides are not reached by changes."""
-    return patch.object(query, "QuerySet", _Hiding)
+    return patch.object(reaching, "QuerySet", _Hiding)
 
 
 def _joined_rows_dropped() -> AbstractContextManager[Any]:
     """Rows that a changed row of a joined table reaches are not read again."""
-    return patch.object(Query, "reached", lambda *given: set())
+    return patch.object(reaching, "reached", lambda *given: set())
 
 
 def _old_parents_forgotten() -> AbstractContextManager[Any]:

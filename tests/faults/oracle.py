@@ -45,8 +45,8 @@ from bindserver.engine.ring import Delta
 from bindserver.engine.subscription import Subscription
 from bindserver.engine.subscription import SubscriptionState as SessionState
 from bindserver.engine.view import View
+from bindserver.queries import reading
 from bindserver.queries.identity import IdentityEncoder
-from bindserver.queries.query import Query
 from bindserver.queries.reads import Users
 from bindserver.websocket.consumer import BindingConsumer
 from tests.faults.oracle_databases import DATABASE_FAULTS, LOGS
@@ -71,15 +71,15 @@ def rows_outside_snapshot() -> None:
         yield
 
     def late(read: Any) -> Any:
-        def reading(self: Query, *args: Any, **kwargs: Any) -> Any:
+        def read_late(*args: Any, **kwargs: Any) -> Any:
             time.sleep(0.002)
-            return read(self, *args, **kwargs)
+            return read(*args, **kwargs)
 
-        return reading
+        return read_late
 
     setattr(turn_taker, "snapshot", no_snapshot)
     for name in ("read", "read_together", "look", "load", "load_held", "load_together"):
-        _patch(Query, name, late)
+        _patch(reading, name, late)
 
 
 def loader_position_late() -> None:
@@ -270,17 +270,17 @@ def dealt_by_chance() -> None:
     """A row that moves between views that are read together comes to none, now and then."""
 
     def losing(read: Any) -> Any:
-        def reading(self: Query, *args: Any, **kwargs: Any) -> Any:
-            dealt = read(self, *args, **kwargs)
+        def read_losing(*args: Any, **kwargs: Any) -> Any:
+            dealt = read(*args, **kwargs)
             if next(_turns) % 5 == 0:
                 for rows in dealt.values():
                     rows.fresh.clear()
                     rows.keys.clear()
             return dealt
 
-        return reading
+        return read_losing
 
-    _patch(Query, "read_together", losing)
+    _patch(reading, "read_together", losing)
 
 
 def old_sync() -> None:

@@ -15,6 +15,7 @@ from bindserver.capture.mysql.holes import Holes
 from bindserver.capture.mysql.marks import Mark
 from bindserver.database.mysql import MySQL
 from bindserver.database.postgresql import PostgreSQL
+from bindserver.queries import reading
 from bindserver.queries.query import Query
 from tests.faults.oracle_databases import id_over_last
 from tests.faults.threads import FAULTS_IN_THREADS
@@ -39,15 +40,15 @@ def rows_outside_snapshot() -> None:
     """Position, changes and rows are each read as they are by then."""
 
     @contextmanager
-    def reading(self: object, connection: Any, pacer: Any) -> Iterator[None]:
+    def no_snapshot(self: object, connection: Any, pacer: Any) -> Iterator[None]:
         yield
 
     def late(read: Any) -> Any:
-        def slowly(self: Query, pks: Any, *args: Any) -> Any:
+        def slowly(query: Query, pks: Any, *args: Any) -> Any:
             found = None
             for pk in sorted(pks):  # as if in more than one batch
                 time.sleep(0.005)
-                rows = read(self, [pk], *args)
+                rows = read(query, [pk], *args)
                 if found is None:
                     found = rows
                 else:
@@ -58,8 +59,8 @@ def rows_outside_snapshot() -> None:
         return slowly
 
     for database in (MySQL, PostgreSQL):
-        setattr(database, "reading", reading)
-    setattr(Query, "read", late(Query.read))
+        setattr(database, "reading", no_snapshot)
+    setattr(reading, "read", late(reading.read))
 
 
 def _named(*faults: Callable[[], None]) -> dict[str, Callable[[], None]]:

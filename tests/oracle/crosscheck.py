@@ -8,6 +8,7 @@ from django.contrib.auth.models import User
 
 from bindserver.bindings.registry import registry
 from bindserver.database.pacing import Pacer
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from tests.oracle.shapes import Rows
@@ -20,6 +21,6 @@ def by_orm(name: Name) -> Rows:
     """Return a view's rows as its binding's queryset and serializer give them."""
     user = User.objects.filter(pk=name.user).first()
     binding = registry.get(name.event)(user=user, params=name.parsed())
-    read = Query(binding).load(Recorder(), Pacer(PATIENCE_SECONDS))
+    read = reading.load(Query(binding), Recorder(), Pacer(PATIENCE_SECONDS))
     rows: Rows = [json.loads(fresh.text) for fresh in read.fresh.values()]
     return comparable(name, rows)

@@ -31,6 +31,7 @@ from bindserver.engine.protocol import RESERVED_EVENTS, Closing, Code
 from bindserver.hub.hub import hub
 from bindserver.management.commands.bindings import Command as BindingsCommand
 from bindserver.management.commands.bindserver import Command as BindserverCommand
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from tests.app.bindings import ProductBinding
@@ -377,7 +378,7 @@ def test_the_readme_s_binding_works() -> None:
     tea = Product.objects.create(name="tea", price=2)
     Product.objects.create(name="gone", active=False)
     Product.objects.create(name="beans", price=9)
-    rows = Query(binding()).load(Recorder(), Pacer(10))
+    rows = reading.load(Query(binding()), Recorder(), Pacer(10))
     found = [json.loads(row.text) for row in rows.fresh.values()]
     assert [row["name"] for row in found] == ["beans", "tea"]
     assert found[1] == {"id": tea.pk, "name": "tea", "price": "2.00"}

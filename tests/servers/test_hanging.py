@@ -33,6 +33,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import open_connection
 from bindserver.database.watchdog import Watchdog
 from bindserver.exceptions import Unavailable
+from bindserver.queries import reading
 from bindserver.queries.query import Query
 from tests.app.bindings import WordBinding
 from tests.conftest import program_on
@@ -336,7 +337,7 @@ def loading(
         binding: Binding[Any] = WordBinding()
         live = LiveView(Query(binding), binding, b"secret")
         live.await_rows([Reading(ReadRequest(instance=binding), NOWHERE)])
-        load: Callable[..., Any] = Query.load_held
+        load: Callable[..., Any] = reading.load_held
         begun = threading.Event()
 
         def hang(query: Query, recorder: Any, pacer: Pacer) -> Any:
@@ -347,7 +348,7 @@ def loading(
                 pacer.pause()
             return load(query, recorder, pacer)
 
-        monkeypatch.setattr(Query, "load_held", hang)
+        monkeypatch.setattr(reading, "load_held", hang)
         done: SimpleQueue[Result] = SimpleQueue()
         now = log_of(connections["default"]).position()
         loaders.append(Loader("default", done.put))

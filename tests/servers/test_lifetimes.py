@@ -284,9 +284,9 @@ class TestASerializer:
                 fields = ["id", "category_name"]
 
         kept = Query(serving(Own)())
-        assert kept._anew() is kept._anew()
+        assert kept.render_anew() is kept.render_anew()
         made = Query(serving(by_cached_property())())
-        assert made._anew() is not made._anew()
+        assert made.render_anew() is not made.render_anew()
 
 
 class TestAContext:

@@ -188,7 +188,7 @@ def test_nobody_looks_for_changes_while_every_view_is_being_loaded() -> None:
         viewer = Resolver(store).resolve_instance(binding, Form.JSON, NOWHERE)
         ref = SubscriptionRef(listener, number)
         store.attach(ref, viewer)
-        viewer.live.audience[ref] = None
+        viewer.live.audience.add(ref)
         return viewer.live
 
     live = viewed(ProductBinding(), 1)

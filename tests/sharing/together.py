@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bindserver.database.pacing import Pacer
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Rows
@@ -17,9 +18,9 @@ def wrongly_dealt(queries: Sequence[Query]) -> Iterator[str]:
     alone = {query.slot: _load(query) for query in queries}
     pks = sorted({pk for rows in alone.values() for pk in rows.keys}, key=repr)
     for reader in queries:
-        ways = {"by keys": reader.read_together(pks, alone, *_given())}
+        ways = {"by keys": reading.read_together(reader, pks, alone, *_given())}
         if reader.window is None:
-            ways["whole"] = reader.load_together(alone, *_given())
+            ways["whole"] = reading.load_together(reader, alone, *_given())
         for slot, rows in alone.items():
             for way, dealt in ways.items():
                 found = _texts(dealt.get(slot, Rows()))
@@ -27,7 +28,7 @@ def wrongly_dealt(queries: Sequence[Query]) -> Iterator[str]:
                 same = found == _texts(rows) if way == "whole" else _holds(found, _texts(rows))
                 if not same or (reader.window is None and len(found) != len(rows.fresh)):
                     yield f"{way} {slot!r} is dealt {found}, and reads {_texts(rows)}"
-            looked = reader.look(pks, alone, *_given()).get(slot, Rows())
+            looked = reading.look(reader, pks, alone, *_given()).get(slot, Rows())
             if not looked.sorts.keys() >= rows.keys.keys():
                 yield f"{slot!r} does not see {rows.keys.keys() - looked.sorts.keys()}"
             if reader.window is None and looked.sorts.keys() != rows.keys.keys():
@@ -41,7 +42,7 @@ def _given() -> tuple[Recorder, Pacer]:
 
 
 def _load(query: Query) -> Rows:
-    return query.load(*_given())
+    return reading.load(query, *_given())
 
 
 def _texts(rows: Rows) -> list[str]:

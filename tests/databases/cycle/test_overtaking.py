@@ -22,7 +22,7 @@ from bindserver.database.snapshot import in_snapshot
 from bindserver.engine.effects import Ask
 from bindserver.engine.events import Answered, Published, Rejected
 from bindserver.engine.protocol import Subscribe
-from bindserver.queries.query import Query
+from bindserver.queries import reading
 from tests.app.bindings import ProductBinding
 from tests.support.postgresql import PostgreSQLProgram
 
@@ -227,7 +227,7 @@ class TestAView:
         turns.subscribe("products")
         turns.take_all()
         (live,) = turns.cycle._store.views()
-        load, times = Query.load, iter(range(9))
+        load, times = reading.load, iter(range(9))
 
         def overtaken_once(*args: Any) -> Any:
             if next(times) == 0:
@@ -236,7 +236,7 @@ class TestAView:
                         program.run(statement)
             return load(*args)
 
-        monkeypatch.setattr(Query, "load", overtaken_once)
+        monkeypatch.setattr(reading, "load", overtaken_once)
         done: SimpleQueue[Loaded] = SimpleQueue()
         loader = turns.cycle._loader
         monkeypatch.setattr(loader, "_done", done.put)

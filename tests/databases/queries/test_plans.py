@@ -20,6 +20,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import open_connection
 from bindserver.exceptions import BindingError
 from bindserver.queries import plans as room
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.identity import compile_query
 from bindserver.queries.plans import Plans
@@ -175,11 +176,11 @@ def test_each_query_of_a_plan_reads_its_own_rows() -> None:
         Product.objects.create(pk=n, name=f"p{n}", category_id=1 + n % 2, stock=n)
     plans = Plans()
     first, second = asked(Both, 1, plans=plans), asked(Both, 2, plans=plans)
-    rows = [list(query.load(Recorder(), Pacer(10)).keys) for query in (first, second)]
+    rows = [list(reading.load(query, Recorder(), Pacer(10)).keys) for query in (first, second)]
     assert rows == [[2, 4, 6, 8], [1, 3, 5, 7]]
     first, second = asked(InCategory, 1, plans=plans), asked(InCategory, 2, plans=plans)
     assert first.plan is second.plan
-    rows = [list(query.load(Recorder(), Pacer(10)).keys) for query in (first, second)]
+    rows = [list(reading.load(query, Recorder(), Pacer(10)).keys) for query in (first, second)]
     assert rows == [[2, 4, 6, 8], [1, 3, 5, 7]]
 
 
@@ -230,7 +231,7 @@ class Choosy(Binding[Product]):
 
 
 def texts_of(query: Query) -> list[str]:
-    return [row.text for row in query.load(Recorder(), Pacer(10)).fresh.values()]
+    return [row.text for row in reading.load(query, Recorder(), Pacer(10)).fresh.values()]
 
 
 def test_nobody_is_sent_fields_that_a_serializer_has_for_somebody_else() -> None:
@@ -279,7 +280,7 @@ def test_fields_that_a_serializer_s_class_has_by_now_are_served(
     after = asked(Counted, 1, plans=plans)
     assert after.identity != before.identity
     Product.objects.create(pk=1, name="p", category=Category.objects.create(pk=1, name="c"))
-    (row,) = after.load(Recorder(), Pacer(10)).fresh.values()
+    (row,) = reading.load(after, Recorder(), Pacer(10)).fresh.values()
     assert '"name":"p"' in row.text
 
 
@@ -291,7 +292,7 @@ def test_fields_that_it_declares_by_now_are_served_too(monkeypatch: pytest.Monke
     after = asked(Counted, 1, plans=plans)
     assert after.identity != before.identity
     Product.objects.create(pk=1, name="p", category=Category.objects.create(pk=1, name="c"))
-    (row,) = after.load(Recorder(), Pacer(10)).fresh.values()
+    (row,) = reading.load(after, Recorder(), Pacer(10)).fresh.values()
     assert '"tagged":"0"' in row.text
 
 

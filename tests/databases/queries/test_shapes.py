@@ -16,6 +16,7 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.database.pacing import Pacer
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from bindserver.queries.rows import Form, OverBudget, Rows
@@ -233,7 +234,7 @@ class TestReading:
         for pk in (12, 22):
             add(pk, pk // 10, stock=5)
         query = Query(part(category=1))
-        dealt = query.load_together({(1,), (2,), (77,)}, Recorder(), Pacer(10))
+        dealt = reading.load_together(query, {(1,), (2,), (77,)}, Recorder(), Pacer(10))
         assert {slot: list(rows.fresh) for slot, rows in dealt.items()} == {
             (1,): [12, 10, 11],
             (2,): [22, 20, 21],
@@ -242,17 +243,17 @@ class TestReading:
 
     def test_no_more_than_the_budget_of_all_slots(self, turning: Turning) -> None:
         query = Query(part(category=1))
-        assert query.load_together({(1,), (2,)}, Recorder(), Pacer(10), 4)
+        assert reading.load_together(query, {(1,), (2,)}, Recorder(), Pacer(10), 4)
         with pytest.raises(OverBudget):
-            query.load_together({(1,), (2,)}, Recorder(), Pacer(10), 3)
+            reading.load_together(query, {(1,), (2,)}, Recorder(), Pacer(10), 3)
 
     def test_more_slots_and_keys_than_one_query_names(self, turning: Turning) -> None:
         query, slots = Query(part(category=1)), {(number,) for number in range(1, 1203)}
-        dealt = query.load_together(slots, Recorder(), Pacer(10), 100)
+        dealt = reading.load_together(query, slots, Recorder(), Pacer(10), 100)
         assert sum(rows.count for rows in dealt.values()) == 6
-        read = query.read_together(set(range(1, 1203)), slots, Recorder(), Pacer(10))
+        read = reading.read_together(query, set(range(1, 1203)), slots, Recorder(), Pacer(10))
         assert sorted(read) == [(1,), (2,), (3,)]
-        few = query.read_together(set(range(1, 1203)), {(1,), (3,)}, Recorder(), Pacer(10))
+        few = reading.read_together(query, set(range(1, 1203)), {(1,), (3,)}, Recorder(), Pacer(10))
         assert sorted(few) == [(1,), (3,)]
 
     def test_slots_of_several_columns(self, turning: Turning) -> None:
@@ -260,17 +261,19 @@ class TestReading:
         query = Query(InBoth(params={"category": 1, "stock": 4}))
         slots = {(1, 0), (2, 4), (9, 0), (1, 4)}
         for dealt in (
-            query.load_together(slots, Recorder(), Pacer(10), 3),
-            query.read_together(set(range(100)), slots, Recorder(), Pacer(10)),
-            query.read_together({10, 11, 20, 21, 30}, slots, Recorder(), Pacer(10)),
-            query.load_together(slots | {(n, n) for n in range(50, 700)}, Recorder(), Pacer(10)),
+            reading.load_together(query, slots, Recorder(), Pacer(10), 3),
+            reading.read_together(query, set(range(100)), slots, Recorder(), Pacer(10)),
+            reading.read_together(query, {10, 11, 20, 21, 30}, slots, Recorder(), Pacer(10)),
+            reading.load_together(
+                query, slots | {(n, n) for n in range(50, 700)}, Recorder(), Pacer(10)
+            ),
         ):
             found = {slot: list(rows.fresh) for slot, rows in dealt.items() if rows.fresh}
             assert found == {(1, 0): [10], (2, 4): [21], (1, 4): [11]}
 
     def test_model_instances_are_dealt_too(self, turning: Turning) -> None:
-        dealt = Query(part(category=1), Form.MODELS).load_together(
-            {(1,), (2,)}, Recorder(), Pacer(10)
+        dealt = reading.load_together(
+            Query(part(category=1), Form.MODELS), {(1,), (2,)}, Recorder(), Pacer(10)
         )
         assert {row.pk for row in dealt[(2,)].instances.values()} == {20, 21}
 
@@ -393,12 +396,12 @@ def test_rows_are_dealt_by_what_they_are_joined_to_as_each_slot_reads_its_own(
     slots = {query.slot for query in queries}
     every = set(queries[0].model._default_manager.values_list("pk", flat=True))
     some = Random(1).sample(sorted(every), 3)
-    whole = queries[0].load_together(slots, Recorder(), Pacer(10))
-    by_key = queries[0].read_together(every, slots, Recorder(), Pacer(10))
-    few = queries[0].read_together(some, slots, Recorder(), Pacer(10))
+    whole = reading.load_together(queries[0], slots, Recorder(), Pacer(10))
+    by_key = reading.read_together(queries[0], every, slots, Recorder(), Pacer(10))
+    few = reading.read_together(queries[0], some, slots, Recorder(), Pacer(10))
     read = 0
     for query in queries:
-        own = query.load(Recorder(), Pacer(10))
+        own = reading.load(query, Recorder(), Pacer(10))
         read += len(own.fresh)
         assert [*whole[query.slot].fresh.items()] == [*own.fresh.items()]
         nothing = Rows()

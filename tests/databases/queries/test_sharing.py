@@ -14,6 +14,7 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.database.pacing import Pacer
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Tag
@@ -105,7 +106,7 @@ def test_a_class_s_prefetch_is_the_same_for_all_who_ask_after_it_was_read(
     product.tags.add(Tag.objects.create(name="t"))
     first = Query(binding())
     for _ in range(2):
-        first.load(Recorder(), Pacer(10))
+        reading.load(first, Recorder(), Pacer(10))
         again = Query(binding())
         assert (again.identity, again.fingerprint) == (first.identity, first.fingerprint)
         assert again.unshared == ()

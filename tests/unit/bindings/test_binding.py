@@ -15,6 +15,7 @@ from bindserver.bindings.binding import alias_of
 from bindserver.bindings.registry import registry
 from bindserver.database.pacing import Pacer
 from bindserver.exceptions import BindingError, InvalidParams, UnknownEvent
+from bindserver.queries import reading
 from bindserver.queries.query import Query
 from tests.app.models import Category, Product
 
@@ -27,7 +28,7 @@ def names(binding: Binding[Any]) -> list[str]:
 
     recorder = Recorder()
     with recorder.watching("default"):
-        rows = Query(binding).load(recorder, Pacer(10))
+        rows = reading.load(Query(binding), recorder, Pacer(10))
     found = Product.objects.in_bulk(list(rows.keys))
     return [found[pk].name for pk in rows.keys]
 

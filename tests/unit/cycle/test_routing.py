@@ -43,7 +43,7 @@ class Room:
         shape = self.routing.shape_of(query)
         live = LiveView(query, binding, b"secret", shape, self.routing.look_at)
         self.routing.add(live)
-        live.audience[SubscriptionRef(object(), 1)] = None  # type: ignore[arg-type]
+        live.audience.add(SubscriptionRef(object(), 1))  # type: ignore[arg-type]
         return live
 
     def ride(self, live: LiveView, rows: Rows = ROW) -> None:

@@ -21,6 +21,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import reading_from
 from bindserver.database.uncached import past_caches
 from bindserver.exceptions import BindingError
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from tests.app.models import Product
@@ -77,9 +78,9 @@ def test_rows_that_a_cache_of_querysets_answers_with_are_refused() -> None:
     recorder = Recorder()
     with recorder.watching("default"):
         query = Query(Remembered())
-        assert query.load(recorder, Pacer(10)).count == 1
+        assert reading.load(query, recorder, Pacer(10)).count == 1
         with pytest.raises(BindingError, match="without a question to the database"):
-            query.load(recorder, Pacer(10))
+            reading.load(query, recorder, Pacer(10))
 
 
 def test_cachalot_answers_none_of_our_reads(install: Install) -> None:

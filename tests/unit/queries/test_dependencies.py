@@ -16,6 +16,7 @@ from django.test.utils import isolate_apps
 
 from bindserver import Binding
 from bindserver.database.pacing import Pacer
+from bindserver.queries import reading
 from bindserver.queries.dependencies import (
     Recorder,
     _odd_tables,
@@ -234,7 +235,7 @@ class TestRecorder:
     def load(self, binding: Binding[Any]) -> Recorder:
         recorder = Recorder()
         with recorder.watching("default"):
-            Query(binding).load(recorder, Pacer(10))
+            reading.load(Query(binding), recorder, Pacer(10))
         return recorder
 
     def test_what_its_own_query_reads_is_not_mixed_with_the_rest(self, database: Path) -> None:

@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from bindserver import Binding
 from bindserver.database.pacing import Pacer
+from bindserver.queries import reading
 from bindserver.queries.backwards import Hop
 from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import Query
@@ -54,7 +55,7 @@ def ways(queryset: QuerySet[Any], value: Callable[..., Any]) -> dict[str, Any]:
     Read.queryset = queryset
     query, recorder = Query(Read()), LearningRecorder()
     with recorder.watching("default"):
-        query.load(recorder, Pacer(10))
+        reading.load(query, recorder, Pacer(10))
     return recorder.ways()
 
 

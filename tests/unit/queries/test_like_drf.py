@@ -32,6 +32,7 @@ from bindserver.checks.bindings import CHECKS, problems_of
 from bindserver.database.pacing import Pacer
 from bindserver.database.routers import elsewhere, misplaced
 from bindserver.exceptions import BindingError, TooManyRows
+from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.listed import child_of
 from bindserver.queries.query import Query
@@ -77,7 +78,7 @@ def problems(binding: type[Binding[Any]]) -> list[str]:
 
 
 def load(binding: Binding[Any]) -> list[Any]:
-    rows = Query(binding).load(Recorder(), Pacer(10))
+    rows = reading.load(Query(binding), Recorder(), Pacer(10))
     return [json.loads(fresh.text) for fresh in rows.fresh.values()]
 
 
@@ -465,9 +466,11 @@ class TestReading:
 
         assert load(Told()) == as_drf(Telling(Product), ProductRow) == [{"id": 1, "name": "told a"}]
         query = Query(Told())
-        query.load(Recorder(), Pacer(10))
+        reading.load(query, Recorder(), Pacer(10))
         add(2, name="b")
-        assert len(query.load(Recorder(), Pacer(10)).fresh) == 2  # what was read is not kept
+        assert (
+            len(reading.load(query, Recorder(), Pacer(10)).fresh) == 2
+        )  # what was read is not kept
 
     @pytest.mark.usefixtures("database")
     @pytest.mark.parametrize("how", ["union", "intersection", "difference"])

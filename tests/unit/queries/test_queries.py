@@ -16,6 +16,7 @@ from bindserver import Binding
 from bindserver.database.pacing import Pacer
 from bindserver.engine.changes import Change
 from bindserver.exceptions import TooManyRows
+from bindserver.queries import reaching, reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from bindserver.queries.rows import OverBudget
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.usefixtures("forget_bindings")
 
 def load(binding: Binding[Any], **kwargs: Any) -> list[Any]:
     """Return the keys of a binding's rows, in order."""
-    return list(Query(binding).load(Recorder(), Pacer(10), **kwargs).fresh)
+    return list(reading.load(Query(binding), Recorder(), Pacer(10), **kwargs).fresh)
 
 
 def user(pk: int) -> User:
@@ -128,18 +129,18 @@ class TestReading:
 
     def test_rows_by_their_keys_are_those_that_match(self) -> None:
         Product.objects.bulk_create([Product(pk=n, name="a", active=n != 2) for n in (1, 2, 3)])
-        rows = Query(ProductBinding()).read({1, 2, 77}, Recorder(), Pacer(10))
+        rows = reading.read(Query(ProductBinding()), {1, 2, 77}, Recorder(), Pacer(10))
         assert list(rows.fresh) == [1]
 
     def test_more_keys_than_fit_one_query(self) -> None:
         Product.objects.bulk_create([Product(pk=n, name="a") for n in range(1, 1203)])
         query = Query(ProductBinding())
-        assert len(query.read(set(range(1, 5000)), Recorder(), Pacer(10)).fresh) == 1202
+        assert len(reading.read(query, set(range(1, 5000)), Recorder(), Pacer(10)).fresh) == 1202
 
     def test_keys_in_the_database_s_order(self) -> None:
         for text in ("b", "a", "B", "é", "z"):
             Word.objects.create(text=text)
-        assert Query(WordBinding()).ordered_pks(Pacer(10)) == ["B", "a", "b", "z", "é"]
+        assert reading.ordered_pks(Query(WordBinding()), Pacer(10)) == ["B", "a", "b", "z", "é"]
 
     def test_a_queryset_that_can_match_nothing_is_empty(self) -> None:
         class Nothing(Binding[Product]):
@@ -168,7 +169,7 @@ class TestOrder:
     def test_sort_values_sort_as_the_database_does(self) -> None:
         stocks = [5, -1, 5, 0, 2**31 - 1, -(2**31)]
         Product.objects.bulk_create([Product(name="a", stock=n) for n in stocks])
-        rows = Query(StockBinding()).load(Recorder(), Pacer(10))
+        rows = reading.load(Query(StockBinding()), Recorder(), Pacer(10))
         sorts: list[Any] = [fresh.sort for fresh in rows.fresh.values()]
         assert sorts == sorted(sorts)
         assert all(sort is not None for sort in sorts)
@@ -241,24 +242,24 @@ class TestReached:
         query = Query(CatalogueBinding())
         one = Change(table="app_category", pks=frozenset({toys.pk}))
         both = Change(table="app_category", pks=frozenset({toys.pk, books.pk}))
-        assert query.reached(one, (), 100) == {toy.pk}
-        assert query.reached(both, (), 1) is None
-        assert query.reached(both, (), 2) is not None
-        assert query.reached(Change(table="app_tag", pks=frozenset({1})), (), 100) is None
+        assert reaching.reached(query, one, (), 100) == {toy.pk}
+        assert reaching.reached(query, both, (), 1) is None
+        assert reaching.reached(query, both, (), 2) is not None
+        assert reaching.reached(query, Change(table="app_tag", pks=frozenset({1})), (), 100) is None
 
     def test_a_parent_s_row_reaches_its_child(self) -> None:
         Place.objects.create(name="no restaurant")
         child = Restaurant.objects.create(name="a")
         query = Query(RestaurantBinding())
         change = Change(table="app_place", pks=frozenset({child.pk, 1}))
-        assert query.reached(change, (), 100) == {child.pk}
+        assert reaching.reached(query, change, (), 100) == {child.pk}
 
     def test_keys_as_the_database_holds_them_become_python_s(self) -> None:
         token = Token.objects.create(label="a")
         query = Query(TokenBinding())
-        assert query.primary_keys([token.pk.hex]) == {token.pk}
-        assert query.primary_keys([uuid.UUID(int=1)]) == {uuid.UUID(int=1)}
-        assert query.primary_keys(["no uuid"]) is None
+        assert reaching.primary_keys(query, [token.pk.hex]) == {token.pk}
+        assert reaching.primary_keys(query, [uuid.UUID(int=1)]) == {uuid.UUID(int=1)}
+        assert reaching.primary_keys(query, ["no uuid"]) is None
 
 
 @pytest.mark.usefixtures("database")
@@ -276,7 +277,7 @@ def test_a_serializer_may_read_by_itself() -> None:
     Product.objects.create(pk=1, name="a")
     recorder = Recorder()
     with recorder.watching("default"):
-        rows = Query(CountedBinding()).load(recorder, Pacer(10))
+        rows = reading.load(Query(CountedBinding()), recorder, Pacer(10))
     assert rows.fresh[1].text == '{"id":1,"tags":0}'
     assert recorder.own == {"app_product"}
     assert "app_product_tags" in recorder.other
