@@ -9,6 +9,7 @@
  * meanwhile is never said.
  *
  * @import {CollectionOptions} from "../client.js"
+ * @import {CollectionError} from "../collection.js"
  * @import {Environment} from "../connection/environment.js"
  * @import {Params} from "./messages.js"
  */
@@ -233,15 +234,15 @@ export class Subscriptions {
         this.#ask(subscription);
       }
     }
-    this.#say();
   }
 
   /**
    * Called when the connection is gone.
    *
    * @param {number} code its close code.
+   * @param {CollectionError | null} error what that means for who waits.
    */
-  _closed(code) {
+  _closed(code, error) {
     this.#live = false;
     this.#throttle._start();
     this.#due.clear();
@@ -253,6 +254,7 @@ export class Subscriptions {
     for (const subscription of this._all) {
       subscription._timer._clear();
       subscription._lost(code === TOO_BIG);
+      subscription._store._blame(error);
     }
   }
 
