@@ -42,7 +42,6 @@ import { Transaction } from "./sync/transaction.js";
  */
 
 const ADVICE = 'Does it run bindserver (no "runserver"), and its proxies pass WebSockets?';
-const NO_ANSWER = { code: "unavailable", detail: "no answer" };
 /** Events of the protocol's and the client's own, and none at all; no binding may have these names. */
 const OWN = /^\$|^(connect|disconnect|error|status)?$/;
 
@@ -81,7 +80,9 @@ export class Client {
     const send = (/** @type {string} */ text) => this.#connection._send(text);
     const proved = () => this.#proved();
     const unproved = (/** @type {Problem} */ problem) => this.#unproved(problem);
-    this.#subscriptions = new Subscriptions(env, send, (late) => this.#fail(late, NO_ANSWER));
+    this.#subscriptions = new Subscriptions(env, send, (late) =>
+      this.#fail(late, { code: "unavailable", detail: "no answer" }),
+    );
     this.#transaction = new Transaction(this.#subscriptions, env);
     this.#auth = Prover && new Prover(env, send, proved, unproved);
     this.#dispatcher = new Dispatcher(

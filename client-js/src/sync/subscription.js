@@ -77,15 +77,6 @@ export class Subscription {
     return (this.#state & state) === state;
   }
 
-  /**
-   * Return whether an answer is that to its newest ask; an older ask's mark finds nothing.
-   *
-   * @param {unknown} ref
-   */
-  _awaits(ref) {
-    return this._is(ASKED) && this._ref === ref;
-  }
-
   /** Whether somebody wants it. */
   get _isWanted() {
     return this._isEmitted || this._store._isHeld;

@@ -63,12 +63,12 @@ export class Subscriptions {
   }
 
   /**
-   * Find the one whose newest ask is answered.
+   * Find the one whose newest ask is answered; an older ask's mark finds nothing.
    *
    * @param {unknown} ref the ask's mark.
    */
   _waitingFor(ref) {
-    return this._all.find((each) => each._awaits(ref));
+    return this._all.find((each) => each._is(ASKED) && each._ref === ref);
   }
 
   /**
