@@ -19,6 +19,7 @@ function page({ href = "https://shop.example/cart/", url } = {}) {
   FakeSocket.all = [];
   const window = {
     URL,
+    AbortController,
     console,
     performance,
     setTimeout,
@@ -75,7 +76,7 @@ test("the script opens nothing by itself, and leaves only io behind", () => {
   const before = Object.keys(page());
   assert.deepEqual(FakeSocket.all, []);
   assert.equal(before.at(-1), "io");
-  assert.equal(before.length, 9);
+  assert.equal(before.length, 10);
 });
 
 test("the script has the page's cookie for a proof, and asks for no other", async () => {
