@@ -24,6 +24,7 @@ function page({ href = "https://shop.example/cart/", url } = {}) {
     performance,
     setTimeout,
     clearTimeout,
+    queueMicrotask,
     WebSocket: FakeSocket,
     location: new URL(href),
     document: Object.assign(new EventTarget(), { currentScript: { dataset: { url } } }),
@@ -76,7 +77,7 @@ test("the script opens nothing by itself, and leaves only io behind", () => {
   const before = Object.keys(page());
   assert.deepEqual(FakeSocket.all, []);
   assert.equal(before.at(-1), "io");
-  assert.equal(before.length, 10);
+  assert.equal(before.length, 11);
 });
 
 test("the script has the page's cookie for a proof, and asks for no other", async () => {
