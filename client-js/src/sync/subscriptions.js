@@ -234,6 +234,7 @@ export class Subscriptions {
         this.#ask(subscription);
       }
     }
+    this.#say();
   }
 
   /**
