@@ -32,7 +32,7 @@ import { Transaction } from "./sync/transaction.js";
  * @property {boolean} [disconnect] unsubscribe.
  *
  * @typedef {object} Initial rows that came by another way, such as an HTTP snapshot.
- * @property {readonly object[]} rows
+ * @property {readonly Record<string, any>[]} rows
  * @property {string | null} [cursor] what the header `Bindserver-Cursor` says.
  * @property {string} [key] the name of the row field that holds the key; `id` where left out.
  *
@@ -41,9 +41,7 @@ import { Transaction } from "./sync/transaction.js";
  * @property {number} [page_size] about how many rows a page of a large answer should have.
  */
 
-const ADVICE =
-  'Does bindserver answer there ("manage.py runserver" does not), do proxies pass WebSockets on?';
-const NO_ANSWER = { code: "unavailable", detail: "no answer" };
+const ADVICE = 'Does it run bindserver (no "runserver"), and its proxies pass WebSockets?';
 /** Events of the protocol's and the client's own, and none at all; no binding may have these names. */
 const OWN = /^\$|^(connect|disconnect|error|status)?$/;
 
@@ -82,7 +80,9 @@ export class Client {
     const send = (/** @type {string} */ text) => this.#connection._send(text);
     const proved = () => this.#proved();
     const unproved = (/** @type {Problem} */ problem) => this.#unproved(problem);
-    this.#subscriptions = new Subscriptions(env, send, (late) => this.#fail(late, NO_ANSWER));
+    this.#subscriptions = new Subscriptions(env, send, (late) =>
+      this.#fail(late, { code: "unavailable", detail: "no answer" }),
+    );
     this.#transaction = new Transaction(this.#subscriptions, env);
     this.#auth = Prover && new Prover(env, send, proved, unproved);
     this.#dispatcher = new Dispatcher(
@@ -96,7 +96,7 @@ export class Client {
       _opened: () => this.#opened(),
       _heard: (text) => this.#dispatcher._take(text),
       _closed: (ending, attempts) => this.#closed(ending, attempts),
-      _ping: () => this.#ping(),
+      _ping: () => send(ping(++this.#pings)),
     });
     bindMembers(this);
   }
@@ -251,11 +251,8 @@ export class Client {
     const { code, willReconnect } = ending;
     const problem = this.#problem(ending, attempts);
     this.#error = problem && failure(problem, !willReconnect);
-    for (const subscription of this.#subscriptions._all) {
-      subscription._store._blame(this.#error);
-    }
     this.#auth?._closed();
-    this.#subscriptions._closed(code);
+    this.#subscriptions._closed(code, this.#error);
     if (!willReconnect) {
       this.#unwatch();
     }
@@ -330,10 +327,6 @@ export class Client {
       this.#toldStatus = this.status;
       this.#emitter._tell("status", this.status);
     }
-  }
-
-  #ping() {
-    this.#connection._send(ping(++this.#pings));
   }
 }
 

@@ -35,10 +35,6 @@ export class Collection {
   #last = null;
   /** What subscribers have been told of. @type {Shown} */
   #told;
-  /** The rows that the index was made for. @type {readonly object[] | null} */
-  #indexed = null;
-  /** @type {Map<Key, object>} */
-  #index = new Map();
   /** How `ready` is settled. @type {any} */
   #resolve;
   /** @type {any} */
@@ -117,13 +113,10 @@ export class Collection {
    * @returns {Readonly<R> | undefined}
    */
   get(key) {
-    const { rows } = this.#shown;
-    if (this.#indexed !== rows) {
-      const name = this.#subscription._key;
-      this.#indexed = rows;
-      this.#index = new Map(rows.map((row) => [/** @type {Key} */ (row[name]), row]));
-    }
-    return /** @type {any} */ (this.#index.get(key));
+    const shown = this.#shown;
+    const name = this.#subscription._key;
+    shown._index ??= new Map(shown.rows.map((row) => [/** @type {Key} */ (row[name]), row]));
+    return /** @type {any} */ (shown._index.get(key));
   }
 
   /** Want the rows no more. The last ones stay; nobody is told of another step. */

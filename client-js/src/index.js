@@ -35,7 +35,7 @@ import { misused } from "./errors.js";
  */
 export function connect(url, options = {}) {
   const address = socketUrl(url);
-  const env = environment(options);
+  const env = { ...environment(), ...options };
   if (!env.WebSocket) {
     misused("no WebSocket here; pass options.WebSocket");
   }

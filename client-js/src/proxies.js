@@ -7,9 +7,7 @@
  * @param {object} object made by a class, in whose constructor this is called.
  */
 export function bindMembers(object) {
-  const { constructor: _, ...members } = Object.getOwnPropertyDescriptors(
-    Object.getPrototypeOf(object),
-  );
+  const members = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object));
   for (const member of Object.values(members)) {
     const kind = member.get ? "get" : "value";
     member[kind] = member[kind].bind(object);

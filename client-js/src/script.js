@@ -6,7 +6,7 @@
 
 import { Client } from "./client.js";
 import { environment } from "./connection/environment.js";
-import { socketUrl } from "./connection/url.js";
+import { asWebSocket } from "./connection/url.js";
 
-const url = socketUrl(document.currentScript?.dataset.url);
-Object.assign(globalThis, { io: new Client(url, environment()) });
+const { href } = new URL(document.currentScript?.dataset.url ?? "/ws/", location.href);
+Object.assign(globalThis, { io: new Client(asWebSocket(href), environment()) });

@@ -189,7 +189,7 @@ test("after close(), connect() goes on from there", () => {
 
 /** A window, as far as we look into one. */
 function page() {
-  const document = Object.assign(new EventTarget(), { visibilityState: "hidden" });
+  const document = Object.assign(new EventTarget(), { hidden: true });
   return Object.assign(new EventTarget(), { document });
 }
 
@@ -203,7 +203,7 @@ test("the network's return and the page's showing are hints", () => {
   assert.equal(looks, 1);
   surroundings.document.dispatchEvent(new Event("visibilitychange"));
   assert.equal(looks, 1);
-  surroundings.document.visibilityState = "visible";
+  surroundings.document.hidden = false;
   surroundings.document.dispatchEvent(new Event("visibilitychange"));
   assert.equal(looks, 2);
   stop();

@@ -13,7 +13,7 @@ const error = (code, ref = 1) => ({ action: "error", ref, payload: { code, detai
 /** Give the client a page; return a function for each hint. */
 function onPage(t) {
   const window = new EventTarget();
-  const document = Object.assign(new EventTarget(), { visibilityState: "visible" });
+  const document = Object.assign(new EventTarget(), { hidden: false });
   const given = {
     addEventListener: window.addEventListener.bind(window),
     removeEventListener: window.removeEventListener.bind(window),

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { BadFrame, canonical, parse, ping } from "../src/sync/messages.js";
+import { canonical, parse, ping } from "../src/sync/messages.js";
 import { start } from "./surroundings.js";
 import { vectors } from "./vectors.js";
 
@@ -52,6 +52,6 @@ test("parse returns event and data", () => {
 
 for (const text of ["", "{", "[]", "null", "7", "{}", '{"event":7}', '{"event":"products"}']) {
   test(`parse refuses ${text || "nothing"}`, () => {
-    assert.throws(() => parse(text), BadFrame);
+    assert.throws(() => parse(text), /no event or data|JSON/);
   });
 }

@@ -207,12 +207,8 @@ export class Connection {
     if (!willReconnect || (wasLive && this.#env.now() - this.#liveSince >= STABLE)) {
       this.#attempt = 0;
     }
-    /** @type {Ending} */
-    const ending = { code, reason, willReconnect };
-    if (willReconnect) {
-      ending.delay = this.#wait(code);
-    }
-    this.#hearer._closed(ending, this.#attempts);
+    const delay = willReconnect && { delay: this.#wait(code) };
+    this.#hearer._closed({ code, reason, willReconnect, ...delay }, this.#attempts);
   }
 
   /** @param {number} code */

@@ -29,12 +29,11 @@
 export const SUBPROTOCOL = "bindserver.v1";
 
 /**
- * Return `options` with the surroundings' own things where nothing was passed in.
+ * Return the surroundings' own things.
  *
- * @param {Options} [options]
  * @returns {Environment}
  */
-export function environment(options = {}) {
+export function environment() {
   return {
     WebSocket: globalThis.WebSocket,
     now: () => performance.now(),
@@ -42,8 +41,7 @@ export function environment(options = {}) {
     setTimeout: (/** @type {() => void} */ fn, /** @type {number} */ delay) =>
       setTimeout(fn, delay),
     clearTimeout: (/** @type {any} */ timer) => clearTimeout(timer),
-    queueMicrotask: (/** @type {() => void} */ fn) => void Promise.resolve().then(fn),
+    queueMicrotask: (/** @type {() => void} */ fn) => queueMicrotask(fn),
     protocols: [SUBPROTOCOL],
-    ...options,
   };
 }

@@ -13,7 +13,6 @@ export const IDLE = 20_000;
 export const PATIENCE = 8_000;
 /** A timer that fires so much too late slept with the machine: what it measured means nothing. */
 const OVERSLEPT = 2_000;
-const NEVER = -Infinity;
 
 export class Heartbeat {
   #env;
@@ -21,14 +20,15 @@ export class Heartbeat {
   #ping;
   #dead;
   #heardAt = 0;
-  /** When we asked, or `NEVER` while we do not wait for an answer. */
-  #askedAt = NEVER;
-  #overslept = false;
+  /** When the timer should fire. */
+  #dueAt = 0;
+  /** How often we have asked since we heard anything. */
+  #asked = 0;
 
   /**
    * @param {Environment} env
    * @param {() => void} ping asks the server for a sign of life.
-   * @param {() => void} dead hears that none came; the heart has stopped by then.
+   * @param {() => void} dead hears that none came; the heart has stopped by itself then.
    */
   constructor(env, ping, dead) {
     this.#env = env;
@@ -38,63 +38,48 @@ export class Heartbeat {
   }
 
   _start() {
-    this._stop();
     this._heard();
     this.#wait(IDLE);
   }
 
   _stop() {
     this.#timer._clear();
-    this.#askedAt = NEVER;
-    this.#overslept = false;
   }
 
   /** Take note that something came from the server. */
   _heard() {
     this.#heardAt = this.#env.now();
+    this.#asked = 0;
   }
 
   /** Ask now, unless we are waiting for an answer already. */
   _ping() {
-    if (this.#timer._isSet && this.#askedAt === NEVER) {
+    if (this.#timer._isSet && !this.#asked) {
       this.#ask();
     }
   }
 
   #ask() {
-    this.#askedAt = this.#env.now();
+    this.#asked += 1;
     this.#wait(PATIENCE);
     this.#ping();
   }
 
   /** @param {number} delay */
   #wait(delay) {
+    this.#dueAt = this.#env.now() + delay;
     this.#timer._set(() => this.#look(), delay);
   }
 
   #look() {
-    if (this.#heardAt < this.#askedAt) {
-      this.#unanswered(this.#env.now() - this.#askedAt - PATIENCE);
-      return;
-    }
-    this.#askedAt = NEVER;
-    this.#overslept = false;
-    const left = IDLE - (this.#env.now() - this.#heardAt);
-    if (left > 0) {
+    const now = this.#env.now();
+    const left = this.#heardAt + IDLE - now;
+    if (!this.#asked && left > 0) {
       this.#wait(left);
+    } else if (!this.#asked || (this.#asked === 1 && now - this.#dueAt > OVERSLEPT)) {
+      this.#ask();
     } else {
-      this.#ask();
+      this.#dead();
     }
-  }
-
-  /** @param {number} late */
-  #unanswered(late) {
-    if (late > OVERSLEPT && !this.#overslept) {
-      this.#overslept = true;
-      this.#ask();
-      return;
-    }
-    this._stop();
-    this.#dead();
   }
 }

@@ -8,12 +8,9 @@
  * @returns {() => void} ends it.
  */
 export function watchPage(look, surroundings = globalThis) {
-  const page = surroundings.document;
-  const seen = () => page.visibilityState === "visible" && look();
-  const each = (/** @type {"addEventListener" | "removeEventListener"} */ does) => {
-    surroundings[does]?.("online", look);
-    page?.[does]?.("visibilitychange", seen);
-  };
-  each("addEventListener");
-  return () => each("removeEventListener");
+  const { document: page } = surroundings;
+  const ending = new AbortController(); // has a `signal`, as the options of a listener may
+  surroundings.addEventListener?.("online", look, ending);
+  page?.addEventListener?.("visibilitychange", () => page.hidden || look(), ending);
+  return () => ending.abort();
 }

@@ -14,7 +14,7 @@
  */
 
 import { warn } from "./emitter.js";
-import { BadFrame, canonical, parse } from "./messages.js";
+import { canonical, parse } from "./messages.js";
 import { ACCEPTED, ASKED } from "./states.js";
 
 /** Errors that may pass; all others end the subscription that was asked for. */
@@ -50,10 +50,7 @@ export class Dispatcher {
     try {
       this.#take(parse(text));
     } catch (error) {
-      if (!(error instanceof BadFrame)) {
-        throw error;
-      }
-      warn(`bad message: ${error.message}`);
+      warn("bad message", error);
     }
   }
 
@@ -69,17 +66,9 @@ export class Dispatcher {
       this.#transaction._begin();
     } else if (event === "$commit") {
       this.#transaction._commit();
-    } else if (event[0] !== "$") {
-      this.#frame(event, data);
-    }
-  }
-
-  /**
-   * @param {string} event
-   * @param {Data} data
-   */
-  #frame(event, data) {
-    if (data.action === "error") {
+    } else if (event[0] === "$") {
+      // an event of the protocol's that we do not know
+    } else if (data.action === "error") {
       this.#refused(event, data);
     } else if (data.action === "disconnect") {
       this.#ended(event, data);
@@ -91,7 +80,7 @@ export class Dispatcher {
   /** @param {Record<string, any>} data */
   #subscribed(data) {
     if (typeof data.key !== "string") {
-      throw new BadFrame("no key");
+      throw new Error("no key");
     }
     const subscription = this.#subscriptions._waitingFor(data.ref);
     if (!subscription) {
@@ -223,7 +212,7 @@ export class Dispatcher {
    * @param {Problem} problem
    */
   #end(subscription, problem) {
-    const later = PASSING.includes(problem.code);
+    const later = this.#passes(problem.code);
     const passes = later || this.#auth?._refused(problem.code);
     subscription._ended(problem, !passes);
     if (later) {
@@ -265,7 +254,7 @@ export class Dispatcher {
   #isUnsubscribed({ params, ref }) {
     const left = this.#subscriptions._left(ref);
     const newest = left && this.#subscriptions._like(left, canonical(params))?._ref;
-    return left?._echoes && (newest ?? 0) < Number(ref);
+    return left?._echoes && (newest ?? 0) < /** @type {number} */ (ref);
   }
 
   /**

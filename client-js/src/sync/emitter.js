@@ -74,8 +74,9 @@ export function report(error) {
  * Say that something was wrong that the client could go on after.
  *
  * @param {string} text
+ * @param {unknown[]} why
  */
-export function warn(text) {
+export function warn(text, ...why) {
   // biome-ignore lint/suspicious/noConsole: a developer looks there.
-  console.warn(`bindserver: ${text}`);
+  console.warn(`bindserver: ${text}`, ...why);
 }

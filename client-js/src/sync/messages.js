@@ -28,22 +28,16 @@
  * @property {number} [ref]
  */
 
-/** What the server sent is not what the contract says. */
-export class BadFrame extends Error {}
-
 /**
- * Write a message.
+ * Write a message; about a subscription where it is not said otherwise.
  *
- * @template [T=unknown]
+ * @template [T=Asked]
  * @param {string} event
  * @param {T} data
  */
-function write(event, data) {
+export function write(event, data) {
   return JSON.stringify({ event, data });
 }
-
-/** Ask for a subscription, or for its end. @type {typeof write<Asked>} */
-export const ask = write;
 
 /** @param {number} number */
 export function ping(number) {
@@ -67,38 +61,18 @@ export function authenticate(token, ref) {
  * Return the event and data of a server's message. An error that says nothing is one all the same.
  *
  * @param {string} text
- * @returns {{event: string, data: any}} `data` is an object, except in the answer to a ping.
- * @throws {BadFrame}
+ * @returns {{event: string, data: any}} `data` is an object for all events but the protocol's own.
+ * @throws {Error} it is not what the contract says.
  */
 export function parse(text) {
-  const body = read(text);
-  if (!isObject(body) || typeof body.event !== "string") {
-    throw new BadFrame("no event");
+  const { event, data } = JSON.parse(text) ?? {};
+  if (typeof event !== "string" || (event[0] !== "$" && !isObject(data))) {
+    throw new Error("no event or data");
   }
-  const { event, data } = body;
-  if (isObject(data) || event === "$pong") {
-    if (data?.action === "error") {
-      data.payload = { code: "internal", ...data.payload };
-    }
-    return { event, data };
+  if (data?.action === "error") {
+    data.payload = { code: "internal", ...data.payload };
   }
-  if (event[0] !== "$") {
-    throw new BadFrame("no data");
-  }
-  return { event, data: {} };
-}
-
-/**
- * Return what a text says, and nothing for what is not JSON.
- *
- * @param {string} text
- */
-function read(text) {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
+  return { event, data: data ?? {} };
 }
 
 /**
@@ -116,22 +90,13 @@ function sorted(value) {
 }
 
 /**
- * Return whether two values from JSON are the same.
+ * Return whether two rows say the same, as the server writes them: with their fields in one order.
  *
- * @param {any} a
- * @param {any} b
- * @returns {boolean}
+ * @param {Row} a
+ * @param {Row} b
  */
 export function same(a, b) {
-  if (!a || !b || typeof a !== "object" || typeof b !== "object") {
-    return a === b;
-  }
-  const names = Object.keys(a);
-  return (
-    Array.isArray(a) === Array.isArray(b) &&
-    names.length === Object.keys(b).length &&
-    names.every((name) => Object.hasOwn(b, name) && same(a[name], b[name]))
-  );
+  return JSON.stringify(a) === JSON.stringify(b);
 }
 
 /**

@@ -4,21 +4,20 @@
  * @import {Data} from "./messages.js"
  */
 
-import { BadFrame } from "./messages.js";
-
 export class Paging {
   /** @type {any[][]} */
   #lists = [];
-  /** What the pages have in common. */
-  #answer = "";
+  /** Which page is to come, of which answer; empty while none is. */
+  #next = "";
 
   /** Whether the rest of an answer is still to come. */
   get _missing() {
-    return this.#lists.length > 0;
+    return this.#next !== "";
   }
 
   /** Throw away what has been gathered. */
   _clear() {
+    this.#next = "";
     this.#lists = [];
   }
 
@@ -27,25 +26,26 @@ export class Paging {
    *
    * @param {Data} data
    * @returns {Data | null} it as a whole, or null while pages are missing.
-   * @throws {BadFrame} it is not the page that should come now.
+   * @throws {Error} it is not the page that should come now.
    */
   _take({ page = 1, pages = 1, ...data }) {
-    const answer = data.action + pages;
+    const { action, payload } = data;
+    const name = (/** @type {number} */ number) => [action, number, pages].join();
     if (page === 1) {
       this._clear();
-      this.#answer = answer;
+    } else if (this.#next !== name(page)) {
+      throw new Error("page out of place");
     }
-    const follows = answer === this.#answer && this.#lists.length === page - 1;
-    if (!Array.isArray(data.payload) || !follows) {
-      this._clear();
-      throw new BadFrame("no list, or out of place");
+    if (!Array.isArray(payload)) {
+      throw new Error("no list");
     }
-    this.#lists.push(data.payload);
-    if (page !== pages) {
+    this.#lists.push(payload);
+    this.#next = name(page + 1);
+    if (page < pages) {
       return null;
     }
-    const payload = this.#lists.flat();
+    const rows = this.#lists.flat();
     this._clear();
-    return { ...data, payload };
+    return { ...data, payload: rows };
   }
 }

@@ -5,46 +5,40 @@
  * here; applying a frame twice harms nothing; the cursor is the newest one that came, and the rows
  * are at its state. `tests/vectors/replica.json` shows each rule.
  *
- * @import {Data, Key, Row} from "./messages.js"
+ * @import {Data, Key} from "./messages.js"
  */
 
-import { BadFrame, isKey, isObject } from "./messages.js";
+import { isKey, isObject } from "./messages.js";
 import { Paging } from "./paging.js";
 import { Rows } from "./rows.js";
-
-/**
- * @typedef {object} Change
- * @property {string} action
- * @property {Key} key
- * @property {Row} row
- * @property {Key | null} [after]
- */
 
 const CHANGES = ["create", "update", "delete"];
 
 export class Replica {
-  #rows = new Rows();
+  #rows;
   #pages = new Paging();
+  _key;
+  /** @type {string | null} */
+  _cursor = null;
+  /** Whether the rows are what the server says that they are now. */
+  _live = false;
+  /** Whether there has been a sync. */
+  _filled = false;
 
   /** @param {string} key the name of the row field that holds the key. */
   constructor(key) {
     this._key = key;
-    /** @type {string | null} */
-    this._cursor = null;
-    /** Whether the rows are what the server says that they are now. */
-    this._live = false;
-    /** Whether there has been a sync. */
-    this._filled = false;
+    this.#rows = new Rows(key);
   }
 
   /** Return the rows in order. */
   _rows() {
-    return this.#rows._map(({ row }) => row);
+    return this.#rows._list();
   }
 
   /** Return the rows' keys in order. */
   _keys() {
-    return this.#rows._map(({ key }) => /** @type {Key} */ (key));
+    return this._rows().map((row) => /** @type {Key} */ (row[this._key]));
   }
 
   /** Throw away the pages of an answer whose rest will not come. */
@@ -56,9 +50,9 @@ export class Replica {
    * Apply a frame.
    *
    * @param {Data} data
-   * @returns {Data[]} what listeners are to be called with, in order; none for a page that is not
-   *   the last and for an action that is unknown.
-   * @throws {BadFrame} it is not what the contract says; nothing was applied.
+   * @returns {Data[] | null} what listeners are to be called with, in order; null for a page that is
+   *   not the last and for an action that is unknown.
+   * @throws {Error} it is not what the contract says; nothing was applied.
    */
   _take(data) {
     const calls = this.#perform(data);
@@ -68,7 +62,7 @@ export class Replica {
         this._cursor = data.cursor;
       }
     }
-    return calls ?? [];
+    return calls;
   }
 
   /** @param {Data} data */
@@ -78,7 +72,10 @@ export class Replica {
       return [data];
     }
     if (CHANGES.includes(action)) {
-      return this.#single(data);
+      if (this.#pages._missing) {
+        throw new Error("between pages");
+      }
+      return this.#put([data]);
     }
     if (action !== "sync" && action !== "batch") {
       return null;
@@ -88,56 +85,50 @@ export class Replica {
   }
 
   /** @param {Data} data */
-  #single(data) {
-    if (this.#pages._missing) {
-      throw new BadFrame("between pages");
-    }
-    this.#put([this.#read(data)]);
-    return [data];
-  }
-
-  /** @param {Data} data */
   #sync(data) {
-    /** @type {Change[]} */
-    const changes = data.payload.map((/** @type {Row} */ row) =>
-      this.#read({ action: "update", payload: row }),
-    );
+    for (const payload of data.payload) {
+      this.#check({ payload });
+    }
     this._filled = true;
-    this.#rows._replace(changes);
+    this.#rows._replace(data.payload);
     return [data];
   }
 
   /** @param {Data} data */
   #batch({ payload, params, cursor }) {
-    const known = payload.filter((/** @type {Data} */ change) => CHANGES.includes(change?.action));
-    this.#put(known.map((/** @type {Data} */ change) => this.#read(change)));
-    return known.map((/** @type {Data} */ change, /** @type {number} */ index) => ({
+    const known = this.#put(
+      payload.filter((/** @type {Data} */ change) => CHANGES.includes(change?.action)),
+    );
+    return known.map((change, index) => ({
       ...change,
       ...(params && { params }),
       ...(cursor && index === known.length - 1 && { cursor }),
     }));
   }
 
-  /** @param {Change[]} changes */
+  /**
+   * Apply changes, all of them or none.
+   *
+   * @param {Data[]} changes
+   */
   #put(changes) {
-    for (const { action, key, row, after } of changes) {
+    for (const change of changes) {
+      this.#check(change);
+    }
+    for (const { action, payload, after } of changes) {
       if (action === "delete") {
-        this.#rows._remove(key);
+        this.#rows._remove(payload);
       } else {
-        this.#rows._put(key, row, after);
+        this.#rows._put(payload, after);
       }
     }
+    return changes;
   }
 
-  /**
-   * @param {Data} data
-   * @returns {Change}
-   */
-  #read({ action, payload, after }) {
-    const key = isObject(payload) ? payload[this._key] : undefined;
-    if (!isKey(key) || !(after === undefined || after === null || isKey(after))) {
-      throw new BadFrame("no key or place");
+  /** @param {Partial<Data>} change */
+  #check({ payload, after }) {
+    if (!isObject(payload) || !isKey(payload[this._key]) || !isKey(after ?? "")) {
+      throw new Error("no key or place");
     }
-    return { action, key, row: payload, after };
   }
 }

@@ -9,29 +9,35 @@ import { same } from "./messages.js";
 
 /**
  * @typedef {object} Place
- * @property {Key | null} key
- * @property {Row} row
+ * @property {Row} _row
  * @property {Place} _before
  * @property {Place} _next
  */
 
 export class Rows {
+  /** The name of the row field that holds the key. */
+  #name;
   /** @type {Map<Key, Place>} */
   #places = new Map();
   /** Stands before the first row and behind the last. */
   #edge = edge();
 
+  /** @param {string} name */
+  constructor(name) {
+    this.#name = name;
+  }
+
   /**
    * Hold these rows and no others.
    *
-   * @param {{key: Key, row: Row}[]} rows
+   * @param {Row[]} rows
    */
   _replace(rows) {
     const old = this.#places;
     this.#places = new Map();
     this.#edge = edge();
-    for (const { key, row } of rows) {
-      this._put(key, kept(old.get(key), row));
+    for (const row of rows) {
+      this._put(kept(old.get(this.#key(row)), row));
     }
   }
 
@@ -39,29 +45,30 @@ export class Rows {
    * Put a row in, or in the place of the one with its key. A row that says the same as that one
    * changes nothing: the old object stays.
    *
-   * @param {Key} key
    * @param {Row} row
    * @param {Key | null} [after] the key of the row that it follows, null for the first place. If
    *   there is none, or it is unknown, a row stays where it is and a new one goes to the end.
    */
-  _put(key, row, after) {
+  _put(row, after) {
+    const key = this.#key(row);
     const old = this.#places.get(key);
-    const anchor = this.#anchor(after);
+    const anchor = after === null ? this.#edge : this.#places.get(/** @type {Key} */ (after));
     if (!old) {
-      const place = /** @type {Place} */ ({ key, row });
+      const place = /** @type {Place} */ ({ _row: row });
       this.#places.set(key, place);
       insert(place, anchor ?? this.#edge._before);
       return;
     }
-    old.row = kept(old, row);
+    old._row = kept(old, row);
     if (anchor && anchor !== old) {
       unlink(old);
       insert(old, anchor);
     }
   }
 
-  /** @param {Key} key */
-  _remove(key) {
+  /** @param {Row} row what has its key. */
+  _remove(row) {
+    const key = this.#key(row);
     const place = this.#places.get(key);
     if (place) {
       this.#places.delete(key);
@@ -69,23 +76,18 @@ export class Rows {
     }
   }
 
-  /**
-   * Return what `fn` makes of each row, in order.
-   *
-   * @template T
-   * @param {(place: Place) => T} fn
-   */
-  _map(fn) {
-    const found = [];
+  /** Return the rows in order. */
+  _list() {
+    const rows = [];
     for (let place = this.#edge._next; place !== this.#edge; place = place._next) {
-      found.push(fn(place));
+      rows.push(place._row);
     }
-    return found;
+    return rows;
   }
 
-  /** @param {Key | null} [after] */
-  #anchor(after) {
-    return after === null ? this.#edge : this.#places.get(/** @type {Key} */ (after));
+  /** @param {Row} row */
+  #key(row) {
+    return /** @type {Key} */ (row[this.#name]);
   }
 }
 
@@ -96,12 +98,12 @@ export class Rows {
  * @param {Row} row
  */
 function kept(place, row) {
-  return place && same(place.row, row) ? place.row : row;
+  return place && same(place._row, row) ? place._row : row;
 }
 
 /** @returns {Place} */
 function edge() {
-  const place = /** @type {Place} */ ({ key: null, row: {} });
+  const place = /** @type {Place} */ ({});
   place._before = place._next = place;
   return place;
 }

@@ -3,7 +3,7 @@
  *
  * @import {Collection, CollectionError, CollectionStatus} from "../collection.js"
  * @import {Problem} from "../errors.js"
- * @import {Row} from "./messages.js"
+ * @import {Key, Row} from "./messages.js"
  * @import {Subscription} from "./subscription.js"
  */
 
@@ -14,6 +14,7 @@ import { failure } from "../errors.js";
  * @property {readonly Row[]} rows
  * @property {CollectionStatus} status
  * @property {CollectionError | null} error
+ * @property {Map<Key, Row>} [_index] the rows by their keys, once somebody has asked for one.
  */
 
 export class Store {

@@ -8,12 +8,12 @@
  * @import {Initial} from "../client.js"
  * @import {Environment} from "../connection/environment.js"
  * @import {Problem} from "../errors.js"
- * @import {Data, Params, Row} from "./messages.js"
+ * @import {Data, Params} from "./messages.js"
  */
 
 import { ANSWER } from "../connection/auth.js";
 import { Timer } from "../connection/timer.js";
-import { ask, isKey } from "./messages.js";
+import { isKey, write } from "./messages.js";
 import { Replica } from "./replica.js";
 import {
   ACCEPTED,
@@ -77,15 +77,6 @@ export class Subscription {
     return (this.#state & state) === state;
   }
 
-  /**
-   * Return whether an answer is that to its newest ask; an older ask's mark finds nothing.
-   *
-   * @param {unknown} ref
-   */
-  _awaits(ref) {
-    return this._is(ASKED) && this._ref === ref;
-  }
-
   /** Whether somebody wants it. */
   get _isWanted() {
     return this._isEmitted || this._store._isHeld;
@@ -113,9 +104,8 @@ export class Subscription {
    * @param {Initial} initial
    */
   _seed({ rows, cursor, key = USUAL_KEY }) {
-    const all = /** @type {readonly Row[]} */ (rows);
-    this._store._seed(all);
-    if (cursor && all.every((row) => isKey(row?.[key]))) {
+    this._store._seed(rows);
+    if (cursor && rows.every((row) => isKey(row?.[key]))) {
       this.#replica = new Replica(key);
       this.#replica._take({ action: "sync", payload: rows, cursor });
       this._lost();
@@ -170,7 +160,7 @@ export class Subscription {
    * @param {number} ref
    */
   _leave(ref) {
-    return ask(this._topic._event, { disconnect: true, params: this._topic._params, ref });
+    return write(this._topic._event, { disconnect: true, params: this._topic._params, ref });
   }
 
   /**
@@ -184,7 +174,7 @@ export class Subscription {
     this._ref = ref;
     this.#state = asked(this.#state);
     this._resumed = !!cursor;
-    return ask(this._topic._event, {
+    return write(this._topic._event, {
       params: this._topic._params,
       page_size: this.#pageSize,
       cursor,
@@ -242,25 +232,23 @@ export class Subscription {
    * Take a frame of the accepted stream, and return the listeners' calls.
    *
    * @param {Data} data
-   * @throws {import("./messages.js").BadFrame} it cannot be applied.
+   * @throws {Error} it cannot be applied.
    */
   _take(data) {
-    const calls = this.#replica._take(data) ?? [];
-    if (calls[0]) {
+    const calls = this.#replica._take(data);
+    if (calls) {
       if (data.action !== "stale") {
         this._timer._accepted();
         this._is(SERVED) || this._timer._clear();
         this._timer._isSet || this._store._blame(null);
       }
       this.#state = served(this.#state);
-    }
-    if (this._is(SERVED) || this.#replica._live) {
       this._store._wait(false);
+      if (data.action === "sync" && !this._is(ASKED)) {
+        this.#fresh = false;
+      }
     }
-    if (calls[0]?.action === "sync" && !this._is(ASKED)) {
-      this.#fresh = false;
-    }
-    return calls;
+    return calls ?? [];
   }
 
   /** Have the next ask name no state, and take no frame before its answer. */

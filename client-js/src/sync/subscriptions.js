@@ -9,6 +9,7 @@
  * meanwhile is never said.
  *
  * @import {CollectionOptions} from "../client.js"
+ * @import {CollectionError} from "../collection.js"
  * @import {Environment} from "../connection/environment.js"
  * @import {Params} from "./messages.js"
  */
@@ -62,12 +63,12 @@ export class Subscriptions {
   }
 
   /**
-   * Find the one whose newest ask is answered.
+   * Find the one whose newest ask is answered; an older ask's mark finds nothing.
    *
    * @param {unknown} ref the ask's mark.
    */
   _waitingFor(ref) {
-    return this._all.find((each) => each._awaits(ref));
+    return this._all.find((each) => each._is(ASKED) && each._ref === ref);
   }
 
   /**
@@ -240,8 +241,9 @@ export class Subscriptions {
    * Called when the connection is gone.
    *
    * @param {number} code its close code.
+   * @param {CollectionError | null} error what that means for who waits.
    */
-  _closed(code) {
+  _closed(code, error) {
     this.#live = false;
     this.#throttle._start();
     this.#due.clear();
@@ -253,6 +255,7 @@ export class Subscriptions {
     for (const subscription of this._all) {
       subscription._timer._clear();
       subscription._lost(code === TOO_BIG);
+      subscription._store._blame(error);
     }
   }
 
