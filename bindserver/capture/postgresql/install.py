@@ -95,12 +95,13 @@ class Installer:
     def install(self, tables: Collection[Tracked], *, whole: bool = True) -> list[str]:
         self._triggers.demand(tables)
         done: list[str] = []
-        if not self.installed():
+        is_new = not self.installed()
+        if is_new:
             if not whole:
                 raise LogRemoved(REMOVED)
             done += self._patiently("the change log", self._make_log)
         for tracked in self.missing(tables):
-            done += self._patiently(tracked.table, partial(self._watch, tracked))
+            done += self._patiently(tracked.table, partial(self._watch, tracked, is_new=is_new))
         self.accept(tables)
         if self._notifying.plan(self.notify):
             done += self._patiently("the change log", self._switch_notifying)
@@ -116,11 +117,15 @@ class Installer:
         self.renew()
         return done
 
-    def _watch(self, tracked: Tracked) -> list[str]:
+    def _watch(self, tracked: Tracked, *, is_new: bool) -> list[str]:
         """Put triggers on a table; and log, in the same transaction, that any row of it may have
         changed.
 
         Whoever wrote to it before has committed by then: making triggers waits for them.
+
+        Args:
+            tracked: the table.
+            is_new: whether the log is, so that a new epoch says all there is to say.
         """
         if not self.installed():
             raise LogRemoved(REMOVED)  # by somebody who was waited for
@@ -128,7 +133,7 @@ class Installer:
             return []
         done = self._run_all(self._triggers.statements(tracked))
         self._triggers.record(tracked)
-        if self._rows(FROM_ELSEWHERE)[0][0]:
+        if is_new or self._rows(FROM_ELSEWHERE)[0][0]:
             self.renew()
         else:
             self._log_any_row(tracked.table)
