@@ -65,8 +65,10 @@ class LogSource:
         """Reinstall triggers that a migration took away, and watch tables and columns found
         meanwhile."""
         self._columns = columns or ReadColumns()
+        unseen = self.unseen()
         self._see_to_triggers(tables)
-        self._compares = time.monotonic() >= self._compare_at
+        # What has only now been found to be unseen may have been so for a while.
+        self._compares = time.monotonic() >= self._compare_at or not self._cannot_watch <= unseen
         if not self._cannot_watch:
             self._compare_at = float("inf")
         elif self._compares or self._compare_at == float("inf"):

@@ -15,7 +15,7 @@ from rest_framework import serializers
 from rest_framework.renderers import JSONRenderer
 
 from bindserver import Binding
-from bindserver.queries.query import Query
+from bindserver.queries import reading
 from tests.app.models import Category, Membership, Product, Shelf, Tag
 from tests.support.turning import Follower, Turning, add
 
@@ -386,13 +386,13 @@ def whole_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What reads whole views."""
     reads: list[str] = []
     for name in ("load", "load_together"):
-        usual = getattr(Query, name)
+        usual = getattr(reading, name)
 
         def read(*given: Any, usual: Any = usual, name: str = name, **named: Any) -> Any:
             reads.append(name)
             return usual(*given, **named)
 
-        monkeypatch.setattr(Query, name, read)
+        monkeypatch.setattr(reading, name, read)
     return reads
 
 
