@@ -59,7 +59,7 @@ def turn_fails_once() -> None:
 
 def serving_fails_once() -> None:
     """A turn fails while it serves a subscription."""
-    method = Serving.serve
+    method = Serving._serve
 
     def failing(self: Serving, request: Any) -> None:
         if isinstance(request, SessionRequest) and _file().exists():
@@ -67,7 +67,7 @@ def serving_fails_once() -> None:
             raise RuntimeError("a fault of ours")
         method(self, request)
 
-    setattr(Serving, "serve", failing)
+    setattr(Serving, "_serve", failing)
 
 
 def turn_fails_always() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -33,9 +34,11 @@ class MariaDB:
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         self._databases = 0
-        self._as_user: list[str] = []
+        self._as_user: dict[str, Any] = {}
         if os.geteuid() == 0:  # the server refuses to run as root
-            self._as_user = ["runuser", "-u", "mysql", "--"]
+            group = pwd.getpwnam("mysql").pw_gid
+            # By ourselves: a program in between that pauses with its child wakes it when it likes.
+            self._as_user = {"user": "mysql", "group": group, "extra_groups": []}
             shutil.chown(folder, "mysql")
         self._run(
             "mariadb-install-db",
@@ -49,7 +52,6 @@ class MariaDB:
     def start(self) -> MariaDB:
         """Start it, and return when it answers."""
         command = [
-            *self._as_user,
             "mariadbd",
             "--no-defaults",
             f"--datadir={self._folder / 'data'}",
@@ -71,6 +73,7 @@ class MariaDB:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=_environment(),
+                **self._as_user,
                 start_new_session=True,  # what ends a whole group of tests is for them to hand on
             )
         from MySQLdb import OperationalError  # whoever needs no MariaDB needs no driver of it
@@ -89,18 +92,18 @@ class MariaDB:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         """End it, in order or at once."""
         assert self._process is not None
-        os.kill(int((self._folder / "pid").read_text()), how)
+        self._process.send_signal(how)
         self._process.wait(PATIENCE_SECONDS)
 
     def pause(self) -> None:
         """Have it do nothing, as on a machine that hangs."""
-        pause(int((self._folder / "pid").read_text()))
+        assert self._process is not None
+        pause(self._process.pid)
 
     def go_on(self) -> None:
-        """End a pause; runuser pauses with what it runs."""
+        """End a pause."""
         assert self._process is not None
-        for pid in (self._process.pid, int((self._folder / "pid").read_text())):
-            os.kill(pid, signal.SIGCONT)
+        self._process.send_signal(signal.SIGCONT)
 
     def remove(self) -> None:
         """End it, and take its files away."""
@@ -144,8 +147,14 @@ class MariaDB:
         return ["--no-defaults", "-uroot", "-h127.0.0.1", f"-P{self.port}"]
 
     def _run(self, *command: str, text: str | None = None) -> str:
-        whole = [*self._as_user, *command]
-        done = subprocess.run(whole, input=text, capture_output=True, text=True, env=_environment())
+        done: subprocess.CompletedProcess[str] = subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            env=_environment(),
+            **self._as_user,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
