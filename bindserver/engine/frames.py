@@ -19,10 +19,8 @@ PAGE_BYTES = 256 * 1024
 
 
 BREATH_BYTES = 32 * 1024
-"""After a message of more than this, other clients have their turn."""
-
-SMALL_BYTES = 4096
-"""A message of no more than this keeps what it is on the wire: very many clients may get it."""
+"""After a message of more than this, other clients have their turn. One of no more keeps what it is
+on the wire: very many clients may get it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,7 @@ class Frame:
             return self._wire
         payload = self.text.encode()
         wire = b"\x81" + _length(len(payload)) + payload
-        if len(payload) <= SMALL_BYTES:
+        if len(payload) <= BREATH_BYTES:
             object.__setattr__(self, "_wire", wire)
         return wire
 

@@ -71,6 +71,7 @@ class Seats:
     def forget(self) -> None:
         """Begin anew, as a process must after a fork."""
         self._taken: Counter[Owner] = Counter()
+        self._all = 0
         self._lock = threading.Lock()
 
     def take(self, owner: Owner, *, among_all: bool) -> None:
@@ -84,15 +85,17 @@ class Seats:
             Crowded: there are too many.
         """
         with self._lock:
-            if among_all and self._taken.total() >= conf.MAX_CONNECTIONS:
+            if among_all and self._all >= conf.MAX_CONNECTIONS:
                 raise Crowded("the server", "MAX_CONNECTIONS")
             if self._taken[owner] >= conf.MAX_CONNECTIONS_PER_CLIENT:
                 raise Crowded(str(owner), "MAX_CONNECTIONS_PER_CLIENT")
             self._taken[owner] += 1
+            self._all += 1
 
     def leave(self, owner: Owner) -> None:
         """Count one less for a client."""
         with self._lock:
+            self._all -= 1
             self._taken[owner] -= 1
             if self._taken[owner] <= 0:
                 del self._taken[owner]

@@ -76,7 +76,7 @@ def patient(transport: Any, loop: asyncio.AbstractEventLoop) -> PatientTransport
     buffer, where it is seen, and not in the system's."""
     if isinstance(transport, PatientTransport):
         return transport
-    sock = transport.get_extra_info("socket")
-    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+    sock, option = transport.get_extra_info("socket"), getattr(socket, "TCP_NOTSENT_LOWAT", None)
+    if option is not None and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        sock.setsockopt(socket.IPPROTO_TCP, option, UNSENT_BYTES)
     return PatientTransport(transport, loop)

@@ -3,8 +3,8 @@ worker processes begin with an empty interpreter."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
-import resource
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +47,13 @@ class Worker:
 
 def _allow_open_files() -> None:
     """Use what the system lets this process have: shells and services begin with 1,024."""
+    if sys.platform == "win32":
+        return  # there is no such limit, nor this module
+    import resource
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        # macOS says that there is no limit, and refuses what is past its own.
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

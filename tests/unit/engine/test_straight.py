@@ -12,7 +12,7 @@ from websockets.frames import Opcode
 from websockets.streams import StreamReader
 
 from bindserver.engine.events import Answered, Ended, Event, Published, Staled
-from bindserver.engine.frames import SMALL_BYTES, Frame
+from bindserver.engine.frames import BREATH_BYTES, Frame
 from bindserver.engine.line import NOTHING
 from bindserver.engine.protocol import Code
 from tests.unit.engine.talk import Talk
@@ -243,7 +243,7 @@ def test_a_frame_on_the_wire_is_what_a_websocket_library_reads(size: int, letter
         next(parsing)
     read = parsed.value.value
     assert (read.opcode, read.fin, bytes(read.data)) == (Opcode.TEXT, True, frame.text.encode())
-    assert (frame.wire is frame.wire) == (frame.size <= SMALL_BYTES)
+    assert (frame.wire is frame.wire) == (frame.size <= BREATH_BYTES)
 
 
 def test_half_a_surrogate_pair_is_no_frame() -> None:
