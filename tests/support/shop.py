@@ -53,7 +53,7 @@ def shop(request: pytest.FixtureRequest) -> Iterator[Shop]:
     """Another program that writes to this process's database, of each kind, under each capture."""
     url = address_of(request.getfixturevalue(FIXTURES[request.param]))
     shop = Shop(program_at(url), url, partial(program_at, url))
-    with override_settings(BINDSERVER={"COMPARE_SECONDS": 3600}):
+    with override_settings(BINDSERVER={"COMPARE_SECONDS": 3600, "AUDIT_SHARE": 0}):
         yield shop
         hub.stop()
     shop.program.close()
