@@ -163,9 +163,10 @@ class Machine:
             self.disconnect_writers()
 
     def _read_log(self) -> None:
-        bad = "never retrieved" if self.disturbed else "Traceback"
-        if bad in (log := self.service.log()):
-            self.tally.differs(f"a server's log holds {bad!r}:\n{log}")
+        log = self.service.log()
+        for bad in ("never retrieved" if self.disturbed else "Traceback", "an audit has found"):
+            if bad in log:
+                self.tally.differs(f"a server's log holds {bad!r}:\n{log}")
 
     def connect_writers(self) -> None:
         """Open the connections of all who write."""
