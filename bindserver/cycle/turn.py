@@ -140,7 +140,7 @@ class Turn:
         if not self._context.source.watches(live.tables):
             self.unanswered |= live.state is ViewState.READY
             return
-        if not (live.openings or live.readers):
+        if not live.is_awaited:
             return
         give_rows(live, self._context.source.proves, asked_before=asked_before)
         for opening in live.take_openings(asked_before=asked_before):

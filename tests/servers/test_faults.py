@@ -319,7 +319,7 @@ def test_an_asker_who_went_away_does_not_hinder_the_word_that_the_database_is_lo
     gone, waiting = (
         SnapshotRequest(binding=ProductBinding, caller=Caller(), params={}) for _ in range(2)
     )
-    live.readers += [Reading(gone, live.position), Reading(waiting, live.position)]
+    live.await_rows([Reading(gone, live.position), Reading(waiting, live.position)])
     gone.answer.cancel()
     late: SnapshotRequest = SnapshotRequest(binding=ProductBinding, caller=Caller(), params={})
     late.answer.cancel()
