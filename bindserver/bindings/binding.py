@@ -289,6 +289,11 @@ class Binding(LiveRows[M]):
         return value
 
 
+def named_user(binding: Binding[Any]) -> Any:
+    """Return who was named as a binding's user; None for nobody, of whom nobody can know more."""
+    return binding._user
+
+
 def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:
     """Return the model of a binding, or of a class of bindings.
 

@@ -102,7 +102,7 @@ class Asker:
         caller, user = viewer.caller, self._callers.present(viewer.caller, viewer.trusted)
         instance = viewer.origin
         if instance is None:
-            instance = self.instance(viewer.binding, caller, user, viewer.params)
+            instance = self.instance(viewer.binding, caller, user, viewer.params())
         now = self._callers.as_now(instance, user, caller)
         return self._asked(now, caller, viewer.form, viewer.trusted)
 

@@ -62,6 +62,7 @@ class ViewStore:
         self.lanes = Lanes()
         self.auditor = Auditor(self.views)
         self.viewers = ViewerStore(self.columns)
+        self._look_at = self.routing.look_at  # one for all views, each of which keeps it
         self._views: dict[str, LiveView] = {}
         self.room = Room(alias, self._holders, self._idle, self._drop)
 
@@ -88,11 +89,10 @@ class ViewStore:
             binding,
             self.secret,
             self.routing.shape_of(query),
-            self.routing.look_at,
+            self._look_at,
             self.figures.of(binding.event or type(binding).__name__),
             self._fallbacks,
         )
-        self.viewers.open(live)
         self.room.open(live, owner)
         self.routing.add(live)
         return live

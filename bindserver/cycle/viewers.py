@@ -7,6 +7,7 @@ from typing import Any
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass
+from bindserver.cycle.few import FewItems
 from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
@@ -26,6 +27,7 @@ class Viewer:
 
     Attributes:
         key: what is equal for whoever asks alike.
+        given: the params, not checked.
         origin: the binding that was asked, where its class alone does not say what it is.
         form: what its rows are read as.
         trusted: whether its permissions are asked elsewhere, or not at all.
@@ -40,7 +42,7 @@ class Viewer:
     key: ViewerKey
     binding: BindingClass
     caller: Caller
-    params: dict[str, object]
+    given: tuple[tuple[str, Any], ...]
     origin: Binding[Any] | None = None
     form: Form
     trusted: bool = False
@@ -49,7 +51,11 @@ class Viewer:
     own: Carried = NOTHING
     asked: Position
     figures: EventFigures = field(default_factory=EventFigures)
-    refs: dict[SubscriptionRef, Owner | None] = field(default_factory=dict)
+    refs: FewItems[SubscriptionRef, Owner | None] = field(default_factory=FewItems)
+
+    def params(self) -> dict[str, Any]:
+        """Return the params as they were given."""
+        return dict(self.given)
 
     def is_served(self) -> bool:
         """Return whether anybody is subscribed, or waits for rows, as this viewer."""
