@@ -162,8 +162,9 @@ class Binding(LiveRows[M]):
     def seen_by(self, user: Any) -> Self:
         """Return the same binding in the context of another user."""
         twin = copy.copy(self)
-        for name in remembered(self):
-            del vars(twin)[name]
+        if not vars(self).keys() <= CONTEXT:
+            for name in remembered(self):
+                del vars(twin)[name]
         twin.user = user
         return twin
 
@@ -181,6 +182,8 @@ class Binding(LiveRows[M]):
 
     def own_attributes(self) -> dict[str, Any]:
         """Return the attributes that this instance has of its own, beside its class's."""
+        if vars(self).keys() <= CONTEXT:
+            return {}  # as of nearly all, and each is asked several times
         passing = CONTEXT | remembered(self)
         return {name: value for name, value in vars(self).items() if name not in passing}
 
