@@ -162,9 +162,8 @@ class Binding(LiveRows[M]):
     def seen_by(self, user: Any) -> Self:
         """Return the same binding in the context of another user."""
         twin = copy.copy(self)
-        if not vars(self).keys() <= CONTEXT:
-            for name in remembered(self):
-                del vars(twin)[name]
+        for name in remembered(self):
+            del vars(twin)[name]
         twin.user = user
         return twin
 

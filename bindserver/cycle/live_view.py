@@ -28,6 +28,9 @@ from bindserver.queries.rows import Rows
 
 _views = count()
 
+NEVER = -math.inf
+"""When what has not happened yet did, on the monotonic clock; one object for all views."""
+
 
 class ViewState(Enum):
     """Where a view stands.
@@ -60,7 +63,7 @@ class Tick:
     seen: datetime.datetime | None = None
     next: datetime.datetime | None = None
     known: bool = False
-    at: float = -math.inf
+    at: float = NEVER
 
 
 NOT_LOOKED = Tick()
@@ -157,7 +160,7 @@ class LiveView(Attended):
         self._state = ViewState.NEW
         self.suspect = False
         self.superseded = False
-        self._awaits_since = -math.inf
+        self._awaits_since = NEVER
         self._awaits_rows_of = query
         self.stale = False
         self.given = bool(binding.wire_params)
@@ -165,8 +168,8 @@ class LiveView(Attended):
         self.refusal: Refusal | None = None
         self.failures = 0
         self.retry_at = 0.0
-        self.moved_at = -math.inf
-        self.reading_since = -math.inf
+        self.moved_at = NEVER
+        self.reading_since = NEVER
         self.refresh_at = self.armed_at = math.inf
         self.tick = NOT_LOOKED
         self.allowance: Allowance | None = None
@@ -179,7 +182,7 @@ class LiveView(Attended):
         self.params = canonical(binding.wire_params)
         self._held_at: Position | None = NOWHERE
         self.compared = NOWHERE
-        self.loaded_at = -math.inf
+        self.loaded_at = NEVER
         self.rows = ViewRows(query, self.figures)
 
     @property
@@ -262,7 +265,7 @@ class LiveView(Attended):
     def is_with_loader(self) -> bool:
         """Whether nothing can be done for it before its first rows have been loaded, and nobody is
         to be told anything: those who wait for it have none of its rows, nor of one before it."""
-        first = self._state is ViewState.LOADING and self.loaded_at == -math.inf
+        first = self._state is ViewState.LOADING and self.loaded_at == NEVER
         return first and self.wanted and not (self.audience or self.has_moved)
 
     def await_load(self) -> None:
@@ -284,7 +287,7 @@ class LiveView(Attended):
         if query.identity != before.identity:
             # Nobody gets rows of the query before any more, those neither that are being loaded.
             self.superseded = True
-            self.loaded_at = -math.inf
+            self.loaded_at = NEVER
             self.suspect = False
             self.rows.adopt(query)
             self.tick = NOT_LOOKED
@@ -318,7 +321,7 @@ class LiveView(Attended):
 
     def forget(self) -> None:
         """Forget the rows and the ring, as if it had never been read."""
-        self.loaded_at = -math.inf
+        self.loaded_at = NEVER
         self.rows.forget(self.query)
 
     def empty(self) -> None:
@@ -353,7 +356,7 @@ class LiveView(Attended):
             position: the state that they are of.
             began: when a big load of them began, on the monotonic clock.
         """
-        self.loaded_at, held = -math.inf if began is None else began, self.rows.held
+        self.loaded_at, held = NEVER if began is None else began, self.rows.held
         seconds = self.query.refreshed_after
         read_at = self.reading_since if began is None else began
         old_at = math.inf if seconds is None else read_at + seconds
@@ -363,6 +366,7 @@ class LiveView(Attended):
         if began is not None and self.behind_since is not None:
             self.behind_since = began
         self.state = ViewState.READY
+        self._awaits_since = NEVER
         self.loaded = True
         self.refusal = None
         self.superseded = False

@@ -15,7 +15,7 @@ from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.owners import Owner, owner_of
 from bindserver.cycle.view_store import ViewStore
-from bindserver.cycle.viewers import Viewer
+from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.engine.changes import Position
 from bindserver.queries.rows import Form
 
@@ -89,7 +89,8 @@ class Resolver:
         viewers, caller = self._store.viewers, _caller_of(instance)
         # An instance with attributes of its own stands for itself alone.
         origin = None if instance.is_plain() else instance
-        key = (type(instance), context_of(instance, caller), form, trusted, origin)
+        context = context_of(instance, caller)
+        key = ViewerKey(type(instance), context, form, trusted, origin)
         viewer = viewers.get(key)
         if viewer is not None:
             self._store.room.demand_for(viewer.live, owner)
@@ -99,12 +100,8 @@ class Resolver:
             live = self._view_of(asked, owner)
             viewer = Viewer(
                 key=key,
-                binding=type(instance),
                 caller=caller,
                 given=tuple(params.items()),
-                origin=origin,
-                form=form,
-                trusted=trusted,
                 live=live,
                 reads=asked.reads,
                 own=asked.own,
@@ -230,9 +227,9 @@ class Resolver:
             Refusal: the caller may not have it.
         """
         old = self._store.viewers.viewer_of(ref)
-        if old is None or old.origin is not None:
+        if old is None or old.key.origin is not None:
             return None
-        new, _ = self.resolve(old.binding, caller, old.params(), position, trusted=old.trusted)
+        new, _ = self.resolve(old.binding, caller, old.params(), position, trusted=old.key.trusted)
         if new is old:
             return None
         if new.live is old.live:

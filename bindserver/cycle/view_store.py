@@ -63,7 +63,7 @@ class ViewStore:
         self.auditor = Auditor(self.views)
         self.viewers = ViewerStore(self.columns)
         self._look_at = self.routing.look_at  # one for all views, each of which keeps it
-        self._views: dict[str, LiveView] = {}
+        self._views: dict[bytes, LiveView] = {}
         self.room = Room(alias, self._holders, self._idle, self._drop)
 
     def views(self) -> list[LiveView]:
@@ -72,7 +72,7 @@ class ViewStore:
 
     # Views come and go.
 
-    def get(self, identity: str) -> LiveView | None:
+    def get(self, identity: bytes) -> LiveView | None:
         """Return the view of a query, by its identity."""
         return self._views.get(identity)
 
@@ -97,7 +97,7 @@ class ViewStore:
         self.routing.add(live)
         return live
 
-    def rename(self, live: LiveView, before: str) -> None:
+    def rename(self, live: LiveView, before: bytes) -> None:
         """Know a view by the identity that its query has now, in place of the one before."""
         del self._views[before]
         self._views[live.query.identity] = live
