@@ -181,6 +181,8 @@ class Binding(LiveRows[M]):
 
     def own_attributes(self) -> dict[str, Any]:
         """Return the attributes that this instance has of its own, beside its class's."""
+        if vars(self).keys() <= CONTEXT:
+            return {}  # as of nearly all, and each is asked several times
         passing = CONTEXT | remembered(self)
         return {name: value for name, value in vars(self).items() if name not in passing}
 
@@ -287,6 +289,11 @@ class Binding(LiveRows[M]):
             what = "names and expressions" if name == "aggregate" else "lookups"
             raise BindingError(f"{type(self).__name__}.{name} is a dict of {what}.")
         return value
+
+
+def named_user(binding: Binding[Any]) -> Any:
+    """Return who was named as a binding's user; None for nobody, of whom nobody can know more."""
+    return binding._user
 
 
 def model_of(binding: Binding[Any] | type[Binding[Any]]) -> type[Any]:

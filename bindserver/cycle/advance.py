@@ -246,7 +246,7 @@ class Advance:
         """Return whether somebody wants the rows as they are now, and memory might not have
         them."""
         unsure = live.query.only_now or self._context.invalidation.is_unsure_of(live)
-        if (live.openings or live.readers) and unsure:
+        if live.is_awaited and unsure:
             return True
         return not all(self._context.source.proves(live.compared, r.asked) for r in live.readers)
 

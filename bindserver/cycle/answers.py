@@ -96,7 +96,7 @@ def give_rows(
         proves: as a source's `proves`.
         asked_before: answers only those who asked before this time.
     """
-    for reading in live.take_readings(proves, asked_before=asked_before):
+    for reading in live.take_readings(live.compared, proves, asked_before=asked_before):
         if isinstance(reading.request, SnapshotRequest):
             reading.request.give(_snapshot(live))
         else:

@@ -99,12 +99,12 @@ class Asker:
             InvalidParams: the params are not what it takes any more.
             Overtaken: what that was told by may be newer than the snapshot.
         """
-        caller, user = viewer.caller, self._callers.present(viewer.caller, viewer.trusted)
-        instance = viewer.origin
+        caller, key = viewer.caller, viewer.key
+        user, instance = self._callers.present(caller, key.trusted), key.origin
         if instance is None:
-            instance = self.instance(viewer.binding, caller, user, viewer.params)
+            instance = self.instance(key.binding, caller, user, viewer.params())
         now = self._callers.as_now(instance, user, caller)
-        return self._asked(now, caller, viewer.form, viewer.trusted)
+        return self._asked(now, caller, key.form, key.trusted)
 
     def admit(self, instance: Binding[Any], caller: Caller) -> Reads:
         """Ask the permissions of a newcomer to a viewer: those of the project's own may answer by

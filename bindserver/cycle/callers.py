@@ -15,7 +15,7 @@ from bindserver.database.routers import home_of
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.protocol import canonical
 from bindserver.queries.carried import Carried, carried, instances_in
-from bindserver.queries.identity import IdentityEncoder, digest
+from bindserver.queries.identity import IdentityEncoder, short_digest
 from bindserver.queries.values import unwrapped
 
 
@@ -104,11 +104,11 @@ class Callers:
         return self._database_of(instance) == self.alias
 
 
-def context_of(instance: Binding[Any], caller: Caller) -> str:
+def context_of(instance: Binding[Any], caller: Caller) -> bytes:
     """Return what is equal for bindings of one class that were asked alike."""
     encoder = IdentityEncoder()
     params = [encoder.encode(instance.params, "params"), canonical(instance.wire_params)]
     own = encoder.items(instance.own_attributes())
     told = [caller.encoded(encoder), params, own]
     # What nobody can look into may be another by now, though it is the same object.
-    return digest([told, secrets.token_hex(12) if encoder.unshared else ""])
+    return short_digest([told, secrets.token_hex(12) if encoder.unshared else ""])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Any, Generic, Protocol, TypeVar
 
 from bindserver.cycle.costs import Cost
-from bindserver.cycle.few import Few
+from bindserver.cycle.few import FewBy
 from bindserver.engine.changes import Position
 from bindserver.queries.backwards import Chain
 from bindserver.queries.dependencies import Recorder
@@ -103,7 +103,7 @@ class LiveShape(Generic[View]):
         self.moved_at = -math.inf
         self._present = present
         self._reads = reads
-        self._riding: dict[Slot, Few[View]] = {}
+        self._riding: FewBy[Slot, View] = FewBy()
         self._holders: dict[Hashable, Any] = {}
 
     @property
@@ -153,8 +153,7 @@ class LiveShape(Generic[View]):
 
     def riding(self) -> Iterator[View]:
         """Yield the views that ride; none may come or go meanwhile."""
-        for lives in self._riding.values():
-            yield from lives
+        return self._riding.all()
 
     def reader(self) -> Query:
         """Return by which query those are read that ride: one of theirs, as it was asked last."""
@@ -167,7 +166,7 @@ class LiveShape(Generic[View]):
     def of_slot(self, slot: Slot) -> list[View]:
         """Return the views of a slot that ride; of windows those first that hold most, since what
         they ask of the order tells the others theirs."""
-        lives = list(self._riding.get(slot, ()))
+        lives = list(self._riding.of(slot))
         if self._has_windows and len(lives) > 1:
             lives.sort(key=lambda live: len(live.tracked), reverse=True)
         return lives
@@ -185,26 +184,20 @@ class LiveShape(Generic[View]):
 
     def is_riding(self, live: View) -> bool:
         """Return whether a view rides."""
-        return live in self._riding.get(live.query.slot, ())
+        return live in self._riding.of(live.query.slot)
 
     def mount(self, live: View) -> None:
         """Have a view ride that is at the shape's position."""
         slot = live.query.slot
-        lives = self._riding.get(slot)
-        if lives is None:
-            lives = self._riding[slot] = Few()
-        if self.is_shared and (not lives or self._has_windows):
+        if self.is_shared and (self._has_windows or not self._riding.of(slot)):
             self._enter(live.tracked, self._holder(live))
-        lives.add(live)
+        self._riding.add(slot, live)
 
     def dismount(self, live: View) -> None:
         """Have a view ride no more."""
         slot = live.query.slot
-        lives = self._riding[slot]
-        lives.discard(live)
-        if not lives:
-            del self._riding[slot]
-        if not lives or self._has_windows:
+        self._riding.discard(slot, live)
+        if self._has_windows or not self._riding.of(slot):
             self._leave(live.tracked, self._holder(live))
 
     @property

@@ -5,21 +5,19 @@ from __future__ import annotations
 import datetime
 import math
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from itertools import count
 from typing import Any
 
 from bindserver.bindings.binding import Binding
+from bindserver.cycle.audience import Attended
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
-from bindserver.cycle.few import Few
 from bindserver.cycle.figures import EventFigures
-from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
 from bindserver.cycle.view_rows import ViewRows, is_sorted
-from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
 from bindserver.engine.changes import Key, Position
 from bindserver.engine.frames import FrameEncoder
 from bindserver.engine.protocol import canonical
@@ -29,6 +27,9 @@ from bindserver.queries.query import Query
 from bindserver.queries.rows import Rows
 
 _views = count()
+
+NEVER = -math.inf
+"""When what has not happened yet did, on the monotonic clock; one object for all views."""
 
 
 class ViewState(Enum):
@@ -62,14 +63,14 @@ class Tick:
     seen: datetime.datetime | None = None
     next: datetime.datetime | None = None
     known: bool = False
-    at: float = -math.inf
+    at: float = NEVER
 
 
 NOT_LOOKED = Tick()
 """That of all views that nobody has looked for the time's sake at: most never are."""
 
 
-class LiveView:
+class LiveView(Attended):
     """One view, with its query, position and audience. The cycle's thread alone touches it.
 
     Args:
@@ -84,9 +85,6 @@ class LiveView:
 
     Attributes:
         number: names it for as long as it lives, whatever its query is.
-        audience: the subscriptions that have its rows.
-        openings: those that wait for a first answer.
-        readers: whoever waits for its rows once.
         given: whether the binding was given params.
         params: these in their canonical form, as JSON text.
         rows: those that it holds.
@@ -110,27 +108,22 @@ class LiveView:
         "_state",
         "allowance",
         "armed_at",
-        "audience",
         "behind_since",
         "binding",
         "charge",
         "compared",
-        "encoder",
         "event",
         "failures",
         "fallbacks",
         "figures",
         "given",
-        "has_moved",
         "is_dropped",
         "loaded",
         "loaded_at",
         "moved_at",
         "number",
-        "openings",
         "params",
         "query",
-        "readers",
         "reading_since",
         "refresh_at",
         "refusal",
@@ -155,6 +148,7 @@ class LiveView:
         figures: EventFigures | None = None,
         fallbacks: Sequence[bytes] = (),
     ) -> None:
+        super().__init__()
         self.number = next(_views)
         self.query = query
         self.shape: LiveShape[LiveView] = LiveShape(query, Present()) if shape is None else shape
@@ -165,20 +159,17 @@ class LiveView:
         self._look_at = look_at
         self._state = ViewState.NEW
         self.suspect = False
-        self.superseded = self.has_moved = False
-        self._awaits_since = -math.inf
+        self.superseded = False
+        self._awaits_since = NEVER
         self._awaits_rows_of = query
-        self.audience: Few[SubscriptionRef] = Few()
-        self.openings: list[Opening] = []
-        self.readers: list[Reading] = []
         self.stale = False
         self.given = bool(binding.wire_params)
         self.loaded = False
         self.refusal: Refusal | None = None
         self.failures = 0
         self.retry_at = 0.0
-        self.moved_at = -math.inf
-        self.reading_since = -math.inf
+        self.moved_at = NEVER
+        self.reading_since = NEVER
         self.refresh_at = self.armed_at = math.inf
         self.tick = NOT_LOOKED
         self.allowance: Allowance | None = None
@@ -189,15 +180,9 @@ class LiveView:
         self.secret = secret
         self.fallbacks = fallbacks
         self.params = canonical(binding.wire_params)
-        takes_params = bool(type(binding).params)
-        self.encoder = FrameEncoder(
-            event=binding.event or "",
-            params=self.params if takes_params else None,
-            key=query.key,
-        )
         self._held_at: Position | None = NOWHERE
         self.compared = NOWHERE
-        self.loaded_at = -math.inf
+        self.loaded_at = NEVER
         self.rows = ViewRows(query, self.figures)
 
     @property
@@ -233,21 +218,20 @@ class LiveView:
         """What operators know it by: its event, or its model where it is not published."""
         return self.event or self.query.model._meta.label
 
-    @property
-    def wanted(self) -> bool:
-        """Whether anybody waits for what happens to it."""
-        return bool(self.audience or self.openings) or any(not r.has_left for r in self.readers)
+    def look(self) -> None:
+        """Have the next turn look at it."""
+        self._look_at(self)
 
-    def first_client(self) -> object | None:
-        """Return who waits for rows first: a listener, or one who asks as often as it asks."""
-        for opening in self.openings:
-            return opening.ref.listener
-        return next((reading.viewer for reading in self.readers if not reading.has_left), None)
+    @property
+    def encoder(self) -> FrameEncoder:
+        """Writes its frames. One is soon made, and each would take as much as two rows do."""
+        params = self.params if self.binding.params else None
+        return FrameEncoder(event=self.event or "", params=params, key=self.query.key)
 
     @property
     def is_settled(self) -> bool:
         """Whether all who want it have its rows, and it needs nothing but changes."""
-        return self._state is ViewState.READY and not self.openings and not self.readers
+        return self._state is ViewState.READY and not self.is_awaited
 
     @property
     def is_spaced(self) -> bool:
@@ -258,44 +242,6 @@ class LiveView:
     def is_at(self, position: Position) -> bool:
         """Return whether it is as the database was at a position, by what a turn has found."""
         return self._state is ViewState.READY and self.position == position and not self.is_spaced
-
-    def await_answer(self, opening: Opening) -> None:
-        """Have a subscription wait for its first answer."""
-        self.openings.append(opening)
-        self.has_moved |= opening.moved
-        self._look_at(self)
-
-    def await_rows(self, readings: Iterable[Reading]) -> None:
-        """Have somebody wait for its rows, once."""
-        self.forget_who_left()
-        self.readers += readings
-        self._look_at(self)
-
-    def forget_who_left(self) -> None:
-        """Forget those who do not wait for its rows any more, though they were not answered."""
-        if any(reading.has_left for reading in self.readers):
-            self.readers = [reading for reading in self.readers if not reading.has_left]
-
-    def answer_again(self, refs: Collection[SubscriptionRef]) -> None:
-        """Have subscribers answered as if they had just come, with all rows."""
-        for ref in refs:
-            self.audience.discard(ref)
-            self.await_answer(Opening(ref, EVERYTHING, moved=True))
-
-    def release(self, refs: Collection[SubscriptionRef]) -> None:
-        """Forget subscriptions, whether or not they have its rows."""
-        for ref in refs:
-            self.audience.discard(ref)
-        self.openings = [opening for opening in self.openings if opening.ref not in refs]
-        self._look_at(self)
-
-    def release_all(self) -> list[SubscriptionRef]:
-        """Forget all subscriptions, and return them."""
-        refs = [*self.audience, *(opening.ref for opening in self.openings)]
-        self.audience.clear()
-        self.openings.clear()
-        self._look_at(self)
-        return refs
 
     def rests(self) -> bool:
         """Return whether it is set aside, and not to be tried again yet."""
@@ -319,7 +265,7 @@ class LiveView:
     def is_with_loader(self) -> bool:
         """Whether nothing can be done for it before its first rows have been loaded, and nobody is
         to be told anything: those who wait for it have none of its rows, nor of one before it."""
-        first = self._state is ViewState.LOADING and self.loaded_at == -math.inf
+        first = self._state is ViewState.LOADING and self.loaded_at == NEVER
         return first and self.wanted and not (self.audience or self.has_moved)
 
     def await_load(self) -> None:
@@ -341,7 +287,7 @@ class LiveView:
         if query.identity != before.identity:
             # Nobody gets rows of the query before any more, those neither that are being loaded.
             self.superseded = True
-            self.loaded_at = -math.inf
+            self.loaded_at = NEVER
             self.suspect = False
             self.rows.adopt(query)
             self.tick = NOT_LOOKED
@@ -375,7 +321,7 @@ class LiveView:
 
     def forget(self) -> None:
         """Forget the rows and the ring, as if it had never been read."""
-        self.loaded_at = -math.inf
+        self.loaded_at = NEVER
         self.rows.forget(self.query)
 
     def empty(self) -> None:
@@ -410,7 +356,7 @@ class LiveView:
             position: the state that they are of.
             began: when a big load of them began, on the monotonic clock.
         """
-        self.loaded_at, held = -math.inf if began is None else began, self.rows.held
+        self.loaded_at, held = NEVER if began is None else began, self.rows.held
         seconds = self.query.refreshed_after
         read_at = self.reading_since if began is None else began
         old_at = math.inf if seconds is None else read_at + seconds
@@ -420,6 +366,7 @@ class LiveView:
         if began is not None and self.behind_since is not None:
             self.behind_since = began
         self.state = ViewState.READY
+        self._awaits_since = NEVER
         self.loaded = True
         self.refusal = None
         self.superseded = False
@@ -453,37 +400,3 @@ class LiveView:
         delta = self.rows.step(rows, gone, listed=listed, after=after)
         self.position = position
         return delta
-
-    def take_openings(self, *, asked_before: float = math.inf) -> list[Opening]:
-        """Return those who began to wait for a first answer before a time; they wait no more."""
-        taken = [opening for opening in self.openings if opening.at < asked_before]
-        self.openings = [opening for opening in self.openings if opening.at >= asked_before]
-        return taken
-
-    def take_readings(
-        self, proves: Callable[[Position, Position], bool], *, asked_before: float
-    ) -> list[Reading]:
-        """Return those who wait for its rows once, whom they are new enough for and who began to
-        before a time; they wait no more.
-
-        Args:
-            proves: as a source's `proves`.
-            asked_before: the time.
-        """
-        taken = [r for r in self.readers if r.at < asked_before and proves(self.compared, r.asked)]
-        self.readers = [r for r in self.readers if r not in taken]
-        return taken
-
-    def leave(self, viewer: object) -> list[Reading]:
-        """Return those who wait for rows once as this viewer; they wait no more."""
-        leaving = [r for r in self.readers if r.viewer is viewer]
-        self.readers = [r for r in self.readers if r.viewer is not viewer]
-        self._look_at(self)
-        return leaving
-
-    def fail_readers(self, problem: Exception) -> None:
-        """Tell all who wait for its rows once why they do not get them."""
-        for reading in self.readers:
-            reading.request.fail(problem)
-        self.readers.clear()
-        self._look_at(self)

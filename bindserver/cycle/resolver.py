@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bindserver.bindings import permissions
-from bindserver.bindings.binding import Binding
+from bindserver.bindings.binding import Binding, named_user
 from bindserver.bindings.registry import BindingClass
 from bindserver.cycle.asking import Asker, Evaluated
 from bindserver.cycle.callers import context_of
@@ -15,9 +15,20 @@ from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.owners import Owner, owner_of
 from bindserver.cycle.view_store import ViewStore
-from bindserver.cycle.viewers import Viewer
+from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.engine.changes import Position
 from bindserver.queries.rows import Form
+
+NOBODY = Caller()
+"""One for all who ask without a name, and of whom nothing else is known."""
+
+
+def _caller_of(instance: Binding[Any]) -> Caller:
+    """Return who a binding is for."""
+    user = named_user(instance)
+    if user is None and instance.auth is None:
+        return NOBODY
+    return Caller(user=user, auth=instance.auth)
 
 
 class Resolver:
@@ -75,10 +86,11 @@ class Resolver:
         owner: Owner | None,
         trusted: bool,
     ) -> Viewer:
-        viewers, caller = self._store.viewers, Caller(user=instance.user, auth=instance.auth)
+        viewers, caller = self._store.viewers, _caller_of(instance)
         # An instance with attributes of its own stands for itself alone.
         origin = None if instance.is_plain() else instance
-        key = (type(instance), context_of(instance, caller), form, trusted, origin)
+        context = context_of(instance, caller)
+        key = ViewerKey(type(instance), context, form, trusted, origin)
         viewer = viewers.get(key)
         if viewer is not None:
             self._store.room.demand_for(viewer.live, owner)
@@ -88,12 +100,8 @@ class Resolver:
             live = self._view_of(asked, owner)
             viewer = Viewer(
                 key=key,
-                binding=type(instance),
                 caller=caller,
-                params=dict(params),
-                origin=origin,
-                form=form,
-                trusted=trusted,
+                given=tuple(params.items()),
                 live=live,
                 reads=asked.reads,
                 own=asked.own,
@@ -131,7 +139,7 @@ class Resolver:
         """
         store, query = self._store, asked.query
         live = store.get(query.identity)
-        if live is not None and store.viewers.of(live) - {viewer} and live.query.part():
+        if live is not None and store.viewers.has_others(live, viewer) and live.query.part():
             store.rename(live, query.identity)
             live = None
         if live is None:
@@ -175,7 +183,7 @@ class Resolver:
             return False
         if store.get(query.identity) is not None or not live.may_adopt(query):
             return False
-        others = store.viewers.of(live) - asked.keys()
+        others = [viewer for viewer in store.viewers.of(live) if viewer not in asked]
         if any(viewer.is_served() for viewer in others):
             return False
         for viewer in others:
@@ -199,7 +207,7 @@ class Resolver:
             viewers.put(viewer)
             self._see_distance(viewer)
         store.adopt(live, asked.query)
-        if viewers.of(live) - {viewer}:
+        if viewers.has_others(live, viewer):
             asked.query.share()
         if live is old:
             return False
@@ -219,9 +227,9 @@ class Resolver:
             Refusal: the caller may not have it.
         """
         old = self._store.viewers.viewer_of(ref)
-        if old is None or old.origin is not None:
+        if old is None or old.key.origin is not None:
             return None
-        new, _ = self.resolve(old.binding, caller, old.params, position, trusted=old.trusted)
+        new, _ = self.resolve(old.binding, caller, old.params(), position, trusted=old.key.trusted)
         if new is old:
             return None
         if new.live is old.live:

@@ -187,7 +187,7 @@ class Serving:
             known = store.viewers.viewer_of(ref)
             if known is None:
                 raise
-            code = self._refusal(problem, known.binding, known.params).code
+            code = self._refusal(problem, known.binding, known.params()).code
         else:
             if moved is not None:
                 move(self._context, [ref], moved.live, waiting)

@@ -53,7 +53,7 @@ class Ticks:
         pulse, tick = live.query.pulse, live.tick
         if pulse is None:
             return what
-        waits = bool(live.openings or live.readers)
+        waits = live.is_awaited
         if not what and tick.at > self._began and not waits:
             return what
         with guarded(self._alias):

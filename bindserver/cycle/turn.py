@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Collection, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from bindserver.cycle.advance import Advance
 from bindserver.cycle.answers import cursor_of, delta_frames, give_rows, sync_frames
 from bindserver.cycle.audits import Audits
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
-from bindserver.cycle.inbox import Request, SessionRequest
+from bindserver.cycle.inbox import Request
 from bindserver.cycle.live_view import LiveView, ViewState
 from bindserver.cycle.load_messages import Audited, Loaded, Result
 from bindserver.cycle.loads import Loads
@@ -25,13 +25,16 @@ from bindserver.engine.frames import Frame, round_page_size
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import Overtaken
 
+RESULTS = frozenset({Loaded, Audited})
+"""What the loader hands in; all else is asked for."""
+
 
 class _Todo(NamedTuple):
     """What lies in the inbox, by kind, in order."""
 
     loads: list[Loaded]
     audits: list[Audited]
-    requests: list[Request]
+    requests: Sequence[Request]
 
 
 class Turn:
@@ -140,7 +143,7 @@ class Turn:
         if not self._context.source.watches(live.tables):
             self.unanswered |= live.state is ViewState.READY
             return
-        if not (live.openings or live.readers):
+        if not live.is_awaited:
             return
         give_rows(live, self._context.source.proves, asked_before=asked_before)
         for opening in live.take_openings(asked_before=asked_before):
@@ -163,14 +166,10 @@ class Turn:
 def _parted(items: Sequence[Request | Result]) -> _Todo:
     """Return what is to be done by kind. All who wait for later turns are among it: there is no
     time for more than a look at each."""
-    # Most are sessions', and what something is costs less to ask than what it is not.
-    requests = [
-        item
-        for item in items
-        if isinstance(item, SessionRequest) or not isinstance(item, (Loaded, Audited))
-    ]
-    if len(requests) == len(items):
-        return _Todo([], [], requests)
-    loads = [item for item in items if isinstance(item, Loaded)]
-    audits = [item for item in items if isinstance(item, Audited)]
+    if RESULTS.isdisjoint(set(map(type, items))):
+        return _Todo([], [], cast(Sequence[Request], items))
+    requests = cast(Sequence[Request], [item for item in items if type(item) not in RESULTS])
+    results = [item for item in items if type(item) in RESULTS]
+    loads = [item for item in results if isinstance(item, Loaded)]
+    audits = [item for item in results if isinstance(item, Audited)]
     return _Todo(loads, audits, requests)

@@ -62,7 +62,8 @@ class ViewStore:
         self.lanes = Lanes()
         self.auditor = Auditor(self.views)
         self.viewers = ViewerStore(self.columns)
-        self._views: dict[str, LiveView] = {}
+        self._look_at = self.routing.look_at  # one for all views, each of which keeps it
+        self._views: dict[bytes, LiveView] = {}
         self.room = Room(alias, self._holders, self._idle, self._drop)
 
     def views(self) -> list[LiveView]:
@@ -71,7 +72,7 @@ class ViewStore:
 
     # Views come and go.
 
-    def get(self, identity: str) -> LiveView | None:
+    def get(self, identity: bytes) -> LiveView | None:
         """Return the view of a query, by its identity."""
         return self._views.get(identity)
 
@@ -88,16 +89,15 @@ class ViewStore:
             binding,
             self.secret,
             self.routing.shape_of(query),
-            self.routing.look_at,
+            self._look_at,
             self.figures.of(binding.event or type(binding).__name__),
             self._fallbacks,
         )
-        self.viewers.open(live)
         self.room.open(live, owner)
         self.routing.add(live)
         return live
 
-    def rename(self, live: LiveView, before: str) -> None:
+    def rename(self, live: LiveView, before: bytes) -> None:
         """Know a view by the identity that its query has now, in place of the one before."""
         del self._views[before]
         self._views[live.query.identity] = live

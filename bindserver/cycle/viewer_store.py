@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+from collections.abc import Collection, Iterable
 
 from bindserver.capture.reading import ReadColumns
 from bindserver.cycle.dependents import Dependents, LedTo
 from bindserver.cycle.distant import Distant
-from bindserver.cycle.few import Few
+from bindserver.cycle.few import FewBy
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.owners import Owner
@@ -30,7 +30,7 @@ class ViewerStore:
         self._columns = columns
         self._viewers: dict[ViewerKey, Viewer] = {}
         self._viewer_of: dict[SubscriptionRef, Viewer] = {}
-        self._led: dict[LiveView, Few[Viewer]] = {}
+        self._led: FewBy[LiveView, Viewer] = FewBy()
         self._dependents: Dependents[Viewer] = Dependents()
         self._distant: Distant[Viewer] = Distant()
         self._unserved: dict[Viewer, None] = {}
@@ -45,27 +45,26 @@ class ViewerStore:
 
     # Views.
 
-    def open(self, live: LiveView) -> None:
-        """Take a view that viewers are to be led to."""
-        self._led[live] = Few()
+    def of(self, live: LiveView) -> Collection[Viewer]:
+        """Return those that are led to a view."""
+        return self._led.of(live)
+
+    def has_others(self, live: LiveView, viewer: Viewer | None) -> bool:
+        """Return whether others than this one are led to a view."""
+        return any(one is not viewer for one in self._led.of(live))
 
     def close(self, live: LiveView) -> None:
         """Forget a view that is dropped."""
-        del self._led[live]
-
-    def of(self, live: LiveView) -> Set[Viewer]:
-        """Return those that are led to a view."""
-        return self._led[live]
+        self._led.drop(live)
 
     def serve(self, live: LiveView) -> bool:
         """Return whether anybody is subscribed to a view."""
-        return any(viewer.refs for viewer in self._led[live])
+        return any(viewer.refs for viewer in self._led.of(live))
 
     def lead(self, viewer: Viewer, live: LiveView) -> None:
         """Have a viewer see a view, in place of the one before."""
-        if (before := self._led.get(viewer.live)) is not None:  # it may be gone
-            before.discard(viewer)
-        self._led[live].add(viewer)
+        self._led.discard(viewer.live, viewer)
+        self._led.add(live, viewer)
         viewer.live = live
 
     # Viewers come and go.
@@ -79,7 +78,7 @@ class ViewerStore:
         """Drop a viewer that serves nobody."""
         if self._viewers.get(viewer.key) is viewer:
             del self._viewers[viewer.key]
-            self._led[viewer.live].discard(viewer)
+            self._led.discard(viewer.live, viewer)
             self._dependents.drop(viewer)
             self._distant.drop(viewer)
             self._unserved.pop(viewer, None)
@@ -144,12 +143,12 @@ class ViewerStore:
 
     def ask_all_again(self, live: LiveView) -> None:
         """Have all asked again who are led to a view."""
-        self.overdue |= dict.fromkeys(self._led[live])
+        self.overdue |= dict.fromkeys(self._led.of(live))
 
     def depend(self, lives: Iterable[LiveView]) -> bool:
         """Return whether a change may have somebody asked again who follows one of some views."""
         return len(self._dependents) > 0 and any(
-            viewer.refs and viewer.depends() for live in lives for viewer in self._led[live]
+            viewer.refs and viewer.depends() for live in lives for viewer in self._led.of(live)
         )
 
     def tables(self) -> set[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass
+from bindserver.cycle.few import FewItems
 from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
@@ -16,8 +17,23 @@ from bindserver.queries.carried import NOTHING, Carried
 from bindserver.queries.reads import Reads
 from bindserver.queries.rows import Form
 
-ViewerKey = tuple[BindingClass, str, Form, bool, Binding[Any] | None]
-"""Binding, context, form, whether it is trusted, and the binding itself if it is one of a kind."""
+
+class ViewerKey(NamedTuple):
+    """What is equal for whoever asks alike.
+
+    Attributes:
+        binding: the class.
+        context: tells who asks, and with which params.
+        form: what rows are read as.
+        trusted: whether permissions are asked elsewhere, or not at all.
+        origin: the binding that was asked, where its class alone does not say what it is.
+    """
+
+    binding: BindingClass
+    context: bytes
+    form: Form
+    trusted: bool
+    origin: Binding[Any] | None
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -26,9 +42,7 @@ class Viewer:
 
     Attributes:
         key: what is equal for whoever asks alike.
-        origin: the binding that was asked, where its class alone does not say what it is.
-        form: what its rows are read as.
-        trusted: whether its permissions are asked elsewhere, or not at all.
+        given: the params, not checked.
         reads: what the binding read to make its queryset; when a row of that changes, or one that
             the view's query carries along, it is asked again.
         own: the rows that say who asks; the same holds for them.
@@ -38,18 +52,23 @@ class Viewer:
     """
 
     key: ViewerKey
-    binding: BindingClass
     caller: Caller
-    params: dict[str, object]
-    origin: Binding[Any] | None = None
-    form: Form
-    trusted: bool = False
+    given: tuple[tuple[str, Any], ...]
     live: LiveView
     reads: Reads
     own: Carried = NOTHING
     asked: Position
     figures: EventFigures = field(default_factory=EventFigures)
-    refs: dict[SubscriptionRef, Owner | None] = field(default_factory=dict)
+    refs: FewItems[SubscriptionRef, Owner | None] = field(default_factory=FewItems)
+
+    def params(self) -> dict[str, Any]:
+        """Return the params as they were given."""
+        return dict(self.given)
+
+    @property
+    def binding(self) -> BindingClass:
+        """The class of the binding."""
+        return self.key.binding
 
     def is_served(self) -> bool:
         """Return whether anybody is subscribed, or waits for rows, as this viewer."""

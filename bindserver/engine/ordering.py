@@ -17,6 +17,9 @@ from bindserver.engine.changes import Key
 Sort = tuple[Any, ...]
 """A row's values of the order columns, its key's last: unique, and ordered as in the database."""
 
+FEW = 16
+"""Of so many rows a look through all of them finds one as soon as a dict does."""
+
 REBUILD_SHARE = 16
 """Past one change in so many rows, sorting anew is cheaper than moving single places."""
 
@@ -38,33 +41,49 @@ class Order(Protocol):
 
 
 class SortedOrder:
-    """Places computed from the rows' own sort values."""
+    """Places computed from the rows' own sort values. Which row has which is kept for many rows
+    alone: most views have few."""
 
-    __slots__ = ("_keys", "_sort_of", "_sorts")
+    __slots__ = ("_kept", "_keys", "_sorts")
 
     def __init__(self) -> None:
         self._sorts: list[Sort] = []
         self._keys: list[Key] = []
-        self._sort_of: dict[Key, Sort] = {}
+        self._kept: dict[Key, Sort] | None = None
+
+    @property
+    def _sort_of(self) -> dict[Key, Sort]:
+        """The sort values of each row."""
+        kept = self._kept
+        return dict(zip(self._keys, self._sorts, strict=True)) if kept is None else kept
+
+    def _sort(self, key: Key) -> Sort | None:
+        """Return a row's sort values; None for no row of these."""
+        if self._kept is not None:
+            return self._kept.get(key)
+        return self._sorts[self._keys.index(key)] if key in self._keys else None
 
     def keys(self) -> Sequence[Key]:
         return self._keys
 
     def rank(self, key: Key) -> Sort:
-        return self._sort_of[key]
+        sort = self._sort(key)
+        if sort is None:
+            raise KeyError(key)
+        return sort
 
     def predecessor(self, key: Key) -> Key | None:
-        index = bisect_left(self._sorts, self._sort_of[key])
+        index = bisect_left(self._sorts, self.rank(key))
         return self._keys[index - 1] if index else None
 
     def follows(self, key: Key, before: Key | None) -> bool:
         """Return whether a row stands just behind another one, or first."""
-        return key in self._sort_of and self.predecessor(key) == before
+        return self._sort(key) is not None and self.predecessor(key) == before
 
     def around(self, key: Key | None) -> tuple[int, int]:
         """Return a row's number and that of the row behind it, where rows are numbered; with None
         what is free before the first row, and else behind the last."""
-        index = 0 if key is None else bisect_left(self._sorts, self._sort_of[key]) + 1
+        index = 0 if key is None else bisect_left(self._sorts, self.rank(key)) + 1
         low = self._sorts[index - 1][0] if index else None
         high = self._sorts[index][0] if index < len(self._sorts) else None
         if low is None:
@@ -78,11 +97,10 @@ class SortedOrder:
             gone: keys that left; unknown ones are passed over.
             fresh: the sort values of rows that were read, new and old.
         """
-        leaving = [key for key in gone if key in self._sort_of]
-        suspects = {
-            key: sort for key, sort in fresh.items() if self._sort_of.get(key, sort) != sort
-        }
-        arriving = {key: sort for key, sort in fresh.items() if key not in self._sort_of}
+        known = self._kept = self._sort_of
+        leaving = [key for key in gone if key in known]
+        suspects = {key: sort for key, sort in fresh.items() if known.get(key, sort) != sort}
+        arriving = {key: sort for key, sort in fresh.items() if key not in known}
         anchors_before = self._anchors(suspects, skipped=set(leaving))
         if len(leaving) + len(suspects) + len(arriving) > len(self._keys) // REBUILD_SHARE:
             self._rebuild(leaving, suspects, arriving)
@@ -92,6 +110,8 @@ class SortedOrder:
             for key, sort in (*suspects.items(), *arriving.items()):
                 self._put_in(key, sort)
         anchors_after = self._anchors(suspects, skipped=set(arriving))
+        if len(self._keys) <= FEW:
+            self._kept = None
         return _moved(anchors_before, anchors_after)
 
     def _take_out(self, key: Key) -> None:
@@ -112,8 +132,9 @@ class SortedOrder:
         self._sort_of.update(suspects)
         self._sort_of.update(arriving)
         pairs = sorted(self._sort_of.items(), key=lambda pair: pair[1])
-        self._keys = [key for key, _ in pairs]
-        self._sorts = [sort for _, sort in pairs]
+        # A list that has grown item by item is longer than what is in it; a copy is not.
+        self._keys = [key for key, _ in pairs].copy()
+        self._sorts = [sort for _, sort in pairs].copy()
 
     def _anchors(
         self, suspects: Collection[Key], skipped: Collection[Key]

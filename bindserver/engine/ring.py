@@ -88,11 +88,6 @@ class Ring:
         del deltas[:past]
         self._deltas = deltas
 
-    def clear(self) -> None:
-        """Let go of all deltas."""
-        self._deltas = ()
-        self._bytes = 0
-
     def since(self, version: int, present: int) -> Sequence[Delta] | None:
         """Return the deltas after `version` up to `present`, None when not all are here."""
         count = present - version

@@ -43,20 +43,31 @@ class View:
             version of theirs is never taken for one of its own.
     """
 
-    __slots__ = ("_first_version", "_order", "_ring", "_texts", "rows", "sortable", "version")
+    __slots__ = (
+        "_is_new",
+        "_order",
+        "_ring",
+        "_ring_bytes",
+        "_texts",
+        "rows",
+        "sortable",
+        "version",
+    )
 
     def __init__(self, *, sortable: bool, ring_bytes: int, first_version: int = 0) -> None:
         self.sortable = sortable
-        self.version = self._first_version = first_version
+        self.version = first_version
+        self._is_new = True
         self.rows: dict[Key, str] = {}
         self._order: SortedOrder | ListedOrder = SortedOrder() if sortable else ListedOrder()
-        self._ring = Ring(ring_bytes)
+        self._ring: Ring | None = None
+        self._ring_bytes = ring_bytes
         self._texts = 0
 
     @property
     def bytes(self) -> int:
         """About how many bytes its rows' texts and its recent history take in memory."""
-        return self._texts + self._ring.bytes
+        return self._texts if self._ring is None else self._texts + self._ring.bytes
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -82,10 +93,10 @@ class View:
         gone = [key for key in self.rows if key not in fresh]
         if self.sortable and not _rises([row.sort for row in fresh.values()]):
             self._be_listed()
-        is_first = self.version == self._first_version
+        is_first = self._is_new
         delta = self.step(fresh=fresh, gone=gone, listed=list(fresh))
         if is_first:
-            self._ring.clear()  # whoever has nothing yet is sent all rows
+            self._ring = None  # whoever has nothing yet is sent all rows
         return delta
 
     def step(
@@ -122,11 +133,14 @@ class View:
         if not deletes and not touched:
             return None
         self.version += 1
+        self._is_new = False
         delta = Delta(
             version=self.version,
             deletes=deletes,
             puts=self._puts(touched, created=created, placed=created | moved),
         )
+        if self._ring is None:  # most views have no history
+            self._ring = Ring(self._ring_bytes)
         self._ring.add(delta)
         return delta
 
@@ -156,7 +170,7 @@ class View:
 
     def since(self, version: int) -> Delta | None:
         """Return the net change since `version`, possibly empty; None when the ring has lost it."""
-        history = self._ring.since(version, self.version)
+        history = self._history(version)
         if history is None:
             return None
         net = net_of(history)
@@ -166,9 +180,15 @@ class View:
             puts=self._puts(net.touched, created=net.created, placed=net.placed),
         )
 
+    def _history(self, version: int) -> Sequence[Delta] | None:
+        """Return the deltas since `version`; None when the ring has lost some."""
+        if self._ring is None:
+            return () if version == self.version else None
+        return self._ring.since(version, self.version)
+
     def touched_since(self, version: int) -> set[Key] | None:
         """Return the keys that deltas since `version` name; None when the ring has lost some."""
-        history = self._ring.since(version, self.version)
+        history = self._history(version)
         if history is None:
             return None
         return {key for delta in history for key in delta.keys()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
@@ -74,14 +74,21 @@ def _settled(queryset: QuerySet[Any], alias: str) -> Any:
     return IdentityEncoder(alias).queryset(in_order, "a queryset")
 
 
-def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:
+def located(
+    binding: Binding[Any], alias: str, filters: Mapping[str, Any] | None = None
+) -> QuerySet[Any]:
     """Return the binding's queryset with its conditions, on its database; reading it leaves what
     the binding's class has as it is.
+
+    Args:
+        binding: the binding.
+        alias: the database.
+        filters: what the binding's `filters` say, if they have been asked already.
 
     Raises:
         BindingError: it, or what it prefetches, is to be read from another one.
     """
-    queryset = conditioned(binding)
+    queryset = conditioned(binding, filters)
     other = elsewhere(queryset, binding.using)
     if other is not None:
         raise BindingError(
@@ -91,14 +98,16 @@ def located(binding: Binding[Any], alias: str) -> QuerySet[Any]:
     return untouched(queryset.using(alias))
 
 
-def conditioned(binding: Binding[Any]) -> QuerySet[Any]:
-    """Return the binding's queryset with its filters, excludes and `get_q`."""
+def conditioned(binding: Binding[Any], filters: Mapping[str, Any] | None = None) -> QuerySet[Any]:
+    """Return the binding's queryset with its filters, which may be known already, its excludes and
+    `get_q`."""
     queryset: QuerySet[Any] = binding.get_queryset()
     if problem := why_no_rows(queryset):
         raise BindingError(f"{type(binding).__name__}.get_queryset() returns {problem}.")
     if problem := why_not_combined(queryset):
         raise BindingError(f"{type(binding).__name__}.get_queryset(): {problem}.")
-    filters, excludes = binding.conditions("filters"), binding.conditions("excludes")
+    filters = binding.conditions("filters") if filters is None else filters
+    excludes = binding.conditions("excludes")
     condition = binding.get_q()
     if filters:
         queryset = queryset.filter(**filters)

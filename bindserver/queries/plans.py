@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
@@ -13,11 +13,12 @@ from bindserver.bindings.columns import has_dicts
 from bindserver.bindings.refreshing import refresh_of
 from bindserver.queries.behind import tables_behind
 from bindserver.queries.compiler import located
+from bindserver.queries.declared import DeclaredPlans, declared_of, says_by_filters
 from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.plan import Plan, most_of
 from bindserver.queries.rows import Form
 from bindserver.queries.slots import Slot
-from bindserver.queries.trees import Constant, Tree, tree_of
+from bindserver.queries.trees import Constant, tree_of
 from bindserver.queries.windows import cut_of
 from bindserver.user_code import Surroundings
 
@@ -49,6 +50,7 @@ class Plans:
     def __init__(self) -> None:
         self._places: OrderedDict[Hashable, tuple[int, ...]] = OrderedDict()
         self._known: OrderedDict[Hashable, Known] = OrderedDict()
+        self._declared = DeclaredPlans(KEPT)
         self._around: Surroundings | None = None
         self._around_told: str | None = None
 
@@ -61,30 +63,60 @@ class Plans:
             BindingError: they cannot be read.
             InvalidParams: the params are for other rows than there can be.
         """
+        filters = binding.conditions("filters") if says_by_filters(binding) else None
+        declared = None if filters is None else declared_of(binding, filters)
+        said = None if declared is None else self._said(binding, form)
+        if declared is None or said is None:
+            return self._by_tree(binding, form, filters)[:2]
+        found = self._declared.find(said, declared)
+        if found is not None:
+            return found
+        plan, slot, is_kept = self._by_tree(binding, form, filters)
+        if is_kept:
+
+            def make(others: Mapping[str, Any]) -> Plan:
+                alias = alias_of(binding)
+                return Plan(binding, form, located(binding, alias, others), alias)
+
+            self._declared.prove(said, declared, (plan, slot), make)
+        return plan, slot
+
+    def _by_tree(
+        self, binding: Binding[Any], form: Form, filters: Mapping[str, Any] | None
+    ) -> tuple[Plan, Slot, bool]:
+        """Return the plan and the slot as the queryset's tree tells them, and whether the plan is
+        kept.
+
+        Args:
+            binding: the binding.
+            form: what its rows are read as.
+            filters: what its `filters` say, if they have been asked already.
+        """
         alias = alias_of(binding)
-        queryset = located(binding, alias)
-        tree, said = self._told(binding, form, queryset)
+        queryset = located(binding, alias, filters)
+        said = None if has_dicts(queryset) else self._said(binding, form)
+        tree = None if said is None else tree_of(queryset, binding.ordering)
         if tree is None:
             plan = Plan(binding, form, queryset, alias)
-            return plan, plan.slot
+            return plan, plan.slot, False
         structure: Hashable = (said, tree.structure)
         if (known := self._find(structure, tree.constants)) is not None:
-            return known.plan, tuple([tree.constants[at].value for at in known.places])
+            slot = tuple([tree.constants[at].value for at in known.places])
+            return known.plan, slot, True
         plan = Plan(binding, form, queryset, alias)
-        self._keep(plan, queryset, structure, tree.constants)
-        return plan, plan.slot
+        is_kept = self._keep(plan, queryset, structure, tree.constants)
+        return plan, plan.slot, is_kept
 
-    def _told(
-        self, binding: Binding[Any], form: Form, queryset: QuerySet[Any]
-    ) -> tuple[Tree | None, Hashable]:
-        """Return a queryset's tree, and what a binding says of its rows beside it."""
-        if not binding.is_plain() or binding.aggregate is not None or has_dicts(queryset):
-            return None, None
+    def _said(self, binding: Binding[Any], form: Form) -> Hashable | None:
+        """Return what a binding says of its rows beside its queryset; None where class and context
+        do not say all of it."""
+        if not binding.is_plain() or binding.aggregate is not None:
+            return None
         around = self._told_around(Surroundings.now())
         if around is None:
-            return None, None
+            return None
         most = most_of(binding)
-        said = (
+        return (
             type(binding),
             form,
             most,
@@ -93,7 +125,6 @@ class Plans:
             tables_behind(binding),
             around,
         )
-        return tree_of(queryset, binding.ordering), said
 
     def _told_around(self, around: Surroundings) -> str | None:
         """Return what is equal for equal surroundings; None where that cannot be told."""
@@ -123,19 +154,21 @@ class Plans:
         queryset: QuerySet[Any],
         structure: Hashable,
         constants: Sequence[Constant],
-    ) -> None:
+    ) -> bool:
+        """Keep a plan, if it may be another query's too; return whether it may."""
         if not plan.is_own or plan.unshared:
-            return
+            return False
         places = _places_of(plan, constants)
         told = None if places is None else _fixed(constants, places)
         if places is None or told is None:
-            return
+            return False
         self._places[structure] = places
         self._known[structure, places, told] = Known(plan, places, queryset)
         if len(self._known) > KEPT:
             self._known.popitem(last=False)
         if len(self._places) > KEPT:
             self._places.popitem(last=False)
+        return True
 
 
 def _places_of(plan: Plan, constants: Sequence[Constant]) -> tuple[int, ...] | None:

@@ -20,7 +20,7 @@ from bindserver.queries.behind import NOTHING_BEHIND, Behind
 from bindserver.queries.carried import carried
 from bindserver.queries.columns import Columns
 from bindserver.queries.dependencies import Paths
-from bindserver.queries.identity import IdentityEncoder, digest
+from bindserver.queries.identity import IdentityEncoder, digest, short_digest
 from bindserver.queries.plan import reach
 from bindserver.queries.plans import Plans
 from bindserver.queries.read_columns import columns_read
@@ -105,7 +105,7 @@ class Query:
         cut = self.plan.cut
         window = None if cut is None else [cut.start, cut.length]
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, window]
-        self.identity = digest([self.representation.family, *asked])
+        self.identity = short_digest([self.representation.family, *asked])
         self.fingerprint = digest([self.representation.look, *asked])[:16]
 
     # What it has from its plan, and from what renders its rows.
@@ -261,7 +261,7 @@ class Query:
         the one that told who it is; return whether that is so."""
         if not self._has_strayed():
             return False
-        self.identity = digest([self.identity, secrets.token_hex(12)])
+        self.identity = short_digest([self.identity.hex(), secrets.token_hex(12)])
         return True
 
     def _has_strayed(self) -> bool:

@@ -315,11 +315,11 @@ def test_an_asker_who_went_away_does_not_hinder_the_word_that_the_database_is_lo
     store = ViewStore("default", b"secret")
     binding: Binding[Any] = ProductBinding()
     live = LiveView(Query(binding), binding, b"secret")
-    store._views["x"] = live
+    store._views[b"x"] = live
     gone, waiting = (
         SnapshotRequest(binding=ProductBinding, caller=Caller(), params={}) for _ in range(2)
     )
-    live.readers += [Reading(gone, live.position), Reading(waiting, live.position)]
+    live.await_rows([Reading(gone, live.position), Reading(waiting, live.position)])
     gone.answer.cancel()
     late: SnapshotRequest = SnapshotRequest(binding=ProductBinding, caller=Caller(), params={})
     late.answer.cancel()
@@ -380,7 +380,7 @@ def test_nobody_is_told_that_they_have_all_of_a_state_which_a_lost_database_brok
     live.state = ViewState.READY
     listener: Any = object()
     live.audience.add(SubscriptionRef(listener, 1))
-    cycle._store._views["x"] = live
+    cycle._store._views[b"x"] = live
     behind: list[frozenset[Any]] = []
 
     def break_off(turn: Turn, *_: Any) -> bool:

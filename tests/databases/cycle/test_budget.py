@@ -249,7 +249,7 @@ class TestAllViewsTogether:
 def large_ones(turning: Turning) -> dict[int, LiveView]:
     """Return the large views by their numbers."""
     viewers = [viewer for viewer in turning.store.viewers.all() if viewer.binding is Large]
-    return {int(str(viewer.params["category"])): viewer.live for viewer in viewers}
+    return {int(str(viewer.params()["category"])): viewer.live for viewer in viewers}
 
 
 @pytest.mark.usefixtures("large")

@@ -19,8 +19,8 @@ from bindserver import Binding
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import open_connection
 from bindserver.exceptions import BindingError
+from bindserver.queries import compiler, reading
 from bindserver.queries import plans as room
-from bindserver.queries import reading
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.identity import compile_query
 from bindserver.queries.plans import Plans
@@ -372,6 +372,139 @@ def test_threads_that_read_by_one_plan_take_no_joins_from_one_another() -> None:
     finally:
         sys.setswitchinterval(usual)
     assert compiled == {expected, expected.replace('"category_id" = 1 ', '"category_id" = 2 ')}
+
+
+class Several(Binding[Product]):
+    """Rows by several filters, each of which somebody gives."""
+
+    model = Product
+    event = "plans_several"
+    fields: ClassVar[Any] = ["id", "name"]
+    asked: ClassVar[int] = 0
+    params = {"given": serializers.JSONField()}
+
+    def filters(self) -> dict[str, Any]:
+        type(self).asked += 1
+        return dict(self.params["given"])
+
+
+def by_filters(plans: Plans | None, **given: Any) -> Query:
+    """Return the query of a binding that filters by what is given."""
+    return Query(Several(params={"given": given}), plans=plans)
+
+
+def built(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Return a list that grows with each queryset that is asked for a plan."""
+    found: list[object] = []
+    located = compiler.located
+
+    def seen(*asked: Any) -> Any:
+        found.append(asked)
+        return located(*asked)
+
+    monkeypatch.setattr(room, "located", seen)
+    return found
+
+
+def test_no_queryset_is_built_for_filters_of_names_and_types_that_are_proved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plans, querysets = Plans(), built(monkeypatch)
+    first = by_filters(plans, category=1, stock=4)
+    assert len(querysets) == 2  # its own, and the probe's
+    other = by_filters(plans, category=7, stock=5)
+    assert len(querysets) == 2
+    assert other.plan is first.plan
+    assert told(other) == told(by_filters(None, category=7, stock=5))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [{"category": 1, "stock": 1}, {"category": 1, "stock": 2}, {"category": 2, "stock": 1}],
+        [{"category": 1, "stock__gte": 1}, {"category": 2, "stock__gte": 1}, {"category": 2}],
+        [{"category": 1, "stock__gte": 1}, {"category": 1, "stock__gte": 2}],
+        [{"category": 1}, {"category": True}, {"category": "1"}, {"category": None}],
+        [{"category": 1}, {"category": 2**63}, {"category": 2**62}, {"category": 1.0}],
+        [{"active": True}, {"active": False}, {"active": 1}, {"active": 0}],
+        [{"category": 1, "tags": 2}, {"category": 2, "tags": 1}, {"tags": 1, "category": 1}],
+        [{"pk": 1, "category__in": [1]}, {"pk": 2, "category__in": [1, 2]}],
+        [{"name": "a", "category": 3}, {"name": "b", "category": 3}, {"name": "b", "category": 4}],
+        [{"stock": 30_001, "category": 30_002}, {"stock": 30_003, "category": 30_001}],
+        [{}, {"category": 1}],
+    ],
+)
+def test_filters_that_were_proved_say_what_their_queryset_says(given: list[Any]) -> None:
+    plans = Plans()
+    for _ in range(2):
+        for filters in (*given, *reversed(given)):
+            try:
+                alone = told(by_filters(None, **filters))
+            except Exception as problem:
+                with pytest.raises(type(problem)):
+                    by_filters(plans, **filters)
+            else:
+                assert told(by_filters(plans, **filters)) == alone
+
+
+def test_equal_values_are_proved_to_be_of_their_own_filters() -> None:
+    plans = Plans()
+    by_filters(plans, category=1, stock=1)
+    slots = [by_filters(plans, category=a, stock=b).slot for a, b in ((1, 2), (2, 1))]
+    assert slots == [by_filters(None, category=a, stock=b).slot for a, b in ((1, 2), (2, 1))]
+    assert slots[0] != slots[1]
+
+
+def test_a_binding_is_asked_for_its_filters_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    plans = Plans()
+    for filters in ({"category": 1}, {"category": 2}, {"category__in": [1]}, {"price": 1.5}):
+        monkeypatch.setattr(Several, "asked", 0)
+        by_filters(plans, **filters)
+        assert Several.asked == 1
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        {"get_queryset": lambda self: Product.objects.exclude(stock=self.params["given"]["stock"])},
+        {"get_q": lambda self: Q(stock__lt=self.params["given"]["stock"])},
+        {"excludes": property(lambda self: {"stock": self.params["given"]["stock"]})},
+        {
+            "queryset": property(
+                lambda self: Product.objects.exclude(pk=self.params["given"]["stock"])
+            )
+        },
+        {
+            "ordering": property(
+                lambda self: ["name" if self.params["given"]["stock"] < 2 else "pk"]
+            )
+        },
+        {"limit": property(lambda self: self.params["given"]["stock"])},
+        {"max_rows": property(lambda self: self.params["given"]["stock"])},
+    ],
+)
+def test_what_else_a_binding_says_counts_beside_its_filters(code: dict[str, Any]) -> None:
+    kind = type("Coded", (Several,), {**code, "__module__": __name__})
+    plans = Plans()
+    for stock in (1, 2, 3, 1):
+        asked_for = {"params": {"given": {"stock": stock}}}
+        known, alone = Query(kind(**asked_for), plans=plans), Query(kind(**asked_for))
+        assert (known.slot, known.max_rows, known.plan.cut) == (
+            alone.slot, alone.max_rows, alone.plan.cut,
+        )  # fmt: skip
+        assert told(known)["sql"] == told(alone)["sql"]
+
+
+def test_each_query_of_proved_filters_reads_its_own_rows() -> None:
+    for n in (1, 2):
+        Category.objects.create(pk=n, name=f"c{n}")
+    for n in range(1, 9):
+        Product.objects.create(pk=n, name=f"p{n}", category_id=1 + n % 2, stock=n % 3)
+    plans = Plans()
+    for category, stock in ((1, 1), (1, 2), (2, 1), (2, 2)):
+        query = by_filters(plans, category=category, stock=stock)
+        expected = Product.objects.filter(category=category, stock=stock).order_by("pk")
+        assert list(reading.load(query, Recorder(), Pacer(10)).keys) == [p.pk for p in expected]
 
 
 keep_out(globals())

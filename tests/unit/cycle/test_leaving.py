@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.test import override_settings
 
 from bindserver.cycle.inbox import Caller, SnapshotRequest
@@ -43,7 +41,7 @@ def test_a_first_load_that_nobody_waits_for_any_more_is_dropped(sqlite_turning: 
     sqlite_turning.ask(again)
     sqlite_turning.turn()
     assert list(again.answer.result(timeout=0).rows) == [1, 2]
-    assert live.readers == []
+    assert not live.readers
 
 
 @override_settings(BINDSERVER={"SYNC_ROWS": 1})
@@ -59,6 +57,5 @@ def test_who_comes_and_leaves_is_not_gathered(sqlite_turning: Turning) -> None:
         [live] = sqlite_turning.views()
         assert [reading.request for reading in live.readers] == requests[-1:]
         sqlite_turning.store.evict()
-        left: list[Any] = live.readers
-        assert left == []
+        assert not live.readers
     sqlite_turning.take_one(sqlite_turning.next_load())
