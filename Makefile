@@ -120,7 +120,7 @@ $(VENV)/.run-mysql: pyproject.toml | $(BIN)/python
 $(VENV)/.fast: pyproject.toml | $(BIN)/python
 	@echo "Installing linters and what tests need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,daphne,metrics,tracing]" --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,daphne,metrics,tracing,fast]" --group dev
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.fast .make/mariadb
