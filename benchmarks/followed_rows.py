@@ -130,10 +130,10 @@ def run(place: Place, seconds: float, rounds: int, hidden: Path) -> None:
                     found[event][encoder].append(figures)
     for event, by_encoder in found.items():
         told = []
-        for encoder, figures in by_encoder.items():
-            rate = statistics.median(rate for rate, _ in figures)
-            cost = statistics.median(cost for _, cost in figures)
-            told.append(f"{encoder} {rate:.0f} rows/s at {cost:.1f} µs")
+        for encoder, some in by_encoder.items():
+            rows = statistics.median(rate for rate, _ in some)
+            each = statistics.median(cost for _, cost in some)
+            told.append(f"{encoder} {rows:.0f} rows/s at {each:.1f} µs")
         print(f"{event}: {'; '.join(told)}")
 
 
