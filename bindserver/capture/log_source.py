@@ -66,7 +66,7 @@ class LogSource:
         self._compare_at = float("inf")
         self._compares = False
         self._notices: Notices | None = None
-        self._moved_at = float("-inf")
+        self._moved_at = self._rests_until = float("-inf")
 
     def prepare(self, tables: Collection[str], columns: ReadColumns | None = None) -> None:
         """Reinstall triggers that a migration took away, and watch tables and columns found
@@ -204,7 +204,7 @@ class LogSource:
 
     def pause(self, *, quiet: bool) -> float:
         now, often = time.monotonic(), float(conf.LOG_POLL_SECONDS)
-        if (rest := self._moved_at + often - now) > 0:
+        if (rest := self._rests_until - now) > 0:
             return rest
         if self._notices is not None and self._notices.heard():
             return min(NOTIFIED_SECONDS, self._notices.again())
@@ -217,11 +217,12 @@ class LogSource:
             self._notices.close()
 
     def moved(self) -> bool:
-        if time.monotonic() < self._moved_at + conf.LOG_POLL_SECONDS:
+        if time.monotonic() < self._rests_until:
             return False  # a turn has just begun for this: many commits are followed together
         if not self._has_moved():
             return False
         self._moved_at = time.monotonic()
+        self._rests_until = self._moved_at + conf.LOG_POLL_SECONDS / 2
         return True
 
     def _has_moved(self) -> bool:
