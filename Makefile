@@ -11,6 +11,7 @@ DATABASE ?= sqlite
 SEED ?=
 CELLS ?=
 APPS ?=
+PEERS ?=
 UPGRADE ?=
 JOBS ?= 3
 AT_ONCE = -n $(call quoted,$(JOBS)) --dist loadfile --no-loadscope-reorder
@@ -26,7 +27,7 @@ quoted = '$(subst ','\'',$(1))'
 PYTEST = env -u DATABASE_URL -u DEBUG -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help run test needs fast style quick-tests lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers soak lock format clean
+.PHONY: help run test needs fast style quick-tests lint unit-tests python-tests js-tests browser-tests oracle differential matrix strangers soak bench lock format clean
 
 help: ## Show what there is
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -87,6 +88,9 @@ strangers: $(VENV)/.fast ## Make foreign apps live on DATABASE, and compare ever
 	@$(BIN)/python -m tests.strangers --database $(call quoted,$(DATABASE)) $(foreach app,$(APPS),$(call quoted,$(app)))
 	@STRANGERS=1 STRANGERS_DATABASE=$(call quoted,$(DATABASE)) $(BIN)/python -m pytest tests/strangers/test_strangers.py
 
+bench: $(VENV)/.fast .bench/.done ## Measure how fast one server tells 1,000 clients, beside others; PEERS names some. Draws bench.svg
+	$(BIN)/python -m benchmarks.peers $(foreach peer,$(PEERS),$(call quoted,$(peer))) --plot bench.svg
+
 lock: ## Pin what the image installs, with hashes; UPGRADE=1 takes the newest of all
 	@PYTHON=$(call quoted,$(PYTHON)) UPGRADE=$(call quoted,$(UPGRADE)) sh deploy/lock.sh
 
@@ -95,7 +99,7 @@ format: $(VENV)/.fast ## Put Python code in order
 	$(BIN)/ruff format .
 
 clean: ## Remove what was installed and made
-	rm -rf $(VENV) .make .matrix .strangers client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
+	rm -rf $(VENV) .make .matrix .strangers .bench benchmarks/peers/programs/node_modules client-js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -120,7 +124,7 @@ $(VENV)/.run-mysql: pyproject.toml | $(BIN)/python
 $(VENV)/.fast: pyproject.toml | $(BIN)/python
 	@echo "Installing linters and what tests need ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,daphne,metrics,tracing]" --group dev
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[server,redis,postgresql,daphne,metrics,tracing,fast]" --group dev
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.fast .make/mariadb
@@ -131,6 +135,16 @@ $(VENV)/.dev: $(VENV)/.fast .make/mariadb
 client-js/node_modules/.done: client-js/package.json client-js/package-lock.json
 	@sh scripts/need.sh npm "nodejs npm" "Node.js 20 or newer, with npm"
 	cd client-js && npm ci --no-audit --no-fund --silent
+	@touch $@
+
+.bench/.done: benchmarks/peers/programs/requirements.txt benchmarks/peers/programs/package.json
+	@sh scripts/need.sh npm "nodejs npm" "Node.js 20 or newer, with npm"
+	@sh scripts/need.sh cc gcc "a C compiler"
+	@echo "Installing what benchmarks compare with ..."
+	@$(call quoted,$(PYTHON)) -m venv .bench/venv
+	@.bench/venv/bin/python -m pip install --quiet --disable-pip-version-check -r benchmarks/peers/programs/requirements.txt
+	cd benchmarks/peers/programs && npm install --no-audit --no-fund --no-package-lock --silent
+	@sh benchmarks/peers/programs/nchan.sh .bench/nchan
 	@touch $@
 
 .make/redis:

@@ -20,7 +20,7 @@ compile() {
         --custom-compile-command "make lock" ${UPGRADE:+--upgrade} ${index:+--default-index "$index"} "$@" >/dev/null
 }
 
-compile pyproject.toml --extra server --extra redis --extra postgresql --extra metrics \
+compile pyproject.toml --extra server --extra redis --extra postgresql --extra metrics --extra fast \
     --output-file deploy/requirements.txt
 "$python" - > "$work/build.in" <<'END'
 import pathlib, tomllib

@@ -85,7 +85,7 @@ def interpreter(version: str) -> str | None:
 def prepare(cell: Cell, python: str, log: Path) -> bool:
     """Make a cell's environment, or bring it up to date."""
     pip = [str(cell.venv / "bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
-    extras = ".[server,redis,postgresql,mysql,daphne,metrics,tracing]"
+    extras = ".[server,redis,postgresql,mysql,daphne,metrics,tracing,fast]"
     what = [f"django~={cell.django}.0", "-e", extras, "--group", "dev"]
     steps = [[*pip, "install", "--upgrade", "pip>=25.1"], [*pip, "install", *what]]
     if not (cell.venv / "bin/python").exists():

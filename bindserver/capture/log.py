@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.mysql.log import MySQLLog
+from bindserver.capture.notices import Notices
 from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.sqlite.log import SQLiteLog
@@ -133,6 +134,13 @@ class Log(Protocol):
 
     def moved(self, mark: object) -> bool:
         """Return whether anything may have been logged since `commit_mark` returned `mark`."""
+
+    def notices(self, ring: Callable[[], None]) -> Notices | None:
+        """Return what tells of commits, if anything can.
+
+        Args:
+            ring: called, from any thread, when a commit is to be looked for.
+        """
 
 
 LOGS: dict[str, Callable[[BaseDatabaseWrapper], Log]] = {

@@ -10,8 +10,8 @@ from dataclasses import replace
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import Log
+from bindserver.capture.notices import Notices
 from bindserver.capture.plans import LogSize
-from bindserver.capture.postgresql.listening import Notices
 from bindserver.capture.reading import ReadColumns
 from bindserver.capture.tables import Columns, Tracked, tracked, untold, untold_columns
 from bindserver.conf import conf
@@ -27,7 +27,13 @@ SCHEMA_SECONDS = 1.0
 """How often to look whether the schema was changed, while nobody writes."""
 
 NOTIFIED_SECONDS = 1.0
-"""How often to look at the log where the database tells of each commit."""
+"""How often to look at the log where each commit is told of."""
+
+QUICK_SECONDS = 0.2
+"""How long after a commit it is looked for the next one more often: writes come together."""
+
+QUICK_LOOKS = 5
+"""How much more often."""
 
 BUSY_SECONDS = 5.0
 """How long to wait before triggers are tried again on a table that somebody has locked."""
@@ -60,6 +66,7 @@ class LogSource:
         self._compare_at = float("inf")
         self._compares = False
         self._notices: Notices | None = None
+        self._moved_at = self._rests_until = float("-inf")
 
     def prepare(self, tables: Collection[str], columns: ReadColumns | None = None) -> None:
         """Reinstall triggers that a migration took away, and watch tables and columns found
@@ -193,13 +200,16 @@ class LogSource:
         """Nothing: the log has seen them."""
 
     def listen(self, ring: Callable[[], None]) -> None:
-        if self._connection.vendor == "postgresql":
-            self._notices = Notices(self._connection, ring)
+        self._notices = self._log.notices(ring)
 
     def pause(self, *, quiet: bool) -> float:
+        now, often = time.monotonic(), float(conf.LOG_POLL_SECONDS)
+        if (rest := self._rests_until - now) > 0:
+            return rest
         if self._notices is not None and self._notices.heard():
-            return NOTIFIED_SECONDS
-        often: float = conf.LOG_POLL_SECONDS
+            return min(NOTIFIED_SECONDS, self._notices.again())
+        if now < self._moved_at + QUICK_SECONDS:
+            return often / QUICK_LOOKS
         return 2 * often if quiet else often
 
     def close(self) -> None:
@@ -207,6 +217,15 @@ class LogSource:
             self._notices.close()
 
     def moved(self) -> bool:
+        if time.monotonic() < self._rests_until:
+            return False  # a turn has just begun for this: many commits are followed together
+        if not self._has_moved():
+            return False
+        self._moved_at = time.monotonic()
+        self._rests_until = self._moved_at + conf.LOG_POLL_SECONDS / 2
+        return True
+
+    def _has_moved(self) -> bool:
         connect(self._connection)  # raises if the database's file is another by now
         if time.monotonic() >= self._schema_at:
             self._schema_at = time.monotonic() + SCHEMA_SECONDS
@@ -214,7 +233,10 @@ class LogSource:
                 self._notices.tend()
             if not self.prepared():
                 return True  # rows may have come or gone with it, and nothing was logged
-        return self._log.moved(self._commit_mark)
+        moved = self._log.moved(self._commit_mark)
+        if moved and self._notices is not None:
+            self._notices.found()
+        return moved
 
     def due(self) -> float | None:
         at = min(self._retry_at, self._compare_at)

@@ -146,9 +146,11 @@ class Turn:
         if not live.is_awaited:
             return
         give_rows(live, self._context.source.proves, asked_before=asked_before)
-        for opening in live.take_openings(asked_before=asked_before):
+        openings = live.take_openings(asked_before=asked_before)
+        for opening in openings:
+            live.audience.add(opening.ref)  # all of them first: frames are kept for as many
+        for opening in openings:
             frames = self._first_frames(live, opening.message)
-            live.audience.add(opening.ref)
             answered = Answered(frames=frames, version=live.rows.view.version)
             self._context.outbound.add([opening.ref], answered)
         self._context.store.room.weigh(live)  # it may keep frames for those who come next

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from benchmarks.lines import LINES, Target
 from benchmarks.many_views import PARTS
@@ -37,6 +38,15 @@ def test_each_part_of_many_views_prints_what_it_measures() -> None:
     printed = run("many_views", "--views", "3", "6", "--changes", "4", *few).splitlines()
     told = [line.partition(":")[0] for line in printed if not line.startswith(" ")]
     assert list(dict.fromkeys(told)) == list(PARTS)
+
+
+def test_a_comparison_goes_on_without_peers_that_are_not_here(tmp_path: Path) -> None:
+    plot = tmp_path / "bench.svg"
+    printed = run("peers", "ws", "--clients", "5", "--seconds", "0.5", "--plot", str(plot))
+    rows = [line.split(" | ")[0] for line in printed.splitlines() if line.startswith("| ")]
+    assert rows[:4] == ["| server", "| ---", "| a loop of send in C", "| bindserver"]
+    assert "ws on Node.js" in printed
+    assert "bindserver</text>" in plot.read_text()
 
 
 def test_a_target_is_reached_by_what_costs_no_more() -> None:

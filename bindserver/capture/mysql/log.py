@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -28,6 +29,7 @@ from bindserver.capture.mysql.marks import Mark, parse
 from bindserver.capture.mysql.purging import Purging
 from bindserver.capture.mysql.schema import Schema
 from bindserver.capture.mysql.trigger_sql import LOG
+from bindserver.capture.notices import Notices
 from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.engine.changes import Change, Position
 
@@ -142,6 +144,9 @@ class MySQLLog(Installer):
 
     def moved(self, mark: object) -> bool:
         return self.commit_mark() != mark
+
+    def notices(self, ring: Callable[[], None]) -> Notices | None:
+        return None
 
     def _poll(self, known: Mark) -> object:
         """Return the newest entry's number, and one in a hole if there is any.

@@ -42,7 +42,7 @@ class Pooled(Exception):
     """Somebody stands between us and the database, who gives connections to many."""
 
 
-class Notices:
+class ListenNotices:
     """Sees to it that somebody listens, on the cycle's thread.
 
     Args:
@@ -61,16 +61,20 @@ class Notices:
         self._proved = False
 
     def heard(self) -> bool:
-        """Return whether it is proved that a commit would be heard of."""
         listener = self._listener
         return listener is not None and listener.listens and (self._proved or self._answered())
+
+    def again(self) -> float:
+        return float("inf")  # what is told is visible
+
+    def found(self) -> None:
+        """Nothing: that what is told arrives is proved otherwise."""
 
     def _answered(self) -> bool:
         listener = self._listener
         return listener is not None and bool(self._asked) and listener.word == self._asked
 
     def tend(self) -> None:
-        """Start, prove or end listening, as it is due."""
         now, listener = time.monotonic(), self._listener
         self._proved |= self._answered()
         if not self._notifying.is_on():
@@ -97,7 +101,6 @@ class Notices:
         self._listener.start()
 
     def close(self) -> None:
-        """End listening, and wait until the thread has ended."""
         listener = self._listener
         self._drop()
         if listener is not None:
@@ -115,7 +118,7 @@ class ListeningConnection:
 
     Args:
         alias: the database.
-        ring: see `Notices`.
+        ring: see `ListenNotices`.
 
     Attributes:
         channel: on which it hears words that are meant for it alone.

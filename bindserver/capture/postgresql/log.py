@@ -12,13 +12,15 @@ it saw, too: where that is not in the log, it was another history all the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.notices import Notices
 from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.capture.postgresql.install import NEXT, Installer
+from bindserver.capture.postgresql.listening import ListenNotices
 from bindserver.capture.postgresql.purging import Purging
 from bindserver.capture.postgresql.snapshots import Mark
 from bindserver.capture.postgresql.triggers import LOG, META
@@ -140,6 +142,9 @@ class PostgreSQLLog(Installer):
             return True
         self._quiet = mark, present
         return False
+
+    def notices(self, ring: Callable[[], None]) -> Notices | None:
+        return ListenNotices(self._connection, ring)
 
     def _ask(self, sql: str, params: Sequence[Any] | None = None) -> Any:
         """Ask for one value, a hundred times a second: Django's cursor would cost as much again."""

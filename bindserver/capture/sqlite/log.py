@@ -11,14 +11,17 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.notices import Notices
 from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.capture.sqlite.bound import BOUND, bounding
 from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
+from bindserver.capture.sqlite.watching import FileNotices
 from bindserver.capture.tables import Tracked, named_in_entry, no_such
 from bindserver.conf import conf
 from bindserver.database.sql import ask, run
@@ -112,6 +115,13 @@ class SQLiteLog:
 
     def moved(self, mark: object) -> bool:
         return self.commit_mark() != mark
+
+    def notices(self, ring: Callable[[], None]) -> Notices | None:
+        files = {name: file for _, name, file in self._rows("PRAGMA database_list")}
+        if not files.get("main"):
+            return None  # in memory
+        # Without links in between: what belongs to it stands beside the file itself.
+        return FileNotices(self._connection.alias, Path(files["main"]).resolve(), ring)
 
     # Installing.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -12,12 +11,7 @@ from django.db import connections
 
 from bindserver.capture.postgresql import listening
 from bindserver.capture.postgresql.notifying import CHANNEL, Notifying
-from bindserver.capture.sources import LogSource
-from bindserver.cycle.inbox import Caller, SessionRequest
-from bindserver.engine.effects import Ask
-from bindserver.engine.protocol import Subscribe
-from bindserver.hub.hub import Hub
-from tests.support.ear import Ear
+from tests.support.follower import Follower
 from tests.support.postgresql import Bouncer, Cluster, PostgreSQLProgram
 
 NEVER = 3600.0
@@ -40,47 +34,6 @@ async def follower(program: PostgreSQLProgram) -> AsyncIterator[Follower]:
     follower = Follower(program)
     yield follower
     await asyncio.to_thread(follower.hub.stop)
-
-
-class Follower:
-    """A subscriber of a hub of its own, in this process."""
-
-    def __init__(self, program: PostgreSQLProgram) -> None:
-        self.hub, self.ear = Hub(), Ear()
-        self._program = program
-        self._stock = 0
-
-    async def subscribe(self) -> None:
-        """Follow the products."""
-        request = Subscribe(event="by_stock", params={})
-        self.hub.request(SessionRequest(self.ear, Caller(), Ask(number=1, message=request)))
-        await self.ear.until(lambda: self.ear.actions)
-
-    async def sees_writes(self) -> None:
-        """Have another program write, and see it."""
-        self._stock += 1
-        await asyncio.to_thread(self._program.run, f"UPDATE app_product SET stock = {self._stock}")
-        await self.ear.until(lambda: [row["stock"] for row in self.rows] == [self._stock])
-
-    @property
-    def rows(self) -> list[dict[str, Any]]:
-        return self.ear.replica.rows
-
-    @property
-    def source(self) -> LogSource:
-        found = self.hub._cycles["default"]._link.source
-        assert isinstance(found, LogSource)
-        return found
-
-    async def until_it_rests(self, seconds: float) -> None:
-        """Wait until it looks only so often."""
-        await self.until(lambda: self.source.pause(quiet=False) == seconds)
-
-    @staticmethod
-    async def until(done: Any) -> None:
-        async with asyncio.timeout(20):
-            while not done():
-                await asyncio.sleep(0.01)
 
 
 def switch(*options: str) -> None:
@@ -216,10 +169,10 @@ class TestListening:
         await switch_meanwhile("--notify")
         await follower.subscribe()
         notices = follower.source._notices
-        assert notices is not None
+        assert isinstance(notices, listening.ListenNotices)
         await follower.until(lambda: notices._listener)
         await follower.until(lambda: not notices._listener)
-        assert follower.source.pause(quiet=False) == 0.01
+        await follower.until_it_rests(0.01)
         await follower.sees_writes()
 
     async def test_behind_a_pooler_the_log_is_looked_at(
@@ -231,9 +184,9 @@ class TestListening:
             connections.settings["default"]["PORT"] = bouncer.port
             await follower.subscribe()
             listener = follower.source._notices
-            assert listener is not None
+            assert isinstance(listener, listening.ListenNotices)
             await follower.until(lambda: listener._listener and listener._listener.ended)
-            assert follower.source.pause(quiet=False) == 0.01
+            await follower.until_it_rests(0.01)
             await follower.sees_writes()
             assert program.run(LISTENERS) == []
             await asyncio.to_thread(follower.hub.stop)

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from tests.support.server import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-EXTRAS = ("server", "redis", "postgresql", "metrics")
+EXTRAS = ("server", "redis", "postgresql", "metrics", "fast")
 """What deploy/lock.sh pins besides what bindserver needs everywhere."""
 
 

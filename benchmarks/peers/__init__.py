@@ -1,0 +1,1 @@
+"""What bindserver is compared with: servers that bring one message to very many clients."""
