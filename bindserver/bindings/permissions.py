@@ -20,6 +20,7 @@ from rest_framework.settings import api_settings
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.refusals import refusal_of
 from bindserver.exceptions import (
+    BindingError,
     BindserverError,
     Denied,
     Forbidden,
@@ -31,6 +32,48 @@ from bindserver.user_code import contained
 
 VIEW: Mapping[str, Any] = {"action": "list", "args": (), "detail": False, "kwargs": {}}
 """What a permission class may look for in a view, and finds in the binding while it is asked."""
+
+
+ALWAYS = frozenset(
+    {
+        "HTTP_HOST",
+        "PATH_INFO",
+        "QUERY_STRING",
+        "REMOTE_ADDR",
+        "REMOTE_HOST",
+        "REQUEST_METHOD",
+        "SCRIPT_NAME",
+        "SERVER_NAME",
+        "SERVER_PORT",
+    }
+)
+"""What a request over HTTP says of itself, whoever has sent it."""
+
+
+class NoHeaders(dict[str, Any]):
+    """The headers that nobody has sent: those that are optional are missing, and whoever asks for
+    one that is always there, such as an address that may be barred, is told that it is not."""
+
+    def __getitem__(self, name: str) -> Any:
+        self._look(name)
+        return super().__getitem__(name)
+
+    def __contains__(self, name: object) -> bool:
+        self._look(name)
+        return super().__contains__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return a header, as a dict does."""
+        self._look(name)
+        return super().get(name, default)
+
+    @staticmethod
+    def _look(name: object) -> None:
+        if name in ALWAYS:
+            raise BindingError(
+                f"A binding's permission classes have no {name}: one view serves many subscribers. "
+                "Ask `request.user`, `request.auth` and `request.query_params`."
+            )
 
 
 class PermissionFailed(BindserverError):
@@ -90,6 +133,7 @@ def _request(binding: Binding[Any]) -> Request:
     """Return a GET request of the binding's user, with its params and without headers."""
     plain = HttpRequest()
     plain.method = "GET"
+    plain.META = NoHeaders()
     query: Any = QueryDict(mutable=True)
     for name, value in binding.wire_params.items():
         query.setlist(name, value if isinstance(value, list) else [str(value)])

@@ -72,7 +72,7 @@ class IdentityEncoder(ValueEncoder):
 
     def encode(self, value: Any, what: str = "") -> Any:
         """Return a value as plain data, as `ValueEncoder.encode` does."""
-        if isinstance(value, QuerySet):
+        if issubclass(type(value), QuerySet):  # to ask what it is would evaluate a lazy object
             return self.queryset(value, what or "a queryset")
         return super().encode(value, what)
 

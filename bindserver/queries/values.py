@@ -27,6 +27,8 @@ from django.db.models.fields.files import FieldFile
 from django.utils.functional import LazyObject, empty
 from django.utils.safestring import SafeString
 
+from bindserver.queries.states import state_of
+
 ATOMS: Mapping[type, Callable[[Any], Any]] = {
     type(None): lambda value: value,
     bool: lambda value: value,
@@ -91,7 +93,8 @@ CODE = (type, types.FunctionType, types.BuiltinFunctionType)
 class ValueEncoder:
     """Encodes values as plain data (lists, texts, integers, booleans and None).
 
-    Two values are encoded alike only if they are equal in type and content, or are one object.
+    Two values are encoded alike only if they are equal in type and content, or are one object that
+    says the same as before.
 
     Attributes:
         unshared: the values that could only be encoded as themselves, in words.
@@ -101,6 +104,7 @@ class ValueEncoder:
         self.unshared: list[str] = []
         self._met: dict[int, tuple[int, Any]] = {}
         self._inside: set[int] = set()
+        self._look: Look | None = None
 
     def encode(self, value: Any, what: str = "") -> Any:
         """Return a value as plain data.
@@ -110,6 +114,8 @@ class ValueEncoder:
             what: what it is to a person, for `unshared`.
         """
         kind = type(value)
+        if self._look is not None and self._look.is_over():
+            return [path_of(kind)]
         if kind in ATOMS:
             return [kind.__name__, ATOMS[kind](value)]
         if id(value) in self._inside or len(self._inside) >= DEEPEST:
@@ -134,16 +140,46 @@ class ValueEncoder:
             return ["anonymous", self.items(vars(value), what or "user")]
         return self.itself(value, what)
 
-    def itself(self, value: Any, what: str = "") -> list[str]:
-        """Return what names an object and no other one, and note that it is not shared."""
-        named = path_of(value if isinstance(value, CODE) else type(value))
-        self.unshared.append(f"{what or 'a value'} is {named}, which is known by itself alone")
-        return ["itself", names.name(value)]
+    def itself(self, value: Any, what: str = "") -> list[Any]:
+        """Return what names an object and no other one, with what it says now, and note that it is
+        not shared."""
+        path = path_of(value if isinstance(value, CODE) else type(value))
+        if self._look is None:
+            self.unshared.append(f"{what or 'a value'} is {path}, which is known by itself alone")
+            return ["itself", names.name(value), self._says(value, named=True)]
+        name = names.lasting_name(value) if self._look.named else None
+        return ["part", path, name, self._says(value, named=self._look.named)]
 
-    def code(self, value: Any, what: str = "") -> list[str]:
+    def _says(self, value: Any, *, named: bool) -> list[Any]:
+        """Return what a value says now that is told by other means.
+
+        Args:
+            value: an object, a class or a function.
+            named: whether what it holds is told by name; a name means nothing in other processes.
+        """
+        outer = self._look
+        if outer is not None and outer.depth >= Look.DEEPEST:
+            return []
+        self._look = Look(named, outer)
+        try:
+            return self.items(state_of(value))
+        finally:
+            self._look = outer
+
+    def code(self, value: Any, what: str = "") -> list[Any]:
         """Return what names a class or a function: its path, if that leads to it."""
         known = is_found(value) and names.is_first(path_of(value), value)
         return ["code", path_of(value)] if known else self.itself(value, what)
+
+    def given_code(self, value: Any, what: str = "") -> list[Any]:
+        """Return a class or a function that somebody is given, with what it says now."""
+        told = self.code(value, what)
+        return [*told, self._says(value, named=False)] if told[0] == "code" else told
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether what an object holds is being told: nobody has handed that over."""
+        return self._look is not None
 
     def items(self, value: Mapping[Any, Any], what: str = "") -> list[Any]:
         """Return a mapping's items in its order."""
@@ -182,6 +218,28 @@ class ValueEncoder:
         _, _, args, kwargs = value.deconstruct()
         own = self.items(_kept_by(value), what)
         return ["field", self.code(type(value), what), self.encode([args, kwargs], what), own]
+
+
+class Look:
+    """A look at what an object says: it ends somewhere, however much the object holds.
+
+    Args:
+        named: whether what is known by itself alone is told by name.
+        outer: the look that this one is a part of.
+    """
+
+    DEEPEST = 2
+    MOST_PARTS = 1000
+
+    def __init__(self, named: bool, outer: Look | None = None) -> None:
+        self.named = named
+        self.depth: int = 1 if outer is None else outer.depth + 1
+        self._parts: list[int] = [0] if outer is None else outer._parts
+
+    def is_over(self) -> bool:
+        """Count a part that is told, and return whether there have been too many."""
+        self._parts[0] += 1
+        return self._parts[0] > self.MOST_PARTS
 
 
 def _kept_by(field: Field[Any, Any]) -> dict[str, Any]:
@@ -229,6 +287,8 @@ def unwrapped(value: Any) -> Any:
 
 
 def _encode_lazy(encoder: ValueEncoder, value: Any, what: str) -> Any:
+    if encoder.is_looking and value._wrapped is empty:
+        return ["unasked", path_of(type(value))]
     kind, told = type(value), encoder.encode(unwrapped(value), what)
     own = [name for cls in kind.__mro__ if not is_djangos(cls) for name in vars(cls)]
     if all(name == "_setup" or name.startswith("__") for name in own):
@@ -294,7 +354,7 @@ COMPOUNDS: tuple[tuple[Any, Callable[[ValueEncoder, Any, str], Any]], ...] = (
     ((datetime.datetime, datetime.time), _encode_time),
     (zoneinfo.ZoneInfo, _encode_zone),
     (Model, ValueEncoder.instance),
-    (CODE, ValueEncoder.code),
+    (CODE, ValueEncoder.given_code),
     ((Field, ForeignObjectRel), ValueEncoder.field),
     (FieldFile, _encode_file),
 )
@@ -350,6 +410,11 @@ class _Names:
             return name
         self._known[id(value)] = (held, name)
         return name
+
+    def lasting_name(self, value: Any) -> str | None:
+        """Return an object's name; None for one that nobody can hold weakly."""
+        name = self.name(value)
+        return name if id(value) in self._known else None
 
     def _forget(self, number: int, held: weakref.ref[Any]) -> None:
         known = self._known.get(number)

@@ -370,6 +370,8 @@ test("a token function that never settles is unavailable after a while, and aske
 for (const [name, token] of /** @type {[string, any][]} */ ([
   ["a number too big for JSON", 1n],
   ["what holds itself", Object.defineProperty([], 0, { get: () => assert.fail("itself") })],
+  ["a function that nobody has called", () => "t1"],
+  ["a symbol", Symbol("t1")],
 ])) {
   test(`a token that is no token, such as ${name}, is told at once, and another one asked for`, async () => {
     let calls = 0;

@@ -105,6 +105,24 @@ class TestAsking:
         assert seen[2:] == [*expected, "list", {}, True, ANN]
         assert vars(binding) == before
 
+    @pytest.mark.parametrize(
+        "asks",
+        [
+            lambda request: request.META["REMOTE_ADDR"],
+            lambda request: request.META.get("REMOTE_ADDR") not in {"10.0.0.1"},
+            lambda request: "REMOTE_ADDR" not in request.META,
+            lambda request: request.get_host() != "internal.example",
+        ],
+    )
+    def test_who_asks_for_what_every_request_has_does_not_allow(self, asks: Any) -> None:
+        with pytest.raises(PermissionFailed) as failed:
+            ask(binding_with(asking(lambda request, view: asks(request)), user=ANN))
+        assert "permission classes have no" in str(failed.value.__cause__)
+
+    def test_who_looks_for_a_header_that_may_be_missing_finds_none(self) -> None:
+        key = asking(lambda request, view: "HTTP_AUTHORIZATION" in request.META)
+        ask(binding_with(key | permissions.IsAuthenticated, user=ANN))
+
     def test_the_message_is_the_class_s_own(self) -> None:
         kind: Any = asking(lambda request, view: False)
         kind.message = "not you"

@@ -3,6 +3,8 @@
  * Knows nothing of connections; `tests/vectors/client_messages.json` holds it to the server's word.
  */
 
+import { misused } from "../errors.js";
+
 /**
  * @typedef {string | number} Key
  * @typedef {Record<string, unknown>} Row
@@ -52,8 +54,12 @@ export function hello() {
 /**
  * @param {unknown} token
  * @param {number} ref
+ * @throws {TypeError} it is none: without one the server would ask the page's cookie.
  */
 export function authenticate(token, ref) {
+  if (JSON.stringify(token) === undefined) {
+    misused("auth gave no token");
+  }
   return write("$auth", { token, ref });
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bindserver.cycle.few import Few, FewBy, FewItems
@@ -12,6 +12,7 @@ from bindserver.cycle.few import Few, FewBy, FewItems
 ACTIONS = st.lists(st.tuples(st.sampled_from(["add", "discard", "clear"]), st.integers(0, 3)))
 
 
+@settings(deadline=None)  # while all cores are busy, too
 @given(actions=ACTIONS)
 def test_they_have_what_was_added_and_not_discarded_in_the_order_of_coming(
     actions: list[tuple[str, int]],
