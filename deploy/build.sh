@@ -3,12 +3,18 @@
 #
 # The Dockerfile runs this, and so does a test. It makes FOLDER/venv (without pip: nothing is installed
 # there later), FOLDER/app with manage.py and the project, and FOLDER/static. What is installed is what
-# deploy/requirements.txt pins, with hashes; `make lock` writes that.
+# deploy/requirements.txt pins, with hashes; `make lock` writes that. PYTHON names the interpreter.
+#
+# A server may run from the folder meanwhile. What was there stays whole until all of the new is there,
+# and is as it was if that fails.
 set -eu
-target=$1
+mkdir -p "$1"
+target=$(cd "$1" && pwd)
 python=${PYTHON:-python3}
 build=$(mktemp -d)
-trap 'rm -rf "$build"' EXIT
+# Beside the old environment, so that one renaming puts it in place.
+next=$target/venv.next
+trap 'rm -rf "$build" "$next"' EXIT
 
 # pip, for the virtual environment in a folder: pip_in FOLDER COMMAND ...
 pip_in() {
@@ -23,18 +29,37 @@ pip_in() {
 pip_in "$build/venv" install --root-user-action ignore --require-hashes -r deploy/build-requirements.txt
 pip_in "$build/venv" wheel --no-build-isolation --wheel-dir "$build" .
 
-"$python" -m venv --without-pip "$target/venv"
-pip_in "$target/venv" install --root-user-action ignore --require-hashes --only-binary :all: -r deploy/requirements.txt
-# Though another build of the same version may be there.
-pip_in "$target/venv" install --root-user-action ignore --force-reinstall "$build"/bindserver-*.whl
+"$python" -m venv --clear --without-pip "$next"
+pip_in "$next" install --root-user-action ignore --require-hashes --only-binary :all: -r deploy/requirements.txt
+pip_in "$next" install --root-user-action ignore "$build"/bindserver-*.whl
+# Its scripts name it.
+grep -rlIF "$next" "$next/bin" | while read -r script; do
+    sed -i "s|$next|$target/venv|g" "$script"
+done
+
+mkdir "$build/app"
+cp -R manage.py bindserver_project "$build/app/"
+find "$build/app" -name __pycache__ -prune -exec rm -rf {} +
+
+# Debug mode for this one command, which needs settings and no secret; and nothing of the caller's environment, which
+# may be that of a server.
+(cd "$build/app" && env -i PATH="$PATH" PYTHONDONTWRITEBYTECODE=1 DEBUG=1 DATABASE_URL=sqlite://:memory: \
+    STATIC_ROOT="$target/static" DJANGO_SETTINGS_MODULE=bindserver_project.settings \
+    "$next/bin/python" manage.py collectstatic --noinput --verbosity 0)
 
 mkdir -p "$target/app"
-cp -R manage.py bindserver_project "$target/app/"
-find "$target/app" -name __pycache__ -prune -exec rm -rf {} +
+cp -R "$build/app/." "$target/app/"
+if [ -e "$target/venv" ]; then
+    mv "$target/venv" "$build/old"
+fi
+mv "$next" "$target/venv"
+chmod -R a+rX,go-w "$target/venv" "$target/app" "$target/static"
 
-# Debug mode for this one command, which needs settings and no secret.
-cd "$target/app"
-env DEBUG=1 DATABASE_URL=sqlite://:memory: STATIC_ROOT="$target/static" \
-    DJANGO_SETTINGS_MODULE=bindserver_project.settings \
-    "$target/venv/bin/python" manage.py collectstatic --noinput --verbosity 0
-chmod -R a+rX,go-w "$target"
+# Where the interpreter is in somebody's home, nobody else can run it, nor a unit with ProtectHome.
+home=$(readlink -f "$target/venv/bin/python")
+case $home in
+    /root/* | /home/*)
+        echo "deploy/build.sh: $target/venv runs $home, which other users may not reach, nor a systemd" \
+            "unit with ProtectHome. Name another interpreter: PYTHON=/usr/bin/python3 sh deploy/build.sh $1" >&2
+        ;;
+esac

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import pytest
 from tests.conftest import MakeServer
 from tests.servers.test_slow_readers import held, until
 from tests.servers.transports.test_handshakes import handshake
-from tests.support.server import Server
+from tests.support.server import ROOT, Server
 
 PATIENCE_SECONDS = 60
+LINE_BYTES = 20_000
 GET = b"GET /bindings/products/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 POST = b"POST /bindings/products/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n"
 SLOW = {
@@ -40,10 +42,16 @@ TOLD = {
 """Those that are told why."""
 
 
-@pytest.fixture(scope="module")
-def server(make_server: MakeServer) -> Server:
+PARSERS = {"httptools": "", "h11": f"{ROOT}/tests/support/without_httptools"}
+"""What reads requests, and where Python finds that there is nothing else."""
+
+
+@pytest.fixture(scope="module", params=PARSERS)
+def server(make_server: MakeServer, request: pytest.FixtureRequest) -> Server:
     """A server that waits for a second for what it is sent."""
-    return make_server(HEAD_SECONDS=1, BODY_SECONDS=1).start()
+    path = os.pathsep.join(filter(None, (PARSERS[request.param], os.environ.get("PYTHONPATH"))))
+    limits = {"HEAD_SECONDS": 1, "BODY_SECONDS": 1, "MAX_HEADER_BYTES": LINE_BYTES}
+    return make_server(environment={"PYTHONPATH": path}, **limits).start()
 
 
 @contextmanager
@@ -80,6 +88,26 @@ def test_one_that_does_not_end_its_request_is_let_go_of(server: Server, name: st
     with saying(server, said) as sock:
         answer = heard(sock, drip)
     assert (b"HTTP/1.1 408 Request Timeout" in answer) is (name in TOLD)
+    until(lambda: held(server) == 0)
+    assert "Traceback" not in server.log.read_text()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        GET[:-2] + b"X-A: " + b"x" * 5 * LINE_BYTES,
+        GET[:-2] + b"X-A: b\r\n" * LINE_BYTES,
+        b"GET /" + b"x" * 5 * LINE_BYTES,
+    ],
+    ids=["one line", "many lines", "an address"],
+)
+def test_a_head_without_end_is_refused_before_its_time_is_over(server: Server, head: bytes) -> None:
+    until(lambda: held(server) == 0)
+    with saying(server, b"") as sock:
+        with contextlib.suppress(ConnectionError):
+            sock.sendall(head)
+        answer = heard(sock, b"")
+    assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400")), answer
     until(lambda: held(server) == 0)
     assert "Traceback" not in server.log.read_text()
 

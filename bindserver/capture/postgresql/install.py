@@ -11,10 +11,12 @@ from typing import Any
 from django.db import DatabaseError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.postgresql.bound import Bound
 from bindserver.capture.postgresql.notifying import Notifying
 from bindserver.capture.postgresql.session import abreast, may_write
 from bindserver.capture.postgresql.triggers import LOG, META, Triggers
 from bindserver.capture.tables import Tracked
+from bindserver.conf import conf
 from bindserver.database.sql import ask, run
 from bindserver.exceptions import REMOVED, CaptureBusy, CaptureError, LogRemoved
 
@@ -59,6 +61,7 @@ class Installer:
         self._connection = connection
         self._triggers = Triggers(connection)
         self._notifying = Notifying(connection)
+        self._bound = Bound(connection)
 
     def installed(self) -> bool:
         # Not `to_regclass`: a session may remember for a transaction that there is no such name.
@@ -87,7 +90,9 @@ class Installer:
 
     def plan(self, tables: Collection[Tracked]) -> list[str]:
         statements = [] if self.installed() else self._triggers.log_tables()
-        for tracked in self.missing(tables) if not statements else tables:
+        missing = self.missing(tables) if not statements else tables
+        statements += self._bound.plan(conf.LOG_MAX_ENTRIES)
+        for tracked in missing:
             # A stray trigger may concern two: one has its table now, the other its name.
             statements += [s for s in self._triggers.statements(tracked) if s not in statements]
         return statements + self._notifying.plan(self.notify)
@@ -100,6 +105,9 @@ class Installer:
             if not whole:
                 raise LogRemoved(REMOVED)
             done += self._patiently("the change log", self._make_log)
+        if bound := self._bound.plan(conf.LOG_MAX_ENTRIES, change=whole):
+            # Before the triggers, which call it.
+            done += self._patiently("the change log", partial(self._run_all, bound))
         for tracked in self.missing(tables):
             done += self._patiently(tracked.table, partial(self._watch, tracked, is_new=is_new))
         self.accept(tables)

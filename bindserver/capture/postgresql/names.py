@@ -8,6 +8,9 @@ NEW, OLD = "bindserver_new", "bindserver_old"
 STATEMENT_KEYS = 100_000
 """More keys than this in one statement are told by table: the triggers' memory has a bound."""
 
+BOUND = "bindserver__bound"
+"""The function that deletes what is too much in the log."""
+
 
 def quoted(name: str) -> str:
     """Return a name as SQL takes it."""

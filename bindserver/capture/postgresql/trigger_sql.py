@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from bindserver.capture.postgresql.names import NEW, OLD, STATEMENT_KEYS, literal, quoted
+from bindserver.capture.postgresql.names import BOUND, NEW, OLD, STATEMENT_KEYS, literal, quoted
 from bindserver.capture.postgresql.old_values import OldValues
 from bindserver.capture.tables import Tracked
 
@@ -47,6 +47,11 @@ KEYS = {
 logged."""
 
 ENUM_KEY = "{pk}::pg_catalog.text"
+
+
+_IS_ONE_IN_MANY = "pg_catalog.txid_current() OPERATOR(pg_catalog.%) 251 OPERATOR(pg_catalog.=) 0"
+"""Whether this transaction looks whether the log is too large. 251 is prime: whatever pattern the
+numbers of those that log follow, some are."""
 
 
 def key_of(kind: str | None, sort: str | None) -> str | None:
@@ -107,7 +112,8 @@ def functions_of(log: str, schema: str, tracked: Tracked, relation: Relation) ->
     old = OldValues(into, tracked.table, references)
     for suffix, work in _work(into, tracked, key, old).items():
         function = function_of(schema, tracked, suffix, key)
-        body = f"#variable_conflict use_column\nBEGIN {work} RETURN NULL; END"
+        bound = f"IF {_IS_ONE_IN_MANY} THEN PERFORM {schema}.{BOUND}(); END IF;"
+        body = f"#variable_conflict use_column\nBEGIN {work} {bound} RETURN NULL; END"
         tag = "$bindserver$"
         while tag in body:
             tag = f"{tag[:-1]}_$"

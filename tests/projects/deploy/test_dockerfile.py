@@ -51,7 +51,8 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(ROOT / name, target)
     (run,) = (i for i in FOUND if i.word == "RUN" and i.stage == 0)
     command = [word.replace("/opt/", f"{root}/opt/") for word in run.words]
-    env = {**os.environ, "PYTHON": sys.executable}
+    # What is built is the same whatever the caller serves.
+    env = {**os.environ, "PYTHON": sys.executable, "BINDSERVER_APPS": "nowhere", "REDIS_URL": "x"}
     done = subprocess.run(command, cwd=source, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (root / "data").mkdir()
@@ -140,6 +141,16 @@ def test_what_was_built_is_small_and_may_be_read_by_everybody(image: Path) -> No
             assert not path.stat().st_mode & 0o022, path
     size = sum(p.stat().st_size for p in built.rglob("*") if p.is_file() and not p.is_symlink())
     assert size < 150 * 1024**2
+
+
+def test_its_scripts_run_the_python_that_is_there(image: Path) -> None:
+    """They were made elsewhere, and put in place when all was."""
+    built = image / "opt/bindserver"
+    assert sorted(path.name for path in built.iterdir()) == ["app", "static", "venv"]
+    done = subprocess.run(
+        [built / "venv/bin/uvicorn", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Running uvicorn")
 
 
 def test_without_a_secret_it_does_not_start(manage: Manage) -> None:
