@@ -57,7 +57,7 @@ logger = logging.getLogger("bindserver.bindings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ImportQuery:
     """That a module asked the database while it was imported.
 
     Attributes:
@@ -75,8 +75,8 @@ class Asked:
     what: str
 
 
-_asked: dict[tuple[str, str], Asked] = {}
-_meanwhile: dict[str, Asked] = {}
+_asked: dict[tuple[str, str], ImportQuery] = {}
+_meanwhile: dict[str, ImportQuery] = {}
 """What was asked while a module was imported of which nobody knew yet what it would declare."""
 
 
@@ -103,12 +103,12 @@ def load_views() -> None:
         logger.exception("bindserver: the urlconf cannot be imported, so its views are not served")
 
 
-def all_asked() -> list[Asked]:
+def all_asked() -> list[ImportQuery]:
     """Return what was asked of a database during imports."""
     return [*_asked.values(), *_asked_meanwhile()]
 
 
-def _asked_meanwhile() -> list[Asked]:
+def _asked_meanwhile() -> list[ImportQuery]:
     """Return what was asked while modules were imported that declare bindings, as is known now."""
     known = {module for module, _ in _asked}
     return [
@@ -123,7 +123,7 @@ def _declares_bindings(module: str) -> bool:
     return any(_is_ours(value) and getattr(value, "__module__", "") == module for value in values)
 
 
-def asked_for(binding: type[Binding[Any]]) -> Asked | None:
+def asked_for(binding: type[Binding[Any]]) -> ImportQuery | None:
     """Return what was asked while a binding, or one that it derives from, was being declared."""
     for cls in binding.__mro__:
         own = _asked.get((cls.__module__, cls.__qualname__))
@@ -135,7 +135,7 @@ def asked_for(binding: type[Binding[Any]]) -> Asked | None:
     return None
 
 
-def problem_of(asked: Asked) -> str:
+def problem_of(asked: ImportQuery) -> str:
     """Return what is wrong, as a sentence."""
     what = shorten(asked.what, SHOWN, placeholder="…")
     by = "" if asked.by == asked.module else f" by {asked.by}, which it imports,"
@@ -155,7 +155,7 @@ def _in_command() -> bool:
     return any(frame.f_globals.get("__name__") == "django.core.management" for frame in frames)
 
 
-def _is_binding_s(asked: Asked) -> bool:
+def _is_binding_s(asked: ImportQuery) -> bool:
     """Return whether it concerns one binding, and not whatever else its module declares."""
     found: Any = sys.modules.get(asked.module)
     for name in asked.scope.split(".") if asked.scope else ():
@@ -234,10 +234,10 @@ def _note(frames: Iterable[FrameType], what: str, *names: str) -> bool:
     return False
 
 
-def _asked_in(frame: FrameType, asking: FrameType, what: str) -> Asked:
+def _asked_in(frame: FrameType, asking: FrameType, what: str) -> ImportQuery:
     """Return that the code of one module or class body asks, while another's is run."""
     in_class = frame.f_locals is not frame.f_globals
-    return Asked(
+    return ImportQuery(
         module=_module_of(frame),
         scope=str(frame.f_locals.get("__qualname__", "")) if in_class else "",
         place=f"{asking.f_code.co_filename}:{asking.f_lineno}",
@@ -254,7 +254,7 @@ def _note_failure(problem: Error, name: str) -> None:
     """Note that the import of a module failed, by what another module asks that it imports."""
     frame = next(f for f in _frames_of(problem) if not f.f_code.co_flags & inspect.CO_OPTIMIZED)
     place, by = f"{frame.f_code.co_filename}:{frame.f_lineno}", _module_of(frame)
-    _asked[name, ""] = Asked(module=name, scope="", place=place, by=by, what=str(problem))
+    _asked[name, ""] = ImportQuery(module=name, scope="", place=place, by=by, what=str(problem))
 
 
 def _is_ours(value: object) -> bool:

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error
 
 from bindserver.bindings.importing import (
     REMEDY,
-    Asked,
+    ImportQuery,
     all_asked,
     asked_for,
     is_preparing,
@@ -137,7 +137,7 @@ def _check_import(binding: BindingClass) -> Iterator[CheckMessage]:
         yield _asked_too_early(binding.__name__, asked, binding)
 
 
-def _asked_too_early(name: str, asked: Asked, obj: object) -> CheckMessage:
+def _asked_too_early(name: str, asked: ImportQuery, obj: object) -> CheckMessage:
     problem = f"{name}: {problem_of(asked)}"
     if is_preparing():  # nobody may be kept from making the tables that were asked for
         return checks.Warning(problem, hint=REMEDY, obj=obj, id="bindserver.W022")

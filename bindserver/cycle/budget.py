@@ -23,7 +23,7 @@ V = TypeVar("V", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class BudgetLimits:
     """What there may be.
 
     Attributes:
@@ -124,7 +124,7 @@ class BudgetFacts(NamedTuple):
 
     views: int
     bytes: int
-    limits: Limits
+    limits: BudgetLimits
     owners: tuple[OwnerUse, ...]
     refused: int
 
@@ -140,7 +140,7 @@ class Budget(Generic[V]):
         views: how many there are.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: BudgetLimits) -> None:
         self.limits = limits
         self.bytes = 0
         self.views = 0

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model
 
 from bindserver.engine.changes import Change
-from bindserver.queries.carried import Carried, Held
+from bindserver.queries.carried import Carried, CarriedRows
 from bindserver.queries.reads import NO_READS, Chains, Reads
 
 Who = TypeVar("Who", bound=Hashable)
@@ -28,7 +28,7 @@ class Dependents(Generic[Who]):
         self._tables: dict[str, dict[Who, None]] = {}
         self._any_row: dict[str, dict[Who, None]] = {}
         self._rows: dict[str, dict[Hashable, dict[Who, None]]] = {}
-        self._keys: dict[str, Held] = {}
+        self._keys: dict[str, CarriedRows] = {}
         self._users: dict[str, dict[Way, dict[Hashable, dict[Who, None]]]] = {}
         self._of: dict[Who, tuple[Reads, tuple[Carried, ...]]] = {}
 

@@ -33,7 +33,7 @@ class LaggingViews:
 
     Attributes:
         event: the binding's; its model's label where it is not published.
-        standing: why.
+        reason: why.
         count: how many they are.
         since: since when the one furthest behind is old, on the monotonic clock.
         unanswered_since: since when somebody waits for first rows of one; for ever if nobody does.

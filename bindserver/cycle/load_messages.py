@@ -108,20 +108,49 @@ class Wanted:
             return None
         return next((live.first_client() for live in self.lives if live.wanted), None)
 
-    def unread(self, began: float, problem: Exception) -> list[Loaded]:
-        """Return that none of the views was read, and why."""
+    def came_to(
+        self,
+        rows_by_view: Sequence[Rows | None],
+        *,
+        position: Position,
+        recorder: Recorder,
+        began: float,
+        seconds: float = 0.0,
+        problem: Exception | None = None,
+    ) -> list[Loaded]:
+        """Return what the load came to for each of the views.
+
+        Args:
+            rows_by_view: the rows of each, None where they could not be read.
+            position: the state that was read.
+            recorder: the tables that were read.
+            began: when, on the monotonic clock.
+            seconds: how long each took.
+            problem: what went wrong.
+        """
         return [
             Loaded(
                 live=live,
                 query=query,
-                rows=None,
-                position=self.since,
-                recorder=LearningRecorder(),
+                rows=rows,
+                position=position,
+                recorder=recorder,
                 began=began,
+                seconds=seconds,
                 problem=problem,
             )
-            for live, query in zip(self.lives, self.queries, strict=True)
+            for live, query, rows in zip(self.lives, self.queries, rows_by_view, strict=True)
         ]
+
+    def unread(self, began: float, problem: Exception) -> list[Loaded]:
+        """Return that none of the views was read, and why."""
+        return self.came_to(
+            [None] * len(self.lives),
+            position=self.since,
+            recorder=LearningRecorder(),
+            began=began,
+            problem=problem,
+        )
 
 
 class Unneeded(Exception):

@@ -29,7 +29,7 @@ logger = logging.getLogger("bindserver.cycle")
 def load(alias: str, wanted: Wanted, connection: BaseDatabaseWrapper, pacer: Pacer) -> list[Loaded]:
     """Load views together; return what each came to."""
     recorder, position, began = LearningRecorder(), wanted.since, time.monotonic()
-    rows_by_slot: list[Rows | None] = [None] * len(wanted.lives)
+    rows: list[Rows | None] = [None] * len(wanted.lives)
     problem: Exception | None = None
     try:
         connect(connection)
@@ -37,25 +37,15 @@ def load(alias: str, wanted: Wanted, connection: BaseDatabaseWrapper, pacer: Pac
             if wanted.durable:
                 position = log_of(connection).position(wanted.since)
             with recorder.watching(alias):
-                rows_by_slot[:] = apart(lambda: read_whole(wanted.queries, recorder, pacer))
+                rows[:] = apart(lambda: read_whole(wanted.queries, recorder, pacer))
             vouch(alias, recorder.tables)
     except Exception as raised:  # handed on: the cycle sets the view aside and logs it
         problem = _told(raised, connection)
         connection.close()
     seconds = (time.monotonic() - began) / len(wanted.lives)
-    return [
-        Loaded(
-            live=live,
-            query=query,
-            rows=rows,
-            position=position,
-            recorder=recorder,
-            began=began,
-            seconds=seconds,
-            problem=problem,
-        )
-        for live, query, rows in zip(wanted.lives, wanted.queries, rows_by_slot, strict=True)
-    ]
+    return wanted.came_to(
+        rows, position=position, recorder=recorder, began=began, seconds=seconds, problem=problem
+    )
 
 
 def audit(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 
 from bindserver.conf import conf
-from bindserver.cycle.budget import Account, Budget, BudgetFacts, Full, Limits, Shortage
+from bindserver.cycle.budget import Account, Budget, BudgetFacts, BudgetLimits, Full, Shortage
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.owners import Owner
 from bindserver.cycle.shortages import ShortageLog
@@ -24,9 +24,9 @@ TRIED = 20
 """So many of those who hold a view are asked whether it counts in their share."""
 
 
-def limits() -> Limits:
+def limits() -> BudgetLimits:
     """Return what the settings allow."""
-    return Limits(
+    return BudgetLimits(
         views=conf.MAX_VIEWS,
         bytes=conf.MAX_VIEWS_BYTES,
         views_share=conf.OWNER_VIEWS_SHARE,

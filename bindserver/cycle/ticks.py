@@ -19,7 +19,7 @@ from bindserver.cycle.invalidation import WHOLE, Touched
 from bindserver.cycle.live_view import LiveView, Tick
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.queries.query import Query
-from bindserver.queries.ticking import MARGIN, Pulse, now_of
+from bindserver.queries.ticking import MARGIN, Schedule, now_of
 
 LONGEST_SECONDS = 60.0
 """A view looks at the database's clock so often at least, however far its next moment is: that
@@ -61,7 +61,7 @@ class Ticks:
         vouch(self._alias, live.query.tables)
         return what
 
-    def _look(self, live: LiveView, pulse: Pulse, tick: Tick, what: Touched) -> Touched:
+    def _look(self, live: LiveView, pulse: Schedule, tick: Tick, what: Touched) -> Touched:
         now = self._time(live.query)
         if what.whole or tick.seen is None or now < tick.seen:  # that clock was set back
             self._found[live] = Tick(now, self._next_of_all(live.query, pulse, now))
@@ -125,7 +125,7 @@ class Ticks:
         return self._at + min(left, LONGEST_SECONDS)
 
     def _crossed_since(
-        self, query: Query, pulse: Pulse, since: datetime.datetime
+        self, query: Query, pulse: Schedule, since: datetime.datetime
     ) -> frozenset[Hashable] | None:
         asked = (_key(query), since)
         if asked not in self._crossed:
@@ -134,7 +134,7 @@ class Ticks:
         return self._crossed[asked]
 
     def _next_of_all(
-        self, query: Query, pulse: Pulse, now: datetime.datetime
+        self, query: Query, pulse: Schedule, now: datetime.datetime
     ) -> datetime.datetime | None:
         asked = _key(query)
         if asked not in self._next:
@@ -142,7 +142,7 @@ class Ticks:
         return self._next[asked]
 
     def _next_of(
-        self, query: Query, pulse: Pulse, now: datetime.datetime, pks: Collection[Hashable]
+        self, query: Query, pulse: Schedule, now: datetime.datetime, pks: Collection[Hashable]
     ) -> datetime.datetime | None:
         """Return when the next of some rows crosses: what changed may have brought it nearer."""
         if not pks:

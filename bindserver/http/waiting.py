@@ -58,7 +58,7 @@ class NoPlace(exceptions.APIException):
     wait = RETRY_SECONDS
 
 
-class Places:
+class WaitingPlaces:
     """The places of those who wait in one way. Any thread may take one.
 
     Args:
@@ -137,12 +137,12 @@ class Places:
         logger.warning("bindserver: %d snapshots over HTTP were refused: %s", untold, refusal)
 
 
-snapshots = Places(
+snapshots = WaitingPlaces(
     "wait for snapshots", "MAX_WAITING_SNAPSHOTS", "MAX_WAITING_SNAPSHOTS_PER_CLIENT"
 )
 """The places of all that wait in this process."""
 
-threads = Places("hold a thread while they wait for snapshots", "MAX_WAITING_THREADS", None)
+threads = WaitingPlaces("hold a thread while they wait for snapshots", "MAX_WAITING_THREADS", None)
 """The places of those that keep a thread."""
 
 on_fork(snapshots.forget)

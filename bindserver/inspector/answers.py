@@ -23,17 +23,17 @@ from bindserver.database.snapshot import snapshot_apart
 from bindserver.database.watchdog import Watchdog
 from bindserver.exceptions import Forbidden, NotFound
 from bindserver.inspector.access import admit, may_view
-from bindserver.inspector.asked import EVENT, Asked
+from bindserver.inspector.asked import EVENT, Inquiry
 from bindserver.inspector.facts import view_named
 from bindserver.inspector.rows import RowReport, remark, report, verdict, written
 from bindserver.inspector.topic import Row
 from bindserver.queries.compiler import located
-from bindserver.queries.explaining import PATIENCE, Cost, Explanation, explain, models_by_table
+from bindserver.queries.explaining import PATIENCE, Explanation, ReadCost, explain, models_by_table
 from bindserver.queries.why import Condition
 from bindserver.user_code import apart
 
 
-def answer(asked: Asked, caller: Caller) -> list[Row]:
+def answer(asked: Inquiry, caller: Caller) -> list[Row]:
     """Return the rows that answer a question.
 
     Args:
@@ -133,7 +133,7 @@ def _sentences(found: Explanation) -> Iterator[Row]:
     yield {"id": "time", "text": found.time}
 
 
-def _cost(cost: Cost | None) -> dict[str, Any]:
+def _cost(cost: ReadCost | None) -> dict[str, Any]:
     if cost is None:
         return {"ms": None}
     return {

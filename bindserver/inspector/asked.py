@@ -42,7 +42,7 @@ PARAMS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Inquiry:
     """One table, or a question.
 
     Attributes:
@@ -69,7 +69,7 @@ class Asked:
         return self.table in QUESTIONS
 
 
-def asked_of(params: Mapping[str, Any]) -> Asked:
+def asked_of(params: Mapping[str, Any]) -> Inquiry:
     """Return what a subscription asks for.
 
     Args:
@@ -79,4 +79,4 @@ def asked_of(params: Mapping[str, Any]) -> Asked:
         InvalidParams: they ask for nothing that there is.
     """
     values, wire = validate(PARAMS, params)
-    return Asked(**values, text=canonical(wire))
+    return Inquiry(**values, text=canonical(wire))

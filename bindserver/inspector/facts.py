@@ -19,7 +19,7 @@ from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.view_facts import ViewFacts, foremost
 from bindserver.hub.connections import Connection, connections
 from bindserver.hub.hub import hub
-from bindserver.inspector.asked import Asked
+from bindserver.inspector.asked import Inquiry
 from bindserver.inspector.topic import Row
 from bindserver.metrics.access import is_wanted
 from bindserver.metrics.sharing import sharing
@@ -49,7 +49,7 @@ class Facts:
     def __init__(self) -> None:
         self._now = time.monotonic()
 
-    def rows(self, asked: Asked) -> list[Row]:
+    def rows(self, asked: Inquiry) -> list[Row]:
         """Return the rows of a table, in order.
 
         Args:

@@ -23,9 +23,9 @@ from bindserver.engine.events import Accepted, Answered, Ended, Published, Rejec
 from bindserver.engine.protocol import Code, Subscribe, Unsubscribe
 from bindserver.exceptions import Refusal, Unavailable
 from bindserver.forks import on_fork, working
-from bindserver.inspector.asked import EVENT, KEY, Asked, asked_of
+from bindserver.inspector.asked import EVENT, KEY, Inquiry, asked_of
 from bindserver.inspector.facts import Facts
-from bindserver.inspector.lookups import Admitted, Done, Found, LookedUp, Lookups, Refused
+from bindserver.inspector.lookups import Admitted, Declined, Done, Found, LookedUp, Lookups
 from bindserver.inspector.topic import Topic
 from bindserver.logs import Repeats
 from bindserver.user_code import contained
@@ -177,7 +177,7 @@ class InspectorFeed:
         match item:
             case Admitted(ref=ref, caller=caller, asked=asked) if ref in self._known:
                 self._admit(ref, caller, asked, outbound)
-            case Refused(ref=ref, refusal=refusal) if ref in self._known:
+            case Declined(ref=ref, refusal=refusal) if ref in self._known:
                 self._refuse(ref, refusal, outbound)
             case Found(ref=ref, rows=rows) if ref in self._topic_of:
                 self._topic_of[ref].take(rows)
@@ -206,7 +206,7 @@ class InspectorFeed:
                 self._leave(ref)
 
     def _admit(
-        self, ref: SubscriptionRef, caller: Caller, asked: Asked, outbound: Outbound
+        self, ref: SubscriptionRef, caller: Caller, asked: Inquiry, outbound: Outbound
     ) -> None:
         """Begin what somebody may have; where it has begun before, they go on."""
         topic = self._topic_of.get(ref)

@@ -15,7 +15,7 @@ from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.exceptions import Refusal, Unavailable
 from bindserver.inspector.access import admit
 from bindserver.inspector.answers import answer
-from bindserver.inspector.asked import EVENT, Asked
+from bindserver.inspector.asked import EVENT, Inquiry
 from bindserver.inspector.errands import Errands
 from bindserver.inspector.topic import Row
 from bindserver.logs import Repeats
@@ -34,11 +34,11 @@ class Admitted:
 
     ref: SubscriptionRef
     caller: Caller
-    asked: Asked
+    asked: Inquiry
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Declined:
     """Somebody may not, or there is no answer; where they had it before, it ends."""
 
     ref: SubscriptionRef
@@ -60,7 +60,7 @@ class Done:
     errands: Errands
 
 
-LookedUp = Admitted | Refused | Found | Done
+LookedUp = Admitted | Declined | Found | Done
 
 
 class Lookups:
@@ -87,7 +87,7 @@ class Lookups:
 
     # Who may, as the database has it now.
 
-    def admit(self, wanted: Mapping[SubscriptionRef, tuple[Caller, Asked]]) -> None:
+    def admit(self, wanted: Mapping[SubscriptionRef, tuple[Caller, Inquiry]]) -> None:
         """Have it found out who may have what they want.
 
         Raises:
@@ -97,16 +97,16 @@ class Lookups:
         if not self._doors.send(work, fail):
             raise Unavailable(BUSY)
 
-    def admit_again(self, wanted: Mapping[SubscriptionRef, tuple[Caller, Asked]]) -> None:
+    def admit_again(self, wanted: Mapping[SubscriptionRef, tuple[Caller, Inquiry]]) -> None:
         """Have it found out who may still have what they follow."""
         self._doors.send(partial(self._find_out, wanted), self._keep)
 
-    def _find_out(self, wanted: Mapping[SubscriptionRef, tuple[Caller, Asked]]) -> None:
+    def _find_out(self, wanted: Mapping[SubscriptionRef, tuple[Caller, Inquiry]]) -> None:
         for ref, (caller, asked) in wanted.items():
             try:
                 admit(EVENT, caller.user)
             except Refusal as refusal:
-                self._hand_in(Refused(ref, refusal))
+                self._hand_in(Declined(ref, refusal))
             else:
                 self._hand_in(Admitted(ref, caller, asked))
         self._hand_in(Done(self._doors))
@@ -120,12 +120,12 @@ class Lookups:
     def _fail_all(self, refs: Iterable[SubscriptionRef], problem: Exception) -> None:
         _repeats.note("the inspector cannot tell who may see it", problem)
         for ref in refs:
-            self._hand_in(Refused(ref, Unavailable()))
+            self._hand_in(Declined(ref, Unavailable()))
         self._hand_in(Done(self._doors))
 
     # Questions.
 
-    def answer(self, ref: SubscriptionRef, caller: Caller, asked: Asked) -> None:
+    def answer(self, ref: SubscriptionRef, caller: Caller, asked: Inquiry) -> None:
         """Have a question answered.
 
         Raises:
@@ -135,17 +135,17 @@ class Lookups:
         if not self._questions.send(work, fail):
             raise Unavailable(BUSY)
 
-    def _find(self, ref: SubscriptionRef, caller: Caller, asked: Asked) -> None:
+    def _find(self, ref: SubscriptionRef, caller: Caller, asked: Inquiry) -> None:
         """Find an answer, on the thread for that."""
         try:
             self._hand_in(Found(ref, tuple(answer(asked, caller))))
         except Refusal as refusal:
-            self._hand_in(Refused(ref, refusal))
+            self._hand_in(Declined(ref, refusal))
         self._hand_in(Done(self._questions))
 
     def _fail(self, ref: SubscriptionRef, problem: Exception) -> None:
         _repeats.note("the inspector has no answer", problem)
         kind = type(problem).__name__
         said = f"this cannot be answered now ({kind}); the server's log says why"
-        self._hand_in(Refused(ref, Unavailable(said)))
+        self._hand_in(Declined(ref, Unavailable(said)))
         self._hand_in(Done(self._questions))

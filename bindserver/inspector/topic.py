@@ -9,7 +9,7 @@ from typing import Any
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.engine.frames import DEFAULT_PAGE_SIZE, Frame, FrameEncoder
 from bindserver.engine.view import Fresh, View
-from bindserver.inspector.asked import EVENT, KEY, Asked
+from bindserver.inspector.asked import EVENT, KEY, Inquiry
 
 Row = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ class Topic:
         refs: the subscriptions, and who has each.
     """
 
-    def __init__(self, asked: Asked) -> None:
+    def __init__(self, asked: Inquiry) -> None:
         self.asked = asked
         self.refs: dict[SubscriptionRef, Caller] = {}
         self._view = View(sortable=False, ring_bytes=RING_BYTES)

@@ -23,7 +23,7 @@ from bindserver.exceptions import DatabaseUnusable, Denied, InvalidParams
 from bindserver.inspector.rows import RowReport, remark, report, verdict, written
 from bindserver.management.listing import demand_event
 from bindserver.queries.compiler import located
-from bindserver.queries.explaining import PATIENCE, Cost, Explanation, explain, models_by_table
+from bindserver.queries.explaining import PATIENCE, Explanation, ReadCost, explain, models_by_table
 from bindserver.queries.query import Query
 from bindserver.queries.why import Condition
 from bindserver.user_code import apart
@@ -152,7 +152,7 @@ def _lines(found: Explanation) -> Iterator[str]:
         yield f"cheaper: {sentence}"
 
 
-def _cost(cost: Cost) -> str:
+def _cost(cost: ReadCost) -> str:
     statements = "1 statement" if cost.statements == 1 else f"{cost.statements} statements"
     rows = "1 row" if cost.rows == 1 else f"{cost.rows} rows"
     return f"{statements}, {rows}, {cost.seconds * 1e3:.1f} ms"

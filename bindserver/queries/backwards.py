@@ -63,7 +63,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Within:
+class InnerQuery:
     """A subquery in a query.
 
     Attributes:
@@ -292,7 +292,7 @@ def demanded(where: Any) -> Iterator[Any]:
             yield child
 
 
-def _membership(within: Within, scope: Scope) -> Iterator[Link]:
+def _membership(within: InnerQuery, scope: Scope) -> Iterator[Link]:
     """Yield the column that is looked for in a subquery, and that where it is looked for.
 
     A NULL in either makes the answer unknown rather than false, for whatever row: that matters
@@ -321,16 +321,16 @@ def _lists_rows(query: Query) -> bool:
     )
 
 
-def _subqueries(query: Query) -> Iterator[Within]:
+def _subqueries(query: Query) -> Iterator[InnerQuery]:
     """Yield the subqueries in a query, those within them left out."""
     waiting: list[tuple[Any, bool]] = [(part, part is query.where) for part in children_of(query)]
     while waiting:
         part, positive = waiting.pop()
         if isinstance(part, Query):
-            yield Within(part)
+            yield InnerQuery(part)
         elif isinstance(part, In) and isinstance(part.rhs, Query):
             compared = part.lhs if isinstance(part.lhs, Col) else None
-            yield Within(part.rhs, compared, positive)
+            yield InnerQuery(part.rhs, compared, positive)
             waiting.append((part.lhs, False))
         else:
             inside = {id(child): child for child in children_of(part)}.values()

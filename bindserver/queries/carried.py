@@ -25,7 +25,7 @@ KEYS_NAMED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class CarriedRows:
     """Rows of one table that are carried along.
 
     Attributes:
@@ -48,7 +48,7 @@ class Held:
             return True
 
 
-NO_ROWS: Mapping[str, Held] = {}
+NO_ROWS: Mapping[str, CarriedRows] = {}
 NO_TABLES: frozenset[str] = frozenset()
 """There are very many of those that carry nothing along."""
 
@@ -78,11 +78,13 @@ class Carried:
             if saved and instance.pk is not None and belongs(instance):
                 for table, key, pk in _rows_of(instance):
                     found.setdefault(table, (key, set()))[1].add(pk)
-        held = {table: Held(table, key, _named(key, pks)) for table, (key, pks) in found.items()}
-        self._held: Mapping[str, Held] = held or NO_ROWS
+        held = {
+            table: CarriedRows(table, key, _named(key, pks)) for table, (key, pks) in found.items()
+        }
+        self._held: Mapping[str, CarriedRows] = held or NO_ROWS
         self.tables = frozenset(held) if held else NO_TABLES
 
-    def held(self) -> Collection[Held]:
+    def held(self) -> Collection[CarriedRows]:
         """Return the rows, by table."""
         return self._held.values()
 

@@ -29,7 +29,7 @@ PATIENCE = 6
 
 
 @dataclass(slots=True)
-class Cost:
+class ReadCost:
     """What reading has cost.
 
     Attributes:
@@ -63,8 +63,8 @@ class Explanation:
     order: str
     time: str
     tables: Mapping[str, str]
-    load: Cost
-    changes: Mapping[str, Cost]
+    load: ReadCost
+    changes: Mapping[str, ReadCost]
     advice: tuple[str, ...]
 
 
@@ -112,9 +112,9 @@ def explain(query: Query, models: Mapping[str, type[Model]]) -> Explanation:
 
 
 @contextmanager
-def _counting(alias: str) -> Iterator[Cost]:
+def _counting(alias: str) -> Iterator[ReadCost]:
     """Count the statements that a block sends, and its time."""
-    cost = Cost()
+    cost = ReadCost()
 
     def count(execute: Callable[..., Any], *given: Any) -> Any:
         cost.statements += 1
@@ -131,8 +131,8 @@ Besides = Mapping[str, Collection[Chain] | None]
 
 
 def _change(
-    query: Query, table: str, model: type[Model], besides: Besides, load: Cost
-) -> Cost | None:
+    query: Query, table: str, model: type[Model], besides: Besides, load: ReadCost
+) -> ReadCost | None:
     """Return what a changed row of a table costs: that of one which is there; None without any."""
     rows = model._base_manager.using(query.alias).order_by()
     pk = rows.values_list("pk", flat=True).first()

@@ -24,7 +24,7 @@ class TooMany(Exception):
     """There are more rows than were to be followed."""
 
 
-class Unknown(Exception):
+class UnknownOldValues(Exception):
     """It is not known what changed rows held before."""
 
 
@@ -60,7 +60,7 @@ class Following:
             for chain in chains:
                 found |= self._followed(change, chain, told)
                 self._mind_budget(found)
-        except (TooMany, Unknown, ValidationError):
+        except (TooMany, UnknownOldValues, ValidationError):
             return None
         return found
 
@@ -83,7 +83,7 @@ class Following:
         if field.primary_key:
             return {field.to_python(value) for value in change.pks}
         if hop.column not in told:
-            raise Unknown
+            raise UnknownOldValues
         before = {field.to_python(value) for column, value in change.old if column == hop.column}
         return before | self._values(model, "pk", change.pks, field.attname)
 

@@ -48,7 +48,7 @@ Named = tuple[str, tuple[tuple[str, str], ...]]
 the subquery that does so outwards."""
 
 
-class Asked:
+class RowStatement:
     """A statement that rows send.
 
     Attributes:
@@ -76,7 +76,7 @@ class LearningRecorder(Recorder):
         self._rows = 0
         self._nulls: dict[str, int] = {}
         self._known: dict[str, set[Chain] | None] = {}
-        self._asked: dict[str, Asked] = {}
+        self._asked: dict[str, RowStatement] = {}
 
     def expect_own(self, queryset: QuerySet[Any] | None = None) -> None:
         super().expect_own(queryset)
@@ -167,7 +167,7 @@ class LearningRecorder(Recorder):
         asked = self._asked.get(sql)
         if asked is None:
             chains = {named: chains_from(query, sql, anchors) for named, anchors in found.items()}
-            asked = self._asked[sql] = Asked(chains)
+            asked = self._asked[sql] = RowStatement(chains)
         # The same words with the value elsewhere lead back in another way.
         for named in asked.chains.keys() - found.keys():
             del asked.chains[named]
@@ -177,7 +177,7 @@ class LearningRecorder(Recorder):
             asked.last = self._rows
             asked.rows += 1
 
-    def _of_each_row(self, asked: Asked) -> Iterator[Chains]:
+    def _of_each_row(self, asked: RowStatement) -> Iterator[Chains]:
         """Yield how the tables of a statement lead back, if each row sends it that can."""
         missing = self._rows - asked.rows
         own = [

@@ -28,7 +28,7 @@ from bindserver.queries.rendering import ModelRenderer, Renderer
 from bindserver.queries.representation import representation_of
 from bindserver.queries.rows import Form
 from bindserver.queries.shapes import Shape
-from bindserver.queries.ticking import Clock, Pulse
+from bindserver.queries.ticking import Clock, Schedule
 from bindserver.queries.windows import Cut
 
 
@@ -200,7 +200,7 @@ class Query:
         return self.plan.shape
 
     @property
-    def pulse(self) -> Pulse | None:
+    def pulse(self) -> Schedule | None:
         """When its rows change by the passing of time; None where they do not, or none can tell."""
         return self.clock.pulse
 

@@ -30,7 +30,7 @@ from bindserver.bindings.columns import has_dicts
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import keeps
 from bindserver.queries.memberships import Membership, membership_of
-from bindserver.queries.slot_conditions import Condition, conditions_of, replaced, with_constant
+from bindserver.queries.slot_conditions import SlotCondition, conditions_of, replaced, with_constant
 from bindserver.queries.slots import BESIDE, Slot, Slots
 
 
@@ -168,7 +168,7 @@ def shape_of(
         membership, owner, kind = member
         item = membership.within.item
         others[id(item)] = membership.within.anybodys(membership.subquery)
-        ordered.append(Condition(item, membership.within.source, kind))
+        ordered.append(SlotCondition(item, membership.within.source, kind))
         slot = (*slot, owner)
         parts.append(membership.condition)
     common.query.where = replaced(query.where, others)
@@ -200,7 +200,7 @@ def _name_of(source: Col, number: int, query: Any) -> str:
     return str(source.target.attname) if own else f"{BESIDE}{number}"
 
 
-def _may_deal(queryset: QuerySet[Any], condition: Condition, joined: bool) -> bool:
+def _may_deal(queryset: QuerySet[Any], condition: SlotCondition, joined: bool) -> bool:
     """Return whether rows can be dealt by the column of a condition."""
     query: Any = queryset.query
     if condition.source.alias == query.base_table:

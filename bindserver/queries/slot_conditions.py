@@ -14,7 +14,7 @@ from django.db.models.sql.where import AND, WhereNode
 from bindserver.database import database_of
 
 
-class Condition(NamedTuple):
+class SlotCondition(NamedTuple):
     """A condition that makes a part of a slot.
 
     Attributes:
@@ -39,15 +39,15 @@ def required(where: WhereNode) -> Iterator[Any]:
             yield item
 
 
-def conditions_of(where: WhereNode, vendor: str) -> Mapping[tuple[str, str], Condition]:
+def conditions_of(where: WhereNode, vendor: str) -> Mapping[tuple[str, str], SlotCondition]:
     """Return the conditions that may make the slot, by table and column."""
-    found: dict[tuple[str, str], Condition] = {}
+    found: dict[tuple[str, str], SlotCondition] = {}
     for item in required(where):
         if (source := _column(item)) is not None:
             kind = kind_of(source.target, vendor)
             if kind is not None and type(item.rhs) is kind and _fits(item.rhs):
                 at = (source.alias, source.target.attname)
-                found.setdefault(at, Condition(item, source, kind))
+                found.setdefault(at, SlotCondition(item, source, kind))
     return found
 
 

@@ -80,7 +80,7 @@ class Threshold:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class Schedule:
     """When the rows of a query change by the passing of time alone.
 
     All times are the database's, as it tells them itself: they may be in another time zone, and
@@ -144,7 +144,7 @@ class Clock:
         unfollowed: why nobody can tell, in words; empty where it is known.
     """
 
-    pulse: Pulse | None = None
+    pulse: Schedule | None = None
     unfollowed: str = ""
 
 
@@ -173,7 +173,7 @@ def clock_of(queryset: QuerySet[Any], sql: str) -> Clock:
     thresholds = {(repr(t.moment), t.offset): t for t in (*conditions, *shown)}
     if not thresholds:
         return NO_CLOCK  # it stands in what nobody asks for
-    return Clock(Pulse(tuple(thresholds.values()), _base(queryset), shows=bool(shown)))
+    return Clock(Schedule(tuple(thresholds.values()), _base(queryset), shows=bool(shown)))
 
 
 def now_of(queryset: QuerySet[Any], connection: Any) -> datetime.datetime:

@@ -13,13 +13,13 @@ from bindserver.database import is_served
 from bindserver.database.diagnosis import explained
 from bindserver.exceptions import CaptureError
 from bindserver.relay.relay import reaches_others
-from bindserver.server.runner import Plan
+from bindserver.server.runner import ServerPlan
 
 LOCAL_HOSTS = ("127.0.0.1", "0.0.0.0", "::", "::1")  # noqa: S104  (compared with, not bound to)
 """Addresses that a browser on the same machine reaches as localhost."""
 
 
-def greet(plan: Plan, port: int) -> Iterator[str]:
+def greet(plan: ServerPlan, port: int) -> Iterator[str]:
     """Yield the lines.
 
     Args:
@@ -49,7 +49,7 @@ def databases() -> list[str]:
     return list(filter(is_served, registry.aliases()))
 
 
-def address(plan: Plan, port: int) -> str:
+def address(plan: ServerPlan, port: int) -> str:
     """Return where the server is, as a browser's user would write it."""
     if plan.uds is not None:
         return f"unix:{plan.uds}"

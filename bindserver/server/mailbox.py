@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Gate:
+class PauseGate:
     """Is open, or keeps those waiting who come: `asyncio.Event`, open at first."""
 
     __slots__ = ("_is_open", "_waiting")

@@ -17,7 +17,7 @@ LEAST_BYTES = 8 * 1024
 """So much of a body must come in BODY_SECONDS, or its end."""
 
 
-class Part(Enum):
+class RequestPart(Enum):
     """What is to come of a request."""
 
     NOTHING = "nothing"
@@ -25,7 +25,7 @@ class Part(Enum):
     BODY = "body"
 
 
-class Reading:
+class RequestClock:
     """Looks at the clock while a request comes.
 
     Args:
@@ -37,18 +37,18 @@ class Reading:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        late: Callable[[Part], None],
-        waits_for_us: Callable[[Part], bool],
+        late: Callable[[RequestPart], None],
+        waits_for_us: Callable[[RequestPart], bool],
     ) -> None:
         self._loop = loop
         self._late = late
         self._waits_for_us = waits_for_us
-        self._part = Part.NOTHING
+        self._part = RequestPart.NOTHING
         self._of: object = None
         self._bytes = 0
         self._timer: asyncio.TimerHandle | None = None
 
-    def expect(self, part: Part, of: object, size: int = 0) -> None:
+    def expect(self, part: RequestPart, of: object, size: int = 0) -> None:
         """Take note of what is to come now; what was to come before has come, if that is another.
 
         Args:
@@ -70,14 +70,14 @@ class Reading:
 
     def _begin(self) -> None:
         self._bytes = 0
-        if self._part is not Part.NOTHING:
-            is_head = self._part is Part.HEAD
+        if self._part is not RequestPart.NOTHING:
+            is_head = self._part is RequestPart.HEAD
             seconds = conf.HEAD_SECONDS if is_head else conf.BODY_SECONDS
             self._timer = self._loop.call_later(seconds, self._look)
 
     def _look(self) -> None:
         """Say that the request is late, unless enough has come of a body."""
-        enough = self._part is Part.BODY and self._bytes >= LEAST_BYTES
+        enough = self._part is RequestPart.BODY and self._bytes >= LEAST_BYTES
         if enough or self._waits_for_us(self._part):
             self._begin()
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from bindserver.conf import conf
-from bindserver.server.reading import Part, Reading
+from bindserver.server.reading import RequestClock, RequestPart
 from bindserver.server.transports import patient
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class HTTPProtocol(Protocol):
     """How many bytes came since the parser has last handed anything on: it keeps them all, and
     copies what it has of a line with each piece that comes."""
     _is_refused = False
-    _part = Part.NOTHING
+    _part = RequestPart.NOTHING
     """What is to come of a request, where the parser tells."""
 
     # The client and what is written to it.
@@ -48,8 +48,8 @@ class HTTPProtocol(Protocol):
         self._patient = patient(transport, self.loop)
         handed: Any = self._patient  # it does what transports do
         super().connection_made(handed)
-        self._reading = Reading(self.loop, self._late, self._waits_for_us)
-        self._reading.expect(Part.HEAD, None)
+        self._reading = RequestClock(self.loop, self._late, self._waits_for_us)
+        self._reading.expect(RequestPart.HEAD, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called when the connection is closed."""
@@ -86,22 +86,22 @@ class HTTPProtocol(Protocol):
             self.logger.warning("A request with a head too long is refused")
             self._refuse("431 Request Header Fields Too Large", TOO_LONG % most)
 
-    def _part_by_h11(self) -> Part:
+    def _part_by_h11(self) -> RequestPart:
         connection: Any = getattr(self, "conn", None)
         state = str(connection.their_state)
         if state == "IDLE":
-            return Part.HEAD if connection.trailing_data[0] else Part.NOTHING
-        return Part.BODY if state == "SEND_BODY" else Part.NOTHING
+            return RequestPart.HEAD if connection.trailing_data[0] else RequestPart.NOTHING
+        return RequestPart.BODY if state == "SEND_BODY" else RequestPart.NOTHING
 
     def on_message_begin(self) -> None:
         """Called at the beginning of a head."""
-        self._part = Part.HEAD
+        self._part = RequestPart.HEAD
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Called at the end of a head."""
         self._unread = 0
-        self._part = Part.BODY
+        self._part = RequestPart.BODY
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -112,7 +112,7 @@ class HTTPProtocol(Protocol):
     def on_message_complete(self) -> None:
         """Called at the end of a request."""
         self._unread = 0
-        self._part = Part.NOTHING
+        self._part = RequestPart.NOTHING
         super().on_message_complete()
 
     def handle_websocket_upgrade(self, *args: Any) -> None:
@@ -130,15 +130,15 @@ class HTTPProtocol(Protocol):
 
     # Who is refused.
 
-    def _waits_for_us(self, part: Part) -> bool:
+    def _waits_for_us(self, part: RequestPart) -> bool:
         """Return whether the client has a right to wait with the rest of its request."""
-        if part is Part.BODY:
+        if part is RequestPart.BODY:
             return self.flow.read_paused or bool(self.cycle.waiting_for_100_continue)
         return self._owes()
 
-    def _late(self, part: Part) -> None:
+    def _late(self, part: RequestPart) -> None:
         """Called when a request did not come in time."""
-        if part is Part.HEAD and self._unread:
+        if part is RequestPart.HEAD and self._unread:
             self.logger.warning("A request whose head does not come is refused")
             self._refuse("408 Request Timeout", TOO_LATE % conf.HEAD_SECONDS)
         else:  # without a word: nothing was asked, or it is the application that would answer

@@ -42,7 +42,7 @@ DRAIN_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class ServerPlan:
     """What to serve, and how.
 
     Attributes:
@@ -67,7 +67,7 @@ class Plan:
     drain_seconds: int = DRAIN_SECONDS
 
 
-def listen(plan: Plan) -> socket.socket:
+def listen(plan: ServerPlan) -> socket.socket:
     """Return a socket that has the plan's address; connections are taken once it is served.
 
     Raises:
@@ -103,7 +103,7 @@ def _take_path(path: Path) -> socket.socket:
     return sock
 
 
-def _reason(problem: OSError | OverflowError, plan: Plan) -> str:
+def _reason(problem: OSError | OverflowError, plan: ServerPlan) -> str:
     place = f"port {plan.port} of {plan.host}"
     if isinstance(problem, OverflowError):
         return f"There is no {place}: ports end at 65535."
@@ -114,7 +114,7 @@ def _reason(problem: OSError | OverflowError, plan: Plan) -> str:
     return f"Cannot listen on {place}: {problem.strerror or problem}."
 
 
-def serve(plan: Plan, sock: socket.socket) -> None:
+def serve(plan: ServerPlan, sock: socket.socket) -> None:
     """Serve until SIGINT or SIGTERM, and then end in order.
 
     Then no more connections are taken, WebSockets are closed with 1012, so that clients come back
@@ -144,7 +144,7 @@ def serve(plan: Plan, sock: socket.socket) -> None:
             Path(plan.uds).unlink(missing_ok=True)
 
 
-def _configure(plan: Plan, metrics: str | None) -> uvicorn.Config:
+def _configure(plan: ServerPlan, metrics: str | None) -> uvicorn.Config:
     """Return what uvicorn is told; anew for each process, as one that has been loaded stays here.
 
     Args:
@@ -168,7 +168,9 @@ def _configure(plan: Plan, metrics: str | None) -> uvicorn.Config:
     )
 
 
-def _serve_alone(plan: Plan, config: Callable[[], uvicorn.Config], sock: socket.socket) -> None:
+def _serve_alone(
+    plan: ServerPlan, config: Callable[[], uvicorn.Config], sock: socket.socket
+) -> None:
     """Serve in this process; from the first SIGHUP on look after the one that serves in its
     place."""
     make = partial(_begin, config, sock)
@@ -196,7 +198,7 @@ def _serve_alone(plan: Plan, config: Callable[[], uvicorn.Config], sock: socket.
 
 
 def _serve_by_workers(
-    plan: Plan, config: Callable[[], uvicorn.Config], sock: socket.socket
+    plan: ServerPlan, config: Callable[[], uvicorn.Config], sock: socket.socket
 ) -> None:
     make = partial(_begin, config, sock)
     members = [make() for _ in range(plan.workers)]
@@ -237,7 +239,7 @@ def _begin(config: Callable[[], uvicorn.Config], sock: socket.socket) -> Member:
     return Member(config(), sock)
 
 
-def _metrics_folder(plan: Plan) -> TemporaryDirectory[str] | None:
+def _metrics_folder(plan: ServerPlan) -> TemporaryDirectory[str] | None:
     """Return a new folder by which several workers share their metrics, if they do."""
     if plan.workers == 1 or not is_wanted() or conf.METRICS_FOLDER is not None:
         return None

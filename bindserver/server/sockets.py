@@ -23,7 +23,7 @@ from websockets.streams import StreamReader
 
 from bindserver.conf import conf
 from bindserver.engine.line import Line
-from bindserver.server.mailbox import Gate, Mailbox
+from bindserver.server.mailbox import Mailbox, PauseGate
 from bindserver.server.transports import patient
 from bindserver.websocket.wire import WIRE
 
@@ -100,7 +100,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().__init__(*args, **kwargs)
         # Thousands wait for something: in what is smaller than asyncio's own, and does the same.
         self.queue = Mailbox()  # type: ignore[assignment]
-        self.writable = Gate()  # type: ignore[assignment]
+        self.writable = PauseGate()  # type: ignore[assignment]
         self._is_full = False
         self._is_sent_away = self._goes_when_open = False
         self.conn = Conversation(

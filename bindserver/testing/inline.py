@@ -25,8 +25,7 @@ from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failure_log import FailureLog
 from bindserver.cycle.inbox import Request
 from bindserver.cycle.lanes import Lanes
-from bindserver.cycle.live_view import LiveView
-from bindserver.cycle.load_messages import Loaded, Result, Wanted
+from bindserver.cycle.load_messages import Result, Wanted
 from bindserver.cycle.loader import Loader
 from bindserver.cycle.loading import read_whole
 from bindserver.cycle.resolver import Resolver
@@ -34,9 +33,8 @@ from bindserver.cycle.turn import Turn
 from bindserver.cycle.view_store import ViewStore
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded, reading_from
-from bindserver.engine.changes import Position
 from bindserver.queries.dependencies import Recorder
-from bindserver.queries.query import Query
+from bindserver.queries.rows import Rows
 from bindserver.testing.tables import TableSource
 from bindserver.user_code import apart
 
@@ -134,27 +132,22 @@ class InlineLoader(Loader):
         """Load what was asked for; the results go to the next turn."""
         asked, self._asked = self._asked, []
         for wanted in asked:
-            for live, query in zip(wanted.lives, wanted.queries, strict=True):
-                self._done(self._read(live, query, wanted.since))
+            for place in range(len(wanted.lives)):
+                self._read(wanted.those([place]))
 
-    def _read(self, live: LiveView, query: Query, position: Position) -> Loaded:
+    def _read(self, wanted: Wanted) -> None:
         recorder, began = Recorder(), time.monotonic()
         problem: Exception | None = None
-        rows = None
+        rows: list[Rows | None] = [None]
         try:
             with guarded(self._alias), recorder.watching(self._alias):
-                [rows] = apart(lambda: read_whole([query], recorder, Pacer(math.inf)))
+                rows[:] = apart(lambda: read_whole(wanted.queries, recorder, Pacer(math.inf)))
         except Exception as raised:  # handed on: the turn sets the view aside and keeps it
             problem = raised
-        return Loaded(
-            live=live,
-            query=query,
-            rows=rows,
-            position=position,
-            recorder=recorder,
-            began=began,
-            problem=problem,
-        )
+        for loaded in wanted.came_to(
+            rows, position=wanted.since, recorder=recorder, began=began, problem=problem
+        ):
+            self._done(loaded)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from bindserver.websocket.groups import tells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class ViewRequest:
     """What a view's `self.request` is: who subscribed, and with which params.
 
     Attributes:
@@ -60,7 +60,7 @@ class _Bound(Binding[Model]):
 
     def _view(self) -> Publisher:
         view = self.view()
-        view.request = Connection(user=self.user, auth=self.auth, params=self.params)
+        view.request = ViewRequest(user=self.user, auth=self.auth, params=self.params)
         return view
 
     def get_permissions(self) -> list[Any]:

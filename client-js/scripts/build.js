@@ -45,7 +45,6 @@ async function squeezed(text) {
       sequences: false,
       toplevel: true,
       unsafe_undefined: true,
-      hoist_funs: true,
       lhs_constants: false,
       negate_iife: false,
     },

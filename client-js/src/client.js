@@ -7,9 +7,7 @@
  * @import {Ending, Status} from "./connection/connection.js"
  * @import {CollectionError} from "./collection.js"
  * @import {Params} from "./sync/messages.js"
- * @import {Subscription} from "./sync/subscription.js"
  * @import {Listener} from "./sync/emitter.js"
- * @import {Problem} from "./errors.js"
  */
 
 import { Collection } from "./collection.js";
@@ -56,7 +54,6 @@ export class Client {
   #subscriptions;
   #auth;
   #transaction;
-  #dispatcher;
   /** Whether there has been a collection, so that we want commit marks. */
   #wantsMarks = false;
   #pings = 0;
@@ -78,23 +75,23 @@ export class Client {
     this.#url = url;
     this.#env = env;
     const send = (/** @type {string} */ text) => this.#connection._send(text);
-    const proved = () => this.#proved();
-    const unproved = (/** @type {Problem} */ problem) => this.#unproved(problem);
-    this.#subscriptions = new Subscriptions(env, send, (late) =>
-      this.#fail(late, { code: "unavailable", detail: "no answer" }),
-    );
-    this.#transaction = new Transaction(this.#subscriptions, env);
-    this.#auth = Prover && new Prover(env, send, proved, unproved);
-    this.#dispatcher = new Dispatcher(
-      this.#subscriptions,
-      this.#auth,
-      this.#transaction,
-      this.#emitter,
-    );
+    const emitter = this.#emitter;
+    const subscriptions = new Subscriptions(env, send, (late) => {
+      late._store._fail({ code: "unavailable", detail: "no answer" });
+      transaction._touch(late);
+    });
+    const transaction = new Transaction(subscriptions, env);
+    this.#subscriptions = subscriptions;
+    this.#transaction = transaction;
+    this.#auth =
+      Prover &&
+      new Prover(env, send, subscriptions, transaction, emitter, (error) => {
+        this.#error = error;
+      });
+    const dispatcher = new Dispatcher(subscriptions, transaction, emitter, this.#auth);
     this.#connection = new Connection(url, env, {
-      _dialed: () => this.#tellStatus(),
       _opened: () => this.#opened(),
-      _heard: (text) => this.#dispatcher._take(text),
+      _heard: (text) => dispatcher._take(text),
       _closed: (ending, attempts) => this.#closed(ending, attempts),
       _ping: () => send(ping(++this.#pings)),
     });
@@ -201,6 +198,7 @@ export class Client {
       this.#error = null;
     }
     this.#connection._start();
+    this.#tellStatus();
     return this;
   }
 
@@ -235,7 +233,7 @@ export class Client {
     if (this.#auth) {
       this.#auth._opened();
     } else {
-      this.#proved();
+      this.#subscriptions._opened();
     }
     this.#tellStatus();
     if (this.status === "live") {
@@ -265,13 +263,8 @@ export class Client {
         warn(`${problem.detail}. ${ADVICE}`); // a browser tells nobody why
       }
       this.#wonders = false;
-      this.#tellError(problem);
+      this.#emitter._tell("error", { action: "error", payload: problem });
     }
-  }
-
-  /** @param {Problem} payload */
-  #tellError(payload) {
-    this.#emitter._tell("error", { action: "error", payload });
   }
 
   /**
@@ -291,35 +284,6 @@ export class Client {
       return null;
     }
     return { code: code === UNAUTHENTICATED ? "unauthenticated" : "forbidden", detail: reason };
-  }
-
-  #proved() {
-    this.#error = null;
-    this.#subscriptions._opened();
-  }
-
-  /**
-   * Called when we could not prove who we are; it will be tried again.
-   *
-   * @param {Problem} problem
-   */
-  #unproved(problem) {
-    this.#error = failure(problem, false);
-    for (const subscription of this.#subscriptions._all) {
-      if (!subscription._is(ACCEPTED)) {
-        this.#fail(subscription, problem);
-      }
-    }
-    this.#tellError(problem);
-  }
-
-  /**
-   * @param {Subscription} subscription
-   * @param {Problem} problem
-   */
-  #fail(subscription, problem) {
-    subscription._store._fail(problem);
-    this.#transaction._touch(subscription);
   }
 
   #tellStatus() {

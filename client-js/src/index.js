@@ -11,7 +11,7 @@ import { misused } from "./errors.js";
 /**
  * @typedef {import("./client.js").Client} Client
  * @typedef {import("./client.js").CollectionOptions} CollectionOptions
- * @typedef {import("./client.js").EmitOptions} Wish
+ * @typedef {import("./client.js").EmitOptions} EmitOptions
  * @typedef {import("./collection.js").CollectionError} CollectionError
  * @typedef {import("./collection.js").CollectionStatus} CollectionStatus
  * @typedef {import("./connection/connection.js").Ending} Ending

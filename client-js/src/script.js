@@ -6,7 +6,12 @@
 
 import { Client } from "./client.js";
 import { environment } from "./connection/environment.js";
-import { asWebSocket } from "./connection/url.js";
+import { misused } from "./errors.js";
 
-const { href } = new URL(document.currentScript?.dataset.url ?? "/ws/", location.href);
-Object.assign(globalThis, { io: new Client(asWebSocket(href), environment()) });
+const url = new URL(document.currentScript?.dataset.url ?? "/ws/", location.href);
+url.hash = "";
+const address = url.href.replace("http", "ws");
+if (!address.startsWith("ws")) {
+  misused(`"${url}" is no WebSocket address`);
+}
+/** @type {any} */ (globalThis).io = new Client(address, environment());

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { comesBack, isPatient, reconnectDelay, retryDelay } from "../src/connection/backoff.js";
+import { comesBack, reconnectWait, retryDelay } from "../src/connection/backoff.js";
 
 const most = () => 1;
 const least = () => 0;
+/** @type {(code: number, attempt: number, random: () => number) => number} */
+const reconnectDelay = (code, attempt, random) => reconnectWait(code, attempt, random)[0];
 
 test("the ceiling doubles from 250 ms to 30 s", () => {
   const ceilings = [0, 1, 2, 6, 7, 8, 2000].map((attempt) => reconnectDelay(1006, attempt, most));
@@ -26,7 +28,8 @@ test("a restart spreads clients over seconds from the first attempt", () => {
 
 for (const code of [4400, 4408, 4429]) {
   test(`${code} means a longer wait`, () => {
-    assert.ok(isPatient(code));
+    assert.deepEqual(reconnectWait(code, 0, least), [5_000, false]);
+    assert.deepEqual(reconnectWait(1006, 0, least), [0, true]);
     assert.equal(reconnectDelay(code, 0, least), 5_000);
     assert.equal(reconnectDelay(code, 0, most), 15_000);
     assert.equal(reconnectDelay(code, 9, most), 35_000);

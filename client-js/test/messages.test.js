@@ -5,10 +5,10 @@ import { start } from "./surroundings.js";
 import { vectors } from "./vectors.js";
 
 /** Bring a client to where it holds these rows, and break its connection. */
-function comeBack({ socket, clock, io }, event, wish, { held, cursor = null }) {
-  const params = wish?.params ?? {};
+function comeBack({ socket, clock, io }, event, options, { held, cursor = null }) {
+  const params = options?.params ?? {};
   const rows = held.map((id) => ({ id }));
-  io.emit(event, wish);
+  io.emit(event, options);
   socket().opens().accepts(event, rows, { params, cursor });
   socket().ends();
   clock.pass(60_000);
@@ -16,19 +16,19 @@ function comeBack({ socket, clock, io }, event, wish, { held, cursor = null }) {
 }
 
 for (const { name, emit, state, text } of vectors("client_messages.json")) {
-  const [event, wish] = emit;
+  const [event, options] = emit;
   test(`vector: ${name}`, () => {
     if (event === "$ping") {
-      assert.equal(ping(wish), text);
+      assert.equal(ping(options), text);
       return;
     }
     const session = start();
     if (state) {
-      comeBack(session, event, wish, state);
+      comeBack(session, event, options, state);
     } else {
       session.io.connect();
       session.socket().opens();
-      session.io.emit(event, wish);
+      session.io.emit(event, options);
     }
     assert.equal(session.socket().sent.at(-1), text);
   });

@@ -637,8 +637,8 @@ test("a programmer's mistake raises", () => {
   for (const event of ["", "$ping", "connect", "disconnect", "error", "status", undefined]) {
     assert.throws(() => io.emit(event), TypeError);
   }
-  for (const wish of [null, 7, { params: [] }, { params: "x" }, { page_size: 0 }]) {
-    assert.throws(() => io.emit("products", wish), TypeError);
+  for (const options of [null, 7, { params: [] }, { params: "x" }, { page_size: 0 }]) {
+    assert.throws(() => io.emit("products", options), TypeError);
   }
   assert.throws(() => io.on("products"), TypeError);
   assert.equal(sockets.length, 0);

@@ -42,9 +42,9 @@ class Talk {
     const emitter = { _tell: (_, { action }) => this.log.push(`hear ${action}`) };
     this.dispatcher = new Dispatcher(
       this.subscriptions,
-      /** @type {any} */ (auth),
       transaction,
       /** @type {any} */ (emitter),
+      /** @type {any} */ (auth),
     );
     this.open();
     this.subscribe();

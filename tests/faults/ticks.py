@@ -10,7 +10,7 @@ from typing import Any
 from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.ticks import Ticks
-from bindserver.queries.ticking import Pulse
+from bindserver.queries.ticking import Schedule
 
 Plant = Callable[[object, str, object], None]
 """Sets an attribute, as `monkeypatch.setattr` does."""
@@ -18,35 +18,35 @@ Plant = Callable[[object, str, object], None]
 
 def tick_lost(plant: Plant) -> None:
     """One row that has crossed is not read again."""
-    usual = Pulse.crossed
+    usual = Schedule.crossed
 
-    def crossed(self: Pulse, *args: Any) -> set[Any] | None:
+    def crossed(self: Schedule, *args: Any) -> set[Any] | None:
         found = usual(self, *args)
         return found and set(sorted(found)[1:])
 
-    plant(Pulse, "crossed", crossed)
+    plant(Schedule, "crossed", crossed)
 
 
 def nearer_moment_missed(plant: Plant) -> None:
     """A change that brings the next moment nearer is not looked at."""
-    usual = Pulse.next_after
+    usual = Schedule.next_after
 
     def next_after(
-        self: Pulse, now: datetime.datetime, pks: Collection[Any] | None = None
+        self: Schedule, now: datetime.datetime, pks: Collection[Any] | None = None
     ) -> datetime.datetime | None:
         return usual(self, now) if pks is None else None
 
-    plant(Pulse, "next_after", next_after)
+    plant(Schedule, "next_after", next_after)
 
 
 def second_column_forgotten(plant: Plant) -> None:
     """Of two columns that are compared with the time, only one is looked at."""
-    usual = Pulse._each
+    usual = Schedule._each
 
-    def each(self: Pulse) -> Any:
+    def each(self: Schedule) -> Any:
         return usual(replace(self, thresholds=self.thresholds[:1]))
 
-    plant(Pulse, "_each", each)
+    plant(Schedule, "_each", each)
 
 
 def alarm_not_set(plant: Plant) -> None:

@@ -28,7 +28,7 @@ QUOTED = re.compile(r'"((?:[^"]|"")+)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Present:
+class PresentTrigger:
     """A trigger that is there.
 
     Attributes:
@@ -50,14 +50,16 @@ class Triggers:
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self._connection = connection
 
-    def present(self) -> dict[str, Present]:
+    def present(self) -> dict[str, PresentTrigger]:
         """Return our triggers that are there, by name."""
         found = ask(
             self._connection,
             "SELECT name, tbl_name, sql FROM sqlite_master WHERE type = 'trigger' "
             f"AND substr(name, 1, {len(PREFIX)}) = '{PREFIX}' ORDER BY name",
         )
-        return {str(name): Present(table=str(table), sql=str(sql)) for name, table, sql in found}
+        return {
+            str(name): PresentTrigger(table=str(table), sql=str(sql)) for name, table, sql in found
+        }
 
     def missing(self, tables: Collection[Tracked]) -> list[Tracked]:
         """Return the tables some of whose triggers are not, or not rightly, in place."""
@@ -187,13 +189,13 @@ def _name(table: str, suffix: str) -> str:
     return f"{PREFIX}{table}__{suffix}"
 
 
-def _widened(tracked: Tracked, present: Mapping[str, Present]) -> Tracked:
+def _widened(tracked: Tracked, present: Mapping[str, PresentTrigger]) -> Tracked:
     """Return a table to watch so that what is there watches no more than that."""
     trigger = present.get(_name(tracked.table, "upd"))
     return tracked if trigger is None else tracked.widened(_watched(trigger))
 
 
-def _watched(trigger: Present | None) -> Columns:
+def _watched(trigger: PresentTrigger | None) -> Columns:
     """Return the columns that a trigger names; None where it names none."""
     found = None if trigger is None else OF.search(trigger.sql)
     if found is None:

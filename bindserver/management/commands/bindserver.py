@@ -105,13 +105,13 @@ class Command(BaseCommand):
 
 def _plan(options: dict[str, Any]) -> Any:
     from bindserver.server.application import STANDALONE, application_path
-    from bindserver.server.runner import Plan
+    from bindserver.server.runner import ServerPlan
 
     try:
         path = STANDALONE if options["standalone"] else application_path()
     except ImproperlyConfigured as problem:
         raise CommandError(str(problem)) from None
-    return Plan(
+    return ServerPlan(
         application=path,
         host=options["host"],
         port=options["port"],

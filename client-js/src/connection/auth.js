@@ -2,11 +2,17 @@
  * Proves to the server who we are: on every new connection before anything is asked, again before
  * the proof ends, and again, after a wait, when the server takes it no more.
  *
+ * @import {CollectionError} from "../collection.js"
  * @import {Environment} from "./environment.js"
  * @import {Problem} from "../errors.js"
+ * @import {Emitter} from "../sync/emitter.js"
+ * @import {Subscriptions} from "../sync/subscriptions.js"
+ * @import {Transaction} from "../sync/transaction.js"
  */
 
+import { failure } from "../errors.js";
 import { authenticate } from "../sync/messages.js";
+import { ACCEPTED } from "../sync/states.js";
 import { Timer } from "./timer.js";
 
 /** Milliseconds that the server has to answer, and that a token may take to be got. */
@@ -21,8 +27,10 @@ export class Auth {
   #env;
   #timer;
   #send;
-  #passed;
-  #failed;
+  #subscriptions;
+  #transaction;
+  #emitter;
+  #blame;
   /** The newest attempt; what the server says of an older one is thrown away. */
   #round = 0;
   /** The newest attempt whose token is of no use: one was shown, or the connection is gone. */
@@ -32,15 +40,19 @@ export class Auth {
   /**
    * @param {Environment} env
    * @param {(text: string) => void} send
-   * @param {() => void} passed hears that one may ask now.
-   * @param {(problem: Problem) => void} failed
+   * @param {Subscriptions} subscriptions are asked for once the server knows who we are.
+   * @param {Transaction} transaction
+   * @param {Emitter} emitter
+   * @param {(error: CollectionError | null) => void} blame hears what stands in the way.
    */
-  constructor(env, send, passed, failed) {
+  constructor(env, send, subscriptions, transaction, emitter, blame) {
     this.#env = env;
     this.#timer = new Timer(env);
     this.#send = send;
-    this.#passed = passed;
-    this.#failed = failed;
+    this.#subscriptions = subscriptions;
+    this.#transaction = transaction;
+    this.#emitter = emitter;
+    this.#blame = blame;
   }
 
   /**
@@ -140,13 +152,25 @@ export class Auth {
       const delay = Math.max(SOONEST, expires * 1_000 * PART);
       this.#timer._set(() => this._opened(), Math.min(LONGEST, delay));
     }
-    this.#passed();
+    this.#blame(null);
+    this.#subscriptions._opened();
   }
 
-  /** @param {Problem} problem */
-  #fail(problem) {
+  /**
+   * Called when we could not prove who we are; it will be tried again.
+   *
+   * @param {Problem} payload
+   */
+  #fail(payload) {
     this.#later();
-    this.#failed(problem);
+    this.#blame(failure(payload, false));
+    for (const subscription of this.#subscriptions._all) {
+      if (!subscription._is(ACCEPTED)) {
+        subscription._store._fail(payload);
+        this.#transaction._touch(subscription);
+      }
+    }
+    this.#emitter._tell("error", { action: "error", payload });
   }
 
   #later() {

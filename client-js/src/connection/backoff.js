@@ -32,24 +32,16 @@ export function comesBack(code, hasProofs) {
 }
 
 /**
- * Return whether a close code asks for a long wait, which nothing should cut short.
- *
- * @param {number} code
- */
-export function isPatient(code) {
-  return WAITS[code] === PATIENT;
-}
-
-/**
- * Return the milliseconds to wait before connecting again.
+ * Return the milliseconds to wait before connecting again, and whether a hint may cut that short.
  *
  * @param {number} code the close code of the connection that ended.
  * @param {number} attempt how many attempts have failed since a stable connection, from 0.
  * @param {() => number} random
+ * @returns {[delay: number, hurries: boolean]}
  */
-export function reconnectDelay(code, attempt, random) {
+export function reconnectWait(code, attempt, random) {
   const [floor = 0, spread = 0] = WAITS[code] ?? [];
-  return floor + random() * Math.max(ceiling(BASE, attempt), spread);
+  return [floor + random() * Math.max(ceiling(BASE, attempt), spread), floor === 0];
 }
 
 /**

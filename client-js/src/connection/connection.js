@@ -11,7 +11,7 @@
  * @import {Environment, Socket} from "./environment.js"
  */
 
-import { comesBack, isPatient, reconnectDelay } from "./backoff.js";
+import { comesBack, reconnectWait } from "./backoff.js";
 import { Heartbeat } from "./heartbeat.js";
 import { Timer } from "./timer.js";
 
@@ -25,7 +25,6 @@ import { Timer } from "./timer.js";
  * @property {number} [delay] milliseconds until it does.
  *
  * @typedef {object} Hearer whoever uses the connection.
- * @property {() => void} _dialed a socket is being opened.
  * @property {() => void} _opened
  * @property {(text: string) => void} _heard
  * @property {(ending: Ending, attempts: number) => void} _closed with how many attempts to connect have
@@ -136,9 +135,7 @@ export class Connection {
       this.#listen(new this.#env.WebSocket(this.#url, this.#env.protocols));
     } catch (error) {
       this.#fail(String(error));
-      return;
     }
-    this.#hearer._dialed();
   }
 
   /**
@@ -213,8 +210,8 @@ export class Connection {
 
   /** @param {number} code */
   #wait(code) {
-    const delay = reconnectDelay(code, this.#attempt++, this.#env.random);
-    this.#hurries = !isPatient(code);
+    const [delay, hurries] = reconnectWait(code, this.#attempt++, this.#env.random);
+    this.#hurries = hurries;
     this.#timer._set(() => this._start(), delay);
     return delay;
   }

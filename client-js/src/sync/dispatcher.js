@@ -24,21 +24,21 @@ const TOO_MANY = "too_many_subscriptions";
 
 export class Dispatcher {
   #subscriptions;
-  #auth;
   #transaction;
   #emitter;
+  #auth;
 
   /**
    * @param {Subscriptions} subscriptions
-   * @param {Auth | undefined} auth
    * @param {Transaction} transaction
    * @param {Emitter} emitter
+   * @param {Auth} [auth] none where the page's cookie says who asks.
    */
-  constructor(subscriptions, auth, transaction, emitter) {
+  constructor(subscriptions, transaction, emitter, auth) {
     this.#subscriptions = subscriptions;
-    this.#auth = auth;
     this.#transaction = transaction;
     this.#emitter = emitter;
+    this.#auth = auth;
   }
 
   /**

@@ -96,16 +96,6 @@ function sorted(value) {
 }
 
 /**
- * Return whether two rows say the same, as the server writes them: with their fields in one order.
- *
- * @param {Row} a
- * @param {Row} b
- */
-export function same(a, b) {
-  return JSON.stringify(a) === JSON.stringify(b);
-}
-
-/**
  * Return whether a value is an object that has names: no list, and no `Map` or `URLSearchParams`, of
  * which JSON would say nothing.
  *

@@ -5,8 +5,6 @@
  * @import {Key, Row} from "./messages.js"
  */
 
-import { same } from "./messages.js";
-
 /**
  * @typedef {object} Place
  * @property {Row} _row
@@ -92,13 +90,14 @@ export class Rows {
 }
 
 /**
- * Return the row that there is, if the new one says the same.
+ * Return the row that there is, if the new one says the same as the server writes it: with its fields in
+ * one order.
  *
  * @param {Place | undefined} place
  * @param {Row} row
  */
 function kept(place, row) {
-  return place && same(place._row, row) ? place._row : row;
+  return place && JSON.stringify(place._row) === JSON.stringify(row) ? place._row : row;
 }
 
 /** @returns {Place} */

@@ -36,8 +36,6 @@ export class Subscriptions {
   #throttle;
   #newestRef = 0;
   #live = false;
-  /** Whether what is to be said is looked at when the code that runs now has ended. */
-  #soon = false;
 
   /**
    * @param {Environment} env
@@ -49,17 +47,6 @@ export class Subscriptions {
     this.#send = send;
     this.#late = late;
     this.#throttle = new Throttle(env);
-  }
-
-  /**
-   * Find by the params that were asked for, or by canonical ones.
-   *
-   * @param {string} event
-   * @param {Params | null} [params]
-   */
-  #find(event, params) {
-    const text = canonical(params);
-    return this._all.find((each) => each._topic._matches(event, text));
   }
 
   /**
@@ -98,8 +85,7 @@ export class Subscriptions {
    * @param {{params?: Params | null, page_size?: number}} options
    */
   _subscribe(event, { params, page_size }) {
-    const known = this.#find(event, params);
-    const subscription = known ?? new Subscription(this.#env, event, params);
+    const subscription = this._hold(event, params, { page_size });
     subscription._subscribe(page_size);
     this.#add(subscription);
   }
@@ -112,15 +98,13 @@ export class Subscriptions {
    * @param {CollectionOptions} options
    */
   _hold(event, params, { page_size, initial }) {
-    const known = this.#find(event, params);
-    if (known) {
-      return known;
+    const text = canonical(params);
+    const known = this._all.find((each) => each._topic._matches(event, text));
+    const subscription = known ?? new Subscription(this.#env, event, params, page_size);
+    if (!known) {
+      initial && subscription._seed(initial);
+      this.#add(subscription);
     }
-    const subscription = new Subscription(this.#env, event, params, page_size);
-    if (initial) {
-      subscription._seed(initial);
-    }
-    this.#add(subscription);
     return subscription;
   }
 
@@ -141,10 +125,7 @@ export class Subscriptions {
    * unless another one has come, who goes on with the rows that there are.
    */
   _soon() {
-    if (!this.#soon) {
-      this.#soon = true;
-      this.#env.queueMicrotask(() => this.#say());
-    }
+    this.#env.queueMicrotask(() => this.#say());
   }
 
   /**
@@ -268,20 +249,17 @@ export class Subscriptions {
     }
   }
 
-  /** End what nobody holds. */
-  #letGo() {
+  /**
+   * End what nobody holds, and say what is due, as far as the throttle allows: who leaves makes room
+   * for who comes.
+   */
+  #say() {
     for (const each of this._all) {
       if (!each._isWanted) {
         this._remove(each);
         this.#leave(each);
       }
     }
-  }
-
-  /** Say what is due, as far as the throttle allows: who leaves makes room for who comes. */
-  #say() {
-    this.#letGo();
-    this.#soon = false;
     const leaves = [...this.#leaves].filter((left) => !this.#wantedAgain(left));
     for (const each of [...leaves, ...this.#due]) {
       if (!this.#throttle._take(() => this.#say())) {

@@ -22,7 +22,7 @@ from rest_framework.permissions import BasePermission, DjangoObjectPermissions, 
 
 from bindserver import Binding, checks
 from bindserver.bindings import importing
-from bindserver.bindings.importing import Asked
+from bindserver.bindings.importing import ImportQuery
 from bindserver.bindings.registry import registry
 from bindserver.checks.audience import check_permissions
 from bindserver.http.viewsets import BoundModelViewSet
@@ -453,7 +453,9 @@ def test_a_query_of_the_module_is_told(
 ) -> None:
     binding = declare(**GOOD)
     module = binding.__module__
-    asked = Asked(module=module, scope="Wrong", place="bindings.py:1", by=module, what="SELECT 1")
+    asked = ImportQuery(
+        module=module, scope="Wrong", place="bindings.py:1", by=module, what="SELECT 1"
+    )
     monkeypatch.setattr(importing, "_asked", {(asked.module, asked.scope): asked})
     monkeypatch.setattr(sys, "argv", ["manage.py", command])
     assert told(checks.check_bindings()) == [f"bindserver.{told_as}"]

@@ -28,28 +28,28 @@ from tests.support.turning import Follower, Turning, add
 
 
 def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> None:
-    catalogue = ViewStore("default", b"secret")
-    resolver = Resolver(catalogue)
+    store = ViewStore("default", b"secret")
+    resolver = Resolver(store)
     position = Position(epoch="", mark="")
     for pk in range(1, 4):
         resolver.resolve(ProductBinding, Caller(user=User(pk=pk)), {}, position)
-    assert len(catalogue.views()) == 1
-    assert len(catalogue.viewers.all()) == 3
-    catalogue.evict()
-    assert len(catalogue.views()) == 1
-    assert catalogue.viewers.all() == []
+    assert len(store.views()) == 1
+    assert len(store.viewers.all()) == 3
+    store.evict()
+    assert len(store.views()) == 1
+    assert store.viewers.all() == []
 
 
 @override_settings(BINDSERVER={"MAX_VIEWS": 2})
 def test_views_that_nobody_looks_at_make_room_for_others(
     database: Path, forget_bindings: None
 ) -> None:
-    catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
-    resolver = Resolver(catalogue)
+    store, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
+    resolver = Resolver(store)
     for name in ("one", "other", "third"):
         resolver.resolve(made(name), Caller(), {}, position)
-    assert [live.event for live in catalogue.views()] == ["other", "third"]
-    kept = [viewer.live for viewer in catalogue.viewers.all()]
+    assert [live.event for live in store.views()] == ["other", "third"]
+    kept = [viewer.live for viewer in store.viewers.all()]
     assert [live.event for live in kept] == ["third"]
 
 
@@ -65,17 +65,17 @@ def test_who_makes_room_for_the_view_that_they_are_led_to_is_known_and_then_forg
         def get_queryset(self) -> Any:
             return Product.objects.filter(pk__in=[len(word.text) for word in Word.objects.all()])
 
-    catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
-    resolver = Resolver(catalogue)
+    store, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
+    resolver = Resolver(store)
     viewer, _ = resolver.resolve(Listed, Caller(), {}, position)
     resolver.resolve(made("other"), Caller(), {}, position)
     Word.objects.create(text="a")
     assert resolver.lead(viewer, resolver.ask_again(viewer))
-    assert catalogue.viewers.all() == [viewer]
-    assert Word._meta.db_table in catalogue.reads()
-    catalogue.evict()
-    assert catalogue.viewers.all() == []
-    assert Word._meta.db_table not in catalogue.reads()
+    assert store.viewers.all() == [viewer]
+    assert Word._meta.db_table in store.reads()
+    store.evict()
+    assert store.viewers.all() == []
+    assert Word._meta.db_table not in store.reads()
 
 
 def made(name: str) -> type[Binding[Product]]:
@@ -110,11 +110,11 @@ def test_leaving_a_binding_that_is_not_served_fails_nothing_but_itself(
 def test_bindings_that_one_function_makes_have_each_a_view(
     database: Path, forget_bindings: None
 ) -> None:
-    catalogue, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
-    resolver = Resolver(catalogue)
+    store, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
+    resolver = Resolver(store)
     for binding in (made("one"), made("other")):
         resolver.resolve(binding, Caller(), {}, position)
-    assert [live.event for live in catalogue.views()] == ["one", "other"]
+    assert [live.event for live in store.views()] == ["one", "other"]
 
 
 class Asker(Follower):

@@ -8,14 +8,14 @@ import pytest
 from django.contrib.auth.models import AnonymousUser, User
 from django.utils.functional import SimpleLazyObject
 
-from bindserver.cycle.budget import Budget, Full, Limits
+from bindserver.cycle.budget import Budget, BudgetLimits, Full
 from bindserver.cycle.inbox import Caller
 from bindserver.cycle.owners import Owner, address_of, owner_of
 from bindserver.cycle.shortages import ShortageLog, words_of
 
 ANN, EVE = Owner("auth.User", "1"), Owner("auth.User", "2")
 NOBODY_S = Owner(None, "192.0.2.7")
-LIMITS = Limits(views=100, bytes=10_000, views_share=0.1, bytes_share=0.25)
+LIMITS = BudgetLimits(views=100, bytes=10_000, views_share=0.1, bytes_share=0.25)
 
 
 def budget_of(**views: int) -> Budget[str]:
@@ -62,17 +62,19 @@ class TestAnOwner:
         assert shortage.full is Full.REST
 
     def test_finds_room_for_a_few_views_however_many_have_taken_all_they_can_get(self) -> None:
-        budget = Budget[str](Limits(views=10_000, bytes=2**30, views_share=0.1, bytes_share=0.25))
+        budget = Budget[str](
+            BudgetLimits(views=10_000, bytes=2**30, views_share=0.1, bytes_share=0.25)
+        )
         for number in range(14):
             fill(budget, Owner(None, f"192.0.2.{number}"))
         assert fill(budget, ANN) >= 10
 
     def test_may_have_all_where_the_share_is_one(self) -> None:
-        limits = Limits(views=20, bytes=10_000, views_share=1, bytes_share=1)
+        limits = BudgetLimits(views=20, bytes=10_000, views_share=1, bytes_share=1)
         assert fill(Budget[str](limits), ANN) == 20
 
     def test_has_one_view_at_least_however_small_the_share_is(self) -> None:
-        limits = Limits(views=3, bytes=10_000, views_share=0.1, bytes_share=0.25)
+        limits = BudgetLimits(views=3, bytes=10_000, views_share=0.1, bytes_share=0.25)
         assert fill(Budget[str](limits), ANN) == 1
 
 

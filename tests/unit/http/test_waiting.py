@@ -20,7 +20,7 @@ from bindserver.cycle.owners import Owner
 from bindserver.http.api import SnapshotView
 from bindserver.http.waiting import (
     NoPlace,
-    Places,
+    WaitingPlaces,
     _tell_of_kept_connections,
     client_of,
     give_back_connections,
@@ -70,11 +70,11 @@ def test_a_user_is_a_client_wherever_from_and_else_the_address_is() -> None:
 
 class TestPlaces:
     @pytest.fixture
-    def places(self) -> Places:
-        return Places("wait", ALL, ONE)
+    def places(self) -> WaitingPlaces:
+        return WaitingPlaces("wait", ALL, ONE)
 
     @override_settings(BINDSERVER={ALL: 3, ONE: 2})
-    def test_there_are_so_many_in_all_and_for_each_client(self, places: Places) -> None:
+    def test_there_are_so_many_in_all_and_for_each_client(self, places: WaitingPlaces) -> None:
         with ExitStack() as stack:
             for client in ("ann", "ann"):
                 stack.enter_context(places.place(client))
@@ -88,13 +88,13 @@ class TestPlaces:
             assert places.waiting == 1
 
     @override_settings(BINDSERVER={ALL: 3, ONE: 2})
-    def test_whom_nobody_can_tell_apart_have_no_share(self, places: Places) -> None:
+    def test_whom_nobody_can_tell_apart_have_no_share(self, places: WaitingPlaces) -> None:
         with places.place(None), places.place(None), places.place(None):
             assert places.waiting == 3
 
     @override_settings(BINDSERVER={ALL: 1})
     def test_the_log_is_told_once_of_many(
-        self, places: Places, caplog: pytest.LogCaptureFixture
+        self, places: WaitingPlaces, caplog: pytest.LogCaptureFixture
     ) -> None:
         with caplog.at_level(logging.WARNING), places.place("ann"):
             for _ in range(20):

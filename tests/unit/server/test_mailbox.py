@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
-from bindserver.server.mailbox import Gate, Mailbox
+from bindserver.server.mailbox import Mailbox, PauseGate
 
 
-@pytest.mark.parametrize("kind", [Gate, asyncio.Event])
-async def test_all_who_wait_go_on_when_it_opens(kind: type[Gate]) -> None:
+@pytest.mark.parametrize("kind", [PauseGate, asyncio.Event])
+async def test_all_who_wait_go_on_when_it_opens(kind: type[PauseGate]) -> None:
     gate = kind()
     gate.set()
     await asyncio.wait_for(gate.wait(), 1)
@@ -62,4 +62,4 @@ async def test_a_reader_that_is_cancelled_takes_nothing_with_it() -> None:
 
 
 def test_empty_ones_are_small() -> None:
-    assert sys.getsizeof(Gate()) + sys.getsizeof(Mailbox[int]()) < 200
+    assert sys.getsizeof(PauseGate()) + sys.getsizeof(Mailbox[int]()) < 200
