@@ -22,23 +22,31 @@ BREATH_BYTES = 32 * 1024
 """After a message of more than this, other clients have their turn. One of no more keeps what it is
 on the wire: very many clients may get it."""
 
+DATA = ',"data":'
+"""What stands between a message's event and its data; quotes in the event's name are escaped."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One WebSocket message, encoded once.
+    """One message, encoded once for all who get it.
 
     Attributes:
-        text: the message.
+        text: the message, as a WebSocket carries it.
         size: its length in bytes.
+        action: what it does to a copy of the view, for a frame that subscribers share.
+        cursor: names the state that it brings a client to, if it does.
     """
 
     text: str
     size: int
+    action: str | None = None
+    cursor: str | None = None
     _wire: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    _streamed: bytes | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, text: str) -> Frame:
-        return cls(text, byte_length(text))
+    def of(cls, text: str, action: str | None = None, cursor: str | None = None) -> Frame:
+        return cls(text, byte_length(text), action, cursor)
 
     @property
     def is_text(self) -> bool:
@@ -62,6 +70,29 @@ class Frame:
         if len(payload) <= BREATH_BYTES:
             object.__setattr__(self, "_wire", wire)
         return wire
+
+    @property
+    def data(self) -> str:
+        """The message's own `data`, as JSON text; for a frame that subscribers share."""
+        return self.text[self.text.index(DATA) + len(DATA) : -1]
+
+    @property
+    def streamed(self) -> bytes:
+        """The message as an event stream has it: named after its action, with the cursor as its id
+        (WHATWG HTML, section 9.2).
+
+        Raises:
+            UnicodeEncodeError: it has half of a surrogate pair.
+        """
+        if self._streamed is not None:
+            return self._streamed
+        identified = "" if self.cursor is None else f"id: {self.cursor}\n"
+        # A line's end inside JSON is a space between tokens; in a stream it would end the data.
+        data = self.data.replace("\r", " ").replace("\n", " ")
+        streamed = f"event: {self.action}\ndata: {data}\n{identified}\n".encode()
+        if len(streamed) <= BREATH_BYTES:
+            object.__setattr__(self, "_streamed", streamed)
+        return streamed
 
 
 def _length(size: int) -> bytes:
@@ -112,7 +143,7 @@ class FrameEncoder:
     def renewed(self, frames: Sequence[Frame], cursor: str) -> tuple[Frame, ...]:
         """Return a `sync`'s frames with another cursor, for rows that are still the same."""
         body, _, _ = frames[-1].text.rpartition(f'{self._params},"cursor":"')
-        return (*frames[:-1], Frame.of(f"{body}{self._tail(cursor)}"))
+        return (*frames[:-1], Frame.of(f"{body}{self._tail(cursor)}", frames[-1].action, cursor))
 
     def delta(self, delta: Delta, cursor: str) -> tuple[Frame, ...]:
         """Return a delta's frames: a single action, or a batch in one page or several.
@@ -124,29 +155,27 @@ class FrameEncoder:
         if not changes:
             return (self._frame("ok", "", cursor),)
         if len(changes) == 1:
-            return (Frame.of(f"{self._head}{changes[0]}{self._tail(cursor)}"),)
-        return self._pages(
-            "batch", [f'{{"action":{change}}}' for change in changes], cursor, DEFAULT_PAGE_SIZE
-        )
+            return (self._frame(*changes[0], cursor),)
+        listed = [f'{{"action":"{action}"{body}}}' for action, body in changes]
+        return self._pages("batch", listed, cursor, DEFAULT_PAGE_SIZE)
 
     def stale(self) -> Frame:
         """Return the frame that says that rows may be old until the next one."""
         return self._frame("stale", "", None)
 
-    def _delete(self, key: Key) -> str:
-        return f'"delete","payload":{{{self._key}:{key_text(key)}}}'
+    def _delete(self, key: Key) -> tuple[str, str]:
+        return "delete", f',"payload":{{{self._key}:{key_text(key)}}}'
 
-    def _put(self, put: Put) -> str:
-        action = "create" if put.created else "update"
+    def _put(self, put: Put) -> tuple[str, str]:
         after = f',"after":{key_text(put.after)}' if put.placed else ""
-        return f'"{action}","payload":{put.text}{after}'
+        return "create" if put.created else "update", f',"payload":{put.text}{after}'
 
     def _tail(self, cursor: str | None) -> str:
         named = "" if cursor is None else f',"cursor":"{cursor}"'
         return f"{self._params}{named}}}}}"
 
     def _frame(self, action: str, body: str, cursor: str | None) -> Frame:
-        return Frame.of(f'{self._head}"{action}"{body}{self._tail(cursor)}')
+        return Frame.of(f'{self._head}"{action}"{body}{self._tail(cursor)}', action, cursor)
 
     def _pages(
         self, action: str, items: Sequence[str], cursor: str, page_size: int

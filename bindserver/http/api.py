@@ -33,6 +33,7 @@ from bindserver.cycle.failure_log import WRONG_VALUE, is_of_proof, is_of_values
 from bindserver.cycle.inbox import Caller, Snapshot
 from bindserver.cycle.owners import address_of
 from bindserver.database.sessions import stands_elsewhere, usually_by_row
+from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import (
     Denied,
     Failed,
@@ -47,8 +48,16 @@ from bindserver.exceptions import (
     Unsound,
 )
 from bindserver.http.conditional import CURSOR_HEADER, is_known, mark, tag_of
+from bindserver.http.event_stream import EventStream, NotOpened
 from bindserver.http.pending import PendingResponse
-from bindserver.http.waiting import client_of, give_back_connections, has_own_thread, wait
+from bindserver.http.streaming import EventStreamRenderer, open_stream, response_of
+from bindserver.http.waiting import (
+    client_of,
+    give_back_connections,
+    has_own_thread,
+    wait,
+    wait_on_loop,
+)
 from bindserver.hub.hub import hub
 from bindserver.hub.reader import snapshot_here
 from bindserver.logs import Repeats
@@ -56,6 +65,9 @@ from bindserver.queries.key_names import key_name
 from bindserver.user_code import contained
 
 DRF_PARAMS = frozenset({"format"})
+STREAM_PARAMS = DRF_PARAMS | {"cursor"}
+ROWS_ON_LOOP = 1_000
+"""The text of so many rows is put together on the event loop; for more, others would wait there."""
 _repeats = Repeats(logging.getLogger("bindserver.http"))
 
 
@@ -150,6 +162,10 @@ class SnapshotView(PlainAPIView):
 
     permission_classes = ()  # the binding's own are asked
 
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Return the project's renderers, and one for streams of events."""
+        return [*super().get_renderers(), EventStreamRenderer()]
+
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
         """Return the view, without the transaction that ATOMIC_REQUESTS would open: it would hold
@@ -162,13 +178,15 @@ class SnapshotView(PlainAPIView):
     def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:
         """Answer with the rows, or 304 where the caller has them already."""
         query = request.query_params.copy()
-        for name in DRF_PARAMS:
+        for name in STREAM_PARAMS if self._is_stream() else DRF_PARAMS:
             query.pop(name, None)
         address = address_of(request.META.get("REMOTE_ADDR"))
         caller = Caller(user=request.user, auth=request.auth, address=address)
         try:
             binding = registry.get(event)
             params = from_query(binding.params, query)
+            if self._is_stream():
+                return self._stream(binding, params, key)
             if _is_asked_here(binding):
                 return self._answer(_rows_here(binding, caller, params), key)
             ask = partial(hub.snapshot, binding, caller, params)
@@ -178,27 +196,68 @@ class SnapshotView(PlainAPIView):
         except (Refusal, TimeoutError) as problem:
             raise _answer_to(problem) from None
 
-    def _pending(self, ask: Callable[[], Future[Snapshot]], key: str | None) -> PendingResponse:
+    def _pending(
+        self, ask: Callable[[], Future[Snapshot]], key: str | None
+    ) -> PendingResponse[Snapshot]:
         """Return what waits on the event loop; this thread has nothing more to do by then."""
         if has_own_thread():
             give_back_connections()
+        client = client_of(self.request)
+        by_code = not isinstance(self.request.accepted_renderer, JSONRenderer)
         return PendingResponse(
-            ask,
-            client_of(self.request),
+            lambda: wait_on_loop(ask(), client),
             answer=lambda snapshot: self._finalized(self._answer(snapshot, key)),
             refuse=self._refused,
-            by_code=not isinstance(self.request.accepted_renderer, JSONRenderer),
+            in_thread=lambda snapshot: by_code or len(snapshot.rows) > ROWS_ON_LOOP,
         )
 
-    def _refused(self, problem: Exception) -> HttpResponse:
-        if isinstance(problem, (Refusal, TimeoutError)):
+    def _refused(self, problem: Exception) -> HttpResponseBase:
+        if isinstance(problem, (Refusal, TimeoutError, NotOpened)):
             problem = _answer_to(problem)
         return self._finalized(self.handle_exception(problem))
 
-    def _finalized(self, response: Any) -> HttpResponse:
+    def _finalized(self, response: Any) -> HttpResponseBase:
         final: Any = self.finalize_response(self.request, response, *self.args, **self.kwargs)
-        answer: HttpResponse = final
+        answer: HttpResponseBase = final
         return answer
+
+    def handle_exception(self, problem: Exception) -> Response:
+        """Return what is told of a problem: as JSON to who has asked for a stream."""
+        if self._is_stream():
+            self.request.accepted_renderer = JSONRenderer()
+            self.request.accepted_media_type = JSONRenderer.media_type
+        return super().handle_exception(problem)
+
+    def _is_stream(self) -> bool:
+        renderer = getattr(self.request, "accepted_renderer", None)
+        return isinstance(renderer, EventStreamRenderer)
+
+    def _stream(
+        self, binding: BindingClass, params: Mapping[str, Any], key: str | None
+    ) -> PendingResponse[EventStream]:
+        """Return what becomes the stream of a binding's changes, as soon as it is accepted.
+
+        Raises:
+            NotAcceptable: there are no streams of what is asked for, or of this server.
+        """
+        request = self.request
+        if key is not None:
+            raise exceptions.NotAcceptable("a row has no event stream; its binding has one")
+        if not isinstance(request._request, ASGIRequest):
+            raise exceptions.NotAcceptable("event streams need an ASGI server")
+        assert binding.event is not None
+        cursor = request.headers.get("Last-Event-ID") or request.query_params.get("cursor")
+        message = Subscribe(event=binding.event, params=params, cursor=cursor)
+        try:
+            hub.serve()
+        except Exception as problem:
+            _repeats.note("this process cannot serve yet", problem)
+            raise Unserviceable from problem
+        return PendingResponse(
+            lambda: open_stream(request, message),
+            answer=lambda stream: self._finalized(response_of(stream)),
+            refuse=self._refused,
+        )
 
     def _answer(self, snapshot: Snapshot, key: str | None) -> HttpResponse:
         request = self.request
@@ -223,8 +282,10 @@ def _answer_to(problem: Exception) -> Exception:
     """Return the exception that has DRF answer a refusal."""
     told = str(problem)
     match problem:
-        case InvalidParams(code=code):
+        case InvalidParams(code=code) | NotOpened(code=Code.INVALID_PARAMS as code):
             return exceptions.ValidationError({"detail": told, "code": code})
+        case NotOpened(code=code):
+            return _BY_CODE.get(code, Unserviceable)(told, code=code)
         case Unauthenticated():
             return exceptions.NotAuthenticated(told)
         case UnknownEvent() | NotFound():
@@ -236,6 +297,15 @@ def _answer_to(problem: Exception) -> Exception:
         case TooManyRows(code=code) | NoRoom(code=code):
             return Unserviceable(told, code=code)
     return Unserviceable("the server cannot answer now; try again later")
+
+
+_BY_CODE: Mapping[Code, type[exceptions.APIException]] = {
+    Code.UNAUTHENTICATED: exceptions.NotAuthenticated,
+    Code.UNKNOWN_EVENT: exceptions.NotFound,
+    Code.FORBIDDEN: exceptions.PermissionDenied,
+    Code.INTERNAL: Broken,
+}
+"""What has DRF answer a stream that is refused; else the server cannot answer now."""
 
 
 def _is_asked_here(binding: BindingClass) -> bool:

@@ -1,0 +1,147 @@
+"""Event streams: the rows of a binding over plain HTTP, with a real server."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from typing import Any
+
+import pytest
+
+from tests.conftest import EVERY_DATABASE, MakeServer, program_on
+from tests.servers.transports.test_rest import ask
+from tests.support.program import Program
+from tests.support.server import Server
+from tests.support.streams import streaming
+
+pytestmark = EVERY_DATABASE
+
+
+def names(rows: list[dict[str, Any]]) -> list[str]:
+    return [row["name"] for row in rows]
+
+
+class TestRows:
+    def test_come_first_and_then_their_changes(self, server: Server, program: Program) -> None:
+        program.add_products(2)
+        with streaming(server, "/bindings/products/") as stream:
+            assert stream.status == 200
+            assert stream.response.headers["Content-Type"] == "text/event-stream"
+            first = stream.next()
+            assert first.name == "sync"
+            assert names(first.data["payload"]) == ["product 1", "product 2"]
+            assert first.id == first.data["cursor"]
+            program.run("UPDATE app_product SET name = 'new' WHERE id = 1")
+            changed = stream.next()
+            assert (changed.name, changed.data["payload"]["name"]) == ("update", "new")
+            program.run("DELETE FROM app_product WHERE id = 2")
+            gone = stream.next()
+            assert (gone.name, gone.data["payload"]) == ("delete", {"id": 2})
+
+    def test_take_params(self, server: Server, program: Program) -> None:
+        program.run("INSERT INTO app_category (id, name) VALUES (1, 'tea')")
+        program.add_products(1)
+        program.run("UPDATE app_product SET category_id = 1")
+        with streaming(server, "/bindings/in_category/?category=1") as stream:
+            first = stream.next()
+        assert (first.data["params"], len(first.data["payload"])) == ({"category": 1}, 1)
+
+    def test_go_on_from_the_last_id(self, server: Server, program: Program) -> None:
+        program.add_products(2)
+        with streaming(server, "/bindings/products/") as stream:
+            last = stream.next().id
+            with streaming(server, "/bindings/products/", Last_Event_ID=last) as again:
+                assert again.next().name == "ok"
+            program.run("UPDATE app_product SET name = 'new' WHERE id = 1")
+            stream.next()
+            with streaming(server, "/bindings/products/", Last_Event_ID=last) as again:
+                told = again.next()
+        assert (told.name, told.data["payload"]["name"]) == ("update", "new")
+
+    def test_go_on_from_a_snapshot(self, server: Server, program: Program) -> None:
+        program.add_products(2)
+        cursor = ask(server, "/bindings/products/").headers["Bindserver-Cursor"]
+        with streaming(server, f"/bindings/products/?cursor={cursor}") as stream:
+            assert stream.next().name == "ok"
+
+    @pytest.mark.parametrize("cursor", ["none", "x" * 2_000, "%ED%A0%80"])
+    def test_all_come_where_a_cursor_says_nothing(
+        self, server: Server, program: Program, cursor: str
+    ) -> None:
+        program.add_products(1)
+        with streaming(server, f"/bindings/products/?cursor={cursor}") as stream:
+            assert stream.next().name == "sync"
+
+    def test_of_another_binding_are_no_cursors(self, server: Server, program: Program) -> None:
+        program.add_products(1)
+        cursor = ask(server, "/bindings/products/").headers["Bindserver-Cursor"]
+        with streaming(server, f"/bindings/catalogue/?cursor={cursor}") as stream:
+            assert stream.next().name == "sync"
+
+
+class TestHeaders:
+    def test_nothing_on_the_way_holds_events_back(self, server: Server) -> None:
+        with streaming(server, "/bindings/products/", Accept_Encoding="gzip") as stream:
+            headers = stream.response.headers
+            stream.next()
+        assert headers["X-Accel-Buffering"] == "no"
+        assert headers["Cache-Control"] == "no-cache, no-transform"
+        assert "Accept" in headers["Vary"]
+
+    def test_each_client_is_told_when_to_come_back(self, server: Server) -> None:
+        with streaming(server, "/bindings/products/") as stream:
+            stream.next()
+        assert stream.retry is not None
+        assert 2_000 <= stream.retry <= 4_000
+
+    def test_a_format_in_the_address_will_do(self, server: Server) -> None:
+        path = "/bindings/products/?format=event-stream"
+        with streaming(server, path, Accept="*/*") as stream:
+            assert stream.next().name == "sync"
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("path", "status"),
+        [
+            ("/bindings/nothing/", 404),
+            ("/bindings/in_category/", 400),
+            ("/bindings/in_category/?category=x", 400),
+            ("/bindings/products/1/", 406),
+        ],
+    )
+    def test_are_told_by_the_status_as_json(self, server: Server, path: str, status: int) -> None:
+        answer = ask(server, path, Accept="text/event-stream")
+        assert answer.status == status
+        assert answer.headers["Content-Type"] == "application/json"
+        assert answer.data["detail"]
+
+
+class TestEnd:
+    def test_a_server_that_stops_ends_its_streams(
+        self, make_server: MakeServer, vendor: str
+    ) -> None:
+        server = make_server().start()
+        with streaming(server, "/bindings/products/") as stream:
+            stream.next()
+            server.process.send_signal(signal.SIGTERM)
+            assert stream.next_or_end() is None
+        assert server.process.wait(timeout=60) == 0
+
+    def test_a_client_that_leaves_is_forgotten(self, make_server: MakeServer) -> None:
+        server = make_server(METRICS_ALLOW=["127.0.0.1"]).start()
+        with streaming(server, "/bindings/products/") as stream:
+            stream.next()
+            assert open_ones(server) == 1
+        until = time.monotonic() + 60
+        while open_ones(server) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert open_ones(server) == 0
+
+
+def open_ones(server: Server) -> int:
+    """Return how many event streams are open, as the metrics say."""
+    body = ask(server, "/metrics", Accept="*/*").body.decode()
+    lines = [line for line in body.splitlines() if line.startswith("bindserver_connections{")]
+    return sum(int(float(line.split()[-1])) for line in lines if "event stream" in line)
