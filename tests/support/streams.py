@@ -81,9 +81,10 @@ class Stream:
 
 
 @contextmanager
-def streaming(server: Server, path: str, **headers: str) -> Iterator[Stream]:
-    """Ask a server for a stream; header names are written with underscores."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE_SECONDS)
+def streaming(server: Server | int, path: str, **headers: str) -> Iterator[Stream]:
+    """Ask a server, or who is at a port, for a stream; header names are written with underscores."""
+    port = server.port if isinstance(server, Server) else server
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         connection.request("GET", path, headers={"Accept": "text/event-stream", **named})
