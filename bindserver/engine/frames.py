@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from bindserver.engine.changes import Key
 from bindserver.engine.ring import Delta, Put
@@ -26,6 +26,23 @@ DATA = ',"data":'
 """What stands between a message's event and its data; quotes in the event's name are escaped."""
 
 
+class Shared(NamedTuple):
+    """What a frame says to all subscribers of a view.
+
+    Attributes:
+        event: the binding's name on the wire.
+        params: the canonical params as JSON text; None for a binding that takes none.
+        action: what it does to a copy of the view.
+        cursor: names the state that it brings a client to; None where pages follow, or rows may be
+            old.
+    """
+
+    event: str
+    params: str | None
+    action: str
+    cursor: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class Frame:
     """One message, encoded once for all who get it.
@@ -33,20 +50,18 @@ class Frame:
     Attributes:
         text: the message, as a WebSocket carries it.
         size: its length in bytes.
-        action: what it does to a copy of the view, for a frame that subscribers share.
-        cursor: names the state that it brings a client to, if it does.
+        shared: what it says to all subscribers of a view; None for what one client is told.
     """
 
     text: str
     size: int
-    action: str | None = None
-    cursor: str | None = None
+    shared: Shared | None = None
     _wire: bytes | None = field(default=None, init=False, repr=False, compare=False)
-    _streamed: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    _lines: tuple[bool, bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, text: str, action: str | None = None, cursor: str | None = None) -> Frame:
-        return cls(text, byte_length(text), action, cursor)
+    def of(cls, text: str, shared: Shared | None = None) -> Frame:
+        return cls(text, byte_length(text), shared)
 
     @property
     def is_text(self) -> bool:
@@ -71,28 +86,28 @@ class Frame:
             object.__setattr__(self, "_wire", wire)
         return wire
 
-    @property
-    def data(self) -> str:
-        """The message's own `data`, as JSON text; for a frame that subscribers share."""
-        return self.text[self.text.index(DATA) + len(DATA) : -1]
+    def lines(self, *, named: bool) -> bytes:
+        """Return a shared message as an event stream has it (WHATWG HTML, section 9.2): the action
+        as the event's name, and its `data`; all but the id, which may be the client's own.
 
-    @property
-    def streamed(self) -> bytes:
-        """The message as an event stream has it: named after its action, with the cursor as its id
-        (WHATWG HTML, section 9.2).
+        Args:
+            named: whether the binding's event is told in the data.
 
         Raises:
-            UnicodeEncodeError: it has half of a surrogate pair.
+            UnicodeEncodeError: it has half of a surrogate pair, which no stream can carry.
         """
-        if self._streamed is not None:
-            return self._streamed
-        identified = "" if self.cursor is None else f"id: {self.cursor}\n"
-        # A line's end inside JSON is a space between tokens; in a stream it would end the data.
-        data = self.data.replace("\r", " ").replace("\n", " ")
-        streamed = f"event: {self.action}\ndata: {data}\n{identified}\n".encode()
-        if len(streamed) <= BREATH_BYTES:
-            object.__setattr__(self, "_streamed", streamed)
-        return streamed
+        if self._lines is not None and self._lines[0] is named:
+            return self._lines[1]
+        assert self.shared is not None
+        data = self.text[self.text.index(DATA) + len(DATA) : -1]
+        if named:
+            data = f'{{"event":{json.dumps(self.shared.event)},{data[1:]}'
+        # A line's end is a space between two tokens of JSON; here it would end the data.
+        data = data.replace("\r", " ").replace("\n", " ")
+        lines = f"event: {self.shared.action}\ndata: {data}\n".encode()
+        if len(lines) <= BREATH_BYTES:
+            object.__setattr__(self, "_lines", (named, lines))
+        return lines
 
 
 def _length(size: int) -> bytes:
@@ -130,9 +145,10 @@ class FrameEncoder:
         key: the name of the row field that holds the key.
     """
 
-    __slots__ = ("_head", "_key", "_params")
+    __slots__ = ("_canonical", "_event", "_head", "_key", "_params")
 
     def __init__(self, *, event: str, params: str | None, key: str) -> None:
+        self._event, self._canonical = event, params
         self._head, self._key = _words_of(event, key)
         self._params = "" if params is None else f',"params":{params}'
 
@@ -143,7 +159,8 @@ class FrameEncoder:
     def renewed(self, frames: Sequence[Frame], cursor: str) -> tuple[Frame, ...]:
         """Return a `sync`'s frames with another cursor, for rows that are still the same."""
         body, _, _ = frames[-1].text.rpartition(f'{self._params},"cursor":"')
-        return (*frames[:-1], Frame.of(f"{body}{self._tail(cursor)}", frames[-1].action, cursor))
+        last = Frame.of(f"{body}{self._tail(cursor)}", self._shared("sync", cursor))
+        return (*frames[:-1], last)
 
     def delta(self, delta: Delta, cursor: str) -> tuple[Frame, ...]:
         """Return a delta's frames: a single action, or a batch in one page or several.
@@ -175,7 +192,11 @@ class FrameEncoder:
         return f"{self._params}{named}}}}}"
 
     def _frame(self, action: str, body: str, cursor: str | None) -> Frame:
-        return Frame.of(f'{self._head}"{action}"{body}{self._tail(cursor)}', action, cursor)
+        text = f'{self._head}"{action}"{body}{self._tail(cursor)}'
+        return Frame.of(text, self._shared(action, cursor))
+
+    def _shared(self, action: str, cursor: str | None) -> Shared:
+        return Shared(self._event, self._canonical, action, cursor)
 
     def _pages(
         self, action: str, items: Sequence[str], cursor: str, page_size: int

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -50,7 +50,7 @@ from bindserver.exceptions import (
 from bindserver.http.conditional import CURSOR_HEADER, is_known, mark, tag_of
 from bindserver.http.event_stream import EventStream, NotOpened
 from bindserver.http.pending import PendingResponse
-from bindserver.http.streaming import EventStreamRenderer, open_stream, response_of
+from bindserver.http.streaming import EventStreamRenderer, open_stream, response_of, wanted
 from bindserver.http.waiting import (
     client_of,
     give_back_connections,
@@ -157,14 +157,83 @@ def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str,
     }
 
 
-class SnapshotView(PlainAPIView):
-    """A binding's rows, or one of them, as they are now."""
-
-    permission_classes = ()  # the binding's own are asked
+class StreamingView(PlainAPIView):
+    """A view that answers with event streams to who asks for them."""
 
     def get_renderers(self) -> list[BaseRenderer]:
         """Return the project's renderers, and one for streams of events."""
         return [*super().get_renderers(), EventStreamRenderer()]
+
+    def is_stream(self) -> bool:
+        """Return whether a stream is asked for."""
+        renderer = getattr(self.request, "accepted_renderer", None)
+        return isinstance(renderer, EventStreamRenderer)
+
+    def stream(
+        self, wanted: Sequence[Subscribe], *, named: bool = False
+    ) -> PendingResponse[EventStream]:
+        """Return what becomes a stream as soon as it is accepted.
+
+        Args:
+            wanted: what the client subscribes to.
+            named: whether each event names its binding.
+
+        Raises:
+            NotAcceptable: there are no streams of this server.
+            Unserviceable: nor now.
+        """
+        request = self.request
+        if not isinstance(request._request, ASGIRequest):
+            raise exceptions.NotAcceptable("event streams need an ASGI server")
+        try:
+            hub.serve()
+        except Exception as problem:
+            _repeats.note("this process cannot serve yet", problem)
+            raise Unserviceable from problem
+        return PendingResponse(
+            lambda: open_stream(request, wanted, named=named),
+            answer=lambda stream: self.finalized(response_of(stream)),
+            refuse=self.refused,
+        )
+
+    def handle_exception(self, problem: Exception) -> Response:
+        """Return what is told of a problem: as JSON to who has asked for a stream."""
+        if self.is_stream():
+            self.request.accepted_renderer = JSONRenderer()
+            self.request.accepted_media_type = JSONRenderer.media_type
+        return super().handle_exception(problem)
+
+    def refused(self, problem: Exception) -> HttpResponseBase:
+        """Return the answer to who is refused after the view has returned."""
+        if isinstance(problem, (Refusal, TimeoutError, NotOpened)):
+            problem = _answer_to(problem)
+        return self.finalized(self.handle_exception(problem))
+
+    def finalized(self, response: Any) -> HttpResponseBase:
+        """Return an answer that is made after the view has returned."""
+        final: Any = self.finalize_response(self.request, response, *self.args, **self.kwargs)
+        answer: HttpResponseBase = final
+        return answer
+
+
+class SeveralStream(StreamingView):
+    """One event stream of several bindings, so that a page needs one connection."""
+
+    permission_classes = ()  # each binding's own are asked
+
+    def get(self, request: Request) -> HttpResponseBase:
+        """Answer with a stream of all that `subscribe` names."""
+        if not self.is_stream():
+            raise exceptions.NotAcceptable(
+                "this address has event streams alone: Accept: text/event-stream"
+            )
+        return self.stream(wanted(request), named=True)
+
+
+class SnapshotView(StreamingView):
+    """A binding's rows, or one of them, as they are now."""
+
+    permission_classes = ()  # the binding's own are asked
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
@@ -178,15 +247,15 @@ class SnapshotView(PlainAPIView):
     def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:
         """Answer with the rows, or 304 where the caller has them already."""
         query = request.query_params.copy()
-        for name in STREAM_PARAMS if self._is_stream() else DRF_PARAMS:
+        for name in STREAM_PARAMS if self.is_stream() else DRF_PARAMS:
             query.pop(name, None)
         address = address_of(request.META.get("REMOTE_ADDR"))
         caller = Caller(user=request.user, auth=request.auth, address=address)
         try:
             binding = registry.get(event)
             params = from_query(binding.params, query)
-            if self._is_stream():
-                return self._stream(binding, params, key)
+            if self.is_stream():
+                return self._stream_of(binding, params, key)
             if _is_asked_here(binding):
                 return self._answer(_rows_here(binding, caller, params), key)
             ask = partial(hub.snapshot, binding, caller, params)
@@ -206,58 +275,20 @@ class SnapshotView(PlainAPIView):
         by_code = not isinstance(self.request.accepted_renderer, JSONRenderer)
         return PendingResponse(
             lambda: wait_on_loop(ask(), client),
-            answer=lambda snapshot: self._finalized(self._answer(snapshot, key)),
-            refuse=self._refused,
+            answer=lambda snapshot: self.finalized(self._answer(snapshot, key)),
+            refuse=self.refused,
             in_thread=lambda snapshot: by_code or len(snapshot.rows) > ROWS_ON_LOOP,
         )
 
-    def _refused(self, problem: Exception) -> HttpResponseBase:
-        if isinstance(problem, (Refusal, TimeoutError, NotOpened)):
-            problem = _answer_to(problem)
-        return self._finalized(self.handle_exception(problem))
-
-    def _finalized(self, response: Any) -> HttpResponseBase:
-        final: Any = self.finalize_response(self.request, response, *self.args, **self.kwargs)
-        answer: HttpResponseBase = final
-        return answer
-
-    def handle_exception(self, problem: Exception) -> Response:
-        """Return what is told of a problem: as JSON to who has asked for a stream."""
-        if self._is_stream():
-            self.request.accepted_renderer = JSONRenderer()
-            self.request.accepted_media_type = JSONRenderer.media_type
-        return super().handle_exception(problem)
-
-    def _is_stream(self) -> bool:
-        renderer = getattr(self.request, "accepted_renderer", None)
-        return isinstance(renderer, EventStreamRenderer)
-
-    def _stream(
+    def _stream_of(
         self, binding: BindingClass, params: Mapping[str, Any], key: str | None
     ) -> PendingResponse[EventStream]:
-        """Return what becomes the stream of a binding's changes, as soon as it is accepted.
-
-        Raises:
-            NotAcceptable: there are no streams of what is asked for, or of this server.
-        """
-        request = self.request
         if key is not None:
             raise exceptions.NotAcceptable("a row has no event stream; its binding has one")
-        if not isinstance(request._request, ASGIRequest):
-            raise exceptions.NotAcceptable("event streams need an ASGI server")
         assert binding.event is not None
+        request = self.request
         cursor = request.headers.get("Last-Event-ID") or request.query_params.get("cursor")
-        message = Subscribe(event=binding.event, params=params, cursor=cursor)
-        try:
-            hub.serve()
-        except Exception as problem:
-            _repeats.note("this process cannot serve yet", problem)
-            raise Unserviceable from problem
-        return PendingResponse(
-            lambda: open_stream(request, message),
-            answer=lambda stream: self._finalized(response_of(stream)),
-            refuse=self._refused,
-        )
+        return self.stream([Subscribe(event=binding.event, params=params, cursor=cursor)])
 
     def _answer(self, snapshot: Snapshot, key: str | None) -> HttpResponse:
         request = self.request

@@ -10,15 +10,16 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from bindserver.conf import conf
 from bindserver.cycle.inbox import SessionRequest
-from bindserver.engine.effects import Close, Effect, HubEffect, Prove
+from bindserver.engine.effects import Ask, Close, Effect, HubEffect, Prove
 from bindserver.engine.events import Accepted, Event, Rejected
-from bindserver.engine.frames import BREATH_BYTES, Frame
+from bindserver.engine.frames import BREATH_BYTES, Frame, Shared
 from bindserver.engine.protocol import Closing, Code, Subscribe
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
@@ -68,12 +69,26 @@ class EventStream:
             its `session`.
         credentials: who asks, and what proves it.
         expires: for how many seconds from now that holds; None for no end.
+        wanted: what the client subscribes to.
+        named: whether each event names its binding, and each id the cursors of all, in the order of
+            what is wanted.
     """
 
     def __init__(
-        self, scope: Mapping[str, Any], credentials: Credentials, expires: float | None
+        self,
+        scope: Mapping[str, Any],
+        credentials: Credentials,
+        expires: float | None,
+        wanted: Sequence[Subscribe],
+        *,
+        named: bool,
     ) -> None:
         self.loop = asyncio.get_running_loop()
+        self._wanted = wanted
+        self._named = named
+        self._cursors = [message.cursor or "" for message in wanted]
+        self._asked: dict[int, int] = {}  # what waits for an answer, by number
+        self._places: dict[tuple[str, str | None], int] = {}
         self._session = Session(conf.limits())
         self._identity = Identity(
             scope,
@@ -98,20 +113,24 @@ class EventStream:
         self._patience: asyncio.TimerHandle | None = None
         self._first: bytes | None = f"retry: {_retry_milliseconds()}\n\n".encode()
 
-    async def open(self, message: Subscribe) -> EventStream:
-        """Ask for what the client wants; return when it is accepted.
+    async def open(self) -> EventStream:
+        """Ask for what the client wants; return when any of it is accepted.
 
         Raises:
-            NotOpened: the client is not to have it, or not now.
+            NotOpened: the client is to have none of it, or not now; why not the last.
         """
         try:
             self._seat = Seat(self._identity.owner)
             self._identity.look_again_later()
             open_streams.add(self)
-            self._perform(self._session.ask(message))
+            effects = [list(self._session.ask(message)) for message in self._wanted]
+            for place, asking in enumerate(effects):
+                self._asked |= {ask.number: place for ask in asking if isinstance(ask, Ask)}
+            self._perform(chain.from_iterable(effects))
             async with asyncio.timeout(conf.SNAPSHOT_SECONDS):
                 await self._accepted
         except Crowded as problem:
+            self._connection.refuse("crowded", "a client may not connect: %s", problem)
             self._leave(Closing.TRY_LATER, str(problem), by_us=True)
             detail = f"too many connections ({problem.setting}); try again later"
             raise NotOpened(Code.UNAVAILABLE, detail) from None
@@ -140,7 +159,7 @@ class EventStream:
         self._reader = asyncio.current_task()
         try:
             while True:
-                chunk = self._take()
+                chunk = self._taken()
                 if chunk:
                     self._be_patient()
                     return chunk
@@ -163,6 +182,15 @@ class EventStream:
             return False
         return True
 
+    def _taken(self) -> bytes:
+        """Return what waits; nothing where it cannot be written, which is the end."""
+        try:
+            return self._take()
+        except Exception as problem:  # a frame is lost, and nothing after it can be right
+            _repeats.note("an event stream is ended after a failure", problem)
+            self.fail()
+            return b""
+
     def _take(self) -> bytes:
         """Return what waits, but not much more than one big frame."""
         parts, size = [], 0
@@ -170,11 +198,33 @@ class EventStream:
             parts.append(self._first)
             self._first = None
         while size <= BREATH_BYTES and (frame := self._next_frame()) is not None:
-            part = _streamed(frame)
+            part = self._streamed(frame)
             self._session.line.sent(len(part))
             parts.append(part)
             size += len(part)
         return b"".join(parts)
+
+    def _streamed(self, frame: Frame) -> bytes:
+        """Return a frame as the stream has it: nothing of what answers messages."""
+        shared = frame.shared
+        if shared is not None:
+            return frame.lines(named=self._named) + self._id(shared)
+        said = json.loads(frame.text)
+        data = said["data"]
+        if data.get("action") not in TOLD:
+            return b""
+        if self._named:
+            data = {"event": said["event"], **data}
+        return f"event: {data['action']}\ndata: {json.dumps(data)}\n\n".encode()
+
+    def _id(self, shared: Shared) -> bytes:
+        """Return the rest of an event: its id, where it brings the client to a state."""
+        if shared.cursor is None:
+            return b"\n"
+        if not self._named:
+            return f"id: {shared.cursor}\n\n".encode()
+        self._cursors[self._places[shared.event, shared.params]] = shared.cursor
+        return f"id: {','.join(self._cursors)}\n\n".encode()
 
     def _next_frame(self) -> Frame | None:
         for item in self._session.next_frame():
@@ -184,8 +234,8 @@ class EventStream:
         return None
 
     def _has_ended(self) -> bool:
-        """Whether nothing can follow: the server has ended what the stream is about."""
-        return not self._session.subscriptions
+        """Whether nothing can follow: the server has ended all that the stream is about."""
+        return not self._session.subscriptions and not self._asked
 
     def close(self) -> None:
         """Let go of everything; from any thread. Django calls it when the response is over."""
@@ -197,10 +247,15 @@ class EventStream:
     def hear(self, number: int, event: Event) -> None:
         """Take an event about the subscription."""
         match event:
-            case Rejected(code=code, detail=detail) if not self._accepted.done():
-                self._accepted.set_exception(NotOpened(code, detail))
-            case Accepted() if not self._accepted.done():
-                self._accepted.set_result(None)
+            case Accepted(params=params, takes_params=takes) if number in self._asked:
+                place = self._asked.pop(number)
+                self._places[self._wanted[place].event, params if takes else None] = place
+                if not self._accepted.done():
+                    self._accepted.set_result(None)
+            case Rejected(code=code, detail=detail):
+                self._asked.pop(number, None)
+                if not self._asked and not self._accepted.done():
+                    self._accepted.set_exception(NotOpened(code, detail))
         self._perform(self._session.hear(number, event))
 
     def settle(self, state: str) -> None:
@@ -271,16 +326,6 @@ class EventStream:
             self._seat.leave()
         self._perform(self._session.gone())
         self._connection.end(code, reason, by_us=by_us)
-
-
-def _streamed(frame: Frame) -> bytes:
-    """Return a frame as a stream has it; nothing of what answers messages."""
-    if frame.action is not None:
-        return frame.streamed
-    data = json.loads(frame.text)["data"]
-    if data.get("action") not in TOLD:
-        return b""
-    return f"event: {data['action']}\ndata: {json.dumps(data)}\n\n".encode()
 
 
 def _retry_milliseconds() -> int:

@@ -1,22 +1,34 @@
-"""The answer to a request for an event stream: who asks is known by DRF, and looked at again."""
+"""The answer to a request for an event stream: what it asks for, and who asks.
+
+Who asks is known by DRF, and looked at again by the same means."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from django.http import StreamingHttpResponse
 from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-from bindserver.engine.protocol import Subscribe
+from bindserver.conf import conf
+from bindserver.engine.parsing import Malformed, parse
+from bindserver.engine.protocol import Code, Subscribe
 from bindserver.http.event_stream import EventStream
 from bindserver.http.waiting import let_go_of_thread
 from bindserver.websocket.identity import Credentials
 from bindserver.websocket.tokens import proof_of
 
 EVENT_STREAM = "text/event-stream"
+SUBSCRIBE = (
+    'say what to subscribe to in ?subscribe=, as a JSON list such as [{"event": "products"}], '
+    "with params and a cursor where there are any"
+)
 
 
 class EventStreamRenderer(BaseRenderer):
@@ -28,18 +40,53 @@ class EventStreamRenderer(BaseRenderer):
     charset = None
 
 
-async def open_stream(request: Request, message: Subscribe) -> EventStream:
+def wanted(request: Request) -> list[Subscribe]:
+    """Return what a request for one stream of several bindings asks for: a JSON list.
+
+    The id of the stream's last event, where the client has one, names the cursors of all.
+
+    Raises:
+        ValidationError: it is no such list.
+    """
+    try:
+        items = json.loads(request.query_params.get("subscribe", ""))
+        messages = [_message(item) for item in items]
+    except (ValueError, TypeError, RecursionError) as problem:
+        told = str(problem) if isinstance(problem, Malformed) else SUBSCRIBE
+        raise ValidationError({"detail": told, "code": Code.MALFORMED}) from None
+    if not 0 < len(messages) <= conf.MAX_SUBSCRIPTIONS:
+        told = f"subscribe to 1 binding at least, and to {conf.MAX_SUBSCRIPTIONS} at most"
+        raise ValidationError({"detail": told, "code": Code.TOO_MANY_SUBSCRIPTIONS})
+    cursors = request.headers.get("Last-Event-ID", "").split(",")
+    if len(cursors) != len(messages):
+        return messages
+    return [replace(m, cursor=c or None) for m, c in zip(messages, cursors, strict=True)]
+
+
+def _message(item: Any) -> Subscribe:
+    if not isinstance(item, dict):
+        raise TypeError
+    data = {name: item.get(name) for name in ("params", "cursor", "page_size")}
+    message = parse(json.dumps({"event": item.get("event"), "data": data}))
+    if not isinstance(message, Subscribe):
+        raise Malformed("events that begin with $ are no bindings")
+    return message
+
+
+async def open_stream(request: Request, wanted: Sequence[Subscribe], *, named: bool) -> EventStream:
     """Return a stream that has been accepted, on its event loop.
 
     Args:
         request: who asks has been authenticated.
-        message: what the client wants.
+        wanted: what the client subscribes to.
+        named: whether each event names its binding.
 
     Raises:
         NotOpened: the client is not to have it, or not now.
     """
-    stream = EventStream(_scope_of(request), *_credentials_of(request))
-    opened = await stream.open(message)
+    scope, (credentials, expires) = _scope_of(request), _credentials_of(request)
+    stream = EventStream(scope, credentials, expires, wanted, named=named)
+    opened = await stream.open()
     await let_go_of_thread()
     headers = request.headers
     opened.greet(headers.get("Origin"), headers.get("User-Agent"))

@@ -139,7 +139,7 @@ def test_every_server_streams_events_and_is_not_held_up_by_a_stream(
     name: str, start: Start, database: Path
 ) -> None:
     process = start(SERVERS[name])
-    with streaming(process.port, "/bindings/tags/") as stream:
+    with streaming(int(str(process.port)), "/bindings/tags/") as stream:
         assert stream.next().name == "sync"
         add_tag(database, 1)
         assert stream.next().data["payload"] == {"id": 1, "name": "tag 1"}

@@ -58,7 +58,8 @@ class Stream:
 
     def next_or_end(self) -> Told | None:
         """Return the next event, None at the stream's end."""
-        name, data = "", []
+        name = ""
+        data: list[str] = []
         while line := self.response.readline():
             text = line.decode().rstrip("\r\n")
             label, _, value = text.partition(":")
@@ -82,7 +83,7 @@ class Stream:
 
 @contextmanager
 def streaming(server: Server | int, path: str, **headers: str) -> Iterator[Stream]:
-    """Ask a server, or who is at a port, for a stream; header names are written with underscores."""
+    """Ask a server, or what listens at a port, for a stream; headers have underscores."""
     port = server.port if isinstance(server, Server) else server
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
     try:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from contextlib import closing
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -80,6 +82,108 @@ class TestRows:
         cursor = ask(server, "/bindings/products/").headers["Bindserver-Cursor"]
         with streaming(server, f"/bindings/catalogue/?cursor={cursor}") as stream:
             assert stream.next().name == "sync"
+
+
+def several(*wanted: dict[str, Any]) -> str:
+    """Return the address of one stream of several bindings."""
+    return f"/bindings/stream/?{urlencode({'subscribe': json.dumps(wanted)})}"
+
+
+class TestSeveralBindings:
+    def test_come_in_one_stream_and_are_told_by_their_events(
+        self, server: Server, program: Program
+    ) -> None:
+        program.add_products(1)
+        program.run("INSERT INTO app_category (id, name) VALUES (1, 'tea')")
+        path = several({"event": "products"}, {"event": "in_category", "params": {"category": 1}})
+        with streaming(server, path) as stream:
+            first = {told.data["event"]: told for told in (stream.next(), stream.next())}
+            assert {told.name for told in first.values()} == {"sync"}
+            assert first["in_category"].data["params"] == {"category": 1}
+            program.run("UPDATE app_product SET category_id = 1")
+            told = {(t.data["event"], t.name) for t in (stream.next(), stream.next())}
+            assert told == {("products", "update"), ("in_category", "create")}
+
+    def test_go_on_from_the_last_id_which_names_the_cursors_of_all(
+        self, server: Server, program: Program
+    ) -> None:
+        program.add_products(1)
+        path = several({"event": "tags"}, {"event": "products"})
+        with streaming(server, path) as stream:
+            stream.next()
+            stream.next()
+            last = stream.last_id
+            assert len(last.split(",")) == 2
+            program.run("UPDATE app_product SET name = 'new'")
+            assert stream.next().data["event"] == "products"
+            with streaming(server, path, Last_Event_ID=last) as again:
+                told = {t.data["event"]: t.name for t in (again.next(), again.next())}
+                assert told == {"tags": "ok", "products": "update"}
+            with streaming(server, path, Last_Event_ID=stream.last_id) as again:
+                told = {t.data["event"]: t.name for t in (again.next(), again.next())}
+                assert told == {"tags": "ok", "products": "ok"}
+
+    def test_go_on_from_cursors_of_snapshots(self, server: Server, program: Program) -> None:
+        program.add_products(1)
+        cursor = ask(server, "/bindings/products/").headers["Bindserver-Cursor"]
+        path = several({"event": "products", "cursor": cursor}, {"event": "tags"})
+        with streaming(server, path) as stream:
+            told = {t.data["event"]: t.name for t in (stream.next(), stream.next())}
+            assert told == {"products": "ok", "tags": "sync"}
+
+    def test_one_that_is_refused_keeps_no_other_back(self, server: Server) -> None:
+        path = several({"event": "nothing"}, {"event": "tags"}, {"event": "members"})
+        with streaming(server, path) as stream:
+            told = [stream.next() for _ in range(3)]
+        said = {t.data["event"]: (t.name, t.data["payload"]) for t in told}
+        assert said["tags"] == ("sync", [])
+        assert said["nothing"][0] == said["members"][0] == "error"
+        assert said["members"][1]["code"] == "unauthenticated"
+
+    def test_where_all_are_refused_there_is_no_stream(self, server: Server) -> None:
+        answer = ask(server, several({"event": "nothing"}), Accept="text/event-stream")
+        assert (answer.status, "nothing" in answer.data["detail"]) == (404, True)
+
+    def test_one_that_ends_keeps_no_other_back(self, make_server: MakeServer) -> None:
+        server = make_server(REVALIDATE_SECONDS=0.3).start()
+        with closing(program_on(server)) as program:
+            path = several({"event": "members"}, {"event": "tags"})
+            with streaming(server, path, **program.log_in("ann")) as stream:
+                assert {stream.next().name, stream.next().name} == {"sync"}
+                program.run("DELETE FROM django_session")
+                ended = [stream.next(), stream.next()]
+                assert [told.name for told in ended] == ["disconnect", "disconnect"]
+                assert stream.next_or_end() is None
+
+    def test_the_same_twice_is_followed_once(self, server: Server, program: Program) -> None:
+        path = several({"event": "tags"}, {"event": "tags", "params": {}})
+        with streaming(server, path) as stream:
+            assert stream.next().name == "sync"
+            program.run("INSERT INTO app_tag (id, name) VALUES (1, 'a')")
+            told = stream.next()
+            told = stream.next() if told.name == "sync" else told
+            assert told.name in ("create", "sync")
+            assert len(told.id.split(",")) == 2
+
+    @pytest.mark.parametrize(
+        "subscribe",
+        [
+            *("", "x", "1", "{}", "[]", "[1]", '[{"event": 1}]', '[{"event": ""}]', "null"),
+            *('[{"event": "$auth"}]', '[{"event": "tags", "params": 1}]', "[" * 10_000),
+            *('[{"event": "tags", "cursor": 1}]', '[{"event": "tags", "page_size": -1}]'),
+            json.dumps([{"event": "tags"}] * 101),
+        ],
+    )
+    def test_what_is_no_list_of_them_is_told_to_be_none(
+        self, server: Server, subscribe: str
+    ) -> None:
+        path = f"/bindings/stream/?{urlencode({'subscribe': subscribe})}"
+        answer = ask(server, path, Accept="text/event-stream")
+        assert answer.status == 400
+        assert answer.data["detail"]
+
+    def test_without_a_wish_for_a_stream_there_is_none(self, server: Server) -> None:
+        assert ask(server, several({"event": "tags"})).status == 406
 
 
 class TestHeaders:
