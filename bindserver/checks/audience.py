@@ -21,6 +21,9 @@ from bindserver.engine.protocol import MAX_EVENT_LENGTH, RESERVED_EVENTS
 OURS = "bindserver."
 """Begins the names of events that are the server's own, such as the inspector's."""
 
+STREAM = "stream"
+"""Where the address of a snapshot would be, there are event streams of several bindings."""
+
 GROUP_NAME = re.compile(r"[a-zA-Z0-9\-_.]{1,99}")
 
 
@@ -35,11 +38,12 @@ def check_event(binding: BindingClass) -> Iterator[CheckMessage]:
         or event.startswith(("$", OURS))
         or "/" in event
         or event in RESERVED_EVENTS
+        or event == STREAM
     ):
         yield Error(
             f"{binding.__name__}.event cannot be {event!r}.",
             hint='An event is a short name such as "products"; it has no slash, does not begin '
-            'with "$" or "bindserver.", and is none of Socket.IO\'s own names.',
+            'with "$" or "bindserver.", and is neither "stream" nor one of Socket.IO\'s own names.',
             obj=binding,
             id="bindserver.E003",
         )

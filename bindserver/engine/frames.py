@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from bindserver.engine.changes import Key
 from bindserver.engine.ring import Delta, Put
@@ -22,23 +22,46 @@ BREATH_BYTES = 32 * 1024
 """After a message of more than this, other clients have their turn. One of no more keeps what it is
 on the wire: very many clients may get it."""
 
+DATA = ',"data":'
+"""What stands between a message's event and its data; quotes in the event's name are escaped."""
+
+
+class Shared(NamedTuple):
+    """What a frame says to all subscribers of a view.
+
+    Attributes:
+        event: the binding's name on the wire.
+        params: the canonical params as JSON text; None for a binding that takes none.
+        action: what it does to a copy of the view.
+        cursor: names the state that it brings a client to; None where pages follow, or rows may be
+            old.
+    """
+
+    event: str
+    params: str | None
+    action: str
+    cursor: str | None
+
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One WebSocket message, encoded once.
+    """One message, encoded once for all who get it.
 
     Attributes:
-        text: the message.
+        text: the message, as a WebSocket carries it.
         size: its length in bytes.
+        shared: what it says to all subscribers of a view; None for what one client is told.
     """
 
     text: str
     size: int
+    shared: Shared | None = None
     _wire: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    _lines: tuple[bool, bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, text: str) -> Frame:
-        return cls(text, byte_length(text))
+    def of(cls, text: str, shared: Shared | None = None) -> Frame:
+        return cls(text, byte_length(text), shared)
 
     @property
     def is_text(self) -> bool:
@@ -62,6 +85,29 @@ class Frame:
         if len(payload) <= BREATH_BYTES:
             object.__setattr__(self, "_wire", wire)
         return wire
+
+    def lines(self, *, named: bool) -> bytes:
+        """Return a shared message as an event stream has it (WHATWG HTML, section 9.2): the action
+        as the event's name, and its `data`; all but the id, which may be the client's own.
+
+        Args:
+            named: whether the binding's event is told in the data.
+
+        Raises:
+            UnicodeEncodeError: it has half of a surrogate pair, which no stream can carry.
+        """
+        if self._lines is not None and self._lines[0] is named:
+            return self._lines[1]
+        assert self.shared is not None
+        data = self.text[self.text.index(DATA) + len(DATA) : -1]
+        if named:
+            data = f'{{"event":{json.dumps(self.shared.event)},{data[1:]}'
+        # A line's end is a space between two tokens of JSON; here it would end the data.
+        data = data.replace("\r", " ").replace("\n", " ")
+        lines = f"event: {self.shared.action}\ndata: {data}\n".encode()
+        if len(lines) <= BREATH_BYTES:
+            object.__setattr__(self, "_lines", (named, lines))
+        return lines
 
 
 def _length(size: int) -> bytes:
@@ -99,9 +145,10 @@ class FrameEncoder:
         key: the name of the row field that holds the key.
     """
 
-    __slots__ = ("_head", "_key", "_params")
+    __slots__ = ("_canonical", "_event", "_head", "_key", "_params")
 
     def __init__(self, *, event: str, params: str | None, key: str) -> None:
+        self._event, self._canonical = event, params
         self._head, self._key = _words_of(event, key)
         self._params = "" if params is None else f',"params":{params}'
 
@@ -112,7 +159,8 @@ class FrameEncoder:
     def renewed(self, frames: Sequence[Frame], cursor: str) -> tuple[Frame, ...]:
         """Return a `sync`'s frames with another cursor, for rows that are still the same."""
         body, _, _ = frames[-1].text.rpartition(f'{self._params},"cursor":"')
-        return (*frames[:-1], Frame.of(f"{body}{self._tail(cursor)}"))
+        last = Frame.of(f"{body}{self._tail(cursor)}", self._shared("sync", cursor))
+        return (*frames[:-1], last)
 
     def delta(self, delta: Delta, cursor: str) -> tuple[Frame, ...]:
         """Return a delta's frames: a single action, or a batch in one page or several.
@@ -124,29 +172,31 @@ class FrameEncoder:
         if not changes:
             return (self._frame("ok", "", cursor),)
         if len(changes) == 1:
-            return (Frame.of(f"{self._head}{changes[0]}{self._tail(cursor)}"),)
-        return self._pages(
-            "batch", [f'{{"action":{change}}}' for change in changes], cursor, DEFAULT_PAGE_SIZE
-        )
+            return (self._frame(*changes[0], cursor),)
+        listed = [f'{{"action":"{action}"{body}}}' for action, body in changes]
+        return self._pages("batch", listed, cursor, DEFAULT_PAGE_SIZE)
 
     def stale(self) -> Frame:
         """Return the frame that says that rows may be old until the next one."""
         return self._frame("stale", "", None)
 
-    def _delete(self, key: Key) -> str:
-        return f'"delete","payload":{{{self._key}:{key_text(key)}}}'
+    def _delete(self, key: Key) -> tuple[str, str]:
+        return "delete", f',"payload":{{{self._key}:{key_text(key)}}}'
 
-    def _put(self, put: Put) -> str:
-        action = "create" if put.created else "update"
+    def _put(self, put: Put) -> tuple[str, str]:
         after = f',"after":{key_text(put.after)}' if put.placed else ""
-        return f'"{action}","payload":{put.text}{after}'
+        return "create" if put.created else "update", f',"payload":{put.text}{after}'
 
     def _tail(self, cursor: str | None) -> str:
         named = "" if cursor is None else f',"cursor":"{cursor}"'
         return f"{self._params}{named}}}}}"
 
     def _frame(self, action: str, body: str, cursor: str | None) -> Frame:
-        return Frame.of(f'{self._head}"{action}"{body}{self._tail(cursor)}')
+        text = f'{self._head}"{action}"{body}{self._tail(cursor)}'
+        return Frame.of(text, self._shared(action, cursor))
+
+    def _shared(self, action: str, cursor: str | None) -> Shared:
+        return Shared(self._event, self._canonical, action, cursor)
 
     def _pages(
         self, action: str, items: Sequence[str], cursor: str, page_size: int

@@ -102,7 +102,7 @@ class Session:
     def _on_message(self, message: protocol.Message) -> Iterator[Effect]:
         match message:
             case protocol.Subscribe() | protocol.Unsubscribe():
-                yield from self._ask(message)
+                yield from self.ask(message)
             case protocol.Authenticate(token=token, ref=ref):
                 yield Prove(token=token, ref=ref)
             case protocol.Hello(want=want):
@@ -112,7 +112,8 @@ class Session:
             case protocol.Ignored():
                 pass
 
-    def _ask(self, message: protocol.Subscribe | protocol.Unsubscribe) -> Iterator[Effect]:
+    def ask(self, message: protocol.Subscribe | protocol.Unsubscribe) -> Iterator[Effect]:
+        """Take a message that has been read already."""
         if self._waiting_like(message) >= 2 * self._limits.subscriptions:
             yield from self._tell(
                 protocol.error(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -33,6 +33,7 @@ from bindserver.cycle.failure_log import WRONG_VALUE, is_of_proof, is_of_values
 from bindserver.cycle.inbox import Caller, Snapshot
 from bindserver.cycle.owners import address_of
 from bindserver.database.sessions import stands_elsewhere, usually_by_row
+from bindserver.engine.protocol import Code, Subscribe
 from bindserver.exceptions import (
     Denied,
     Failed,
@@ -47,8 +48,16 @@ from bindserver.exceptions import (
     Unsound,
 )
 from bindserver.http.conditional import CURSOR_HEADER, is_known, mark, tag_of
+from bindserver.http.event_stream import EventStream, NotOpened
 from bindserver.http.pending import PendingResponse
-from bindserver.http.waiting import client_of, give_back_connections, has_own_thread, wait
+from bindserver.http.streaming import EventStreamRenderer, open_stream, response_of, wanted
+from bindserver.http.waiting import (
+    client_of,
+    give_back_connections,
+    has_own_thread,
+    wait,
+    wait_on_loop,
+)
 from bindserver.hub.hub import hub
 from bindserver.hub.reader import snapshot_here
 from bindserver.logs import Repeats
@@ -56,6 +65,9 @@ from bindserver.queries.key_names import key_name
 from bindserver.user_code import contained
 
 DRF_PARAMS = frozenset({"format"})
+STREAM_PARAMS = DRF_PARAMS | {"cursor"}
+ROWS_ON_LOOP = 1_000
+"""The text of so many rows is put together on the event loop; for more, others would wait there."""
 _repeats = Repeats(logging.getLogger("bindserver.http"))
 
 
@@ -145,7 +157,80 @@ def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str,
     }
 
 
-class SnapshotView(PlainAPIView):
+class StreamingView(PlainAPIView):
+    """A view that answers with event streams to who asks for them."""
+
+    def get_renderers(self) -> list[BaseRenderer]:
+        """Return the project's renderers, and one for streams of events."""
+        return [*super().get_renderers(), EventStreamRenderer()]
+
+    def is_stream(self) -> bool:
+        """Return whether a stream is asked for."""
+        renderer = getattr(self.request, "accepted_renderer", None)
+        return isinstance(renderer, EventStreamRenderer)
+
+    def stream(
+        self, wanted: Sequence[Subscribe], *, named: bool = False
+    ) -> PendingResponse[EventStream]:
+        """Return what becomes a stream as soon as it is accepted.
+
+        Args:
+            wanted: what the client subscribes to.
+            named: whether each event names its binding.
+
+        Raises:
+            NotAcceptable: there are no streams of this server.
+            Unserviceable: nor now.
+        """
+        request = self.request
+        if not isinstance(request._request, ASGIRequest):
+            raise exceptions.NotAcceptable("event streams need an ASGI server")
+        try:
+            hub.serve()
+        except Exception as problem:
+            _repeats.note("this process cannot serve yet", problem)
+            raise Unserviceable from problem
+        return PendingResponse(
+            lambda: open_stream(request, wanted, named=named),
+            answer=lambda stream: self.finalized(response_of(stream)),
+            refuse=self.refused,
+        )
+
+    def handle_exception(self, problem: Exception) -> Response:
+        """Return what is told of a problem: as JSON to who has asked for a stream."""
+        if self.is_stream():
+            self.request.accepted_renderer = JSONRenderer()
+            self.request.accepted_media_type = JSONRenderer.media_type
+        return super().handle_exception(problem)
+
+    def refused(self, problem: Exception) -> HttpResponseBase:
+        """Return the answer to who is refused after the view has returned."""
+        if isinstance(problem, (Refusal, TimeoutError, NotOpened)):
+            problem = _answer_to(problem)
+        return self.finalized(self.handle_exception(problem))
+
+    def finalized(self, response: Any) -> HttpResponseBase:
+        """Return an answer that is made after the view has returned."""
+        final: Any = self.finalize_response(self.request, response, *self.args, **self.kwargs)
+        answer: HttpResponseBase = final
+        return answer
+
+
+class SeveralStream(StreamingView):
+    """One event stream of several bindings, so that a page needs one connection."""
+
+    permission_classes = ()  # each binding's own are asked
+
+    def get(self, request: Request) -> HttpResponseBase:
+        """Answer with a stream of all that `subscribe` names."""
+        if not self.is_stream():
+            raise exceptions.NotAcceptable(
+                "this address has event streams alone: Accept: text/event-stream"
+            )
+        return self.stream(wanted(request), named=True)
+
+
+class SnapshotView(StreamingView):
     """A binding's rows, or one of them, as they are now."""
 
     permission_classes = ()  # the binding's own are asked
@@ -162,13 +247,15 @@ class SnapshotView(PlainAPIView):
     def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:
         """Answer with the rows, or 304 where the caller has them already."""
         query = request.query_params.copy()
-        for name in DRF_PARAMS:
+        for name in STREAM_PARAMS if self.is_stream() else DRF_PARAMS:
             query.pop(name, None)
         address = address_of(request.META.get("REMOTE_ADDR"))
         caller = Caller(user=request.user, auth=request.auth, address=address)
         try:
             binding = registry.get(event)
             params = from_query(binding.params, query)
+            if self.is_stream():
+                return self._stream_of(binding, params, key)
             if _is_asked_here(binding):
                 return self._answer(_rows_here(binding, caller, params), key)
             ask = partial(hub.snapshot, binding, caller, params)
@@ -178,27 +265,30 @@ class SnapshotView(PlainAPIView):
         except (Refusal, TimeoutError) as problem:
             raise _answer_to(problem) from None
 
-    def _pending(self, ask: Callable[[], Future[Snapshot]], key: str | None) -> PendingResponse:
+    def _pending(
+        self, ask: Callable[[], Future[Snapshot]], key: str | None
+    ) -> PendingResponse[Snapshot]:
         """Return what waits on the event loop; this thread has nothing more to do by then."""
         if has_own_thread():
             give_back_connections()
+        client = client_of(self.request)
+        by_code = not isinstance(self.request.accepted_renderer, JSONRenderer)
         return PendingResponse(
-            ask,
-            client_of(self.request),
-            answer=lambda snapshot: self._finalized(self._answer(snapshot, key)),
-            refuse=self._refused,
-            by_code=not isinstance(self.request.accepted_renderer, JSONRenderer),
+            lambda: wait_on_loop(ask(), client),
+            answer=lambda snapshot: self.finalized(self._answer(snapshot, key)),
+            refuse=self.refused,
+            in_thread=lambda snapshot: by_code or len(snapshot.rows) > ROWS_ON_LOOP,
         )
 
-    def _refused(self, problem: Exception) -> HttpResponse:
-        if isinstance(problem, (Refusal, TimeoutError)):
-            problem = _answer_to(problem)
-        return self._finalized(self.handle_exception(problem))
-
-    def _finalized(self, response: Any) -> HttpResponse:
-        final: Any = self.finalize_response(self.request, response, *self.args, **self.kwargs)
-        answer: HttpResponse = final
-        return answer
+    def _stream_of(
+        self, binding: BindingClass, params: Mapping[str, Any], key: str | None
+    ) -> PendingResponse[EventStream]:
+        if key is not None:
+            raise exceptions.NotAcceptable("a row has no event stream; its binding has one")
+        assert binding.event is not None
+        request = self.request
+        cursor = request.headers.get("Last-Event-ID") or request.query_params.get("cursor")
+        return self.stream([Subscribe(event=binding.event, params=params, cursor=cursor)])
 
     def _answer(self, snapshot: Snapshot, key: str | None) -> HttpResponse:
         request = self.request
@@ -223,8 +313,10 @@ def _answer_to(problem: Exception) -> Exception:
     """Return the exception that has DRF answer a refusal."""
     told = str(problem)
     match problem:
-        case InvalidParams(code=code):
+        case InvalidParams(code=code) | NotOpened(code=Code.INVALID_PARAMS as code):
             return exceptions.ValidationError({"detail": told, "code": code})
+        case NotOpened(code=code):
+            return _BY_CODE.get(code, Unserviceable)(told, code=code)
         case Unauthenticated():
             return exceptions.NotAuthenticated(told)
         case UnknownEvent() | NotFound():
@@ -236,6 +328,15 @@ def _answer_to(problem: Exception) -> Exception:
         case TooManyRows(code=code) | NoRoom(code=code):
             return Unserviceable(told, code=code)
     return Unserviceable("the server cannot answer now; try again later")
+
+
+_BY_CODE: Mapping[Code, type[exceptions.APIException]] = {
+    Code.UNAUTHENTICATED: exceptions.NotAuthenticated,
+    Code.UNKNOWN_EVENT: exceptions.NotFound,
+    Code.FORBIDDEN: exceptions.PermissionDenied,
+    Code.INTERNAL: Broken,
+}
+"""What has DRF answer a stream that is refused; else the server cannot answer now."""
 
 
 def _is_asked_here(binding: BindingClass) -> bool:

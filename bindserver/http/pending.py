@@ -1,4 +1,5 @@
-"""An answer that is made after its view has returned, on the event loop, when its snapshot is here.
+"""An answer that is made after its view has returned, on the event loop, when what it needs is
+here: a snapshot, or the first word of a stream.
 
 The view itself is synchronous, as DRF's are: it authenticates, asks permissions and negotiates the
 format, in the request's thread. What it returns is rendered by Django, which awaits `render` where
@@ -7,49 +8,42 @@ that is marked as a coroutine function. There the request waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, TypeVar
 
 from asgiref.sync import markcoroutinefunction, sync_to_async
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from rest_framework.response import Response
 
-from bindserver.cycle.inbox import Snapshot
-from bindserver.http.waiting import Client, wait_on_loop
-
-ROWS_ON_LOOP = 1_000
-"""The text of so many rows is put together on the event loop; for more, others would wait there."""
+T = TypeVar("T")
 
 
-class PendingResponse(Response):
-    """Stands for the answer to a request over ASGI until its snapshot is here.
+class PendingResponse(Response, Generic[T]):
+    """Stands for the answer to a request over ASGI until what it needs is here.
 
     Args:
-        ask: asks the hub.
-        client: who takes a place if the snapshot is not here at once.
-        answer: makes the answer.
-        refuse: makes the answer where there is no snapshot, or none can be made of it.
-        by_code: whether code of the project's has a part in the answer.
+        wait: waits for that, on the event loop.
+        answer: makes the answer of it.
+        refuse: makes the answer where it does not come, or no answer can be made of it.
+        in_thread: returns whether making the answer is nothing for the event loop, as where code of
+            the project's has a part in it.
     """
 
     def __init__(
         self,
-        ask: Callable[[], Future[Snapshot]],
-        client: Client,
-        answer: Callable[[Snapshot], HttpResponse],
-        refuse: Callable[[Exception], HttpResponse],
+        wait: Callable[[], Awaitable[T]],
+        answer: Callable[[T], HttpResponseBase],
+        refuse: Callable[[Exception], HttpResponseBase],
         *,
-        by_code: bool,
+        in_thread: Callable[[T], bool] = lambda _: False,
     ) -> None:
         super().__init__()
-        self._ask = ask
-        self._client = client
+        self._wait = wait
         self._answer = answer
         self._refuse = refuse
-        self._by_code = by_code
-        self._callbacks: list[Callable[[HttpResponse], HttpResponse | None]] = []
+        self._in_thread = in_thread
+        self._callbacks: list[Callable[[HttpResponseBase], HttpResponseBase | None]] = []
 
     def add_post_render_callback(self, callback: Callable[[Any], Any]) -> None:
         """Have something called with the answer, which may return another in its place."""
@@ -60,22 +54,22 @@ class PendingResponse(Response):
         """Return the answer, rendered, once it is awaited."""
         return self._render()
 
-    async def _render(self) -> HttpResponse:
+    async def _render(self) -> HttpResponseBase:
         try:
-            snapshot = await wait_on_loop(self._ask(), self._client)
-            if self._by_code or self._callbacks or len(snapshot.rows) > ROWS_ON_LOOP:
-                return await sync_to_async(self._made)(snapshot)
-            return self._made(snapshot)
+            found = await self._wait()
+            if self._callbacks or self._in_thread(found):
+                return await sync_to_async(self._made)(found)
+            return self._made(found)
         except Exception as problem:  # how that is told may be the project's code
             return await sync_to_async(self._refused)(problem)
 
-    def _made(self, snapshot: Snapshot) -> HttpResponse:
-        return self._replaced_by(self._answer(snapshot))
+    def _made(self, found: T) -> HttpResponseBase:
+        return self._replaced_by(self._answer(found))
 
-    def _refused(self, problem: Exception) -> HttpResponse:
+    def _refused(self, problem: Exception) -> HttpResponseBase:
         return self._replaced_by(self._refuse(problem))
 
-    def _replaced_by(self, answer: HttpResponse) -> HttpResponse:
+    def _replaced_by(self, answer: HttpResponseBase) -> HttpResponseBase:
         """Return an answer with what this one was given meanwhile, by decorators of the view."""
         for name, value in self.headers.items():
             if name == "Vary":
@@ -86,7 +80,7 @@ class PendingResponse(Response):
         if isinstance(answer, Response):
             for callback in self._callbacks:
                 answer.add_post_render_callback(callback)
-            rendered: HttpResponse = answer.render()
+            rendered: HttpResponseBase = answer.render()
             return rendered
         for callback in self._callbacks:
             answer = callback(answer) or answer

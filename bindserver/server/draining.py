@@ -48,8 +48,11 @@ class DrainingServer(uvicorn.Server):
         return bool(await super().on_tick(counter)) or self._is_to_end()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Take no more connections, answer what was asked, and send WebSocket clients away."""
+        """Take no more connections, answer what was asked, and send those away who would stay."""
+        from bindserver.http.open_streams import open_streams  # the application has been loaded
+
         self._before_end()
+        open_streams.end()
         for server in self.servers:
             server.close()
         for sock in sockets or []:

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 from weakref import WeakSet
 
@@ -36,6 +37,7 @@ from bindserver.websocket.tokens import (
     NotProven,
     can_be_proved_again,
     prove,
+    prove_by,
     prove_header,
 )
 
@@ -48,12 +50,22 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """Who the client is, and what proves it: a token, the session, or nothing."""
+    """Who the client is, and what proves it: a token, the session, a request, or nothing.
+
+    Attributes:
+        user: who it is.
+        auth: how that was proved, as DRF's `request.auth`.
+        token: the token that proves it.
+        by_session: whether a session does.
+        again: asks anew whom the client's request is of, as an authenticator's `authenticate` does;
+            called in a thread.
+    """
 
     user: Any = None
     auth: Any = None
     token: str | None = None
     by_session: bool = False
+    again: Callable[[], Any] | None = None
 
     @property
     def is_nobody(self) -> bool:
@@ -92,22 +104,32 @@ class Identity:
         scope: the connection's.
         end_all: told the code when subscriptions must end, since the user is another.
         reconsider: called when subscriptions must be evaluated again.
+        credentials: who it is, where that is known otherwise than by the scope's user.
+        expires: for how many seconds that holds; None for no end.
     """
 
     def __init__(
-        self, scope: Any, end_all: Callable[[Code], None], reconsider: Callable[[], None]
+        self,
+        scope: Any,
+        end_all: Callable[[Code], None],
+        reconsider: Callable[[], None],
+        credentials: Credentials | None = None,
+        expires: float | None = None,
     ) -> None:
         self._scope = scope
         self._end_all = end_all
         self._reconsider = reconsider
         self._loop = asyncio.get_running_loop()
         self._headers = headers_of(scope)
-        self._now = Credentials(user=scope.get("user"), by_session="session" in scope)
+        self._now = credentials or Credentials(
+            user=scope.get("user"), by_session="session" in scope
+        )
         self._address = address_of((scope.get("client") or ("",))[0])
         self._ends: asyncio.TimerHandle | None = None
         self._looking: asyncio.Task[None] | None = None
         self._left = False
         self._looks_alone = False
+        self._end_after(expires)
         with _lock:
             _connected.add(self)
 
@@ -144,7 +166,7 @@ class Identity:
             if proof is not None:
                 self._adopt(_credentials(proof, header))
                 self._end_after(proof.expires)
-        self._look_again_later()
+        self.look_again_later()
 
     async def prove(self, token: str | None) -> float | None:
         """Take a token, or without one look at the session again; return how long that holds.
@@ -163,7 +185,7 @@ class Identity:
                 expires = proof.expires
         # The session says by itself when it ends, whenever it is looked at again.
         self._end_after(None if token is None else expires)
-        self._look_again_later()
+        self.look_again_later()
         return expires
 
     def leave(self) -> None:
@@ -240,7 +262,7 @@ class Identity:
 
     # Looking again.
 
-    def _look_again_later(self) -> None:
+    def look_again_later(self) -> None:
         """Keep looking, where there is something to look at that may have ended."""
         if self._looking is None or self._looking.done():
             self._looking = self._loop.create_task(self._look_again_and_again())
@@ -286,8 +308,11 @@ class Identity:
         """Return who the same proof stands for now."""
         if before.by_session:
             return await self._read_session(in_usual_thread if self._looks_alone else together)
+        call: Call = in_thread if self._looks_alone else together
+        if before.again is not None:
+            proof = await prove_by(partial(call, before.again))
+            return Credentials(user=proof.user, auth=proof.auth, again=before.again)
         if before.token is not None and can_be_proved_again():
-            call: Call = in_thread if self._looks_alone else together
             return _credentials(await prove(before.token, self._headers, call), before.token)
         return before
 

@@ -6,7 +6,8 @@ import datetime
 import inspect
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
@@ -57,14 +58,29 @@ async def prove(token: str, headers: Mapping[str, str], call: Call = in_thread) 
     function = function_of_the_project()
     if not _is_text(token) or (function is None and not _fits_header(token)):
         raise NotProven("the token is not valid")
+    if function is None:
+        ask = partial(call, _by_rest_framework, token, headers)
+    elif inspect.iscoroutinefunction(function):
+        ask = partial(function, token, headers)
+    else:
+        ask = partial(call, function, token, headers)
+    return await prove_by(ask, token)
+
+
+async def prove_by(ask: Callable[[], Awaitable[Any]], token: str = "") -> Proof:
+    """Return who an answer stands for.
+
+    Args:
+        ask: asks an authenticator, or a function of the project's own.
+        token: what it is asked about.
+
+    Raises:
+        NotProven: it stands for nobody, or no longer.
+        Exception: whatever is raised by who cannot tell.
+    """
     try:
         with contained_in_task():
-            if function is None:
-                found = await call(_by_rest_framework, token, headers)
-            elif inspect.iscoroutinefunction(function):
-                found = await function(token, headers)
-            else:
-                found = await call(function, token, headers)
+            found = await ask()
     except PermissionDenied:
         found = None
     except exceptions.APIException as problem:
@@ -75,7 +91,7 @@ async def prove(token: str, headers: Mapping[str, str], call: Call = in_thread) 
         if not is_of_proof(problem, token):
             raise
         found = None
-    proof = _proof_of(found)
+    proof = proof_of(found)
     if proof is None or (proof.expires is not None and proof.expires <= 0):
         raise NotProven("the token is not valid")
     return proof
@@ -177,7 +193,8 @@ def _request(header: str, headers: Mapping[str, str]) -> Request:
     return Request(request)
 
 
-def _proof_of(found: Any) -> Proof | None:
+def proof_of(found: Any) -> Proof | None:
+    """Return what an authenticator's answer says; None where it stands for nobody."""
     if found is None or isinstance(found, Proof):
         return found
     user, auth, *rest = found

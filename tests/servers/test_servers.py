@@ -23,6 +23,7 @@ from websockets.exceptions import InvalidStatus
 from tests.support.client import Client
 from tests.support.process import PATIENCE_SECONDS, Process, listens
 from tests.support.server import ROOT, free_port
+from tests.support.streams import streaming
 from tests.support.talk import Talk, talking
 
 Start = Callable[..., Process]
@@ -130,6 +131,19 @@ async def test_every_server_holds_a_conversation_and_ends_in_order(
             pass
     status = await asyncio.to_thread(process.stop)
     assert status in (0, -signal.SIGTERM)
+    assert "Traceback" not in process.log
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_every_server_streams_events_and_is_not_held_up_by_a_stream(
+    name: str, start: Start, database: Path
+) -> None:
+    process = start(SERVERS[name])
+    with streaming(int(str(process.port)), "/bindings/tags/") as stream:
+        assert stream.next().name == "sync"
+        add_tag(database, 1)
+        assert stream.next().data["payload"] == {"id": 1, "name": "tag 1"}
+        assert process.stop() in (0, -signal.SIGTERM)
     assert "Traceback" not in process.log
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import struct
 import time
@@ -26,6 +27,7 @@ SLOW_SECONDS = 1
 CLOSE = 8
 ROWS = 20_000
 GET = b"GET /bindings/products/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+STREAM = GET.replace(b"Host", b"Accept: text/event-stream\r\nHost")
 ASK = frame(TEXT, b'{"event":"products"}')
 MIB = 1024
 
@@ -108,6 +110,8 @@ READERS: dict[str, tuple[bytes, Callable[[socket.socket], object], bool]] = {
     ),
     "ends its half": (handshake(), lambda sock: sock.shutdown(socket.SHUT_WR), False),
     "asks for answers to pings": (handshake(), flood, False),
+    "reads no stream": (STREAM, lambda sock: None, False),
+    "reads a stream byte by byte": (STREAM, lambda sock: None, True),
     "reads no page": (GET, lambda sock: None, False),
     "reads a page byte by byte": (GET, lambda sock: None, True),
     "reads no page, and ends its half": (GET, lambda sock: sock.shutdown(socket.SHUT_WR), False),
@@ -136,7 +140,16 @@ def test_one_that_does_not_read_is_let_go_of(attacked: Server, name: str) -> Non
         until(lambda: held(attacked) == 0, read)
 
 
-@pytest.mark.parametrize("said", [handshake(), GET], ids=["websocket", "http"])
+def test_a_stream_that_nobody_reads_is_followed_no_more(attacked: Server) -> None:
+    until(lambda: held(attacked) == 0)
+    with connected(attacked, STREAM):
+        until(lambda: held(attacked) == 1)
+        until(lambda: held(attacked) == 0)
+    log = attacked.log.read_text()
+    assert re.search(r"closed with 4408, .* event stream", log)
+
+
+@pytest.mark.parametrize("said", [handshake(), GET, STREAM], ids=["websocket", "http", "stream"])
 def test_the_system_keeps_little_of_what_nobody_reads(attacked: Server, said: bytes) -> None:
     until(lambda: held(attacked) == 0)
     with connected(attacked, said):

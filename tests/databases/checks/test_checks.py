@@ -166,6 +166,7 @@ SUMS: dict[str, Any] = {"model": Product, "event": "wrong"}
 GOOD: dict[str, Any] = {"model": Product, "event": "wrong", "fields": ["id", "name"]}
 MISTAKES: dict[str, tuple[str, dict[str, Any]]] = {
     "an event of the protocol's own": ("E003", {**GOOD, "event": "$wrong"}),
+    "the event of streams": ("E003", {**GOOD, "event": "stream"}),
     "an event of Socket.IO's": ("E003", {**GOOD, "event": "connect"}),
     "an event with a slash": ("E003", {**GOOD, "event": "a/b"}),
     "an empty event": ("E003", {**GOOD, "event": ""}),

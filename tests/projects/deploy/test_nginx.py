@@ -10,7 +10,7 @@ import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, closing
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,7 @@ from tests.support.process import Process
 from tests.support.program import Program
 from tests.support.server import ROOT, Server, free_port
 from tests.support.sqlite import SQLiteProgram
+from tests.support.streams import Stream
 from tests.support.talk import Talk, talking
 
 NGINX = shutil.which("nginx", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -213,3 +214,17 @@ def test_nginx_itself_finds_nothing_to_say(site: Site) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "[warn]" not in done.stderr
+
+
+def test_an_event_stream_comes_as_it_is_written(site: Site, program: Program) -> None:
+    connection = Connection(site.port, site.tls)
+    host = f"{NAME}:{site.port}"
+    connection.request(
+        "GET", "/bindings/tags/", headers={"Host": host, "Accept": "text/event-stream"}
+    )
+    with closing(connection):
+        stream = Stream(connection.getresponse())
+        assert stream.next().name == "sync"
+        for key in (1, 2):
+            program.run(f"INSERT INTO app_tag (id, name) VALUES ({key}, 'a')")
+            assert stream.next().data["payload"]["id"] == key

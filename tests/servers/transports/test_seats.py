@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import resource
 from contextlib import AsyncExitStack
@@ -15,6 +16,7 @@ from tests.servers.transports.test_identity import add_token
 from tests.servers.transports.test_websocket import error_of
 from tests.support.process import get
 from tests.support.server import Server
+from tests.support.streams import streaming
 from tests.support.talk import Talk, talking
 
 TRY_LATER = 1013
@@ -94,3 +96,20 @@ def test_a_server_may_have_more_files_open_than_shells_begin_with(
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
     soft = int(re.findall(r"Max open files +(\d+)", limits)[0])
     assert soft == min(hard, OPEN_FILES)
+
+
+async def test_an_event_stream_takes_a_seat_too(server: Server) -> None:
+    async with AsyncExitStack() as stack:
+        for _ in range(2):
+            await let_in(stack, server)
+        with streaming(server, "/bindings/products/") as last:
+            await asyncio.to_thread(last.next)
+            with streaming(server, "/bindings/products/") as refused:
+                assert refused.status == 503
+                assert b"MAX_CONNECTIONS_PER_CLIENT" in refused.response.read()
+        until = asyncio.get_running_loop().time() + 60
+        status = 0
+        while status != 200 and asyncio.get_running_loop().time() < until:
+            with streaming(server, "/bindings/products/") as again:
+                status = again.status
+        assert status == 200, "who leaves makes room"

@@ -9,6 +9,7 @@ import pytest
 
 from bindserver.engine import frames
 from bindserver.engine.frames import (
+    BREATH_BYTES,
     DEFAULT_PAGE_SIZE,
     PAGE_BYTES,
     PAGE_SIZES,
@@ -178,3 +179,45 @@ def test_a_sync_with_another_cursor_is_as_if_it_were_made_anew(
     rows = [json.dumps({"sku": f'"cursor":"{number}"'}) for number in range(count)]
     made = encoder.sync(rows, "c1", 100)
     assert encoder.renewed(made, "c2") == encoder.sync(rows, "c2", 100)
+
+
+class TestEventStreams:
+    """What shared frames are as events (WHATWG HTML, section 9.2)."""
+
+    def test_an_event_is_named_after_its_action_and_has_the_frame_s_data(self) -> None:
+        (frame,) = ENCODER.delta(delta(put(7)), "c")
+        name, data = frame.lines(named=False).decode().splitlines()
+        assert name == "event: update"
+        assert json.loads(data.removeprefix("data: ")) == data_of(frame)
+
+    def test_one_of_several_bindings_names_its_own(self) -> None:
+        (frame,) = FILTERED.delta(delta(put(7), put(8)), "c")
+        name, data = frame.lines(named=True).decode().splitlines()
+        assert name == "event: batch"
+        said = json.loads(data.removeprefix("data: "))
+        assert said == {"event": "größe", **data_of(frame)}
+
+    def test_both_ways_may_be_asked_for_in_any_order(self) -> None:
+        (frame,) = ENCODER.delta(delta(put(7)), "c")
+        first = [frame.lines(named=named) for named in (True, False, True, False)]
+        assert first[:2] == first[2:]
+        assert first[0] != first[1]
+
+    def test_line_ends_between_tokens_end_no_line(self) -> None:
+        rows = ['{"id": 7,\r\n "tags": [1,\n2,\r3]}']
+        (frame,) = ENCODER.sync(rows, "c", 100)
+        assert frame.lines(named=True).count(b"\n") == 2
+        assert b"\r" not in frame.lines(named=False)
+
+    def test_line_ends_in_a_row_s_text_are_kept(self) -> None:
+        (frame,) = ENCODER.sync([json.dumps({"id": 7, "text": "a\r\nb"})], "c", 100)
+        _, data = frame.lines(named=False).decode().splitlines()
+        assert json.loads(data.removeprefix("data: "))["payload"][0]["text"] == "a\r\nb"
+
+    def test_the_last_page_alone_names_a_state(self) -> None:
+        pages = ENCODER.sync([json.dumps({"id": key}) for key in range(250)], "c", 100)
+        assert [page.shared and page.shared.cursor for page in pages] == [None, None, "c"]
+
+    def test_what_is_large_is_not_kept(self) -> None:
+        (frame,) = ENCODER.sync([json.dumps({"id": 1, "text": "x" * BREATH_BYTES})], "c", 100)
+        assert frame.lines(named=False) is not frame.lines(named=False)

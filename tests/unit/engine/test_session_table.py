@@ -115,6 +115,7 @@ INPUTS: dict[Input, type[Event] | str] = {
 """The inputs, and which event or which of the session's methods each of them is."""
 
 OF_THE_CONNECTION = {
+    "ask",
     "authenticated",
     "committed",
     "has_work",

@@ -1,0 +1,133 @@
+"""The answer to a request for an event stream: what it asks for, and who asks.
+
+Who asks is known by DRF, and looked at again by the same means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from django.http import StreamingHttpResponse
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+
+from bindserver.conf import conf
+from bindserver.engine.parsing import Malformed, parse
+from bindserver.engine.protocol import Code, Subscribe
+from bindserver.http.event_stream import EventStream
+from bindserver.http.waiting import let_go_of_thread
+from bindserver.websocket.identity import Credentials
+from bindserver.websocket.tokens import proof_of
+
+EVENT_STREAM = "text/event-stream"
+SUBSCRIBE = (
+    'say what to subscribe to in ?subscribe=, as a JSON list such as [{"event": "products"}], '
+    "with params and a cursor where there are any"
+)
+
+
+class EventStreamRenderer(BaseRenderer):
+    """Has DRF choose an event stream for who asks for one. It renders nothing: what is refused is
+    told as JSON."""
+
+    media_type = EVENT_STREAM
+    format = "event-stream"
+    charset = None
+
+
+def wanted(request: Request) -> list[Subscribe]:
+    """Return what a request for one stream of several bindings asks for: a JSON list.
+
+    The id of the stream's last event, where the client has one, names the cursors of all.
+
+    Raises:
+        ValidationError: it is no such list.
+    """
+    try:
+        items = json.loads(request.query_params.get("subscribe", ""))
+        messages = [_message(item) for item in items]
+    except (ValueError, TypeError, RecursionError) as problem:
+        told = str(problem) if isinstance(problem, Malformed) else SUBSCRIBE
+        raise ValidationError({"detail": told, "code": Code.MALFORMED}) from None
+    if not 0 < len(messages) <= conf.MAX_SUBSCRIPTIONS:
+        told = f"subscribe to 1 binding at least, and to {conf.MAX_SUBSCRIPTIONS} at most"
+        raise ValidationError({"detail": told, "code": Code.TOO_MANY_SUBSCRIPTIONS})
+    cursors = request.headers.get("Last-Event-ID", "").split(",")
+    if len(cursors) != len(messages):
+        return messages
+    return [replace(m, cursor=c or None) for m, c in zip(messages, cursors, strict=True)]
+
+
+def _message(item: Any) -> Subscribe:
+    if not isinstance(item, dict):
+        raise TypeError
+    data = {name: item.get(name) for name in ("params", "cursor", "page_size")}
+    message = parse(json.dumps({"event": item.get("event"), "data": data}))
+    if not isinstance(message, Subscribe):
+        raise Malformed("events that begin with $ are no bindings")
+    return message
+
+
+async def open_stream(request: Request, wanted: Sequence[Subscribe], *, named: bool) -> EventStream:
+    """Return a stream that has been accepted, on its event loop.
+
+    Args:
+        request: who asks has been authenticated.
+        wanted: what the client subscribes to.
+        named: whether each event names its binding.
+
+    Raises:
+        NotOpened: the client is not to have it, or not now.
+    """
+    scope, (credentials, expires) = _scope_of(request), _credentials_of(request)
+    stream = EventStream(scope, credentials, expires, wanted, named=named)
+    opened = await stream.open()
+    await let_go_of_thread()
+    headers = request.headers
+    opened.greet(headers.get("Origin"), headers.get("User-Agent"))
+    return opened
+
+
+def response_of(stream: EventStream) -> StreamingHttpResponse:
+    """Return the response that a stream is written to."""
+    return StreamingHttpResponse(
+        stream,
+        headers={
+            "Content-Type": EVENT_STREAM,
+            "Cache-Control": "no-cache, no-transform",
+            # What compresses, or a proxy that buffers, would hold events back.
+            "Content-Encoding": "identity",
+            "X-Accel-Buffering": "no",
+        },
+    )
+
+
+def _scope_of(request: Request) -> dict[str, Any]:
+    """Return what an `Identity` reads: the request's scope, with its session."""
+    plain: Any = request._request
+    address = request.META.get("REMOTE_ADDR")
+    scope = {**plain.scope, "user": request.user, "client": (address, 0) if address else None}
+    if hasattr(plain, "session"):
+        scope["session"] = plain.session
+    return scope
+
+
+def _authenticated(by: Any, plain: Any) -> Any:
+    return by.authenticate(Request(plain))
+
+
+def _credentials_of(request: Request) -> tuple[Credentials, float | None]:
+    """Return who asks, what is asked to look at that again, and for how many seconds it holds."""
+    user, auth, by = request.user, request.auth, request.successful_authenticator
+    if by is None or isinstance(by, SessionAuthentication):
+        has_session = hasattr(request._request, "session")
+        return Credentials(user=user, auth=auth, by_session=has_session), None
+    again = partial(_authenticated, by, request._request)
+    proof = proof_of((user, auth))
+    assert proof is not None
+    return Credentials(user=user, auth=auth, again=again), proof.expires
