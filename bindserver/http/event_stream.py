@@ -15,6 +15,9 @@ from contextlib import suppress
 from itertools import chain
 from typing import Any
 
+from bindserver.clients.connections import ABNORMAL, Connection
+from bindserver.clients.identity import Credentials, Identity
+from bindserver.clients.seats import Crowded, Seat
 from bindserver.conf import conf
 from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.effects import Ask, Close, Effect, HubEffect, Prove
@@ -24,11 +27,8 @@ from bindserver.engine.protocol import Closing, Code, Subscribe
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
 from bindserver.http.open_streams import open_streams
-from bindserver.hub.connections import ABNORMAL, Connection
 from bindserver.hub.hub import hub
-from bindserver.hub.seats import Crowded, Seat
 from bindserver.logs import Repeats
-from bindserver.websocket.identity import Credentials, Identity
 
 BEAT = b":\n\n"
 """A comment, which clients pass over: proxies close what is silent for a minute."""

@@ -16,13 +16,13 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+from bindserver.clients.identity import Credentials
+from bindserver.clients.tokens import proof_of
 from bindserver.conf import conf
 from bindserver.engine.parsing import Malformed, parse
 from bindserver.engine.protocol import Code, Subscribe
 from bindserver.http.event_stream import EventStream
 from bindserver.http.waiting import let_go_of_thread
-from bindserver.websocket.identity import Credentials
-from bindserver.websocket.tokens import proof_of
 
 EVENT_STREAM = "text/event-stream"
 SUBSCRIBE = (

@@ -13,11 +13,11 @@ from typing import Any
 
 from bindserver.bindings.binding import alias_of, model_of
 from bindserver.bindings.registry import BindingClass, registry
+from bindserver.clients.connections import Connection, connections
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.figures import Durations
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.view_facts import ViewFacts, foremost
-from bindserver.hub.connections import Connection, connections
 from bindserver.hub.hub import hub
 from bindserver.inspector.asked import Inquiry
 from bindserver.inspector.topic import Row

@@ -21,9 +21,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from bindserver.clients.connections import connections
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.figures import BOUNDS, Durations
-from bindserver.hub.connections import connections
 from bindserver.hub.hub import hub
 from bindserver.metrics.sharing import sharing
 

@@ -1,1 +1,1 @@
-"""Bindings over WebSocket: the consumer, who is at the other end, and what may connect."""
+"""Bindings over WebSocket: the consumer, and which pages may connect."""

@@ -17,6 +17,10 @@ from typing import Any
 from channels.consumer import AsyncConsumer
 from channels.exceptions import StopConsumer
 
+from bindserver.clients.connections import ABNORMAL, Connection, connections
+from bindserver.clients.identity import Identity
+from bindserver.clients.seats import Crowded, Seat
+from bindserver.clients.tokens import NotProven
 from bindserver.conf import conf
 from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.effects import Close, Effect, HubEffect, Prove
@@ -25,15 +29,11 @@ from bindserver.engine.frames import BREATH_BYTES, Frame
 from bindserver.engine.protocol import SUBPROTOCOL, Closing, Code
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
-from bindserver.hub.connections import ABNORMAL, Connection, connections
 from bindserver.hub.hub import hub
-from bindserver.hub.seats import Crowded, Seat
 from bindserver.logs import Repeats
 from bindserver.supervision import end_process_where_hopeless
 from bindserver.tracing import Span, span
-from bindserver.websocket.identity import Identity
 from bindserver.websocket.origins import origin_allowed, why_refused
-from bindserver.websocket.tokens import NotProven
 from bindserver.websocket.wire import WIRE, Wire
 
 NOT_ALLOWED = "this origin is not allowed: see ORIGINS in the server's settings"

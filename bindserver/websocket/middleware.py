@@ -9,11 +9,11 @@ from typing import Any
 from channels.auth import AuthMiddleware
 from channels.sessions import CookieMiddleware, SessionMiddleware
 
+from bindserver.clients.connections import connections
+from bindserver.clients.session_users import user_of
 from bindserver.engine.protocol import SUBPROTOCOL, Closing
-from bindserver.hub.connections import connections
 from bindserver.logs import Repeats
 from bindserver.user_code import contained_in_task
-from bindserver.websocket.session_users import user_of
 
 _repeats = Repeats(logging.getLogger("bindserver.websocket"))
 

@@ -7,8 +7,8 @@ from typing import Any
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest
 
+from bindserver.clients.handshake import request_of
 from bindserver.conf import conf
-from bindserver.websocket.handshake import request_of
 
 DEFAULT_PORTS = {"http": ":80", "https": ":443", "ws": ":80", "wss": ":443"}
 

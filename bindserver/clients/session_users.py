@@ -15,8 +15,8 @@ from django.contrib.auth import (
 )
 from django.utils.crypto import constant_time_compare
 
+from bindserver.clients.together import Call, in_usual_thread
 from bindserver.cycle.failure_log import is_of_proof
-from bindserver.websocket.together import Call, in_usual_thread
 
 
 async def user_of(session: Any, call: Call = in_usual_thread) -> Any:

@@ -19,11 +19,11 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from bindserver.authentication import Proof
+from bindserver.clients.together import Call, in_thread
 from bindserver.conf import conf
 from bindserver.cycle.failure_log import is_of_proof
 from bindserver.exceptions import BindserverError
 from bindserver.user_code import contained_in_task
-from bindserver.websocket.together import Call, in_thread
 
 NO_TOKENS = (BasicAuthentication, SessionAuthentication)
 """Authenticators that take no tokens."""

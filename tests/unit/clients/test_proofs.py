@@ -14,9 +14,9 @@ from django.db import DataError
 from django.test import Client, override_settings
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 
+from bindserver.clients.session_users import user_of
+from bindserver.clients.tokens import NotProven, prove, prove_header
 from bindserver.websocket import session_users
-from bindserver.websocket.session_users import user_of
-from bindserver.websocket.tokens import NotProven, prove, prove_header
 from tests.app.models import Category
 
 HERE = "tests.unit.websocket.test_proofs"

@@ -13,8 +13,8 @@ from rest_framework.permissions import AllowAny, BasePermission, IsAuthenticated
 
 from bindserver import Binding
 from bindserver.bindings import permissions
+from bindserver.clients.identity import Identity
 from bindserver.testing import Live
-from bindserver.websocket.identity import Identity
 from tests.app.models import Category, Product
 from tests.unit.queries.test_told_apart import ANN, binding_of, live, people
 

@@ -13,11 +13,11 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import SessionBase
 from django.test import override_settings
 
+from bindserver.clients.identity import Identity
+from bindserver.clients.together import AT_ONCE, Together
 from bindserver.exceptions import BindingError
 from bindserver.websocket import identity as who
 from bindserver.websocket import together as room
-from bindserver.websocket.identity import Identity
-from bindserver.websocket.together import AT_ONCE, Together
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
 

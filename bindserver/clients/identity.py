@@ -22,6 +22,16 @@ from weakref import WeakSet
 from django.contrib.auth.signals import user_logged_out
 
 from bindserver.authentication import Proof
+from bindserver.clients.handshake import headers_of
+from bindserver.clients.session_users import user_of
+from bindserver.clients.together import Call, in_thread, in_usual_thread, together
+from bindserver.clients.tokens import (
+    NotProven,
+    can_be_proved_again,
+    prove,
+    prove_by,
+    prove_header,
+)
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller
 from bindserver.cycle.owners import Owner, address_of, owner_of
@@ -30,16 +40,6 @@ from bindserver.logs import Repeats
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
 from bindserver.user_code import contained_in_task
-from bindserver.websocket.handshake import headers_of
-from bindserver.websocket.session_users import user_of
-from bindserver.websocket.together import Call, in_thread, in_usual_thread, together
-from bindserver.websocket.tokens import (
-    NotProven,
-    can_be_proved_again,
-    prove,
-    prove_by,
-    prove_header,
-)
 
 _repeats = Repeats(logging.getLogger("bindserver.websocket"))
 
@@ -332,4 +332,4 @@ def _hear_logout(sender: Any, request: Any, **_: Any) -> None:
         identity.log_out()
 
 
-user_logged_out.connect(_hear_logout, dispatch_uid="bindserver.websocket.identity")
+user_logged_out.connect(_hear_logout, dispatch_uid="bindserver.clients.identity")
