@@ -41,7 +41,7 @@ from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.values import unwrapped
 from bindserver.user_code import contained_in_task
 
-_repeats = Repeats(logging.getLogger("bindserver.websocket"))
+_repeats = Repeats(logging.getLogger("bindserver.clients"))
 
 _connected: WeakSet[Identity] = WeakSet()
 _lock = threading.Lock()
