@@ -80,7 +80,7 @@ async def test_a_token_that_is_good_for_less_by_now_is_heard_of(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.REST_FRAMEWORK = {
-        "DEFAULT_AUTHENTICATION_CLASSES": ["tests.unit.websocket.test_callers.Lookup"]
+        "DEFAULT_AUTHENTICATION_CLASSES": ["tests.unit.clients.test_callers.Lookup"]
     }
     settings.BINDSERVER = {"REVALIDATE_SECONDS": 0.01}
     again = asyncio.Event()

@@ -14,12 +14,12 @@ from django.db import DataError
 from django.test import Client, override_settings
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 
+from bindserver.clients import session_users
 from bindserver.clients.session_users import user_of
 from bindserver.clients.tokens import NotProven, prove, prove_header
-from bindserver.websocket import session_users
 from tests.app.models import Category
 
-HERE = "tests.unit.websocket.test_proofs"
+HERE = "tests.unit.clients.test_proofs"
 
 ODD = [
     *("\u65e5\u672c\u8a9e", "\u00fc\u00f1\u00ef", "\ud800", "x\udfff", "\x00", "a\x00b", "a\rb\n"),
