@@ -14,10 +14,10 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.test import override_settings
 
 from bindserver.clients import identity as who
+from bindserver.clients import together as room
 from bindserver.clients.identity import Identity
 from bindserver.clients.together import AT_ONCE, Together
 from bindserver.exceptions import BindingError
-from bindserver.websocket import together as room
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
 
