@@ -40,6 +40,9 @@ SETTLE_SECONDS = 3.0
 """How long PostgreSQL takes, with some to spare, to add up what its sessions have done."""
 
 MEAN_PAUSE = 0.1
+CAPTURES = {"log": True, "signals": False}
+"""Whether there is a change log."""
+
 WRITER = """
 import sys, django
 django.setup()
@@ -209,6 +212,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--writes", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=8, help="while nobody writes")
+    parser.add_argument("--capture", choices=CAPTURES, nargs="+", default=list(CAPTURES))
     options = parser.parse_args()
     print(
         "| capture | processes | idle: transactions a second | PostgreSQL, of a core | a server | "
@@ -221,7 +225,7 @@ def main() -> None:
     ):
         home = PostgreSQL(Path(folder), durable=False)
         try:
-            for logged in (True, False):
+            for logged in [CAPTURES[name] for name in options.capture]:
                 for processes in options.processes:
                     with staged(home, redis, processes, logged=logged) as stage:
                         asyncio.run(measure(stage, options.writes, options.seconds, logged=logged))
