@@ -40,6 +40,9 @@ SETTLE_SECONDS = 3.0
 """How long PostgreSQL takes, with some to spare, to add up what its sessions have done."""
 
 MEAN_PAUSE = 0.1
+CAPTURES = {"log": True, "signals": False}
+"""Whether there is a change log."""
+
 WRITER = """
 import sys, django
 django.setup()
@@ -181,18 +184,19 @@ async def measure(stage: Stage, writes: int, seconds: float, *, logged: bool) ->
                 await asyncio.to_thread(write)
                 await asyncio.sleep(random.expovariate(1 / MEAN_PAUSE))
             ended = await asyncio.to_thread(stage.count)
-        busy = rates(began, ended, writes)
-        idly = (ended.at - began.at) / writes
-        each = {name: value - resting[name] * idly for name, value in busy.items()}
+        span = ended.at - began.at - SETTLE_SECONDS
+        told = rates(began, ended, 1)
+        written = {name: told[name] - SETTLE_SECONDS * resting[name] for name in told}
+        busy = {name: value / span for name, value in written.items()}
         for follower in followers:
             follower.cancel()
     count = len(stage.servers)
     print(
         f"| {'change log' if logged else 'signals'} | {count} | {resting['transactions']:.0f} | "
         f"{resting['database']:.2%} | {resting['servers'] / count:.2%} | "
-        f"{resting['commands']:.1f} | {each['transactions']:.1f} | "
-        f"{each['database'] * 1e3:.1f} ms | {each['servers'] / count * 1e3:.1f} ms | "
-        f"{each['commands']:.1f} | {each['bytes']:.0f} |",
+        f"{resting['commands']:.1f} | {writes / span:.1f} | {busy['transactions']:.0f} | "
+        f"{busy['database']:.1%} | {busy['servers'] / count:.1%} | "
+        f"{written['commands'] / writes:.1f} | {written['bytes'] / writes:.0f} |",
         flush=True,
     )
 
@@ -206,13 +210,14 @@ def main() -> None:
     """Measure, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scaling", description=__doc__)
     parser.add_argument("--processes", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--writes", type=int, default=50)
+    parser.add_argument("--writes", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=8, help="while nobody writes")
+    parser.add_argument("--capture", choices=CAPTURES, nargs="+", default=list(CAPTURES))
     options = parser.parse_args()
     print(
         "| capture | processes | idle: transactions a second | PostgreSQL, of a core | a server | "
-        "Redis, commands a second | a write: transactions | PostgreSQL | a server | "
-        "Redis, commands | bytes |\n|" + " --- |" * 11
+        "Redis, commands a second | writes a second | transactions a second | PostgreSQL | "
+        "a server | Redis, commands a write | bytes a write |\n|" + " --- |" * 12
     )
     with (
         tempfile.TemporaryDirectory(prefix="bindserver-bench-") as folder,
@@ -220,7 +225,7 @@ def main() -> None:
     ):
         home = PostgreSQL(Path(folder), durable=False)
         try:
-            for logged in (True, False):
+            for logged in [CAPTURES[name] for name in options.capture]:
                 for processes in options.processes:
                     with staged(home, redis, processes, logged=logged) as stage:
                         asyncio.run(measure(stage, options.writes, options.seconds, logged=logged))
