@@ -206,6 +206,20 @@ class InContext(Binding[Product]):
         return {"value": self.auth}
 
 
+KEPT = LookAlike(None)
+
+
+class InKept(Binding[Product]):
+    """One object for all, changed for each."""
+
+    model = Product
+    serializer_class = Row
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        KEPT.secret = self.auth
+        return {"value": KEPT}
+
+
 class Marked(serializers.ModelSerializer[Any]):
     mark = serializers.ReadOnlyField()
 
@@ -465,6 +479,7 @@ NUMBERS = _samples((int,))
 
 PLACES: tuple[Place, ...] = (
     Place("context", _samples(DATA + PEOPLE, SECRETS), _by_auth(InContext)),
+    Place("an object that stays", _samples((int, str, _long)), _by_auth(InKept)),
     Place("an SQL argument", ARGUMENTS, _by_auth(InArguments)),
     Place("a prefetch's queryset", NUMBERS, _by_auth(InPrefetch)),
     Place("a prefetch inside a prefetch", NUMBERS, _by_auth(InNestedPrefetch)),
