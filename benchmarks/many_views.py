@@ -152,9 +152,10 @@ async def returning(bench: Bench) -> None:
 
 
 async def memory(bench: Bench) -> None:
-    """Measure what a view takes, by what Python allocates; the first tenth warms up."""
+    """Measure what a view takes, with its rows and where there are none, by what Python allocates;
+    the first tenth warms up."""
     views, texts = bench.options.memory, list[int]()
-    warm = max(1, views // 10)
+    warm, beyond = max(1, views // 10), 10 * bench.options.memory
 
     def keep(number: int, event: Any) -> None:
         if not texts:  # one stands for all: what is noted here is counted too
@@ -163,17 +164,23 @@ async def memory(bench: Bench) -> None:
     tracemalloc.start()
     async with following(keep) as followed:
         await bench.subscribe(followed, views_of("part", 1, warm))
-        gc.collect()
-        before, _ = tracemalloc.get_traced_memory()
+        before = allocated()
         await bench.subscribe(followed, views_of("part", warm + 1, warm + views))
-        gc.collect()
-        after, _ = tracemalloc.get_traced_memory()
+        between = allocated()
+        await bench.subscribe(followed, views_of("part", beyond, beyond + views - 1))
+        after = allocated()
     tracemalloc.stop()
     print(
-        f"memory: {(after - before) / views:,.0f} bytes a view of {bench.options.rows} rows "
+        f"memory: {(between - before) / views:,.0f} bytes a view of {bench.options.rows} rows "
         f"(tracemalloc, {views:,} views), of it the rows' texts {texts[0]:,}; "
-        "to reach: 2,048 without those"
+        f"{(after - between) / views:,.0f} bytes a view of none; to reach: 2,048 without rows"
     )
+
+
+def allocated() -> int:
+    """Return how many bytes Python has allocated that are in use."""
+    gc.collect()
+    return tracemalloc.get_traced_memory()[0]
 
 
 def size_of(text: str) -> int:

@@ -244,10 +244,21 @@ def compare(bench: Bench, lines: Sequence[Line]) -> None:
     sharing = Sharing()
     for line in lines:
         with watched_alone(line, bench.sizes), sharing.watch():
-            show(line, "", asyncio.run(bench.measure(line)))
+            measure(bench, line, "")
         if sharing.found:
             with sharing.off():
-                show(line, ", one by one", asyncio.run(bench.measure(line)))
+                measure(bench, line, ", one by one")
+
+
+def measure(bench: Bench, line: Line, way: str) -> None:
+    """Measure a line; say so if it takes too long, and let the others be measured."""
+    try:
+        show(line, way, asyncio.run(bench.measure(line)))
+    except TimeoutError as problem:
+        print(
+            f"| {line.name}{way}: {line.words} ({problem}) | | | | | {line.target} | no |",
+            flush=True,
+        )
 
 
 def run(place: Place, options: argparse.Namespace) -> None:

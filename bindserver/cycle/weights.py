@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bindserver.cycle.live_view import LiveView
 
-VIEW_BYTES = 5_000
+VIEW_BYTES = 2_700
 """What a view takes without any row: its query, binding, viewer, and places in indexes."""
 
 ROW_BYTES = 320
