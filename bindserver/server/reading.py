@@ -12,6 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from bindserver.conf import conf
+from bindserver.server.deadline import Deadline
 
 LEAST_BYTES = 8 * 1024
 """So much of a body must come in BODY_SECONDS, or its end."""
@@ -46,7 +47,7 @@ class RequestClock:
         self._part = RequestPart.NOTHING
         self._of: object = None
         self._bytes = 0
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Deadline | None = None
 
     def expect(self, part: RequestPart, of: object, size: int = 0) -> None:
         """Take note of what is to come now; what was to come before has come, if that is another.
@@ -73,7 +74,7 @@ class RequestClock:
         if self._part is not RequestPart.NOTHING:
             is_head = self._part is RequestPart.HEAD
             seconds = conf.HEAD_SECONDS if is_head else conf.BODY_SECONDS
-            self._timer = self._loop.call_later(seconds, self._look)
+            self._timer = Deadline(self._loop, seconds, self._look)
 
     def _look(self) -> None:
         """Say that the request is late, unless enough has come of a body."""

@@ -78,6 +78,8 @@ class HTTPProtocol(Protocol):
             return
         self._unread += len(data)
         super().data_received(data)
+        if self._is_refused:
+            return
         if self.transport.get_protocol() is self:  # no WebSocket's, by now
             part = self._part if TELLS_PARTS else self._part_by_h11()
             self._reading.expect(part, self.cycle, len(data))
@@ -144,6 +146,10 @@ class HTTPProtocol(Protocol):
         else:  # without a word: nothing was asked, or it is the application that would answer
             self.transport.close()
 
+    def send_400_response(self, msg: str) -> None:
+        """Called by the parser with what is no request."""
+        self._refuse("400 Bad Request", f"{msg}\n")
+
     def _refuse(self, status: str, text: str) -> None:
         head = (
             f"HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -153,6 +159,7 @@ class HTTPProtocol(Protocol):
             self.transport.close()
             return
         self._is_refused = True
+        self._reading.end()
         self.transport.write((head + text).encode())
         self.loop.call_later(REST_SECONDS, self.transport.close)
 

@@ -12,6 +12,7 @@ import socket
 from typing import Any
 
 from bindserver.conf import conf
+from bindserver.server.deadline import Deadline
 
 LEAST_BYTES = 256 * 1024
 """So much must be taken in SLOW_CLIENT_SECONDS, or all that is left: about a page of a `sync`."""
@@ -32,7 +33,7 @@ class PatientTransport:
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
-        self._looking: asyncio.TimerHandle | None = None
+        self._looking: Deadline | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -56,7 +57,7 @@ class PatientTransport:
     def _look_later(self) -> None:
         self._looking = None
         if left := self._transport.get_write_buffer_size():
-            self._looking = self._loop.call_later(conf.SLOW_CLIENT_SECONDS, self._look, left)
+            self._looking = Deadline(self._loop, conf.SLOW_CLIENT_SECONDS, self._look, left)
 
     def _look(self, left: int) -> None:
         """Give the client up if it has taken too little.

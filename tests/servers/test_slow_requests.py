@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from tests.conftest import MakeServer
 from tests.servers.test_slow_readers import held, until
 from tests.servers.transports.test_handshakes import handshake
+from tests.support.process import pause
 from tests.support.server import ROOT, Server
 
 PATIENCE_SECONDS = 60
@@ -110,6 +112,22 @@ def test_a_head_without_end_is_refused_before_its_time_is_over(server: Server, h
     assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400")), answer
     until(lambda: held(server) == 0)
     assert "Traceback" not in server.log.read_text()
+
+
+def test_a_process_that_stood_still_hears_what_came_before_it_looks_at_the_clock(
+    server: Server,
+) -> None:
+    """Whoever has sent all in time is not cut off since the server has not read it."""
+    until(lambda: held(server) == 0)
+    with saying(server, b"") as sock:
+        until(lambda: held(server) == 1)
+        pause(server.pid)
+        try:
+            sock.sendall(GET)
+            time.sleep(2)
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+        assert whole(sock).startswith(b"HTTP/1.1 200")
 
 
 def test_hundreds_of_them_leave_no_handle_behind(server: Server) -> None:
