@@ -14,10 +14,10 @@ from typing import Any
 from bindserver.bindings.binding import Binding
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
-from bindserver.cycle.few import Few
 from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
+from bindserver.cycle.one_or_many import Few
 from bindserver.cycle.view_rows import ViewRows, is_sorted
 from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
 from bindserver.engine.changes import Key, Position

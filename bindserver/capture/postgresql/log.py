@@ -17,7 +17,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
+from bindserver.capture.log_facts import LogEntry, LogSize, PurgePlan
 from bindserver.capture.postgresql.install import NEXT, Installer
 from bindserver.capture.postgresql.purging import Purging
 from bindserver.capture.postgresql.snapshots import Mark
