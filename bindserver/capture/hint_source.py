@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Iterable
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import LOGS, has_log, log_of
-from bindserver.capture.plans import LogSize
-from bindserver.capture.reading import ReadColumns
+from bindserver.capture.log_facts import LogSize
+from bindserver.capture.read_columns import ReadColumns
 from bindserver.conf import conf
 from bindserver.database.snapshot import connect
 from bindserver.engine.changes import Change, Gathered, Position

@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.log_facts import LogEntry, LogSize, PurgePlan
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.notices import Notices
-from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.capture.postgresql.log import PostgreSQLLog
 from bindserver.capture.sqlite.log import SQLiteLog
 from bindserver.capture.tables import Tracked

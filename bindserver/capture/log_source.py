@@ -10,9 +10,9 @@ from dataclasses import replace
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.capture.log import Log
+from bindserver.capture.log_facts import LogSize
 from bindserver.capture.notices import Notices
-from bindserver.capture.plans import LogSize
-from bindserver.capture.reading import ReadColumns
+from bindserver.capture.read_columns import ReadColumns
 from bindserver.capture.tables import Columns, Tracked, tracked, untold, untold_columns
 from bindserver.conf import conf
 from bindserver.database.snapshot import connect

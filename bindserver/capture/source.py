@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Protocol
 
-from bindserver.capture.plans import LogSize
-from bindserver.capture.reading import ReadColumns
+from bindserver.capture.log_facts import LogSize
+from bindserver.capture.read_columns import ReadColumns
 from bindserver.engine.changes import Change, Position
 
 

@@ -16,10 +16,10 @@ from bindserver.bindings.binding import IMPORTED_AT, is_sent, model_of
 from bindserver.bindings.refreshing import refresh_of
 from bindserver.bindings.registry import BindingClass
 from bindserver.conf import conf
-from bindserver.database.unasked import unasked
+from bindserver.database.no_database import unasked
 from bindserver.queries.compiler import conditioned
 from bindserver.queries.moments import moments_in
-from bindserver.queries.present import (
+from bindserver.queries.python_time import (
     SAY_NOW,
     compared_with,
     names_clock,

@@ -9,7 +9,7 @@ from django.core.checks import CheckMessage, Error
 from bindserver.bindings.refreshing import SAY_SECONDS, refresh_of
 from bindserver.bindings.registry import BindingClass
 from bindserver.exceptions import BindingError
-from bindserver.queries.behind import SAY_MODELS, tables_behind
+from bindserver.queries.depends_on import SAY_MODELS, tables_behind
 
 
 def check_depends_on(binding: BindingClass) -> Iterator[CheckMessage]:

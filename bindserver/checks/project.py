@@ -17,7 +17,7 @@ from bindserver.conf import conf
 from bindserver.database.row_security import HINT, refusal_for, tables_by_row
 from bindserver.database.views import database_views
 from bindserver.exceptions import BindingError
-from bindserver.queries.behind import behind, warning_of
+from bindserver.queries.depends_on import behind, warning_of
 
 REDIS_CAPACITY = 100
 """How many messages of a channel RedisChannelLayer keeps where nobody says otherwise."""

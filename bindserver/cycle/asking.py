@@ -17,10 +17,10 @@ from bindserver.cycle.inbox import Caller
 from bindserver.cycle.viewers import Viewer
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.database.views import DatabaseViews
-from bindserver.queries.behind import NOTHING_BEHIND, behind
 from bindserver.queries.carried import Carried, carried
+from bindserver.queries.depends_on import NOTHING_BEHIND, behind
 from bindserver.queries.plans import Plans
-from bindserver.queries.present import demand_timeless
+from bindserver.queries.python_time import demand_timeless
 from bindserver.queries.query import Query
 from bindserver.queries.reads import Reads, ReadsRecorder
 from bindserver.queries.rows import Form

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from bindserver.cycle.few import Few
 from bindserver.cycle.inbox import SubscriptionRef
+from bindserver.cycle.one_or_many import Few
 from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
 from bindserver.engine.changes import Position
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from typing import Any, Generic, Protocol, TypeVar
 
 from bindserver.cycle.costs import Cost
-from bindserver.cycle.few import FewBy
+from bindserver.cycle.one_or_many import FewBy
 from bindserver.engine.changes import Position
 from bindserver.queries.backwards import Chain
 from bindserver.queries.dependencies import Recorder

@@ -11,7 +11,7 @@ from collections.abc import Collection, Hashable, Iterator
 from weakref import WeakKeyDictionary
 
 from bindserver.bindings.registry import BindingClass
-from bindserver.capture.reading import ReadColumns
+from bindserver.capture.read_columns import ReadColumns
 from bindserver.cycle.costs import Cost
 from bindserver.cycle.dependents import Dependents
 from bindserver.cycle.live_shape import LiveShape, Present, shape_key

@@ -8,7 +8,7 @@ from typing import Any
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.refreshing import asks_code
-from bindserver.capture.reading import ReadColumns
+from bindserver.capture.read_columns import ReadColumns
 from bindserver.conf import conf
 from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.auditor import Auditor

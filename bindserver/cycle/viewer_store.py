@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from bindserver.capture.reading import ReadColumns
+from bindserver.capture.read_columns import ReadColumns
 from bindserver.cycle.dependents import Dependents, LedTo
 from bindserver.cycle.distant import Distant
-from bindserver.cycle.few import FewBy
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.one_or_many import FewBy
 from bindserver.cycle.owners import Owner
 from bindserver.cycle.viewers import Viewer, ViewerKey
 from bindserver.engine.changes import Change

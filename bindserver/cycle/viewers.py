@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.registry import BindingClass
-from bindserver.cycle.few import FewItems
 from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import Caller, SubscriptionRef
 from bindserver.cycle.live_view import LiveView
+from bindserver.cycle.one_or_many import FewItems
 from bindserver.cycle.owners import Owner
 from bindserver.engine.changes import Position
 from bindserver.queries.carried import NOTHING, Carried

@@ -13,9 +13,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from bindserver.database import database_of
 from bindserver.database.compiling import compile_alone
-from bindserver.database.one_time import OneTime
 from bindserver.database.pacing import Pacer
 from bindserver.database.routers import is_elsewhere
+from bindserver.database.snapshot_time import OneTime
 from bindserver.database.uncached import past_caches
 from bindserver.exceptions import Overtaken
 from bindserver.user_code import contained

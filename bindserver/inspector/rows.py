@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import QuerySet
 
 from bindserver.capture.log import has_log, log_of
-from bindserver.capture.plans import LogEntry
+from bindserver.capture.log_facts import LogEntry
 from bindserver.conf import conf
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import guarded

@@ -14,15 +14,15 @@ from django.template.defaultfilters import filesizeformat
 
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.capture.log import Log, log_of, sift
-from bindserver.capture.plans import PurgePlan
+from bindserver.capture.log_facts import PurgePlan
 from bindserver.capture.tables import Tracked, tracked
 from bindserver.checks.live_log import purge_delay
 from bindserver.conf import conf
 from bindserver.database.diagnosis import demand, explained
 from bindserver.database.views import database_views
 from bindserver.exceptions import CaptureError, DatabaseUnusable
-from bindserver.queries.behind import warning_of
 from bindserver.queries.dependencies import known_tables
+from bindserver.queries.depends_on import warning_of
 from bindserver.queries.tables import Reads, read_by_each, reads_of, to_watch
 
 ACTIONS = {

@@ -11,9 +11,9 @@ from django.db.models import QuerySet
 from bindserver.bindings.binding import Binding, alias_of
 from bindserver.bindings.columns import has_dicts
 from bindserver.bindings.refreshing import refresh_of
-from bindserver.queries.behind import tables_behind
 from bindserver.queries.compiler import located
 from bindserver.queries.declared import DeclaredPlans, declared_of, says_by_filters
+from bindserver.queries.depends_on import tables_behind
 from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.plan import Plan, most_of
 from bindserver.queries.rows import Form

@@ -16,10 +16,10 @@ from bindserver.conf import conf
 from bindserver.engine import protocol
 from bindserver.queries import windows
 from bindserver.queries.backwards import Chains
-from bindserver.queries.behind import NOTHING_BEHIND, Behind
 from bindserver.queries.carried import carried
 from bindserver.queries.columns import Columns
 from bindserver.queries.dependencies import Paths
+from bindserver.queries.depends_on import NOTHING_BEHIND, Behind
 from bindserver.queries.identity import IdentityEncoder, digest, short_digest
 from bindserver.queries.plan import reach
 from bindserver.queries.plans import Plans

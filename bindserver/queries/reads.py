@@ -20,7 +20,7 @@ from bindserver.conf import conf
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.engine.changes import Change
 from bindserver.queries.backwards import Chain
-from bindserver.queries.behind import Behind
+from bindserver.queries.depends_on import Behind
 from bindserver.queries.following import Following
 from bindserver.queries.learning import LearningRecorder
 

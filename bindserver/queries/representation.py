@@ -13,8 +13,8 @@ from django.db.models import Model
 from bindserver.bindings.binding import Binding
 from bindserver.bindings.columns import PLAIN
 from bindserver.bindings.serializers import held_in, serializer_of
-from bindserver.queries.behind import tables_behind
 from bindserver.queries.carried import instances_in
+from bindserver.queries.depends_on import tables_behind
 from bindserver.queries.evaluation import has_columns
 from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.lifetimes import SerializerChoice

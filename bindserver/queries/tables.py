@@ -27,8 +27,8 @@ from bindserver.database.pacing import Pacer
 from bindserver.database.uncached import past_caches
 from bindserver.database.views import database_views
 from bindserver.exceptions import BindingError, Denied
-from bindserver.queries.behind import behind
 from bindserver.queries.dependencies import Recorder
+from bindserver.queries.depends_on import behind
 from bindserver.queries.query import Query
 from bindserver.queries.reading import load
 from bindserver.queries.rows import OverBudget

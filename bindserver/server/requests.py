@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uvicorn.protocols.http.auto import AutoHTTPProtocol
 
 from bindserver.conf import conf
-from bindserver.server.reading import RequestClock, RequestPart
+from bindserver.server.request_clock import RequestClock, RequestPart
 from bindserver.server.transports import patient
 
 if TYPE_CHECKING:

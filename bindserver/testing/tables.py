@@ -12,7 +12,7 @@ from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import CompositePrimaryKey
 
-from bindserver.capture.reading import ReadColumns
+from bindserver.capture.read_columns import ReadColumns
 from bindserver.capture.sources import HintSource
 from bindserver.capture.tables import untold
 from bindserver.engine.changes import Change

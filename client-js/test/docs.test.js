@@ -47,7 +47,9 @@ test("every status and option is in the guide", () => {
     .split("*/")[0];
   const told = [...options.matchAll(/\[(\w+)\]/g)].map(([, name]) => name);
   assert.deepEqual(names("| option | default"), told.sort());
-  const properties = source("client.js").split("typedef {object} CollectionOptions")[1].split("*/")[0];
+  const properties = source("client.js")
+    .split("typedef {object} CollectionOptions")[1]
+    .split("*/")[0];
   const known = [...properties.matchAll(/\[(\w+)\]/g)].map(([, name]) => name);
   assert.deepEqual(names("| option of `io.collection`"), known.sort());
 });

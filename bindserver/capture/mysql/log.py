@@ -22,6 +22,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.log_facts import LogEntry, LogSize, PurgePlan
 from bindserver.capture.mysql.entries import RANGES, Entries
 from bindserver.capture.mysql.holes import Holes, within
 from bindserver.capture.mysql.install import Installer
@@ -30,7 +31,6 @@ from bindserver.capture.mysql.purging import Purging
 from bindserver.capture.mysql.schema import Schema
 from bindserver.capture.mysql.trigger_sql import LOG
 from bindserver.capture.notices import Notices
-from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.engine.changes import Change, Position
 
 logger = logging.getLogger("bindserver.capture")

@@ -9,12 +9,12 @@ from typing import Any
 from django.db import OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.log_facts import PurgePlan
 from bindserver.capture.mysql.entries import Entries
 from bindserver.capture.mysql.holes import LOCKED, PROBE_SPANS, Holes
 from bindserver.capture.mysql.marks import Mark, parse
 from bindserver.capture.mysql.session import alone, execute, purging
 from bindserver.capture.mysql.trigger_sql import LOG, META
-from bindserver.capture.plans import PurgePlan
 from bindserver.database.sql import ask
 
 PATIENCE_SECONDS = 30

@@ -17,8 +17,8 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.log_facts import LogEntry, LogSize, PurgePlan
 from bindserver.capture.notices import Notices
-from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
 from bindserver.capture.postgresql.install import NEXT, Installer
 from bindserver.capture.postgresql.listening import ListenNotices
 from bindserver.capture.postgresql.purging import Purging

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.plans import PurgePlan
+from bindserver.capture.log_facts import PurgePlan
 from bindserver.capture.postgresql.session import abreast, may_write
 from bindserver.capture.postgresql.triggers import LOG, META
 from bindserver.database.sql import ask, run

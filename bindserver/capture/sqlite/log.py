@@ -17,9 +17,9 @@ from typing import Any
 from django.db import OperationalError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from bindserver.capture.log_facts import LogEntry, LogSize, PurgePlan
 from bindserver.capture.notices import Notices
-from bindserver.capture.plans import LogEntry, LogSize, PurgePlan
-from bindserver.capture.sqlite.bound import BOUND, bounding
+from bindserver.capture.sqlite.size_trigger import BOUND, bounding
 from bindserver.capture.sqlite.triggers import LOG, Triggers, quote
 from bindserver.capture.sqlite.watching import FileNotices
 from bindserver.capture.tables import Tracked, named_in_entry, no_such

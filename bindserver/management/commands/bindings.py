@@ -19,7 +19,7 @@ from bindserver.management.doctor import (
 )
 from bindserver.management.explaining import EXPLAINS, add_explain_arguments, explained_lines
 from bindserver.management.listing import LISTS, listed_lines
-from bindserver.management.orders import ORDERS, add_order_arguments, order
+from bindserver.management.view_commands import COMMANDS, add_command_arguments, give_command
 
 
 class Command(BaseCommand):
@@ -37,8 +37,8 @@ class Command(BaseCommand):
         rooms.add_parser("list", help=LISTS)
         add_explain_arguments(rooms.add_parser("explain", help=EXPLAINS, description=EXPLAINS))
         add_doctor_arguments(rooms.add_parser("doctor", help=DOCTORS, description=DOCTORS))
-        for command, what in ORDERS.items():
-            add_order_arguments(rooms.add_parser(command.value, help=what))
+        for command, what in COMMANDS.items():
+            add_command_arguments(rooms.add_parser(command.value, help=what))
         capture = rooms.add_parser(
             "capture",
             help="the change log of a database",
@@ -70,7 +70,7 @@ class Command(BaseCommand):
         elif room == "capture":
             ChangeLogCommand(self, options).run()
         else:
-            sentence = order(CommandKind(room), options["events"])
+            sentence = give_command(CommandKind(room), options["events"])
             self.stdout.write(self.style.SUCCESS(sentence))
 
     def _write(self, lines: Iterable[str]) -> None:

@@ -18,7 +18,7 @@ from bindserver import Binding
 from bindserver.bindings import refreshing
 from bindserver.bindings.clock import clock_at
 from bindserver.checks.bindings import problems_of
-from bindserver.queries.present import compared_with
+from bindserver.queries.python_time import compared_with
 from tests.app.models import Booking
 from tests.support.turning import Turning
 

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bindserver.cycle.few import Few, FewBy, FewItems
+from bindserver.cycle.one_or_many import Few, FewBy, FewItems
 
 ACTIONS = st.lists(st.tuples(st.sampled_from(["add", "discard", "clear"]), st.integers(0, 3)))
 

@@ -12,7 +12,7 @@ from bindserver.management.listing import demand_event
 from bindserver.relay.control import give
 from bindserver.relay.relay import reaches_others
 
-ORDERS = {
+COMMANDS = {
     CommandKind.SYNC: "have running servers read bindings anew and send their subscribers all rows",
     CommandKind.BUMP: "have them read bindings anew and send what differed",
     CommandKind.CLEAR: "have them forget what they hold in memory of bindings",
@@ -22,14 +22,14 @@ REPLY_SECONDS = 1.0
 """How long running servers may take to answer."""
 
 
-def add_order_arguments(parser: ArgumentParser) -> None:
-    """Take the arguments of an order."""
+def add_command_arguments(parser: ArgumentParser) -> None:
+    """Take the arguments of such a command."""
     parser.add_argument(
         "events", nargs="*", metavar="event", help="bindings' events (default: all)"
     )
 
 
-def order(command: CommandKind, events: list[str]) -> str:
+def give_command(command: CommandKind, events: list[str]) -> str:
     """Have all running servers do something, and return how many will, in a sentence.
 
     Raises:
