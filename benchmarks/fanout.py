@@ -8,7 +8,8 @@ it prints what the system's own call takes: a loop of `send` in C, with frames o
 to the same clients on the same cores. It needs a C compiler for that.
 
 With `--pause 0.2` it rests between writes, and tells how long it takes from a commit until the last
-client has its frame.
+client has its frame. Printed, too, is what an idle client of them takes of the server's memory,
+with a browser's headers; the system's sockets are not in it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import secrets
 import selectors
 import socket
 import statistics
@@ -37,6 +39,10 @@ PATIENCE_SECONDS = 120.0
 SETTINGS = "benchmarks.settings"
 """One address may have any number of connections."""
 SUBSCRIBE = b'{"event":"products"}'
+PING = b"\x89\x04"
+"""What a server's ping begins with."""
+WARM = 200
+"""So many clients come and stay before memory is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +99,8 @@ class Clients:
             data = sock.recv(262_144)
             if not data:
                 raise ConnectionError("the server has closed a connection")
+            if (at := data.find(PING)) >= 0:
+                sock.sendall(b"\x8a\x84" + bytes(4) + data[at + 2 : at + 6])
             said = self._tails[key.fd] + data
             self.frames += said.count(marker)
             self.bytes += len(data)
@@ -107,10 +115,17 @@ class Clients:
 
 
 def _handshake(port: int) -> bytes:
+    """Return a handshake as a browser sends it."""
     lines = [
-        "GET /ws/ HTTP/1.1", f"Host: 127.0.0.1:{port}", "Upgrade: websocket",
-        "Connection: Upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Version: 13", f"Origin: http://127.0.0.1:{port}", "", "",
+        "GET /ws/ HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: Upgrade", "Pragma: no-cache",
+        "Cache-Control: no-cache", "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 "
+        "(KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36", "Upgrade: websocket",
+        f"Origin: http://127.0.0.1:{port}", "Sec-WebSocket-Version: 13",
+        "Accept-Encoding: gzip, deflate, br, zstd",
+        "Accept-Language: en-GB,en;q=0.9,de-DE;q=0.8,de;q=0.7,en-US;q=0.6",
+        f"Cookie: csrftoken={secrets.token_hex(16)}; theme={secrets.token_hex(16)}",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", "", "",
     ]  # fmt: skip
     return "\r\n".join(lines).encode()
 
@@ -164,6 +179,12 @@ def computed(pid: int) -> float:
     """Return how many seconds of processor a process has taken."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def memory(pid: int) -> int:
+    """Return how many bytes a process has of its own."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Anonymous"))
 
 
 def flood(
@@ -245,6 +266,11 @@ def main() -> None:
                            stdout=subprocess.DEVNULL)  # fmt: skip
             program = place.program()
             program.add_products(1)
+            with listening(server.port, WARM, cores[1], shake_hands=True):
+                before = memory(server.pid)
+                with listening(server.port, options.clients, cores[1], shake_hands=True):
+                    each = (memory(server.pid) - before) / options.clients
+            print(f"an idle client: {each / 1024:.1f} KiB", flush=True)
             with listening(server.port, options.clients, cores[1], shake_hands=True) as pipe:
                 os.sched_setaffinity(0, {cores[1]})
                 rate, heard = flood(program, server.pid, pipe, options.seconds, options.writes)

@@ -6,6 +6,7 @@ import importlib.util
 import ipaddress
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -111,15 +112,23 @@ class Settings:
         return found
 
     def limits(self) -> Limits:
-        """Return what one client may use up."""
-        return Limits(
-            outbox_bytes=self.MAX_OUTBOX_BYTES,
-            subscriptions=self.MAX_SUBSCRIPTIONS,
-            malformed=self.MAX_MALFORMED,
-            messages_per_second=self.MAX_MESSAGES_PER_SECOND,
-            messages_burst=self.MAX_MESSAGES_BURST,
-            message_bytes=self.MAX_MESSAGE_BYTES,
+        """Return what one client may use up; what is alike is one object, as each client keeps
+        it."""
+        return _alike(
+            Limits(
+                outbox_bytes=self.MAX_OUTBOX_BYTES,
+                subscriptions=self.MAX_SUBSCRIPTIONS,
+                malformed=self.MAX_MALFORMED,
+                messages_per_second=self.MAX_MESSAGES_PER_SECOND,
+                messages_burst=self.MAX_MESSAGES_BURST,
+                message_bytes=self.MAX_MESSAGE_BYTES,
+            )
         )
+
+
+@lru_cache(maxsize=8)
+def _alike(limits: Limits) -> Limits:
+    return limits
 
 
 def _problem(name: str, value: object) -> str | None:

@@ -30,6 +30,8 @@ class Middleware:
 
         is_told = os.environ.get("SENDS") == "told"
         await self._application(scope, receive, told if is_told else send)
+        if is_told:
+            print(f"the application of a {scope['type']} has ended")
 
 
 application: Any = bindserver.asgi.wrap(get_asgi_application(), health=True)

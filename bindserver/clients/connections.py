@@ -10,7 +10,7 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from typing import Protocol
 
 from bindserver.engine.protocol import Closing
 from bindserver.engine.session import Session
@@ -34,6 +34,14 @@ CUT_OFF = {
 """Closes that an operator wants to hear of, whatever the level of the log."""
 
 
+class Person(Protocol):
+    """Who the client is."""
+
+    @property
+    def user_key(self) -> str | None:
+        """The key of the user that the client is by now; None for nobody."""
+
+
 class Connection:
     """One client's connection.
 
@@ -41,20 +49,22 @@ class Connection:
         transport: its kind, as in "websocket".
         host: the client's address.
         session: the conversation.
-        user: returns the key of the user that the client is by now; None for nobody.
+        person: who the client is.
 
     Attributes:
         id: names it in the log.
     """
 
-    def __init__(
-        self, *, transport: str, host: object, session: Session, user: Callable[[], str | None]
-    ) -> None:
+    __slots__ = (
+        "_began", "_is_greeted", "_is_over", "_person", "address", "id", "session", "transport"
+    )  # fmt: skip
+
+    def __init__(self, *, transport: str, host: object, session: Session, person: Person) -> None:
         self.id = secrets.token_hex(4)
         self.transport = transport
         self.address = address(host)
         self.session = session
-        self._user = user
+        self._person = person
         self._began = time.monotonic()
         self._is_greeted = False
         self._is_over = False
@@ -83,7 +93,7 @@ class Connection:
     @property
     def user(self) -> str:
         """The key of the user that the client is by now."""
-        key = self._user()
+        key = self._person.user_key
         return "nobody" if key is None else key_of(key)
 
     def greet(self, origin: str | None, agent: str | None) -> None:

@@ -16,13 +16,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakSet
 
 from django.contrib.auth.signals import user_logged_out
 
 from bindserver.authentication import Proof
-from bindserver.clients.handshake import headers_of
+from bindserver.clients.handshake import headers_of, packed, unpacked
 from bindserver.clients.session_users import user_of
 from bindserver.clients.together import Call, in_thread, in_usual_thread, together
 from bindserver.clients.tokens import (
@@ -97,36 +97,50 @@ class Credentials:
         return Caller(user=user).identity() if pk is None else (type(user), pk)
 
 
+class Subject(Protocol):
+    """Whose subscriptions hang on who the client is."""
+
+    def end_all(self, code: Code) -> None:
+        """End all subscriptions, since the user is another."""
+
+    def reconsider(self) -> None:
+        """Have all subscriptions evaluated again."""
+
+
 class Identity:
-    """Who is at the other end of one connection.
+    """Who is at the other end of one connection. It keeps nothing of the handshake's scope but what
+    may be looked at again: there are very many of these.
 
     Args:
         scope: the connection's.
-        end_all: told the code when subscriptions must end, since the user is another.
-        reconsider: called when subscriptions must be evaluated again.
+        subject: told when the client is somebody else.
         credentials: who it is, where that is known otherwise than by the scope's user.
         expires: for how many seconds that holds; None for no end.
     """
 
+    __slots__ = (
+        "__weakref__", "_address", "_ends", "_handshake", "_left", "_looking", "_looks_alone",
+        "_loop", "_now", "_session", "_subject",
+    )  # fmt: skip
+
     def __init__(
         self,
         scope: Any,
-        end_all: Callable[[Code], None],
-        reconsider: Callable[[], None],
+        subject: Subject,
         credentials: Credentials | None = None,
         expires: float | None = None,
     ) -> None:
-        self._scope = scope
-        self._end_all = end_all
-        self._reconsider = reconsider
+        self._subject = subject
         self._loop = asyncio.get_running_loop()
-        self._headers = headers_of(scope)
+        self._handshake = packed(scope)
+        session = scope.get("session")
+        self._session = None if session is None else (session.__class__, session.session_key)
         self._now = credentials or Credentials(
-            user=scope.get("user"), by_session="session" in scope
+            user=scope.get("user"), by_session=session is not None
         )
         self._address = address_of((scope.get("client") or ("",))[0])
         self._ends: asyncio.TimerHandle | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._looking: asyncio.TimerHandle | asyncio.Task[None] | None = None
         self._left = False
         self._looks_alone = False
         self._end_after(expires)
@@ -159,10 +173,11 @@ class Identity:
             NotProven: it proves nothing.
             Exception: nobody can tell now.
         """
-        header = self._headers.get("authorization")
+        headers = self._headers()
+        header = headers.get("authorization")
         if header is not None:
             async with asyncio.timeout(conf.AUTHENTICATE_SECONDS):
-                proof = await prove_header(header, self._headers)
+                proof = await prove_header(header, headers)
             if proof is not None:
                 self._adopt(_credentials(proof, header))
                 self._end_after(proof.expires)
@@ -180,7 +195,7 @@ class Identity:
             if token is None:
                 expires = await self._prove_session()
             else:
-                proof = await prove(token, self._headers)
+                proof = await prove(token, self._headers())
                 self._adopt(_credentials(proof, token))
                 expires = proof.expires
         # The session says by itself when it ends, whenever it is looked at again.
@@ -197,36 +212,45 @@ class Identity:
             if waiting is not None:
                 waiting.cancel()
 
+    def _headers(self) -> dict[str, str]:
+        """Return the handshake's headers by their names in lower case."""
+        return headers_of(unpacked(self._handshake))
+
     # The session.
 
     async def _prove_session(self) -> float:
-        if "session" not in self._scope:
+        if (session := self._session_now()) is None:
             raise NotProven("the server has no sessions")
-        found = await self._read_session()
+        found = await self._read(session)
         if not found.is_nobody:
             self._adopt(found)
-            return float(await self._scope["session"].aget_expiry_age())
+            return float(await session.aget_expiry_age())
         if self._now.by_session:
             self._adopt(found)
         raise NotProven("nobody is logged in")
 
-    async def _read_session(self, call: Call = in_usual_thread) -> Credentials:
-        """Return the session's user as the database has it now, not as it was at the handshake."""
-        known = self._scope["session"]
-        self._scope["session"] = known.__class__(known.session_key)
+    def _session_now(self) -> Any:
+        """Return the session as the database has it now, not as it was at the handshake; None where
+        there are none."""
+        if self._session is None:
+            return None
+        kind, key = self._session
+        return kind(key)
+
+    async def _read(self, session: Any, call: Call = in_usual_thread) -> Credentials:
+        """Return a session's user."""
         with contained_in_task():
-            found = Credentials(user=await user_of(self._scope["session"], call), by_session=True)
+            found = Credentials(user=await user_of(session, call), by_session=True)
         # What middleware has hung on the user at the handshake holds on.
         return self._now if self._now.by_session and self._now.is_same_user(found) else found
 
     def is_of_session(self, key: str) -> bool:
         """Return whether it is a session that proves who the client is, and this one."""
-        session = self._scope.get("session")
         return (
             self._now.by_session
             and not self._now.is_nobody
-            and session is not None
-            and session.session_key == key
+            and self._session is not None
+            and self._session[1] == key
         )
 
     def log_out(self) -> None:
@@ -239,14 +263,13 @@ class Identity:
     def _adopt(self, credentials: Credentials, code: Code = Code.REVOKED) -> None:
         """Be somebody from now on; end or reconsider what was subscribed as somebody else."""
         before, self._now = self._now, credentials
-        self._scope["user"] = credentials.user
         if before.is_same_user(credentials):
             if before.auth is not credentials.auth or not before.is_alike(credentials):
-                self._reconsider()
+                self._subject.reconsider()
         elif before.is_nobody:
-            self._reconsider()
+            self._subject.reconsider()
         else:
-            self._end_all(code)
+            self._subject.end_all(code)
 
     def _become_nobody(self, code: Code) -> None:
         if not self._left:
@@ -264,23 +287,31 @@ class Identity:
 
     def look_again_later(self) -> None:
         """Keep looking, where there is something to look at that may have ended."""
-        if self._looking is None or self._looking.done():
-            self._looking = self._loop.create_task(self._look_again_and_again())
+        if self._looking is None and not self._now.is_nobody:
+            # Not all at once.
+            self._look_after(conf.REVALIDATE_SECONDS * random.uniform(0.5, 1.0))  # noqa: S311
 
-    async def _look_again_and_again(self) -> None:
-        wait = conf.REVALIDATE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311  (not all at once)
-        while not self._left and not self._now.is_nobody:
-            await asyncio.sleep(wait)
-            wait = conf.REVALIDATE_SECONDS
-            try:
+    def _look_after(self, seconds: float) -> None:
+        self._looking = self._loop.call_later(seconds, self._begin_to_look)
+
+    def _begin_to_look(self) -> None:
+        self._looking = self._loop.create_task(self._look())
+
+    async def _look(self) -> None:
+        wait = conf.REVALIDATE_SECONDS
+        try:
+            if not self._now.is_nobody:
                 await self._look_again()
-                self._looks_alone = False
-            except Exception as problem:
-                if not self._looks_alone:  # it may be another's look that fails, or hangs
-                    self._looks_alone, wait = True, 0.0
-                    continue
+            self._looks_alone = False
+        except Exception as problem:
+            if self._looks_alone:
                 what = "nobody can tell who a client is now"
                 _repeats.note(what, problem, logging.WARNING, traceback=False)
+            else:  # it may be another's look that fails, or hangs
+                self._looks_alone, wait = True, 0.0
+        self._looking = None
+        if not self._left and not self._now.is_nobody:
+            self._look_after(wait)
 
     async def _look_again(self) -> None:
         """Look who the client is now; whatever that raises, it is looked at again later.
@@ -307,13 +338,14 @@ class Identity:
     async def _present(self, before: Credentials) -> Credentials:
         """Return who the same proof stands for now."""
         if before.by_session:
-            return await self._read_session(in_usual_thread if self._looks_alone else together)
-        call: Call = in_thread if self._looks_alone else together
+            call: Call = in_usual_thread if self._looks_alone else together
+            return await self._read(self._session_now(), call)
+        call = in_thread if self._looks_alone else together
         if before.again is not None:
             proof = await prove_by(partial(call, before.again))
             return Credentials(user=proof.user, auth=proof.auth, again=before.again)
         if before.token is not None and can_be_proved_again():
-            return _credentials(await prove(before.token, self._headers, call), before.token)
+            return _credentials(await prove(before.token, self._headers(), call), before.token)
         return before
 
 

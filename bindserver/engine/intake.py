@@ -48,6 +48,15 @@ class Intake:
         rate_limited: how many messages were refused, as there were too many.
     """
 
+    __slots__ = (
+        "_bucket",
+        "_leaving",
+        "_limits",
+        "_malformed",
+        "_refused_in_a_row",
+        "rate_limited",
+    )
+
     def __init__(self, limits: Limits) -> None:
         self.rate_limited = 0
         self._limits = limits

@@ -22,6 +22,8 @@ class Answer:
         dropped: whether it is wanted no more.
     """
 
+    __slots__ = ("_frames", "dropped", "subscription")
+
     def __init__(self, subscription: int, frames: tuple[Frame, ...]) -> None:
         self.subscription = subscription
         self.dropped = False
@@ -34,6 +36,8 @@ class Answer:
 class Private:
     """A message for this client alone."""
 
+    __slots__ = ("frame",)
+
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
 
@@ -44,6 +48,10 @@ class Outbox:
     Args:
         limit: how many bytes of shared frames may wait in the queue, and how many of private ones.
     """
+
+    __slots__ = (
+        "_answers", "_answers_turn", "_current", "_limit", "_private", "_queue", "_shared"
+    )  # fmt: skip
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

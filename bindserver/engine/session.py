@@ -37,13 +37,17 @@ class Session:
             or heard next.
     """
 
+    __slots__ = (
+        "_asked", "_closed", "_commits", "_intake", "_limits", "_next_number", "_on_line",
+        "_outbox", "_subscriptions", "line",
+    )  # fmt: skip
+
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._outbox = Outbox(limits.outbox_bytes)
         self._intake = Intake(limits)
         self._asked: dict[int, protocol.Subscribe | protocol.Unsubscribe] = {}
         self._subscriptions: dict[int, Subscription] = {}
-        self._numbers: dict[tuple[str, str | None], int] = {}
         self._next_number = 1
         self._commits = CommitGroups(self._outbox, self._subscriptions)
         self._closed = False
@@ -195,7 +199,7 @@ class Session:
             yield Release(number=number)
             return
         shown = accepted.params if accepted.takes_params else None
-        older = self._numbers.get((message.event, shown))
+        older = self._number_of(message.event, shown)
         if older is None and len(self._subscriptions) >= self._limits.subscriptions:
             yield Release(number=number)
             yield from self._tell(
@@ -217,7 +221,6 @@ class Session:
             ref=message.ref,
             again=older is not None,
         )
-        self._numbers[message.event, shown] = number
         yield from self._tell(
             protocol.subscribed(
                 event=message.event,
@@ -233,7 +236,7 @@ class Session:
         if message is None:
             return
         shown = unsubscribed.params if unsubscribed.takes_params else None
-        current = self._numbers.get((message.event, shown))
+        current = self._number_of(message.event, shown)
         if current is not None:
             yield from self._forget(current)
         else:
@@ -242,6 +245,13 @@ class Session:
             protocol.disconnected(event=message.event, params=shown, ref=message.ref)
         )
         yield from self._mark_commit()
+
+    def _number_of(self, event: str, params: str | None) -> int | None:
+        """Return the number of the subscription to an event with these params, if there is one."""
+        for number, subscription in self._subscriptions.items():
+            if (subscription.event, subscription.params) == (event, params):
+                return number
+        return None
 
     def _answer(self, number: int, answered: events.Answered) -> None:
         subscription = self._subscriptions.get(number)
@@ -434,8 +444,7 @@ class Session:
             yield from self._forget(number)
 
     def _forget(self, number: int) -> Iterator[Effect]:
-        subscription = self._subscriptions.pop(number)
-        del self._numbers[subscription.event, subscription.params]
+        del self._subscriptions[number]
         self._commits.forget(number)
         self._outbox.forget(number)
         yield Release(number=number)

@@ -90,19 +90,10 @@ class EventStream:
         self._asked: dict[int, int] = {}  # what waits for an answer, by number
         self._places: dict[tuple[str, str | None], int] = {}
         self._session = Session(conf.limits())
-        self._identity = Identity(
-            scope,
-            end_all=lambda code: self._perform(self._session.end_all(code)),
-            reconsider=lambda: self._perform(self._session.reconsider()),
-            credentials=credentials,
-            expires=expires,
-        )
+        self._identity = Identity(scope, self, credentials, expires)
         host, *_ = scope.get("client") or (None,)
         self._connection = Connection(
-            transport="event stream",
-            host=host,
-            session=self._session,
-            user=lambda: self._identity.user_key,
+            transport="event stream", host=host, session=self._session, person=self._identity
         )
         self._seat: Seat | None = None
         self._accepted: asyncio.Future[None] = self.loop.create_future()
@@ -270,6 +261,16 @@ class EventStream:
         """Write what waits no more, and end; the client comes back by itself."""
         self._perform([Close(code=code, reason=reason)])
         self._perform(self._session.gone())
+
+    # From the identity.
+
+    def end_all(self, code: Code) -> None:
+        """End all subscriptions, since the user is another."""
+        self._perform(self._session.end_all(code))
+
+    def reconsider(self) -> None:
+        """Have all subscriptions evaluated again."""
+        self._perform(self._session.reconsider())
 
     # The session's effects.
 

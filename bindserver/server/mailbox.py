@@ -70,6 +70,11 @@ class Mailbox(Generic[T]):
         if self._reader is not None and not self._reader.done():
             self._reader.set_result(None)
 
+    def drain(self) -> list[T]:
+        """Take all that has come."""
+        items, self._items = self._items or [], None
+        return items
+
     async def get(self) -> T:
         """Take what came first; wait for something if there is nothing."""
         while not self._items:

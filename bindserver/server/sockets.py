@@ -9,86 +9,53 @@ more. What is wrong with its headers was found out in silence there, and the con
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+import asyncio
 from http import HTTPStatus
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from uvicorn.config import Config
 from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode, Frame
-from websockets.http11 import Request, Response
+from websockets.http11 import Request
 from websockets.protocol import State
-from websockets.server import ServerProtocol
-from websockets.streams import StreamReader
 
 from bindserver.conf import conf
-from bindserver.engine.line import Line
+from bindserver.server.conversation import (
+    GOODBYE,
+    GOODBYE_SECONDS,
+    PIECES,
+    Conversation,
+    text_of,
+)
+from bindserver.server.keepalive import KeepAlive
 from bindserver.server.mailbox import Mailbox, PauseGate
+from bindserver.server.straight import StraightProtocol
 from bindserver.server.transports import patient
-from bindserver.websocket.wire import WIRE
+from bindserver.websocket.wire import WIRE, Taker
 
-VERSION = "13"
-"""The only version of WebSocket that was ever a standard."""
-
-PIECES = 4_096
-"""In so many frames a message may come: empty ones count as no bytes, and are kept all the same."""
-GOODBYE = "the server restarts; come back after a random wait"
-GOODBYE_SECONDS = 3.0
-"""How long a client may take to answer the close at the server's end."""
+_keepalives: WeakKeyDictionary[Config, KeepAlive] = WeakKeyDictionary()
 
 
-class LongLines(StreamReader):
-    """Reads lines of up to MAX_HEADER_BYTES, whatever the library thinks is enough."""
+def _keepalive_of(config: Config, loop: asyncio.AbstractEventLoop) -> KeepAlive | None:
+    """Return who asks all connections of a server whether they are still there."""
+    if not config.ws_ping_interval:
+        return None
+    if config not in _keepalives:
+        _keepalives[config] = KeepAlive(loop, config.ws_ping_interval, config.ws_ping_timeout)
+    return _keepalives[config]
 
-    def read_line(self, m: int, *args: Any) -> Generator[None, None, bytearray]:
-        """Read a line of a handshake; frames have none."""
-        return super().read_line(int(conf.MAX_HEADER_BYTES), *args)
 
+class Left:
+    """The transport of a connection that has left ASGI, as its application may still see it."""
 
-class Conversation(ServerProtocol):
-    """A WebSocket's server side, for handshakes with long headers.
+    def close(self) -> None:
+        """Do nothing: it is another's."""
 
-    Attributes:
-        line: stopped when the conversation is not open any more.
-    """
-
-    line: Line | None = None
-
-    @property
-    def state(self) -> State:
-        """Where it stands."""
-        return self._state
-
-    @state.setter
-    def state(self, state: State) -> None:
-        self._state = state
-        if self.line is not None:
-            self.line.stop()
-
-    def parse(self) -> Generator[None]:
-        """Read a handshake, and then frames."""
-        self.reader = LongLines()
-        yield from super().parse()
-
-    def accept(self, request: Request) -> Response:
-        """Return the answer to a handshake; one of another version is told ours."""
-        response = super().accept(request)
-        versions = request.headers.get_all("Sec-WebSocket-Version")
-        if response.status_code == HTTPStatus.BAD_REQUEST and versions not in ([], [VERSION]):
-            text = f"This server speaks version {VERSION} of WebSocket.\n"
-            response = self.reject(HTTPStatus.UPGRADE_REQUIRED, text)
-            response.headers["Upgrade"] = "websocket"
-            response.headers["Sec-WebSocket-Version"] = VERSION
-        return response
-
-    def refusal(self) -> bytes:
-        """Return the answer to a handshake that could not be read."""
-        if said := b"".join(self.data_to_send()):
-            return said  # it knows what is too long
-        why = self.handshake_exc and self.handshake_exc.__cause__
-        return self.reject(
-            HTTPStatus.BAD_REQUEST, f"The WebSocket handshake cannot be read: {why}.\n"
-        ).serialize()
+    def is_closing(self) -> bool:
+        """Return that nothing can be written."""
+        return True
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -110,16 +77,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         )
 
     def connection_made(self, transport: Any) -> None:
-        """Called when there is a connection; what is asked of it for each frame is looked up
-        once."""
-        self._write, self._is_closing = transport.write, transport.is_closing
+        """Called when there is a connection."""
         handed: Any = patient(transport, self.loop)  # it does what transports do
         super().connection_made(handed)
         transport.set_write_buffer_limits(0)  # what is left over is told at once
 
     def eof_received(self) -> None:
         """Called when the client says no more: the connection is closed, as it ever was."""
-        self._stop_line()
         self.transport.close()
 
     def handle_connect(self, event: Request) -> None:
@@ -129,43 +93,43 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             extensions: dict[str, Any] = self.scope["extensions"]
             extensions[WIRE] = self  # the application begins in the loop's next step
 
-    def is_open(self) -> bool:
-        """Return whether the socket takes more: see `bindserver.websocket.wire.Wire`."""
-        return not (
-            self._is_full
-            or self.close_sent
-            or self.conn.state is not State.OPEN
-            or self._is_closing()
+    def hand_over(self, taker: Taker) -> StraightProtocol | None:
+        """Leave an accepted connection to a protocol past ASGI: see `websocket.wire.HandsOver`."""
+        over = self.close_sent or self.disconnected or self.transport.is_closing()
+        if over or not self.handshake_complete or self.conn.state is not State.OPEN:
+            return None
+        self.stop_keepalive()
+        messages: Any = self.queue
+        straight = StraightProtocol(
+            self.transport,
+            self.conn,
+            taker,
+            connections=self.connections,
+            keepalive=_keepalive_of(self.config, self.loop),
+            waiting=[message.get("text") for message in messages.drain()],
+            pieces=self.frames,
+            is_text=self.curr_msg_data_type == "text",
+            is_reading=not self.read_paused,
+            is_full=self._is_full,
         )
-
-    def attach(self, line: Line) -> None:
-        """Have a line write to the socket, and stop it as soon as the socket takes no more."""
-        self.conn.line = line
-        line.write = self._write
-
-    def _stop_line(self) -> None:
-        if self.conn.line is not None:
-            self.conn.line.stop()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Called when the connection is no more."""
-        self._stop_line()
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        self.transport.set_protocol(straight)
+        # What is left of the application says and hears nothing any more.
+        left: Any = Left()
+        self.transport = left
+        self._is_sent_away = True
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.GOING_AWAY})
+        return straight
 
     def pause_writing(self) -> None:
         """Called when the client leaves more in the transport's buffer than should wait there."""
         self._is_full = True
-        self._stop_line()
         super().pause_writing()
 
     def resume_writing(self) -> None:
         """Called when it has taken most of that."""
         self._is_full = False
         super().resume_writing()
-
-    def write(self, data: bytes) -> None:
-        """Write whole frames, behind all that was written before."""
-        self._write(data)
 
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent; the first of it is the whole handshake."""
@@ -176,7 +140,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
     def send_receive_event_to_app(self) -> None:
         """Hand on a message, if it is one: text that is not UTF-8 closes the connection with 1007,
         and is no failure of the server's that its log must explain."""
-        if self.curr_msg_data_type == "text" and not self.close_sent and not _is_utf8(self.frames):
+        if (
+            self.curr_msg_data_type == "text"
+            and not self.close_sent
+            and text_of(self.frames) is None
+        ):
             self.frames = []
             if self.conn.state is State.OPEN:  # else the client has closed by now
                 self.logger.info("Text that is not UTF-8 came from a client")
@@ -268,11 +236,3 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.logger.info("A WebSocket handshake is refused: %s", self.conn.handshake_exc)
         self.transport.write(self.conn.refusal())
         self.transport.close()
-
-
-def _is_utf8(pieces: Sequence[bytes]) -> bool:
-    try:
-        b"".join(pieces).decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -30,6 +30,8 @@ class PatientTransport:
         loop: its event loop.
     """
 
+    __slots__ = ("_looking", "_loop", "_transport")
+
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop

@@ -48,7 +48,7 @@ from bindserver.engine.view import View
 from bindserver.queries import reading
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.reads import Users
-from bindserver.websocket.consumer import BindingConsumer
+from bindserver.websocket.client import Client
 from tests.faults.oracle_databases import DATABASE_FAULTS, LOGS
 from tests.faults.oracle_relay import RELAY_FAULTS
 from tests.faults.oracle_shapes import SHAPE_FAULTS
@@ -384,11 +384,11 @@ def frame_past_outbox() -> None:
     """A delta is written at once, whatever waits to be written before it."""
 
     def passing(pass_by: Any) -> Any:
-        def passed(self: BindingConsumer, number: int, published: Published) -> bool:
+        def passed(self: Client, number: int, published: Published) -> bool:
             session, frame = self._session, published.small
             known = session.subscriptions.get(number)
             waits = self._writer is not None or session.has_work()
-            if frame and self._wire and known and known.state is SessionState.LIVE and waits:
+            if frame and known and known.state is SessionState.LIVE and waits:
                 with contextlib.suppress(RuntimeError):  # the socket is closed
                     self._wire.write(frame.wire)
                 known.version = published.version
@@ -397,7 +397,7 @@ def frame_past_outbox() -> None:
 
         return passed
 
-    _patch(BindingConsumer, "_pass_by", passing)
+    _patch(Client, "_pass_by", passing)
 
 
 FAULTS: dict[str, Callable[[], None]] = {

@@ -14,7 +14,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 import bindserver
-from bindserver.server.sockets import PIECES
+from bindserver.server.conversation import PIECES
 from tests.conftest import MakeServer
 from tests.servers.test_bad_input import memory
 from tests.servers.transports.test_handshakes import PATIENCE_SECONDS, Answer, handshake, twice

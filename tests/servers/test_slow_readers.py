@@ -24,7 +24,7 @@ from tests.support.talk import talking
 
 PATIENCE_SECONDS = 60
 SLOW_SECONDS = 1
-CLOSE = 8
+CLOSE, PONG = 8, 10
 ROWS = 20_000
 GET = b"GET /bindings/products/ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
 STREAM = GET.replace(b"Host", b"Accept: text/event-stream\r\nHost")
@@ -100,44 +100,66 @@ def flood(sock: socket.socket) -> None:
             sock.sendall(frame(PING, b"x" * 125) * 1_000)
 
 
-READERS: dict[str, tuple[bytes, Callable[[socket.socket], object], bool]] = {
-    "reads nothing": (handshake(), lambda sock: None, False),
-    "reads byte by byte": (handshake(), lambda sock: None, True),
+def nothing(sock: socket.socket) -> None:
+    """Do nothing."""
+
+
+def read_a_byte(sock: socket.socket) -> None:
+    """Read one byte, if there is any."""
+    with contextlib.suppress(OSError):
+        sock.settimeout(0.1)
+        sock.recv(1)
+
+
+def read_some(sock: socket.socket) -> None:
+    """Read a part of all the rows."""
+    got = 0
+    while got < ROWS * 1000 // 4:
+        got += len(sock.recv(65_536))
+
+
+def say_pong(sock: socket.socket) -> None:
+    """Say that one is there, as the answer to a ping that one has not read."""
+    with contextlib.suppress(OSError):
+        sock.sendall(frame(PONG, b"ping"))
+
+
+READERS: dict[
+    str, tuple[bytes, Callable[[socket.socket], object], Callable[[socket.socket], None]]
+] = {
+    "reads nothing": (handshake(), nothing, nothing),
+    "reads byte by byte": (handshake(), nothing, read_a_byte),
+    "stops in the middle of the rows": (handshake(), read_some, nothing),
+    "says that it is there and reads nothing": (handshake(), nothing, say_pong),
     "says goodbye and reads nothing": (
         handshake(),
         lambda sock: sock.sendall(frame(CLOSE, struct.pack("!H", 1000))),
-        False,
+        nothing,
     ),
-    "ends its half": (handshake(), lambda sock: sock.shutdown(socket.SHUT_WR), False),
-    "asks for answers to pings": (handshake(), flood, False),
-    "reads no stream": (STREAM, lambda sock: None, False),
-    "reads a stream byte by byte": (STREAM, lambda sock: None, True),
-    "reads no page": (GET, lambda sock: None, False),
-    "reads a page byte by byte": (GET, lambda sock: None, True),
-    "reads no page, and ends its half": (GET, lambda sock: sock.shutdown(socket.SHUT_WR), False),
+    "ends its half": (handshake(), lambda sock: sock.shutdown(socket.SHUT_WR), nothing),
+    "asks for answers to pings": (handshake(), flood, nothing),
+    "reads no stream": (STREAM, nothing, nothing),
+    "reads a stream byte by byte": (STREAM, nothing, read_a_byte),
+    "reads no page": (GET, nothing, nothing),
+    "reads a page byte by byte": (GET, nothing, read_a_byte),
+    "reads no page, and ends its half": (GET, lambda sock: sock.shutdown(socket.SHUT_WR), nothing),
     "wants no second page": (
         GET.replace(b"Host", b"Connection: close\r\nHost"),
-        lambda sock: None,
-        False,
+        nothing,
+        nothing,
     ),
 }
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_one_that_does_not_read_is_let_go_of(attacked: Server, name: str) -> None:
-    said, then, reads = READERS[name]
+    said, then, meanwhile = READERS[name]
     until(lambda: held(attacked) == 0)
     with connected(attacked, said) as sock:
         until(lambda: held(attacked) == 1)
         time.sleep(1)
         then(sock)
-
-        def read() -> None:
-            with contextlib.suppress(OSError):
-                sock.settimeout(0.1)
-                sock.recv(1) if reads else None
-
-        until(lambda: held(attacked) == 0, read)
+        until(lambda: held(attacked) == 0, lambda: meanwhile(sock))
 
 
 def test_a_stream_that_nobody_reads_is_followed_no_more(attacked: Server) -> None:

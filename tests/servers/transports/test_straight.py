@@ -32,7 +32,7 @@ def server(make_server: MakeServer) -> Server:
 
 
 @pytest.mark.parametrize("wire", ["offered", "hidden"])
-async def test_a_change_is_an_asgi_message_just_where_no_straight_way_is_offered(
+async def test_a_connection_leaves_asgi_just_where_it_is_offered_a_way(
     make_server: MakeServer, wire: str
 ) -> None:
     with make_server(environment={"WIRE": wire, "SENDS": "told"}) as server:
@@ -43,7 +43,10 @@ async def test_a_change_is_an_asgi_message_just_where_no_straight_way_is_offered
             for stock in range(1, 4):
                 program.run("UPDATE app_product SET stock = ? WHERE id = 1", stock)
                 await talk.until(partial(_shows, following, stock))
-        said = server.log.read_text()
+            said = server.log.read_text()
+    ended = "the application of a websocket has ended"
+    assert (ended in said) == (wire == "offered")
+    assert ended in server.log.read_text()
     assert said.count("sends websocket.accept") == 1
     assert (said.count("sends websocket.send") >= 5) == (wire == "hidden")
     assert ("sends websocket.send" in said) == (wire == "hidden")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
@@ -84,7 +85,7 @@ async def test_a_token_that_is_good_for_less_by_now_is_heard_of(
     }
     settings.BINDSERVER = {"REVALIDATE_SECONDS": 0.01}
     again = asyncio.Event()
-    identity = Identity({}, lambda code: None, again.set)
+    identity = Identity({}, SimpleNamespace(end_all=lambda code: None, reconsider=again.set))
     try:
         await identity.prove("token")
         again.clear()  # nobody has become somebody

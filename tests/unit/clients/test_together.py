@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -109,7 +110,8 @@ async def test_whose_look_has_failed_is_looked_at_alone_until_it_succeeds(
     monkeypatch.setattr(who, "user_of", look)
     scope = {"user": User(pk=1), "session": SessionBase("a" * 32), "client": ("127.0.0.1", 1)}
     with override_settings(BINDSERVER={"REVALIDATE_SECONDS": 0.01}):
-        identity = Identity(scope, end_all=lambda code: None, reconsider=lambda: None)
+        subject = SimpleNamespace(end_all=lambda code: None, reconsider=lambda: None)
+        identity = Identity(scope, subject)
         await identity.greet()
         while len(ways) < 2:
             await asyncio.sleep(0)

@@ -120,6 +120,7 @@ OF_THE_CONNECTION = {
     "committed",
     "has_work",
     "is_lazy",
+    "line",
     "open_line",
     "not_authenticated",
     "rate_limited",

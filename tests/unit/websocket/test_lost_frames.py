@@ -12,11 +12,10 @@ from channels.testing import WebsocketCommunicator
 from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.events import Accepted, Answered, Arrived, Published
 from bindserver.engine.frames import Frame
-from bindserver.engine.line import Line
 from bindserver.engine.protocol import Closing
 from bindserver.hub.hub import hub
 from bindserver.websocket.consumer import BindingConsumer
-from bindserver.websocket.wire import WIRE
+from bindserver.websocket.wire import WIRE, Taker
 
 SECONDS = 10
 """More than anything here waits for; never waited out."""
@@ -26,25 +25,52 @@ HALF = "\ud800"
 
 
 class FakeWire:
-    """A socket that takes all that there is.
+    """A connection past ASGI, whose socket takes all that there is.
 
     Attributes:
         text: what was written.
         is_full: whether it takes nothing for now.
+        taker: who is told what the client says.
+        code: by which it was closed.
     """
+
+    taker: Taker
 
     def __init__(self) -> None:
         self.text = ""
-        self.is_full = False
+        self.code: int | None = None
+        self._room = asyncio.Event()
+        self._room.set()
+
+    @property
+    def is_full(self) -> bool:
+        return not self._room.is_set()
+
+    @is_full.setter
+    def is_full(self, is_full: bool) -> None:
+        (self._room.clear if is_full else self._room.set)()
+
+    def hand_over(self, taker: Taker) -> FakeWire:
+        self.taker = taker
+        taker.line.write = self.write
+        return self
+
+    def listen(self) -> None:
+        pass
 
     def is_open(self) -> bool:
         return not self.is_full
 
-    def attach(self, line: Line) -> None:
-        line.write = self.write
-
     def write(self, data: bytes) -> None:
         self.text += data.decode("utf-8", "replace")
+
+    async def send(self, frame: Frame) -> None:
+        await self._room.wait()
+        self.write(frame.wire)
+
+    async def close(self, code: int, reason: str) -> None:
+        self.code = code
+        self.taker.gone(code, reason)
 
 
 @pytest.fixture
@@ -57,35 +83,34 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[SessionRequest]:
     return asked
 
 
-async def subscribed(requests: list[SessionRequest]) -> tuple[WebsocketCommunicator, Any, FakeWire]:
-    """Return a client, its consumer and its socket, with a subscription that has its rows."""
+async def subscribed(requests: list[SessionRequest]) -> tuple[Any, FakeWire]:
+    """Return a client and its socket, with a subscription that has its rows."""
     client, wire = WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/"), FakeWire()
     client.scope["extensions"] = {WIRE: wire}
     assert (await client.connect(timeout=SECONDS))[0]
-    await client.send_to(json.dumps({"event": "products", "data": {"ref": 1}}))
-    async with asyncio.timeout(SECONDS):
-        while not requests:
-            await asyncio.sleep(0.01)
+    await client.wait(SECONDS)  # its application has ended
+    assert wire.taker.receive(json.dumps({"event": "products", "data": {"ref": 1}})) is None
     listener = requests[0].ref.listener
     listener.hear(1, Accepted(params="{}", takes_params=False, key="id", ordered=True))
     listener.hear(1, Answered(frames=(Frame.of("rows"),), version=1))
     async with asyncio.timeout(SECONDS):
         while "rows" not in wire.text:
             await asyncio.sleep(0.01)
-    return client, listener, wire
+    return listener, wire
 
 
-async def closed(client: WebsocketCommunicator) -> int:
-    told = await client.receive_output(timeout=SECONDS)
-    assert told["type"] == "websocket.close"
-    return int(told["code"])
+async def closed(wire: FakeWire) -> int:
+    async with asyncio.timeout(SECONDS):
+        while wire.code is None:
+            await asyncio.sleep(0.01)
+    return wire.code
 
 
 @pytest.mark.parametrize("small", [True, False], ids=["at once", "by the outbox"])
 async def test_nothing_is_written_behind_a_frame_that_cannot_be(
     requests: list[SessionRequest], small: bool
 ) -> None:
-    client, listener, wire = await subscribed(requests)
+    listener, wire = await subscribed(requests)
     lost = (Frame.of(HALF),) if small else (Frame.of("part"), Frame.of(HALF))
     whole = (Frame.of("later"),), (Frame.of("a page"), Frame.of("last"))
     for version, frames in enumerate((lost, *whole), 2):
@@ -93,22 +118,17 @@ async def test_nothing_is_written_behind_a_frame_that_cannot_be(
             listener.hear(1, Published(frames=frames, version=version))
         except UnicodeEncodeError:
             listener.fail()
-    assert await closed(client) == Closing.RESTART
+    assert await closed(wire) == Closing.RESTART
     assert "later" not in wire.text
     assert "last" not in wire.text
-    await client.disconnect()
 
 
 async def test_nothing_overtakes_a_frame_that_is_being_written(
-    requests: list[SessionRequest], monkeypatch: pytest.MonkeyPatch
+    requests: list[SessionRequest],
 ) -> None:
-    client, listener, wire = await subscribed(requests)
-    line, taken = requests[0].line, asyncio.Event()
+    listener, wire = await subscribed(requests)
+    line = requests[0].line
     assert line is not None
-
-    async def send(message: Any) -> None:
-        await taken.wait()
-        wire.text += message["text"]
 
     def publish(version: int) -> None:
         if line.carries == 1:
@@ -123,18 +143,15 @@ async def test_nothing_overtakes_a_frame_that_is_being_written(
     assert wire.text.endswith("at once 2;")
     wire.is_full = True
     line.stop()
-    monkeypatch.setattr(listener, "base_send", send)
     publish(3)
     await asyncio.sleep(0.05)  # its frame is being written by now, and nothing waits behind it
-    wire.is_full = False
+    wire.is_full = False  # of which the writer hears in the loop's next step
     listener.hear(0, Arrived())
     listener.settle("state 3")
     publish(4)
-    taken.set()
     async with asyncio.timeout(SECONDS):
         while "4;" not in wire.text:
             await asyncio.sleep(0.01)
     publish(5)
     assert [part[-1:] for part in wire.text.split(";")[-5:-1]] == ["2", "3", "4", "5"]
     assert wire.text.endswith("at once 5;")
-    await client.disconnect()
