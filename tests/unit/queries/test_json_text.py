@@ -16,12 +16,14 @@ import orjson
 import pytest
 from django.utils.functional import lazystr
 from django.utils.safestring import mark_safe
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from bindserver.queries.json_text import encoder_by, is_said_alike, standard_text
 
 quick_text = encoder_by(orjson)
+AT_LEISURE = settings(deadline=None, suppress_health_check=list(HealthCheck))
+"""While all cores are busy, too."""
 
 
 class Text(str):
@@ -109,6 +111,7 @@ def outcome(encode: Any, data: Any) -> Any:
         return type(problem)
 
 
+@AT_LEISURE
 @given(ROWS)
 @example({"a": math.inf, "b": [-math.inf, math.nan]})
 @example({"a": 2**53 - 1, "b": -(2**53) + 1})
@@ -132,6 +135,7 @@ def test_a_row_has_the_same_bytes_with_orjson_and_without(row: dict[Any, Any]) -
     assert outcome(quick_text, row) == outcome(standard_text, row)
 
 
+@AT_LEISURE
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_float_has_the_same_bytes_with_orjson_and_without(number: float) -> None:
     assert quick_text({"a": number}) == standard_text({"a": number})
