@@ -64,10 +64,11 @@ class IdentityEncoder(ValueEncoder):
 
     Args:
         alias: the database of querysets that name none.
+        looks: whether what objects, functions and classes say now is told, too.
     """
 
-    def __init__(self, alias: str = "default") -> None:
-        super().__init__()
+    def __init__(self, alias: str = "default", *, looks: bool = True) -> None:
+        super().__init__(looks=looks)
         self._alias = alias
 
     def encode(self, value: Any, what: str = "") -> Any:

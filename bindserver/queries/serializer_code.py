@@ -94,7 +94,7 @@ class _Teller:
         return [path_of(type(value)), self._given(value), *map(self._function, functions)]
 
     def _data(self, value: Any, depth: int) -> Any:
-        encoder = IdentityEncoder()
+        encoder = IdentityEncoder(looks=False)
         encoded = encoder.encode(value)
         if not encoder.unshared:
             return encoded

@@ -10,7 +10,7 @@ import contextvars
 import functools
 import sys
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from django.utils.functional import cached_property
@@ -18,7 +18,10 @@ from django.utils.functional import cached_property
 REMEMBERED = (functools.cached_property, cached_property)
 """What an object remembers by these follows from what it says otherwise."""
 
-LIBRARIES = sys.stdlib_module_names | {"bindserver", "django", "rest_framework"}
+FRAMEWORKS = frozenset({"bindserver", "django", "rest_framework"})
+"""What these put into a class, such as a model's options, is filled while it is used."""
+
+LIBRARIES = sys.stdlib_module_names | FRAMEWORKS
 """Where code is that nobody changes while it is used."""
 
 CODE = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, staticmethod, classmethod)
@@ -39,7 +42,7 @@ def state_of(value: Any) -> dict[str, Any]:
 
 def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
     for base in kind.__mro__:
-        if is_libraries(base):
+        if is_of(base, LIBRARIES):
             continue
         for name, member in sorted(vars(base).items()):
             if not _is_declared(name, member):
@@ -49,11 +52,12 @@ def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
 def _is_declared(name: str, member: Any) -> bool:
     """Return whether a class's attribute is code, or the class's own business."""
     kind = type(member)  # to ask what it is would evaluate a lazy object
-    return name.startswith("__") or issubclass(kind, CODE) or hasattr(kind, "__get__")
+    code = issubclass(kind, CODE) or hasattr(kind, "__get__")
+    return code or name.startswith("__") or is_of(kind, FRAMEWORKS)
 
 
 def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
-    if is_libraries(function):
+    if is_of(function, LIBRARIES):
         return
     told = {**vars(function), "defaults": function.__defaults__, "only": function.__kwdefaults__}
     yield from ((name, value) for name, value in told.items() if value is not None)
@@ -82,6 +86,6 @@ def _of_object(value: Any) -> Iterator[tuple[str, Any]]:
         yield "items", set(value)
 
 
-def is_libraries(code: Any) -> bool:
-    """Return whether a class or a function is the standard library's, Django's or DRF's."""
-    return str(getattr(code, "__module__", "")).partition(".")[0] in LIBRARIES
+def is_of(code: Any, packages: Collection[str]) -> bool:
+    """Return whether a class or a function is of one of some packages."""
+    return str(getattr(code, "__module__", "")).partition(".")[0] in packages

@@ -96,11 +96,16 @@ class ValueEncoder:
     Two values are encoded alike only if they are equal in type and content, or are one object that
     says the same as before.
 
+    Args:
+        looks: whether what objects, functions and classes say now is told, too; in other processes
+            they may say something else.
+
     Attributes:
         unshared: the values that could only be encoded as themselves, in words.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, looks: bool = True) -> None:
+        self._looks = looks
         self.unshared: list[str] = []
         self._met: dict[int, tuple[int, Any]] = {}
         self._inside: set[int] = set()
@@ -158,7 +163,7 @@ class ValueEncoder:
             named: whether what it holds is told by name; a name means nothing in other processes.
         """
         outer = self._look
-        if outer is not None and outer.depth >= Look.DEEPEST:
+        if not self._looks or (outer is not None and outer.depth >= Look.DEEPEST):
             return []
         self._look = Look(named, outer)
         try:

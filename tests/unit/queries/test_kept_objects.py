@@ -15,6 +15,7 @@ from rest_framework import serializers
 from bindserver import Binding
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.query import Query
+from bindserver.queries.serializer_code import code_of
 from bindserver.testing import Live
 from tests.app.models import Product
 from tests.unit.queries.test_told_apart import ANN, BOSS, binding_of, live, people
@@ -130,6 +131,20 @@ HELD_BY_NO_NAME = {"a dict's heir", "a task's"}
 def test_what_nobody_changes_is_shared(kind: str, live: Live) -> None:
     binding = binding_of(fields=["id"], get_serializer_context=lambda _: {"kept": KEPT[kind][0]})
     assert Query(binding(user=BOSS)).identity == Query(binding(user=ANN)).identity
+
+
+def test_a_client_resumes_though_a_class_that_a_serializer_names_says_something_else() -> None:
+    class Named(serializers.ModelSerializer[Any]):
+        kinds = {"a": Declared}
+
+        class Meta:
+            model = Product
+            fields = ("id",)
+
+    told = code_of.__wrapped__  # as another process tells it
+    before = told(Named)
+    Declared.shows = not Declared.shows
+    assert told(Named) == before
 
 
 def test_a_service_s_own_parts_are_not_told_to_be_unknown() -> None:
