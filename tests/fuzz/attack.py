@@ -36,6 +36,8 @@ FUZZED = {
     "MAX_MESSAGES_PER_SECOND": 100_000,
     "MAX_MESSAGES_BURST": 100_000,
     "LINGER_SECONDS": 0.5,
+    "HEAD_SECONDS": 600.0,  # on a busy machine these strangers are slow themselves
+    "BODY_SECONDS": 600.0,
     "METRICS_TOKEN": inputs.METRICS_TOKEN,
 }
 """Settings of a server that hears a stranger out."""
