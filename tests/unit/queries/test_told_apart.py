@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.db.models import CharField, ExpressionWrapper, F, FileField, Q, QuerySet
+from django.test.utils import isolate_apps
 from rest_framework import serializers
 
 from bindserver import Binding
@@ -242,6 +243,7 @@ def test_a_param_is_asked_again_as_it_was_given(live: Live) -> None:
 
 
 class TestWhatHangsOnAUser:
+    @isolate_apps("tests.app")
     def test_stays_where_the_class_has_a_default(self) -> None:
         class Narrow(User):
             narrow = False
