@@ -12,9 +12,9 @@ from itertools import count
 from typing import Any
 
 from bindserver.bindings.binding import Binding
+from bindserver.cycle.audience import Audience
 from bindserver.cycle.budget import Charge
 from bindserver.cycle.costs import Allowance
-from bindserver.cycle.few import Few
 from bindserver.cycle.figures import EventFigures
 from bindserver.cycle.inbox import SubscriptionRef
 from bindserver.cycle.live_shape import NOWHERE, LiveShape, Present
@@ -168,7 +168,7 @@ class LiveView:
         self.superseded = self.has_moved = False
         self._awaits_since = -math.inf
         self._awaits_rows_of = query
-        self.audience: Few[SubscriptionRef] = Few()
+        self.audience = Audience()
         self.openings: list[Opening] = []
         self.readers: list[Reading] = []
         self.stale = False
