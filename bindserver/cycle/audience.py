@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from bindserver.cycle.followers import Followers
 from bindserver.cycle.inbox import SubscriptionRef
-from bindserver.cycle.one_or_many import Few
 from bindserver.cycle.waiting import EVERYTHING, Opening, Reading
 from bindserver.engine.changes import Position
 
@@ -25,7 +25,7 @@ class Attended:
     __slots__ = ("audience", "has_moved", "openings", "readers")
 
     def __init__(self) -> None:
-        self.audience: Few[SubscriptionRef] = Few()
+        self.audience = Followers()
         self.openings: Sequence[Opening] = ()
         self.readers: Sequence[Reading] = ()
         self.has_moved = False

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
+from bindserver.cycle.followers import ByLoop, Followers, by_loop
 from bindserver.cycle.inbox import Listener, SubscriptionRef
 from bindserver.engine.events import Accepted, Answered, Arrived, Event, Published, Rejected
 from bindserver.logs import Repeats
@@ -27,17 +28,18 @@ class Outbound:
     """The events of one turn of the cycle, in order."""
 
     def __init__(self) -> None:
-        self._items: list[tuple[Sequence[SubscriptionRef], Event]] = []
+        self._items: list[tuple[ByLoop, Event]] = []
         self._accepted: dict[SubscriptionRef, int] = {}
 
     def add(self, refs: Iterable[SubscriptionRef], event: Event) -> None:
         """Tell an event to each of `refs`."""
-        listed = list(refs)
-        if not listed:
+        loops = refs.by_loop() if isinstance(refs, Followers) else by_loop(list(refs))
+        if not loops:
             return
         if isinstance(event, Accepted):
-            self._accepted.update(dict.fromkeys(listed, len(self._items)))
-        self._items.append((listed, event))
+            accepted = (ref for part in loops.values() for ref in part)
+            self._accepted.update(dict.fromkeys(accepted, len(self._items)))
+        self._items.append((loops, event))
 
     def refuse(self, ref: SubscriptionRef, event: Rejected) -> None:
         """Tell that a subscription is refused, in place of the word that it was accepted, and of
@@ -46,26 +48,25 @@ class Outbound:
         if at is None:
             self.add([ref], event)
             return
-        self._items[at] = ([ref], event)
+        alone = by_loop([ref])
+        self._items[at] = (alone, event)
         if at + 1 < len(self._items):
-            refs, behind = self._items[at + 1]
-            self._items[at + 1] = ([] if list(refs) == [ref] else refs, behind)
+            loops, behind = self._items[at + 1]
+            self._items[at + 1] = ({} if loops == alone else loops, behind)
 
     def __bool__(self) -> bool:
         return bool(self._items)
 
     def __iter__(self) -> Iterator[tuple[Sequence[SubscriptionRef], Event]]:
-        return iter(self._items)
+        for loops, event in self._items:
+            yield [ref for part in loops.values() for ref in part], event
 
     def by_loop(
         self,
     ) -> dict[asyncio.AbstractEventLoop, list[tuple[Sequence[SubscriptionRef], Event]]]:
         """Return the events for each loop."""
         loops: dict[asyncio.AbstractEventLoop, list[tuple[Sequence[SubscriptionRef], Event]]] = {}
-        for refs, event in self._items:
-            parts: dict[asyncio.AbstractEventLoop, list[SubscriptionRef]] = {}
-            for ref in refs:
-                parts.setdefault(ref.listener.loop, []).append(ref)
+        for parts, event in self._items:
             for loop, part in parts.items():
                 loops.setdefault(loop, []).append((part, event))
         return loops

@@ -67,17 +67,20 @@ class Intake:
         self._malformed = 0
         self._refused_in_a_row = 0.0
 
-    def take(self, text: str, now: float) -> Message | Rejection:
+    def take(
+        self, text: str, now: float, heard: Message | Malformed | None = None
+    ) -> Message | Rejection:
         """Return the message that a text says, or why it is not served.
 
         Args:
             text: the message.
             now: a clock that only rises, in seconds.
+            heard: what the text says, where somebody has had it read.
         """
         size = byte_length(text)
         if size > self._limits.message_bytes:
             return Rejection(closing=(Closing.TOO_BIG, "message too big"))
-        heard, worth = _read(text), max(1, size / MESSAGE_BYTES)
+        heard, worth = heard or read(text), max(1, size / MESSAGE_BYTES)
         if isinstance(heard, protocol.Unsubscribe):
             return heard if self._leaving.take(now, worth) else _closed()
         if not self._bucket.take(now, worth):
@@ -109,7 +112,8 @@ class Intake:
         return Rejection(told=rejection.told, closing=closing)
 
 
-def _read(text: str) -> Message | Malformed:
+def read(text: str) -> Message | Malformed:
+    """Return the message that a text says, or what is wrong with it."""
     try:
         return parse(text)
     except Malformed as problem:

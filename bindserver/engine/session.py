@@ -22,6 +22,7 @@ from bindserver.engine.intake import Intake, Rejection
 from bindserver.engine.limits import Limits
 from bindserver.engine.line import Line
 from bindserver.engine.outbox import Outbox
+from bindserver.engine.parsing import Malformed
 from bindserver.engine.protocol import Closing, Code, Ref
 from bindserver.engine.subscription import Subscription, SubscriptionState
 
@@ -78,17 +79,20 @@ class Session:
 
     # What the client says.
 
-    def receive(self, text: str, now: float) -> Iterator[Effect]:
+    def receive(
+        self, text: str, now: float, heard: protocol.Message | Malformed | None = None
+    ) -> Iterator[Effect]:
         """Take one text message.
 
         Args:
             text: the message.
             now: a clock that only rises, in seconds.
+            heard: what `intake.read` has made of it, where that was done elsewhere.
         """
         self._close_line()
         if self._closed:
             return
-        match self._intake.take(text, now):
+        match self._intake.take(text, now, heard):
             case Rejection(told=told, closing=closing):
                 if told is not None:
                     yield from self._tell(told)

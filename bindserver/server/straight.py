@@ -114,7 +114,7 @@ class StraightProtocol(asyncio.Protocol):
         Raises:
             ConnectionAbortedError: the connection is over.
         """
-        if self._room is not None:
+        while self._room is not None:
             await self._room.wait()
         if self._conversation.state is not State.OPEN or self._is_closing():
             raise ConnectionAbortedError
@@ -172,6 +172,8 @@ class StraightProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Called when it has taken most of that."""
         room, self._room = self._room, None
+        if self._waiting and not self._is_busy():
+            self._go_on()  # before what waits for room takes it all
         if room is not None:
             room.set()
 
@@ -195,8 +197,10 @@ class StraightProtocol(asyncio.Protocol):
             self._flush()
 
     def give_up(self) -> None:
-        """Called when it has not answered in time."""
-        if self._conversation.state is State.OPEN and not self._is_closing():
+        """Called when it has not answered in time; an answer may stand behind what is not heard."""
+        if self._waiting and self._keepalive is not None and self._end is None:
+            self._keepalive.join(self)
+        elif self._conversation.state is State.OPEN and not self._is_closing():
             self._conversation.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
             self._break_off()
 
@@ -242,8 +246,9 @@ class StraightProtocol(asyncio.Protocol):
             self._waiting = []
         self._waiting.append(text)
         if not self._is_busy():
-            self._go_on()
-        elif self._is_reading and not self._is_closing():
+            # Others have their turn before: a client that says very much is not read meanwhile.
+            self._next = asyncio.get_running_loop().call_soon(self._go_on)
+        if self._is_reading and not self._is_closing():
             self._is_reading = False
             self._transport.pause_reading()
 
@@ -310,11 +315,14 @@ class StraightProtocol(asyncio.Protocol):
             self._go_on()
 
     def _go_on(self) -> None:
-        """Tell what waits, as long as nothing must be waited for, and then the end."""
+        """Tell what waits, as long as nothing must be waited for, and then the end. Who leaves what
+        it is sent is not heard meanwhile: the answers would pile up."""
         self._next = None
         assert self._context is not None
         until = time.perf_counter() + SLICE_SECONDS
         while self._waiting and self._taker is not None:
+            if self._room is not None and self._end is None:
+                return
             text = self._waiting.pop(0)
             if not self._waiting:
                 self._waiting = None

@@ -24,13 +24,16 @@ from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.effects import Close, Effect, HubEffect, Prove
 from bindserver.engine.events import Event, Published, Rejected
 from bindserver.engine.frames import BREATH_BYTES, Frame
+from bindserver.engine.intake import MESSAGE_BYTES, read
 from bindserver.engine.line import Line
-from bindserver.engine.protocol import Closing, Code
+from bindserver.engine.parsing import Malformed
+from bindserver.engine.protocol import Closing, Code, Message
 from bindserver.engine.session import Session
 from bindserver.exceptions import Refusal
 from bindserver.hub.hub import hub
 from bindserver.logs import Repeats
 from bindserver.supervision import end_process_where_hopeless
+from bindserver.websocket.elsewhere import in_readers_thread
 from bindserver.websocket.origins import origin_allowed, why_refused
 from bindserver.websocket.wire import Wire
 
@@ -117,8 +120,22 @@ class Client:
         if text is None:
             self._perform(self._session.receive_binary())
             return None
+        if len(text) > MESSAGE_BYTES:
+            return self._read_elsewhere(text)
+        return self._take(text)
+
+    async def _read_elsewhere(self, text: str) -> None:
+        """Take a big message, such as one with all the keys that a client holds: to read it takes
+        as long as to write to a thousand others."""
+        heard = await in_readers_thread(read, text)
+        if (rest := self._take(text, heard)) is not None:
+            await rest
+
+    def _take(
+        self, text: str, heard: Message | Malformed | None = None
+    ) -> Coroutine[Any, Any, None] | None:
         rest, refused = None, self._session.rate_limited
-        for effect in list(self._session.receive(text, time.monotonic())):
+        for effect in list(self._session.receive(text, time.monotonic(), heard)):
             if isinstance(effect, Prove):
                 rest = self._prove(effect)
             else:

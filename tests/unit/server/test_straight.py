@@ -118,13 +118,14 @@ class Talk:
             is_full=False,
         )
 
-    def say(self, *texts: str | bytes) -> None:
+    async def say(self, *texts: str | bytes) -> None:
         for text in texts:
             if isinstance(text, str):
                 self.client.send_text(text.encode())
             else:
                 self.client.send_binary(text)
         self.flush()
+        await asyncio.sleep(0)
 
     def flush(self) -> None:
         self.straight.data_received(b"".join(self.client.data_to_send()))
@@ -140,7 +141,7 @@ class Talk:
 
 async def test_nothing_is_told_before_the_client_is_let_in() -> None:
     talk = Talk()
-    talk.say("one")
+    await talk.say("one")
     assert talk.taker.told == []
     assert not talk.transport.is_reading
     talk.straight.listen()
@@ -153,7 +154,7 @@ async def test_what_comes_while_a_message_is_waited_for_is_told_behind_it_and_th
 ):
     talk = Talk()
     talk.straight.listen()
-    talk.say("wait", "two", b"three")
+    await talk.say("wait", "two", b"three")
     assert not talk.transport.is_reading
     talk.client.send_close(1000)
     talk.flush()
@@ -171,7 +172,7 @@ async def test_messages_are_taken_in_the_context_of_the_projects_middleware() ->
     tenant.set("Ann's")
     talk.straight.listen()
     tenant.set("another's")
-    talk.say("one", "wait")
+    await talk.say("one", "wait")
     talk.taker.gate.set()
     await talk.until("waited of Ann's")
     assert talk.taker.told[:3] == ["early of Ann's", "one of Ann's", "wait of Ann's"]
@@ -180,7 +181,7 @@ async def test_messages_are_taken_in_the_context_of_the_projects_middleware() ->
 async def test_a_taker_that_raises_is_failed() -> None:
     talk = Talk()
     talk.straight.listen()
-    talk.say("raise")
+    await talk.say("raise")
     assert talk.taker.told[1:] == ["fail"]
 
 
@@ -244,6 +245,18 @@ async def test_a_message_waits_for_a_socket_that_is_full_and_a_line_is_stopped()
     talk.straight.resume_writing()
     await sending
     assert [bytes(frame.data) for frame in talk.read()] == [b"rows"]
+
+
+async def test_who_leaves_what_it_is_sent_is_not_heard_meanwhile() -> None:
+    talk = Talk()
+    talk.straight.listen()
+    talk.straight.pause_writing()
+    await talk.say("one", "two")
+    assert talk.taker.told == ["early of nobody's"]
+    assert not talk.transport.is_reading
+    talk.straight.resume_writing()
+    assert talk.taker.told[1:] == ["one of nobody's", "two of nobody's"]
+    assert talk.transport.is_reading
 
 
 async def test_whoever_waits_for_a_full_socket_learns_that_it_is_gone() -> None:

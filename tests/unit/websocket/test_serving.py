@@ -10,7 +10,9 @@ from collections.abc import Iterator
 import pytest
 from channels.testing import WebsocketCommunicator
 
+from bindserver.engine.intake import MESSAGE_BYTES, read
 from bindserver.hub.hub import hub
+from bindserver.websocket import client as room
 from bindserver.websocket.consumer import BindingConsumer
 from tests.support.logs import logged
 
@@ -71,3 +73,28 @@ async def test_the_event_loop_goes_on_meanwhile(gate: threading.Event) -> None:
         await client.receive_from(timeout=SECONDS)
         await client.disconnect()
     assert hub.is_serving
+
+
+async def test_a_big_message_is_read_in_a_thread_and_the_next_one_heard_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    readers = []
+
+    def noted(text: str) -> object:
+        readers.append(threading.current_thread().name)
+        return read(text)
+
+    monkeypatch.setattr(room, "read", noted)
+    client = WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/")
+    assert (await client.connect(timeout=SECONDS))[0]
+    held = list(range(MESSAGE_BYTES // 4))
+    for data in ({"ref": 1, "held": held}, {"ref": 2, "held": [*held, None]}):
+        await client.send_to(json.dumps({"event": "nobody_s", "data": data}))
+    await client.send_to(json.dumps({"event": "$ping", "data": 3}))
+    told = [json.loads(await client.receive_from(timeout=SECONDS)) for _ in range(3)]
+    codes = {one["data"]["payload"]["code"] for one in told if one["data"] != 3}
+    assert codes == {"unknown_event", "malformed"}
+    assert "$pong" in [one["event"] for one in told[1:]]
+    assert len(readers) == 2
+    assert all(name.startswith("bindserver-reads") for name in readers)
+    await client.disconnect()
