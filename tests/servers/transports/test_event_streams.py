@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import time
 from contextlib import closing
@@ -12,6 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bindserver.testing.replica import Replica
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.servers.transports.test_identity import add_token, jwt
 from tests.servers.transports.test_rest import ask
@@ -222,6 +224,36 @@ class TestRefusals:
         assert answer.status == status
         assert answer.headers["Content-Type"] == "application/json"
         assert answer.data["detail"]
+
+
+WRITES = (
+    "UPDATE app_product SET stock = {n} WHERE id = {a}",
+    "UPDATE app_product SET stock = stock + 1 WHERE id <= {a}",
+    "UPDATE app_product SET price = {n} WHERE id = {a}",
+    "DELETE FROM app_product WHERE id = {a}",
+    "INSERT INTO app_product (id, name, price, stock) SELECT {a}, 'again', {n}, 3 "
+    "WHERE NOT EXISTS (SELECT 1 FROM app_product WHERE id = {a})",
+)
+
+
+@pytest.mark.parametrize("event", ["by_stock", "cheapest"])
+def test_a_copy_that_comes_and_goes_is_as_the_database_is(
+    server: Server, program: Program, event: str
+) -> None:
+    chance = random.Random(event)
+    program.add_products(12)
+    replica = Replica("id")
+    for _ in range(4):
+        last = replica.cursor or ""
+        with streaming(server, f"/bindings/{event}/", Last_Event_ID=last) as stream:
+            replica.apply(stream.next().data)
+            for _ in range(25):
+                sql = chance.choice(WRITES)
+                program.run(sql.format(a=chance.randint(1, 12), n=chance.randint(0, 15)))
+            program.run("UPDATE app_product SET name = 'mark' WHERE name <> 'mark'")
+            rows = ask(server, f"/bindings/{event}/").data
+            while replica.rows != rows:
+                replica.apply(stream.next().data)
 
 
 class TestWhoAsks:
