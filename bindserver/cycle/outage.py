@@ -45,8 +45,16 @@ def out_of_reach(store: ViewStore, items: Iterable[Request | Result]) -> Outboun
                 store.apply_command(item)
             case Loaded(live=live) if live.awaits(item.began, item.query):
                 live.state = ViewState.FAILED if len(live.rows.view) else ViewState.NEW
-    refuse(items, outbound)
+    refuse([item for item in items if not _is_answered(store, item)], outbound)
     return outbound
+
+
+def _is_answered(store: ViewStore, item: Request | Result) -> bool:
+    """Return whether who asks was answered by the turn that met the outage, further on."""
+    if not isinstance(item, SessionRequest):
+        return False
+    viewer = store.viewers.viewer_of(item.ref)
+    return viewer is not None and item.ref in viewer.live.audience
 
 
 def refuse_at_once(items: Iterable[Request | Result]) -> list[Request | Result]:

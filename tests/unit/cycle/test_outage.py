@@ -6,14 +6,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from django.test import override_settings
 
+from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.inbox import Caller, Hint, ReadRequest, SessionRequest
-from bindserver.cycle.outage import refuse_at_once
+from bindserver.cycle.outage import out_of_reach, refuse_at_once
 from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
-from bindserver.engine.events import Ended, Event, Rejected
+from bindserver.engine.events import Ended, Event, Rejected, Staled
 from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import Unavailable
 from tests.app.bindings import ProductBinding
+from tests.support.turning import Turning, add
 
 
 class Listener:
@@ -53,3 +56,29 @@ def test_who_asks_is_refused_and_what_is_to_be_let_go_of_waits() -> None:
     ]
     with pytest.raises(Unavailable):
         read.answer.result(timeout=0)
+
+
+def told(outbound: Outbound) -> list[type[Event]]:
+    """Return what is told, to all together."""
+    return [type(event) for refs, event in outbound for _ in refs]
+
+
+def test_who_was_answered_before_the_turn_met_the_outage_is_refused_nothing(
+    sqlite_turning: Turning,
+) -> None:
+    sqlite_turning.follow(ProductBinding())
+    asked = sqlite_turning.asked()
+    sqlite_turning.turn()
+    assert told(out_of_reach(sqlite_turning.store, asked)) == [Staled]
+
+
+@override_settings(BINDSERVER={"SYNC_ROWS": 1})
+def test_who_still_waits_for_an_answer_is_told_that_there_is_none(sqlite_turning: Turning) -> None:
+    add(1)
+    add(2)
+    sqlite_turning.follow(ProductBinding())
+    asked = sqlite_turning.asked()
+    with sqlite_turning.loader_held():
+        sqlite_turning.take_one()
+        assert Rejected in told(out_of_reach(sqlite_turning.store, asked))
+    sqlite_turning.next_load()
