@@ -43,7 +43,7 @@ PATHS = {
     "arguments_left_out": ("--often", "subscribe"),
     "owners_forgotten": ("--kinds", "read when asked,slot on a joined table"),
     "slow_reader_skipped": ("--profile", "narrow"),
-    "frame_past_outbox": ("--often", "slow_reader"),
+    "frame_past_outbox": ("--often", "slow_reader", "--kinds", "plain"),
     "window_s_edge_missed": ("--kinds", WINDOWS, "--often", "write"),
     "window_not_filled_up": ("--kinds", WINDOWS, "--often", "write"),
     **dict.fromkeys(
