@@ -26,7 +26,7 @@ EVENTS: tuple[str, ...] = (
     *("tokens", "words", "tags", "categories", "shelves", "notes", "parcels"),
 )
 NAMES = [*map(Name, EVENTS), Name("catalogue", canonical({"category": 1}))]
-SETTINGS: dict[str, Any] = {"CAPTURE": "signals", "RELAY_BEAT_SECONDS": 0.5}
+SETTINGS: dict[str, Any] = {"CAPTURE": "signals", "RELAY_BEAT_SECONDS": 0.5, "AUDIT_SHARE": 0}
 PROFILES: dict[str, dict[str, Any]] = {
     "calm": {**SETTINGS, "COMPARE_SECONDS": 3600},
     "lossy": {**SETTINGS, "COMPARE_SECONDS": 3600},

@@ -378,7 +378,7 @@ def test_nobody_is_told_that_they_have_all_of_a_state_which_a_lost_database_brok
     binding: Binding[Any] = ProductBinding()
     live = LiveView(Query(binding), binding, b"secret")
     live.state = ViewState.READY
-    listener: Any = object()
+    listener: Any = type("Listener", (), {"loop": None})()
     live.audience.add(SubscriptionRef(listener, 1))
     cycle._store._views[b"x"] = live
     behind: list[frozenset[Any]] = []
