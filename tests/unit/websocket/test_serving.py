@@ -62,6 +62,22 @@ async def test_a_client_of_a_process_that_cannot_serve_is_told_to_come_later(
     assert "RuntimeError" in logged(caplog)[0]
 
 
+async def test_who_is_not_let_in_is_not_heard(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        gate.wait(SECONDS)
+        raise RuntimeError
+
+    monkeypatch.setattr(hub, "_before_serving", [fail])
+    client = WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/")
+    assert (await client.connect(timeout=SECONDS))[0]
+    await client.send_to("no JSON")
+    gate.set()
+    closed = await client.receive_output(timeout=SECONDS)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1013)
+
+
 async def test_the_event_loop_goes_on_meanwhile(gate: threading.Event) -> None:
     clients = [WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/") for _ in range(3)]
     async with asyncio.timeout(SECONDS):
