@@ -6,6 +6,8 @@ import asyncio
 import secrets
 from typing import Protocol
 
+from bindserver.server.deadline import Deadline
+
 TICK_SECONDS = 0.5
 """Pings that are due within so long are sent together."""
 
@@ -39,7 +41,7 @@ class KeepAlive:
         self._timeout = timeout
         self._resting: dict[Beating, float] = {}
         self._asked: dict[Beating, tuple[float, bytes]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Deadline | None = None
 
     def join(self, one: Beating) -> None:
         """Ask a connection from now on."""
@@ -63,18 +65,27 @@ class KeepAlive:
             due = [next(iter(self._resting.values()), None)]
             due.append(next(iter(self._asked.values()), (None,))[0])
             first = min(one for one in due if one is not None)
-            self._timer = self._loop.call_at(first + TICK_SECONDS, self._beat)
+            seconds = first + TICK_SECONDS - self._loop.time()
+            self._timer = Deadline(self._loop, seconds, self._beat)
 
     def _beat(self) -> None:
         self._timer = None
-        now = self._loop.time()
+        try:
+            self._ask(self._loop.time())
+        finally:
+            self._wait()  # whatever one connection raises, all others are asked
+
+    def _ask(self, now: float) -> None:
+        """Give those up who have not answered, and ask those whose time has come."""
         for late in [one for one, (until, _) in self._asked.items() if until <= now]:
             del self._asked[late]
-            late.give_up()
+            if self._timeout is None:
+                self.join(late)
+            else:
+                late.give_up()
         data = secrets.token_bytes(4)  # nobody can answer who has not read it
         asked = (now + (self._interval if self._timeout is None else self._timeout), data)
         for one in [one for one, due in self._resting.items() if due <= now]:
             del self._resting[one]
             self._asked[one] = asked
             one.ping(data)
-        self._wait()

@@ -80,7 +80,9 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Called when there is a connection."""
         handed: Any = patient(transport, self.loop)  # it does what transports do
         super().connection_made(handed)
-        transport.set_write_buffer_limits(0)  # what is left over is told at once
+        # What is left over is told at once. With a limit of 0, a TLS transport that has written all
+        # would say that it is full.
+        transport.set_write_buffer_limits(high=1, low=0)
 
     def eof_received(self) -> None:
         """Called when the client says no more: the connection is closed, as it ever was."""
@@ -117,8 +119,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         # What is left of the application says and hears nothing any more.
         left: Any = Left()
         self.transport = left
-        self._is_sent_away = True
+        self._is_sent_away, self.read_paused = True, False
         self.queue.put_nowait({"type": "websocket.disconnect", "code": CloseCode.GOING_AWAY})
+        extensions: Any = self.scope["extensions"]
+        del extensions[WIRE]  # else the two would keep each other until the collector comes
         return straight
 
     def pause_writing(self) -> None:

@@ -197,8 +197,8 @@ class StraightProtocol(asyncio.Protocol):
             self._flush()
 
     def give_up(self) -> None:
-        """Called when it has not answered in time; an answer may stand behind what is not heard."""
-        if self._waiting and self._keepalive is not None and self._end is None:
+        """Called when it has not answered in time; an answer may stand in what is not read yet."""
+        if not self._is_reading and self._keepalive is not None and self._end is None:
             self._keepalive.join(self)
         elif self._conversation.state is State.OPEN and not self._is_closing():
             self._conversation.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")

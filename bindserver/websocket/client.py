@@ -117,6 +117,8 @@ class Client:
         Returns:
             What must be waited for before the next is heard, if anything.
         """
+        if self.closed_with is not None:
+            return None  # such as one that was not let in, and has spoken before it knew
         if text is None:
             self._perform(self._session.receive_binary())
             return None

@@ -35,7 +35,7 @@ class BindingConsumer(AsyncConsumer):  # type: ignore[misc]  # channels has no t
                         shaking.set_attribute("bindserver.close_code", int(client.closed_with.code))
                 if straight is None:
                     ended = await _hand_on(receive, client)
-        except Exception:
+        except BaseException:  # and where it was cancelled: nobody is heard who was not let in
             if straight is not None:
                 client.fail()
             raise

@@ -9,6 +9,8 @@ from contextvars import ContextVar
 from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 from websockets.client import ClientProtocol
 from websockets.frames import Frame as WebSocketFrame
 from websockets.frames import Opcode
@@ -19,7 +21,9 @@ from websockets.uri import parse_uri
 from bindserver.engine.frames import Frame
 from bindserver.engine.line import Line
 from bindserver.server.conversation import PIECES, Conversation
+from bindserver.server.deadline import READ_SECONDS
 from bindserver.server.keepalive import TICK_SECONDS, KeepAlive
+from bindserver.server.sockets import WebSocketProtocol
 from bindserver.server.straight import StraightProtocol
 
 tenant: ContextVar[str] = ContextVar("tenant", default="nobody's")
@@ -282,18 +286,70 @@ class FakeLoop:
     def time(self) -> float:
         return self.now
 
-    def call_at(self, when: float, call: Callable[[], None]) -> object:
-        self._due.append((when, call))
+    def call_later(self, seconds: float, call: Callable[[], None]) -> object:
+        self._due.append((self.now + seconds, call))
         return call
 
     def forward(self, seconds: float) -> None:
-        self.now += seconds
-        due, self._due = self._due, []
-        for when, call in due:
-            if when <= self.now:
-                call()
-            else:
-                self._due.append((when, call))
+        for step in (seconds, READ_SECONDS):
+            self.now += step
+            due, self._due = self._due, []
+            for when, call in due:
+                if when <= self.now:
+                    call()
+                else:
+                    self._due.append((when, call))
+
+
+async def test_nobody_is_given_up_whose_answer_is_not_read_yet() -> None:
+    loop: Any = FakeLoop()
+    talk = Talk(KeepAlive(loop, 20, 10))
+    talk.straight.listen()
+    await talk.say("wait")
+    assert not talk.transport.is_reading
+    loop.forward(20 + TICK_SECONDS)
+    loop.forward(10 + TICK_SECONDS)
+    assert not talk.transport.is_closed
+    talk.taker.gate.set()
+    await talk.until("waited of nobody's")
+
+
+async def test_without_a_timeout_a_client_may_take_any_time_to_answer() -> None:
+    loop: Any = FakeLoop()
+    talk = Talk(KeepAlive(loop, 20, None))
+    talk.straight.listen()
+    for _ in range(5):
+        loop.forward(20 + TICK_SECONDS)
+    assert not talk.transport.is_closed
+
+
+async def test_a_connection_that_raises_keeps_no_other_from_being_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop: Any = FakeLoop()
+    keepalive = KeepAlive(loop, 20, 10)
+    one, other = Talk(keepalive), Talk(keepalive)
+    monkeypatch.setattr(StraightProtocol, "ping", lambda self, data: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        loop.forward(20 + TICK_SECONDS)
+    monkeypatch.undo()
+    loop.forward(TICK_SECONDS)
+    assert [frame.opcode for frame in other.read()] == [Opcode.PING]
+    assert not one.read()
+
+
+def test_a_tls_transport_that_has_written_all_is_not_full() -> None:
+    class Transport:
+        def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+            assert high  # of 0 bytes, a TLS transport says that they are reached
+
+        def get_extra_info(self, name: str, default: object = None) -> object:
+            return default
+
+    config = uvicorn.Config(lambda: None, log_config=None)
+    config.load()
+    loop: Any = FakeLoop()
+    WebSocketProtocol(config, ServerState(), {}, loop).connection_made(Transport())
 
 
 async def test_a_client_is_asked_again_after_each_answer_and_given_up_without_one() -> None:

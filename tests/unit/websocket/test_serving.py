@@ -14,6 +14,7 @@ from bindserver.engine.intake import MESSAGE_BYTES, read
 from bindserver.hub.hub import hub
 from bindserver.websocket import client as room
 from bindserver.websocket.consumer import BindingConsumer
+from bindserver.websocket.wire import WIRE
 from tests.support.logs import logged
 
 SECONDS = 10
@@ -62,6 +63,22 @@ async def test_a_client_of_a_process_that_cannot_serve_is_told_to_come_later(
     assert "RuntimeError" in logged(caplog)[0]
 
 
+async def test_who_is_not_let_in_is_not_heard(
+    gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        gate.wait(SECONDS)
+        raise RuntimeError
+
+    monkeypatch.setattr(hub, "_before_serving", [fail])
+    client = WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/")
+    assert (await client.connect(timeout=SECONDS))[0]
+    await client.send_to("no JSON")
+    gate.set()
+    closed = await client.receive_output(timeout=SECONDS)
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1013)
+
+
 async def test_the_event_loop_goes_on_meanwhile(gate: threading.Event) -> None:
     clients = [WebsocketCommunicator(BindingConsumer.as_asgi(), "/ws/") for _ in range(3)]
     async with asyncio.timeout(SECONDS):
@@ -98,3 +115,36 @@ async def test_a_big_message_is_read_in_a_thread_and_the_next_one_heard_behind_i
     assert len(readers) == 2
     assert all(name.startswith("bindserver-reads") for name in readers)
     await client.disconnect()
+
+
+async def test_a_connection_that_is_cancelled_before_it_is_let_in_is_closed(
+    gate: threading.Event,
+) -> None:
+    told: list[str] = []
+
+    class Straight:
+        def hand_over(self, taker: object) -> Straight:
+            return self
+
+        def is_open(self) -> bool:
+            return False
+
+        def listen(self) -> None:
+            told.append("listen")
+
+        async def close(self, code: int, reason: str) -> None:
+            told.append(f"close {code}")
+
+    async def receive() -> object:
+        return {"type": "websocket.connect"}
+
+    async def send(message: object) -> None:
+        pass
+
+    scope = {"type": "websocket", "headers": [], "extensions": {WIRE: Straight()}}
+    task = asyncio.create_task(BindingConsumer()(scope, receive, send))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    await asyncio.wait([task], timeout=SECONDS)
+    await asyncio.sleep(0.05)
+    assert told == ["listen", "close 1012"]
