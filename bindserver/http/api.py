@@ -169,8 +169,23 @@ class StreamingView(PlainAPIView):
         return view
 
     def get_renderers(self) -> list[BaseRenderer]:
-        """Return the project's renderers, and one for streams of events."""
-        return [*super().get_renderers(), EventStreamRenderer()]
+        """Return the project's renderers, and one for streams of events where the client names
+        them: who would take any text is to have an answer that ends."""
+        own = super().get_renderers()
+        return [*own, EventStreamRenderer()] if self._names_streams() else own
+
+    def _names_streams(self) -> bool:
+        request: Any = self.request
+        if EventStreamRenderer.media_type in request.META.get("HTTP_ACCEPT", "").lower():
+            return True
+        by_format = api_settings.URL_FORMAT_OVERRIDE
+        return bool(by_format) and request.GET.get(by_format) == EventStreamRenderer.format
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """The headers of all answers: each depends on what the client accepts, though the project
+        has a single renderer."""
+        return {"Vary": "Accept", **super().default_response_headers}
 
     def is_stream(self) -> bool:
         """Return whether a stream is asked for."""

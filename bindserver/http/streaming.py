@@ -19,6 +19,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from bindserver.clients.identity import Credentials
+from bindserver.clients.session_users import user_in
 from bindserver.clients.tokens import proof_of
 from bindserver.conf import conf
 from bindserver.engine.parsing import Malformed, parse
@@ -59,7 +60,8 @@ def wanted(request: Request) -> list[Subscribe]:
     if not 0 < len(messages) <= conf.MAX_SUBSCRIPTIONS:
         told = f"subscribe to 1 binding at least, and to {conf.MAX_SUBSCRIPTIONS} at most"
         raise ValidationError({"detail": told, "code": Code.TOO_MANY_SUBSCRIPTIONS})
-    cursors = request.headers.get("Last-Event-ID", "").split(",")
+    last = request.headers.get("Last-Event-ID")
+    cursors = last.split(",") if last else []
     if len(cursors) != len(messages):
         return messages
     return [replace(m, cursor=c or None) for m, c in zip(messages, cursors, strict=True)]
@@ -139,13 +141,12 @@ def _authenticated(by: Any, plain: Any, by_middleware: bool) -> Any:
 def _with_user_of_now(plain: Any) -> Any:
     """Return a request as Django's middleware would give it to a view now: a project's class may
     take its user for who asks, and DRF and Django keep the one that was found at first."""
-    from django.contrib.auth import get_user
+    # Its module has models, and not every project has users.
+    from django.contrib.auth.models import AnonymousUser
 
     request = copy(plain)
-    request.__dict__.pop("_cached_user", None)
-    request.__dict__.pop("_acached_user", None)
     request.session = type(plain.session)(plain.session.session_key)
-    request.user = SimpleLazyObject(lambda: get_user(request))
+    request.user = SimpleLazyObject(lambda: user_in(request.session) or AnonymousUser())
     return request
 
 

@@ -12,6 +12,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.signed_cookies import SessionStore
 from django.test import AsyncRequestFactory
 from rest_framework.authentication import BaseAuthentication
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
 from bindserver.clients import identity
@@ -20,7 +21,7 @@ from bindserver.clients.seats import seats
 from bindserver.http import api
 from bindserver.http.api import SeveralStream, SnapshotView
 from bindserver.http.open_streams import open_streams
-from bindserver.http.streaming import EVENT_STREAM, _credentials_of
+from bindserver.http.streaming import EVENT_STREAM, _credentials_of, wanted
 from bindserver.hub.hub import hub
 
 
@@ -80,8 +81,8 @@ def test_a_stream_of_several_is_outside_of_the_transaction_of_atomic_requests() 
 
 @pytest.mark.parametrize("cursor", ["a,b", "a\nevent: sync\ndata: 1", "\ud800", "x" * 600])
 async def test_what_is_no_cursor_is_in_no_id(serving: None, cursor: str) -> None:
-    wanted = of_several({"event": "nothing", "cursor": cursor}, {"event": "products"})
-    answer = await answered(wanted, SeveralStream)
+    asked = of_several({"event": "nothing", "cursor": cursor}, {"event": "products"})
+    answer = await answered(asked, SeveralStream)
     text = b""
     async for chunk in answer:
         text += chunk
@@ -132,10 +133,8 @@ class ByMiddleware(BaseAuthentication):
         return (user, None) if user.is_authenticated else None
 
 
-async def test_whom_an_authenticator_takes_from_the_session_is_looked_up_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from django.contrib.auth.models import AnonymousUser, User
+def test_whom_an_authenticator_takes_from_the_session_is_looked_up_again() -> None:
+    from django.contrib.auth.models import User
 
     plain: Any = requested()
     plain.session = SessionStore()
@@ -143,7 +142,6 @@ async def test_whom_an_authenticator_takes_from_the_session_is_looked_up_again(
     request = Request(plain, authenticators=[ByMiddleware()])
     assert request.user.is_authenticated
     credentials, _ = _credentials_of(request)
-    monkeypatch.setattr("django.contrib.auth.get_user", lambda _: AnonymousUser())
     assert credentials.again is not None
     assert credentials.again() is None
 
@@ -161,3 +159,19 @@ async def test_a_session_in_another_schema_is_refused_and_one_that_is_not_is_ser
     assert (await answered(requested("head"), event="products")).status_code == 406
     await sync_to_async(lambda: connection.close())()
     assert (await answered(requested("head"), event="products")).status_code == 200
+
+
+def test_a_cursor_beside_the_only_event_counts() -> None:
+    plain = of_several({"event": "products", "cursor": "a"})
+    assert [message.cursor for message in wanted(Request(plain))] == ["a"]
+    plain.META["HTTP_LAST_EVENT_ID"] = "b"
+    del plain.headers
+    assert [message.cursor for message in wanted(Request(plain))] == ["b"]
+
+
+async def test_who_would_take_any_text_is_given_rows_that_end(serving: None) -> None:
+    view = sync_to_async(SnapshotView.as_view(renderer_classes=(JSONRenderer,)))
+    response = await view(requested(accept="text/*, */*;q=0.1"), event="products")
+    answer = await response.render()
+    assert (answer.status_code, answer.content) == (200, b"[]")
+    assert "Accept" in answer.headers["Vary"].split(", ")
