@@ -141,13 +141,19 @@ def _authenticated(by: Any, plain: Any, by_middleware: bool) -> Any:
 def _with_user_of_now(plain: Any) -> Any:
     """Return a request as Django's middleware would give it to a view now: a project's class may
     take its user for who asks, and DRF and Django keep the one that was found at first."""
+    request = copy(plain)
+    request.session = type(plain.session)(plain.session.session_key)
+    request.user = SimpleLazyObject(lambda: _user_now(request.session, plain.user))
+    return request
+
+
+def _user_now(session: Any, before: Any) -> Any:
     # Its module has models, and not every project has users.
     from django.contrib.auth.models import AnonymousUser
 
-    request = copy(plain)
-    request.session = type(plain.session)(plain.session.session_key)
-    request.user = SimpleLazyObject(lambda: user_in(request.session) or AnonymousUser())
-    return request
+    found = user_in(session) or AnonymousUser()
+    # What middleware has hung on the user holds on.
+    return before if found == before else found
 
 
 def _credentials_of(request: Request) -> tuple[Credentials, float | None]:

@@ -175,3 +175,24 @@ async def test_who_would_take_any_text_is_given_rows_that_end(serving: None) -> 
     answer = await response.render()
     assert (answer.status_code, answer.content) == (200, b"[]")
     assert "Accept" in answer.headers["Vary"].split(", ")
+
+
+def test_what_middleware_has_hung_on_a_user_of_the_session_holds_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from django.contrib.auth.models import User
+
+    plain: Any = requested()
+    plain.session = SessionStore()
+    plain.user = plain._cached_user = User(pk=1)
+    plain.user.tenants = ["acme"]
+    request = Request(plain, authenticators=[ByMiddleware()])
+    assert request.user.is_authenticated
+    credentials, _ = _credentials_of(request)
+    monkeypatch.setattr("bindserver.http.streaming.user_in", lambda _: User(pk=1))
+    assert credentials.again is not None
+    user, _ = credentials.again()
+    assert user.tenants == ["acme"]
+    monkeypatch.setattr("bindserver.http.streaming.user_in", lambda _: User(pk=2))
+    user, _ = credentials.again()
+    assert user.pk == 2
