@@ -35,7 +35,7 @@ async def user_of(session: Any, call: Call = in_usual_thread) -> Any:
         Exception: nobody can tell now.
     """
     try:
-        found = await call(_read, session)
+        found = await call(user_in, session)
     except Exception as problem:
         if not is_of_proof(problem, str(session.session_key)):
             raise
@@ -46,7 +46,8 @@ async def user_of(session: Any, call: Call = in_usual_thread) -> Any:
     return found or AnonymousUser()
 
 
-def _read(session: Any) -> Any:
+def user_in(session: Any) -> Any:
+    """Return the user of a session, None if it has none; called in a thread."""
     key, path = session.get(SESSION_KEY), session.get(BACKEND_SESSION_KEY)
     if key is None or path not in settings.AUTHENTICATION_BACKENDS:
         return None

@@ -159,12 +159,17 @@ def _routers() -> Iterator[str]:
             yield f"{kind.__module__}.{kind.__qualname__}"
 
 
-def stands_elsewhere(alias: str) -> bool:
+def stands_elsewhere(alias: str, *, but_for_rows: bool = False) -> bool:
     """Return whether a query on this thread's own connection may mean something else than on ours,
     or show what its open transaction has written past the watch.
 
     A connection that is not open yet stands where the settings say. For one that is, the database
     is asked one question, on SQLite none.
+
+    Args:
+        alias: the database's.
+        but_for_rows: ask about schemas and roles alone, and neither about tables of which some rows
+            only are shown, nor about what the transaction has written.
     """
     connection = connections[alias]
     if switcher_of(alias) is not None or was_told(connection):
@@ -179,7 +184,9 @@ def stands_elsewhere(alias: str) -> bool:
         # It is lost, and the next one stands as usual; but what a transaction saw is lost with it.
         return connection.in_atomic_block
     usual = _usual_of(connection)
-    return usual is None or bool(has_written or usual.by_row) or state != usual.state
+    if usual is None or state != usual.state:
+        return True
+    return not but_for_rows and bool(has_written or usual.by_row)
 
 
 def usually_by_row(alias: str) -> frozenset[str]:

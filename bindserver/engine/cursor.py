@@ -18,6 +18,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -26,6 +27,7 @@ from bindserver.engine.changes import Position
 
 MAX_LENGTH = 512
 MAC_BYTES = 16
+LIKE_ONE = re.compile(f"[A-Za-z0-9_-]{{1,{MAX_LENGTH}}}")
 END = "\0"
 """Ends a field, none of which has it."""
 SIZES = (96, 192, 384)
@@ -66,6 +68,11 @@ def dump(cursor: Cursor, secret: bytes) -> str:
     body = said.ljust(size - MAC_BYTES, END.encode())
     mac = _mac(body, secret)
     return _encoded(mac + _hidden(body, mac, secret))
+
+
+def is_like_one(text: str) -> bool:
+    """Return whether a text may be a cursor, by its letters and its length."""
+    return LIKE_ONE.fullmatch(text) is not None
 
 
 def load(text: str | None, secret: bytes, fallbacks: Sequence[bytes] = ()) -> Cursor | None:

@@ -21,6 +21,7 @@ from rest_framework import exceptions, status
 from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from bindserver.bindings import permissions
@@ -64,8 +65,6 @@ from bindserver.logs import Repeats
 from bindserver.queries.key_names import key_name
 from bindserver.user_code import contained
 
-DRF_PARAMS = frozenset({"format"})
-STREAM_PARAMS = DRF_PARAMS | {"cursor"}
 ROWS_ON_LOOP = 1_000
 """The text of so many rows is put together on the event loop; for more, others would wait there."""
 _repeats = Repeats(logging.getLogger("bindserver.http"))
@@ -160,9 +159,33 @@ def _entry(request: Request, caller: Caller, binding: BindingClass) -> dict[str,
 class StreamingView(PlainAPIView):
     """A view that answers with event streams to who asks for them."""
 
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """Return the view, without the transaction that ATOMIC_REQUESTS would open: it would hold
+        a connection while the request waits."""
+        view: Any = super().as_view(**initkwargs)
+        for alias in connections:
+            view = transaction.non_atomic_requests(using=alias)(view)
+        return view
+
     def get_renderers(self) -> list[BaseRenderer]:
-        """Return the project's renderers, and one for streams of events."""
-        return [*super().get_renderers(), EventStreamRenderer()]
+        """Return the project's renderers, and one for streams of events where the client names
+        them: who would take any text is to have an answer that ends."""
+        own = super().get_renderers()
+        return [*own, EventStreamRenderer()] if self._names_streams() else own
+
+    def _names_streams(self) -> bool:
+        request: Any = self.request
+        if EventStreamRenderer.media_type in request.META.get("HTTP_ACCEPT", "").lower():
+            return True
+        by_format = api_settings.URL_FORMAT_OVERRIDE
+        return bool(by_format) and request.GET.get(by_format) == EventStreamRenderer.format
+
+    @property
+    def default_response_headers(self) -> dict[str, str]:
+        """The headers of all answers: each depends on what the client accepts, though the project
+        has a single renderer."""
+        return {"Vary": "Accept", **super().default_response_headers}
 
     def is_stream(self) -> bool:
         """Return whether a stream is asked for."""
@@ -185,6 +208,11 @@ class StreamingView(PlainAPIView):
         request = self.request
         if not isinstance(request._request, ASGIRequest):
             raise exceptions.NotAcceptable("event streams need an ASGI server")
+        if _are_elsewhere({message.event for message in wanted}):
+            raise exceptions.NotAcceptable(
+                "no event stream has these rows: the request's database connection is in another "
+                "schema or role than the server's, or its thread says which they are"
+            )
         try:
             hub.serve()
         except Exception as problem:
@@ -192,16 +220,26 @@ class StreamingView(PlainAPIView):
             raise Unserviceable from problem
         return PendingResponse(
             lambda: open_stream(request, wanted, named=named),
-            answer=lambda stream: self.finalized(response_of(stream)),
+            answer=lambda stream: self.finalized(
+                response_of(stream, has_body=request.method != "HEAD")
+            ),
             refuse=self.refused,
         )
 
     def handle_exception(self, problem: Exception) -> Response:
         """Return what is told of a problem: as JSON to who has asked for a stream."""
+        self._tell_as_json()
+        return super().handle_exception(problem)
+
+    def options(self, request: Any, *args: Any, **kwargs: Any) -> Response:
+        """Return what there is to ask for: as JSON to who has asked for a stream."""
+        self._tell_as_json()
+        return super().options(request, *args, **kwargs)
+
+    def _tell_as_json(self) -> None:
         if self.is_stream():
             self.request.accepted_renderer = JSONRenderer()
             self.request.accepted_media_type = JSONRenderer.media_type
-        return super().handle_exception(problem)
 
     def refused(self, problem: Exception) -> HttpResponseBase:
         """Return the answer to who is refused after the view has returned."""
@@ -235,20 +273,13 @@ class SnapshotView(StreamingView):
 
     permission_classes = ()  # the binding's own are asked
 
-    @classmethod
-    def as_view(cls, **initkwargs: Any) -> Any:
-        """Return the view, without the transaction that ATOMIC_REQUESTS would open: it would hold
-        a connection while the request waits."""
-        view: Any = super().as_view(**initkwargs)
-        for alias in connections:
-            view = transaction.non_atomic_requests(using=alias)(view)
-        return view
-
     def get(self, request: Request, event: str, key: str | None = None) -> HttpResponseBase:
         """Answer with the rows, or 304 where the caller has them already."""
         query = request.query_params.copy()
-        for name in STREAM_PARAMS if self.is_stream() else DRF_PARAMS:
+        for name in ("format", api_settings.URL_FORMAT_OVERRIDE):
             query.pop(name, None)
+        if self.is_stream():
+            query.pop("cursor", None)
         address = address_of(request.META.get("REMOTE_ADDR"))
         caller = Caller(user=request.user, auth=request.auth, address=address)
         try:
@@ -344,6 +375,16 @@ def _is_asked_here(binding: BindingClass) -> bool:
     something else by a query (another schema or role)."""
     elsewhere = stands_elsewhere(alias_of(binding)) or _asks_thread(binding)
     return elsewhere and not _is_shown_by_row(binding)
+
+
+def _are_elsewhere(events: set[str]) -> bool:
+    """Return whether the rows that the hub has of these events are not meant: the request's own
+    connection is in another schema or role, as a tenant's is, or its thread says whose they are."""
+    known = [binding for binding in registry.served() if binding.event in events]
+    aliases = set(map(alias_of, known))
+    return any(map(_asks_thread, known)) or any(
+        stands_elsewhere(alias, but_for_rows=True) for alias in aliases
+    )
 
 
 def _asks_thread(binding: BindingClass) -> bool:

@@ -20,6 +20,7 @@ from bindserver.clients.identity import Credentials, Identity
 from bindserver.clients.seats import Crowded, Seat
 from bindserver.conf import conf
 from bindserver.cycle.inbox import SessionRequest
+from bindserver.engine.cursor import is_like_one
 from bindserver.engine.effects import Ask, Close, Effect, HubEffect, Prove
 from bindserver.engine.events import Accepted, Event, Rejected
 from bindserver.engine.frames import BREATH_BYTES, Frame, Shared
@@ -86,7 +87,9 @@ class EventStream:
         self.loop = asyncio.get_running_loop()
         self._wanted = wanted
         self._named = named
-        self._cursors = [message.cursor or "" for message in wanted]
+        # What is no cursor has no place in an id: it may have commas, or ends of lines.
+        given = [message.cursor or "" for message in wanted]
+        self._cursors = [cursor if is_like_one(cursor) else "" for cursor in given]
         self._asked: dict[int, int] = {}  # what waits for an answer, by number
         self._places: dict[tuple[str, str | None], int] = {}
         self._session = Session(conf.limits())
@@ -150,6 +153,7 @@ class EventStream:
         self._reader = asyncio.current_task()
         try:
             while True:
+                self._waking.clear()  # taking may itself bring what is to be read next
                 chunk = self._taken()
                 if chunk:
                     self._be_patient()
@@ -165,7 +169,6 @@ class EventStream:
 
     async def _woken(self) -> bool:
         """Wait until there may be something to read; return whether that came in time."""
-        self._waking.clear()
         try:
             async with asyncio.timeout(BEAT_SECONDS):
                 await self._waking.wait()

@@ -5,18 +5,21 @@ Who asks is known by DRF, and looked at again by the same means."""
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from django.http import StreamingHttpResponse
+from django.utils.functional import SimpleLazyObject
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from bindserver.clients.identity import Credentials
+from bindserver.clients.session_users import user_in
 from bindserver.clients.tokens import proof_of
 from bindserver.conf import conf
 from bindserver.engine.parsing import Malformed, parse
@@ -57,7 +60,8 @@ def wanted(request: Request) -> list[Subscribe]:
     if not 0 < len(messages) <= conf.MAX_SUBSCRIPTIONS:
         told = f"subscribe to 1 binding at least, and to {conf.MAX_SUBSCRIPTIONS} at most"
         raise ValidationError({"detail": told, "code": Code.TOO_MANY_SUBSCRIPTIONS})
-    cursors = request.headers.get("Last-Event-ID", "").split(",")
+    last = request.headers.get("Last-Event-ID")
+    cursors = last.split(",") if last else []
     if len(cursors) != len(messages):
         return messages
     return [replace(m, cursor=c or None) for m, c in zip(messages, cursors, strict=True)]
@@ -93,10 +97,17 @@ async def open_stream(request: Request, wanted: Sequence[Subscribe], *, named: b
     return opened
 
 
-def response_of(stream: EventStream) -> StreamingHttpResponse:
-    """Return the response that a stream is written to."""
+def response_of(stream: EventStream, *, has_body: bool = True) -> StreamingHttpResponse:
+    """Return the response that a stream is written to.
+
+    Args:
+        stream: the stream.
+        has_body: whether the client wants more than the headers; else the stream ends here.
+    """
+    if not has_body:
+        stream.close()
     return StreamingHttpResponse(
-        stream,
+        stream if has_body else _nothing(),
         headers={
             "Content-Type": EVENT_STREAM,
             "Cache-Control": "no-cache, no-transform",
@@ -105,6 +116,12 @@ def response_of(stream: EventStream) -> StreamingHttpResponse:
             "X-Accel-Buffering": "no",
         },
     )
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    none: tuple[bytes, ...] = ()
+    for part in none:
+        yield part
 
 
 def _scope_of(request: Request) -> dict[str, Any]:
@@ -117,8 +134,26 @@ def _scope_of(request: Request) -> dict[str, Any]:
     return scope
 
 
-def _authenticated(by: Any, plain: Any) -> Any:
-    return by.authenticate(Request(plain))
+def _authenticated(by: Any, plain: Any, by_middleware: bool) -> Any:
+    return by.authenticate(Request(_with_user_of_now(plain) if by_middleware else plain))
+
+
+def _with_user_of_now(plain: Any) -> Any:
+    """Return a request as Django's middleware would give it to a view now: a project's class may
+    take its user for who asks, and DRF and Django keep the one that was found at first."""
+    request = copy(plain)
+    request.session = type(plain.session)(plain.session.session_key)
+    request.user = SimpleLazyObject(lambda: _user_now(request.session, plain.user))
+    return request
+
+
+def _user_now(session: Any, before: Any) -> Any:
+    # Its module has models, and not every project has users.
+    from django.contrib.auth.models import AnonymousUser
+
+    found = user_in(session) or AnonymousUser()
+    # What middleware has hung on the user holds on.
+    return before if found == before else found
 
 
 def _credentials_of(request: Request) -> tuple[Credentials, float | None]:
@@ -127,7 +162,9 @@ def _credentials_of(request: Request) -> tuple[Credentials, float | None]:
     if by is None or isinstance(by, SessionAuthentication):
         has_session = hasattr(request._request, "session")
         return Credentials(user=user, auth=auth, by_session=has_session), None
-    again = partial(_authenticated, by, request._request)
+    plain: Any = request._request
+    by_middleware = hasattr(plain, "session") and getattr(plain, "_cached_user", None) == user
+    again = partial(_authenticated, by, plain, by_middleware)
     proof = proof_of((user, auth))
     assert proof is not None
     return Credentials(user=user, auth=auth, again=again), proof.expires

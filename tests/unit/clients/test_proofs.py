@@ -154,20 +154,20 @@ class TestANewSecret:
     def test_it_is_still_the_user_s_and_stays_as_it_was(self, session: Any) -> None:
         store = type(session)(session.session_key)
         with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["other", _secret()]):
-            found = session_users._read(store)
+            found = session_users.user_in(store)
         assert found is not None
         assert found.username == "ann"
         assert type(session)(session.session_key)[SESSION_KEY] == session[SESSION_KEY]
 
     def test_it_is_nobody_s_where_the_secret_is_gone(self, session: Any) -> None:
         with override_settings(SECRET_KEY="new", SECRET_KEY_FALLBACKS=["other"]):
-            assert session_users._read(type(session)(session.session_key)) is None
+            assert session_users.user_in(type(session)(session.session_key)) is None
 
     def test_so_it_is_after_a_new_password(self, session: Any) -> None:
         user = get_user_model().objects.get()
         user.set_password("y")
         user.save()
-        assert session_users._read(type(session)(session.session_key)) is None
+        assert session_users.user_in(type(session)(session.session_key)) is None
 
 
 def _secret() -> str:
