@@ -398,7 +398,7 @@ def test_who_waits_for_a_big_view_is_asked_again_before_it_is_served(
 
 def test_while_the_database_is_away_nobody_new_takes_over_a_subscription() -> None:
     store = ViewStore("default", b"secret")
-    nobody: Any = object()
+    nobody: Any = type("Nobody", (), {"loop": None})()
     ref = SubscriptionRef(listener=nobody, number=1)
     outbound = out_of_reach(
         store,
