@@ -175,7 +175,9 @@ class StreamingView(PlainAPIView):
         return [*own, EventStreamRenderer()] if self._names_streams() else own
 
     def _names_streams(self) -> bool:
-        request: Any = self.request
+        request: Any = getattr(self, "request", None)
+        if request is None:
+            return False  # whoever describes the API asks without one
         if EventStreamRenderer.media_type in request.META.get("HTTP_ACCEPT", "").lower():
             return True
         by_format = api_settings.URL_FORMAT_OVERRIDE
