@@ -10,7 +10,8 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Iterable, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import Any
@@ -18,17 +19,15 @@ from typing import Any
 from bindserver.clients.connections import ABNORMAL, Connection
 from bindserver.clients.identity import Credentials, Identity
 from bindserver.clients.seats import Crowded, Seat
+from bindserver.clients.session_listener import SessionListener
 from bindserver.conf import conf
-from bindserver.cycle.inbox import SessionRequest
 from bindserver.engine.cursor import is_like_one
-from bindserver.engine.effects import Ask, Close, Effect, HubEffect, Prove
+from bindserver.engine.effects import Ask, Close
 from bindserver.engine.events import Accepted, Event, Rejected
 from bindserver.engine.frames import BREATH_BYTES, Frame, Shared
 from bindserver.engine.protocol import Closing, Code, Subscribe
 from bindserver.engine.session import Session
-from bindserver.exceptions import Refusal
 from bindserver.http.open_streams import open_streams
-from bindserver.hub.hub import hub
 from bindserver.logs import Repeats
 
 BEAT = b":\n\n"
@@ -59,7 +58,7 @@ class NotOpened(Exception):
         self.code = code
 
 
-class EventStream:
+class EventStream(SessionListener):
     """One client's stream: an asynchronous iterator of bytes, for a `StreamingHttpResponse`.
 
     What nobody reads for SLOW_CLIENT_SECONDS is let go of, also where reading never begins, as
@@ -111,7 +110,7 @@ class EventStream:
         """Ask for what the client wants; return when any of it is accepted.
 
         Raises:
-            NotOpened: the client is to have none of it, or not now; why not the last.
+            NotOpened: the client is to have none of it, or not now; it says why of the last.
         """
         try:
             self._seat = Seat(self._identity.owner)
@@ -180,8 +179,7 @@ class EventStream:
         """Return what waits; nothing where it cannot be written, which is the end."""
         try:
             return self._take()
-        except Exception as problem:  # a frame is lost, and nothing after it can be right
-            _repeats.note("an event stream is ended after a failure", problem)
+        except Exception:  # a frame is lost, and nothing after it can be right
             self.fail()
             return b""
 
@@ -220,13 +218,6 @@ class EventStream:
         self._cursors[self._places[shared.event, shared.params]] = shared.cursor
         return f"id: {','.join(self._cursors)}\n\n".encode()
 
-    def _next_frame(self) -> Frame | None:
-        for item in self._session.next_frame():
-            if isinstance(item, Frame):
-                return item
-            self._perform([item])
-        return None
-
     def _has_ended(self) -> bool:
         """Whether nothing can follow: the server has ended all that the stream is about."""
         return not self._session.subscriptions and not self._asked
@@ -250,7 +241,7 @@ class EventStream:
                 self._asked.pop(number, None)
                 if not self._asked and not self._accepted.done():
                     self._accepted.set_exception(NotOpened(code, detail))
-        self._perform(self._session.hear(number, event))
+        super().hear(number, event)
 
     def settle(self, state: str) -> None:
         """Called when all frames of one committed state are here."""
@@ -258,41 +249,22 @@ class EventStream:
 
     def fail(self) -> None:
         """Give the stream up: an event could not be taken, so the client's copy may be wrong."""
+        problem = sys.exception()
+        _repeats.note("an event stream is ended after a failure", problem or RuntimeError())
         self.end(Closing.RESTART, "the server failed; come back")
 
     def end(self, code: Closing, reason: str) -> None:
-        """Write what waits no more, and end; the client comes back by itself."""
+        """End, and leave what waits unwritten; the client comes back by itself."""
         self._perform([Close(code=code, reason=reason)])
         self._perform(self._session.gone())
 
-    # From the identity.
+    # From the session.
 
-    def end_all(self, code: Code) -> None:
-        """End all subscriptions, since the user is another."""
-        self._perform(self._session.end_all(code))
+    def _end_with(self, close: Close) -> None:
+        self._closed_with = self._closed_with or close
 
-    def reconsider(self) -> None:
-        """Have all subscriptions evaluated again."""
-        self._perform(self._session.reconsider())
-
-    # The session's effects.
-
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Close():
-                    self._closed_with = self._closed_with or effect
-                case Prove():
-                    pass  # a stream's client says nothing
-                case _:
-                    self._request(effect)
+    def _wake(self) -> None:
         self._waking.set()
-
-    def _request(self, effect: HubEffect) -> None:
-        try:
-            hub.request(SessionRequest(self, self._identity.caller, effect))
-        except Refusal as refusal:
-            self.hear(effect.number, Rejected(code=refusal.code, detail=str(refusal)))
 
     # The end.
 

@@ -23,7 +23,10 @@ class Stream(Protocol):
     loop: asyncio.AbstractEventLoop
 
     def end(self, code: Closing, reason: str) -> None:
-        """Write what waits no more, and end; the client comes back by itself."""
+        """End, and leave what waits unwritten; the client comes back by itself."""
+
+    def fail(self) -> None:
+        """The same in the handling of a failure, which the log is told."""
 
 
 class OpenStreams:
@@ -40,16 +43,21 @@ class OpenStreams:
     def add(self, stream: Stream) -> None:
         """Take one that is open now."""
         self._all[stream] = None
-        if self._looking is None or self._looking.done():
+        looking = self._looking
+        if looking is None or looking.done() or looking.get_loop() is not stream.loop:
             self._looking = stream.loop.create_task(self._look())
 
     def remove(self, stream: Stream) -> None:
         """Let go of one that is over."""
         self._all.pop(stream, None)
 
+    def all(self) -> list[Stream]:
+        """Return those that are open."""
+        return list(self._all)
+
     def end(self) -> None:
         """End all in order: their server is about to stop. From any thread."""
-        for stream in list(self._all):
+        for stream in self.all():
             with suppress(RuntimeError):  # its loop has been closed
                 stream.loop.call_soon_threadsafe(stream.end, Closing.RESTART, "the server restarts")
 

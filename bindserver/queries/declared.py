@@ -171,8 +171,8 @@ def _order_of(ordering: object) -> tuple[object, ...] | None:
 
 
 def _is_known(value: object) -> bool:
-    kind = type(value)
-    return kind in VALUES and not (kind is int and abs(value) >= WIDEST)  # type: ignore[arg-type]
+    is_wide = isinstance(value, int) and abs(value) >= WIDEST
+    return type(value) in VALUES and not is_wide
 
 
 def _fixed(filters: Mapping[str, Any], names: Sequence[str]) -> tuple[Any, ...]:

@@ -12,24 +12,23 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine
 from typing import Any
 
 from bindserver.clients.connections import Connection, connections
 from bindserver.clients.identity import Identity
 from bindserver.clients.seats import Crowded, Seat
+from bindserver.clients.session_listener import SessionListener
 from bindserver.clients.tokens import NotProven
 from bindserver.conf import conf
-from bindserver.cycle.inbox import SessionRequest
-from bindserver.engine.effects import Close, Effect, HubEffect, Prove
-from bindserver.engine.events import Event, Published, Rejected
-from bindserver.engine.frames import BREATH_BYTES, Frame
+from bindserver.engine.effects import Close, Prove
+from bindserver.engine.events import Event, Published
+from bindserver.engine.frames import BREATH_BYTES
 from bindserver.engine.intake import MESSAGE_BYTES, read
 from bindserver.engine.line import Line
 from bindserver.engine.parsing import Malformed
 from bindserver.engine.protocol import Closing, Code, Message
 from bindserver.engine.session import Session
-from bindserver.exceptions import Refusal
 from bindserver.hub.hub import hub
 from bindserver.logs import Repeats
 from bindserver.supervision import end_process_where_hopeless
@@ -46,7 +45,7 @@ SERVER_CODES = frozenset({Closing.TOO_BIG, 1011, Closing.RESTART})
 _repeats = Repeats(logging.getLogger("bindserver.websocket"))
 
 
-class Client:
+class Client(SessionListener):
     """The client of one WebSocket. It keeps as little as can be: there are very many of these.
 
     Args:
@@ -165,23 +164,13 @@ class Client:
         else:
             self._connection.end(code, reason, by_us=code in SERVER_CODES)
 
-    # From the identity.
-
-    def end_all(self, code: Code) -> None:
-        """End all subscriptions, since the user is another."""
-        self._perform(self._session.end_all(code))
-
-    def reconsider(self) -> None:
-        """Have all subscriptions evaluated again."""
-        self._perform(self._session.reconsider())
-
     # From the hub.
 
     def hear(self, number: int, event: Event) -> None:
         """Take an event about the subscription or question `number`."""
         if type(event) is Published and self._pass_by(number, event):
             return
-        self._perform(self._session.hear(number, event))
+        super().hear(number, event)
 
     def fail(self) -> None:
         """Give the connection up: an event could not be taken, so its copy may be wrong. Nothing
@@ -199,28 +188,20 @@ class Client:
             self._perform(self._session.committed(state))
             self._write()
 
-    # The session's effects.
+    # From the session.
 
-    def _perform(self, effects: Iterable[Effect]) -> None:
-        for effect in effects:
-            match effect:
-                case Close(code=code, reason=reason):
-                    if self._closing is None:
-                        self.closed_with = effect
-                        self._closing = self.loop.create_task(self._close(code, reason))
-                case Prove():
-                    pass  # proving takes its time: whoever called `receive` waits for it
-                case _:
-                    self._request(effect)
-        self._write_soon()
+    def _end_with(self, close: Close) -> None:
+        """Close the connection, behind what waits."""
+        if self._closing is None:
+            self.closed_with = close
+            self._closing = self.loop.create_task(self._close(close.code, close.reason))
 
-    def _request(self, effect: HubEffect) -> None:
-        try:
-            hub.request(
-                SessionRequest(self, self._identity.caller, effect, line=self._session.line)
-            )
-        except Refusal as refusal:
-            self.hear(effect.number, Rejected(code=refusal.code, detail=str(refusal)))
+    def _wake(self) -> None:
+        """See that what waits is written in the loop's next step: in this one, the rest of a state
+        may come that belongs behind one mark."""
+        if self._writer is None and not self._write_is_due and self._session.has_work():
+            self._write_is_due = True
+            self.loop.call_soon(self._write_due)
 
     async def _serve(self) -> None:
         """Have this process serve. Only then is the client heard: a server without a lifespan
@@ -319,13 +300,6 @@ class Client:
         if self._writer is None and self._wire.is_open():
             self._session.open_line()
 
-    def _write_soon(self) -> None:
-        """See that what waits is written in the loop's next step: in this one, the rest of a state
-        may come that belongs behind one mark."""
-        if self._writer is None and not self._write_is_due and self._session.has_work():
-            self._write_is_due = True
-            self.loop.call_soon(self._write_due)
-
     def _write_due(self) -> None:
         self._write_is_due = False
         self._write()
@@ -380,13 +354,6 @@ class Client:
         except Exception:
             self.fail()  # the frame is lost, and nothing after it can be right
         return False
-
-    def _next_frame(self) -> Frame | None:
-        for item in self._session.next_frame():
-            if isinstance(item, Frame):
-                return item
-            self._perform([item])
-        return None
 
     async def _close(self, code: Closing, reason: str) -> None:
         """Write what waits, for a moment, and close."""

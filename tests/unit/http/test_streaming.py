@@ -196,3 +196,17 @@ def test_what_middleware_has_hung_on_a_user_of_the_session_holds_on(
     monkeypatch.setattr("bindserver.http.streaming.user_in", lambda _: User(pk=2))
     user, _ = credentials.again()
     assert user.pk == 2
+
+
+async def test_a_stream_that_cannot_go_on_tells_the_log_why_and_ends(
+    serving: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = await answered(requested(), event="tags")
+    [stream] = open_streams.all()
+    try:
+        raise ArithmeticError("an event that nobody can take")
+    except ArithmeticError:
+        stream.fail()
+    assert b"event:" not in b"".join([part async for part in response])
+    assert "an event that nobody can take" in caplog.text
+    assert not open_streams.all()
