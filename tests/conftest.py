@@ -46,6 +46,16 @@ def log_anew() -> None:
     logs.forget()
 
 
+@pytest.fixture(autouse=True)
+def forget_bindings() -> Iterator[None]:
+    """Leave the registry as it was: another test's hub would call `message` of its bindings."""
+    known = registry.all()
+    yield
+    for binding in registry.all():
+        if binding not in known:
+            registry.remove(binding)
+
+
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """A migrated database without (False) and with (True) a change log; made once for all
@@ -190,16 +200,6 @@ async def talk(server: Server, program: Program) -> AsyncIterator[Talk]:
     """A connection to the module's server, whose database is empty."""
     async with talking(server.ws) as talk:
         yield talk
-
-
-@pytest.fixture
-def forget_bindings() -> Iterator[None]:
-    """Leave the registry as it was."""
-    known = registry.all()
-    yield
-    for binding in registry.all():
-        if binding not in known:
-            registry.remove(binding)
 
 
 @pytest.fixture

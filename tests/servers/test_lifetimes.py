@@ -39,8 +39,6 @@ from tests.support.server import Server
 from tests.support.talk import talking
 from tests.support.turning import Follower, Turning, add
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 Context = Callable[[Any], dict[str, Any]]
 
 

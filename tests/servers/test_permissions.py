@@ -31,8 +31,6 @@ from tests.support.program import Program
 from tests.support.server import Server
 from tests.support.talk import Talk, talking
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 def binding_with(*classes: Any, user: Any = None, auth: Any = None) -> Binding[Product]:
     kind = type("Guarded", (Binding,), {"model": Product, "permission_classes": list(classes)})

@@ -14,7 +14,7 @@ from tests.sharing.pairs import compare, fill
 from tests.sharing.places import PLACES
 from tests.sharing.shapes import TOGETHER
 
-pytestmark = pytest.mark.usefixtures("database", "forget_bindings")
+pytestmark = pytest.mark.usefixtures("database")
 PAIRS = 1500
 
 

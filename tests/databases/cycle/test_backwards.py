@@ -19,8 +19,6 @@ from bindserver.queries import reading
 from tests.app.models import Category, Membership, Product, Shelf, Tag
 from tests.support.turning import Follower, Turning, add
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 IN_STOCK = Q(product__stock__gt=3)
 
 

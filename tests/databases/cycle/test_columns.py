@@ -18,8 +18,6 @@ from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Tag
 from tests.support.turning import Follower, Turning, add
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 class TotalRow(serializers.Serializer[Any]):
     category = serializers.IntegerField()

@@ -16,8 +16,6 @@ from tests.app.models import Product, Tag
 from tests.conftest import BARE
 from tests.support.turning import Turning, add
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 class Summary(models.Model):
     """What a database view gives."""

@@ -32,8 +32,6 @@ from tests.app.bindings import (
 from tests.app.models import Category, Product, Tag, Word
 from tests.support.turning import Follower, Turning, add, part
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 class TestTurns:
     def test_one_changed_row_is_one_query_for_all_views(self, turning: Turning) -> None:

@@ -22,8 +22,6 @@ from bindserver.queries.python_time import compared_with
 from tests.app.models import Booking
 from tests.support.turning import Turning
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 HOUR = timedelta(hours=1)
 
 

@@ -30,8 +30,6 @@ from tests.support.ear import Ear
 from tests.support.passing import Passing, database_now, passing_time
 from tests.support.turning import Follower, Turning
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 HOUR = datetime.timedelta(hours=1)
 
 

@@ -41,9 +41,7 @@ def test_a_view_does_not_gather_subjects_of_users_who_left(database: Path) -> No
 
 
 @override_settings(BINDSERVER={"MAX_VIEWS": 2})
-def test_views_that_nobody_looks_at_make_room_for_others(
-    database: Path, forget_bindings: None
-) -> None:
+def test_views_that_nobody_looks_at_make_room_for_others(database: Path) -> None:
     store, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
     resolver = Resolver(store)
     for name in ("one", "other", "third"):
@@ -55,7 +53,7 @@ def test_views_that_nobody_looks_at_make_room_for_others(
 
 @override_settings(BINDSERVER={"MAX_VIEWS": 2})
 def test_who_makes_room_for_the_view_that_they_are_led_to_is_known_and_then_forgotten(
-    database: Path, forget_bindings: None
+    database: Path,
 ) -> None:
     class Listed(Binding[Product]):
         model = Product
@@ -107,9 +105,7 @@ def test_leaving_a_binding_that_is_not_served_fails_nothing_but_itself(
     assert products.told() == ["sync"]
 
 
-def test_bindings_that_one_function_makes_have_each_a_view(
-    database: Path, forget_bindings: None
-) -> None:
+def test_bindings_that_one_function_makes_have_each_a_view(database: Path) -> None:
     store, position = ViewStore("default", b"secret"), Position(epoch="", mark="")
     resolver = Resolver(store)
     for binding in (made("one"), made("other")):

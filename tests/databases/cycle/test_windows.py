@@ -22,8 +22,6 @@ from bindserver.queries.windows import AHEAD, Cut
 from tests.app.models import Category, Product, Tag
 from tests.support.turning import Follower, Turning, add
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 class ByInstance(serializers.ModelSerializer[Product]):
     """Needs a row's instance."""

@@ -46,8 +46,6 @@ from tests.app.pairs import (
 from tests.support.program import Program
 from tests.support.sqlite import SQLiteProgram
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 @pytest.fixture(params=["log", "signals"])
 def shop(request: pytest.FixtureRequest) -> Iterator[Path]:

@@ -20,8 +20,6 @@ from tests.app.models import Product
 from tests.databases.queries.test_order import binding_of, ids, with_key
 from tests.support.turning import Turning, add
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 with isolate_apps("tests.app"):
 
     class Place(models.Model):

@@ -18,8 +18,6 @@ from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Restaurant
 from tests.support.turning import Follower, Turning, add
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 class Negated(models.IntegerField):  # type: ignore[type-arg]  # it takes none at run time
     """Turns its column's values round."""

@@ -52,8 +52,6 @@ from bindserver.queries.expressions import has_window, own_sql
 from tests.app.models import Category, Product, Tag
 from tests.support.turning import Turning, add
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 PRODUCTS: QuerySet[Product] = Product.objects.all()
 RANK = "rank() OVER (ORDER BY stock DESC)"
 

@@ -29,7 +29,7 @@ from bindserver.queries.rows import Form
 from tests.app.models import Category, Membership, Product
 from tests.support.registered import keep_out
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
+pytestmark = pytest.mark.django_db
 
 
 class Numbered(Binding[Product]):

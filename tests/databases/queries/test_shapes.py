@@ -27,9 +27,6 @@ from tests.app.models import Category, Membership, Note, Product, Restaurant, Ta
 from tests.support.turning import Turning, add, part
 from tests.unit.queries.test_rendering import Sample
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
-
 # What has a shape.
 
 

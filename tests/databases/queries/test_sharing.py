@@ -20,8 +20,6 @@ from bindserver.queries.query import Query
 from tests.app.models import Category, Product, Tag
 from tests.unit.queries.test_rendering import Sample
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 TYPED: dict[str, Any] = {
     "integer": 3,
     "big": 2**40,

@@ -25,8 +25,6 @@ from bindserver.testing import Live
 from tests.app.models import Category, Product, Tag, Word
 from tests.support.shop import Shop
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 class Tracker:
     """What packages hang on instances: its `repr` is an address, and it is another each time."""

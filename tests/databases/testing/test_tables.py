@@ -18,8 +18,6 @@ from bindserver.testing import Live, tables
 from bindserver.testing.tables import TableSource
 from tests.app.models import Category, Product, Tag, Token, Word
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 @pytest.fixture
 def opened(each_database: str) -> Iterator[str]:

@@ -22,9 +22,10 @@ from bindserver.checks.bindings import problems_of
 from bindserver.http.api import SnapshotView
 from tests.app.models import Product
 from tests.databases.http.test_viewsets import get
+from tests.support.registered import keep_out
 from tests.unit.queries.test_told_apart import Marked, live, people
 
-pytestmark = pytest.mark.usefixtures("forget_bindings", "live")
+pytestmark = pytest.mark.usefixtures("live")
 __all__ = ["live", "people"]
 thread = threading.local()
 task: ContextVar[int | None] = ContextVar("task", default=None)
@@ -199,3 +200,6 @@ class AskingBinding(Binding[Product]):
 
 def test_code_may_name_what_all_models_derive_from() -> None:
     assert not read_by(AskingBinding, Product)
+
+
+keep_out(globals())

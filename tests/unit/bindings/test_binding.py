@@ -19,8 +19,6 @@ from bindserver.queries import reading
 from bindserver.queries.query import Query
 from tests.app.models import Category, Product
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 def names(binding: Binding[Any]) -> list[str]:
     """Return the names of the products that a binding serves, in its order."""

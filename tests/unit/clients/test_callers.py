@@ -19,7 +19,6 @@ from bindserver.testing import Live
 from tests.app.models import Category, Product
 from tests.unit.queries.test_told_apart import ANN, binding_of, live, people
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
 __all__ = ["live", "people"]
 
 

@@ -15,8 +15,9 @@ from bindserver.cycle.attached import carry_over
 from bindserver.exceptions import BindingError
 from bindserver.testing import Live
 from tests.app.models import Category, Product
+from tests.support.registered import keep_out
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
+pytestmark = pytest.mark.django_db
 
 
 class Member(User):
@@ -213,3 +214,6 @@ def test_a_right_that_a_user_remembers_is_looked_up_again(live: Live) -> None:
     user.groups.clear()
     live.settle()
     assert seen.rows == []
+
+
+keep_out(globals())

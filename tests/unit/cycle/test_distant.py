@@ -60,7 +60,7 @@ def users(
 
 
 @pytest.fixture
-def turning(users: None, forget_bindings: None) -> Iterator[Turning]:
+def turning(users: None) -> Iterator[Turning]:
     Category.objects.create(pk=1, name="public")
     Category.objects.create(pk=2, name="secret")
     with Turning() as turning:
@@ -175,9 +175,7 @@ def test_who_asks_over_http_is_told_by_groups_that_are_not_older_than_that(
     turn_until(turning, lambda: names() == 2)
 
 
-def test_users_of_the_bindings_own_database_cost_no_looks(
-    database: Path, forget_bindings: None
-) -> None:
+def test_users_of_the_bindings_own_database_cost_no_looks(database: Path) -> None:
     with Turning() as turning:
         follow(turning, User.objects.create(username="bob"), IsAuthenticated)
         assert turning.store.due() == math.inf

@@ -25,6 +25,7 @@ from bindserver.exceptions import Failed, Unavailable
 from bindserver.hub.hub import hub
 from tests.app.models import Product, Tag
 from tests.support.logs import logged
+from tests.support.registered import keep_out
 from tests.support.turning import Follower, Turning, add
 
 
@@ -394,3 +395,6 @@ class TestWhoWaitsAndIsLedElsewhere:
         sqlite_turning.turn()
         assert first.told() == ["sync", "stale"]
         assert not first.ended
+
+
+keep_out(globals())

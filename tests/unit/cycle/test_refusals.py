@@ -34,6 +34,7 @@ from bindserver.exceptions import (
 from bindserver.hub.hub import hub
 from tests.app.models import Product, Tag, Token
 from tests.support.logs import logged
+from tests.support.registered import keep_out
 from tests.support.turning import Follower, Turning, add
 
 
@@ -369,3 +370,6 @@ def test_a_permission_class_s_are_the_same(problem: Exception, kind: type[Refusa
         ask(made(user=User(pk=1, username="ann")))
     assert str(caught.value)  # also where nothing was said
     registry.remove(made)
+
+
+keep_out(globals())

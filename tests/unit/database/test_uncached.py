@@ -26,7 +26,7 @@ from bindserver.queries.dependencies import Recorder
 from bindserver.queries.query import Query
 from tests.app.models import Product
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
+pytestmark = pytest.mark.django_db
 Install = Callable[..., ModuleType]
 
 

@@ -16,8 +16,7 @@ from bindserver import Binding, BoundModelViewSet
 from bindserver.hub.hub import hub
 from tests.app.models import Product
 from tests.databases.http.test_viewsets import get
-
-pytestmark = pytest.mark.usefixtures("forget_bindings")
+from tests.support.registered import keep_out
 
 
 @pytest.fixture(autouse=True)
@@ -152,3 +151,6 @@ def test_a_filter_is_given_the_binding_s_own_queryset(body: dict[str, Any]) -> N
     assert [row["id"] for row in get(viewset, user=user(1)).data] == [1, 2]
     assert [row["id"] for row in get(viewset, user=user(2)).data] == [2]
     assert get(viewset, user=user(2), pk=1).status_code == 404
+
+
+keep_out(globals())

@@ -17,6 +17,7 @@ from bindserver.engine.frames import Frame, changes_in
 from bindserver.hub import callbacks
 from bindserver.hub.callbacks import MessageCallbacks
 from tests.app.models import Product
+from tests.support.registered import keep_out
 
 FRAME = Frame.of('{"event": "x", "data": {"action": "create", "payload": {"id": 1}}}')
 
@@ -107,3 +108,6 @@ def test_the_loop_that_hears_events_goes_on_when_something_wants_to_end_it(
     published = Published(frames=(FRAME,), version=1)
     told.loop.call_soon_threadsafe(told.hear, first.ref.number, published)
     assert Hearing.heard.get(timeout=30) == "create"
+
+
+keep_out(globals())

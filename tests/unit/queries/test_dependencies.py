@@ -29,8 +29,6 @@ from bindserver.queries.query import Query
 from tests.app.bindings import CatalogueBinding, ProductBinding, RestaurantBinding, TaggedBinding
 from tests.app.models import Category, Membership, Place, Product, Restaurant, Tag
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 def paths(queryset: QuerySet[Any]) -> dict[str, list[str] | None]:
     """Return the paths of a binding with this queryset."""

@@ -21,8 +21,6 @@ from bindserver.queries.query import Query
 from tests.app.models import Category, Product
 from tests.servers.test_commands import run
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 def encoded(value: Any) -> str:
     return json.dumps(IdentityEncoder().encode(value))

@@ -17,7 +17,7 @@ from bindserver.queries.learning import LearningRecorder
 from bindserver.queries.query import Query
 from tests.app.models import Booking, Category, Product, Tag
 
-pytestmark = pytest.mark.usefixtures("database", "forget_bindings")
+pytestmark = pytest.mark.usefixtures("database")
 
 OF_PRODUCT = Hop("app_product", "category_id", "app_category", "id")
 OF_LINK = Hop("app_product_tags", "product_id", "app_product", "id")

@@ -48,9 +48,6 @@ class ProductRow(serializers.ModelSerializer[Product]):
         fields = ["id", "name"]
 
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
-
 def unlisted(binding: type[Binding[Any]]) -> type[Any]:
     """Keep a binding out of the registry, which other tests look at."""
     registry.remove(binding)

@@ -21,7 +21,6 @@ from bindserver.testing import Live
 from tests.app.models import Category, Product, Tag
 from tests.unit.queries.test_told_apart import ANN, BOSS, binding_of, live, people
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
 __all__ = ["live", "people"]
 
 

@@ -33,8 +33,6 @@ from tests.app.bindings import (
 )
 from tests.app.models import Category, Membership, Place, Product, Restaurant, Token, Word
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 def load(binding: Binding[Any], **kwargs: Any) -> list[Any]:
     """Return the keys of a binding's rows, in order."""

@@ -25,6 +25,7 @@ from bindserver.exceptions import BindingError
 from bindserver.hub.hub import hub
 from bindserver.testing import Live
 from tests.app.models import Category, Product
+from tests.support.registered import keep_out
 
 Ask = Callable[[Any], Any]
 
@@ -441,3 +442,6 @@ def test_who_catches_the_refusal_is_refused_all_the_same(way: str) -> None:
     Product.objects.create(name="pen")
     with pytest.raises(BindingError, match="say `request = None` in the binding"):
         Live().subscribe(binding_of(asking(ask)))
+
+
+keep_out(globals())

@@ -20,8 +20,6 @@ from bindserver.queries.identity import IdentityEncoder
 from bindserver.testing import Live
 from tests.app.models import Category, Product
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 class Rights(enum.IntFlag):
     READ = 1

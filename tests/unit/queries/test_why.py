@@ -17,7 +17,7 @@ from bindserver.queries.query import Query
 from bindserver.queries.why import APART, Condition, Reasons, reasons
 from tests.app.models import Category, Membership, Product, Restaurant, Shelf, Tag
 
-pytestmark = [pytest.mark.usefixtures("forget_bindings"), pytest.mark.django_db]
+pytestmark = pytest.mark.django_db
 
 
 def why(queryset: QuerySet[Any], pk: Any, **declared: Any) -> Reasons:

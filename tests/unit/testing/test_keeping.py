@@ -10,8 +10,9 @@ from bindserver import Binding
 from bindserver.testing import Live
 from tests.app import bindings as app
 from tests.app.models import Product, Tag
+from tests.support.registered import keep_out
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
@@ -64,3 +65,6 @@ class TestKeeping:
         live.keep(telling)
         ((action, rows),) = telling.told
         assert (action, len(rows)) == ("sync", 1500)
+
+
+keep_out(globals())

@@ -20,7 +20,7 @@ from tests.app import bindings as app
 from tests.app.models import Category, Membership, Product, Tag, Word
 from tests.support.logs import logged
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("forget_bindings")]
+pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture

@@ -15,8 +15,6 @@ from tests.app import bindings as app
 from tests.app.models import Category, Membership, Product, Tag
 from tests.unit.websocket.test_views import PlainBinding, make_view, problems
 
-pytestmark = pytest.mark.usefixtures("forget_bindings")
-
 
 def test_a_binding_that_publishes_itself_is_not_published_twice() -> None:
     class SelfBinding(WebsocketBinding[Product]):

@@ -24,6 +24,7 @@ from bindserver.exceptions import BindingError
 from bindserver.hub.hub import hub
 from bindserver.testing import Live, Refused
 from tests.app.models import Product
+from tests.support.registered import keep_out
 
 LAYER = {"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}}
 
@@ -335,3 +336,6 @@ async def test_in_a_url_router_it_serves_websockets() -> None:
     await client.send_json_to({"event": "$ping", "data": 1})
     assert await client.receive_json_from(timeout=60) == {"event": "$pong", "data": 1}
     await client.disconnect(timeout=60)
+
+
+keep_out(globals())
