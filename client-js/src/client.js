@@ -276,8 +276,8 @@ export class Client {
    */
   #problem({ code, reason, willReconnect }, attempts) {
     if (willReconnect) {
-      const what = attempts ? "cannot connect to" : "lost connection to";
-      const detail = `${what} ${this.#url.replace(/(\/\/)[^/?]*@|\?.*/g, "$1")}: ${reason || `closed with ${code}`}`;
+      const what = attempts ? "cannot connect" : "lost connection";
+      const detail = `${what} to ${this.#url.replace(/(\/\/)[^/?]*@|\?.*/g, "$1")}: ${reason || `closed with ${code}`}`;
       return { code: "unreachable", detail, attempts };
     }
     if (code < UNAUTHENTICATED) {

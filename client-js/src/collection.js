@@ -52,19 +52,6 @@ export class Collection {
   });
 
   /**
-   * Call `fn` once for each step: when rows, status or error have changed. Bound, so that it may be
-   * handed over as it is.
-   *
-   * @param {() => void} fn
-   * @returns {() => void} ends the calls.
-   */
-  subscribe = (fn) => {
-    const call = () => fn();
-    this.#emitter._add(STEP, call);
-    return () => this.#emitter._remove(STEP, call);
-  };
-
-  /**
    * @param {Subscription} subscription
    * @param {(subscription: Subscription) => void} release hears that it is held no more by this.
    */
@@ -76,6 +63,19 @@ export class Collection {
     subscription._store._add(this);
     this.#settle();
     bindMembers(this);
+  }
+
+  /**
+   * Call `fn` once for each step: when rows, status or error have changed. It may be handed over as
+   * it is, as every method here.
+   *
+   * @param {() => void} fn
+   * @returns {() => void} ends the calls.
+   */
+  subscribe(fn) {
+    const call = () => fn();
+    this.#emitter._add(STEP, call);
+    return () => this.#emitter._remove(STEP, call);
   }
 
   get #shown() {
@@ -121,7 +121,7 @@ export class Collection {
 
   /** Want the rows no more. The last ones stay; nobody is told of another step. */
   close() {
-    if (this.#last === null) {
+    if (!this.#last) {
       this.#last = { ...this.#shown, status: "closed" };
       this.#emitter._remove(STEP);
       this.#reject(failure({ code: "closed", detail: "closed by the client" }, true));

@@ -82,7 +82,7 @@ export class Connection {
     if (this._status === "closed") {
       this.#attempts = 0;
     }
-    if (this.#socket === null) {
+    if (!this.#socket) {
       this.#dial();
     }
   }

@@ -39,12 +39,12 @@ export class Emitter {
    * @param {unknown} [data]
    */
   _tell(event, data) {
-    const isFirst = this.#due.length === 0;
+    const ahead = this.#due.length;
     for (const [fn, mark] of this.#byEvent.get(event) ?? []) {
       this.#due.push(() => this.#byEvent.get(event)?.get(fn) === mark && fn(data));
     }
-    if (!isFirst) {
-      return;
+    if (ahead) {
+      return; // whoever calls those calls these too
     }
     try {
       for (const call of this.#due) {

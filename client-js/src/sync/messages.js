@@ -103,7 +103,7 @@ function sorted(value) {
  * @returns {value is Record<string, any>}
  */
 export function isObject(value) {
-  return typeof value === "object" && value !== null && !(Symbol.iterator in value);
+  return !!value && typeof value === "object" && !(Symbol.iterator in value);
 }
 
 /**

@@ -51,27 +51,24 @@ export class Rows {
     const key = this.#key(row);
     const old = this.#places.get(key);
     const anchor = after === null ? this.#edge : this.#places.get(/** @type {Key} */ (after));
+    const place = old ?? /** @type {Place} */ ({});
+    place._row = kept(old, row);
     if (!old) {
-      const place = /** @type {Place} */ ({ _row: row });
       this.#places.set(key, place);
-      insert(place, anchor ?? this.#edge._before);
+    } else if (anchor && anchor !== old) {
+      unlink(old);
+    } else {
       return;
     }
-    old._row = kept(old, row);
-    if (anchor && anchor !== old) {
-      unlink(old);
-      insert(old, anchor);
-    }
+    insert(place, anchor ?? this.#edge._before);
   }
 
   /** @param {Row} row what has its key. */
   _remove(row) {
     const key = this.#key(row);
     const place = this.#places.get(key);
-    if (place) {
-      this.#places.delete(key);
-      unlink(place);
-    }
+    this.#places.delete(key);
+    place && unlink(place);
   }
 
   /** Return the rows in order. */

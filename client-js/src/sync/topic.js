@@ -13,7 +13,7 @@ export class Topic {
   _event;
   /** Our own copy; none where there is nothing in it. @type {Params | undefined} */
   _params;
-  /** The texts of the params by which it was asked for. @type {Set<string>} */
+  /** The texts that its params are known by: its own, and the server's. @type {Set<string>} */
   #texts;
   /** The canonical params' text, once the server has told. @type {string | null} */
   #canonical = null;
@@ -36,7 +36,7 @@ export class Topic {
    * @param {string} text the params' text.
    */
   _matches(event, text) {
-    return this._event === event && (this.#canonical === text || this.#texts.has(text));
+    return this._event === event && this.#texts.has(text);
   }
 
   /**
@@ -55,7 +55,7 @@ export class Topic {
    * @param {Topic} other
    * @param {string} [text] its canonical params' text.
    */
-  _isLike(other, text = other.#canonical ?? "") {
+  _isLike(other, text = "") {
     return [...other.#texts, text].some((one) => this._matches(other._event, one));
   }
 
@@ -66,6 +66,7 @@ export class Topic {
    */
   _settle(text) {
     this.#canonical = text;
+    this.#texts.add(text);
   }
 
   /**
