@@ -297,14 +297,17 @@ def test_the_layers_in_the_architecture_are_those_that_the_linter_holds() -> Non
     assert [fence[2].split("\n")[:-1] for fence in fences] == contracts
 
 
-def test_every_function_on_a_change_s_way_exists() -> None:
-    way = section("docs/architecture.md", "## A change on its way")
-    way += section("docs/architecture.md", "## When the database is lost")
-    way += section("docs/architecture.md", "## How it is served")
-    names = re.findall(r"`([a-z_]+(?:\.\w+)+)`", way)
+@pytest.mark.parametrize("page", ["docs/architecture.md", "docs/internals.md"])
+def test_every_function_that_the_architecture_names_exists(page: str) -> None:
+    names = set(re.findall(r"`([a-z_]+(?:\.\w+)+)`", text_of(page))) - {"pyproject.toml"}
     assert len(names) > 20
     for name in names:
         assert resolve(f"bindserver.{name}") is not None
+
+
+def test_a_change_s_way_is_told_in_ten_steps() -> None:
+    way = section("docs/architecture.md", "## A change on its way")
+    assert re.findall(r"^(\d+)\. ", way, re.MULTILINE) == [str(step) for step in range(1, 11)]
 
 
 def resolve(name: str) -> Any:
