@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -44,6 +45,24 @@ async def user_of(session: Any, call: Call = in_usual_thread) -> Any:
     from django.contrib.auth.models import AnonymousUser
 
     return found or AnonymousUser()
+
+
+def by_password(user: Any) -> Callable[[], Any] | None:
+    """Return what reads a user whom `authenticate` has found, if Django's own backend did, so that
+    the row has the password that was shown; it returns None where there is nobody any more.
+
+    Another backend may know passwords that no row has, as a directory's does.
+    """
+    # Its module has models, and not every project has users.
+    from django.contrib.auth.backends import ModelBackend
+
+    path = getattr(user, "backend", None)
+    if path is None:
+        return None
+    backend = load_backend(path)
+    if getattr(type(backend), "authenticate", None) is not ModelBackend.authenticate:
+        return None
+    return partial(backend.get_user, user.pk)
 
 
 def user_in(session: Any) -> Any:

@@ -5,7 +5,7 @@ Who asks is known by DRF, and looked at again by the same means."""
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
@@ -13,13 +13,13 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.utils.functional import SimpleLazyObject
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import BasicAuthentication, SessionAuthentication
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from bindserver.clients.identity import Credentials
-from bindserver.clients.session_users import user_in
+from bindserver.clients.session_users import by_password, user_in
 from bindserver.clients.tokens import proof_of
 from bindserver.conf import conf
 from bindserver.engine.parsing import Malformed, parse
@@ -156,15 +156,44 @@ def _user_now(session: Any, before: Any) -> Any:
     return before if found == before else found
 
 
+def _compares_passwords(by: Any) -> bool:
+    """Return whether an authenticator does nothing but what DRF's own for passwords does."""
+    own = BasicAuthentication
+    return isinstance(by, own) and (
+        (type(by).authenticate, type(by).authenticate_credentials)
+        == (own.authenticate, own.authenticate_credentials)
+    )
+
+
+def _with_same_password(read: Callable[[], Any], said: str, authenticate: Callable[[], Any]) -> Any:
+    """Return the user as an authenticator would, if the row still has the password that was shown.
+
+    A password is hashed on purpose so that it takes long. Each stream would hash it every few
+    seconds, and a few dozen streams would be all that a core does.
+
+    Args:
+        read: returns the user as the database has it now, None for nobody.
+        said: what the row said of the password.
+        authenticate: shows the password again.
+    """
+    found = read()
+    if found is None or not found.is_active or found.get_session_auth_hash() != said:
+        return authenticate()  # a new password, or a new hash of the same
+    return found, None
+
+
 def _credentials_of(request: Request) -> tuple[Credentials, float | None]:
     """Return who asks, what is asked to look at that again, and for how many seconds it holds."""
-    user, auth, by = request.user, request.auth, request.successful_authenticator
+    user: Any = request.user
+    auth, by = request.auth, request.successful_authenticator
     if by is None or isinstance(by, SessionAuthentication):
         has_session = hasattr(request._request, "session")
         return Credentials(user=user, auth=auth, by_session=has_session), None
     plain: Any = request._request
     by_middleware = hasattr(plain, "session") and getattr(plain, "_cached_user", None) == user
     again = partial(_authenticated, by, plain, by_middleware)
+    if _compares_passwords(by) and (found := by_password(user)) is not None:
+        again = partial(_with_same_password, found, user.get_session_auth_hash(), again)
     proof = proof_of((user, auth))
     assert proof is not None
     return Credentials(user=user, auth=auth, again=again), proof.expires

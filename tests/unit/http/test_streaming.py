@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth.backends import ModelBackend
+from django.contrib.auth.models import User
 from django.contrib.sessions.backends.signed_cookies import SessionStore
-from django.test import AsyncRequestFactory
-from rest_framework.authentication import BaseAuthentication
+from django.test import AsyncRequestFactory, RequestFactory
+from rest_framework.authentication import BaseAuthentication, BasicAuthentication
+from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 
@@ -134,8 +139,6 @@ class ByMiddleware(BaseAuthentication):
 
 
 def test_whom_an_authenticator_takes_from_the_session_is_looked_up_again() -> None:
-    from django.contrib.auth.models import User
-
     plain: Any = requested()
     plain.session = SessionStore()
     plain.user = plain._cached_user = User(pk=1)
@@ -144,6 +147,81 @@ def test_whom_an_authenticator_takes_from_the_session_is_looked_up_again() -> No
     credentials, _ = _credentials_of(request)
     assert credentials.again is not None
     assert credentials.again() is None
+
+
+PASSWORD = b64encode(b"ann:first").decode()
+
+
+class TestAPassword:
+    """It is hashed when a stream opens, and not each time that it is looked at again."""
+
+    @pytest.fixture
+    def ann(self, database: Path) -> Any:
+        return User.objects.create_user("ann", password="first")
+
+    def shown(self, by: BaseAuthentication) -> Any:
+        plain = RequestFactory().get("/", HTTP_AUTHORIZATION="Basic " + PASSWORD)
+        request = Request(plain, authenticators=[by])
+        assert request.user.is_authenticated
+        credentials, _ = _credentials_of(request)
+        assert credentials.again is not None
+        return credentials.again
+
+    @pytest.fixture
+    def checks(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        usual, made = User.check_password, []
+
+        def check_password(user: Any, given: str) -> bool:
+            made.append(given)
+            return bool(usual(user, given))
+
+        monkeypatch.setattr(User, "check_password", check_password)
+        return made
+
+    def test_is_checked_once(self, ann: Any, checks: list[str]) -> None:
+        again = self.shown(BasicAuthentication())
+        assert [again() for _ in range(3)] == [(ann, None)] * 3
+        assert checks == ["first"]
+
+    def test_is_checked_again_where_the_row_has_another(self, ann: Any, checks: list[str]) -> None:
+        again = self.shown(BasicAuthentication())
+        ann.set_password("second")
+        ann.save()
+        with pytest.raises(AuthenticationFailed):
+            again()
+        ann.set_password("first")  # by another salt
+        ann.save()
+        assert again() == (ann, None)
+
+    def test_is_of_no_use_to_who_is_active_no_more(self, ann: Any) -> None:
+        again = self.shown(BasicAuthentication())
+        User.objects.update(is_active=False)
+        with pytest.raises(AuthenticationFailed):
+            again()
+
+    def test_is_checked_each_time_by_an_authenticator_of_the_project_s(
+        self, ann: Any, checks: list[str]
+    ) -> None:
+        class Also(BasicAuthentication):
+            def authenticate_credentials(self, *args: Any) -> Any:
+                return super().authenticate_credentials(*args)
+
+        assert self.shown(Also())() == (ann, None)
+        assert checks == ["first"] * 2
+
+    def test_is_checked_each_time_where_no_row_may_have_it(
+        self, ann: Any, checks: list[str], settings: Any
+    ) -> None:
+        settings.AUTHENTICATION_BACKENDS = [f"{__name__}.Directory"]
+        assert self.shown(BasicAuthentication())() == (ann, None)
+        assert checks == ["first"] * 2
+
+
+class Directory(ModelBackend):
+    """Knows passwords of its own."""
+
+    def authenticate(self, *args: Any, **kwargs: Any) -> Any:
+        return super().authenticate(*args, **kwargs)
 
 
 async def test_a_session_in_another_schema_is_refused_and_one_that_is_not_is_served(
