@@ -20,7 +20,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.sync.client import connect as connect_in_turn
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.support.server import Server
 
 EVENTS = {"by_stock": "plain fields", "catalogue": "a DRF serializer with a join"}

@@ -27,7 +27,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 
 from benchmarks.homes import HOMES, Place, cpu_of
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 
 ROWS = 20_000
 AT_ONCE = 200

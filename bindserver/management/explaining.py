@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db.models import Model
 
@@ -21,6 +18,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import snapshot_apart
 from bindserver.exceptions import DatabaseUnusable, Denied, InvalidParams
 from bindserver.inspector.rows import RowReport, remark, report, verdict, written
+from bindserver.management.arguments import add_binding_arguments, given_params, user_named
 from bindserver.management.listing import demand_event
 from bindserver.queries.compiler import located
 from bindserver.queries.explaining import PATIENCE, Explanation, ReadCost, explain, models_by_table
@@ -33,15 +31,9 @@ EXPLAINS = "say how a binding is read, shared and followed for somebody, and wha
 
 def add_explain_arguments(parser: ArgumentParser) -> None:
     """Take the arguments of `explain`."""
-    parser.add_argument("event", help="the binding's event")
-    parser.add_argument(
-        "--user", default=None, help="for whom: a user's name or key (default: nobody)"
-    )
+    add_binding_arguments(parser)
     parser.add_argument(
         "--row", default=None, metavar="KEY", help="say why the row of this key is in or out"
-    )
-    parser.add_argument(
-        "--params", default="{}", metavar="JSON", help="for example '{\"category\": 3}'"
     )
 
 
@@ -62,11 +54,11 @@ def explained_lines(
     """
     demand_event(event)
     binding = registry.find(event)
-    alias, given = alias_of(binding), _given(params)
+    alias, given = alias_of(binding), given_params(params)
     try:
         demand(alias)
         with explained(alias):
-            whose = None if user is None else _user(user)
+            whose = None if user is None else user_named(user)
             with snapshot_apart(alias, Pacer(conf.QUERY_SECONDS * PATIENCE)):
                 instance = binding(user=whose, params=given)
                 lines, model = apart(lambda: _answered(instance, row))
@@ -112,29 +104,6 @@ def _found(condition: Condition) -> str:
     if said := remark(condition):
         remarks.append(said)
     return f" ({'; '.join(remarks)})" if remarks else ""
-
-
-def _given(params: str) -> dict[str, Any]:
-    try:
-        given = json.loads(params)
-    except ValueError as problem:
-        raise CommandError(f"--params is no JSON: {problem}.") from problem
-    if not isinstance(given, dict):
-        raise CommandError("--params is a JSON object, such as '{\"category\": 3}'.")
-    return given
-
-
-def _user(named: str) -> Model:
-    users = get_user_model()._base_manager
-    found = users.filter(**{get_user_model().USERNAME_FIELD: named}).first()
-    if found is None:
-        try:
-            found = users.filter(pk=named).first()
-        except (ValueError, ValidationError):  # it is no key of this model's
-            found = None
-    if found is None:
-        raise CommandError(f"There is no user with the name or the key {named!r}.")
-    return found
 
 
 def _lines(found: Explanation) -> Iterator[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 
 from bindserver.bindings.registry import BindingClass
+from bindserver.client.replica import Replica
 from bindserver.conf import conf
 from bindserver.cycle.inbox import Caller, Request, SessionRequest
 from bindserver.engine.changes import Key
@@ -17,7 +18,6 @@ from bindserver.engine.effects import Close, Effect, Prove
 from bindserver.engine.events import Event
 from bindserver.engine.frames import Frame
 from bindserver.engine.session import Session
-from bindserver.testing.replica import Replica
 
 Data = dict[str, Any]
 

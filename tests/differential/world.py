@@ -24,13 +24,13 @@ from bindserver.bindings.columns import has_dicts
 from bindserver.capture.log import log_of
 from bindserver.capture.tables import tracked
 from bindserver.checks.bindings import CHECKS
+from bindserver.client.replica import Replica
 from bindserver.cycle import places
 from bindserver.cycle.inbox import Caller, SessionRequest
 from bindserver.cycle.waiting import EVERYTHING
 from bindserver.engine.effects import Ask
 from bindserver.engine.events import Accepted, Answered, Ended, Event, Published, Rejected, Staled
 from bindserver.queries import windows
-from bindserver.testing.replica import Replica
 from bindserver.user_code import neutral
 from tests.differential.declaring import PRELUDE, Declared
 from tests.differential.lists import loose_in, settled

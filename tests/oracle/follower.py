@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets import ConnectionClosed
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.oracle.moving import MARGIN_SECONDS
 from tests.oracle.service import Node
 from tests.oracle.shapes import Rows

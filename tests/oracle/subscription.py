@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.oracle.truth import Name
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from websockets.exceptions import WebSocketException
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.oracle.shapes import UNORDERED, Rows
 from tests.oracle.tally import Tally
 from tests.oracle.truth import Name, canonical

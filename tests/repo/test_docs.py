@@ -190,6 +190,7 @@ def test_every_subcommand_and_option_of_bindings_is_documented_and_no_other() ->
         for heading in (
             "`bindings list`",
             "`bindings explain EVENT`",
+            "`bindings tail EVENT`",
             "`bindings doctor`",
             "`bindings sync`, `bump` and `clear`",
             "`bindings capture`",
@@ -199,7 +200,7 @@ def test_every_subcommand_and_option_of_bindings_is_documented_and_no_other() ->
     named = [name.removeprefix("bindings ") for name in told if name.startswith("bindings ")]
     actions = {name.removeprefix("capture ") for name in named}
     options = {name for name in told if name.startswith("--")}
-    assert {"list", "explain", "doctor", "capture"} | actions | options == options_of(
+    assert {"list", "explain", "tail", "doctor", "capture"} | actions | options == options_of(
         BindingsCommand()
     )
 

@@ -14,7 +14,7 @@ from django.db import connections
 from pytest_django import DjangoDbBlocker
 
 from bindserver.capture.log import log_of
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.faults.servers import FAULTS_ON_MARIADB
 from tests.servers.test_resuming import told
 from tests.support.default import as_default

@@ -12,7 +12,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.support.process import get
 from tests.support.server import Server
 

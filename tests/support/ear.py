@@ -7,8 +7,8 @@ import json
 import time
 from collections.abc import Callable
 
+from bindserver.client.replica import Replica
 from bindserver.engine.events import Accepted, Answered, Arrived, Event, Published, Staled
-from bindserver.testing.replica import Replica
 
 
 class Ear:

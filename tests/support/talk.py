@@ -11,7 +11,7 @@ from typing import Any
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 
 PATIENCE_SECONDS = 60.0
 """How long a test waits for what is on its way, on a machine that is busy with other things."""

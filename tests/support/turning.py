@@ -16,6 +16,7 @@ from django.db import connections
 from bindserver.bindings.binding import Binding
 from bindserver.capture.mysql.log import MySQLLog
 from bindserver.capture.sources import LogSource, source_of
+from bindserver.client.replica import Replica
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.delivery import Outbound
 from bindserver.cycle.failure_log import FailureLog
@@ -34,7 +35,6 @@ from bindserver.database.snapshot import connect, open_connection, snapshot
 from bindserver.engine.effects import Ask
 from bindserver.engine.events import Answered, Ended, Event, Published, Rejected, Staled
 from bindserver.queries.dependencies import known_tables
-from bindserver.testing.replica import Replica
 from tests.app.bindings import PartBinding
 from tests.app.models import Product
 

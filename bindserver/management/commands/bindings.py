@@ -19,6 +19,7 @@ from bindserver.management.doctor import (
 )
 from bindserver.management.explaining import EXPLAINS, add_explain_arguments, explained_lines
 from bindserver.management.listing import LISTS, listed_lines
+from bindserver.management.tailing import TAILS, add_tail_arguments, tail
 from bindserver.management.view_commands import COMMANDS, add_command_arguments, give_command
 
 
@@ -32,10 +33,11 @@ class Command(BaseCommand):
         rooms = parser.add_subparsers(
             dest="room",
             required=True,
-            metavar="list | explain | doctor | sync | bump | clear | capture",
+            metavar="list | explain | tail | doctor | sync | bump | clear | capture",
         )
         rooms.add_parser("list", help=LISTS)
         add_explain_arguments(rooms.add_parser("explain", help=EXPLAINS, description=EXPLAINS))
+        add_tail_arguments(rooms.add_parser("tail", help=TAILS, description=TAILS))
         add_doctor_arguments(rooms.add_parser("doctor", help=DOCTORS, description=DOCTORS))
         for command, what in COMMANDS.items():
             add_command_arguments(rooms.add_parser(command.value, help=what))
@@ -67,6 +69,8 @@ class Command(BaseCommand):
         elif room == "explain":
             asked = (options[name] for name in ("event", "user", "params", "row"))
             self._write(explained_lines(*asked))
+        elif room == "tail":
+            tail(options, self.stdout, self.stderr)
         elif room == "capture":
             ChangeLogCommand(self, options).run()
         else:

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on
 from tests.servers.transports.test_identity import add_token, jwt
 from tests.servers.transports.test_rest import ask

@@ -7,7 +7,7 @@ from functools import partial
 
 import pytest
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.conftest import MakeServer, program_on
 from tests.servers.transports.test_websocket import (
     TestErrors,

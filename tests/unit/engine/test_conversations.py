@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
+from bindserver.client.replica import Replica
 from bindserver.engine.effects import Ask, CatchUp, Effect
 from bindserver.engine.events import Accepted, Answered, Event, Published, Unsubscribed
 from bindserver.engine.frames import Frame
 from bindserver.engine.limits import Limits
 from bindserver.engine.session import Session
-from bindserver.testing.replica import Replica
 from tests.unit.engine.tools import ENCODER, advance, rows_of, view_of
 
 Table = dict[int, tuple[int, str]]

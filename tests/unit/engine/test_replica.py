@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bindserver.testing.replica import Replica
+from bindserver.client.replica import Replica
 from tests.unit.engine.tools import replica_of, vectors
 
 

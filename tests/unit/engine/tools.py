@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bindserver.client.replica import Replica
 from bindserver.engine.changes import Key
 from bindserver.engine.frames import Frame, FrameEncoder
 from bindserver.engine.ring import Delta
 from bindserver.engine.view import Fresh, View
-from bindserver.testing.replica import Replica
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 ENCODER = FrameEncoder(event="products", params=None, key="id")

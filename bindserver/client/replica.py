@@ -12,6 +12,9 @@ from bindserver.engine.changes import Key
 
 Row = dict[str, Any]
 
+Changes = list[tuple[str, Any]]
+"""What a frame has changed: actions, and their payloads."""
+
 
 class Replica:
     """The rows of one subscription, kept up by its frames.
@@ -23,6 +26,7 @@ class Replica:
         key: the name of the row field that holds the key.
 
     Attributes:
+        key: the name of the row field that holds the key.
         cursor: the newest cursor that came, None before the first.
         stale: whether the rows may be old until the next frame.
     """
@@ -30,7 +34,7 @@ class Replica:
     def __init__(self, key: str) -> None:
         self.cursor: str | None = None
         self.stale = False
-        self._key = key
+        self.key = key
         self._rows = _Chain()
         self._pages = _Pages()
 
@@ -49,41 +53,65 @@ class Replica:
         """The rows' keys in order."""
         return list(self._rows)
 
-    def apply(self, data: Mapping[str, Any]) -> None:
-        """Take the `data` of one shared frame; an action that is unknown changes nothing."""
-        action = data.get("action")
+    def get(self, key: Key) -> Row | None:
+        """Return the row with a key, None if there is none."""
+        return self._rows.find(key)
+
+    def age(self) -> None:
+        """Have the rows be old until the next frame. The pages of an answer that is not whole are
+        none: the rest will not come."""
+        self.stale = True
+        self._pages.clear()
+
+    def apply(self, data: Mapping[str, Any]) -> Changes:
+        """Take the `data` of one shared frame, and return what it has changed. An action that is
+        unknown changes nothing, and so do pages before the last one.
+
+        Raises:
+            Exception: it is not what the contract says.
+        """
+        action, changes = data.get("action"), []
         if action == "stale":
             self.stale = True
-            return
+            return []
         if action in ("sync", "batch"):
             payload = self._pages.take(data)
             if payload is None:
-                return
+                return []
             if action == "sync":
                 self._rows = _Chain()
+                changes = [("sync", payload)]
                 payload = [{"action": "update", "payload": row} for row in payload]
-            self._change(payload)
+                self._change(payload)
+            else:
+                changes = self._change(payload)
         elif action in ("create", "update", "delete"):
             self._pages.clear()
-            self._change([data])
+            changes = self._change([data])
         elif action == "ok":
             self._pages.clear()
         else:
-            return
+            return []
         self.stale = False
         if isinstance(cursor := data.get("cursor"), str):
             self.cursor = cursor
+        return changes
 
-    def _change(self, changes: Iterable[Mapping[str, Any]]) -> None:
+    def _change(self, changes: Iterable[Mapping[str, Any]]) -> Changes:
+        made: Changes = []
         for change in changes:
             match change.get("action"):
                 case "create" | "update":
                     row = change["payload"]
-                    self._rows.put(row[self._key], row)
+                    self._rows.put(row[self.key], row)
                     if "after" in change:
-                        self._rows.move(row[self._key], change["after"])
+                        self._rows.move(row[self.key], change["after"])
                 case "delete":
-                    self._rows.remove(change["payload"][self._key])
+                    self._rows.remove(change["payload"][self.key])
+                case _:
+                    continue
+            made.append((change["action"], change["payload"]))
+        return made
 
 
 class _Chain:
@@ -105,6 +133,9 @@ class _Chain:
 
     def row(self, key: Key) -> Row:
         return self._row_of[key]
+
+    def find(self, key: Key) -> Row | None:
+        return self._row_of.get(key)
 
     def put(self, key: Key, row: Row) -> None:
         """Put a row in its old place, a new one at the end."""
