@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bindserver.bindings.binding import Binding
     from bindserver.capture.querysets import LiveManager, LiveQuerySet, LiveQuerySetMixin
     from bindserver.capture.signals import written
+    from bindserver.http.given_streams import aevent_stream, event_stream
     from bindserver.http.viewsets import BoundModelViewSet
     from bindserver.websocket.views import BoundWebsocketView, WebsocketBinding
 
@@ -24,6 +25,8 @@ __all__ = [
     "Proof",
     "WebsocketBinding",
     "__version__",
+    "aevent_stream",
+    "event_stream",
     "written",
 ]
 __version__ = "0.1.0"
@@ -35,6 +38,8 @@ HOMES = {
     "LiveQuerySetMixin": "bindserver.capture.querysets",
     "Proof": "bindserver.authentication",
     "written": "bindserver.capture.signals",
+    "aevent_stream": "bindserver.http.given_streams",
+    "event_stream": "bindserver.http.given_streams",
     "BoundModelViewSet": "bindserver.http.viewsets",
     "BoundWebsocketView": "bindserver.websocket.views",
     "WebsocketBinding": "bindserver.websocket.views",

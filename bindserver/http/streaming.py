@@ -13,11 +13,16 @@ from typing import Any
 
 from django.http import StreamingHttpResponse
 from django.utils.functional import SimpleLazyObject
-from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.authentication import (
+    BaseAuthentication,
+    BasicAuthentication,
+    SessionAuthentication,
+)
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
+from bindserver.authentication import Proof
 from bindserver.clients.identity import Credentials
 from bindserver.clients.session_users import by_password, user_in
 from bindserver.clients.tokens import proof_of
@@ -41,6 +46,21 @@ class EventStreamRenderer(BaseRenderer):
     media_type = EVENT_STREAM
     format = "event-stream"
     charset = None
+
+
+class ByView(BaseAuthentication):
+    """Takes a request to be from whom a view says.
+
+    Args:
+        proof: the view's word.
+    """
+
+    def __init__(self, proof: Proof) -> None:
+        self.proof = proof
+
+    def authenticate(self, request: Request) -> tuple[Any, Any]:
+        """Return who asks, and how that was proved."""
+        return self.proof.user, self.proof.auth
 
 
 def wanted(request: Request) -> list[Subscribe]:
@@ -189,6 +209,8 @@ def _credentials_of(request: Request) -> tuple[Credentials, float | None]:
     if by is None or isinstance(by, SessionAuthentication):
         has_session = hasattr(request._request, "session")
         return Credentials(user=user, auth=auth, by_session=has_session), None
+    if isinstance(by, ByView):  # there is nobody to ask again
+        return Credentials(user=user, auth=auth), by.proof.expires
     plain: Any = request._request
     by_middleware = hasattr(plain, "session") and getattr(plain, "_cached_user", None) == user
     again = partial(_authenticated, by, plain, by_middleware)
