@@ -93,7 +93,9 @@ class Stream:
         await self._parts.aclose()
 
 
-async def events(address: str, count: int = 1, **headers: Any) -> list[dict[str, str]]:
+async def events(
+    address: str, count: int = 1, headers: dict[str, str] | None = None
+) -> list[dict[str, str]]:
     response = await AsyncClient().get(address, headers=headers)
     stream = Stream(response)
     found = [await stream.event() for _ in range(count)]
@@ -116,7 +118,7 @@ async def test_it_goes_on_from_the_last_event() -> None:
     await Product.objects.acreate(name="pen")
     (first,) = await events("/plain/")
     await Product.objects.acreate(name="ink")
-    (then,) = await events("/plain/", **{"last-event-id": first["id"]})
+    (then,) = await events("/plain/", headers={"last-event-id": first["id"]})
     assert then["event"] in ("create", "batch", "sync")
     assert "ink" in then["data"]
 
@@ -131,7 +133,7 @@ async def test_a_view_that_is_a_coroutine_function_gives_params() -> None:
 async def test_a_ninja_operation_says_who_asks() -> None:
     await User.objects.acreate_user("ann")
     assert (await AsyncClient().get("/api/members")).status_code == 401
-    (first,) = await events("/api/members", authorization="Bearer ann")
+    (first,) = await events("/api/members", headers={"authorization": "Bearer ann"})
     assert first["event"] == "sync"
 
 
