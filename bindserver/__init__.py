@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from bindserver.bindings.binding import Binding
     from bindserver.capture.querysets import LiveManager, LiveQuerySet, LiveQuerySetMixin
     from bindserver.capture.signals import written
+    from bindserver.cycle.commit_tokens import commit_token
     from bindserver.http.given_streams import aevent_stream, event_stream
     from bindserver.http.viewsets import BoundModelViewSet
     from bindserver.websocket.views import BoundWebsocketView, WebsocketBinding
@@ -26,6 +27,7 @@ __all__ = [
     "WebsocketBinding",
     "__version__",
     "aevent_stream",
+    "commit_token",
     "event_stream",
     "written",
 ]
@@ -38,6 +40,7 @@ HOMES = {
     "LiveQuerySetMixin": "bindserver.capture.querysets",
     "Proof": "bindserver.authentication",
     "written": "bindserver.capture.signals",
+    "commit_token": "bindserver.cycle.commit_tokens",
     "aevent_stream": "bindserver.http.given_streams",
     "event_stream": "bindserver.http.given_streams",
     "BoundModelViewSet": "bindserver.http.viewsets",

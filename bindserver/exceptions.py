@@ -6,6 +6,7 @@ BindserverError
 │   ├── UnknownEvent
 │   ├── Unsound           a system check refuses the binding
 │   ├── InvalidParams
+│   ├── NoToken           it names no committed write
 │   ├── TooManyRows
 │   ├── Denied
 │   │   ├── Unauthenticated
@@ -105,6 +106,12 @@ class NotFound(Denied):
     """To this subscriber there is nothing of the kind: the binding says 404."""
 
     code = Code.UNKNOWN_EVENT
+
+
+class NoToken(Refusal):
+    """A token names no committed write."""
+
+    code = Code.MALFORMED
 
 
 class TooManyRows(Refusal):

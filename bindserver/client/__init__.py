@@ -18,13 +18,14 @@ from bindserver.client.subscription import Change, Problem, Status, Subscription
 
 if TYPE_CHECKING:
     from bindserver.client.blocking import BlockingClient, BlockingSubscription
-    from bindserver.client.client import Client
+    from bindserver.client.client import Client, NotSeen
 
 __all__ = [
     "BlockingClient",
     "BlockingSubscription",
     "Change",
     "Client",
+    "NotSeen",
     "Problem",
     "Status",
     "Subscription",
@@ -35,6 +36,7 @@ HOMES = {
     "BlockingClient": "bindserver.client.blocking",
     "BlockingSubscription": "bindserver.client.blocking",
     "Client": "bindserver.client.client",
+    "NotSeen": "bindserver.client.client",
 }
 """Where that lives which needs the `websockets` package."""
 

@@ -77,6 +77,19 @@ class BlockingClient:
         made = self.call(lambda: self._client.subscribe(event, params, page_size=page_size))
         return BlockingSubscription(self, made)
 
+    def seen(self, token: str, timeout: float | None = None) -> None:
+        """Return when this client's subscriptions hold a write: see `Client.seen`.
+
+        Args:
+            token: names the write.
+            timeout: for how many seconds to wait at most; None for any time.
+
+        Raises:
+            NotSeen: the token is none, or that is not known within the server's time.
+            TimeoutError: it takes longer.
+        """
+        self.run(self._client.seen(token), timeout)
+
     @property
     def error(self) -> Problem | None:
         """Why there is no connection, or none that serves us; None while all is well."""

@@ -12,6 +12,7 @@ import json
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Self
 
 from bindserver.client.backoff import comes_back, reconnect_wait, retry_wait
@@ -54,6 +55,37 @@ PASSING = frozenset({Code.UNAVAILABLE, Code.RATE_LIMITED, Code.INTERNAL})
 OF_PROOFS = frozenset({Code.EXPIRED, Code.UNAUTHENTICATED})
 """Refusals that another proof of who we are may change."""
 
+
+class NotSeen(Exception):
+    """It is not known whether what is subscribed holds a write.
+
+    Attributes:
+        code: why, in the wire contract's words: "malformed" for a token that is none,
+            "unavailable" where it is not known within the server's time.
+        detail: a sentence for people.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.code = problem.code
+        self.detail = problem.detail
+
+
+@dataclass(slots=True)
+class Awaited:
+    """A write that somebody waits for.
+
+    Attributes:
+        token: names it.
+        seen: is done when all that is subscribed holds it.
+        ref: the mark of the message that says so; 0 where there was none on this connection.
+    """
+
+    token: str
+    seen: asyncio.Future[None]
+    ref: int = 0
+
+
 Token = str | Callable[[], str | Awaitable[str]]
 
 
@@ -89,6 +121,7 @@ class Client:
         self._feeds: list[Feed] = []
         self._leaving: dict[int, Feed] = {}
         self._leaves: list[Feed] = []
+        self._awaited: list[Awaited] = []
         self._ref = 0
         self._may_ask = False
         self._work = asyncio.Event()
@@ -110,6 +143,7 @@ class Client:
         for feed in list(self._feeds):
             for holder in list(feed.holders):
                 holder.close()
+        self._fail_awaited(Problem("closed", "closed by the client", passing=False))
         task, self._task = self._task, None
         if task is not None:
             task.cancel()
@@ -147,6 +181,28 @@ class Client:
             self._feeds.append(feed)
             self._work.set()
         return Subscription(feed, self._release)
+
+    async def seen(self, token: str) -> None:
+        """Return when this client's subscriptions hold a write.
+
+        Args:
+            token: names the write: the answer's header `Bindserver-Commit`, or what
+                `bindserver.commit_token` has returned.
+
+        Raises:
+            RuntimeError: the client is not open.
+            NotSeen: the token is none, that is not known within the server's time, or the client
+                has been closed.
+        """
+        if self._task is None:
+            raise RuntimeError('open the client first: "async with Client(url) as client:"')
+        awaited = Awaited(token, asyncio.get_running_loop().create_future())
+        self._awaited.append(awaited)
+        self._work.set()
+        try:
+            await awaited.seen
+        finally:
+            self._awaited.remove(awaited)
 
     def _release(self, holder: Subscription) -> None:
         for feed in self._feeds:
@@ -231,6 +287,8 @@ class Client:
         self._later.clear()
         self._leaves.clear()
         self._leaving.clear()
+        for awaited in self._awaited:
+            awaited.ref = 0
         for feed in self._feeds:
             feed.lose(too_big=code == Closing.TOO_BIG)
             if feed.stage is not Stage.ENDED:
@@ -239,8 +297,14 @@ class Client:
     def _give_up(self, problem: Problem) -> None:
         self.error = problem
         logger.error("%s; there is no further attempt to connect to %s", problem, self._url)
+        self._fail_awaited(problem)
         for feed in self._feeds:
             feed.fail(problem)
+
+    def _fail_awaited(self, problem: Problem) -> None:
+        for awaited in self._awaited:
+            if not awaited.seen.done():
+                awaited.seen.set_exception(NotSeen(problem))
 
     # Who we are.
 
@@ -303,6 +367,10 @@ class Client:
         for feed in self._feeds if self._may_ask else ():
             if feed.stage is Stage.DUE and feed not in self._later:
                 return feed.ask(self._mark())
+        for awaited in self._awaited if self._may_ask else ():
+            if awaited.ref == 0:
+                awaited.ref = self._mark()
+                return dump("$await", {"token": awaited.token, "ref": awaited.ref})
         return None
 
     def _mark(self) -> int:
@@ -335,6 +403,8 @@ class Client:
             self._accepted(data)
         elif event == "$auth":
             self._authenticated(data)
+        elif event in ("$seen", "$await"):
+            self._seen(data)
         elif action == "error":
             self._refused(data)
         elif event.startswith("$"):
@@ -375,6 +445,21 @@ class Client:
             proof.set_exception(PermissionError(str(_problem(data))))
         else:
             proof.set_result(data.get("expires"))
+
+    def _seen(self, data: dict[str, Any]) -> None:
+        awaited = next((one for one in self._awaited if one.ref == data.get("ref")), None)
+        if awaited is None or awaited.seen.done():
+            return
+        if data.get("action") != "error":
+            awaited.seen.set_result(None)
+            return
+        problem = _problem(data)
+        if problem.code == Code.RATE_LIMITED:
+            self._pace.slow_down()
+            awaited.ref = 0
+            self._work.set()
+        else:
+            awaited.seen.set_exception(NotSeen(problem))
 
     def _refused(self, data: dict[str, Any]) -> None:
         problem, ref = _problem(data), data.get("ref")

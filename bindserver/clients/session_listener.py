@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Iterable
 
 from bindserver.clients.identity import Identity
+from bindserver.conf import conf
 from bindserver.cycle.inbox import SessionRequest
-from bindserver.engine.effects import Close, Effect, HubEffect, Prove
+from bindserver.engine.effects import AwaitWrite, Close, Effect, HubEffect, Prove
 from bindserver.engine.events import Event, Rejected
 from bindserver.engine.frames import Frame
 from bindserver.engine.protocol import Code
@@ -76,6 +77,10 @@ class SessionListener:
             )
         except Refusal as refusal:
             self.hear(effect.number, Rejected(code=refusal.code, detail=str(refusal)))
+            return
+        if isinstance(effect, AwaitWrite):  # whatever it is that may take so long
+            unknown = Rejected(code=Code.UNAVAILABLE, detail="that is not known in time")
+            self.loop.call_later(conf.SNAPSHOT_SECONDS, self.hear, effect.number, unknown)
 
     def _next_frame(self) -> Frame | None:
         """Return the next frame to write; None when all is written."""

@@ -13,6 +13,11 @@ class Incarnations:
     def __init__(self) -> None:
         self._series = (-1, "", count())
 
+    def process(self) -> str:
+        """Return a name of this process."""
+        self.next()
+        return self._series[1]
+
     def next(self) -> str:
         """Return another name. Only the first of a process costs the kernel's random numbers."""
         process, drawn, numbers = self._series

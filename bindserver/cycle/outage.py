@@ -17,7 +17,7 @@ from bindserver.cycle.inbox import (
 from bindserver.cycle.live_view import ViewState
 from bindserver.cycle.load_messages import Loaded, Result
 from bindserver.cycle.view_store import ViewStore
-from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
+from bindserver.engine.effects import Ask, AwaitWrite, CatchUp, Reconsider, Release
 from bindserver.engine.events import Ended, Event, Rejected
 from bindserver.engine.protocol import Code
 from bindserver.exceptions import Unavailable
@@ -25,10 +25,11 @@ from bindserver.exceptions import Unavailable
 
 def out_of_reach(store: ViewStore, items: Iterable[Request | Result]) -> Outbound:
     """Serve what can be served without the database, and mark every view stale."""
-    outbound = Outbound()
+    outbound, sorry = Outbound(), Unavailable()
+    store.awaiting.refuse(outbound, Rejected(code=sorry.code, detail=str(sorry)))
     for live in store.views():
         mark_stale(live, outbound)
-        live.fail_readers(Unavailable())
+        live.fail_readers(sorry)
     for item in items:
         match item:
             case SessionRequest(effect=Release()):
@@ -87,5 +88,5 @@ def refuse(items: Iterable[Request | Result], outbound: Outbound | None = None) 
         match item:
             case SnapshotRequest() | ReadRequest():
                 item.fail(sorry)
-            case SessionRequest(effect=Ask()) if outbound is not None:
+            case SessionRequest(effect=Ask() | AwaitWrite()) if outbound is not None:
                 outbound.add([item.ref], Rejected(code=sorry.code, detail=str(sorry)))

@@ -13,6 +13,7 @@ from bindserver.bindings.refusals import code_of_end, refusing
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.cycle.admission import await_rows, move
 from bindserver.cycle.answers import delta_frames, opening_of, stale_frame, sync_frames
+from bindserver.cycle.commit_tokens import read
 from bindserver.cycle.context import TurnContext
 from bindserver.cycle.failures import Failures
 from bindserver.cycle.inbox import (
@@ -29,10 +30,10 @@ from bindserver.cycle.renewal import Renewal
 from bindserver.cycle.viewers import Viewer
 from bindserver.cycle.waiting import Opening, Reading
 from bindserver.database.snapshot import guarded, locked
-from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
+from bindserver.engine.effects import Ask, AwaitWrite, CatchUp, Reconsider, Release
 from bindserver.engine.events import Accepted, Answered, Ended, Rejected, Staled, Unsubscribed
 from bindserver.engine.frames import round_page_size
-from bindserver.engine.protocol import Subscribe, Unsubscribe, canonical
+from bindserver.engine.protocol import Code, Subscribe, Unsubscribe, canonical
 from bindserver.exceptions import Overtaken, Refusal, Unavailable
 from bindserver.queries.rows import Form
 from bindserver.user_code import apart, contained
@@ -110,6 +111,8 @@ class Serving:
                 self._catch_up(request.ref, version)
             case Reconsider():
                 self._reconsider(request)
+            case AwaitWrite(token=token):
+                self._await_write(request.ref, token)
 
     def _answer(self, request: SessionRequest, message: Subscribe | Unsubscribe) -> None:
         """Serve a message, or say in the contract's words why not."""
@@ -206,6 +209,16 @@ class Serving:
             _, wire = validate(binding.params, message.params)
         event = Unsubscribed(params=canonical(wire), takes_params=bool(binding.params))
         self._context.outbound.add([ref], event)
+
+    def _await_write(self, ref: SubscriptionRef, token: str) -> None:
+        """Have a client wait until it holds a write. Without a change log this process knows of its
+        own alone."""
+        if self._context.source.durable or read(token).is_ours:
+            self._context.store.awaiting.add(ref)
+            return
+        detail = "this server does not see every write: it has no change log"
+        rejected = Rejected(code=Code.UNAVAILABLE, detail=detail)
+        self._context.outbound.add([ref], rejected)
 
     def _catch_up(self, ref: SubscriptionRef, version: int) -> None:
         viewer = self._context.store.viewers.viewer_of(ref)

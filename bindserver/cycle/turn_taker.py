@@ -129,8 +129,10 @@ class TurnTaker:
     def _publish(self, context: TurnContext, turn: Turn) -> None:
         """Hand over what a turn has come to, and tell those that they have all of its state who
         do."""
-        if context.outbound or self._fanout.behind:
+        awaiting = self._store.awaiting
+        if context.outbound or self._fanout.behind or awaiting:
             behind = self._store.lagging(context.position, context.source.unseen())
+            awaiting.tell(context.outbound, behind)
             self._fanout.send(context.outbound, turn.state(), behind)
             context.outbound = Outbound()
 

@@ -12,6 +12,7 @@ from bindserver.capture.read_columns import ReadColumns
 from bindserver.conf import conf
 from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.auditor import Auditor
+from bindserver.cycle.awaiting import Awaiting
 from bindserver.cycle.figures import CycleFigures
 from bindserver.cycle.inbox import CommandKind, Listener, SubscriptionRef, ViewCommand
 from bindserver.cycle.invalidation import Told
@@ -61,6 +62,7 @@ class ViewStore:
         self.routing = Routing(self.columns)
         self.lanes = Lanes()
         self.auditor = Auditor(self.views)
+        self.awaiting = Awaiting()
         self.viewers = ViewerStore(self.columns)
         self._look_at = self.routing.look_at  # one for all views, each of which keeps it
         self._views: dict[bytes, LiveView] = {}
@@ -181,7 +183,8 @@ class ViewStore:
         self.viewers.detach(ref, viewer)
 
     def release(self, ref: SubscriptionRef) -> None:
-        """Forget a subscription."""
+        """Forget a subscription, or a question."""
+        self.awaiting.forget(ref)
         viewer = self.viewers.release(ref)
         if viewer is None:
             return

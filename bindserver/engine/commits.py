@@ -132,6 +132,11 @@ class CommitGroups:
         turn.midway = True
         return True
 
+    @property
+    def is_midway(self) -> bool:
+        """Whether frames of a state are here, and perhaps not all of them."""
+        return self._turn.midway
+
     def rests(self) -> bool:
         """Return whether no part of a state is here, and no mark is due."""
         turn = self._turn

@@ -33,6 +33,14 @@ class CatchUp:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitWrite:
+    """Have the hub tell by `number` when all that the client follows is at a state with a write."""
+
+    number: int
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Prove:
     """Find out who the client is, and tell `authenticated` or `not_authenticated`."""
 
@@ -56,7 +64,7 @@ class Close:
     reason: str
 
 
-HubEffect = Ask | Release | CatchUp | Reconsider
+HubEffect = Ask | Release | CatchUp | Reconsider | AwaitWrite
 """What the hub is to do, about the subscription or question `number`."""
 
 Effect = HubEffect | Prove | Close

@@ -77,6 +77,11 @@ class Arrived:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All that a client follows is at a state with the write that it waits for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Staled:
     """The rows may be old until the next frame."""
 
@@ -90,4 +95,4 @@ class Ended:
     code: Code
 
 
-Event = Accepted | Rejected | Unsubscribed | Answered | Published | Arrived | Staled | Ended
+Event = Accepted | Rejected | Unsubscribed | Answered | Published | Arrived | Seen | Staled | Ended

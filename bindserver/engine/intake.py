@@ -141,6 +141,8 @@ def _named(
             return heard.event, heard.ref, heard.params or None
         case protocol.Authenticate():
             return "$auth", heard.ref, None
+        case protocol.Await():
+            return "$await", heard.ref, None
         case protocol.Hello():
             return "$hello", None, None
         case protocol.Ping() | protocol.Ignored():

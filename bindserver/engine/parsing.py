@@ -12,6 +12,7 @@ from bindserver.engine.protocol import (
     MAX_EVENT_LENGTH,
     SAFE_INTEGER,
     Authenticate,
+    Await,
     Hello,
     Ignored,
     Message,
@@ -118,6 +119,11 @@ def _parse_own(event: str, data: Mapping[str, Any]) -> Message:
         if not isinstance(want, list) or not all(isinstance(item, str) for item in want):
             raise Malformed("want is a list of strings", event=event, data=data)
         return Hello(want=frozenset(want))
+    if event == "$await":
+        token = data.get("token")
+        if not isinstance(token, str):
+            raise Malformed("token is a string", event=event, data=data)
+        return Await(token=token, ref=_ref(event, data))
     return Ignored()
 
 

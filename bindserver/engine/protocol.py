@@ -111,6 +111,14 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Await:
+    """The client wants to hear when it holds a write."""
+
+    token: str
+    ref: Ref = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ping:
     """The client wants its data back."""
 
@@ -122,7 +130,7 @@ class Ignored:
     """An event of the protocol's own that we do not know."""
 
 
-Message = Subscribe | Unsubscribe | Authenticate | Hello | Ping | Ignored
+Message = Subscribe | Unsubscribe | Authenticate | Hello | Await | Ping | Ignored
 
 
 def canonical(params: Mapping[str, Any]) -> str:
@@ -184,6 +192,11 @@ def authenticated(expires: int | None, ref: Ref) -> str:
 def pong(data: Any) -> str:
     """Return the answer to a ping."""
     return dump("$pong", data)
+
+
+def seen(ref: Ref) -> str:
+    """Return the word that the client holds the write that it waits for."""
+    return dump("$seen", {} if ref is None else {"ref": ref})
 
 
 def begin() -> str:

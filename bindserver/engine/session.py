@@ -15,8 +15,18 @@ import json
 from collections.abc import Iterator, Mapping
 
 from bindserver.engine import events, protocol
+from bindserver.engine.awaited import AwaitedWrites
 from bindserver.engine.commits import CommitGroups
-from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
+from bindserver.engine.effects import (
+    Ask,
+    AwaitWrite,
+    CatchUp,
+    Close,
+    Effect,
+    Prove,
+    Reconsider,
+    Release,
+)
 from bindserver.engine.frames import Frame
 from bindserver.engine.intake import Intake, Rejection
 from bindserver.engine.limits import Limits
@@ -39,8 +49,8 @@ class Session:
     """
 
     __slots__ = (
-        "_asked", "_closed", "_commits", "_intake", "_limits", "_next_number", "_on_line",
-        "_outbox", "_subscriptions", "line",
+        "_asked", "_awaited", "_closed", "_commits", "_intake", "_limits", "_next_number",
+        "_on_line", "_outbox", "_subscriptions", "line",
     )  # fmt: skip
 
     def __init__(self, limits: Limits) -> None:
@@ -51,6 +61,7 @@ class Session:
         self._subscriptions: dict[int, Subscription] = {}
         self._next_number = 1
         self._commits = CommitGroups(self._outbox, self._subscriptions)
+        self._awaited: AwaitedWrites | None = None  # few clients wait for any
         self._closed = False
         self.line = Line()
         self._on_line: Subscription | None = None
@@ -115,10 +126,27 @@ class Session:
                 yield Prove(token=token, ref=ref)
             case protocol.Hello(want=want):
                 self._commits.want(want)
+            case protocol.Await():
+                yield from self._await(message)
             case protocol.Ping(data=data):
                 yield from self._tell(protocol.pong(data))
             case protocol.Ignored():
                 pass
+
+    def _await(self, message: protocol.Await) -> Iterator[Effect]:
+        if self._awaited is None:
+            self._awaited = AwaitedWrites(self._subscriptions)
+        if len(self._awaited) >= self._limits.subscriptions:
+            detail = f"at most {self._limits.subscriptions} writes are waited for"
+            yield from self._tell_unseen(Code.UNAVAILABLE, detail, message.ref)
+            return
+        number = self._next_number
+        self._next_number += 1
+        self._awaited.add(number, message.ref)
+        yield AwaitWrite(number=number, token=message.token)
+
+    def _tell_unseen(self, code: Code, detail: str, ref: Ref) -> Iterator[Effect]:
+        yield from self._tell(protocol.error(code, detail, event="$await", ref=ref))
 
     def ask(self, message: protocol.Subscribe | protocol.Unsubscribe) -> Iterator[Effect]:
         """Take a message that has been read already."""
@@ -165,18 +193,24 @@ class Session:
                 yield from self._unsubscribe(number, event)
             case events.Rejected(code=code, detail=detail):
                 yield from self._reject(number, code, detail)
-            case events.Arrived():
-                pass  # it counts where the turn settles, and says nothing itself
+            case events.Seen():
+                yield from self._arrive(number)
             case events.Staled(frame=frame):
                 yield from self._mark_stale(number, frame)
             case events.Ended(code=code):
                 yield from self._end(number, code)
+        # `Arrived` counts where the turn settles, and says nothing itself.
 
     def _reject(self, number: int, code: Code, detail: str) -> Iterator[Effect]:
         """Tell that a message cannot be served. A subscription that it asked for, and that has been
         accepted and not answered yet, ends, and says so."""
         message = self._asked.pop(number, None)
         if message is None:
+            if self._awaited is not None and number in self._awaited:
+                ref = self._awaited.forget(number)
+                yield Release(number=number)
+                yield from self._tell_unseen(code, detail, ref)
+                return
             yield from self._reject_late(number, code, detail)
             return
         yield from self._tell(
@@ -298,7 +332,7 @@ class Session:
     def settle_quietly(self) -> bool:
         """Take a committed state, as `committed` does, where there is nothing to say about it;
         return whether that is so."""
-        return self._commits.settle_quietly()
+        return not self._has_arrived() and self._commits.settle_quietly()
 
     def _mark_stale(self, number: int, frame: Frame) -> Iterator[Effect]:
         subscription = self._subscriptions.get(number)
@@ -319,6 +353,22 @@ class Session:
     def _mark_commit(self) -> Iterator[Effect]:
         if (state := self._commits.end()) is not None:
             yield from self._tell(protocol.commit(state))
+        yield from self._tell_seen()
+
+    def _arrive(self, number: int) -> Iterator[Effect]:
+        if self._awaited is not None:
+            self._awaited.arrive(number)
+            yield from self._tell_seen()
+
+    def _tell_seen(self) -> Iterator[Effect]:
+        """Tell which writes the client holds, behind the frames that brought them."""
+        if self._awaited is not None and not self._commits.is_midway:
+            for ref in self._awaited.seen():
+                yield from self._tell(protocol.seen(ref))
+
+    def _has_arrived(self) -> bool:
+        """Return whether a write that the client waits for is there, and it has not been told."""
+        return self._awaited is not None and self._awaited.any_arrived()
 
     def _end(self, number: int, code: Code) -> Iterator[Effect]:
         subscription = self._subscriptions.get(number)
@@ -444,6 +494,8 @@ class Session:
             if isinstance(message, protocol.Subscribe):
                 yield Release(number=number)  # it need not even be looked at any more
         self._asked.clear()
+        for number in () if self._awaited is None else self._awaited.forget_all():
+            yield Release(number=number)
         for number in list(self._subscriptions):
             yield from self._forget(number)
 

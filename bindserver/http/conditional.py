@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 CURSOR_HEADER = "Bindserver-Cursor"
+COMMIT_HEADER = "Bindserver-Commit"
 YOUNG_SECONDS = 2.0
 CONTENT_HEADERS = frozenset({"content-type", "content-length", "content-language"})
 BREAKS = {0x2028: "\\u2028", 0x2029: "\\u2029"}

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.core.exceptions import ValidationError
+from django.db import router
 from django.db.models import Model, QuerySet
 from django.http.response import HttpResponseBase
 from rest_framework import exceptions, viewsets
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
@@ -26,11 +28,17 @@ from bindserver.bindings.params import from_query
 from bindserver.bindings.permissions import asks_about_objects
 from bindserver.bindings.registry import registry
 from bindserver.bindings.row_keys import wire_key
+from bindserver.cycle.commit_tokens import commit_token
 from bindserver.cycle.inbox import Snapshot
 from bindserver.engine.changes import Key
 from bindserver.exceptions import InvalidParams, Unsound
 from bindserver.http.cached import asks_code, held, is_exact, paginates_sequences
-from bindserver.http.conditional import CURSOR_HEADER, TextResponse, make_conditional
+from bindserver.http.conditional import (
+    COMMIT_HEADER,
+    CURSOR_HEADER,
+    TextResponse,
+    make_conditional,
+)
 from bindserver.http.served_bindings import (
     binding_class,
     has_columns,
@@ -159,13 +167,24 @@ class BoundModelViewSet(viewsets.ModelViewSet[Any]):
         return {**super().get_serializer_context(), **self.get_binding().get_serializer_context()}
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Have what was read tagged, so that a client that has it already gets 304."""
+        """Have what was read tagged, so that a client that has it already gets 304, and what was
+        written named, so that a client can hear when it holds that."""
         final = super().finalize_response(request, response, *args, **kwargs)
         reads = request.method in ("GET", "HEAD") and self.action in ("list", "retrieve")
         if reads and final.status_code == 200 and isinstance(final, Response):
             modified = self._served.modified if self._served is not None else None
             make_conditional(request, final, modified)
+        if request.method not in SAFE_METHODS and final.status_code < 400:
+            self._name_write(final)
         return final
+
+    def _name_write(self, response: Response) -> None:
+        """Have an answer name what was written, unless the binding is read elsewhere: a replica may
+        have it later."""
+        binding = binding_class(type(self))
+        written = router.db_for_write(model_of(binding))
+        if written == alias_of(binding):
+            response.headers[COMMIT_HEADER] = commit_token(written)
 
     # Actions.
 

@@ -12,6 +12,7 @@ from bindserver.bindings.model_rows import ModelRows
 from bindserver.bindings.registry import BindingClass, registry
 from bindserver.conf import conf, cursor_secrets
 from bindserver.cycle.budget import BudgetFacts
+from bindserver.cycle.commit_tokens import read
 from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.inbox import (
     Caller,
@@ -26,9 +27,9 @@ from bindserver.cycle.inbox import (
 )
 from bindserver.cycle.lag import LaggingViews
 from bindserver.engine.changes import Change
-from bindserver.engine.effects import Ask, CatchUp, Reconsider, Release
+from bindserver.engine.effects import Ask, AwaitWrite, CatchUp, Reconsider, Release
 from bindserver.engine.protocol import Subscribe, Unsubscribe
-from bindserver.exceptions import UnknownEvent
+from bindserver.exceptions import Unavailable, UnknownEvent
 from bindserver.forks import on_fork
 from bindserver.hub.callbacks import MessageCallbacks
 from bindserver.hub.feeds import Feed
@@ -60,6 +61,8 @@ class Hub:
         Raises:
             UnknownEvent: no binding has the event.
             Unsound: the binding must not be served.
+            NoToken: what is waited for is no committed write.
+            Unavailable: it is on a database that nobody follows here.
         """
         match request.effect:
             case Release():
@@ -77,6 +80,8 @@ class Hub:
             case Ask(message=Subscribe(event=event)):
                 self.serve()
                 self._cycle(alias_of(registry.get(event))).ask(request)
+            case AwaitWrite(token=token):
+                self._await_write(request, read(token).alias)
             case Reconsider(event=event) if not registry.has(event):
                 pass
             case (
@@ -85,6 +90,13 @@ class Hub:
                 | Reconsider(event=event)
             ):
                 self._cycle(alias_of(registry.find(event))).ask(request)
+
+    def _await_write(self, request: SessionRequest, alias: str) -> None:
+        with self._lock:
+            cycle = self._cycles.get(alias)
+        if cycle is None:
+            raise Unavailable(f"nothing that is followed here is on the database {alias!r}")
+        cycle.ask(request)
 
     def snapshot(
         self,

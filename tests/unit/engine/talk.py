@@ -6,7 +6,16 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from bindserver.engine.effects import Ask, CatchUp, Close, Effect, Prove, Reconsider, Release
+from bindserver.engine.effects import (
+    Ask,
+    AwaitWrite,
+    CatchUp,
+    Close,
+    Effect,
+    Prove,
+    Reconsider,
+    Release,
+)
 from bindserver.engine.events import Accepted, Answered, Event, Published, Rejected, Unsubscribed
 from bindserver.engine.frames import Frame
 from bindserver.engine.limits import Limits
@@ -27,6 +36,8 @@ def named(effect: Effect) -> str:
             return f"release {number}"
         case CatchUp(number=number, version=version):
             return f"catch up {number} from {version}"
+        case AwaitWrite(number=number, token=token):
+            return f"await {number} {token}"
         case Prove(token=token, ref=ref):
             return f"prove {token} {ref}"
         case Reconsider(number=number, event=event):

@@ -15,6 +15,7 @@ from bindserver.engine.events import (
     Event,
     Published,
     Rejected,
+    Seen,
     Staled,
     Unsubscribed,
 )
@@ -114,7 +115,8 @@ INPUTS: dict[Input, type[Event] | str] = {
 }
 """The inputs, and which event or which of the session's methods each of them is."""
 
-OF_THE_CONNECTION = {
+OF_THE_CONNECTION: set[object] = {
+    Seen,
     "ask",
     "authenticated",
     "committed",

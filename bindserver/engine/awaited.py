@@ -1,0 +1,85 @@
+"""The writes that a client waits to see in what it holds.
+
+The hub says when all that the client follows is at a state with the write. What brought it may
+still be on its way to the client then: the word waits behind that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from bindserver.engine.protocol import Ref
+from bindserver.engine.subscription import Subscription, SubscriptionState
+
+
+@dataclass(slots=True)
+class AwaitedWrite:
+    """One of them.
+
+    Attributes:
+        ref: the mark of the client's message.
+        late: the subscriptions that what brought it has not all been written for; None as long as
+            the hub has not said that it is there.
+    """
+
+    ref: Ref
+    late: frozenset[int] | None = None
+
+
+class AwaitedWrites:
+    """One client's.
+
+    Args:
+        subscriptions: the client's subscriptions by number, as they are at any time.
+    """
+
+    __slots__ = ("_subscriptions", "_writes")
+
+    def __init__(self, subscriptions: Mapping[int, Subscription]) -> None:
+        self._subscriptions = subscriptions
+        self._writes: dict[int, AwaitedWrite] = {}
+
+    def __len__(self) -> int:
+        return len(self._writes)
+
+    def __contains__(self, number: int) -> bool:
+        return number in self._writes
+
+    def add(self, number: int, ref: Ref) -> None:
+        """Wait for one.
+
+        Args:
+            number: by which the hub tells of it.
+            ref: the mark of the client's message.
+        """
+        self._writes[number] = AwaitedWrite(ref)
+
+    def arrive(self, number: int) -> None:
+        """Called when the hub has said that it is there."""
+        if number in self._writes:
+            self._writes[number].late = frozenset(filter(self._is_late, self._subscriptions))
+
+    def forget(self, number: int) -> Ref:
+        """Wait for it no more; return its mark."""
+        return self._writes.pop(number).ref
+
+    def forget_all(self) -> list[int]:
+        """Wait for none; return the numbers of those that there were."""
+        numbers = list(self._writes)
+        self._writes.clear()
+        return numbers
+
+    def any_arrived(self) -> bool:
+        """Return whether the hub has said of any that it is there."""
+        return any(write.late is not None for write in self._writes.values())
+
+    def seen(self) -> Iterator[Ref]:
+        """Yield the marks of those behind which nothing is on its way any more, and forget them."""
+        for number, write in list(self._writes.items()):
+            if write.late is not None and not any(map(self._is_late, write.late)):
+                yield self.forget(number)
+
+    def _is_late(self, number: int) -> bool:
+        subscription = self._subscriptions.get(number)
+        return subscription is not None and subscription.state is not SubscriptionState.LIVE
