@@ -9,8 +9,9 @@ of the row, or of one that it names, makes another; any other order is listed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist, FieldError
@@ -33,6 +34,8 @@ from django.db.models.sql.datastructures import Join
 
 from bindserver.database.pacing import Pacer
 from bindserver.queries.dependencies import Recorder
+from bindserver.queries.prepared import Statements
+from bindserver.queries.slots import Slot
 
 SEARCHED = 10
 """Past so many rows that may have moved, listing all keys is cheaper than asking for each."""
@@ -106,20 +109,27 @@ class Neighbours:
     """Asks for the rows before some rows of a query.
 
     Args:
-        queryset: the query, in its order.
+        of: returns the rows of a slot, in their order.
         parts: what that order is made of; the key settles it.
+        statements: what is known of these reads.
         cuts: whether the database puts long texts in order by their beginnings.
     """
 
     def __init__(
-        self, queryset: QuerySet[Any], parts: Sequence[Part], *, cuts: bool = False
+        self,
+        of: Callable[[Slot], QuerySet[Any]],
+        parts: Sequence[Part],
+        statements: Statements,
+        *,
+        cuts: bool = False,
     ) -> None:
-        self._queryset = queryset.select_related(None).prefetch_related(None)
+        self._of = of
         self._parts = parts
+        self._statements = statements
         self._cuts = cuts
 
     def before(
-        self, pks: Collection[Any], recorder: Recorder, pacer: Pacer
+        self, pks: Collection[Any], recorder: Recorder, pacer: Pacer, slot: Slot = ()
     ) -> dict[Any, Any] | None:
         """Return the primary key just before each of some rows, None for the first row.
 
@@ -127,42 +137,59 @@ class Neighbours:
             pks: primary keys of rows of the query.
             recorder: notes what is read.
             pacer: rests, and stops what takes too long.
+            slot: the slot that they are of.
 
         Returns:
             None if one of them is no row of the query any more, or has texts that are too long.
         """
-        nulls = self._nulls(pks, recorder)
+        nulls = self._nulls(pks, recorder, slot)
         if nulls is None or nulls.keys() != set(pks):
             return None
         found: dict[Any, Any] = {}
         for pk in pks:
-            rows = self._queryset.filter(self._condition(pk, nulls[pk])).reverse()
             recorder.expect_own()
-            found[pk] = next(iter(rows.values_list("pk", flat=True)[:1]), None)
+            make = partial(self._asked_before, nulls[pk])
+            rows = self._statements.rows(("before", nulls[pk]), make, (*slot, pk))
+            found[pk] = next((before for (before,) in rows), None)
             pacer.pause()
         return found
 
-    def _nulls(self, pks: Collection[Any], recorder: Recorder) -> dict[Any, Sequence[bool]] | None:
+    def _asked_before(self, nulls: Sequence[bool], values: Sequence[Any]) -> QuerySet[Any, Any]:
+        """Return what asks for the row before the last one of a slot's values and a key."""
+        queryset, pk = self._rows(values[:-1]), values[-1]
+        rows = queryset.filter(self._condition(queryset, pk, nulls)).reverse()
+        return rows.values_list("pk")[:1]
+
+    def _nulls(
+        self, pks: Collection[Any], recorder: Recorder, slot: Slot
+    ) -> dict[Any, tuple[bool, ...]] | None:
         """Return which values of some rows are NULL: a column may hold some of which its model
         knows nothing. None where a value is cut when rows are put in order."""
         recorder.expect_own()
-        asked = self._queryset.order_by().filter(pk__in=list(pks))
+        make = partial(self._asked_nulls, len(slot))
+        count, nulls = len(self._parts), dict[Any, tuple[bool, ...]]()
+        for pk, *told in self._statements.rows("nulls", make, (*slot, *pks)):
+            if any(told[count:]):
+                return None
+            nulls[pk] = tuple([bool(flag) for flag in told[:count]])
+        return nulls
+
+    def _asked_nulls(self, count: int, values: Sequence[Any]) -> QuerySet[Any, Any]:
         flags: list[Any] = [_IsNull(part.value) for part in self._parts]
         if self._cuts:
             flags += [_IsLong(part.value) for part in self._parts]
-        count, nulls = len(self._parts), dict[Any, Sequence[bool]]()
-        for pk, *told in asked.values_list("pk", *flags):
-            if any(told[count:]):
-                return None
-            nulls[pk] = [bool(flag) for flag in told[:count]]
-        return nulls
+        asked = self._rows(values[:count]).order_by().filter(pk__in=list(values[count:]))
+        return asked.values_list("pk", *flags)
 
-    def _condition(self, pk: Any, nulls: Sequence[bool]) -> Q:
+    def _rows(self, slot: Sequence[Any]) -> QuerySet[Any]:
+        return self._of(tuple(slot)).select_related(None).prefetch_related(None)
+
+    def _condition(self, queryset: QuerySet[Any], pk: Any, nulls: Sequence[bool]) -> Q:
         """Return the condition of rows that come before one: the first part says so, or is equal
         and the next one says so."""
         condition: Q | None = None
         for part, null in reversed(list(zip(self._parts, nulls, strict=True))):
-            own = self._own(part, pk)
+            own = _own(queryset, part, pk)
             if null:
                 same = Q(_IsNull(part.value))
                 ahead = None if part.nulls_first else Q(_IsFilled(part.value))
@@ -173,19 +200,21 @@ class Neighbours:
             condition = _either(ahead, tied)
         if condition is None:
             return Q(pk__in=[])
-        bound = self._bound(self._parts[0], pk, null=nulls[0])
+        bound = _bound(queryset, self._parts[0], pk, null=nulls[0])
         return condition if bound is None else bound & condition
 
-    def _bound(self, part: Part, pk: Any, *, null: bool) -> Q | None:
-        """Return what an index finds the rows by that come before one, or beside it."""
-        if null:
-            return Q(_IsNull(part.value)) if part.nulls_first else None
-        return part.ahead(self._own(part, pk), or_equal=True)
 
-    def _own(self, part: Part, pk: Any) -> Subquery:
-        """Return a row's own value, as the database knows it."""
-        row = self._queryset.order_by().filter(pk=pk)
-        return Subquery(row.annotate(bindserver_own=part.value).values("bindserver_own")[:1])
+def _bound(queryset: QuerySet[Any], part: Part, pk: Any, *, null: bool) -> Q | None:
+    """Return what an index finds the rows by that come before one, or beside it."""
+    if null:
+        return Q(_IsNull(part.value)) if part.nulls_first else None
+    return part.ahead(_own(queryset, part, pk), or_equal=True)
+
+
+def _own(queryset: QuerySet[Any], part: Part, pk: Any) -> Subquery:
+    """Return a row's own value, as the database knows it."""
+    row = queryset.order_by().filter(pk=pk)
+    return Subquery(row.annotate(bindserver_own=part.value).values("bindserver_own")[:1])
 
 
 def _either(one: Q | None, other: Q | None) -> Q | None:
@@ -194,12 +223,20 @@ def _either(one: Q | None, other: Q | None) -> Q | None:
     return one | other
 
 
-def neighbours_of(queryset: QuerySet[Any], alias: str) -> Neighbours | None:
+def neighbours_of(
+    queryset: QuerySet[Any],
+    alias: str,
+    *,
+    of: Callable[[Slot], QuerySet[Any]] | None = None,
+    statements: Statements | None = None,
+) -> Neighbours | None:
     """Return who asks for the neighbours of a query's rows; None where all keys are to be listed.
 
     Args:
         queryset: the query, in its order, the key in it.
         alias: the database.
+        of: returns the same of another slot; None where there is only this one.
+        statements: what is known of such reads.
     """
     query = queryset.query
     composite = isinstance(query.model._meta.pk, CompositePrimaryKey) if query.model else True
@@ -212,7 +249,9 @@ def neighbours_of(queryset: QuerySet[Any], alias: str) -> Neighbours | None:
             return None
         parts.append(part)
     cuts = connections[alias].vendor == "mysql"
-    return Neighbours(queryset, parts, cuts=cuts) if parts else None
+    if not parts:
+        return None
+    return Neighbours(of or (lambda _: queryset), parts, statements or Statements(alias), cuts=cuts)
 
 
 def _part(queryset: QuerySet[Any], item: Any, alias: str) -> Part | None:
