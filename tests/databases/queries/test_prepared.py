@@ -242,7 +242,7 @@ def test_of_a_queryset_that_does_anything_its_own_way_nothing_is_kept() -> None:
 def test_a_lookup_of_the_project_s_own_is_compiled_each_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Above(Exact):  # type: ignore[type-arg]
+    class Above(Exact):
         lookup_name = "above"
 
         def as_sql(self, compiler: Any, connection: Any) -> Any:
