@@ -24,7 +24,7 @@ from django.db.models.sql import Query
 
 from bindserver.queries.evaluation import CHUNK_ROWS
 
-FEW = 8
+FEW = 20
 """Statements with more values are compiled each time: for each number there would be another."""
 
 KEPT = 64

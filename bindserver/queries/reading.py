@@ -185,7 +185,7 @@ def read_together(
     renderer, reader = query.render_anew(together=True), RowReader(query.plan, recorder, pacer)
     for some in batches(sorted(pks, key=repr), KEYS_PER_QUERY):
         recorder.expect_own()
-        slots = query.shape.slots(wanted, some)
+        slots = query.shape.slots(wanted, some, query.plan.statements)
         # More slots than keys are not worth naming: rows of others are read, and left.
         few = len(wanted) < (SLOTS_PER_QUERY if query.shape.is_joined else len(some))
         keyed = Keyed(plan=query.plan, pks=some, among=wanted if few else None)
@@ -222,7 +222,7 @@ def look(
     for some in batches(sorted(pks, key=repr), KEYS_PER_QUERY):
         if wanted is not None:
             recorder.expect_own()
-            slots = query.shape.slots(wanted, some)
+            slots = query.shape.slots(wanted, some, query.plan.statements)
         keyed = Keyed(plan=query.plan, slot=slot, pks=some, in_order=False)
         found = reader.look(keyed.columns, slots)
         for slot, rows in found.items():
