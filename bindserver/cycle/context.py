@@ -72,9 +72,9 @@ class TurnContext:
 
     def begin(self) -> None:
         """Take the position of the snapshot that is open now, and what changed up to it."""
-        self.position = self.source.position()
+        present, position = self.store.routing.present.position, self.source.position()
+        self.position = present if position == present else position  # views keep it
         self.invalidation = Invalidation(self.source, self.position)
-        present = self.store.routing.present.position
         changes = None if present == NOWHERE else self.invalidation.since(present)
         self.store.begin(self.position, changes, self.source.old_columns)
         self.ticks = Ticks(self.alias, self.began)

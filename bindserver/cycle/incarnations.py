@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import os
 import secrets
-from itertools import count
 
 
 class Incarnations:
-    """Names that nothing else has or had, in this process or in any other."""
+    """Names that nothing else has or had, in this process or in any other, for numbers that nothing
+    else has in this one."""
 
     def __init__(self) -> None:
-        self._series = (-1, "", count())
+        self._drawn: dict[int, str] = {}
 
     def process(self) -> str:
-        """Return a name of this process."""
-        self.next()
-        return self._series[1]
+        """Return this process's name. Only the first look costs the kernel's random numbers."""
+        process = os.getpid()  # a fork would go on where its parent is
+        drawn = self._drawn.get(process)
+        if drawn is None:
+            # Cycles of several databases may come here at once: all of them take what was first.
+            drawn = self._drawn.setdefault(process, secrets.token_hex(6))
+        return drawn
 
-    def next(self) -> str:
-        """Return another name. Only the first of a process costs the kernel's random numbers."""
-        process, drawn, numbers = self._series
-        if process != os.getpid():  # a fork would go on where its parent is
-            # Cycles of several databases may come here at once: each then has a series whole.
-            self._series = _, drawn, numbers = os.getpid(), secrets.token_hex(6), count()
-        return f"{drawn}{next(numbers):x}"
+    def named(self, number: int) -> str:
+        """Return a number's name."""
+        return f"{self.process()}{number:x}"
 
 
 incarnations = Incarnations()

@@ -101,7 +101,7 @@ class Resolver:
             viewer = Viewer(
                 key=key,
                 caller=caller,
-                given=tuple(params.items()),
+                given=tuple([part for item in params.items() for part in item]),
                 live=live,
                 reads=asked.reads,
                 own=asked.own,

@@ -65,7 +65,6 @@ class ViewRows:
             whole.
         instances: the same rows as Python is given them, where it is.
         held: where the query has a limit, the rows that it has beside those that are shown.
-        incarnation: names this view's life, from one time that its rows are forgotten to the next.
         modified: when they last came to be others, in seconds since 1970.
     """
 
@@ -75,7 +74,6 @@ class ViewRows:
         "_made",
         "_rows_counted",
         "held",
-        "incarnation",
         "instances",
         "keys",
         "modified",
@@ -97,7 +95,6 @@ class ViewRows:
         )
         self._count(len(self.view), self.view.bytes)
         self.held = held_for(query)
-        self.incarnation = incarnations.next()
         self.keys: dict[Hashable, Key] = {}
         self.instances: dict[Key, Model] | None = None
         self._made: Made | None = None
@@ -110,6 +107,11 @@ class ViewRows:
     def drop(self) -> None:
         """Be counted no more."""
         self._count(0, 0)
+
+    @property
+    def incarnation(self) -> str:
+        """The name of this view's life, from one time that its rows are forgotten to the next."""
+        return incarnations.named(self.view.version >> VERSION_BITS)
 
     @property
     def tracked(self) -> Collection[Hashable]:

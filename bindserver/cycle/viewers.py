@@ -42,7 +42,7 @@ class Viewer:
 
     Attributes:
         key: what is equal for whoever asks alike.
-        given: the params, not checked.
+        given: the params, not checked: names and values by turns, as there are very many viewers.
         reads: what the binding read to make its queryset; when a row of that changes, or one that
             the view's query carries along, it is asked again.
         own: the rows that say who asks; the same holds for them.
@@ -53,7 +53,7 @@ class Viewer:
 
     key: ViewerKey
     caller: Caller
-    given: tuple[tuple[str, Any], ...]
+    given: tuple[Any, ...]
     live: LiveView
     reads: Reads
     own: Carried = NOTHING
@@ -63,7 +63,7 @@ class Viewer:
 
     def params(self) -> dict[str, Any]:
         """Return the params as they were given."""
-        return dict(self.given)
+        return dict(zip(self.given[::2], self.given[1::2], strict=True))
 
     @property
     def binding(self) -> BindingClass:

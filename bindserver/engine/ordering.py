@@ -40,6 +40,11 @@ class Order(Protocol):
         """Return the key that stands just before `key`, or None when it is the first."""
 
 
+_NO_SORTS: list[Sort] = []
+_NO_KEYS: list[Key] = []
+"""Those of all views without rows. The first rows make other lists; nothing is put into these."""
+
+
 class SortedOrder:
     """Places computed from the rows' own sort values. Which row has which is kept for many rows
     alone: most views have few."""
@@ -47,8 +52,8 @@ class SortedOrder:
     __slots__ = ("_kept", "_keys", "_sorts")
 
     def __init__(self) -> None:
-        self._sorts: list[Sort] = []
-        self._keys: list[Key] = []
+        self._sorts: list[Sort] = _NO_SORTS
+        self._keys: list[Key] = _NO_KEYS
         self._kept: dict[Key, Sort] | None = None
 
     @property

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django.db import connections
@@ -13,6 +15,7 @@ from django.db.models.lookups import In
 from django.db.models.sql import Query as SQLQuery
 
 from bindserver.queries.expressions import keeps
+from bindserver.queries.prepared import Statements
 from bindserver.queries.slot_conditions import conditions_of, kind_of, replaced, required
 from bindserver.queries.slots import NotBySlot
 from bindserver.queries.within import Within, within_of
@@ -45,22 +48,43 @@ class Membership:
         return self.within.rows_of(self.owner, owners, self.subquery)
 
     def owners(
-        self, queryset: QuerySet[Any], wanted: Collection[Any], pks: Collection[Any] | None
+        self,
+        queryset: QuerySet[Any],
+        wanted: Collection[Any],
+        pks: Sequence[Any] | None,
+        statements: Statements | None = None,
     ) -> Mapping[Any, Collection[Any]]:
         """Return the owners of each value of the column, all that are wanted among them.
+
+        Args:
+            queryset: the rows.
+            wanted: the owners.
+            pks: the primary keys of the rows that will be asked; None for any.
+            statements: what is known of such reads.
 
         Raises:
             NotBySlot: an owner is of another type than its column's.
         """
-        alias = queryset.db
-        narrowed: Any = In(self.owner, list(wanted))
-        if pks is not None and len(wanted) > OWNERS_NAMED:
-            narrowed = self.within.of_rows(queryset.model, pks, alias)
-        found = self.within.owners(self.owner, narrowed, self.subquery, alias)
+        pairs: Iterable[Sequence[Any]]
+        if pks is None or len(wanted) <= OWNERS_NAMED:
+            pairs = self._pairs(In(self.owner, list(wanted)), queryset.db)
+        else:
+            known = statements or Statements(queryset.db)
+            pairs = known.rows("owners", partial(self._pairs_of_rows, queryset), pks)
+        found: dict[Any, set[Any]] = defaultdict(set)
+        for value, whose in pairs:
+            found[value].add(whose)
         for owner in {owner for owners in found.values() for owner in owners}:
             if type(owner) is not self.kind and owner is not None:
                 raise NotBySlot(f"an owner is {type(owner).__name__}, and not {self.kind.__name__}")
         return found
+
+    def _pairs(self, narrowed: In[Any], alias: str) -> QuerySet[Any, Any]:
+        return self.within.pairs(self.owner, narrowed, self.subquery, alias)
+
+    def _pairs_of_rows(self, queryset: QuerySet[Any], pks: Sequence[Any]) -> QuerySet[Any, Any]:
+        alias = queryset.db
+        return self._pairs(self.within.of_rows(queryset.model, pks, alias), alias)
 
 
 OWNERS_NAMED = 50

@@ -27,11 +27,12 @@ from bindserver.queries.column_rendering import (
 from bindserver.queries.columns import columns_of, why_multiplied
 from bindserver.queries.compiler import Directions, compiled, ordered, why_whole
 from bindserver.queries.dependencies import Paths, tables_in
-from bindserver.queries.evaluation import says_all
+from bindserver.queries.evaluation import has_columns, says_all
 from bindserver.queries.expressions import own_sql
 from bindserver.queries.identity import IdentityEncoder, Statement
 from bindserver.queries.moments import moments_in
 from bindserver.queries.neighbours import Neighbours, neighbours_of
+from bindserver.queries.prepared import Statements
 from bindserver.queries.rendering import ModelRenderer, Renderer, Row
 from bindserver.queries.rows import Form
 from bindserver.queries.shapes import Shape, shape_of, undealt
@@ -71,6 +72,7 @@ class Plan:
         told: what is equal for plans by which the same is read, as plain data.
         unshared: why it is like no other plan, in words; empty where all of it is known.
         representations: by what rows are rendered, for each serializer class of which that lasts.
+        statements: what reads of its rows compile to.
     """
 
     def __init__(
@@ -96,6 +98,7 @@ class Plan:
         self._compile(queryset)
         self._tell()
         self.representations: dict[type[Any] | None, Any] = {}
+        self.statements = Statements(alias)
 
     def _why_read_again(self, queryset: QuerySet[Any]) -> str | None:
         """Return why its limit, if it has one, cannot be kept by keys."""
@@ -103,7 +106,7 @@ class Plan:
             return None
         if self.columns is not None or clock_of(queryset, "") is not NO_CLOCK:
             return "it has a limit"
-        is_ordered = self.directions is not None or self._neighbours(queryset) is not None
+        is_ordered = self.directions is not None or neighbours_of(queryset, self.alias) is not None
         return why_read_again(queryset, is_ordered=is_ordered)
 
     def _compile(self, queryset: QuerySet[Any]) -> None:
@@ -209,14 +212,19 @@ class Plan:
             return self._queryset
         return self.shape.alone(self._queryset, slot)
 
-    def neighbours(self, slot: Slot) -> Neighbours | None:
-        """Return what asks for the rows before some rows of a slot; None where these are listed."""
-        return None if self.columns is not None else self._neighbours(self.of(slot))
-
-    def _neighbours(self, queryset: QuerySet[Any]) -> Neighbours | None:
-        return neighbours_of(queryset, self.alias)
+    @cached_property
+    def neighbours(self) -> Neighbours | None:
+        """What asks for the rows before some rows of a slot; None where these are listed."""
+        if self.columns is not None:
+            return None
+        return neighbours_of(self._queryset, self.alias, of=self.of, statements=self.statements)
 
     # What a row brings along beside what it says.
+
+    @cached_property
+    def has_columns(self) -> bool:
+        """Whether rows are read by their columns as well as by their instances."""
+        return has_columns(self.common)
 
     @cached_property
     def has_moments(self) -> bool:

@@ -16,6 +16,7 @@ from bindserver.queries.declared import DeclaredPlans, declared_of, says_by_filt
 from bindserver.queries.depends_on import tables_behind
 from bindserver.queries.identity import IdentityEncoder, digest
 from bindserver.queries.plan import Plan, most_of
+from bindserver.queries.prepared import adds_nothing
 from bindserver.queries.rows import Form
 from bindserver.queries.slots import Slot
 from bindserver.queries.trees import Constant, tree_of
@@ -162,6 +163,7 @@ class Plans:
         told = None if places is None else _fixed(constants, places)
         if places is None or told is None:
             return False
+        plan.statements.is_kept = adds_nothing(type(queryset))
         self._places[structure] = places
         self._known[structure, places, told] = Known(plan, places, queryset)
         if len(self._known) > KEPT:

@@ -12,6 +12,7 @@ from bindserver.database.pacing import Pacer
 from bindserver.exceptions import TooManyRows
 from bindserver.queries import windows
 from bindserver.queries.dependencies import Recorder
+from bindserver.queries.keyed import Keyed
 from bindserver.queries.lifetimes import renewed
 from bindserver.queries.query import Query
 from bindserver.queries.rendering import Renderer
@@ -101,7 +102,10 @@ def _load_cut(
     reader = RowReader(query.plan, recorder, pacer)
     if budget is not None and behind > budget:
         raise OverBudget
-    before = reader.look(queryset[:behind], ALL)[()] if behind else Rows()
+    before = Rows()
+    if behind:
+        first = queryset[:behind]
+        before = reader.look(lambda names: first.values_list(*names), ALL)[()]
     some = queryset[behind:stop]
     rows = reader.load(some, ALL, query.render_anew(), budget)[()]
     rows.sorts = before.sorts
@@ -159,11 +163,10 @@ def read(query: Query, pks: Collection[Any], recorder: Recorder, pacer: Pacer) -
         Untried: they leave set what the view's other rows must be tried in: read it whole.
     """
     rows: dict[Slot, Rows] = {(): Rows()}
-    renderer, queryset = query.render_anew(), renewed(query.queryset())
-    reader = RowReader(query.plan, recorder, pacer)
+    renderer, reader = query.render_anew(), RowReader(query.plan, recorder, pacer)
     for some in batches(sorted(pks, key=repr), KEYS_PER_QUERY):
-        recorder.expect_own(queryset)
-        reader.add(rows, queryset.filter(pk__in=some), ALL, renderer)
+        keyed = Keyed(plan=query.plan, slot=query.slot, pks=some)
+        reader.add(rows, keyed, ALL, renderer)
     query.renderer.leftovers.insist()
     return rows[()]
 
@@ -182,12 +185,11 @@ def read_together(
     renderer, reader = query.render_anew(together=True), RowReader(query.plan, recorder, pacer)
     for some in batches(sorted(pks, key=repr), KEYS_PER_QUERY):
         recorder.expect_own()
-        slots = query.shape.slots(wanted, some)
+        slots = query.shape.slots(wanted, some, query.plan.statements)
         # More slots than keys are not worth naming: rows of others are read, and left.
         few = len(wanted) < (SLOTS_PER_QUERY if query.shape.is_joined else len(some))
-        common = renewed(query.shape.among(wanted) if few else query.shape.queryset)
-        recorder.expect_own(common)
-        reader.add(rows_by_slot, common.filter(pk__in=some), slots, renderer)
+        keyed = Keyed(plan=query.plan, pks=some, among=wanted if few else None)
+        reader.add(rows_by_slot, keyed, slots, renderer)
     query.renderer.leftovers.insist()
     return rows_by_slot
 
@@ -214,14 +216,15 @@ def look(
         recorder: notes what is read.
         pacer: rests, and stops what takes too long.
     """
-    queryset, slots = query.queryset(), ALL
+    slot, slots = (query.slot, ALL) if wanted is None else (None, ALL)
     rows_by_slot: dict[Slot, Rows] = {}
     reader = RowReader(query.plan, recorder, pacer)
     for some in batches(sorted(pks, key=repr), KEYS_PER_QUERY):
         if wanted is not None:
             recorder.expect_own()
-            queryset, slots = query.shape.queryset, query.shape.slots(wanted, some)
-        found = reader.look(queryset.filter(pk__in=some).order_by(), slots)
+            slots = query.shape.slots(wanted, some, query.plan.statements)
+        keyed = Keyed(plan=query.plan, slot=slot, pks=some, in_order=False)
+        found = reader.look(keyed.columns, slots)
         for slot, rows in found.items():
             rows_by_slot.setdefault(slot, Rows()).sorts.update(rows.sorts)
     return rows_by_slot
@@ -251,5 +254,5 @@ def pks_before(
 ) -> Mapping[Any, Any] | None:
     """Return the primary key just before each of some rows in the query's order, None for the
     first row; None where all keys are to be listed instead."""
-    neighbours = query.plan.neighbours(query.slot)
-    return None if neighbours is None else neighbours.before(pks, recorder, pacer)
+    neighbours = query.plan.neighbours
+    return None if neighbours is None else neighbours.before(pks, recorder, pacer, query.slot)

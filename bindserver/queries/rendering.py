@@ -7,7 +7,7 @@ own fields, without model instances: the same text, several times faster.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,6 +32,8 @@ from bindserver.user_code import Leftovers
 EVERYONE: tuple[Slot, ...] = ((),)
 """The slots of a row that nobody deals."""
 Around = Callable[[Model], AbstractContextManager[Any]]
+Read = Callable[[Sequence[str]], Iterable[Sequence[Any]]]
+"""Returns some columns of rows, the columns by name."""
 
 
 def alone(instance: Model) -> AbstractContextManager[Any]:
@@ -145,7 +147,7 @@ class Renderer:
             during: is given each row's instance, and is around what renders it.
         """
         if self._plain is not None and has_columns(queryset):
-            return self._plain_rows(queryset, pacer, slots, self._plain)
+            return self.plain_rows(_columns_of(queryset), pacer, slots)
         return self._model_rows(queryset, pacer, slots, during)
 
     def narrowed(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -173,13 +175,15 @@ class Renderer:
         data = self.serializer.to_representation(instance)
         return self._row(instance.pk, data, sort)
 
-    def _plain_rows(
-        self,
-        queryset: QuerySet[Any],
-        pacer: Pacer,
-        slots: Slots,
-        columns: Sequence[tuple[str, str, serializers.Field[Any, Any, Any, Any] | None]],
-    ) -> Generator[Row, None, None]:
+    def plain_rows(self, read: Read, pacer: Pacer, slots: Slots) -> Generator[Row, None, None]:
+        """Yield rows of which nothing but columns is needed, as `rows` does.
+
+        Args:
+            read: reads these columns; the fields of its rows are DRF's, as `is_plain` says.
+            pacer: as for `rows`.
+            slots: the same.
+        """
+        columns = self._plain or ()
         wanted = [column for _, column, _ in columns]
         # Django names a column that is selected twice anew, after another one perhaps.
         names = list(dict.fromkeys([self._pk_name, *self._sort_columns, *slots.columns, *wanted]))
@@ -187,7 +191,7 @@ class Renderer:
         sorts = [places[name] for name in self._sort_columns]
         slotted = [places[name] for name in slots.columns]
         fields = [(name, places[column], field) for name, column, field in columns]
-        for record in queryset.values_list(*names).iterator(chunk_size=CHUNK_ROWS):
+        for record in read(names):
             found = slots.find(tuple([record[at] for at in slotted]))
             if found:
                 data = {
@@ -240,6 +244,10 @@ class ModelRenderer:
                 for slot in found:
                     yield Row(instance.pk, wire_key(instance.pk), text, sort, slot, instance)
             pacer.pause()
+
+
+def _columns_of(queryset: QuerySet[Any]) -> Read:
+    return lambda names: queryset.values_list(*names).iterator(chunk_size=CHUNK_ROWS)
 
 
 def _attributes(instance: Model, names: Sequence[str]) -> tuple[Any, ...]:

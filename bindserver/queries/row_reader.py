@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,9 @@ from bindserver.database.pacing import Pacer
 from bindserver.exceptions import TooManyRows
 from bindserver.queries.dependencies import Recorder
 from bindserver.queries.internals import alike
+from bindserver.queries.keyed import Keyed
 from bindserver.queries.plan import Plan
-from bindserver.queries.rendering import ModelRenderer, Renderer, Row
+from bindserver.queries.rendering import ModelRenderer, Read, Renderer, Row
 from bindserver.queries.rows import OverBudget, Rows
 from bindserver.queries.slots import Slot, Slots
 
@@ -93,24 +94,39 @@ class RowReader:
     def add(
         self,
         rows_by_slot: dict[Slot, Rows],
-        queryset: QuerySet[Any],
+        keyed: Keyed,
         slots: Slots,
         renderer: Renderer | ModelRenderer,
     ) -> None:
-        """Read a queryset's rows, and put each into its slot."""
+        """Read rows by key, and put each into its slot."""
         recorder = self.recorder
-        with closing(renderer.rows(queryset, self.pacer, slots, recorder.row)) as found:
+        with closing(self._rows(keyed, slots, renderer)) as found:
             for row in found:
                 recorder.demand_own()
                 rows_by_slot.setdefault(row.slot, Rows()).add(row, self.plan.sort(row))
 
-    def look(self, queryset: QuerySet[Any], slots: Slots) -> dict[Slot, Rows]:
-        """Read a queryset's rows without rendering them: which there are, and their sort values."""
+    def _rows(
+        self, keyed: Keyed, slots: Slots, renderer: Renderer | ModelRenderer
+    ) -> Generator[Row, None, None]:
+        if self.plan.has_columns and isinstance(renderer, Renderer) and renderer.is_plain():
+            self.recorder.expect_own()
+            return renderer.plain_rows(keyed.columns, self.pacer, slots)
+        queryset = keyed.queryset()
+        self.recorder.expect_own(queryset)
+        return renderer.rows(queryset, self.pacer, slots, self.recorder.row)
+
+    def look(self, read: Read, slots: Slots) -> dict[Slot, Rows]:
+        """Read rows without rendering them: which there are, and their sort values.
+
+        Args:
+            read: reads their columns.
+            slots: the slots.
+        """
         columns = self.plan.sort_columns
         rows_by_slot: dict[Slot, Rows] = {(): Rows()} if not slots.columns else {}
         self.recorder.expect_own()
         names, count = ["pk", *columns, *slots.columns], 1 + len(columns)
-        for pk, *values in queryset.values_list(*names):
+        for pk, *values in read(names):
             self.recorder.demand_own()
             sort = self.plan.sort(Row(pk, "", "", tuple(values[: count - 1])))
             for slot in slots.find(tuple(values[count - 1 :])):

@@ -15,7 +15,7 @@ conditions stay in the shape.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Set
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from bindserver.bindings.columns import has_dicts
 from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import keeps
 from bindserver.queries.memberships import Membership, membership_of
+from bindserver.queries.prepared import Statements
 from bindserver.queries.slot_conditions import SlotCondition, conditions_of, replaced, with_constant
 from bindserver.queries.slots import BESIDE, Slot, Slots
 
@@ -71,18 +72,25 @@ class Shape:
             names[-1] = self.membership.path()
         return ", ".join(f"{name} = {value}" for name, value in zip(names, slot, strict=True))
 
-    def slots(self, wanted: Collection[Slot], pks: Collection[Any] | None = None) -> Slots:
+    def slots(
+        self,
+        wanted: Collection[Slot],
+        pks: Sequence[Any] | None = None,
+        statements: Statements | None = None,
+    ) -> Slots:
         """Return slots, as a row is asked for its own. Of a membership, the database is asked whose
         rows are whose.
 
         Args:
             wanted: the slots.
             pks: the primary keys of the rows that will be asked; None for any.
+            statements: what is known of such reads.
         """
         some = wanted if isinstance(wanted, Set) else frozenset(wanted)
         owners = None
         if self.membership is not None:
-            owners = self.membership.owners(self.queryset, {slot[-1] for slot in some}, pks)
+            whose = {slot[-1] for slot in some}
+            owners = self.membership.owners(self.queryset, whose, pks, statements)
         return Slots(self.columns, self.kinds, some, owners)
 
     def among(self, wanted: Collection[Slot]) -> QuerySet[Any]:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from bindserver.bindings.binding import Binding
 from bindserver.exceptions import BindingError, InvalidParams
-from bindserver.queries.neighbours import only_forward
+from bindserver.queries.order_parts import only_forward
 
 AHEAD = 20
 """So many rows behind a window are read with it, to fill up what leaves."""

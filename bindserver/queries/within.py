@@ -7,8 +7,7 @@ it. So one question deals the rows of very many owners, where each would ask by 
 from __future__ import annotations
 
 import copy
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,10 +60,10 @@ class Within:
         """
         return self.anybodys(_narrowed(without, In(owner, list(owners))))
 
-    def owners(
+    def pairs(
         self, owner: Col, narrowed: In[Any], without: SQLQuery, alias: str
-    ) -> Mapping[Any, Collection[Any]]:
-        """Return the owners of each value of the column.
+    ) -> QuerySet[Any, Any]:
+        """Return the values of the column, and beside each an owner.
 
         Args:
             owner: as for `rows_of`.
@@ -79,10 +78,7 @@ class Within:
         query.add_annotation(owner, OWNER)
         model: Any = query.model
         pairs = QuerySet[Any](model, query=query, using=alias).values_list(VALUE, OWNER)
-        found: dict[Any, set[Any]] = defaultdict(set)
-        for value, whose in pairs.distinct():
-            found[value].add(whose)
-        return found
+        return pairs.distinct()
 
     def of_rows(self, model: type[Model], pks: Collection[Any], alias: str) -> In[Any]:
         """Return the condition that values are those of some rows of the query's own table."""

@@ -1,5 +1,5 @@
-"""Faults to plant in how windows, groups and the time are followed, each of which the oracle must
-find."""
+"""Faults to plant in how windows, groups, statements and the time are followed, each of which the
+oracle must find."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from bindserver.engine.window import Window
+from bindserver.queries.prepared import Prepared
 from tests.faults import ticks
 
 
@@ -30,8 +31,22 @@ def window_not_filled_up() -> None:
     _plant(Window, "is_enough", lambda self: True)
 
 
+def first_values_asked_again() -> None:
+    """A statement that is kept asks for the values that it was compiled with, whatever is asked."""
+    honest = Prepared.rows
+
+    def rows(self: Prepared, values: Any, alias: str) -> Any:
+        self._places = []
+        return honest(self, values, alias)
+
+    _plant(Prepared, "rows", rows)
+
+
 SHAPE_FAULTS: dict[str, Callable[[], None]] = {
-    **{fault.__name__: fault for fault in (window_s_edge_missed, window_not_filled_up)},
+    **{
+        fault.__name__: fault
+        for fault in (window_s_edge_missed, window_not_filled_up, first_values_asked_again)
+    },
     **{
         name: partial(fault, _plant)
         for name, fault in ticks.FAULTS.items()

@@ -46,6 +46,7 @@ PATHS = {
     "frame_past_outbox": ("--often", "slow_reader", "--kinds", "plain"),
     "window_s_edge_missed": ("--kinds", WINDOWS, "--often", "write"),
     "window_not_filled_up": ("--kinds", WINDOWS, "--often", "write"),
+    "first_values_asked_again": ("--kinds", "plain,slot", "--often", "write"),
     **dict.fromkeys(
         ("tick_lost", "nearer_moment_missed", "second_column_forgotten"),
         ("--kinds", "moved by the time"),

@@ -22,31 +22,34 @@ def often_switching() -> Iterator[None]:
     sys.setswitchinterval(usual)
 
 
-def test_no_name_is_given_twice() -> None:
+def test_no_name_is_another_number_s() -> None:
     names = Incarnations()
-    assert len({names.next() for _ in range(100)}) == 100
+    assert len({names.named(number) for number in range(100)}) == 100
 
 
-def test_nor_by_a_fork_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_keeps_its_name() -> None:
     names = Incarnations()
-    before, parent = [names.next() for _ in range(10)], os.getpid()
-    count = names._series[2]
-    in_parent = f"{names._series[1]}{next(count):x}"
+    assert names.named(7) == names.named(7)
+    assert names.named(7) != Incarnations().named(7)
+
+
+def test_in_a_fork_of_the_process_it_has_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Incarnations()
+    before, parent = {names.named(number) for number in range(20)}, os.getpid()
     monkeypatch.setattr(os, "getpid", lambda: parent + 1)
-    assert {names.next() for _ in range(20)}.isdisjoint([*before, in_parent])
-    assert names._series[2] is not count
+    assert {names.named(number) for number in range(20)}.isdisjoint(before)
 
 
 @pytest.mark.usefixtures("often_switching")
-def test_nor_to_threads_that_come_first_at_once() -> None:
+def test_threads_that_come_first_at_once_have_the_same_names() -> None:
     for _ in range(20):
         names, ready = Incarnations(), Barrier(4)
 
         def several(names: Incarnations = names, ready: Barrier = ready) -> list[str]:
             ready.wait()
-            return [names.next() for _ in range(50)]
+            return [names.named(number) for number in range(50)]
 
         with ThreadPoolExecutor(4) as threads:
             found = [work.result() for work in [threads.submit(several) for _ in range(4)]]
-        every = [name for some in found for name in some]
-        assert len(set(every)) == len(every)
+        assert all(some == found[0] for some in found)
+        assert names.named(0) == found[0][0]

@@ -145,6 +145,18 @@ def test_a_cursor_that_was_signed_and_not_sealed_is_none() -> None:
     assert load(old, SECRET) is None
 
 
+def test_a_cursor_whose_seal_is_an_hmac_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def hmac_of(body: bytes, secret: bytes) -> bytes:
+        return hmac.digest(cursors._key(secret, "mac"), body, "sha256")[: cursors.MAC_BYTES]
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cursors, "_mac", hmac_of)
+        old = dump(CURSOR, SECRET)
+        assert load(old, SECRET) == CURSOR
+    assert load(old, SECRET) is None
+    assert load(old, b"new", [SECRET]) is None
+
+
 def test_a_state_s_name_tells_nobody_what_it_is_the_name_of() -> None:
     position = Position(epoch="e", mark="5")
     assert name_of(position, SECRET) == name_of(Position(epoch="e", mark="5"), SECRET)

@@ -196,3 +196,13 @@ def test_rows_that_follow_each_other_have_no_order() -> None:
     assert runs_of({1: None, 2: 1, 5: 4, 3: 2}) == [(None, [1, 2, 3]), (4, [5])]
     with pytest.raises(ValueError, match="no order"):
         ListedOrder().place((), {1: 2, 2: 1})
+
+
+def test_rows_of_one_order_are_in_no_other() -> None:
+    one, other = SortedOrder(), SortedOrder()
+    one.apply((), {1: (1,)})
+    one.apply((1,), {})
+    one.apply((7,), {})
+    one.apply((), {2: (2,), 3: (3,)})
+    assert list(one.keys()) == [2, 3]
+    assert list(other.keys()) == list(SortedOrder().keys()) == []
