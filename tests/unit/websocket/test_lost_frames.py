@@ -64,9 +64,10 @@ class FakeWire:
     def write(self, data: bytes) -> None:
         self.text += data.decode("utf-8", "replace")
 
-    async def send(self, frame: Frame) -> None:
+    async def send(self, frame: Frame) -> int:
         await self._room.wait()
         self.write(frame.wire)
+        return len(frame.wire)
 
     async def close(self, code: int, reason: str) -> None:
         self.code = code
