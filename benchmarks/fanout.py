@@ -10,169 +10,35 @@ to the same clients on the same cores. It needs a C compiler for that.
 With `--pause 0.2` it rests between writes, and tells how long it takes from a commit until the last
 client has its frame. Printed, too, is what an idle client of them takes of the server's memory,
 with a browser's headers; the system's sockets are not in it.
+
+With `--compression` the server compresses for clients that offer it, and clients that do and do not
+take turns, round by round. Printed are both costs, their ratio, and what a client of either kind
+takes of the server's memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
-import secrets
-import selectors
-import socket
 import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from benchmarks.homes import TICKS, SQLite
+from benchmarks.listeners import Heard, ask, listening
 
 FLOOR = Path(__file__).with_name("floor.c")
-FRAME = b'{"event":"products"'
-PATIENCE_SECONDS = 120.0
 SETTINGS = "benchmarks.settings"
 """One address may have any number of connections."""
-SUBSCRIBE = b'{"event":"products"}'
-PING = b"\x89\x04"
-"""What a server's ping begins with."""
+COMPRESSING_SETTINGS = "benchmarks.compressing_settings"
 WARM = 200
 """So many clients come and stay before memory is measured."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What the clients have heard so far.
-
-    Attributes:
-        frames: how many frames.
-        bytes: how many bytes.
-        computed: the seconds of processor that this took.
-    """
-
-    frames: int
-    bytes: int
-    computed: float
-
-
-class Clients:
-    """Clients in this process, which count frames and do nothing else.
-
-    Args:
-        port: where they connect.
-        count: how many there are.
-        shake_hands: whether it is WebSocket that they speak, and a binding that they follow.
-    """
-
-    def __init__(self, port: int, count: int, *, shake_hands: bool) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._tails: dict[int, bytes] = {}
-        self.frames = self.bytes = 0
-        for _ in range(count):
-            sock = socket.create_connection(("127.0.0.1", port))
-            if shake_hands:
-                sock.sendall(_handshake(port))
-            sock.setblocking(False)
-            self._tails[sock.fileno()] = b""
-            self._selector.register(sock, selectors.EVENT_READ)
-        self._shakes_hands = shake_hands
-
-    def follow(self) -> None:
-        """Have each of them ask for the binding, and wait until all are answered."""
-        self._hear_until(b"\r\n\r\n", len(self._tails))
-        self.frames = 0
-        for key in self._selector.get_map().values():
-            sock: Any = key.fileobj
-            sock.sendall(_masked(SUBSCRIBE))
-        self._hear_until(FRAME, len(self._tails))
-        self.frames = self.bytes = 0
-
-    def hear(self, seconds: float, marker: bytes = FRAME) -> None:
-        """Read what comes within so many seconds."""
-        for key, _ in self._selector.select(seconds):
-            sock: Any = key.fileobj
-            data = sock.recv(262_144)
-            if not data:
-                raise ConnectionError("the server has closed a connection")
-            if (at := data.find(PING)) >= 0:
-                sock.sendall(b"\x8a\x84" + bytes(4) + data[at + 2 : at + 6])
-            said = self._tails[key.fd] + data
-            self.frames += said.count(marker)
-            self.bytes += len(data)
-            self._tails[key.fd] = said[-(len(marker) - 1) :]
-
-    def _hear_until(self, marker: bytes, count: int) -> None:
-        until = time.monotonic() + PATIENCE_SECONDS
-        while self.frames < count:
-            if time.monotonic() > until:
-                raise TimeoutError(f"{self.frames} of {count} clients were answered")
-            self.hear(0.1, marker)
-
-
-def _handshake(port: int) -> bytes:
-    """Return a handshake as a browser sends it."""
-    lines = [
-        "GET /ws/ HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: Upgrade", "Pragma: no-cache",
-        "Cache-Control: no-cache", "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 "
-        "(KHTML, like Gecko) Chrome/156.0.0.0 Safari/537.36", "Upgrade: websocket",
-        f"Origin: http://127.0.0.1:{port}", "Sec-WebSocket-Version: 13",
-        "Accept-Encoding: gzip, deflate, br, zstd",
-        "Accept-Language: en-GB,en;q=0.9,de-DE;q=0.8,de;q=0.7,en-US;q=0.6",
-        f"Cookie: csrftoken={secrets.token_hex(16)}; theme={secrets.token_hex(16)}",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-        "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits", "", "",
-    ]  # fmt: skip
-    return "\r\n".join(lines).encode()
-
-
-def _masked(payload: bytes) -> bytes:
-    return bytes([0x81, 0x80 | len(payload), 0, 0, 0, 0]) + payload
-
-
-def listen(port: int, count: int, core: int, shake_hands: bool, pipe: Connection) -> None:
-    """Keep clients until the other end says so; tell it what they have heard whenever it asks."""
-    os.sched_setaffinity(0, {core})
-    clients = Clients(port, count, shake_hands=shake_hands)
-    if shake_hands:
-        clients.follow()
-    pipe.send("ready")
-    while True:
-        clients.hear(0.001)
-        if pipe.poll():
-            if pipe.recv() == "end":
-                return
-            pipe.send(
-                Heard(frames=clients.frames, bytes=clients.bytes, computed=sum(os.times()[:2]))
-            )
-
-
-@contextmanager
-def listening(port: int, count: int, core: int, *, shake_hands: bool) -> Iterator[Connection]:
-    """Have another process keep clients; yield what to ask it by."""
-    ours, theirs = multiprocessing.Pipe()
-    spawned = multiprocessing.get_context("spawn")
-    process = spawned.Process(target=listen, args=(port, count, core, shake_hands, theirs))
-    process.start()
-    try:
-        if not ours.poll(PATIENCE_SECONDS) or ours.recv() != "ready":
-            raise TimeoutError("the clients did not get ready")
-        yield ours
-        ours.send("end")
-    finally:
-        process.join(10)
-        process.kill()
-
-
-def ask(pipe: Connection) -> Heard:
-    """Return what the clients have heard."""
-    pipe.send("tell")
-    heard: Heard = pipe.recv()
-    return heard
 
 
 def computed(pid: int) -> float:
@@ -189,9 +55,9 @@ def memory(pid: int) -> int:
 
 def flood(
     program: Any, server: int, pipe: Connection, seconds: float, rate: float
-) -> tuple[float, Heard]:
+) -> tuple[float, float, Heard]:
     """Write so often a second, for so many seconds, one row a transaction; print what comes of it,
-    and return frames a second."""
+    and return frames a second, and the seconds of the server's processor that each took."""
     before, took, began = ask(pipe), computed(server), time.monotonic()
     writes = 0
     while time.monotonic() < began + seconds:
@@ -209,7 +75,7 @@ def flood(
         f" for {share:.0%} of the time",
         flush=True,
     )
-    return frames / span, after
+    return frames / span, cost, after
 
 
 def paced(program: Any, pipe: Connection, count: int, pause: float, times: int) -> None:
@@ -248,6 +114,47 @@ def floor(folder: Path, count: int, size: int, rounds: int, cores: Sequence[int]
     return frames / seconds
 
 
+def idle(port: int, server: int, count: int, core: int) -> float:
+    """Return how many bytes of the server's memory a client takes that follows, and hears
+    nothing."""
+    with listening(port, WARM, core, shake_hands=True):
+        before = memory(server)
+        with listening(port, count, core, shake_hands=True):
+            return (memory(server) - before) / count
+
+
+def compare(program: Any, server: Any, core: int, options: argparse.Namespace) -> None:
+    """Print what frames cost at least with clients that offer compression, and with those that do
+    not, in turn; and what a client of each kind takes."""
+    kinds = {False: "not compressed", True: "compressed"}
+    with ExitStack() as stack:
+        for offer in kinds:
+            stack.enter_context(listening(server.port, WARM, core, shake_hands=True, offer=offer))
+        for offer, kind in kinds.items():
+            before = memory(server.pid)
+            stack.enter_context(
+                listening(server.port, options.clients, core, shake_hands=True, offer=offer)
+            )
+            each = (memory(server.pid) - before) / options.clients
+            print(f"an idle client, {kind}: {each / 1024:.1f} KiB", flush=True)
+    os.sched_setaffinity(0, {core})
+    costs: dict[bool, list[float]] = {offer: [] for offer in kinds}
+    for number in range(options.rounds):
+        for offer in (False, True) if number % 2 else (True, False):
+            print(f"{kinds[offer]}: ", end="")
+            with listening(
+                server.port, options.clients, core, shake_hands=True, offer=offer
+            ) as pipe:
+                costs[offer].append(
+                    flood(program, server.pid, pipe, options.seconds, options.writes)[1]
+                )
+    plain, compressed = (min(costs[offer]) for offer in kinds)  # a busy machine only adds
+    print(
+        f"a frame takes {plain * 1e6:.1f} µs not compressed, {compressed * 1e6:.1f} compressed:"
+        f" {plain / compressed:.2f} of the rate"
+    )
+
+
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -256,24 +163,27 @@ def main() -> None:
     parser.add_argument("--writes", type=float, default=300, help="how many a second")
     parser.add_argument("--pause", type=float, default=0.05)
     parser.add_argument("--times", type=int, default=100)
+    parser.add_argument("--compression", action="store_true")
+    parser.add_argument("--rounds", type=int, default=4, help="with --compression, of each kind")
     options = parser.parse_args()
+    settings = COMPRESSING_SETTINGS if options.compression else SETTINGS
     cores = sorted(os.sched_getaffinity(0))
     cores = [cores[0], cores[-1]]
     with tempfile.TemporaryDirectory() as folder:
-        place = SQLite(Path(folder), durable=False).make(settings=SETTINGS)
+        place = SQLite(Path(folder), durable=False).make(settings=settings)
         with place.server as server:
             subprocess.run(["taskset", "-acp", str(cores[0]), str(server.pid)], check=True,
                            stdout=subprocess.DEVNULL)  # fmt: skip
             program = place.program()
             program.add_products(1)
-            with listening(server.port, WARM, cores[1], shake_hands=True):
-                before = memory(server.pid)
-                with listening(server.port, options.clients, cores[1], shake_hands=True):
-                    each = (memory(server.pid) - before) / options.clients
+            if options.compression:
+                compare(program, server, cores[1], options)
+                return
+            each = idle(server.port, server.pid, options.clients, cores[1])
             print(f"an idle client: {each / 1024:.1f} KiB", flush=True)
             with listening(server.port, options.clients, cores[1], shake_hands=True) as pipe:
                 os.sched_setaffinity(0, {cores[1]})
-                rate, heard = flood(program, server.pid, pipe, options.seconds, options.writes)
+                rate, _, heard = flood(program, server.pid, pipe, options.seconds, options.writes)
                 paced(program, pipe, options.clients, options.pause, options.times)
         size = round(heard.bytes / max(1, heard.frames))
         rounds = max(10, round(rate * options.seconds / options.clients))

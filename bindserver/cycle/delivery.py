@@ -159,17 +159,21 @@ def _publish(
             where that is so there is no state to be told of.
     """
     version, frame = published.version, published.small
-    wire, size = (b"", 0) if frame is None else (frame.wire, frame.size)
-    all_are_here = not behind
+    wire, packed = b"" if frame is None else frame.wire, False
+    size, all_are_here = len(wire), not behind
     for start in range(0, len(refs), AT_A_TIME):
         for listener, number, line in refs[start : start + AT_A_TIME]:
             try:
                 if (
-                    wire
+                    frame is not None
                     and line is not None
                     and line.carries == number
                     and (all_are_here or listener not in behind)
                 ):
+                    if line.packs is not packed:
+                        packed = line.packs
+                        wire = frame.form(packed=packed)
+                        size = len(wire)
                     line.write(wire)
                     line.version = version
                     line.frames += 1

@@ -123,7 +123,7 @@ class ViewRows:
         """About how many bytes the frames take that are kept of them."""
         if self._made is None:
             return 0
-        return sum(frame.size for _, frames in self._made.sync.values() for frame in frames)
+        return sum(frame.weight for _, frames in self._made.sync.values() for frame in frames)
 
     @property
     def made(self) -> Made:

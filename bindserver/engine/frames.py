@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from bindserver.engine.changes import Key
+from bindserver.engine.deflate import deflate
 from bindserver.engine.ring import Delta, Put
 
 PAGE_SIZES = (100, 500, 1000, 5000)
@@ -57,6 +58,7 @@ class Frame:
     size: int
     shared: Shared | None = None
     _wire: bytes | None = field(default=None, init=False, repr=False, compare=False)
+    _packed: bytes | None = field(default=None, init=False, repr=False, compare=False)
     _lines: tuple[bool, bytes] | None = field(default=None, init=False, repr=False, compare=False)
 
     @classmethod
@@ -85,6 +87,36 @@ class Frame:
         if len(payload) <= BREATH_BYTES:
             object.__setattr__(self, "_wire", wire)
         return wire
+
+    @property
+    def packed(self) -> bytes:
+        """The message as a server writes it to whoever takes compressed ones: a frame with RSV1
+        (RFC 7692, section 6), or `wire` where that would be no longer. It is kept, however big: to
+        compress a page of a `sync` takes milliseconds, and very many clients may get it.
+
+        Raises:
+            UnicodeEncodeError: as `wire`.
+        """
+        if self._packed is not None:
+            return self._packed
+        payload = deflate(self.text.encode())
+        packed = self.wire if payload is None else b"\xc1" + _length(len(payload)) + payload
+        object.__setattr__(self, "_packed", packed)
+        return packed
+
+    @property
+    def takes_long_to_pack(self) -> bool:
+        """Whether `packed` is yet to be made, and would hold others up."""
+        return self._packed is None and self.size > BREATH_BYTES
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes in memory."""
+        return self.size + len(self._packed or b"")
+
+    def form(self, *, packed: bool) -> bytes:
+        """Return the message as it is written to whoever takes compressed ones, or does not."""
+        return self.packed if packed else self.wire
 
     def lines(self, *, named: bool) -> bytes:
         """Return a shared message as an event stream has it (WHATWG HTML, section 9.2): the action

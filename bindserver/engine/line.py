@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bindserver.engine.frames import Frame
+
 NOTHING = 0
 """The number of no subscription."""
 
@@ -23,18 +25,26 @@ class Line:
     Attributes:
         carries: the number of the subscription; `NOTHING` while all goes through the session.
         version: the view's version that the last delta brought it to.
+        packs: whether the client takes compressed messages.
         write: writes whole WebSocket messages, behind all that was written before.
         frames: how many messages the client has been sent, in this way or another.
-        bytes: how many bytes these had.
+        bytes: how many bytes these had, as they were written.
     """
 
-    __slots__ = ("bytes", "carries", "frames", "version", "write")
+    __slots__ = ("bytes", "carries", "frames", "packs", "version", "write")
 
     def __init__(self) -> None:
         self.carries = NOTHING
         self.version = 0
+        self.packs = False
         self.write: Callable[[bytes], object] = _nowhere
         self.frames = self.bytes = 0
+
+    def put(self, frame: Frame) -> None:
+        """Write a message, and count it."""
+        data = frame.form(packed=self.packs)
+        self.write(data)
+        self.sent(len(data))
 
     def sent(self, size: int) -> None:
         """Count a message that was written, of so many bytes."""

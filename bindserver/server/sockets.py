@@ -22,6 +22,7 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from bindserver.conf import conf
+from bindserver.server.compression import DeflateFactory
 from bindserver.server.conversation import (
     GOODBYE,
     GOODBYE_SECONDS,
@@ -34,6 +35,9 @@ from bindserver.server.mailbox import Mailbox, PauseGate
 from bindserver.server.straight import StraightProtocol
 from bindserver.server.transports import patient
 from bindserver.websocket.wire import WIRE, Taker
+
+COMPRESSION = [DeflateFactory()]
+"""What a client may ask for, where the setting of this name is on."""
 
 _keepalives: WeakKeyDictionary[Config, KeepAlive] = WeakKeyDictionary()
 
@@ -71,7 +75,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._is_full = False
         self._is_sent_away = self._goes_when_open = False
         self.conn = Conversation(
-            extensions=self.conn.available_extensions,
+            extensions=COMPRESSION if conf.COMPRESSION else [],
             max_size=self.config.ws_max_size,
             logger=self.conn.logger,
         )
@@ -141,6 +145,22 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.conn.handshake_exc is not None and not self.handshake_initiated:
             self._refuse()
 
+    async def receive(self) -> Any:
+        """Return the next ASGI message."""
+        message = await super().receive()
+        self._read_on()
+        return message
+
+    def _read_on(self) -> None:
+        """Take what stands behind a message, if the application has taken that."""
+        if self.read_paused or self.transport.is_closing():
+            return
+        self.conn.read_on()
+        if self.conn.parser_exc is not None:
+            self.handle_parser_exception()
+        else:
+            self.handle_events()
+
     def send_receive_event_to_app(self) -> None:
         """Hand on a message, if it is one: text that is not UTF-8 closes the connection with 1007,
         and is no failure of the server's that its log must explain."""
@@ -201,6 +221,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self.read_paused = False
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(GOODBYE_SECONDS, self.transport.close)
+        self._read_on()
 
     async def send(self, message: Any) -> None:
         """Send an ASGI message.
@@ -216,8 +237,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.accept":
             self._forget_handshake()
-        if closes and self._is_full and self.close_timer is not None:
-            self._give_up_soon()
+        if closes:
+            self._read_on()
+            if self._is_full and self.close_timer is not None:
+                self._give_up_soon()
         if self._goes_when_open and self.handshake_complete:
             self._goes_when_open = False
             self.shutdown()

@@ -88,6 +88,7 @@ class StraightProtocol(asyncio.Protocol):
         self._is_closing = transport.is_closing
         conversation.line = taker.line
         taker.line.write = self.write
+        taker.line.packs = conversation.deflate is not None
         if is_full:
             self.pause_writing()
         connections.add(self)
@@ -108,8 +109,8 @@ class StraightProtocol(asyncio.Protocol):
             self._room is None and self._conversation.state is State.OPEN and not self._is_closing()
         )
 
-    async def send(self, message: Message) -> None:
-        """Write a message as soon as the socket takes more.
+    async def send(self, message: Message) -> int:
+        """Write a message as soon as the socket takes more; return how many bytes that took.
 
         Raises:
             ConnectionAbortedError: the connection is over.
@@ -118,7 +119,9 @@ class StraightProtocol(asyncio.Protocol):
             await self._room.wait()
         if self._conversation.state is not State.OPEN or self._is_closing():
             raise ConnectionAbortedError
-        self.write(message.wire)
+        data = message.form(packed=self._conversation.deflate is not None)
+        self.write(data)
+        return len(data)
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection, and give it up if the client does not answer in time."""
@@ -148,14 +151,8 @@ class StraightProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client has sent."""
-        conversation = self._conversation
-        conversation.receive_data(data)
-        if conversation.parser_exc is not None:
-            self._break_off()
-            return
-        for event in conversation.events_received():
-            if isinstance(event, Frame):
-                self._take(event)
+        self._conversation.receive_data(data)
+        self._take_frames()
 
     def eof_received(self) -> None:
         """Called when the client says no more: the connection is closed."""
@@ -205,6 +202,14 @@ class StraightProtocol(asyncio.Protocol):
             self._break_off()
 
     # What the client says.
+
+    def _take_frames(self) -> None:
+        if self._conversation.parser_exc is not None:
+            self._break_off()
+            return
+        for event in self._conversation.events_received():
+            if isinstance(event, Frame):
+                self._take(event)
 
     def _take(self, frame: Frame) -> None:
         match frame.opcode:
@@ -357,6 +362,10 @@ class StraightProtocol(asyncio.Protocol):
             self._go_on()
 
     def _read_on(self) -> None:
-        if not self._is_reading and not self._is_closing():
+        if self._is_reading or self._is_closing():
+            return
+        self._conversation.read_on()
+        self._take_frames()
+        if not self._waiting and not self._is_closing():
             self._is_reading = True
             self._transport.resume_reading()

@@ -23,7 +23,7 @@ from bindserver.clients.tokens import NotProven
 from bindserver.conf import conf
 from bindserver.engine.effects import Close, Prove
 from bindserver.engine.events import Event, Published
-from bindserver.engine.frames import BREATH_BYTES
+from bindserver.engine.frames import BREATH_BYTES, Frame
 from bindserver.engine.intake import MESSAGE_BYTES, read
 from bindserver.engine.line import Line
 from bindserver.engine.parsing import Malformed
@@ -32,7 +32,7 @@ from bindserver.engine.session import Session
 from bindserver.hub.hub import hub
 from bindserver.logs import Repeats
 from bindserver.supervision import end_process_where_hopeless
-from bindserver.websocket.elsewhere import in_readers_thread
+from bindserver.websocket.elsewhere import elsewhere
 from bindserver.websocket.origins import origin_allowed, why_refused
 from bindserver.websocket.wire import Wire
 
@@ -128,7 +128,7 @@ class Client(SessionListener):
     async def _read_elsewhere(self, text: str) -> None:
         """Take a big message, such as one with all the keys that a client holds: to read it takes
         as long as to write to a thousand others."""
-        heard = await in_readers_thread(read, text)
+        heard = await elsewhere(read, text)
         if (rest := self._take(text, heard)) is not None:
             await rest
 
@@ -286,13 +286,12 @@ class Client(SessionListener):
 
         This is how a client hears of changes that has several subscriptions, or a closed line.
         """
-        wire, frame = self._wire, published.small
-        if frame is None or self._writer is not None or not wire.is_open():
+        frame = published.small
+        if frame is None or self._writer is not None or not self._wire.is_open():
             return False
         if not self._session.pass_by(number, published.version):
             return False
-        wire.write(frame.wire)
-        self._session.line.sent(frame.size)
+        self.line.put(frame)
         return True
 
     def _open_line(self) -> None:
@@ -309,40 +308,51 @@ class Client(SessionListener):
         there is."""
         if self._writer is not None:
             return
+        first = None
         try:
-            self._write_at_once()
+            first = self._write_at_once()
         except Exception:
             self.fail()  # the frame is lost, and nothing after it can be right
-        if self._session.has_work():
-            self._writer = self.loop.create_task(self._write_all())
+        if first is not None or self._session.has_work():
+            self._writer = self.loop.create_task(self._write_all(first))
         else:
             self._open_line()
 
-    def _write_at_once(self) -> None:
+    def _write_at_once(self) -> Frame | None:
         """Write what the socket takes, but not much more than one big frame: other connections are
-        to have their turn."""
-        wire, written = self._wire, 0
-        while wire.is_open() and written <= BREATH_BYTES:
+        to have their turn. Return one that must be compressed first, if it comes to that."""
+        written = 0
+        while self._wire.is_open() and written <= BREATH_BYTES:
             frame = self._next_frame()
-            if frame is None:
-                return
-            wire.write(frame.wire)
-            self._session.line.sent(frame.size)
+            if frame is None or self._must_pack(frame):
+                return frame
+            self.line.put(frame)
             written += frame.size
+        return None
 
-    async def _write_all(self) -> None:
-        is_whole = await self._write_slowly()
+    def _must_pack(self, frame: Frame) -> bool:
+        return self.line.packs and frame.takes_long_to_pack
+
+    async def _write_all(self, first: Frame | None) -> None:
+        is_whole = await self._write_slowly(first)
         self._writer = None
         if is_whole:
             self._write()  # what was said while the last frame was asked for
 
-    async def _write_slowly(self) -> bool:
-        """Write what waits as fast as the client takes it; return whether all of it was written."""
+    async def _write_slowly(self, first: Frame | None) -> bool:
+        """Write what waits as fast as the client takes it; return whether all of it was written.
+
+        Args:
+            first: comes before that.
+        """
         try:
-            while (frame := self._next_frame()) is not None:
+            while (frame := first or self._next_frame()) is not None:
+                first = None
+                if self._must_pack(frame):
+                    await elsewhere(_pack, frame)
                 async with asyncio.timeout(conf.SLOW_CLIENT_SECONDS):
-                    await self._wire.send(frame)
-                self._session.line.sent(frame.size)
+                    size = await self._wire.send(frame)
+                self.line.sent(size)
                 if frame.size > BREATH_BYTES:
                     await asyncio.sleep(0)  # sending need not have waited for anything
             return True
@@ -365,3 +375,8 @@ class Client(SessionListener):
         self._connection.end(code, reason, by_us=True)
         with contextlib.suppress(OSError):  # closed by the other side or the server meanwhile
             await self._wire.close(code, reason)
+
+
+def _pack(frame: Frame) -> None:
+    """Have a message compressed; of very many clients that get it, the first one's call does."""
+    _ = frame.packed

@@ -1,4 +1,4 @@
-"""Big messages are read in a thread, so that others are written to meanwhile."""
+"""Big messages are read and compressed in a thread, so that others are written to meanwhile."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TypeVar
 
 from bindserver.forks import on_fork
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
-class Readers:
+class Elsewhere:
     """One thread, which does nothing else: two would take the interpreter from each other, and from
     the event loop."""
 
@@ -21,14 +22,14 @@ class Readers:
 
     def forget(self) -> None:
         """Begin without the thread, as a process must after a fork."""
-        self._threads = ThreadPoolExecutor(1, thread_name_prefix="bindserver-reads")
+        self._threads = ThreadPoolExecutor(1, thread_name_prefix="bindserver-messages")
 
-    async def __call__(self, function: Callable[[str], T], text: str) -> T:
-        """Call a function with a client's text, and return what it does."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, function, text)
+    async def __call__(self, function: Callable[[S], T], message: S) -> T:
+        """Call a function with a message, and return what it does."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, message)
 
 
-in_readers_thread = Readers()
+elsewhere = Elsewhere()
 """This process's."""
 
-on_fork(in_readers_thread.forget)
+on_fork(elsewhere.forget)

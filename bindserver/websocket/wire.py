@@ -41,14 +41,11 @@ class Wire(Protocol):
     """What writes to a client. All on its event loop's own thread."""
 
     def is_open(self) -> bool:
-        """Return whether `write` may be called: the connection has left ASGI, nobody closes it, and
-        the socket takes more."""
+        """Return whether the client's line may be written to: the connection has left ASGI, nobody
+        closes it, and the socket takes more."""
 
-    def write(self, data: bytes) -> None:
-        """Write whole frames, behind all that was written before."""
-
-    async def send(self, frame: Frame) -> None:
-        """Write a message as soon as the socket takes more.
+    async def send(self, frame: Frame) -> int:
+        """Write a message as soon as the socket takes more; return how many bytes that took.
 
         Raises:
             OSError: the connection is gone.
@@ -87,13 +84,10 @@ class ASGIWire:
         """Return that everything must be sent."""
         return False
 
-    def write(self, data: bytes) -> None:
-        """Fail: there is no way past ASGI."""
-        raise RuntimeError("a client cannot be written to straight")
-
-    async def send(self, frame: Frame) -> None:
+    async def send(self, frame: Frame) -> int:
         """Send a message as one of ASGI's; the server waits until there is room."""
         await self._tell({"type": "websocket.send", "text": frame.text})
+        return frame.size
 
     async def close(self, code: int, reason: str) -> None:
         """Close the connection."""

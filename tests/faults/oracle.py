@@ -390,7 +390,7 @@ def frame_past_outbox() -> None:
             waits = self._writer is not None or session.has_work()
             if frame and known and known.state is SessionState.LIVE and waits:
                 with contextlib.suppress(RuntimeError):  # the socket is closed
-                    self._wire.write(frame.wire)
+                    session.line.put(frame)
                 known.version = published.version
                 return True
             return bool(pass_by(self, number, published))

@@ -15,6 +15,7 @@ from bindserver.capture.mysql.holes import Holes
 from bindserver.capture.mysql.marks import Mark
 from bindserver.database.mysql import MySQL
 from bindserver.database.postgresql import PostgreSQL
+from bindserver.engine.frames import Frame
 from bindserver.queries import reading
 from bindserver.queries.query import Query
 from tests.faults.oracle_databases import id_over_last
@@ -63,6 +64,11 @@ def rows_outside_snapshot() -> None:
     setattr(reading, "read", late(reading.read))
 
 
+def compressed_for_all() -> None:
+    """Whoever is written to is sent what is compressed, whether they can read it or not."""
+    setattr(Frame, "form", lambda self, *, packed: self.packed)
+
+
 def _named(*faults: Callable[[], None]) -> dict[str, Callable[[], None]]:
     return {fault.__name__: fault for fault in faults}
 
@@ -71,6 +77,7 @@ FAULTS_ON_POSTGRESQL = _named(id_over_last, rows_outside_snapshot)
 FAULTS_ON_MARIADB = _named(
     id_over_last, holes_not_inherited, holes_given_up_unproved, rows_outside_snapshot
 )
+FAULTS_ON_THE_WIRE = _named(compressed_for_all)
 
 
 class PlantedFault(AppConfig):
@@ -80,5 +87,10 @@ class PlantedFault(AppConfig):
     label = "planted_fault"
 
     def ready(self) -> None:
-        faults = {**FAULTS_ON_POSTGRESQL, **FAULTS_ON_MARIADB, **FAULTS_IN_THREADS}
+        faults = {
+            **FAULTS_ON_POSTGRESQL,
+            **FAULTS_ON_MARIADB,
+            **FAULTS_ON_THE_WIRE,
+            **FAULTS_IN_THREADS,
+        }
         faults[os.environ["PLANTED_FAULT"]]()

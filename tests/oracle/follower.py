@@ -41,6 +41,7 @@ class Follower:
         self.may_close_with: frozenset[int] = frozenset()
         self.node: Node | None = None
         self._cookie = cookie
+        self._compresses = True
         self._history = history
         self._tally = tally
         self._client: Client | None = None
@@ -58,7 +59,10 @@ class Follower:
     async def connect(self, url: str) -> None:
         """Open a connection, and ask for commit marks."""
         async with asyncio.timeout(OPEN_SECONDS):
-            self._client = await Client.open(url, cookie=self._cookie)
+            self._client = await Client.open(
+                url, cookie=self._cookie, compression="deflate" if self._compresses else None
+            )
+        self._compresses = not self._compresses
         self.may_close = False
         await self._client.send("$hello", {"want": ["commit", "begin"]})
         self._reader = asyncio.create_task(self._read(self._client))

@@ -12,7 +12,8 @@ from django.contrib.sessions.backends.db import SessionStore
 
 from tests.support.server import Server
 
-QUICK = {"MAX_MESSAGES_PER_SECOND": 1e6, "MAX_MESSAGES_BURST": 1e6}
+QUICK = {"MAX_MESSAGES_PER_SECOND": 1e6, "MAX_MESSAGES_BURST": 1e6, "COMPRESSION": True}
+"""Of all. Every other connection of a client offers compression."""
 PROFILES: dict[str, dict[str, Any]] = {
     "plain": {},
     "loader": {"SYNC_ROWS": 4},

@@ -28,8 +28,16 @@ class Client:
         self._connection = connection
 
     @classmethod
-    async def open(cls, url: str, *, cookie: str | None = None) -> Client:
-        """Connect; `cookie` is the value of Django's session cookie."""
+    async def open(
+        cls, url: str, *, cookie: str | None = None, compression: str | None = None
+    ) -> Client:
+        """Connect.
+
+        Args:
+            url: the server's.
+            cookie: the value of Django's session cookie.
+            compression: "deflate" offers what browsers do.
+        """
         address = urlsplit(url)
         sock = socket.socket()
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, READ_BUFFER)
@@ -38,7 +46,7 @@ class Client:
         connection = await connect(
             url,
             sock=sock,
-            compression=None,
+            compression=compression,
             max_queue=2,
             ping_interval=None,
             close_timeout=0.2,

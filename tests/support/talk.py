@@ -13,6 +13,9 @@ from websockets.exceptions import ConnectionClosed
 
 from bindserver.client.replica import Replica
 
+compression: str | None = None
+"""What clients offer who say nothing of it: "deflate" for what browsers do."""
+
 PATIENCE_SECONDS = 60.0
 """How long a test waits for what is on its way, on a machine that is busy with other things."""
 
@@ -151,10 +154,11 @@ async def talking(
     No pings: on a machine that is busy with other things a server may well be silent for longer
     than they would allow, and whoever waits for something of it has a limit already.
     """
-    options: dict[str, Any] = {"ping_interval": None, "open_timeout": PATIENCE_SECONDS, **kwargs}
-    async with connect(
-        url, additional_headers=headers, compression=None, max_size=None, **options
-    ) as socket:
+    options: dict[str, Any] = {
+        "ping_interval": None, "open_timeout": PATIENCE_SECONDS, "compression": compression,
+        **kwargs,
+    }  # fmt: skip
+    async with connect(url, additional_headers=headers, max_size=None, **options) as socket:
         yield Talk(socket)
 
 

@@ -8,6 +8,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -37,11 +38,18 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """A server's, with the protocol classes of `manage.py bindserver`."""
+    """A server's that says everything back."""
+    with serving(echo) as port:
+        yield port
+
+
+@contextmanager
+def serving(application: Any) -> Iterator[int]:
+    """Serve with the protocol classes of `manage.py bindserver`; yield the port."""
     port = free_port()
     server = uvicorn.Server(
         uvicorn.Config(
-            echo, port=port, http=HTTPProtocol, ws=WebSocketProtocol, lifespan="off",
+            application, port=port, http=HTTPProtocol, ws=WebSocketProtocol, lifespan="off",
             log_level="error", ws_per_message_deflate=False, ws_max_size=1024 * 1024,
         )
     )  # fmt: skip
@@ -70,13 +78,22 @@ def frame(first: int, payload: bytes = b"", *, masked: bool = True) -> bytes:
 
 
 class Client:
-    """Writes bytes, and reads frames."""
+    """Writes bytes, and reads frames.
 
-    def __init__(self, port: int) -> None:
+    Args:
+        port: the server's.
+        headers: further lines of the handshake.
+
+    Attributes:
+        head: the server's answer to it.
+    """
+
+    def __init__(self, port: int, *headers: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS)
         lines = [
             "GET / HTTP/1.1", "Host: localhost", "Upgrade: websocket", "Connection: Upgrade",
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13", "", "",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version: 13",
+            *headers, "", "",
         ]  # fmt: skip
         self._socket.sendall("\r\n".join(lines).encode())
         head = b""
@@ -84,6 +101,7 @@ class Client:
             head += self._read(1)
         assert b" 101 " in head
         assert b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head
+        self.head = head.decode()
 
     def send(self, first: int, payload: bytes = b"", *, piece: int = 0) -> None:
         """Send a frame, in pieces of so many bytes."""

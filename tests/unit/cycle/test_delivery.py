@@ -9,7 +9,11 @@ import pytest
 
 from bindserver.cycle.delivery import Fanout, Outbound
 from bindserver.cycle.inbox import SubscriptionRef
+from bindserver.engine import frames
+from bindserver.engine.deflate import deflate
 from bindserver.engine.events import Event, Published
+from bindserver.engine.frames import Frame
+from bindserver.engine.line import Line
 
 
 class Listener:
@@ -92,3 +96,41 @@ async def test_who_cannot_even_be_given_up_keeps_no_other_from_its_events(
         await send(fanout, news(hopeless, other), state)
     assert other.heard == ["Published", "s", "Published", "t"]
     assert "cannot be given up" in caplog.text
+
+
+async def test_each_is_written_the_form_it_takes_and_what_is_compressed_is_so_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compressed: list[bytes] = []
+
+    def noted(payload: bytes) -> bytes | None:
+        compressed.append(payload)
+        return deflate(payload)
+
+    monkeypatch.setattr(frames, "deflate", noted)
+    frame, outbound = Frame.of("x" * 500), Outbound()
+    written: list[bytes] = []
+    lines = [Line() for _ in range(100)]
+    for index, line in enumerate(lines):
+        line.carries, line.packs, line.write = 1, index % 3 == 0, written.append
+    refs = [SubscriptionRef(listener(), 1, line) for line in lines]
+    outbound.add(refs, Published(frames=(frame,), version=7))
+    await send(Fanout(), outbound, "s")
+    assert written == [frame.packed if line.packs else frame.wire for line in lines]
+    assert [line.bytes for line in lines] == [len(wire) for wire in written]
+    assert {(line.version, line.frames) for line in lines} == {(7, 1)}
+    assert compressed == [frame.text.encode()]
+
+
+async def test_nothing_is_compressed_where_nobody_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames, "deflate", lambda payload: pytest.fail("it was compressed"))
+    outbound, line, frame = Outbound(), Line(), Frame.of("x" * 500)
+    written: list[bytes] = []
+    line.carries, line.write = 1, written.append
+    outbound.add([SubscriptionRef(listener(), 1, line)], Published(frames=(frame,), version=1))
+    await send(Fanout(), outbound, "s")
+    assert written == [frame.wire]
+
+
+def listener() -> Any:
+    return Listener()

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from typing import Any
 
 import pytest
 from channels.testing import WebsocketCommunicator
 
 from bindserver.cycle.inbox import SessionRequest
+from bindserver.engine import frames as frames_module
+from bindserver.engine.deflate import deflate
 from bindserver.engine.events import Accepted, Answered, Arrived, Published
-from bindserver.engine.frames import Frame
+from bindserver.engine.frames import BREATH_BYTES, Frame
 from bindserver.engine.protocol import Closing
 from bindserver.hub.hub import hub
 from bindserver.websocket.consumer import BindingConsumer
@@ -38,6 +41,7 @@ class FakeWire:
 
     def __init__(self) -> None:
         self.text = ""
+        self.written: list[bytes] = []
         self.code: int | None = None
         self._room = asyncio.Event()
         self._room.set()
@@ -63,10 +67,13 @@ class FakeWire:
 
     def write(self, data: bytes) -> None:
         self.text += data.decode("utf-8", "replace")
+        self.written.append(data)
 
-    async def send(self, frame: Frame) -> None:
+    async def send(self, frame: Frame) -> int:
         await self._room.wait()
-        self.write(frame.wire)
+        data = frame.form(packed=self.taker.line.packs)
+        self.write(data)
+        return len(data)
 
     async def close(self, code: int, reason: str) -> None:
         self.code = code
@@ -155,3 +162,36 @@ async def test_nothing_overtakes_a_frame_that_is_being_written(
     publish(5)
     assert [part[-1:] for part in wire.text.split(";")[-5:-1]] == ["2", "3", "4", "5"]
     assert wire.text.endswith("at once 5;")
+
+
+@pytest.mark.parametrize("is_full", [False, True])
+async def test_a_big_frame_is_compressed_in_a_thread_once_and_nothing_overtakes_it(
+    requests: list[SessionRequest], monkeypatch: pytest.MonkeyPatch, is_full: bool
+) -> None:
+    threads: list[str] = []
+
+    def noted(payload: bytes) -> bytes | None:
+        if len(payload) > BREATH_BYTES:
+            threads.append(threading.current_thread().name)
+        return deflate(payload)
+
+    monkeypatch.setattr(frames_module, "deflate", noted)
+    talks = []
+    for _ in range(3):
+        requests.clear()
+        talks.append(await subscribed(requests))
+    pages = tuple(Frame.of(f"{number};" + "x" * BREATH_BYTES) for number in (2, 3))
+    for listener, wire in talks:
+        wire.written.clear()
+        wire.is_full = is_full
+        wire.taker.line.packs = True
+        for version, frame in enumerate((*pages, Frame.of("4;")), 2):
+            listener.hear(1, Published(frames=(frame,), version=version))
+            listener.settle(f"state {version}")
+        wire.is_full = False
+    for _, wire in talks:
+        async with asyncio.timeout(SECONDS):
+            while len(wire.written) < 3:
+                await asyncio.sleep(0.01)
+        assert wire.written == [pages[0].packed, pages[1].packed, b"\x81\x024;"]
+    assert [name.partition("_")[0] for name in threads] == ["bindserver-messages"] * len(pages)

@@ -113,7 +113,7 @@ async def test_a_big_message_is_read_in_a_thread_and_the_next_one_heard_behind_i
     assert codes == {"unknown_event", "malformed"}
     assert "$pong" in [one["event"] for one in told[1:]]
     assert len(readers) == 2
-    assert all(name.startswith("bindserver-reads") for name in readers)
+    assert all(name.startswith("bindserver-messages") for name in readers)
     await client.disconnect()
 
 
