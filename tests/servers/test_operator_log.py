@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from bindserver.engine.frames import Frame
 from tests.conftest import MakeServer, program_on
 from tests.support.metrics import lines_of, scraped_until
 from tests.support.server import Server
@@ -47,9 +48,8 @@ async def test_a_connection_has_a_line_when_it_opens_and_one_when_it_ends(server
     assert opened["agent"] == "test 1.0"
     assert (ended["code"], ended["by_us"]) == (1000, False)
     assert ended["frames"] == len(talk.heard) == 2
-    assert ended["bytes"] == sum(
-        len(json.dumps(message, separators=(",", ":"))) for message in talk.heard
-    )
+    texts = [json.dumps(message, separators=(",", ":")) for message in talk.heard]
+    assert ended["bytes"] == sum(len(Frame.of(text).wire) for text in texts)
     assert float(str(ended["seconds"])) > 0
     text = server.log.read_text()
     assert "product 1" not in text
