@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import F, IntegerField, QuerySet, Sum, Value
-from django.db.models.functions import Concat
+from django.db.models import F, IntegerField, QuerySet, Sum, TextField, Value
+from django.db.models.functions import Cast, Concat
 from django_cte import CTE, with_cte
 from django_scopes import scope
 from djmoney.money import Money
@@ -18,11 +18,13 @@ def below(name: str) -> QuerySet[Area]:
 
     def step(cte: CTE) -> Any:
         first = Area.objects.filter(name=name).values(
-            "id", path=F("name"), depth=Value(0, output_field=IntegerField())
+            "id",
+            path=Cast("name", TextField()),  # PostgreSQL wants both terms of one type
+            depth=Value(0, output_field=IntegerField()),
         )
         rest = cte.join(Area, parent=cte.col.id).values(
             "id",
-            path=Concat(cte.col.path, Value("/"), F("name")),
+            path=Concat(cte.col.path, Value("/"), F("name"), output_field=TextField()),
             depth=cte.col.depth + Value(1, output_field=IntegerField()),
         )
         return first.union(rest, all=True)
