@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Self, TypeVar
 
 from bindserver.client.client import Client, Token
@@ -34,31 +35,38 @@ class BlockingClient:
         self, url: str, *, token: Token | None = None, headers: Mapping[str, str] | None = None
     ) -> None:
         self._client = Client(url, token=token, headers=headers)
+        self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+        self._end = asyncio.Event()
 
     def __enter__(self) -> Self:
-        self._loop = asyncio.new_event_loop()
+        started: Future[asyncio.AbstractEventLoop] = Future()
         self._thread = threading.Thread(
-            target=self._loop.run_forever, name="bindserver-client", daemon=True
+            target=lambda: asyncio.run(self._serve(started)), name="bindserver-client", daemon=True
         )
         self._thread.start()
-        self.run(self._client.__aenter__())
+        self._loop = started.result()
         return self
+
+    async def _serve(self, started: Future[asyncio.AbstractEventLoop]) -> None:
+        self._end = asyncio.Event()
+        async with self._client:
+            started.set_result(asyncio.get_running_loop())
+            await self._end.wait()
 
     def __exit__(self, *problem: object) -> None:
         self.close()
 
     def close(self) -> None:
         """End the connection, and all that is subscribed."""
-        thread, loop = self._thread, self._loop
-        if thread is None or loop is None:
-            return
-        self.run(self._client.close())
-        self._thread = self._loop = None
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
+        with self._lock:  # whatever was wanted before has its answer; nothing comes after
+            thread, loop = self._thread, self._loop
+            if loop is not None:
+                self._loop = None
+                loop.call_soon_threadsafe(self._end.set)
+        if thread is not None:
+            thread.join()
 
     def subscribe(
         self,
@@ -74,8 +82,11 @@ class BlockingClient:
             ValueError: no binding can have such an event.
             TypeError: the params cannot be JSON.
         """
-        made = self.call(lambda: self._client.subscribe(event, params, page_size=page_size))
-        return BlockingSubscription(self, made)
+
+        async def made() -> Subscription:
+            return self._client.subscribe(event, params, page_size=page_size)
+
+        return BlockingSubscription(self, self.run(made()))
 
     def seen(self, token: str, timeout: float | None = None) -> None:
         """Return when this client's subscriptions hold a write: see `Client.seen`.
@@ -88,29 +99,43 @@ class BlockingClient:
             NotSeen: the token is none, or that is not known within the server's time.
             TimeoutError: it takes longer.
         """
-        self.run(self._client.seen(token), timeout)
+
+        async def seen() -> None:
+            async with asyncio.timeout(timeout):
+                await self._client.seen(token)
+
+        self.run(seen())
 
     @property
     def error(self) -> Problem | None:
         """Why there is no connection, or none that serves us; None while all is well."""
         return self._client.error
 
-    def run(self, work: Coroutine[Any, Any, T], timeout: float | None = None) -> T:
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what a coroutine comes to on the client's thread.
 
         Raises:
-            RuntimeError: the client is not open.
-            TimeoutError: it takes longer.
+            RuntimeError: the client is not open, or this is its thread.
         """
-        if self._loop is None:
+        future = self._begun(work)
+        if future is None:
             work.close()
             raise RuntimeError('open the client first: "with BlockingClient(url) as client:"')
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
-        try:
-            return future.result(timeout)
-        except BaseException:
-            future.cancel()
-            raise
+        return _result(future)
+
+    def run_on(self, work: Coroutine[Any, Any, T]) -> T:
+        """Return the same of what has an answer when the client is closed, too.
+
+        Raises:
+            RuntimeError: this is the client's thread.
+        """
+        future = self._begun(work)
+        if future is not None:
+            return _result(future)
+        if self._thread is not None:
+            self._thread.join()  # it may still be closing
+        with ThreadPoolExecutor(1) as apart:  # there may be a loop in this one, as in a notebook
+            return apart.submit(asyncio.run, work).result()
 
     def call(self, function: Callable[[], T]) -> T:
         """Return what a function returns on the client's thread: no row changes meanwhile."""
@@ -118,7 +143,29 @@ class BlockingClient:
         async def called() -> T:
             return function()
 
-        return self.run(called())
+        return self.run_on(called())
+
+    def soon(self, function: Callable[[], object]) -> None:
+        """Have a function called on the client's thread, if there still is one."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function)
+
+    def _begun(self, work: Coroutine[Any, Any, T]) -> Future[T] | None:
+        if threading.current_thread() is self._thread:
+            work.close()
+            raise RuntimeError("the client's own thread, where it asks for a token, cannot wait")
+        with self._lock:
+            loop = self._loop
+            return None if loop is None else asyncio.run_coroutine_threadsafe(work, loop)
+
+
+def _result(future: Future[T]) -> T:
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()  # Ctrl-C: nobody waits any more
+        raise
 
 
 class BlockingSubscription:
@@ -163,7 +210,12 @@ class BlockingSubscription:
             SubscriptionEnded: there will be none.
             TimeoutError: it takes longer; `error` says what is the matter.
         """
-        return self._client.run(self._subscription.ready(), timeout)
+
+        async def ready() -> list[Row]:
+            async with asyncio.timeout(timeout):
+                return await self._subscription.ready()
+
+        return self._client.run_on(ready())
 
     def __iter__(self) -> Iterator[Change]:
         return self
@@ -189,13 +241,26 @@ class BlockingSubscription:
             SubscriptionEnded: the server has ended it.
             TimeoutError: there is none in time.
         """
-        return self._client.run(self._next(), timeout)
-
-    async def _next(self) -> Change | None:
+        taken: list[Change] = []
         try:
-            return await anext(self._subscription)
+            return self._client.run_on(self._next(timeout, taken))
+        except BaseException:
+            # As of Ctrl-C, when one may just have been taken: who goes on must not miss it.
+            self._client.soon(lambda: self._put_back(taken))
+            raise
+
+    async def _next(self, timeout: float | None, taken: list[Change]) -> Change | None:
+        # The time is up here, where changes come, so that none is taken and thrown away.
+        try:
+            async with asyncio.timeout(timeout):
+                taken.append(await anext(self._subscription))
         except StopAsyncIteration:  # a future cannot hand it on
             return None
+        return taken[0]
+
+    def _put_back(self, taken: list[Change]) -> None:
+        for change in taken:
+            self._subscription.put_back(change)
 
     def close(self) -> None:
         """Want the rows no more. The last ones stay."""

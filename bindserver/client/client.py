@@ -11,7 +11,7 @@ import inspect
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -125,13 +125,17 @@ class Client:
         self._ref = 0
         self._may_ask = False
         self._work = asyncio.Event()
-        self._proof: asyncio.Future[float | None] | None = None
+        self._proof: tuple[int, asyncio.Future[float | None]] | None = None
         self._renew = asyncio.Event()
         self._pace = Pace(lambda: 0.0)
         self._later: dict[Feed, asyncio.TimerHandle] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
+        self.error = None
+        self._leaves.clear()
+        self._leaving.clear()
+        self._work, self._renew = asyncio.Event(), asyncio.Event()
         self._task = asyncio.get_running_loop().create_task(self._live(), name="bindserver-client")
         return self
 
@@ -178,6 +182,8 @@ class Client:
         feed = next((feed for feed in self._feeds if feed.matches(event, text)), None)
         if feed is None:
             feed = Feed(event, json.loads(text), page_size)
+            if self.error is not None:
+                feed.fail(self.error)
             self._feeds.append(feed)
             self._work.set()
         return Subscription(feed, self._release)
@@ -235,7 +241,7 @@ class Client:
 
     async def _dial_again_and_again(self) -> None:
         loop = asyncio.get_running_loop()
-        attempt = failed = 0
+        attempt = 0
         while True:
             try:
                 socket = await connect(
@@ -246,11 +252,10 @@ class Client:
                     max_size=MAX_MESSAGE_BYTES,
                 )
             except (OSError, InvalidHandshake, TimeoutError) as problem:
-                failed += 1
                 code, reason = ABNORMAL, str(problem) or type(problem).__name__
                 what = f"cannot connect to {self._url}"
             else:
-                since, failed, what = loop.time(), 0, f"lost connection to {self._url}"
+                since, what = loop.time(), f"lost connection to {self._url}"
                 code, reason = await self._converse(socket)
                 if loop.time() - since >= STABLE_SECONDS:
                     attempt = 0
@@ -268,7 +273,7 @@ class Client:
         self.is_live, self.error = True, None
         self._pace = Pace(asyncio.get_running_loop().time)
         tasks = (self._speak(socket), self._prove(socket))
-        beside = [asyncio.create_task(task) for task in tasks]
+        beside = [asyncio.create_task(_beside(task, socket)) for task in tasks]
         try:
             async with socket:
                 async for message in _messages(socket):
@@ -277,7 +282,10 @@ class Client:
             self.is_live = self._may_ask = False
             for task in beside:
                 task.cancel()
-            await asyncio.gather(*beside, return_exceptions=True)
+            ends = await asyncio.gather(*beside, return_exceptions=True)
+        for fault in ends:
+            if isinstance(fault, Exception):
+                raise fault
         return socket.close_code or ABNORMAL, socket.close_reason or ""
 
     def _lose(self, code: int, problem: Problem) -> None:
@@ -310,11 +318,13 @@ class Client:
 
     async def _prove(self, socket: ClientConnection) -> None:
         """Show a token, and another one before it ends or when the server wants it."""
-        failures = 0
+        loop, failures = asyncio.get_running_loop(), 0
         while self._token is not None:
             self._renew.clear()
             try:
                 expires = await self._shown(socket)
+            except ConnectionClosed:
+                raise
             except Exception as problem:  # a function of the caller's may raise anything
                 self.error = Problem(Code.UNAUTHENTICATED, str(problem) or type(problem).__name__)
                 logger.warning("the server is not shown who we are: %s", self.error.detail)
@@ -324,13 +334,19 @@ class Client:
                 await asyncio.sleep(retry_wait(failures, random.random))
                 failures += 1
                 continue
-            failures, self.error = 0, None
+            since, self.error = loop.time(), None
             self._let_ask()
             try:
                 async with asyncio.timeout(None if expires is None else max(1.0, expires * PART)):
                     await self._renew.wait()
             except TimeoutError:
-                pass
+                failures = 0
+                continue
+            # It was accepted, and is good for nothing: another one may be as well.
+            if loop.time() - since >= STABLE_SECONDS:
+                failures = 0
+            await asyncio.sleep(retry_wait(failures, random.random))
+            failures += 1
         self._let_ask()
 
     async def _shown(self, socket: ClientConnection) -> float | None:
@@ -339,9 +355,11 @@ class Client:
             token = self._token() if callable(self._token) else self._token
             if inspect.isawaitable(token):
                 token = await token
-            self._proof = asyncio.get_running_loop().create_future()
-            await socket.send(dump("$auth", {"token": token, "ref": self._mark()}))
-            return await self._proof
+            ref = self._mark()
+            proof: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+            self._proof = (ref, proof)
+            await socket.send(dump("$auth", {"token": token, "ref": ref}))
+            return await proof
 
     def _let_ask(self) -> None:
         self._may_ask = True
@@ -438,9 +456,9 @@ class Client:
             raise
 
     def _authenticated(self, data: dict[str, Any]) -> None:
-        proof, self._proof = self._proof, None
-        if proof is None or proof.done():
-            return
+        ref, proof = self._proof or (0, None)
+        if proof is None or proof.done() or data.get("ref", ref) != ref:
+            return  # it answers an attempt that was given up
         if data.get("action") == "error":
             proof.set_exception(PermissionError(str(_problem(data))))
         else:
@@ -517,6 +535,17 @@ class Client:
     def _settled(self, event: str, text: str) -> Feed | None:
         """Return whose stream a shared frame belongs to."""
         return next((f for f in self._feeds if f.event == event and f.settled == text), None)
+
+
+async def _beside(work: Coroutine[Any, Any, None], socket: ClientConnection) -> None:
+    """Do what goes on beside reading. A fault of ours ends the connection: nobody would notice."""
+    try:
+        await work
+    except ConnectionClosed:
+        pass  # who reads tells it
+    except Exception:
+        socket.transport.abort()  # awaiting a close would be cancelled, and the fault be lost
+        raise
 
 
 async def _messages(socket: ClientConnection) -> AsyncIterator[str | bytes]:

@@ -70,14 +70,18 @@ class Feed:
         return self._replica
 
     @property
+    def has_rows(self) -> bool:
+        """Whether there has been an answer, though it may have been that there are no rows."""
+        return self._replica is not None and self._replica.cursor is not None
+
+    @property
     def status(self) -> Status:
         """Whether its rows are what the server says that they are now."""
         if self.stage is Stage.ENDED:
             return Status.CLOSED
-        replica = self._replica
-        if replica is None or replica.cursor is None:
+        if self._replica is None or not self.has_rows:
             return Status.CONNECTING
-        is_live = self.stage is Stage.ACCEPTED and not replica.stale
+        is_live = self.stage is Stage.ACCEPTED and not self._replica.stale
         return Status.LIVE if is_live else Status.STALE
 
     # What is said.
@@ -95,7 +99,7 @@ class Feed:
         if self._page_size is not None:
             data["page_size"] = self._page_size
         replica = self._replica
-        self._resumed = replica is not None and replica.cursor is not None and not self._fresh
+        self._resumed = self.has_rows and not self._fresh
         if replica is not None and self._resumed:
             data |= {"cursor": replica.cursor, "held": replica.held}
         return dump(self.event, data)

@@ -98,7 +98,7 @@ class Subscription:
         self._feed = feed
         self._release = release
         self._changes: deque[Change] = deque()
-        self._missed = feed.status is Status.LIVE  # what has come before is told as a sync
+        self._missed = feed.has_rows  # what has come before is told as a sync
         self._is_closed = False
         self._news = asyncio.Event()
         feed.holders.append(self)
@@ -159,7 +159,7 @@ class Subscription:
             StopAsyncIteration: it was closed here.
         """
         while True:
-            if self._missed and self._feed.status is not Status.CONNECTING:
+            if self._missed and self._feed.has_rows:
                 self._missed = False
                 return Change("sync", self.rows)
             if self._changes:
@@ -169,6 +169,12 @@ class Subscription:
             self._demand()
             self._news.clear()
             await self._news.wait()
+
+    def put_back(self, change: Change) -> None:
+        """Have a change be the next one again: it was taken, but never came to who wants it."""
+        if not self._missed:
+            self._changes.appendleft(change)
+            self.tell()
 
     def _demand(self) -> None:
         if self._is_closed:

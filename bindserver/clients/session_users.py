@@ -57,7 +57,7 @@ def by_password(user: Any) -> Callable[[], Any] | None:
     from django.contrib.auth.backends import ModelBackend
 
     path = getattr(user, "backend", None)
-    if path is None:
+    if path is None or not hasattr(user, "get_session_auth_hash"):
         return None
     backend = load_backend(path)
     if getattr(type(backend), "authenticate", None) is not ModelBackend.authenticate:

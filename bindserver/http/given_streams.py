@@ -58,6 +58,7 @@ class _GivenStream(StreamingView):
 
     permission_classes = ()  # the other view's are asked, and the binding's own
     throttle_classes = ()
+    versioning_class = None  # its address is the other view's
     wanted: tuple[str, Mapping[str, Any]] = ("", {})
     proof: Proof | None = None
 

@@ -18,7 +18,7 @@ from rest_framework.authentication import (
     BasicAuthentication,
     SessionAuthentication,
 )
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import AuthenticationFailed, ValidationError
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
@@ -59,7 +59,13 @@ class ByView(BaseAuthentication):
         self.proof = proof
 
     def authenticate(self, request: Request) -> tuple[Any, Any]:
-        """Return who asks, and how that was proved."""
+        """Return who asks, and how that was proved.
+
+        Raises:
+            AuthenticationFailed: that is over.
+        """
+        if self.proof.expires is not None and self.proof.expires <= 0:
+            raise AuthenticationFailed
         return self.proof.user, self.proof.auth
 
 

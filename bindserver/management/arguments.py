@@ -34,7 +34,7 @@ def given_params(params: str) -> dict[str, Any]:
     """
     try:
         given = json.loads(params)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise CommandError(f"--params is no JSON: {problem}.") from problem
     if not isinstance(given, dict):
         raise CommandError("--params is a JSON object, such as '{\"category\": 3}'.")

@@ -72,7 +72,8 @@ def tail(options: Mapping[str, Any], out: OutputWrapper, err: OutputWrapper) -> 
         try:
             asyncio.run(_follow(options, telling))
         except SubscriptionEnded as problem:
-            raise CommandError(f"{options['event']} is not served: {problem}") from problem
+            told = f"{options['event']} is not served: {_harmless(str(problem))}"
+            raise CommandError(told) from problem
         except BrokenPipeError:  # as of `| head`: Python would say so once more at its end
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -113,7 +114,7 @@ class _Telling:
     def _write(self, action: str, words: str, mark: str | None = None) -> None:
         mark = MARKS[action] if mark is None else mark
         time = datetime.now().astimezone().strftime("%H:%M:%S")
-        self._out.write(self._colour(action)(f"{time} {mark} {words}"))
+        self._out.write(self._colour(action)(f"{time} {mark} {_harmless(words)}"))
 
     def _colour(self, action: str) -> Any:
         style: Any = self._style
@@ -128,11 +129,16 @@ class _Telling:
             return
         before, self._told = self._told, now
         if error is not None and error != before[0]:
-            self._err.write(f"{error}; it is tried again")
+            self._err.write(f"{_harmless(str(error))}; it is tried again")
         elif status is Status.STALE and before[1] is Status.LIVE:
             self._err.write("the rows may be old until the next change")
         elif status is Status.LIVE and before[1] is Status.STALE:
             self._err.write("the rows are live again")
+
+
+def _harmless(words: str) -> str:
+    """Return words with nothing in them that a terminal would obey: rows are anybody's."""
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in words)
 
 
 def _row(row: Mapping[str, Any], key: str) -> str:
@@ -151,7 +157,8 @@ async def _follow(options: Mapping[str, Any], telling: _Telling) -> None:
                     change = await anext(subscription)
             except TimeoutError:
                 continue
-            telling.tell(change, subscription.key or "")
+            # In a thread: a terminal that stands still must not have changes heap up on the loop.
+            await asyncio.to_thread(telling.tell, change, subscription.key or "")
 
 
 @asynccontextmanager
@@ -174,11 +181,13 @@ async def _subscribed(options: Mapping[str, Any]) -> Any:
         return
     demand_event(event)
     whose = None if user is None else await asyncio.to_thread(user_named, user)
-    here = _Here(event, params, whose)
     try:
-        yield here.subscription
+        here = _Here(event, params, whose)
+        try:
+            yield here.subscription
+        finally:
+            here.leave()
     finally:
-        here.leave()
         await asyncio.to_thread(hub.stop)
 
 

@@ -140,6 +140,14 @@ class TestChanges:
         late = Subscription(served(feed, row(1)), feed.holders.remove)
         assert await anext(late) == Change("sync", [row(1)])
 
+    async def test_that_came_before_are_told_so_while_they_are_old(self, feed: Feed) -> None:
+        served(feed, row(1)).lose()
+        late = Subscription(feed, feed.holders.remove)
+        feed.ask(2)
+        feed.accept("id", "{}")
+        feed.take({"action": "update", "payload": row(1, "new"), "cursor": "c2"})
+        assert await anext(late) == Change("sync", [row(1, "new")])
+
     async def test_that_nobody_takes_become_one_sync(self, feed: Feed, held: Subscription) -> None:
         served(feed, row(1))
         for number in range(MOST_WAITING + 10):
@@ -187,3 +195,13 @@ class TestTwoThatTurnOutToBeOne:
             Change("sync", [row(1), row(2)])
         ] * 2
         assert two.rows == one.rows
+
+    async def test_and_end_before_the_answer_have_no_rows_to_tell_of(self, feed: Feed) -> None:
+        other = Feed("products", {"category": "3"}, None)
+        two = Subscription(served(other, row(1)), other.holders.remove)
+        feed.ask(2)
+        feed.accept("id", '{"category":3}')
+        feed.join(other)
+        feed.fail(Problem("revoked", passing=False))
+        with pytest.raises(SubscriptionEnded, match="revoked"):
+            await anext(two)
