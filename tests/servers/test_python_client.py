@@ -21,6 +21,7 @@ from bindserver.client import client as client_module
 from bindserver.client.subscription import Status
 from tests.conftest import MakeServer, program_on
 from tests.servers.transports.test_identity import add_token, jwt
+from tests.support.patience import nobody_waits_without_end
 from tests.support.program import Program
 from tests.support.server import Server
 
@@ -29,8 +30,7 @@ PATIENCE_SECONDS = 60
 
 @pytest.fixture(autouse=True)
 async def patience() -> AsyncIterator[None]:
-    """Have nobody wait without end."""
-    async with asyncio.timeout(2 * PATIENCE_SECONDS):
+    async with nobody_waits_without_end():
         yield
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -20,8 +19,7 @@ from ninja.security import HttpBearer
 from bindserver import Proof, aevent_stream, event_stream
 from bindserver.hub.hub import hub
 from tests.app.models import Category, Product
-
-SECONDS = 60
+from tests.support.patience import nobody_waits_without_end
 
 api = NinjaAPI(urls_namespace="streams")
 
@@ -49,7 +47,7 @@ async def of_category(request: HttpRequest, category: str) -> HttpResponseBase:
 
 def for_a_while(request: HttpRequest) -> HttpResponseBase:
     user = User.objects.get()
-    return event_stream(request, "members", proof=Proof(user=user, expires=0.2))
+    return event_stream(request, "members", proof=Proof(user=user, expires=3))
 
 
 urlpatterns = [
@@ -66,7 +64,7 @@ urlpatterns = [
 async def serving(database: Any, settings: Any) -> AsyncIterator[None]:
     """Have these views be the project's, and stop the hub behind the test."""
     settings.ROOT_URLCONF = __name__
-    async with asyncio.timeout(2 * SECONDS):
+    async with nobody_waits_without_end():
         yield
     await sync_to_async(hub.stop)()
 
