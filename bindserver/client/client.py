@@ -500,6 +500,10 @@ class Client:
             self._work.set()
         else:
             self._fail(feed, problem)
+            if feed.stage is Stage.ENDED and feed.settled is not None:
+                # A refusal changes nothing else: the stream that was there before goes on.
+                self._leaves.append(feed)
+                self._work.set()
 
     def _ended(self, event: str, data: dict[str, Any]) -> None:
         """Take the end of a stream. If somebody has left whom the server takes for the same as one

@@ -268,3 +268,25 @@ class TestBlocking:
 
         async with Peer(serving) as peer:
             assert "own thread" in await asyncio.to_thread(follow, peer.url)
+
+
+async def test_a_stream_that_goes_on_behind_a_refusal_is_left(waits: list[int]) -> None:
+    left = asyncio.Event()
+
+    async def answer(
+        peer: Peer, socket: ServerConnection, event: str, data: dict[str, Any]
+    ) -> None:
+        if data.get("disconnect"):
+            left.set()
+        elif peer.heard.count("products") == 1:
+            await serving(peer, socket, event, data)
+            await say(socket, event, action="create", payload={})  # which makes no sense
+        else:
+            await refuse(socket, event, "forbidden", data["ref"])
+
+    async with asyncio.timeout(SECONDS), Peer(answer) as peer, Client(peer.url) as client:
+        products = client.subscribe("products")
+        assert (await anext(products)).action == "sync"
+        with pytest.raises(SubscriptionEnded, match="forbidden"):
+            await anext(products)
+        await left.wait()
