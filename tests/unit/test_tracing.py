@@ -71,6 +71,7 @@ def test_without_the_setting_there_is_no_span() -> None:
     assert exporter.get_finished_spans() == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["opentelemetry", "prometheus_client"])
 def test_without_the_settings_nothing_is_imported(package: str) -> None:
     code = (

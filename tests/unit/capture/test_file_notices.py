@@ -24,9 +24,12 @@ from tests.support.sqlite import SQLiteProgram
 
 NEVER = 3600.0
 
-pytestmark = pytest.mark.skipif(
-    inotify.file_system(Path("/")) not in inotify.TELLING, reason="nothing is told of here"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        inotify.file_system(Path("/")) not in inotify.TELLING, reason="nothing is told of here"
+    ),
+]
 
 
 @pytest.fixture(autouse=True)

@@ -37,6 +37,8 @@ from tests.support.logs import logged
 from tests.support.registered import keep_out
 from tests.support.turning import Follower, Turning, add
 
+pytestmark = pytest.mark.slow
+
 
 class Gone(exceptions.APIException):
     status_code = 410

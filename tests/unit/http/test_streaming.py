@@ -156,7 +156,8 @@ class TestAPassword:
     """It is hashed when a stream opens, and not each time that it is looked at again."""
 
     @pytest.fixture
-    def ann(self, database: Path) -> Any:
+    def ann(self, database: Path, settings: Any) -> Any:
+        settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
         return User.objects.create_user("ann", password="first")
 
     def shown(self, by: BaseAuthentication) -> Any:

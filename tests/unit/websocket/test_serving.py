@@ -117,6 +117,7 @@ async def test_a_big_message_is_read_in_a_thread_and_the_next_one_heard_behind_i
     await client.disconnect()
 
 
+@pytest.mark.slow
 async def test_a_connection_that_is_cancelled_before_it_is_let_in_is_closed(
     gate: threading.Event,
 ) -> None:
