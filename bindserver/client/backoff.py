@@ -18,7 +18,7 @@ MOST = 32
 PATIENT = (5.0, 10.0)
 """The shortest wait, and the least spread upon it, where it was our own doing."""
 
-WAITS = {
+WAITS: dict[int, tuple[float, float]] = {
     Closing.RESTART: (0.0, 5.0),  # all clients know of it at the same time
     Closing.TOO_MANY_MALFORMED: PATIENT,
     Closing.TOO_SLOW: PATIENT,
@@ -47,8 +47,8 @@ def reconnect_wait(code: int, attempt: int, random: Random) -> float:
         attempt: how many attempts in a row have failed.
         random: gives the chance in it.
     """
-    floor, spread = WAITS.get(code, (0.0, 0.0))  # type: ignore[call-overload]  # any code is a key
-    return float(floor + random() * max(_ceiling(BASE, attempt), spread))
+    floor, spread = WAITS.get(code, (0.0, 0.0))
+    return floor + random() * max(_ceiling(BASE, attempt), spread)
 
 
 def retry_wait(attempt: int, random: Random) -> float:

@@ -480,10 +480,11 @@ class Client:
             awaited.seen.set_exception(NotSeen(problem))
 
     def _refused(self, data: dict[str, Any]) -> None:
-        problem, ref = _problem(data), data.get("ref")
+        problem = _problem(data)
+        ref: Any = data.get("ref")
         if problem.code == Code.RATE_LIMITED:
             self._pace.slow_down()
-        if (left := self._leaving.pop(ref, None)) is not None:  # type: ignore[arg-type]
+        if (left := self._leaving.pop(ref, None)) is not None:
             if problem.code in PASSING:
                 self._leaves.append(left)
                 self._work.set()
@@ -508,11 +509,12 @@ class Client:
     def _ended(self, event: str, data: dict[str, Any]) -> None:
         """Take the end of a stream. If somebody has left whom the server takes for the same as one
         that is wanted, that one is asked for again."""
-        left = self._leaving.pop(data.get("ref"), None)  # type: ignore[arg-type]
+        ref: Any = data.get("ref")
+        left = self._leaving.pop(ref, None)
         feed = self._settled(event, canonical(data.get("params") or {}))
         if feed is None or feed is left or feed.stage is not Stage.ACCEPTED:
             return
-        if data.get("ref") is not None:
+        if ref is not None:
             feed.start_over()
             self._work.set()
         else:

@@ -80,7 +80,8 @@ class SessionListener:
             return
         if isinstance(effect, AwaitWrite):  # whatever it is that may take so long
             unknown = Rejected(code=Code.UNAVAILABLE, detail="that is not known in time")
-            self.loop.call_later(conf.SNAPSHOT_SECONDS, self.hear, effect.number, unknown)
+            limit = self.loop.call_later(conf.SNAPSHOT_SECONDS, self.hear, effect.number, unknown)
+            self._session.limit_wait(effect.number, limit.cancel)
 
     def _next_frame(self) -> Frame | None:
         """Return the next frame to write; None when all is written."""

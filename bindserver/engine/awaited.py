@@ -6,7 +6,7 @@ still be on its way to the client then: the word waits behind that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from bindserver.engine.protocol import Ref
@@ -21,10 +21,12 @@ class AwaitedWrite:
         ref: the mark of the client's message.
         late: the subscriptions that what brought it has not all been written for; None as long as
             the hub has not said that it is there.
+        forget: has the transport let go of its time limit.
     """
 
     ref: Ref
     late: frozenset[int] | None = None
+    forget: Callable[[], object] | None = None
 
 
 class AwaitedWrites:
@@ -55,6 +57,10 @@ class AwaitedWrites:
         """
         self._writes[number] = AwaitedWrite(ref)
 
+    def limit(self, number: int, forget: Callable[[], object]) -> None:
+        """Take what is to be called when nobody waits for one any more."""
+        self._writes[number].forget = forget
+
     def arrive(self, number: int) -> None:
         """Called when the hub has said that it is there."""
         if number in self._writes:
@@ -62,12 +68,16 @@ class AwaitedWrites:
 
     def forget(self, number: int) -> Ref:
         """Wait for it no more; return its mark."""
-        return self._writes.pop(number).ref
+        write = self._writes.pop(number)
+        if write.forget is not None:
+            write.forget()
+        return write.ref
 
     def forget_all(self) -> list[int]:
         """Wait for none; return the numbers of those that there were."""
         numbers = list(self._writes)
-        self._writes.clear()
+        for number in numbers:
+            self.forget(number)
         return numbers
 
     def any_arrived(self) -> bool:

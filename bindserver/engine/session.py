@@ -12,7 +12,7 @@ While there is nothing but deltas of one subscription, these go past all that, b
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from bindserver.engine import events, protocol
 from bindserver.engine.awaited import AwaitedWrites
@@ -144,6 +144,11 @@ class Session:
         self._next_number += 1
         self._awaited.add(number, message.ref)
         yield AwaitWrite(number=number, token=message.token)
+
+    def limit_wait(self, number: int, forget: Callable[[], object]) -> None:
+        """Take what ends the time limit of a write that is waited for: see `AwaitWrite`."""
+        if self._awaited is not None and number in self._awaited:
+            self._awaited.limit(number, forget)
 
     def _tell_unseen(self, code: Code, detail: str, ref: Ref) -> Iterator[Effect]:
         yield from self._tell(protocol.error(code, detail, event="$await", ref=ref))

@@ -64,6 +64,20 @@ async def test_it_waits_for_first_rows_that_are_being_loaded(
         assert len(products.rows) == 3000
 
 
+async def test_it_waits_for_rows_that_are_loaded_anew(make_server: MakeServer) -> None:
+    server = make_server(SYNC_ROWS=100).start()
+    program = program_on(server)
+    program.add_products(3000)
+    async with Client(server.ws) as client:
+        products = client.subscribe("products")
+        await products.ready()
+        for stock in range(5):
+            await asyncio.to_thread(program.run, f"UPDATE app_product SET stock = {stock}")
+            await client.seen(commit_token())
+            assert {row["stock"] for row in products.rows} == {stock}
+    program.close()
+
+
 async def test_it_is_asked_again_by_another_connection(make_server: MakeServer) -> None:
     server = make_server().start()
     program = program_on(server)

@@ -166,6 +166,19 @@ def test_no_more_are_waited_for_than_there_may_be_subscriptions() -> None:
     assert json.loads(told)["data"]["payload"]["code"] == "unavailable"
 
 
+@pytest.mark.parametrize("ends", [Seen(), Rejected(code=Code.UNAVAILABLE, detail="no"), None])
+def test_its_time_limit_ends_with_it(client: Client, ends: Any) -> None:
+    write, ended = client.await_write(), list[str]()
+    client.session.limit_wait(write, lambda: ended.append("limit"))
+    if ends is None:
+        list(client.session.gone())
+    else:
+        client.hear(write, ends)
+    assert ended == ["limit"]
+    client.session.limit_wait(write, lambda: ended.append("late"))
+    assert ended == ["limit"]
+
+
 def test_whoever_is_gone_waits_for_none(client: Client) -> None:
     write = client.await_write()
     assert list(client.session.gone()) == [Release(number=write)]

@@ -121,6 +121,7 @@ OF_THE_CONNECTION: set[object] = {
     "authenticated",
     "committed",
     "has_work",
+    "limit_wait",
     "is_lazy",
     "line",
     "open_line",
