@@ -14,11 +14,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from bindserver.client.conversation import NotSeen
 from bindserver.client.subscription import Change, Problem, Status, Subscription, SubscriptionEnded
 
 if TYPE_CHECKING:
     from bindserver.client.blocking import BlockingClient, BlockingSubscription
-    from bindserver.client.client import Client, NotSeen
+    from bindserver.client.client import Client
 
 __all__ = [
     "BlockingClient",
@@ -36,7 +37,6 @@ HOMES = {
     "BlockingClient": "bindserver.client.blocking",
     "BlockingSubscription": "bindserver.client.blocking",
     "Client": "bindserver.client.client",
-    "NotSeen": "bindserver.client.client",
 }
 """Where that lives which needs the `websockets` package."""
 

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from bindserver import commit_token
-from bindserver.client import BlockingClient, Client
-from bindserver.client.client import NotSeen
+from bindserver.client import BlockingClient, Client, NotSeen
 from bindserver.cycle.commit_tokens import read
 from bindserver.exceptions import NoToken
 from tests.conftest import EVERY_DATABASE, MakeServer, program_on

@@ -89,7 +89,7 @@ class TestFollowing:
         program.run("UPDATE app_product SET category_id = 3")
         both = [client.subscribe("in_category", {"category": given}) for given in (3, "3")]
         assert [len(await each.ready()) for each in both] == [1, 1]
-        while len(client._feeds) > 1:
+        while len(client._conversation._feeds) > 1:
             await asyncio.sleep(0.01)
         program.run("UPDATE app_product SET name = 'pen'")
         for each in both:
@@ -102,7 +102,7 @@ class TestFollowing:
             program.add_products(1, first=count)
             async with client.subscribe("products") as products:
                 assert len(await products.ready()) == count
-        assert client._feeds == []
+        assert client._conversation._feeds == []
 
     async def test_a_large_answer_comes_in_pages(self, client: Client, program: Program) -> None:
         program.add_products(2500)
@@ -296,8 +296,10 @@ class TestWhatMakesNoSense:
         products = client.subscribe("products")
         await products.ready()
         await anext(products)
-        client._take("no JSON")
-        client._take('{"event": "products", "data": {"action": "create", "payload": {}}}')
+        client._conversation.take("no JSON")
+        client._conversation.take(
+            '{"event": "products", "data": {"action": "create", "payload": {}}}'
+        )
         assert status(products) is Status.STALE
         assert (await anext(products)).action == "sync"
         assert status(products) is Status.LIVE

@@ -14,6 +14,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from bindserver.client import BlockingClient, Change, Client, SubscriptionEnded
 from bindserver.client import blocking as blocking_module
 from bindserver.client import client as client_module
+from bindserver.client import conversation as conversation_module
 from bindserver.client.feed import Feed
 from bindserver.client.subscription import Status
 
@@ -90,7 +91,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         found.append(failures)
         return 0.0
 
-    monkeypatch.setattr(client_module, "retry_wait", wait)
+    for module in (client_module, conversation_module):
+        monkeypatch.setattr(module, "retry_wait", wait)
     monkeypatch.setattr(client_module, "reconnect_wait", lambda *_: 0.0)
     return found
 
