@@ -16,9 +16,10 @@ from django.db.models import Prefetch, QuerySet
 from django.db.models.sql import Query as SQLQuery
 
 from bindserver.database.compiling import compiling
+from bindserver.queries.code_paths import is_djangos, is_found, path_of
 from bindserver.queries.internals import alias_named, filtered_relations, prefetches_of
 from bindserver.queries.slots import BESIDE
-from bindserver.queries.values import ValueEncoder, is_djangos, is_found, path_of
+from bindserver.queries.values import ValueEncoder
 
 GENERIC_PREFETCH = "django.contrib.contenttypes.prefetch.GenericPrefetch"
 PREFETCHED = frozenset({"prefetch_through", "prefetch_to", "queryset", "querysets", "to_attr"})

@@ -14,6 +14,7 @@ from bindserver.bindings.binding import Binding
 from bindserver.bindings.columns import PLAIN
 from bindserver.bindings.serializers import held_in, serializer_of
 from bindserver.queries.carried import instances_in
+from bindserver.queries.code_paths import path_of
 from bindserver.queries.depends_on import tables_behind
 from bindserver.queries.evaluation import has_columns
 from bindserver.queries.identity import IdentityEncoder, digest
@@ -27,7 +28,6 @@ from bindserver.queries.serializer_formats import (
     serializer_identity,
 )
 from bindserver.queries.serializer_traits import is_own
-from bindserver.queries.values import path_of
 from bindserver.user_code import NO_LEFTOVERS, Leftovers, Surroundings
 
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from bindserver.bindings.functions import codes_in, functions_in, held_by
 from bindserver.bindings.model_rows import ATOMS
+from bindserver.queries.code_paths import path_of
 from bindserver.queries.identity import IdentityEncoder
-from bindserver.queries.values import path_of
 
 OTHERS = frozenset({"django", "rest_framework", *sys.stdlib_module_names})
 """Packages whose code is told by its path."""

@@ -7,9 +7,9 @@ from typing import Any
 from rest_framework import serializers
 
 from bindserver.bindings.columns import PLAIN
+from bindserver.queries.code_paths import path_of
 from bindserver.queries.identity import IdentityEncoder
 from bindserver.queries.serializer_code import code_of
-from bindserver.queries.values import path_of
 
 
 def serializer_identity(

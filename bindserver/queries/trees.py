@@ -22,7 +22,7 @@ from bindserver.queries.evaluation import says_all
 from bindserver.queries.expressions import is_own
 from bindserver.queries.identity import TOLD, IdentityEncoder
 from bindserver.queries.internals import prefetches_of
-from bindserver.queries.values import ATOMS
+from bindserver.queries.plain_values import ATOMS
 
 CONSTANTS = frozenset({*ATOMS, datetime.datetime, datetime.time}) - {memoryview, bytearray}
 """Types of arguments that may differ between queries of one tree."""

@@ -9,14 +9,7 @@ is not known is not shared.
 from __future__ import annotations
 
 import datetime
-import decimal
-import functools
-import ipaddress
-import secrets
-import sys
 import types
-import uuid
-import weakref
 import zoneinfo
 from collections.abc import Callable, Mapping
 from enum import Enum, Flag
@@ -25,56 +18,10 @@ from typing import Any
 from django.db.models import Field, ForeignObjectRel, Model
 from django.db.models.fields.files import FieldFile
 from django.utils.functional import LazyObject, empty
-from django.utils.safestring import SafeString
 
+from bindserver.queries.code_paths import CODE, is_djangos, is_found, names, path_of
+from bindserver.queries.plain_values import ATOMS, PARTS
 from bindserver.queries.states import state_of
-
-ATOMS: Mapping[type, Callable[[Any], Any]] = {
-    type(None): lambda value: value,
-    bool: lambda value: value,
-    int: str,
-    str: lambda value: value,
-    SafeString: str.__str__,
-    float: float.hex,
-    bytes: bytes.hex,
-    bytearray: bytearray.hex,
-    memoryview: lambda value: [value.format, str(value.shape), value.tobytes().hex()],
-    decimal.Decimal: str,
-    datetime.date: datetime.date.isoformat,
-    datetime.timedelta: lambda value: [value.days, value.seconds, value.microseconds],
-    datetime.timezone: lambda value: [str(value.utcoffset(None)), value.tzname(None)],
-    uuid.UUID: str,
-    range: lambda value: [str(value.start), str(value.stop), str(value.step)],
-    ipaddress.IPv4Address: str,
-    ipaddress.IPv6Address: str,
-    ipaddress.IPv4Network: str,
-    ipaddress.IPv6Network: str,
-    ipaddress.IPv4Interface: str,
-    ipaddress.IPv6Interface: str,
-}
-"""Types whose values are all that is said of them here; the type is encoded beside the value."""
-
-PARTS: Mapping[str, tuple[str, ...]] = {
-    "functools.partial": ("func", "args", "keywords"),
-    "psycopg.dbapi20.Binary": ("obj",),
-    **{
-        f"psycopg.types.numeric.{kind}": ("numerator",)
-        for kind in ("Int2", "Int4", "Int8", "IntNumeric", "Oid")
-    },
-    **{f"psycopg.types.numeric.{kind}": ("real",) for kind in ("Float4", "Float8")},
-    "psycopg.types.json.Json": ("obj", "dumps"),
-    "psycopg.types.json.Jsonb": ("obj", "dumps"),
-    **{
-        f"psycopg.types.range.{kind}Range": ("_lower", "_upper", "_bounds")
-        for kind in ("", "Int4", "Int8", "Numeric", "Date", "Timestamp", "Timestamptz")
-    },
-    "psycopg2._json.Json": ("adapted", "_dumps"),
-    **{
-        f"psycopg2._range.{kind}": ("_lower", "_upper", "_bounds")
-        for kind in ("Range", "NumericRange", "DateRange", "DateTimeRange", "DateTimeTZRange")
-    },
-}
-"""What makes values of other known types, by the types' paths; drivers need not be installed."""
 
 NEVER = frozenset({"_state", "_django_version"})
 """What of an instance is told by other means, or stays from pickling it."""
@@ -85,9 +32,6 @@ NOBODY: list[Any] = ["anonymous", []]
 
 DEEPEST = 100
 """What lies deeper in a value is not looked at."""
-
-CODE = (type, types.FunctionType, types.BuiltinFunctionType)
-"""What a module may hold under its own name, the same in every process."""
 
 
 class ValueEncoder:
@@ -364,67 +308,3 @@ COMPOUNDS: tuple[tuple[Any, Callable[[ValueEncoder, Any, str], Any]], ...] = (
     (FieldFile, _encode_file),
 )
 """How values with others inside are encoded, subclasses' too, which are others' than known ones."""
-
-
-def path_of(code: Any) -> str:
-    """Return where a class or a function says that it is to be found."""
-    return f"{getattr(code, '__module__', '')}.{getattr(code, '__qualname__', '')}"
-
-
-def is_djangos(code: Any) -> bool:
-    """Return whether a class or a function is Django's own."""
-    return str(getattr(code, "__module__", "")).partition(".")[0] == "django"
-
-
-def is_found(code: Any) -> bool:
-    """Return whether a class or a function is what its path leads to; one that a function has made
-    is not, nor one that a reload has replaced."""
-    found: Any = sys.modules.get(getattr(code, "__module__", None) or "")
-    for name in code.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is code
-
-
-class _Names:
-    """Names for objects that are known by nothing but themselves; each name is given once.
-
-    An object that nobody can hold weakly gets another name each time.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Any], str]] = {}
-        self._paths: dict[str, weakref.ref[Any]] = {}
-
-    def is_first(self, path: str, code: Any) -> bool:
-        """Return whether a class or a function is the first one that was met at its path: a
-        function may put one after the other into its module."""
-        try:
-            return self._paths.setdefault(path, weakref.ref(code))() is code
-        except TypeError:
-            return True  # a builtin function, which is the only one
-
-    def name(self, value: Any) -> str:
-        """Return an object's name."""
-        known = self._known.get(id(value))
-        if known is not None and known[0]() is value:
-            return known[1]
-        name = secrets.token_hex(12)
-        try:
-            held = weakref.ref(value, functools.partial(self._forget, id(value)))
-        except TypeError:
-            return name
-        self._known[id(value)] = (held, name)
-        return name
-
-    def lasting_name(self, value: Any) -> str | None:
-        """Return an object's name; None for one that nobody can hold weakly."""
-        name = self.name(value)
-        return name if id(value) in self._known else None
-
-    def _forget(self, number: int, held: weakref.ref[Any]) -> None:
-        known = self._known.get(number)
-        if known is not None and known[0] is held:
-            self._known.pop(number, None)
-
-
-names = _Names()

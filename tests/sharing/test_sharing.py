@@ -9,7 +9,8 @@ from django.db.models import Model
 
 from bindserver.queries import plans
 from bindserver.queries.identity import IdentityEncoder
-from bindserver.queries.values import ATOMS, ValueEncoder
+from bindserver.queries.plain_values import ATOMS
+from bindserver.queries.values import ValueEncoder
 from tests.sharing.pairs import compare, fill
 from tests.sharing.places import PLACES
 from tests.sharing.shapes import TOGETHER
