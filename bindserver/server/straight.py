@@ -347,7 +347,7 @@ class StraightProtocol(asyncio.Protocol):
         try:
             rest = taker.receive(text)
         except Exception:
-            taker.fail()
+            self._fail(taker)
             return
         if rest is not None:
             self._rest = asyncio.get_running_loop().create_task(self._finish(taker, rest))
@@ -356,10 +356,19 @@ class StraightProtocol(asyncio.Protocol):
         try:
             await rest
         except Exception:
-            taker.fail()
+            self._fail(taker)
         finally:
             self._rest = None
             self._go_on()
+
+    def _fail(self, taker: Taker) -> None:
+        """Have the taker give the connection up; where it cannot do that either, nobody would read
+        on or close, so the socket goes."""
+        try:
+            taker.fail()
+        except Exception:
+            logger.exception("bindserver: a connection that failed is broken off")
+            self._transport.abort()
 
     def _read_on(self) -> None:
         if self._is_reading or self._is_closing():

@@ -79,12 +79,17 @@ class Taker:
     def receive(self, text: str | None) -> Coroutine[Any, Any, None] | None:
         if text == "raise":
             raise RuntimeError
+        if text == "raise later":
+            return self._raise()
         self.told.append("binary" if text is None else f"{text} of {tenant.get()}")
         return self._wait() if text == "wait" else None
 
     async def _wait(self) -> None:
         await self.gate.wait()
         self.told.append(f"waited of {tenant.get()}")
+
+    async def _raise(self) -> None:
+        raise RuntimeError
 
     def fail(self) -> None:
         self.told.append("fail")
@@ -187,6 +192,23 @@ async def test_a_taker_that_raises_is_failed() -> None:
     talk.straight.listen()
     await talk.say("raise")
     assert talk.taker.told[1:] == ["fail"]
+
+
+@pytest.mark.parametrize("message", ["raise", "raise later"])
+async def test_a_taker_that_cannot_even_fail_loses_its_socket_and_hears_of_the_end(
+    message: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    talk = Talk()
+    state: dict[str, None] = {}
+    monkeypatch.setattr(talk.taker, "fail", lambda: state["what it needs"])
+    talk.straight.listen()
+    await talk.say(message)
+    await asyncio.sleep(0)
+    assert talk.transport.is_closed
+    assert "what it needs" in caplog.text
+    talk.straight.connection_lost(None)
+    assert talk.taker.told[-1] == "gone 1005"
+    assert not talk.connections
 
 
 @pytest.mark.parametrize(
