@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from itertools import combinations, permutations
 from random import Random
+from typing import Any
 
 import pytest
 
 from bindserver.engine.changes import Key
 from bindserver.engine.ordering import ListedOrder, SortedOrder, moved_between, runs_of
+from tests.support.steps import Compared, calls_of, grows_like_its_work
 
 Sorts = dict[Key, tuple[int, int]]
 
@@ -98,11 +99,14 @@ def test_an_unknown_key_may_go() -> None:
 
 
 def test_every_row_of_a_large_view_may_change_at_once() -> None:
-    order = SortedOrder()
-    order.apply((), {key: (key, key) for key in range(6_000)})
-    begun = time.perf_counter()
-    assert not order.apply((), {key: (key + 1, key) for key in range(6_000)})
-    assert time.perf_counter() - begun < 0.5
+    def calls_for(many: int) -> int:
+        order = SortedOrder()
+        keys: list[Any] = [Compared(number) for number in range(many)]
+        order.apply((), {key: (key, 0) for key in keys})
+        fresh: dict[Any, Any] = {key: (Compared(key.number + 1), 0) for key in keys}
+        return calls_of(lambda: order.apply((), fresh))
+
+    assert grows_like_its_work(calls_for, 300)
 
 
 def test_moved_between_is_right_and_smallest() -> None:
