@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
+import { QueryClient, QueryObserver } from "@tanstack/query-core";
 import { start } from "./surroundings.js";
 
 const GUIDE = readFileSync(new URL("../../docs/javascript.md", import.meta.url), "utf8");
@@ -52,4 +53,58 @@ test("every status and option is in the guide", () => {
     .split("*/")[0];
   const known = [...properties.matchAll(/\[(\w+)\]/g)].map(([, name]) => name);
   assert.deepEqual(names("| option of `io.collection`"), known.sort());
+});
+
+/** The lines of JavaScript in a chapter of docs/migrating.md. */
+function moved(chapter) {
+  const page = readFileSync(new URL("../../docs/migrating.md", import.meta.url), "utf8");
+  const text = page.split(`\n## ${chapter}\n`)[1].split("\n## ")[0];
+  return /```js\n(.*?)```/s.exec(text)?.[1] ?? "";
+}
+
+test("what django-binding's users wrote in the browser does the same", () => {
+  const { io, socket } = start();
+  const told = [];
+  new Function("io", "render", moved("django-binding and django-node-websockets"))(io, (...args) =>
+    told.push(args),
+  );
+  socket()
+    .opens()
+    .accepts("products", [{ id: 1 }]);
+  socket().says("products", { action: "delete", payload: { id: 1 } });
+  assert.deepEqual(told, [
+    ["sync", [{ id: 1 }]],
+    ["delete", { id: 1 }],
+  ]);
+});
+
+test("a page that was told by a consumer renders the rows of a collection", () => {
+  const { io, socket } = start();
+  const told = [];
+  new Function("io", "render", moved("Consumers written by hand"))(io, (rows) => told.push(rows));
+  socket()
+    .opens()
+    .accepts("products", [{ id: 1 }]);
+  assert.deepEqual(told.at(-1), [{ id: 1 }]);
+});
+
+test("a query of TanStack's that was polled is live", async () => {
+  const { io, socket } = start();
+  const client = new QueryClient();
+  const lines = `${moved("Polling")}; return query;`;
+  const query = new Function("io", "client", lines)(io, client);
+  const observer = new QueryObserver(client, query);
+  const seen = [];
+  const leave = observer.subscribe(({ data }) => data && seen.push(data));
+  socket()
+    .opens()
+    .accepts("products", [{ id: 1 }]);
+  await io.collection("products").ready;
+  await new Promise((resolve) => setTimeout(resolve));
+  socket().says("products", { action: "create", payload: { id: 2 }, after: 1 });
+  await observer.refetch(); // as a button would, or a window that gets the focus
+  leave();
+  client.clear();
+  assert.deepEqual(seen[0], [{ id: 1 }]);
+  assert.deepEqual(seen.at(-1), [{ id: 1 }, { id: 2 }]);
 });

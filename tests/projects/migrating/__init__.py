@@ -1,0 +1,1 @@
+"""docs/migrating.md, each pair of it run in a project of its own."""
