@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import count, islice
 from random import Random
+
+from django.db import connection
 
 from tests.differential.declaring import Declared, declaration
 from tests.differential.world import EVERY, Failed, World
@@ -17,6 +20,9 @@ from tests.support.passing import Passing
 AT_ONCE = 20
 """So many bindings are followed through the same writes."""
 STEPS = 5
+
+TOLD_SECONDS = 30
+"""After so long it is said again how many were compared."""
 
 
 class Comparison:
@@ -52,7 +58,8 @@ class Comparison:
         self.differences = 0
 
     def run(self, examples: int) -> None:
-        """Compare so many bindings."""
+        """Compare so many bindings, and say now and then how far it is."""
+        told = self._began
         while len(self._seen) < examples and (self._go_on or not self.differences):
             self._batch += 1
             if self._only is None or self._batch == self._only:
@@ -60,6 +67,13 @@ class Comparison:
                 self._take(self._draw(random), [step(random) for _ in range(STEPS)])
             if self._batch == self._only:
                 break
+            if not self._quiet and time.monotonic() - told >= TOLD_SECONDS:
+                told = time.monotonic()
+                print(self._progress(examples), file=sys.stderr, flush=True)
+
+    def _progress(self, examples: int) -> str:
+        database = connection.vendor
+        return f"{database}: {self.tried} of {examples}, {self.differences} differences"
 
     def _draw(self, random: Random) -> list[Declared]:
         drawn = (declaration(random) for _ in count())
