@@ -10,7 +10,7 @@ from typing import Any
 from django.db import DatabaseError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from bindserver.capture.mysql.schema import NO_PRIVILEGE
+from bindserver.capture.mysql.catalog import NO_PRIVILEGE
 from bindserver.capture.mysql.trigger_sql import quote
 from bindserver.database.sql import ask, run
 from bindserver.exceptions import CaptureError
