@@ -19,7 +19,7 @@ from bindserver.cycle.invalidation import WHOLE, Touched
 from bindserver.cycle.live_view import LiveView, Tick
 from bindserver.database.snapshot import guarded, vouch
 from bindserver.queries.query import Query
-from bindserver.queries.ticking import MARGIN, Schedule, now_of
+from bindserver.queries.schedules import MARGIN, Schedule, now_of
 
 LONGEST_SECONDS = 60.0
 """A view looks at the database's clock so often at least, however far its next moment is: that

@@ -27,8 +27,9 @@ from bindserver.queries.read_columns import columns_read
 from bindserver.queries.rendering import ModelRenderer, Renderer
 from bindserver.queries.representation import representation_of
 from bindserver.queries.rows import Form
+from bindserver.queries.schedules import Schedule
 from bindserver.queries.shapes import Shape
-from bindserver.queries.ticking import Clock, Schedule
+from bindserver.queries.ticking import Clock
 from bindserver.queries.windows import Cut
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from bindserver.cycle.alarms import Alarms
 from bindserver.cycle.live_view import LiveView
 from bindserver.cycle.ticks import Ticks
-from bindserver.queries.ticking import Schedule
+from bindserver.queries.schedules import Schedule
 
 Plant = Callable[[object, str, object], None]
 """Sets an attribute, as `monkeypatch.setattr` does."""

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 from django.db.models.functions import Now
 
-from bindserver.queries.ticking import now_of
+from bindserver.queries.schedules import now_of
 from tests.app.models import Booking
 from tests.support.turning import Turning
 

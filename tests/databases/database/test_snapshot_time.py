@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 
 from bindserver.database.pacing import Pacer
 from bindserver.database.snapshot import connect, open_connection, snapshot
-from bindserver.queries.ticking import now_of
+from bindserver.queries.schedules import now_of
 from tests.app.models import Booking, Category
 
 
