@@ -29,7 +29,7 @@ from bindserver.inspector.rows import RowReport, remark, report, verdict, writte
 from bindserver.inspector.topic import Row
 from bindserver.queries.compiler import located
 from bindserver.queries.explaining import PATIENCE, Explanation, ReadCost, explain, models_by_table
-from bindserver.queries.why import Condition
+from bindserver.queries.row_conditions import Condition
 from bindserver.user_code import apart
 
 

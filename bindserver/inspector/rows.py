@@ -21,7 +21,8 @@ from bindserver.exceptions import InvalidParams, QueryTimeout
 from bindserver.logs import Repeats
 from bindserver.queries import reaching
 from bindserver.queries.query import Query
-from bindserver.queries.why import Condition, Reasons, reasons
+from bindserver.queries.row_conditions import Condition
+from bindserver.queries.why import Reasons, reasons
 
 _repeats = Repeats(logging.getLogger("bindserver.inspector"))
 

@@ -23,7 +23,7 @@ from bindserver.management.listing import demand_event
 from bindserver.queries.compiler import located
 from bindserver.queries.explaining import PATIENCE, Explanation, ReadCost, explain, models_by_table
 from bindserver.queries.query import Query
-from bindserver.queries.why import Condition
+from bindserver.queries.row_conditions import Condition
 from bindserver.user_code import apart
 
 EXPLAINS = "say how a binding is read, shared and followed for somebody, and what that costs"

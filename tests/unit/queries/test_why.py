@@ -14,7 +14,8 @@ from bindserver import Binding
 from bindserver.database.pacing import Pacer
 from bindserver.queries.compiler import located
 from bindserver.queries.query import Query
-from bindserver.queries.why import APART, Condition, Reasons, reasons
+from bindserver.queries.row_conditions import Condition
+from bindserver.queries.why import APART, Reasons, reasons
 from tests.app.models import Category, Membership, Product, Restaurant, Shelf, Tag
 
 pytestmark = pytest.mark.django_db
