@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -25,31 +24,22 @@ from rest_framework.settings import api_settings
 from rest_framework.views import APIView
 
 from bindserver.bindings import permissions
-from bindserver.bindings.ambient import Ambient, read_by
-from bindserver.bindings.binding import alias_of, model_of
 from bindserver.bindings.params import from_query
 from bindserver.bindings.refusals import refusing
-from bindserver.bindings.registry import BindingClass, registry, tables_named
-from bindserver.cycle.failure_log import WRONG_VALUE, is_of_proof, is_of_values
+from bindserver.bindings.registry import BindingClass, registry
+from bindserver.cycle.failure_log import is_of_proof
 from bindserver.cycle.inbox import Caller, Snapshot
 from bindserver.cycle.owners import address_of
-from bindserver.database.sessions import stands_elsewhere, usually_by_row
-from bindserver.engine.protocol import Code, Subscribe
+from bindserver.engine.protocol import Subscribe
 from bindserver.exceptions import (
     Denied,
-    Failed,
-    Forbidden,
     InvalidParams,
-    NoRoom,
-    NotFound,
     Refusal,
-    TooManyRows,
-    Unauthenticated,
-    UnknownEvent,
-    Unsound,
 )
 from bindserver.http.conditional import CURSOR_HEADER, is_known, mark, tag_of
+from bindserver.http.drf_errors import Unserviceable, answer_to
 from bindserver.http.event_stream import EventStream, NotOpened
+from bindserver.http.own_connection import are_elsewhere, is_asked_here, is_shown_by_row, rows_here
 from bindserver.http.pending import PendingResponse
 from bindserver.http.streaming import EventStreamRenderer, open_stream, response_of, wanted
 from bindserver.http.waiting import (
@@ -60,7 +50,6 @@ from bindserver.http.waiting import (
     wait_on_loop,
 )
 from bindserver.hub.hub import hub
-from bindserver.hub.reader import snapshot_here
 from bindserver.logs import Repeats
 from bindserver.queries.key_names import key_name
 from bindserver.user_code import contained
@@ -68,19 +57,6 @@ from bindserver.user_code import contained
 ROWS_ON_LOOP = 1_000
 """The text of so many rows is put together on the event loop; for more, others would wait there."""
 _repeats = Repeats(logging.getLogger("bindserver.http"))
-
-
-class Unserviceable(exceptions.APIException):
-    """The server cannot answer now."""
-
-    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
-    default_code = "unavailable"
-
-
-class Broken(exceptions.APIException):
-    """A binding cannot be read; the server's log says why, by the reference in the detail."""
-
-    default_code = "internal"
 
 
 class PlainAPIView(APIView):
@@ -129,7 +105,7 @@ class BindingList(PlainAPIView):
     def get(self, request: Request) -> Response:
         """Answer with event, key, params and URL of each."""
         caller = Caller(user=request.user, auth=request.auth)
-        bindings = [known for known in registry.served() if not _is_shown_by_row(known)]
+        bindings = [known for known in registry.served() if not is_shown_by_row(known)]
         entries = [_entry(request, caller, binding) for binding in bindings]
         return Response([entry for entry in entries if entry is not None])
 
@@ -210,7 +186,7 @@ class StreamingView(PlainAPIView):
         request = self.request
         if not isinstance(request._request, ASGIRequest):
             raise exceptions.NotAcceptable("event streams need an ASGI server")
-        if _are_elsewhere({message.event for message in wanted}):
+        if are_elsewhere({message.event for message in wanted}):
             raise exceptions.NotAcceptable(
                 "no event stream has these rows: the request's database connection is in another "
                 "schema or role than the server's, or its thread says which they are"
@@ -246,7 +222,7 @@ class StreamingView(PlainAPIView):
     def refused(self, problem: Exception) -> HttpResponseBase:
         """Return the answer to who is refused after the view has returned."""
         if isinstance(problem, (Refusal, TimeoutError, NotOpened)):
-            problem = _answer_to(problem)
+            problem = answer_to(problem)
         return self.finalized(self.handle_exception(problem))
 
     def finalized(self, response: Any) -> HttpResponseBase:
@@ -289,14 +265,14 @@ class SnapshotView(StreamingView):
             params = from_query(binding.params, query)
             if self.is_stream():
                 return self._stream_of(binding, params, key)
-            if _is_asked_here(binding):
-                return self._answer(_rows_here(binding, caller, params), key)
+            if is_asked_here(binding):
+                return self._answer(rows_here(binding, caller, params), key)
             ask = partial(hub.snapshot, binding, caller, params)
             if isinstance(request._request, ASGIRequest):
                 return self._pending(ask, key)
             return self._answer(wait(ask(), client_of(request)), key)
         except (Refusal, TimeoutError) as problem:
-            raise _answer_to(problem) from None
+            raise answer_to(problem) from None
 
     def _pending(
         self, ask: Callable[[], Future[Snapshot]], key: str | None
@@ -340,91 +316,6 @@ class SnapshotView(StreamingView):
         if snapshot.cursor:
             response.headers[CURSOR_HEADER] = snapshot.cursor
         return response
-
-
-def _answer_to(problem: Exception) -> Exception:
-    """Return the exception that has DRF answer a refusal."""
-    told = str(problem)
-    match problem:
-        case InvalidParams(code=code) | NotOpened(code=Code.INVALID_PARAMS as code):
-            return exceptions.ValidationError({"detail": told, "code": code})
-        case NotOpened(code=code):
-            return _BY_CODE.get(code, Unserviceable)(told, code=code)
-        case Unauthenticated():
-            return exceptions.NotAuthenticated(told)
-        case UnknownEvent() | NotFound():
-            return exceptions.NotFound(told)
-        case Forbidden():
-            return exceptions.PermissionDenied(told)
-        case Failed() | Unsound():
-            return Broken(told)
-        case TooManyRows(code=code) | NoRoom(code=code):
-            return Unserviceable(told, code=code)
-    return Unserviceable("the server cannot answer now; try again later")
-
-
-_BY_CODE: Mapping[Code, type[exceptions.APIException]] = {
-    Code.UNAUTHENTICATED: exceptions.NotAuthenticated,
-    Code.UNKNOWN_EVENT: exceptions.NotFound,
-    Code.FORBIDDEN: exceptions.PermissionDenied,
-    Code.INTERNAL: Broken,
-}
-"""What has DRF answer a stream that is refused; else the server cannot answer now."""
-
-
-def _is_asked_here(binding: BindingClass) -> bool:
-    """Return whether the request's own connection has the answer and not the hub: it means
-    something else by a query (another schema or role)."""
-    elsewhere = stands_elsewhere(alias_of(binding)) or _asks_thread(binding)
-    return elsewhere and not _is_shown_by_row(binding)
-
-
-def _are_elsewhere(events: set[str]) -> bool:
-    """Return whether the rows that the hub has of these events are not meant: the request's own
-    connection is in another schema or role, as a tenant's is, or its thread says whose they are."""
-    known = [binding for binding in registry.served() if binding.event in events]
-    aliases = set(map(alias_of, known))
-    return any(map(_asks_thread, known)) or any(
-        stands_elsewhere(alias, but_for_rows=True) for alias in aliases
-    )
-
-
-def _asks_thread(binding: BindingClass) -> bool:
-    """Return whether the request's own thread says what is served, such as a tenant's rows."""
-    return Ambient.STATE in read_by(binding, model_of(binding))
-
-
-def _is_shown_by_row(binding: BindingClass) -> bool:
-    """Return whether the database shows the server some rows only of a binding: the hub refuses it,
-    and the request's own connection is not asked either."""
-    alias = alias_of(binding)
-    known = hub.by_row(alias)
-    tables = usually_by_row(alias) if known is None else known
-    return not tables.isdisjoint(tables_named(binding))
-
-
-def _rows_here(binding: BindingClass, caller: Caller, params: Mapping[str, Any]) -> Snapshot:
-    """Return a binding's rows, queried on the request's own connection.
-
-    Raises:
-        Refusal: the caller is not to have them.
-    """
-    with refusing(given=bool(params)):
-        instance = binding(user=caller.user, auth=caller.auth, params=params)
-    try:
-        with _requests_transaction(alias_of(binding)):
-            return snapshot_here(instance)
-    except Exception as problem:
-        if instance.wire_params and is_of_values(problem):
-            raise InvalidParams(WRONG_VALUE) from problem
-        raise
-
-
-def _requests_transaction(alias: str) -> AbstractContextManager[None]:
-    """Return the transaction that the project wants around each request, if it does."""
-    if connections[alias].settings_dict["ATOMIC_REQUESTS"]:
-        return transaction.atomic(using=alias)
-    return nullcontext()
 
 
 def _body(snapshot: Snapshot, key: str | None) -> tuple[str, str]:

@@ -23,7 +23,7 @@ from rest_framework.request import Request
 from bindserver.clients import identity
 from bindserver.clients.connections import connections
 from bindserver.clients.seats import seats
-from bindserver.http import api
+from bindserver.http import own_connection
 from bindserver.http.api import SeveralStream, SnapshotView
 from bindserver.http.open_streams import open_streams
 from bindserver.http.streaming import EVENT_STREAM, _credentials_of, wanted
@@ -72,7 +72,7 @@ async def test_what_else_there_is_to_tell_is_told_as_json(serving: None) -> None
 async def test_there_is_no_stream_where_the_request_means_other_rows(
     serving: None, monkeypatch: pytest.MonkeyPatch, tells: str, several: bool
 ) -> None:
-    monkeypatch.setattr(api, tells, lambda _, **__: True)
+    monkeypatch.setattr(own_connection, tells, lambda _, **__: True)
     if several:
         answer = await answered(of_several({"event": "products"}), SeveralStream)
     else:
