@@ -34,6 +34,7 @@ from bindserver.queries.moments import moments_in
 from bindserver.queries.neighbours import Neighbours, neighbours_of
 from bindserver.queries.prepared import Statements
 from bindserver.queries.rendering import ModelRenderer, Renderer, Row
+from bindserver.queries.routes import Reach
 from bindserver.queries.rows import Form
 from bindserver.queries.shapes import Shape, shape_of, undealt
 from bindserver.queries.slots import Slot
@@ -62,13 +63,10 @@ class Plan:
         slot: that of the query that it was made for.
         common: the rows of all slots.
         statement: what `common` compiles to.
-        paths: by which lookups the tables of its SQL reach its rows.
-        chains: by which hops they do where lookups cannot tell.
+        reach: which tables that SQL reads, and how they reach its rows.
         clock: what they have to do with the present time.
         says_all: whether SQL, class and lists of names say all there is to know of them.
         instances: what their querysets carry along.
-        tables: the tables that its own SQL reads.
-        routes: equal where rows are reached alike from changed rows.
         told: what is equal for plans by which the same is read, as plain data.
         unshared: why it is like no other plan, in words; empty where all of it is known.
         representations: by what rows are rendered, for each serializer class of which that lasts.
@@ -121,14 +119,14 @@ class Plan:
         if found is not None:
             self.shape, self.slot = found
         self.common = common = queryset if self.shape is None else self.shape.queryset
-        self.statement, self.paths, self.chains = self.compiled(common)
+        self.statement, paths, chains = self.compiled(common)
+        self.reach = Reach.of(self.model, paths, chains)
         self.clock = clock_of(common, self.statement.sql)
         summed = self.columns is not None and self.columns.aggregates is not None
         self._own_sql = common if summed or own_sql(common.query) is not None else None
         self._told = None if self._own_sql is None else self._told_by(self.statement)
         if not self.statement.sql:
             self.shape, self.slot = None, ()  # it matches nothing, whatever its slot
-        self.tables, self.routes = reach(self.model, self.paths, self.chains)
 
     def _tell(self) -> None:
         """Note who it is."""
@@ -273,12 +271,6 @@ class Plan:
 
 def _first_of(rows: Iterable[Sequence[Any]]) -> Iterator[Any]:
     return (row[0] for row in rows)
-
-
-def reach(model: type[Model], paths: Paths, chains: Chains) -> tuple[frozenset[str], str]:
-    """Return the tables that reach rows of a model, and what is equal where they do so alike."""
-    ways = f"{sorted(paths.items())} {sorted(chains.items())}"
-    return frozenset({model._meta.db_table, *paths}), f"{model._meta.label} {ways}"
 
 
 def most_of(binding: Binding[Any]) -> int:

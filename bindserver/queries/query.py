@@ -20,8 +20,7 @@ from bindserver.queries.carried import carried
 from bindserver.queries.columns import Columns
 from bindserver.queries.dependencies import Paths
 from bindserver.queries.depends_on import NOTHING_BEHIND, Behind
-from bindserver.queries.identity import IdentityEncoder, digest, short_digest
-from bindserver.queries.plan import reach
+from bindserver.queries.identity import IdentityEncoder, short_digest
 from bindserver.queries.plans import Plans
 from bindserver.queries.read_columns import columns_read
 from bindserver.queries.rendering import ModelRenderer, Renderer
@@ -50,33 +49,24 @@ class Query:
         representation: by what its rows are rendered.
         ahead: how many rows behind a window are read with it.
         identity: equal for two queries whose subscribers are sent the same, in this process.
-        fingerprint: the same in every process, the rows' format with it, short, for cursors.
-        tables: the tables that its own SQL reads.
-        paths: by which lookups these reach its rows.
-        chains: by which hops they do where lookups cannot tell.
-        routes: equal for two queries whose rows are reached alike from changed rows.
+        reach: which tables its own SQL reads, and how they reach its rows.
         carried: the rows of the instances that it carries along.
-        behind: what is followed in place of database views.
         refresh_seconds: after how long its rows are read whole, changed or not.
         fresh_until: until when what the binding has said is new enough, on the monotonic clock.
     """
 
     __slots__ = (
         "__weakref__",
+        "_mark",
         "ahead",
-        "behind",
         "carried",
-        "chains",
-        "fingerprint",
         "fresh_until",
         "identity",
-        "paths",
         "plan",
+        "reach",
         "refresh_seconds",
         "representation",
-        "routes",
         "slot",
-        "tables",
     )
 
     def __init__(
@@ -92,12 +82,9 @@ class Query:
         self.plan, self.slot = plan, _ = plans.plan_of(binding, form)
         self.representation = representation_of(plan, binding, pristine, self.refresh_seconds)
         self.ahead = windows.AHEAD
-        self.paths: Paths = plan.paths
-        self.chains: Chains = plan.chains
-        self.tables, self.routes = plan.tables, plan.routes
+        self.reach = plan.reach
         self._identify(binding)
         self.carried = carried(self.representation.instances)
-        self.behind = NOTHING_BEHIND
         self.fresh_until = math.inf
 
     def _identify(self, binding: Binding[Any]) -> None:
@@ -107,7 +94,7 @@ class Query:
         window = None if cut is None else [cut.start, cut.length]
         asked = [binding.event, protocol.canonical(binding.wire_params), slot, window]
         self.identity = short_digest([self.representation.family, *asked])
-        self.fingerprint = digest([self.representation.look, *asked])[:16]
+        self._mark = short_digest([self.representation.look, *asked])[:8]
 
     # What it has from its plan, and from what renders its rows.
 
@@ -160,6 +147,36 @@ class Query:
     def clock(self) -> Clock:
         """What it has to do with the present time."""
         return self.plan.clock
+
+    @property
+    def fingerprint(self) -> str:
+        """The same in every process, the rows' format with it, short, for cursors."""
+        return self._mark.hex()
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables that its own SQL reads."""
+        return self.reach.tables
+
+    @property
+    def paths(self) -> Paths:
+        """By which lookups these reach its rows."""
+        return self.reach.paths
+
+    @property
+    def chains(self) -> Chains:
+        """By which hops they do where lookups cannot tell."""
+        return self.reach.chains
+
+    @property
+    def routes(self) -> str:
+        """What is equal for two queries whose rows are reached alike from changed rows."""
+        return self.reach.routes
+
+    @property
+    def behind(self) -> Behind:
+        """What is followed in place of database views."""
+        return self.reach.behind
 
     @property
     def key(self) -> str:
@@ -227,14 +244,8 @@ class Query:
     def stand_on(self, behind: Behind) -> None:
         """Have what stands behind database views followed in their place: a change there may be of
         any row."""
-        if behind is NOTHING_BEHIND:
-            return
-        self.behind = behind
-        own = {table: path for table, path in self.paths.items() if table not in behind.views}
-        self.chains = {table: c for table, c in self.chains.items() if table not in behind.views}
-        self.paths = {**own, **dict.fromkeys(behind.tables)}
-        tables, self.routes = reach(self.model, self.paths, self.chains)
-        self.tables = tables - behind.views
+        if behind is not NOTHING_BEHIND:
+            self.reach = self.reach.standing_on(self.model, behind)
 
     def columns_read(self) -> Mapping[str, frozenset[str]]:
         """Return which columns of its tables its own SQL reads; nothing of a table where that may
