@@ -66,6 +66,8 @@ class Tick:
     at: float = NEVER
 
 
+NO_PARAMS = canonical({})
+
 NOT_LOOKED = Tick()
 """That of all views that nobody has looked for the time's sake at: most never are."""
 
@@ -85,8 +87,7 @@ class LiveView(Attended):
 
     Attributes:
         number: names it for as long as it lives, whatever its query is.
-        given: whether the binding was given params.
-        params: these in their canonical form, as JSON text.
+        params: those that the binding was given, in their canonical form, as JSON text.
         rows: those that it holds.
         loaded: whether it has ever had rows.
         refusal: what is told to whoever asks for first rows while it is set aside.
@@ -115,8 +116,6 @@ class LiveView(Attended):
         "event",
         "failures",
         "fallbacks",
-        "figures",
-        "given",
         "is_dropped",
         "loaded",
         "loaded_at",
@@ -153,8 +152,6 @@ class LiveView(Attended):
         self.query = query
         self.shape: LiveShape[LiveView] = LiveShape(query, Present()) if shape is None else shape
         self.event = binding.event
-        self.figures = figures or EventFigures()
-        self.figures.views += 1
         self.binding = type(binding)
         self._look_at = look_at
         self._state = ViewState.NEW
@@ -163,7 +160,6 @@ class LiveView(Attended):
         self._awaits_since = NEVER
         self._awaits_rows_of = query
         self.stale = False
-        self.given = bool(binding.wire_params)
         self.loaded = False
         self.refusal: Refusal | None = None
         self.failures = 0
@@ -183,7 +179,18 @@ class LiveView(Attended):
         self._held_at: Position | None = NOWHERE
         self.compared = NOWHERE
         self.loaded_at = NEVER
-        self.rows = ViewRows(query, self.figures)
+        self.rows = ViewRows(query, figures or EventFigures())
+        self.figures.views += 1
+
+    @property
+    def figures(self) -> EventFigures:
+        """Those of its event."""
+        return self.rows.figures
+
+    @property
+    def given(self) -> bool:
+        """Whether the binding was given params."""
+        return self.params != NO_PARAMS
 
     @property
     def state(self) -> ViewState:

@@ -106,7 +106,6 @@ class Resolver:
                 reads=asked.reads,
                 own=asked.own,
                 asked=position,
-                figures=live.figures,
             )
             viewers.put(viewer)
             viewers.lead(viewer, live)

@@ -60,6 +60,7 @@ class ViewRows:
         figures: those of the view's event.
 
     Attributes:
+        figures: the same.
         view: those that are shown, in order, and the ring of their deltas.
         keys: the keys of all that were read, by primary key; another object after they were read
             whole.
@@ -70,9 +71,9 @@ class ViewRows:
 
     __slots__ = (
         "_bytes_counted",
-        "_figures",
         "_made",
         "_rows_counted",
+        "figures",
         "held",
         "instances",
         "keys",
@@ -81,7 +82,7 @@ class ViewRows:
     )
 
     def __init__(self, query: Query, figures: EventFigures) -> None:
-        self._figures = figures
+        self.figures = figures
         self._rows_counted = self._bytes_counted = 0
         self.modified = time.time()
         self.forget(query)
@@ -184,6 +185,6 @@ class ViewRows:
 
     def _count(self, rows: int, size: int) -> None:
         """Have the event's figures tell what there is now."""
-        self._figures.rows += rows - self._rows_counted
-        self._figures.bytes += size - self._bytes_counted
+        self.figures.rows += rows - self._rows_counted
+        self.figures.bytes += size - self._bytes_counted
         self._rows_counted, self._bytes_counted = rows, size

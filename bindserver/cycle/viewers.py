@@ -47,7 +47,6 @@ class Viewer:
             the view's query carries along, it is asked again.
         own: the rows that say who asks; the same holds for them.
         asked: the state that it was asked in.
-        figures: those of the event that it is subscribed to by.
         refs: the subscriptions that it serves, and in whose share each counts.
     """
 
@@ -58,12 +57,16 @@ class Viewer:
     reads: Reads
     own: Carried = NOTHING
     asked: Position
-    figures: EventFigures = field(default_factory=EventFigures)
     refs: FewItems[SubscriptionRef, Owner | None] = field(default_factory=FewItems)
 
     def params(self) -> dict[str, Any]:
         """Return the params as they were given."""
         return dict(zip(self.given[::2], self.given[1::2], strict=True))
+
+    @property
+    def figures(self) -> EventFigures:
+        """Those of the event that it is subscribed to by."""
+        return self.live.figures
 
     @property
     def binding(self) -> BindingClass:

@@ -30,6 +30,10 @@ class Fresh(NamedTuple):
     sort: Sort | None
 
 
+_NO_ROWS: dict[Key, str] = {}
+"""That of all views that have had none: there are very many of them, and it takes 64 bytes."""
+
+
 class View:
     """The rows of one query, in order, with their recent history.
 
@@ -58,7 +62,7 @@ class View:
         self.sortable = sortable
         self.version = first_version
         self._is_new = True
-        self.rows: dict[Key, str] = {}
+        self.rows: dict[Key, str] = _NO_ROWS
         self._order: SortedOrder | ListedOrder = SortedOrder() if sortable else ListedOrder()
         self._ring: Ring | None = None
         self._ring_bytes = ring_bytes
@@ -238,6 +242,8 @@ class View:
     def _put(self, key: Key, text: str) -> None:
         before = self.rows.get(key)
         self._texts += sys.getsizeof(text) - (0 if before is None else sys.getsizeof(before))
+        if self.rows is _NO_ROWS:
+            self.rows = {}
         self.rows[key] = text
 
     def _puts(
