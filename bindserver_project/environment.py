@@ -23,8 +23,11 @@ DEVELOPMENT_KEY = "for-development-only-and-known-to-everybody"
 
 PREFIX = "BINDSERVER_"
 OWN = {"BINDSERVER_APPS"}
-FOREIGN = re.compile(r"BINDSERVER_(SERVICE_|PORT(_|$))")
-"""What Kubernetes and Docker put into the environment for a service named "bindserver"."""
+FOREIGN = re.compile(
+    r"BINDSERVER_([A-Z0-9_]+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
+)
+"""What Kubernetes and Docker put into the environment for services named "bindserver" or
+"bindserver-redis"."""
 
 DATABASES = (
     "a URL such as sqlite:////srv/shop.sqlite3 for SQLite, "

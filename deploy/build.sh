@@ -14,6 +14,8 @@ python=${PYTHON:-python3}
 build=$(mktemp -d)
 # Beside the old environment, so that one renaming puts it in place.
 next=$target/venv.next
+# And for the same reason the old one stays beside it until then.
+old=$target/venv.old
 trap 'rm -rf "$build" "$next"' EXIT
 
 # pip, for the virtual environment in a folder: pip_in FOLDER COMMAND ...
@@ -49,10 +51,12 @@ find "$build/app" -name __pycache__ -prune -exec rm -rf {} +
 
 mkdir -p "$target/app"
 cp -R "$build/app/." "$target/app/"
+rm -rf "$old"
 if [ -e "$target/venv" ]; then
-    mv "$target/venv" "$build/old"
+    mv "$target/venv" "$old"
 fi
 mv "$next" "$target/venv"
+rm -rf "$old"
 chmod -R a+rX,go-w "$target/venv" "$target/app" "$target/static"
 
 # Where the interpreter is in somebody's home, nobody else can run it, nor a unit with ProtectHome.

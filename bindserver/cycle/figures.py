@@ -121,6 +121,7 @@ class CycleFigures:
         differences: how many rows differed, by event and kind.
         is_lost: whether the database is out of reach.
         log: how large the change log is, as it was last looked at; None where there is none.
+        unseen: the tables that are read, and that the change log does not watch.
     """
 
     def __init__(self) -> None:
@@ -131,6 +132,7 @@ class CycleFigures:
         self.differences: Counter[tuple[str, str]] = Counter()
         self.is_lost = False
         self.log: LogSize | None = None
+        self.unseen: frozenset[str] = frozenset()
         self._events: dict[str, EventFigures] = {}
 
     def of(self, event: str) -> EventFigures:

@@ -96,6 +96,7 @@ class TurnTaker:
             while not self._run_in_snapshot(turn, items, connection, source):
                 pass  # the schema was changed just before the snapshot
             whole = True
+            self._store.figures.unseen = source.unseen()
             self._note_lagging(context.position, since)
         finally:
             # What views have come to is theirs, whatever happened to the rest of the turn; but

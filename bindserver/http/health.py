@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -80,6 +80,7 @@ class HealthChecks:
         content: dict[str, object] = {"status": "not ready" if problems else "ready"}
         if problems:
             content["problems"] = problems
+        warnings |= _unseen(self._aliases)
         if warnings:
             content["warnings"] = warnings
         if views := [told for alias in self._aliases for told in _stragglers(alias)]:
@@ -106,6 +107,19 @@ class HealthChecks:
 
 def _trouble_of_layer() -> str:
     return next(filter(None, (one.trouble() for one in relay.listening())), "")
+
+
+def _unseen(aliases: Collection[str]) -> dict[str, str]:
+    """Return which tables' changes come late, by database: every process would see them as late, so
+    that is no reason to send clients elsewhere."""
+    return {
+        f"change log on {alias}": (
+            f"{', '.join(sorted(cycle.figures.unseen))}: no triggers, so changes are found by "
+            "comparing; run `manage.py bindings capture install`, or see the log"
+        )
+        for alias, cycle in hub.cycles()
+        if alias in aliases and cycle.figures.unseen
+    }
 
 
 def _lag(alias: str) -> str:

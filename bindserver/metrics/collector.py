@@ -26,6 +26,7 @@ from bindserver.cycle.cycle import Cycle
 from bindserver.cycle.figures import BOUNDS, Durations
 from bindserver.hub.hub import hub
 from bindserver.metrics.sharing import sharing
+from bindserver.relay import relay
 
 PID = "pid"
 """The label that every metric has: several processes may answer at one address."""
@@ -60,6 +61,8 @@ def _families() -> Iterator[Metric]:
     version: str = import_module("bindserver").__version__  # whose names are those of outer rooms
     yield _gauge("info", "Which version serves.", ["version"], [([version], 1)])
     yield from _of_connections()
+    heard: Samples = [([], int(not one.trouble())) for one in relay.listening()]
+    yield _gauge("channel_layer_up", "Whether other processes are heard.", [], heard)
     cycles = hub.cycles()
     yield from _of_views(cycles)
     yield from _of_turns(cycles)
@@ -160,6 +163,8 @@ def _of_turns(cycles: list[tuple[str, Cycle]]) -> Iterator[Metric]:
     yield _gauge("lag_seconds", "How far the view furthest behind is.", labels, lag)
     up = [([alias], int(not cycle.figures.is_lost)) for alias, cycle in cycles]
     yield _gauge("database_up", "Whether the database is followed.", labels, up)
+    unseen = [([alias], len(cycle.figures.unseen)) for alias, cycle in cycles]
+    yield _gauge("unseen_tables", "Tables that lack triggers of the log.", labels, unseen)
     hints = [([alias], cycle.figures.hints) for alias, cycle in cycles]
     yield _counter("hints", "Hints of writes that were heard.", labels, hints)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import urllib.request
 from contextlib import AsyncExitStack
@@ -158,6 +159,27 @@ async def test_without_its_database_a_server_tells_that_it_is_lost(
             assert metrics.value("views", **EVENT) == 1
             away.rename(server.database)
             await scraped_until(server, lambda m: m.value("database_up") == 1)
+
+
+async def test_a_table_that_lost_its_triggers_is_told_by_metrics_and_probes(
+    make_server: MakeServer,
+) -> None:
+    """A deploy that forgot to install them looks like this."""
+    with make_server(METRICS_ALLOW=HERE, RUNTIME_INSTALL=False) as server:
+        async with talking(server.ws) as talk:
+            await talk.follow("products")
+            assert scrape(server).value("unseen_tables", database="default") == 0
+            program = program_on(server)
+            for (name,) in program.run(
+                "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'app_product'"
+            ):
+                program.run(f'DROP TRIGGER "{name}"')
+            await scraped_until(server, lambda m: m.value("unseen_tables", database="default") == 1)
+            status, text = get(f"http://127.0.0.1:{server.port}/readyz")
+            warnings = json.loads(text)["warnings"]
+            assert (status, list(warnings)) == (200, ["change log on default"])
+            assert "app_product: no triggers" in warnings["change log on default"]
+            program.close()
 
 
 class TestWhoMayRead:
