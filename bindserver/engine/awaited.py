@@ -19,12 +19,14 @@ class AwaitedWrite:
 
     Attributes:
         ref: the mark of the client's message.
+        is_there: whether the hub has said that it is there.
         late: the subscriptions that what brought it has not all been written for; None as long as
-            the hub has not said that it is there.
+            that is not known.
         forget: has the transport let go of its time limit.
     """
 
     ref: Ref
+    is_there: bool = False
     late: frozenset[int] | None = None
     forget: Callable[[], object] | None = None
 
@@ -64,7 +66,7 @@ class AwaitedWrites:
     def arrive(self, number: int) -> None:
         """Called when the hub has said that it is there."""
         if number in self._writes:
-            self._writes[number].late = frozenset(filter(self._is_late, self._subscriptions))
+            self._writes[number].is_there = True
 
     def forget(self, number: int) -> Ref:
         """Wait for it no more; return its mark."""
@@ -82,12 +84,18 @@ class AwaitedWrites:
 
     def any_arrived(self) -> bool:
         """Return whether the hub has said of any that it is there."""
-        return any(write.late is not None for write in self._writes.values())
+        return any(write.is_there for write in self._writes.values())
 
     def seen(self) -> Iterator[Ref]:
-        """Yield the marks of those behind which nothing is on its way any more, and forget them."""
+        """Yield the marks of those behind which nothing is on its way any more, and forget them.
+        Called where no part of a state is kept back: there may be no room for that when it comes
+        into the outbox, and then a subscription is late that was not."""
         for number, write in list(self._writes.items()):
-            if write.late is not None and not any(map(self._is_late, write.late)):
+            if not write.is_there:
+                continue
+            if write.late is None:
+                write.late = frozenset(filter(self._is_late, self._subscriptions))
+            if not any(map(self._is_late, write.late)):
                 yield self.forget(number)
 
     def _is_late(self, number: int) -> bool:

@@ -5,8 +5,9 @@ key. A turn asks the same again and again, for other keys and other slots. So wh
 second time is compiled twice, with its own values and with others: where both give the same words,
 and each argument is the same in both, or is in both one of the values, the words are kept, and the
 places of the values in the arguments. What that does not prove is compiled each time, as before:
-values that are converted on their way, like UUIDs where the database has no type for them, and
-queries that have no tree.
+values that are converted on their way, like UUIDs where the database has no type for them, queries
+that have no tree, and what a project's own lookup or field has a say in: it may make something of a
+value that is by chance the same for the other.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from inspect import getattr_static
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
-from django.db.models import QuerySet
+from django.db.models import ForeignKey, Lookup, QuerySet
 from django.db.models.sql import Query
 
 from bindserver.queries.evaluation import CHUNK_ROWS
+from bindserver.queries.expressions import is_own, parts_of
 
 FEW = 20
 """Statements with more values are compiled each time: for each number there would be another."""
@@ -141,6 +143,8 @@ def prepare(make: Make, values: Sequence[Any], alias: str) -> Prepared | None:
     """
     others = _others(values)
     own, other = make(values).query, make(others).query
+    if not all(map(_is_djangos, parts_of([own]))):
+        return None
     compiler, probe = own.get_compiler(using=alias), other.get_compiler(using=alias)
     try:
         sql, arguments = compiler.as_sql()
@@ -166,6 +170,22 @@ def adds_nothing(kind: type[QuerySet[Any]]) -> bool:
     """Return whether a queryset's class does all that Django's does, as Django's does it."""
     names = vars(QuerySet).keys() - UNMADE
     return all(getattr_static(kind, name) is vars(QuerySet)[name] for name in names)
+
+
+def _is_djangos(part: Any) -> bool:
+    """Return whether Django alone says what a part of a query makes of values."""
+    if isinstance(part, Lookup):
+        return is_own(type(part)) and _takes_all_alike(getattr(part.lhs, "output_field", None))
+    return is_own(type(part)) or not hasattr(part, "as_sql")
+
+
+def _takes_all_alike(field: Any) -> bool:
+    """Return whether a field is Django's, as is the one that a foreign key leaves values to."""
+    while is_own(type(field)):
+        if not isinstance(field, ForeignKey):
+            return True
+        field = field.target_field
+    return field is None
 
 
 def _is_plain(value: Any) -> bool:

@@ -13,7 +13,8 @@ import pytest
 from django.db import connection, models
 from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Lower
-from django.db.models.lookups import Exact
+from django.db.models.lookups import Exact, In
+from django.test.utils import isolate_apps
 
 from bindserver import Binding
 from bindserver.database.pacing import Pacer
@@ -262,6 +263,65 @@ def test_a_lookup_of_the_project_s_own_is_compiled_each_time(
         assert not Query(High(params={"n": 1}), plans=Plans()).plan.statements.is_kept
     finally:
         models.IntegerField._unregister_lookup(Above)
+
+
+@contextmanager
+def looked_up(field: type[models.Field[Any, Any]], lookup: type[Any]) -> Iterator[None]:
+    """Have a field's class look up by a lookup of the project's own."""
+    assert lookup.lookup_name not in vars(field).get("class_lookups", {})
+    field.register_lookup(lookup)
+    try:
+        yield
+    finally:
+        field._unregister_lookup(lookup)
+
+
+class InShard(In):
+    """Says beside the keys in which of eight partitions they are."""
+
+    def as_sql(self, compiler: Any, connection: Any) -> Any:
+        sql, params = super().as_sql(compiler, connection)
+        left, _ = self.process_lhs(compiler, connection)
+        shards = sorted({pk % 8 for pk in self.rhs})
+        asked = ", ".join(["%s"] * len(shards))
+        return f"({sql} AND MOD({left}, 8) IN ({asked}))", (*params, *shards)
+
+
+def test_keys_that_are_looked_up_otherwise_are_compiled_each_time(filled: str) -> None:
+    key = type(Product._meta.pk)
+    with looked_up(key, InShard):
+        query = Query(OfCategory(params={"n": 3}), plans=Plans())
+        for pk in (3, 3, 7):  # 3 is in the partition of a probe
+            rows = reading.read(query, [pk], Recorder(), Pacer(60))
+            assert list(rows.keys) == [pk]
+
+
+@pytest.mark.django_db
+def test_values_of_a_field_of_the_project_s_own_are_compiled_each_time() -> None:
+    class Bounded(models.BigIntegerField):  # type: ignore[type-arg]
+        """Has nothing below zero."""
+
+        def get_db_prep_value(self, value: Any, connection: Any, prepared: bool = False) -> Any:
+            return max(0, super().get_db_prep_value(value, connection, prepared))
+
+    with isolate_apps("tests.app"):
+
+        class Account(models.Model):
+            number = Bounded(primary_key=True)
+
+            class Meta:
+                app_label = "app"
+
+        class Entry(models.Model):
+            account = models.ForeignKey(Account, on_delete=models.CASCADE)
+
+            class Meta:
+                app_label = "app"
+
+    accounts, entries = QuerySet[Any](Account), QuerySet[Any](Entry)
+    assert many(lambda v: accounts.filter(pk__in=v).values_list("pk"), [1]) is None
+    assert many(lambda v: entries.filter(account=v[0]).values_list("pk"), [1]) is None
+    assert many(lambda v: entries.filter(pk__in=v).values_list("pk"), [1]) is not None
 
 
 @pytest.mark.django_db

@@ -118,6 +118,22 @@ def test_it_waits_for_a_slow_client_to_catch_up(client: Client) -> None:
     assert client.read() == [f"sync {number}", SEEN]
 
 
+def test_it_waits_for_what_is_gathered_and_finds_no_room(client: Client) -> None:
+    client.say("$hello", want=["commit", "begin"])
+    first, second = [client.follow(event) for event in ("products", "tags")]
+    client.answer(first, second)
+    client.read()
+    client.publish(first, "x" * 900)
+    client.settle()
+    write = client.await_write()
+    client.publish(second, "y" * 900)  # it is known where the state settles that it is too much
+    client.hear(write, Seen())
+    client.settle()
+    assert SEEN not in client.read()
+    client.answer(second)  # the net change
+    assert client.read() == [f"sync {second}", SEEN]
+
+
 def test_it_waits_for_nobody_who_has_left(client: Client) -> None:
     number = client.follow("products")
     client.hear(client.await_write(), Seen())
