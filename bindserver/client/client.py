@@ -197,8 +197,12 @@ class Client:
         beside = [asyncio.create_task(_beside(task, socket)) for task in tasks]
         try:
             async with socket:
-                async for message in _messages(socket):
-                    self._conversation.take(message)
+                try:
+                    async for message in _messages(socket):
+                        self._conversation.take(message)
+                except asyncio.CancelledError:
+                    await socket.close()  # in order: left by an exception it would be told a fault
+                    raise
         finally:
             self.is_live = self._conversation.may_ask = False
             for task in beside:

@@ -56,6 +56,15 @@ async def until(subscription: Subscription, action: str) -> Change:
     raise AssertionError("it was closed")
 
 
+async def test_who_leaves_in_order_is_told_to_have(make_server: MakeServer) -> None:
+    with make_server(environment={"LOG_FORMAT": "json"}) as server:
+        async with Client(server.ws) as client, client.subscribe("products") as products:
+            await products.ready()
+        while "ended with" not in (log := server.log.read_text()):
+            await asyncio.sleep(0.02)
+    assert "ended with 1000 by the client" in log
+
+
 class TestFollowing:
     async def test_has_the_rows_and_then_each_change(
         self, client: Client, program: Program
