@@ -28,6 +28,11 @@ from bindserver.exceptions import DatabaseUnusable
 
 DOCTORS = "look at settings, databases and the channel layer, and say what to do"
 TIMEOUT_SECONDS = 5.0
+NOTHING_SERVED = "No binding has an event, so nothing is served, and no database was looked at."
+SAY_WHAT_TO_SERVE = (
+    "Write one into a bindings.py of an installed app; with the standalone server, name the app in "
+    "BINDSERVER_APPS."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +203,10 @@ def _project() -> Iterator[Finding]:
     """Yield what settings and bindings say by themselves."""
     for title, look in DEPLOYMENT.items():
         yield from seen("settings", title, look)
-    yield from seen("bindings", "bindings are declared well", _declared)
+    if registry.published():
+        yield from seen("bindings", "bindings are declared well", _declared)
+    else:
+        yield Finding("bindings", "note", NOTHING_SERVED, hint=SAY_WHAT_TO_SERVE)
 
 
 def _declared() -> Iterator[CheckMessage]:

@@ -39,7 +39,8 @@ def demand_event(event: str) -> None:
         registry.find(event)
     except UnknownEvent:
         known = ", ".join(sorted(binding.event or "" for binding in registry.published()))
-        raise CommandError(f"No binding has the event {event!r}. There are: {known}.") from None
+        told = f"There are: {known}." if known else "No binding has any."
+        raise CommandError(f"No binding has the event {event!r}. {told}") from None
 
 
 def _lines(binding: BindingClass) -> Iterator[str]:

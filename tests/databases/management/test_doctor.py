@@ -22,6 +22,7 @@ from django.db import connections
 from django.test import override_settings
 from pytest_django import DjangoDbBlocker
 
+from bindserver.bindings.registry import registry
 from bindserver.capture.log import log_of
 from bindserver.checks import live_database
 from bindserver.checks.live_database import DATABASE
@@ -296,6 +297,13 @@ class TestReport:
     def test_a_setting_that_cannot_be_read_ends_it_at_once(self) -> None:
         with override_settings(BINDSERVER={"NONSENSE": 1}):
             assert [finding.id for finding in examine(1)] == ["bindserver.E001"]
+
+    def test_that_nothing_is_served_is_noted(
+        self, bare_database: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(registry, "published", list)
+        (found,) = [f for f in examine(30) if f.where == "bindings"]
+        assert (found.level, "no database was looked at" in found.message) == ("note", True)
 
     def test_what_is_silenced_is_not_told(self, bare_database: Path) -> None:
         with override_settings(SILENCED_SYSTEM_CHECKS=["bindserver.W202"]):
