@@ -24,10 +24,11 @@ DEVELOPMENT_KEY = "for-development-only-and-known-to-everybody"
 PREFIX = "BINDSERVER_"
 OWN = {"BINDSERVER_APPS"}
 FOREIGN = re.compile(
-    r"BINDSERVER_([A-Z0-9_]+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)$"
+    r"BINDSERVER_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)="
+    r"|BINDSERVER_([A-Z0-9_]+_)?PORT=(tcp|udp|sctp)://"
 )
 """What Kubernetes and Docker put into the environment for services named "bindserver" or
-"bindserver-redis"."""
+"bindserver-redis": a port of theirs is a URL, and one that is none is somebody's slip."""
 
 DATABASES = (
     "a URL such as sqlite:////srv/shop.sqlite3 for SQLite, "
@@ -202,7 +203,7 @@ class Environment:
             if (
                 not name.startswith(PREFIX)
                 or name in OWN
-                or FOREIGN.match(name)
+                or FOREIGN.match(f"{name}={text}")
                 or not text.strip()
             ):
                 continue

@@ -196,6 +196,10 @@ class TestVariables:
             "BINDSERVER_SERVICE_HOST": "10.0.0.1",
             "BINDSERVER_PORT": "tcp://10.0.0.1:80",
             "BINDSERVER_PORT_80_TCP": "tcp://10.0.0.1:80",
+            "BINDSERVER_REDIS_SERVICE_HOST": "10.0.0.2",
+            "BINDSERVER_REDIS_SERVICE_PORT_REDIS": "6379",
+            "BINDSERVER_REDIS_PORT": "tcp://10.0.0.2:6379",
+            "BINDSERVER_REDIS_PORT_6379_TCP_ADDR": "10.0.0.2",
             "BINDSERVER_APPS": "shop",
         }
         assert Environment(values).bindserver() == {}
@@ -204,6 +208,7 @@ class TestVariables:
         ("name", "value", "told"),
         [
             ("BINDSERVER_MAX_ROW", "5", "bindserver has no setting MAX_ROW, which BINDSERVER_MAX"),
+            ("BINDSERVER_REDIS_PORT", "6379", "bindserver has no setting REDIS_PORT, which"),
             ("BINDSERVER_MAX_ROWS", "many", "BINDSERVER_MAX_ROWS is a number, not 'many'."),
             ("DEBUG", "maybe", "DEBUG is 1 or 0, not 'maybe'."),
             ("HSTS_SECONDS", "a year", "HSTS_SECONDS is a whole number, not 'a year'."),
